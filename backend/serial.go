@@ -1,0 +1,159 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Serial makes a Sink of a store that has one blocking call an append: SQL inserts, a file, an HTTP POST. Send makes the
+// call in its own goroutine, so one batch is on its way while the producer fills the next.
+//
+// appendBatch stores recs and returns when they are durable; the Seq of the Ack it returns is ignored. It must return
+// soon after ctx ends and may not keep recs. An error that wraps neither [ErrTransient], [ErrIndeterminate] nor another
+// sentinel of this package is fatal, with one exception: a bare context error is [ErrIndeterminate], because the call
+// had begun. A store that knows a resend by its seq may deduplicate with it; seq runs per Appender, so several
+// producers on one Sink need an identity of their own.
+func Serial(l Limits, appendBatch func(ctx context.Context, seq uint64, recs []Record) (Ack, error)) Sink {
+	return &serialSink{limits: l, appendBatch: appendBatch}
+}
+
+type serialSink struct {
+	limits      Limits
+	appendBatch func(context.Context, uint64, []Record) (Ack, error)
+}
+
+func (s *serialSink) NewAppender(Format) Appender { return &serialAppender{sink: s} }
+
+type serialAppender struct {
+	sink *serialSink
+
+	mu    sync.Mutex
+	acked uint64 // seqs below it were returned by Recv
+}
+
+func (a *serialAppender) Limits() Limits { return a.sink.limits }
+
+func (a *serialAppender) Open(ctx context.Context) (Session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("serial: open: %w: %w", ErrTransient, err)
+	}
+	life, end := context.WithCancel(context.Background())
+	a.mu.Lock()
+	next := a.acked
+	a.mu.Unlock()
+	return &serialSession{appender: a, next: next, life: life, end: end, wake: make(chan struct{}, 1)}, nil
+}
+
+type serialSession struct {
+	appender *serialAppender
+	life     context.Context // ends with Close
+	end      context.CancelFunc
+	calls    sync.WaitGroup // the append under way
+	wake     chan struct{}  // one token: acks or reason changed
+
+	mu     sync.Mutex
+	next   uint64 // the seq that Send expects
+	acks   []Ack
+	reason error // why nothing more is taken
+}
+
+func (s *serialSession) Send(ctx context.Context, seq uint64, recs []Record) error {
+	s.mu.Lock()
+	if s.reason == nil && seq != s.next {
+		s.reason = fmt.Errorf("serial: seq %d where %d is next: %w", seq, s.next, ErrConflict)
+	}
+	if s.reason == nil && ctx.Err() != nil {
+		s.reason = fmt.Errorf("serial: send: %w: %w", ErrTransient, ctx.Err())
+	}
+	if s.reason != nil {
+		defer s.mu.Unlock()
+		s.signal()
+		return s.reason
+	}
+	s.next++
+	s.calls.Add(1)
+	s.mu.Unlock()
+	defer s.calls.Done()
+
+	call, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	ack, err := s.appender.sink.appendBatch(call, seq, recs)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.signal()
+	switch {
+	case err == nil:
+		ack.Seq = seq
+		s.acks = append(s.acks, ack)
+	case s.reason == nil:
+		s.reason = classifyCall(err)
+	}
+	return nil // taken: what became of it is for Recv to say
+}
+
+// classifyCall makes a bare context error an unknown outcome: the call had begun when it ended.
+func classifyCall(err error) error {
+	bare := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if bare && !errors.Is(err, ErrTransient) && !errors.Is(err, ErrIndeterminate) {
+		return fmt.Errorf("serial: append: %w: %w", ErrIndeterminate, err)
+	}
+	return err
+}
+
+func (s *serialSession) Recv(ctx context.Context) (Ack, error) {
+	for {
+		s.mu.Lock()
+		if len(s.acks) > 0 && !errors.Is(s.reason, ErrClosed) {
+			ack := s.acks[0]
+			s.acks = s.acks[1:]
+			s.mu.Unlock()
+			s.appender.mu.Lock()
+			s.appender.acked = ack.Seq + 1
+			s.appender.mu.Unlock()
+			return ack, nil
+		}
+		if s.reason != nil {
+			defer s.mu.Unlock()
+			s.signal()
+			return Ack{}, s.reason
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			s.die(fmt.Errorf("serial: recv: %w: %w", ErrIndeterminate, ctx.Err()))
+		}
+	}
+}
+
+func (s *serialSession) Close() error {
+	s.die(nil)
+	s.mu.Lock()
+	s.reason = fmt.Errorf("serial: %w", ErrClosed)
+	s.mu.Unlock()
+	s.end()
+	s.calls.Wait()
+	s.signal()
+	return nil
+}
+
+// die refuses what comes from now on, for the first reason given.
+func (s *serialSession) die(reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == nil {
+		s.reason = reason
+	}
+}
+
+// signal wakes a blocked Recv; the token stays for the next one if there is none.
+func (s *serialSession) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
