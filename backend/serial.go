@@ -39,21 +39,18 @@ func (a *serialAppender) Open(ctx context.Context) (Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("serial: open: %w: %w", ErrTransient, err)
 	}
-	life, end := context.WithCancel(context.Background())
 	a.mu.Lock()
-	next := a.acked
-	a.mu.Unlock()
-	return &serialSession{appender: a, next: next, life: life, end: end, wake: make(chan struct{}, 1)}, nil
+	defer a.mu.Unlock()
+	return &serialSession{appender: a, next: a.acked, abort: func() {}, wake: make(chan struct{}, 1)}, nil
 }
 
 type serialSession struct {
 	appender *serialAppender
-	life     context.Context // ends with Close
-	end      context.CancelFunc
 	calls    sync.WaitGroup // the append under way
 	wake     chan struct{}  // one token: acks or reason changed
 
 	mu     sync.Mutex
+	abort  context.CancelFunc // ends the append under way
 	next   uint64 // the seq that Send expects
 	acks   []Ack
 	reason error // why nothing more is taken
@@ -74,12 +71,11 @@ func (s *serialSession) Send(ctx context.Context, seq uint64, recs []Record) err
 	}
 	s.next++
 	s.calls.Add(1)
+	call, cancel := context.WithCancel(ctx)
+	s.abort = cancel
 	s.mu.Unlock()
 	defer s.calls.Done()
-
-	call, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
 	ack, err := s.appender.sink.appendBatch(call, seq, recs)
 
 	s.mu.Lock()
@@ -131,11 +127,11 @@ func (s *serialSession) Recv(ctx context.Context) (Ack, error) {
 }
 
 func (s *serialSession) Close() error {
-	s.die(nil)
 	s.mu.Lock()
 	s.reason = fmt.Errorf("serial: %w", ErrClosed)
+	abort := s.abort
 	s.mu.Unlock()
-	s.end()
+	abort()
 	s.calls.Wait()
 	s.signal()
 	return nil

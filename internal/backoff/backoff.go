@@ -1,0 +1,35 @@
+// Package backoff is the one schedule by which the producer and the consumer try again.
+package backoff
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A Policy says how long to wait before each of several attempts in a row that made no progress, and how many there
+// may be.
+type Policy struct {
+	Base   time.Duration // of the first delay
+	Max    time.Duration // of any delay but one that a store asked for
+	Budget int           // attempts in a row without progress before giving up
+}
+
+// Default is the schedule of the producer and the consumer. It tries for about half a minute: enough for a server's
+// restart, short enough for a wrong address to be noticed.
+func Default() Policy { return Policy{Base: 50 * time.Millisecond, Max: 5 * time.Second, Budget: 12} }
+
+// Delay returns how long to wait before the attempt after failures failures in a row (1 or more), the last of which was
+// err. It doubles from Base to Max, the upper half of it at random, so that clients which failed together do not return
+// together; it is never below what err asks for with RetryAfter.
+func (p Policy) Delay(failures int, err error) time.Duration {
+	d := p.Max
+	if shift := failures - 1; shift < 32 && p.Base<<shift < p.Max {
+		d = p.Base << shift
+	}
+	if half := d / 2; half > 0 {
+		d = half + rand.N(half+1)
+	}
+	return max(d, backend.RetryAfter(err))
+}
