@@ -1,0 +1,69 @@
+package streamlog
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// check refuses a batch that is out of the limits, naming the limit, the size and the record.
+func (l *Log) check(recs []backend.Record) error {
+	lim := &l.limits
+	if len(recs) == 0 {
+		return fmt.Errorf("no records: %w", backend.ErrRejected)
+	}
+	if lim.BatchRecords > 0 && len(recs) > lim.BatchRecords {
+		return fmt.Errorf("%d records, the limit of a batch is %d: %w", len(recs), lim.BatchRecords, backend.ErrTooLarge)
+	}
+	total := 0
+	for i := range recs {
+		n, err := lim.Meter(&recs[i])
+		if err == nil && lim.RecordBytes > 0 && n > lim.RecordBytes {
+			err = fmt.Errorf("%d bytes, the limit of a record is %d: %w", n, lim.RecordBytes, backend.ErrTooLarge)
+		}
+		if err != nil {
+			return &backend.RecordError{Index: i, Err: err}
+		}
+		total += n
+	}
+	if lim.BatchBytes > 0 && total > lim.BatchBytes {
+		return fmt.Errorf("%d bytes in %d records, the limit of a batch is %d: %w", total, len(recs), lim.BatchBytes, backend.ErrTooLarge)
+	}
+	return nil
+}
+
+// holds compares recs with the n records stored from first on. What was trimmed since cannot be compared and counts as
+// the same: it was stored, and a resend would store it twice.
+func (l *Log) holds(first uint64, n int, recs []backend.Record) (bool, error) {
+	if n != len(recs) {
+		return false, nil
+	}
+	end := first + uint64(n)
+	for seq := first; seq < end; {
+		got, err := l.store.Read(seq, ReadLimit{Below: end, Records: readRecords, Bytes: readBytes})
+		if err != nil {
+			return false, err
+		}
+		if len(got) == 0 {
+			return true, nil
+		}
+		for i := range got {
+			if !same(&recs[seq-first+uint64(i)], &got[i]) {
+				return false, nil
+			}
+		}
+		seq += uint64(len(got))
+	}
+	return true, nil
+}
+
+// same reports whether the stored record is what would become of sent.
+func same(sent, stored *backend.Record) bool {
+	return bytes.Equal(sent.Value, stored.Value) &&
+		(sent.Time.IsZero() || sent.Time.Equal(stored.Time)) &&
+		slices.EqualFunc(sent.Headers, stored.Headers, func(a, b backend.Header) bool {
+			return a.Name == b.Name && bytes.Equal(a.Value, b.Value)
+		})
+}

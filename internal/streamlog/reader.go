@@ -1,0 +1,152 @@
+package streamlog
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// OpenReader resolves from at once: a relative start is pinned before it returns.
+func (l *Log) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
+	pos, err := l.resolve(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("%s: open reader: %w", l.name, err)
+	}
+	return &reader{log: l, next: pos, earliest: from == backend.Earliest, first: true, closing: make(chan struct{})}, nil
+}
+
+func (l *Log) resolve(ctx context.Context, from backend.Offset) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	}
+	board := l.store.Board()
+	if err := board.Err(); err != nil {
+		return 0, err
+	}
+	st := board.State()
+	switch from {
+	case "":
+		return 0, fmt.Errorf("no offset given: %w", backend.ErrOutOfRange)
+	case backend.Earliest:
+		return st.Head, nil
+	case backend.Latest:
+		return st.Tail, nil
+	}
+	if n, ok := from.LastN(); ok {
+		return st.Tail - min(uint64(n), st.Tail-st.Head), nil
+	}
+	if t, ok := from.Since(); ok {
+		return l.store.Since(t, st.Head, st.Tail)
+	}
+	pos, ok := ParseOffset(from)
+	if !ok {
+		return 0, fmt.Errorf("offset %q is not of this store: %w", from, backend.ErrOutOfRange)
+	}
+	return pos, st.check(pos)
+}
+
+// check says whether reading may start at pos.
+func (s State) check(pos uint64) error {
+	switch {
+	case pos < s.Head:
+		return fmt.Errorf("offset %d is trimmed, the first kept is %d: %w", pos, s.Head, backend.ErrOutOfRange)
+	case pos > s.Tail:
+		return fmt.Errorf("offset %d is beyond the tail %d: %w", pos, s.Tail, backend.ErrOutOfRange)
+	}
+	return nil
+}
+
+type reader struct {
+	log *Log
+
+	// Only Read uses these.
+	next     uint64
+	earliest bool // a trim before the first batch moves the start
+	first    bool // nothing was returned yet
+	dead     error
+
+	once    sync.Once
+	closing chan struct{}
+}
+
+func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
+	if r.dead == nil {
+		b, err := r.read(ctx)
+		if err == nil {
+			return b, nil
+		}
+		r.dead = err
+		if err != io.EOF {
+			r.dead = fmt.Errorf("%s: read: %w", r.log.name, err)
+		}
+	}
+	return backend.Batch{}, r.dead
+}
+
+func (r *reader) read(ctx context.Context) (backend.Batch, error) {
+	board := r.log.store.Board()
+	for {
+		select {
+		case <-r.closing:
+			return backend.Batch{}, fmt.Errorf("reader: %w", backend.ErrClosed)
+		default:
+		}
+		if err := ctx.Err(); err != nil {
+			return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, err)
+		}
+		if err := board.Err(); err != nil {
+			return backend.Batch{}, err
+		}
+		st := board.State()
+		if r.earliest && r.first && r.next < st.Head {
+			r.next = st.Head
+		}
+		if err := st.check(r.next); err != nil {
+			return backend.Batch{}, err
+		}
+		if r.next < st.Tail {
+			recs, err := r.log.store.Read(r.next, ReadLimit{Below: st.Tail, Records: readRecords, Bytes: readBytes})
+			if err != nil {
+				return backend.Batch{}, err
+			}
+			if len(recs) == 0 {
+				continue // trimmed since: look again
+			}
+			r.next += uint64(len(recs))
+			r.first = false
+			return backend.Batch{Records: recs, Next: recs[len(recs)-1].Next, CaughtUp: r.next == st.Tail}, nil
+		}
+		// The first Read says where the reader stands, whether there is a record or not. Later ones have said so with
+		// the batch that reached the tail.
+		if r.first {
+			r.first = false
+			return backend.Batch{Next: FormatOffset(r.next), CaughtUp: true}, nil
+		}
+		if st.Closed {
+			return backend.Batch{}, io.EOF
+		}
+		r.wait(ctx, board)
+	}
+}
+
+// wait returns when there may be something new. It looks and waits under one Watch, so nothing is missed between.
+func (r *reader) wait(ctx context.Context, board *Board) {
+	st, changed := board.Watch()
+	if st.Tail > r.next || st.Closed {
+		return
+	}
+	select {
+	case <-changed:
+	case <-board.Ended():
+	case <-r.closing:
+	case <-ctx.Done():
+	}
+}
+
+func (r *reader) Close() error {
+	r.once.Do(func() { close(r.closing) })
+	return nil
+}
