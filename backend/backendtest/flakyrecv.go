@@ -14,21 +14,26 @@ func (s *flakySession) pump() {
 	for {
 		ack, err := s.below.Recv(context.Background()) // ended by Close
 		if err != nil {
-			s.die(err, never)
-			break
+			s.update(func() {
+				if s.reason != nil && !s.closed && !s.dead && !s.settled() {
+					s.reason = err // it knows better than we what became of the rest
+				}
+				s.dieLocked(err, never)
+				s.durable = never
+			})
+			return
 		}
 		ack.Seq += s.base
 		s.appender.store(ack)
 		s.deliver(ack)
 		s.update(func() { s.durable = ack.Seq + 1 })
 	}
-	s.update(func() { s.durable = never })
 }
 
 // deliver queues an ack that the store gave, or what the faults leave of it.
 func (s *flakySession) deliver(ack backend.Ack) {
 	s.mu.Lock()
-	muted := s.stalled || ack.Seq >= s.cut || s.closed
+	muted := ack.Seq >= s.cut || s.closed
 	s.mu.Unlock()
 	if muted {
 		return
@@ -43,7 +48,7 @@ func (s *flakySession) deliver(ack backend.Ack) {
 	case "LoseAck":
 		return
 	case "Stall":
-		s.update(func() { s.stalled = true })
+		s.update(func() { s.stalled, s.cut = true, min(s.cut, seq) })
 		return
 	case "ForgeAck":
 		ack = e.ack(ack)
@@ -91,9 +96,11 @@ func (s *flakySession) Recv(ctx context.Context) (backend.Ack, error) {
 			return ack.ack, nil
 		}
 		if err := idle(ctx, wait, changed); err != nil {
-			reason := s.appender.flaky.lost("recv", err)
-			s.breakNow(reason)
-			return backend.Ack{}, reason
+			s.update(func() {
+				s.dieLocked(err, 0)
+				s.dead = true
+			})
+			return backend.Ack{}, err
 		}
 	}
 }
@@ -111,11 +118,18 @@ func (s *flakySession) poll(now time.Time) (*delivery, time.Duration, error) {
 		s.queue = s.queue[1:]
 		return &first, 0, nil
 	}
-	if s.reason != nil && s.settled() {
-		s.dead = true
-		return nil, 0, s.reason
+	if s.reason == nil {
+		return nil, 0, nil
 	}
-	return nil, 0, nil
+	wait := s.expiry.Sub(now)
+	if !s.settled() && wait > 0 {
+		return nil, wait, nil
+	}
+	if !s.settled() {
+		s.reason = s.appender.flaky.lost("recv", nil)
+	}
+	s.dead = true
+	return nil, 0, s.reason
 }
 
 // idle waits for a change, at most for d unless that is 0.
@@ -132,6 +146,6 @@ func idle(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
 	case <-due:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, ctx.Err())
+		return fmt.Errorf("flaky: recv: %w: %w", backend.ErrIndeterminate, ctx.Err())
 	}
 }

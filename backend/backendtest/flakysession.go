@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// drainTime is how long Close waits, with Dedup, for the store below to say what it has: without knowing, a resend
-// could be stored twice. A store below that acknowledges never holds Close up for this long.
+// drainTime is how long the end of a session waits for the store below to say what it has: Recv's last words must be
+// true of it, and with Dedup a resend would be stored twice. A store that acknowledges never takes that long.
 const drainTime = time.Second
 
 // flakySession sits between a producer and a session below. A goroutine takes the acks from below as they come, so that
@@ -23,7 +23,7 @@ type flakySession struct {
 	inFlight int
 	base     uint64 // seq 0 of the session below
 
-	life   context.Context // ends with the session, and Sends with it
+	life   context.Context // ends with Close
 	end    context.CancelFunc
 	timer  *time.Timer   // Lifetime
 	pumped chan struct{} // closed when the acks from below have ended
@@ -36,8 +36,10 @@ type flakySession struct {
 	given   uint64        // seqs below it went to the session below
 	durable uint64        // seqs below it were acknowledged by it
 	queue   []delivery
-	cut     uint64 // acks from here on are withheld
-	reason  error  // why nothing more is taken
+	cut     uint64        // acks from here on are withheld
+	reason  error         // why nothing more is taken
+	dying   chan struct{} // closed when there is a reason
+	expiry  time.Time     // when the last words wait no longer for the store below
 	stalled bool
 	sending bool // the session below is being given a batch
 	dead    bool // Recv has returned the reason
@@ -55,7 +57,7 @@ const never = ^uint64(0)
 func newFlakySession(a *flakyAppender, below backend.Session, inFlight, number int, e Effect) *flakySession {
 	s := &flakySession{
 		appender: a, below: below, number: number, inFlight: inFlight,
-		pumped: make(chan struct{}), changed: make(chan struct{}), cut: never, stalled: e.kind == "Stall",
+		pumped: make(chan struct{}), changed: make(chan struct{}), dying: make(chan struct{}), cut: never, stalled: e.kind == "Stall",
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	a.mu.Lock()
@@ -90,30 +92,32 @@ func (s *flakySession) update(f func()) {
 
 // die takes nothing more and withholds the acks from cut on; the first reason stands.
 func (s *flakySession) die(reason error, cut uint64) {
-	s.update(func() {
-		if s.reason == nil {
-			s.reason, s.cut = reason, cut
-		}
-	})
-	s.end()
+	s.update(func() { s.dieLocked(reason, cut) })
+}
+
+func (s *flakySession) dieLocked(reason error, cut uint64) {
+	if s.reason == nil {
+		s.reason, s.cut, s.expiry = reason, min(s.cut, cut), time.Now().Add(drainTime)
+		close(s.dying)
+	}
 }
 
 func (s *flakySession) breakNow(reason error) { s.die(reason, 0) }
 
 func (s *flakySession) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
-	s.mu.Lock()
-	if s.reason == nil && seq != s.next {
-		s.reason = fmt.Errorf("flaky: send: seq %d where %d is next: %w", seq, s.next, backend.ErrConflict)
-	}
-	if reason := s.reason; reason != nil {
-		s.mu.Unlock()
-		s.update(func() {})
+	var reason error
+	s.update(func() {
+		if seq != s.next {
+			err := fmt.Errorf("flaky: send: seq %d where %d is next: %w", seq, s.next, backend.ErrConflict)
+			s.dieLocked(err, never)
+		}
+		reason = s.reason
+	})
+	if reason != nil {
 		return reason
 	}
-	s.mu.Unlock()
-
 	e := s.appender.flaky.decide(Call{Op: OnSend, Session: s.number, Seq: seq, Records: recs}, &s.sends)
-	err := pause(ctx, e, s.life.Done())
+	err := pause(ctx, e, s.dying)
 	if err == nil {
 		err = s.room(ctx)
 	}
@@ -127,7 +131,7 @@ func (s *flakySession) Send(ctx context.Context, seq uint64, recs []backend.Reco
 func (s *flakySession) room(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		full := s.stalled && s.inFlight > 0 && s.next-min(s.durable, s.next) >= uint64(s.inFlight)
+		full := s.stalled && s.inFlight > 0 && s.next-s.appender.told() >= uint64(s.inFlight)
 		changed, reason := s.changed, s.reason
 		s.mu.Unlock()
 		if !full || reason != nil {
@@ -145,17 +149,19 @@ func (s *flakySession) room(ctx context.Context) error {
 func (s *flakySession) take(ctx context.Context, e Effect, seq uint64, recs []backend.Record) error {
 	flaky := s.appender.flaky
 	s.mu.Lock()
+	if s.reason == nil && e.kind == "Fail" {
+		s.mu.Unlock()
+		s.die(refused("send", e.err), seq)
+		s.mu.Lock()
+	}
 	if reason := s.reason; reason != nil {
 		s.mu.Unlock()
 		return reason
 	}
-	if e.kind == "Fail" {
-		s.mu.Unlock()
-		s.die(refused("send", e.err), seq)
-		return refused("send", e.err)
-	}
 	s.next++
 	switch e.kind {
+	case "DropAfter":
+		s.cut = min(s.cut, seq) // before the store can acknowledge it
 	case "DropBefore":
 		s.mu.Unlock()
 		s.die(flaky.lost("send", e.err), seq)
@@ -169,7 +175,7 @@ func (s *flakySession) take(ctx context.Context, e Effect, seq uint64, recs []ba
 		s.die(injected("send", e.err), cut)
 		return nil
 	case "Stall":
-		s.stalled = true
+		s.stalled, s.cut = true, min(s.cut, seq)
 	}
 	if s.stalled {
 		s.mu.Unlock()
@@ -217,8 +223,8 @@ func (s *flakySession) Close() error {
 		return nil
 	}
 	s.update(func() {
-		s.closed = true
-		s.reason = fmt.Errorf("flaky: %w", backend.ErrClosed)
+		s.dieLocked(nil, never)
+		s.closed, s.reason = true, fmt.Errorf("flaky: %w", backend.ErrClosed)
 	})
 	s.end()
 	if s.timer != nil {

@@ -202,6 +202,12 @@ func (a *flakyAppender) tell(seq uint64) {
 	}
 }
 
+func (a *flakyAppender) told() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.acked
+}
+
 // known returns the ack of a resent batch that need not be stored again.
 func (a *flakyAppender) known(seq uint64) (backend.Ack, bool) {
 	a.mu.Lock()

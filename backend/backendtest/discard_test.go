@@ -1,0 +1,30 @@
+package backendtest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/headrace/headrace/backend"
+)
+
+func TestDiscardAllocatesNothing(t *testing.T) {
+	s, err := Discard(backend.Limits{}).NewAppender(backend.Format{}).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	batch := recs("a", "b")
+	var seq uint64
+	allocs := testing.AllocsPerRun(100, func() {
+		if err := s.Send(context.Background(), seq, batch); err != nil {
+			t.Fatal(err)
+		}
+		if ack, err := s.Recv(context.Background()); err != nil || ack.Seq != seq {
+			t.Fatalf("ack %d, %v, want %d", ack.Seq, err, seq)
+		}
+		seq++
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a batch", allocs)
+	}
+}
