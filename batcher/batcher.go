@@ -23,26 +23,28 @@ var (
 // A Batcher collects elements into batches. Put, TryPut, Want, Flush, Release and Close may be called from any goroutine,
 // Take from one at a time. Make one with [New].
 type Batcher[E any] struct {
-	linger   time.Duration
+	// What every Put touches, side by side: several cores pass these lines from one to the other.
+	mu      sync.Mutex
+	open    *Batch[E] // being filled, never empty
+	used    int       // of the budget
+	closed  error     // why nothing more is accepted
+	waiters waiters
+
+	records  int
+	bytes    int
 	budget   int
 	overhead int // counted for every element beside the bytes it holds
 	keep     func(*Batch[E])
-	wake     chan struct{} // one token: something that Take waits for may have happened
 
-	mu          sync.Mutex
-	records     int
-	bytes       int
-	used        int       // of the budget
-	held        int       // elements put and not released
-	open        *Batch[E] // being filled, never empty
+	linger      time.Duration
+	wake        chan struct{} // one token: something that Take waits for may have happened
 	ended       queue[E]
 	last        *Batch[E] // the newest that ended, for Flush
 	outstanding int       // taken and not released
+	queued      int       // elements in batches that ended and were not released
 	hurry       bool      // the open batch is due
-	waiters     waiters
-	spare       [][]E // Items of released batches
-	hint        int   // how many elements the newest batch that ended holds
-	closed      error // why nothing more is accepted
+	spare       [][]E     // Items of released batches
+	hint        int       // how many elements the newest batch that ended holds
 }
 
 // spareBatches bounds what an idle batcher retains for reuse: enough for one batch filling, some on their way.
@@ -160,7 +162,6 @@ func (b *Batcher[E]) place(e E, metered, cost int) (*Batch[E], int) {
 	o.Items = append(o.Items, e)
 	o.Metered += metered
 	o.cost += cost
-	b.held++
 	if b.keep != nil {
 		b.keep(o)
 	}
@@ -190,6 +191,7 @@ func (b *Batcher[E]) end(why Cause) {
 	b.open.Cause = why
 	b.ended.push(b.open)
 	b.hint = len(b.open.Items)
+	b.queued += b.hint
 	b.last, b.open, b.hurry = b.open, nil, false
 }
 
@@ -300,7 +302,7 @@ func (b *Batcher[E]) Release(batch *Batch[E]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= batch.cost
-	b.held -= len(batch.Items)
+	b.queued -= len(batch.Items)
 	b.outstanding--
 	if len(b.spare) < spareBatches {
 		clear(batch.Items)
@@ -328,7 +330,11 @@ func (b *Batcher[E]) Resize(records, bytes int) {
 func (b *Batcher[E]) Held() (elements, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.held, b.used
+	elements = b.queued
+	if b.open != nil {
+		elements += len(b.open.Items)
+	}
+	return elements, b.used
 }
 
 // Close refuses what is put from now on, and those blocked in Put, with cause, [ErrClosed] when that is nil. What was

@@ -20,8 +20,8 @@ const (
 )
 
 type waiters struct {
-	head, tail *waiter
 	live       int // waiting ones in the queue
+	head, tail *waiter
 	free       *waiter
 }
 

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/headrace/headrace/backend"
@@ -31,6 +32,22 @@ type span struct {
 func (l *latch) want() {
 	if !l.wanted.Load() && l.wanted.CompareAndSwap(false, true) && l.queue != nil {
 		l.queue.Want(l.batch)
+	}
+}
+
+// wait returns nil when the latch is open, or ctx's error.
+func (l *latch) wait(ctx context.Context) error {
+	select {
+	case <-l.done:
+		return nil
+	default:
+	}
+	l.want()
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

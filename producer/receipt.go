@@ -25,15 +25,8 @@ func (r Receipt) Wait(ctx context.Context) (backend.Offset, error) {
 	if r.latch == nil {
 		return "", errNoReceipt
 	}
-	select {
-	case <-r.latch.done:
-	default:
-		r.latch.want()
-		select {
-		case <-r.latch.done:
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
+	if err := r.latch.wait(ctx); err != nil {
+		return "", err
 	}
 	return r.latch.result(r.index)
 }

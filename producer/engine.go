@@ -1,0 +1,258 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/batcher"
+)
+
+// An engine is the producer below its type: it takes batches from the batcher, sends them through one session after
+// another and decides what became of each record. One goroutine runs it and receives; each session has one more that
+// sends.
+type engine struct {
+	config
+	appender backend.Appender
+	queue    *batcher.Batcher[backend.Record]
+	limits   atomic.Pointer[backend.Limits]
+	slot     chan struct{} // one token: the window has got shorter
+	abort    context.CancelCauseFunc
+	ended    chan struct{} // run has returned; left and stop are final
+
+	mu        sync.Mutex
+	window    window
+	solo      int         // so many parts are sent one at a time: one of them will be refused
+	refusals  int         // in a row, with nothing stored between them
+	sessionNo uint64      // counts sessions
+	why       error       // why this side ended the session, if it did
+	watchdog  *time.Timer // ends a session that owes an ack
+	failures  int         // records refused since the last Flush
+	failure   error       // the first of them
+	stop      error       // why nothing more is sent
+	left      []part      // what was never decided
+	stats     Stats
+
+	spareMu sync.Mutex // below the batcher's lock and e.mu
+	spare   [][]byte   // arenas of decided flights
+	hint    int        // what the newest decided flight used of its arena
+}
+
+// refusalsInARow is how many refusals with nothing stored between them are one record's fault each; beyond that the
+// store is refusing everything.
+const refusalsInARow = 100
+
+// An idle producer retains at most so many arenas, none of them larger than spareBytes.
+const (
+	spareArenas = 8
+	spareBytes  = 2 << 20
+)
+
+// errDrained ends a session because there is nothing left to send and never will be.
+var errDrained = errors.New("drained")
+
+func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
+	e := &engine{
+		config:   c,
+		appender: a,
+		slot:     make(chan struct{}, 1),
+		ended:    make(chan struct{}),
+	}
+	e.queue = batcher.New(e.keep,
+		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
+		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes))
+	first, err := e.open(ctx, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	run, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // the producer outlives the context of New
+	e.abort = abort
+	go e.run(run, first)
+	return e, nil
+}
+
+// keep is called by the batcher, under its lock, for each record accepted.
+func (e *engine) keep(b *batch) {
+	if len(b.Items) == 1 {
+		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
+		b.Tag = &flight{batch: b, latch: l, arena: e.arena()}
+	}
+	flightOf(b).keep()
+}
+
+// arena returns memory for a new batch: that of a decided one, or as much as the last one needed.
+func (e *engine) arena() []byte {
+	e.spareMu.Lock()
+	defer e.spareMu.Unlock()
+	if n := len(e.spare); n > 0 {
+		a := e.spare[n-1]
+		e.spare = e.spare[:n-1]
+		return a
+	}
+	return make([]byte, 0, max(e.hint, firstChunk))
+}
+
+// retire gives back what a decided flight holds: its memory to the next ones, its room to those who wait for it, and
+// its latch to its receipts.
+func (e *engine) retire(f *flight) {
+	e.spareMu.Lock()
+	e.hint = min(f.used, spareBytes)
+	if len(e.spare) < spareArenas && cap(f.arena) <= spareBytes {
+		e.spare = append(e.spare, f.arena[:0])
+	}
+	e.spareMu.Unlock()
+	f.arena, f.headers = nil, nil
+	e.queue.Release(f.batch)
+	close(f.latch.done)
+}
+
+// run is the producer's life: sessions until a fatal error, a Close with nothing left, or an abort.
+func (e *engine) run(ctx context.Context, first backend.Session) {
+	defer close(e.ended)
+	defer e.abort(nil)
+	err := e.sessions(ctx, first)
+	if ctx.Err() != nil && err != nil {
+		err = context.Cause(ctx)
+	}
+	e.finish(err)
+}
+
+// sessions opens one session after the other. It returns nil when everything is decided after a Close.
+func (e *engine) sessions(ctx context.Context, s backend.Session) error {
+	failures := 0
+	for {
+		opened, before := time.Now(), e.progress()
+		reason := e.session(ctx, s)
+		lived := time.Since(opened)
+		if reason == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		e.lost(reason, failures, lived)
+		if e.progress() > before || lived > e.retry.Max {
+			failures = 0
+		}
+		refused, err := e.judge(reason)
+		if err != nil {
+			return err
+		}
+		if !refused {
+			failures++
+			if err := e.pause(ctx, failures, reason); err != nil {
+				return err
+			}
+		}
+		if err := e.await(ctx); err != nil {
+			if errors.Is(err, errDrained) {
+				return nil
+			}
+			return err
+		}
+		if s, err = e.open(ctx, failures, reason); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits before the next opening, or gives up when the budget of attempts without progress is used up.
+func (e *engine) pause(ctx context.Context, failures int, reason error) error {
+	if failures > e.retry.Budget {
+		return fmt.Errorf("gave up after %d attempts without progress: %w", failures, reason)
+	}
+	t := time.NewTimer(e.retry.Delay(failures, reason))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// await returns when there is something to send: a lost session is not opened again before that. It returns errDrained
+// when there never will be.
+func (e *engine) await(ctx context.Context) error {
+	e.mu.Lock()
+	pending := len(e.window.parts)
+	e.mu.Unlock()
+	if pending > 0 {
+		return nil
+	}
+	b, err := e.queue.Take(ctx)
+	switch {
+	case err == nil:
+		e.push(b)
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return errDrained
+}
+
+// push puts a batch into the window.
+func (e *engine) push(b *batch) {
+	f := flightOf(b)
+	f.undecided = len(f.Items)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.window.push(f, e.limits.Load())
+}
+
+// open opens a session, trying again while that is transient, within the budget and ctx. failures and reason are those
+// that led here.
+func (e *engine) open(ctx context.Context, failures int, reason error) (backend.Session, error) {
+	for {
+		began := time.Now()
+		s, err := e.openOnce(ctx)
+		if err == nil {
+			limits := e.appender.Limits()
+			e.limits.Store(&limits)
+			e.queue.Resize(least(e.batchRecords, limits.BatchRecords), least(e.batchBytes, limits.BatchBytes))
+			e.opened(failures, time.Since(began))
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("producer: open: %w", err)
+		}
+		retry := errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)
+		if is, _ := refusal(err); is || !retry {
+			return nil, fmt.Errorf("producer: open: %w", err)
+		}
+		e.logger.Warn("producer: opening failed", "attempt", failures+1, "err", err)
+		failures++
+		if perr := e.pause(ctx, failures, err); perr != nil {
+			if ctx.Err() != nil {
+				perr = fmt.Errorf("%w: last attempt: %w", perr, err)
+			}
+			return nil, fmt.Errorf("producer: open: %w", perr)
+		}
+	}
+}
+
+// openOnce bounds one opening by AckTimeout: a server that never answers is a failure like any other.
+func (e *engine) openOnce(ctx context.Context) (backend.Session, error) {
+	if e.ackTimeout <= 0 {
+		return e.appender.Open(ctx)
+	}
+	attempt, cancel := context.WithTimeout(ctx, e.ackTimeout)
+	defer cancel()
+	s, err := e.appender.Open(attempt)
+	if err != nil && attempt.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no answer within AckTimeout: %w: %w", backend.ErrTransient, err)
+	}
+	return s, err
+}
+
+// least is what the user asked for, or what the store can take when that is less.
+func least(asked, limit int) int {
+	if limit > 0 {
+		return min(asked, limit)
+	}
+	return asked
+}

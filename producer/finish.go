@@ -1,0 +1,125 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// finish decides everything that is still held. It runs last in the engine's goroutine, with no session left.
+func (e *engine) finish(err error) {
+	cause := err
+	if cause != nil {
+		e.queue.Close(&stopped{cause: cause})
+	} else {
+		cause = fmt.Errorf("producer: %w", backend.ErrClosed)
+		e.queue.Close(cause)
+	}
+	for {
+		b, err := e.queue.Take(context.Background()) // closed: it returns at once
+		if err != nil {
+			break
+		}
+		e.push(b)
+	}
+
+	e.mu.Lock()
+	e.stop = err
+	e.left = e.window.parts
+	e.window.parts, e.window.sent = nil, 0
+	var events []BatchEvent
+	var over []*flight
+	for i := range e.left {
+		p := &e.left[i]
+		why := &stopped{cause: cause, taken: p.taken}
+		if p.decide(span{first: p.lo, n: p.hi - p.lo, err: why}) {
+			over = append(over, p.flight)
+		}
+		e.stats.Failed += uint64(p.hi - p.lo)
+		events = append(events, p.event(e.window.next+uint64(i), why))
+	}
+	e.mu.Unlock()
+	if err != nil {
+		e.logger.Error("producer: stopped", "err", err, "unacked", len(events))
+	}
+	for _, f := range over {
+		close(f.latch.done) // the records stay: Unacked hands them out
+	}
+	for _, ev := range events {
+		e.hooks.batch(failed, ev)
+	}
+}
+
+// unacked yields what was never confirmed, in order.
+func (e *engine) unacked() iter.Seq2[backend.Record, bool] {
+	return func(yield func(backend.Record, bool) bool) {
+		select {
+		case <-e.ended:
+		default:
+			return
+		}
+		for i := range e.left {
+			for _, r := range e.left[i].records() {
+				if !yield(r, e.left[i].taken) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// flush waits for everything accepted before the call and settles the failures since the last flush.
+func (e *engine) flush(ctx context.Context) error {
+	if b := e.queue.Flush(); b != nil {
+		l := flightOf(b).latch
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return fmt.Errorf("producer: flush: %w", ctx.Err())
+		}
+	}
+	return e.failed()
+}
+
+// failed returns the first failure since it was last called, with how many there were, or why the producer stopped.
+func (e *engine) failed() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := e.failure
+	if e.failures > 1 {
+		err = fmt.Errorf("%w (the first of %d records refused)", err, e.failures)
+	}
+	e.failure, e.failures = nil, 0
+	if e.stop != nil {
+		err = errors.Join(err, &stopped{cause: e.stop, taken: len(e.left) > 0 && e.left[0].taken})
+	}
+	return err
+}
+
+// shutdown refuses what comes, sends what is there, and waits for it until ctx ends; then it abandons the rest.
+func (e *engine) shutdown(ctx context.Context) error {
+	e.queue.Close(fmt.Errorf("producer: %w", backend.ErrClosed))
+	select {
+	case <-e.ended:
+	case <-ctx.Done():
+		e.abort(fmt.Errorf("closed before everything was acknowledged: %w", ctx.Err()))
+		<-e.ended
+	}
+	err := e.failed()
+	if n := e.remaining(); n > 0 {
+		err = fmt.Errorf("%w (%d records left)", err, n)
+	}
+	return err
+}
+
+func (e *engine) remaining() (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.left {
+		n += len(e.left[i].records())
+	}
+	return n
+}

@@ -1,0 +1,87 @@
+package producer
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/headrace/headrace/internal/backoff"
+)
+
+// An Option tunes a Producer. An option that is not given leaves its default; a zero that is given means zero.
+type Option func(*config)
+
+type config struct {
+	linger       time.Duration
+	batchRecords int
+	batchBytes   int
+	bufferBytes  int
+	drainTimeout time.Duration
+	ackTimeout   time.Duration
+	atMostOnce   bool
+	hooks        hooks
+	logger       *slog.Logger
+	retry        backoff.Policy
+}
+
+func newConfig(opts []Option) (config, error) {
+	c := config{
+		linger:       5 * time.Millisecond,
+		batchRecords: 1000,
+		batchBytes:   1 << 20,
+		bufferBytes:  32 << 20,
+		drainTimeout: 10 * time.Second,
+		ackTimeout:   30 * time.Second,
+		logger:       slog.New(slog.DiscardHandler),
+		retry:        backoff.Default(),
+	}
+	for _, o := range opts {
+		o(&c)
+	}
+	for name, n := range map[string]int{
+		"BatchRecords": c.batchRecords, "BatchBytes": c.batchBytes, "BufferBytes": c.bufferBytes,
+	} {
+		if n < 1 {
+			return c, fmt.Errorf("producer: %s(%d): must be at least 1", name, n)
+		}
+	}
+	return c, nil
+}
+
+// Linger is how long a batch may wait for more records, counted from its first. The default is 5 ms. A batch that is
+// full, that holds up a blocked caller, or that somebody waits for while nothing else is on its way does not linger.
+// Linger(0) sends a batch as soon as the one before has been handed to the store.
+func Linger(d time.Duration) Option { return func(c *config) { c.linger = d } }
+
+// BatchRecords is how many records go in one batch at most, and never more than the store's own limit. The default is
+// 1,000; it is at least 1.
+func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } }
+
+// BatchBytes is how many bytes, by the store's own meter, go in one batch at most, and never more than the store's own
+// limit. A record that is larger and that the store can hold goes alone. The default is 1 MiB; it is at least 1.
+func BatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
+
+// BufferBytes bounds what the producer holds of records that are not yet acknowledged: their bytes and about 100 bytes
+// for each. A full buffer blocks Enqueue and fails TryEnqueue; a record that is larger by itself is ErrTooLarge. The
+// default is 32 MiB; it is at least 1.
+func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
+
+// DrainTimeout is how long Close waits for what was accepted to become durable. The default is 10 s; 0 or less does not
+// wait.
+func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTimeout = d } }
+
+// AckTimeout is how long the store may owe an acknowledgement. It runs from the oldest batch that is not acknowledged,
+// starts again at every acknowledgement, and ends the session: what is not acknowledged is sent again on the next one.
+// An opening that takes longer is given up and tried again too. The default is 30 s; 0 or less means no timeout.
+func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout = d } }
+
+// AtMostOnce sends a batch again only when that cannot store it twice ([backend.ErrTransient]). Where it may be stored
+// and might be stored again ([backend.ErrIndeterminate] alone), the producer stops with that error instead.
+func AtMostOnce() Option { return func(c *config) { c.atMostOnce = true } }
+
+// Observe adds hooks. Those given several times are called in order.
+func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks, h) } }
+
+// Logger receives what an operator wants to know: sessions lost and opened, records refused, why the producer stopped.
+// The default discards.
+func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }

@@ -1,0 +1,64 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A Record is a value with what travels beside it. Headers and times are kept where the store keeps them; a store that
+// does not refuses headers and assigns its own times. Headers are copied.
+type Record[T any] struct {
+	Value   T
+	Headers backend.Headers
+	Time    time.Time // zero: the store assigns it
+}
+
+// A draft is the memory of one call: values are encoded into it outside every lock and copied from it into the batch.
+type draft struct {
+	buf  []byte
+	ends []int          // of each value in buf
+	rec  backend.Record // the one being offered; a field, because the store's meter takes its address
+
+	receipts []Receipt // of the values
+}
+
+// Drafts hold memory only, nothing that a synctest bubble could own, so one pool serves all producers.
+var drafts = sync.Pool{New: func() any { return new(draft) }}
+
+// draftBytes bounds what the pool retains: most records are smaller, and a large one must not be kept for ever.
+const draftBytes = 64 << 10
+
+// value returns the i-th value in buf.
+func (d *draft) value(i int) []byte {
+	first := 0
+	if i > 0 {
+		first = d.ends[i-1]
+	}
+	return d.buf[first:d.ends[i]]
+}
+
+// wait waits for the receipts of the call and returns the first refusal among them.
+func (d *draft) wait(ctx context.Context) (first error) {
+	for _, r := range d.receipts {
+		if err := r.latch.wait(ctx); err != nil {
+			return fmt.Errorf("producer: accepted, but not confirmed: %w: %w", backend.ErrIndeterminate, err)
+		}
+		if _, err := r.latch.result(r.index); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (d *draft) free() {
+	if cap(d.buf) > draftBytes || cap(d.ends) > draftBytes/8 {
+		return
+	}
+	clear(d.receipts)
+	d.buf, d.ends, d.receipts, d.rec = d.buf[:0], d.ends[:0], d.receipts[:0], backend.Record{}
+	drafts.Put(d)
+}

@@ -1,0 +1,283 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// session sends and receives until s ends, and returns why: nil when everything is decided after a Close. When it
+// returns, s is closed and its sender is gone.
+func (e *engine) session(ctx context.Context, s backend.Session) error {
+	e.mu.Lock()
+	e.window.sent, e.why = 0, nil
+	e.sessionNo++
+	no := e.sessionNo
+	if e.ackTimeout > 0 {
+		e.watchdog = time.AfterFunc(e.ackTimeout, func() { e.cut(s, no, errAckTimeout) })
+		e.watchdog.Stop() // until something is sent
+	}
+	watchdog := e.watchdog
+	e.mu.Unlock()
+
+	sending, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.send(sending, s, no)
+	}()
+	reason := e.receive(ctx, s)
+	if watchdog != nil {
+		watchdog.Stop()
+	}
+	stop()
+	if err := s.Close(); err != nil {
+		e.logger.Warn("producer: closing a session failed", "err", err)
+	}
+	<-done
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.why == errDrained:
+		return nil
+	case e.why != nil:
+		return e.why
+	}
+	return reason
+}
+
+// cut ends session number no from this side. A watchdog that fires late must not speak of the session after.
+func (e *engine) cut(s backend.Session, no uint64, why error) {
+	e.mu.Lock()
+	if e.why == nil && e.sessionNo == no {
+		e.why = why
+	}
+	e.mu.Unlock()
+	_ = s.Close() // session closes it again and reports
+}
+
+// send hands parts to the session: first what earlier sessions left, then what the batcher has. An error of the session
+// stops it; why is for Recv to say.
+func (e *engine) send(ctx context.Context, s backend.Session, no uint64) {
+	held := false // by the window: what the batcher has has waited long enough
+	for {
+		p, seq, room := e.next()
+		if p.flight != nil {
+			if s.Send(ctx, seq, p.records()) != nil {
+				e.notTaken(seq, p.taken)
+				return
+			}
+			continue
+		}
+		if !room {
+			held = true
+			if !e.awaitSlot(ctx) {
+				return
+			}
+			continue
+		}
+		if held {
+			held = false
+			e.queue.Hurry()
+		}
+		b, err := e.queue.Take(ctx)
+		if err == nil {
+			e.push(b)
+			continue
+		}
+		if ctx.Err() == nil { // closed and empty: the session has done its work once all is decided
+			for e.pending() {
+				if !e.awaitSlot(ctx) {
+					return
+				}
+			}
+			e.cut(s, no, errDrained)
+		}
+		return
+	}
+}
+
+// next marks the next part of the window as sent and returns it, as it was before, with its seq. Without one it reports
+// whether there is room for more.
+func (e *engine) next() (p part, seq uint64, room bool) {
+	e.mu.Lock()
+	w := &e.window
+	limit := e.limits.Load().InFlight
+	if e.solo > 0 {
+		limit = 1
+	}
+	if limit > 0 && w.sent >= limit {
+		e.mu.Unlock()
+		return part{}, 0, false
+	}
+	if w.sent == len(w.parts) {
+		e.mu.Unlock()
+		return part{}, 0, true
+	}
+	i := w.sent
+	p, seq = w.parts[i], w.next+uint64(i)
+	p.attempts++
+	w.parts[i].attempts, w.parts[i].taken = p.attempts, true // before Send, whose ack may come before it returns
+	w.sent++
+	if i == 0 && e.watchdog != nil {
+		e.watchdog.Reset(e.ackTimeout)
+	}
+	e.stats.Batches++
+	pick := sent
+	if p.attempts > 1 {
+		e.stats.Resent++
+		pick = resent
+	}
+	e.mu.Unlock()
+	e.hooks.batch(pick, p.event(seq, nil))
+	return p, seq, true
+}
+
+// notTaken corrects what next assumed: the session did not take the part, so it is as stored as it was before.
+func (e *engine) notTaken(seq uint64, before bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := &e.window
+	if i := int(seq - w.next); i >= 0 && i < w.sent {
+		w.sent = i
+		w.parts[i].attempts--
+		w.parts[i].taken = before
+	}
+}
+
+// awaitSlot waits until the window has got shorter.
+func (e *engine) awaitSlot(ctx context.Context) bool {
+	select {
+	case <-e.slot:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (e *engine) pending() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.window.parts) > 0
+}
+
+// receive takes acks until the session's last words.
+func (e *engine) receive(ctx context.Context, s backend.Session) error {
+	for {
+		ack, err := s.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		if err := e.ack(ack); err != nil {
+			return err
+		}
+	}
+}
+
+// ack decides the parts up to ack.Seq.
+func (e *engine) ack(a backend.Ack) error {
+	e.mu.Lock()
+	w := &e.window
+	n := int(a.Seq-w.next) + 1
+	if a.Seq < w.next || n > w.sent {
+		e.mu.Unlock()
+		return fmt.Errorf("the sink acknowledged seq %d, where %d to %d were sent", a.Seq, w.next, int(w.next)+w.sent-1)
+	}
+	var events []BatchEvent
+	var over []*flight
+	for i, p := range w.parts[:n] {
+		s := span{first: p.lo, n: p.hi - p.lo}
+		if i == n-1 {
+			s.offsetOf = a.OffsetOf
+		}
+		if p.decide(s) {
+			over = append(over, p.flight)
+		}
+		e.stats.Acked += uint64(s.n)
+		if len(e.hooks) > 0 {
+			events = append(events, p.event(w.next+uint64(i), nil))
+		}
+	}
+	w.pop(n)
+	w.next += uint64(n)
+	e.solo = max(e.solo-n, 0)
+	e.refusals = 0
+	if e.watchdog != nil {
+		if w.sent > 0 {
+			e.watchdog.Reset(e.ackTimeout)
+		} else {
+			e.watchdog.Stop()
+		}
+	}
+	e.mu.Unlock()
+	e.settle(over, acked, events)
+	return nil
+}
+
+// settle does, off the lock, what follows a decision.
+func (e *engine) settle(over []*flight, pick func(*Hooks) func(BatchEvent), events []BatchEvent) {
+	for _, f := range over {
+		e.retire(f)
+	}
+	select {
+	case e.slot <- struct{}{}:
+	default:
+	}
+	for _, ev := range events {
+		e.hooks.batch(pick, ev)
+	}
+}
+
+func (p *part) event(seq uint64, err error) BatchEvent {
+	return BatchEvent{
+		Seq: seq, Records: p.hi - p.lo, Bytes: p.metered, Cause: p.Cause, Attempt: p.attempts,
+		Elapsed: time.Since(p.First), Err: err,
+	}
+}
+
+// progress counts what has been decided.
+func (e *engine) progress() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.window.next
+}
+
+// judge says what follows from a session's last words: a refusal is carried out, anything that may be tried again is,
+// and the rest is returned as fatal.
+func (e *engine) judge(reason error) (refused bool, fatal error) {
+	e.mu.Lock()
+	sent := e.window.sent // what the last words speak of
+	e.mu.Unlock()
+	if is, unsure := refusal(reason); is && sent > 0 {
+		return true, e.refuse(reason, unsure && sent > 1)
+	}
+	switch {
+	case errors.Is(reason, backend.ErrTransient):
+		return false, nil
+	case errors.Is(reason, backend.ErrIndeterminate) && (sent == 0 || !e.atMostOnce):
+		return false, nil
+	}
+	return false, reason
+}
+
+// opened and lost tell of a session's beginning and end.
+func (e *engine) opened(failures int, took time.Duration) {
+	e.mu.Lock()
+	e.stats.Sessions++
+	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.taken(), Elapsed: took}
+	e.mu.Unlock()
+	e.logger.Info("producer: session opened", "attempt", ev.Attempt, "unacked", ev.Unacked, "took", took)
+	e.hooks.session(opened, ev)
+}
+
+func (e *engine) lost(reason error, failures int, lived time.Duration) {
+	e.mu.Lock()
+	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.taken(), Elapsed: lived, Err: reason}
+	e.mu.Unlock()
+	e.logger.Warn("producer: session lost", "unacked", ev.Unacked, "lived", lived, "err", reason)
+	e.hooks.session(lost, ev)
+}

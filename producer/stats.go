@@ -1,0 +1,23 @@
+package producer
+
+// Stats are a snapshot of a producer's counters since New.
+type Stats struct {
+	Acked    uint64 // records that are durable
+	Failed   uint64 // records that were accepted and given up
+	Batches  uint64 // batches handed to sessions, resends included
+	Resent   uint64 // of them, those handed over again
+	Sessions uint64 // sessions opened
+
+	Buffered      int // records accepted and not decided
+	BufferedBytes int // what they count against BufferBytes
+	InFlight      int // batches with the store, not acknowledged
+}
+
+func (e *engine) snapshot() Stats {
+	e.mu.Lock()
+	s := e.stats
+	s.InFlight = e.window.sent
+	e.mu.Unlock()
+	s.Buffered, s.BufferedBytes = e.queue.Held()
+	return s
+}
