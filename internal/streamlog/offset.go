@@ -30,10 +30,9 @@ func SetOffsets(recs []backend.Record, first uint64) {
 	if len(recs) == 0 {
 		return
 	}
-	last := first + uint64(len(recs))
-	digits := make([]byte, 0, (len(recs)+1)*decimalLen(last))
-	for seq := first; seq <= last; seq++ {
-		digits = strconv.AppendUint(digits, seq, 10)
+	digits := make([]byte, 0, (len(recs)+1)*decimalLen(first+uint64(len(recs))))
+	for i := range uint64(len(recs)) + 1 {
+		digits = strconv.AppendUint(digits, first+i, 10)
 	}
 	all := backend.Offset(digits)
 
