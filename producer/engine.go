@@ -214,6 +214,9 @@ func (e *engine) open(ctx context.Context, failures int, reason error) (backend.
 			limits := e.appender.Limits()
 			e.limits.Store(&limits)
 			e.queue.Resize(least(e.batchRecords, limits.BatchRecords), least(e.batchBytes, limits.BatchBytes))
+			e.mu.Lock()
+			e.window.refit(&limits)
+			e.mu.Unlock()
 			e.opened(failures, time.Since(began))
 			return s, nil
 		}

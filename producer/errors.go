@@ -25,7 +25,7 @@ type stopped struct {
 
 func (s *stopped) Error() string {
 	if s.taken {
-		return fmt.Sprintf("producer: stopped, the record may be stored: %v", s.cause)
+		return fmt.Sprintf("producer: stopped, and what it had sent may be stored: %v", s.cause)
 	}
 	return fmt.Sprintf("producer: stopped: %v", s.cause)
 }

@@ -25,27 +25,41 @@ type window struct {
 	next  uint64 // seq of parts[0]: all before are decided
 }
 
-// push appends a batch, cut to fit what the store takes now (its limits may have shrunk since the batch was filled).
+// push appends a batch.
 func (w *window) push(f *flight, l *backend.Limits) {
-	whole := part{flight: f, hi: len(f.Items), metered: f.Metered}
-	if fits(l, whole.hi, whole.metered) {
-		w.parts = append(w.parts, whole)
+	w.parts = appendCut(w.parts, part{flight: f, hi: len(f.Items), metered: f.Metered}, l)
+}
+
+// refit cuts the parts that no session has taken to fit what the store takes now. Those that were taken keep their
+// records, as a resend must; if the store has come to refuse one, it is cut then.
+func (w *window) refit(l *backend.Limits) {
+	first := w.taken()
+	if !slices.ContainsFunc(w.parts[first:], func(p part) bool { return !fits(l, p.hi-p.lo, p.metered) }) {
 		return
 	}
-	cut := part{flight: f}
-	for i := range f.Items {
-		size, err := l.Meter(&f.Items[i])
-		if err != nil {
-			size = 0 // the store refuses it when it comes, and by then it stands alone
-		}
-		if cut.hi > cut.lo && (err != nil || !fits(l, cut.hi-cut.lo+1, cut.metered+size)) {
-			w.parts = append(w.parts, cut)
-			cut = part{flight: f, lo: i, hi: i}
+	rest := slices.Clone(w.parts[first:])
+	w.parts = w.parts[:first]
+	for _, p := range rest {
+		w.parts = appendCut(w.parts, p, l)
+	}
+}
+
+// appendCut appends p in pieces that the store takes: its limits may have shrunk since the batch was filled.
+func appendCut(parts []part, p part, l *backend.Limits) []part {
+	if fits(l, p.hi-p.lo, p.metered) {
+		return append(parts, p)
+	}
+	cut := part{flight: p.flight, lo: p.lo, hi: p.lo}
+	for i := p.lo; i < p.hi; i++ {
+		size := meter(l, p.Items[i:i+1])
+		if cut.hi > cut.lo && !fits(l, cut.hi-cut.lo+1, cut.metered+size) {
+			parts = append(parts, cut)
+			cut = part{flight: p.flight, lo: i, hi: i}
 		}
 		cut.hi++
 		cut.metered += size
 	}
-	w.parts = append(w.parts, cut)
+	return append(parts, cut)
 }
 
 func fits(l *backend.Limits, records, bytes int) bool {
@@ -72,6 +86,7 @@ func (w *window) split(l *backend.Limits, at ...int) {
 	w.parts = slices.Replace(w.parts, 0, 1, cuts...)
 }
 
+// meter sums what the store's meter says. A record that it has come to refuse counts nothing: it fails when it is sent.
 func meter(l *backend.Limits, recs []backend.Record) (sum int) {
 	for i := range recs {
 		if size, err := l.Meter(&recs[i]); err == nil {

@@ -1,0 +1,43 @@
+// Package producer writes typed values to a stream: batched, acknowledged and in order.
+//
+// # Delivery
+//
+// A record that was accepted is sent until the store has acknowledged it, refused it for good, or the producer stops
+// with an error that says so. Nothing is dropped in silence: every accepted record has a [Receipt], and [Producer.Flush]
+// and [Producer.Close] return the first failure whether or not anybody waited for it.
+//
+//   - By default delivery is at least once: after a lost reply the batches not acknowledged are sent again. Where the
+//     store knows a resend by its seq, each record is in the log exactly once all the same; see the table in each
+//     backend's documentation. [AtMostOnce] stops with [backend.ErrIndeterminate] where a resend might store twice.
+//   - Records are stored in the order in which they were accepted. A replay may repeat a suffix of what was stored; it
+//     never reorders first copies.
+//   - A context bounds a wait. It never takes back a record that was accepted: a [Producer.Send] that its context ends
+//     after that wraps [backend.ErrIndeterminate], and the record is still sent.
+//   - A record that the store refuses ([backend.ErrRejected], [backend.ErrTooLarge]) fails its own receipt. The batch
+//     around it is cut until the culprit stands alone, and the others go on in order.
+//   - After a fatal error every receipt that is pending and every later call fails with it. [Producer.Unacked] yields
+//     what was never confirmed, to be offered to another producer.
+//
+// # Batching
+//
+// A batch goes when the first of these holds it up:
+//
+//	reason   when                                                                option         default
+//	full     the next record would exceed the batch                              BatchRecords   1,000
+//	                                                                             BatchBytes     1 MiB
+//	full     a caller is blocked because the buffer is full                      BufferBytes    32 MiB
+//	wanted   someone waits (Send, a Receipt, Flush) and nothing is in flight
+//	linger   its first record has waited long enough                             Linger         5 ms
+//	flush    Flush, Close
+//
+// The store's own limits apply too, whichever is less. So a lone Send costs a round trip and no linger, senders that wait
+// at the same time share batches, and a busy producer fills batches without ever seeing the linger. What the store can
+// have in flight is bounded by the store; what the producer holds is bounded by BufferBytes, reserved before a record
+// is accepted and released when it is decided.
+//
+// # Sessions
+//
+// A session with the store that ends is opened again when something waits to be sent, after a jittered exponential
+// backoff (50 ms to 5 s, never less than the store asks for) and for at most twelve attempts in a row. Only progress
+// starts that count again: an ack, or a session that lived for longer than the longest backoff.
+package producer

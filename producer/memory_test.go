@@ -1,0 +1,83 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/backendtest"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/producer"
+)
+
+// A sink that has stalled must not make the producer hold more than it was given: the heap is measured, not counted.
+func TestAStalledSinkHoldsNoMoreThanTwiceTheBudget(t *testing.T) {
+	const budget = 8 << 20
+	sink := backendtest.NewFlakySink(memory.New(memory.InFlight(0)), backendtest.Nth(backendtest.OnOpen, 1, backendtest.Stall()))
+	p, err := producer.New(t.Context(), sink, codec.Bytes(), producer.BufferBytes(budget), producer.DrainTimeout(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	value := make([]byte, 100)
+	accepted := 0
+	for range 1_000_000 {
+		_, err := p.TryEnqueue(value)
+		if err == nil {
+			accepted++
+		} else if !errors.Is(err, producer.ErrFull) {
+			t.Fatal(err)
+		} else if accepted > 0 && p.Stats().BufferedBytes < budget/2 {
+			t.Fatalf("full at %d bytes", p.Stats().BufferedBytes)
+		}
+	}
+	held := int(heap() - before)
+	t.Logf("%d of 1,000,000 records accepted, %.1f MiB held, the budget is 8 MiB", accepted, float64(held)/(1<<20))
+	if held > 2*budget {
+		t.Errorf("%d bytes held, more than twice the budget of %d", held, budget)
+	}
+	if err := p.Close(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestEnqueueAllocatesNothingPerRecord(t *testing.T) {
+	if race {
+		t.Skip("the race detector makes sync.Pool forget at random")
+	}
+	p, err := producer.New(t.Context(), backendtest.Discard(backend.Limits{}), codec.Bytes(), producer.Linger(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := make([]byte, 100)
+	const records = 10_000 // ten batches
+	round := func() {
+		for range records {
+			if _, err := p.Enqueue(t.Context(), value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round()
+	if n := testing.AllocsPerRun(10, round); n > records/50 {
+		t.Errorf("%v allocations for %d records, want next to none: a few for each batch of 1,000", n, records)
+	}
+	closeErr := p.Close()
+	if closeErr != nil {
+		t.Error(closeErr)
+	}
+}

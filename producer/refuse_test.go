@@ -1,0 +1,168 @@
+package producer_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/backendtest"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/producer"
+)
+
+func bad(r *backend.Record) bool { return strings.HasPrefix(string(r.Value), "bad") }
+
+// mixed returns n values of which those at the given places are bad.
+func mixed(n int, at ...int) (all, good []string) {
+	for i := range n {
+		if slices.Contains(at, i) {
+			all = append(all, fmt.Sprint("bad", i))
+			continue
+		}
+		all = append(all, fmt.Sprint(i))
+		good = append(good, fmt.Sprint(i))
+	}
+	return all, good
+}
+
+func TestARefusedRecordIsIsolatedOutOfPipelinedBatches(t *testing.T) {
+	refused := fmt.Errorf("%w: no such column", backend.ErrRejected)
+	unsure := fmt.Errorf("%w: %w: no such column", backend.ErrRejected, backend.ErrIndeterminate)
+	for name, fault := range map[string]backendtest.Fault{
+		"named by the store":            backendtest.RefuseNamed(bad, refused),
+		"not named":                     backendtest.RefuseUnnamed(bad, refused),
+		"too large":                     backendtest.RefuseUnnamed(bad, fmt.Errorf("%w: by a byte", backend.ErrTooLarge)),
+		"not even the batch is certain": backendtest.RefuseUnnamed(bad, unsure),
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := memory.New()
+				p := open(t, backendtest.NewFlakySink(s, fault), producer.BatchRecords(8), producer.Linger(time.Second))
+				all, good := mixed(50, 0, 13, 14, 31, 49)
+				began := time.Now()
+				rs := enqueue(t, p, all...)
+				for i, r := range rs {
+					off, err := wait(t, r)
+					if isBad := strings.HasPrefix(all[i], "bad"); isBad != (err != nil) {
+						t.Errorf("%s: %v", all[i], err)
+					} else if isBad && !errors.Is(err, backend.ErrRejected) && !errors.Is(err, backend.ErrTooLarge) {
+						t.Errorf("%s: %v, want the refusal", all[i], err)
+					} else if !isBad && off == "" {
+						t.Errorf("%s: no offset", all[i])
+					}
+				}
+				if d := time.Since(began); d > 2*time.Second {
+					t.Errorf("took %v: a refusal costs no backoff", d)
+				}
+				if got := firsts(values(s)); !slices.Equal(got, good) {
+					t.Errorf("first copies stored: %q\nwant %q", got, good)
+				}
+				if name != "not even the batch is certain" {
+					wantLog(t, s, good...) // and each of them once
+				}
+				err := p.Close()
+				if err == nil || !strings.Contains(err.Error(), "5 records") {
+					t.Errorf("Close: %v, want the first failure and that there were 5", err)
+				}
+			})
+		})
+	}
+}
+
+func TestOffsetsOfASplitBatchAreTrue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := memory.New()
+		p := open(t, backendtest.NewFlakySink(s, backendtest.RefuseUnnamed(bad, backend.ErrRejected)), producer.BatchRecords(100))
+		all, _ := mixed(20, 7)
+		rs := enqueue(t, p, all...)
+		_ = p.Flush(t.Context())
+		where := map[string]backend.Offset{}
+		for _, r := range s.Records() {
+			where[string(r.Value)] = r.Offset
+		}
+		for i, r := range rs {
+			if off, err := wait(t, r); err == nil && off != where[all[i]] {
+				t.Errorf("%s: receipt says %q, the stream %q", all[i], off, where[all[i]])
+			}
+		}
+		closeNow(t, p)
+	})
+}
+
+func TestARejectedRecordDoesNotStopTheProducer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := memory.New()
+		p := open(t, backendtest.NewFlakySink(s, backendtest.RefuseUnnamed(bad, backend.ErrRejected)))
+		if err := p.Send(t.Context(), "a", "bad", "b"); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("Send: %v, want the refusal", err)
+		}
+		if err := p.Send(t.Context(), "c"); err != nil {
+			t.Errorf("the next Send: %v", err)
+		}
+		if err := p.Flush(t.Context()); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("Flush: %v, want the failure since the last Flush", err)
+		}
+		if err := p.Flush(t.Context()); err != nil {
+			t.Errorf("the next Flush: %v, want nil: it was told", err)
+		}
+		closeNow(t, p)
+		wantLog(t, s, "a", "b", "c")
+	})
+}
+
+func TestAHundredRefusalsInARowAreFatal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(), backendtest.RefuseUnnamed(func(*backend.Record) bool { return true }, backend.ErrRejected))
+		p := open(t, sink, oneEach)
+		enqueue(t, p, numbered(150)...)
+		if err := p.Flush(t.Context()); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("Flush: %v", err)
+		}
+		if n := sink.Calls(backendtest.OnOpen); n < 100 || n > 102 {
+			t.Errorf("%d sessions, want about a hundred", n)
+		}
+		if _, err := p.Enqueue(t.Context(), "later"); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("Enqueue later: %v", err)
+		}
+		if err := p.Close(); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
+func TestARefusalAtOpeningIsFatal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(),
+			backendtest.Nth(backendtest.OnOpen, 1, backendtest.Fail(fmt.Errorf("%w: %w", backend.ErrRejected, backend.ErrTransient))))
+		if _, err := producer.New(t.Context(), sink, text()); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("New: %v", err)
+		}
+		if n := sink.Calls(backendtest.OnOpen); n != 1 {
+			t.Errorf("%d openings", n)
+		}
+	})
+}
+
+func TestAtMostOnceStopsWhenTheRefusedBatchIsUncertain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		unsure := fmt.Errorf("%w: %w", backend.ErrRejected, backend.ErrIndeterminate)
+		hold := make(chan struct{})
+		sink := backendtest.NewFlakySink(memory.New(), func(c backendtest.Call) backendtest.Effect {
+			if c.Op == backendtest.OnAck {
+				<-hold // so that several are unacknowledged when the refusal comes
+			}
+			return backendtest.Effect{}
+		}, backendtest.RefuseUnnamed(bad, unsure))
+		p := open(t, sink, oneEach, producer.AtMostOnce())
+		enqueue(t, p, "0", "1", "bad")
+		<-time.After(time.Second)
+		close(hold)
+		if err := p.Close(); err == nil {
+			t.Error("Close: nil, want a failure")
+		}
+	})
+}
