@@ -1,0 +1,106 @@
+package codectest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"testing/synctest"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// Run checks c against the contract of [codec.Codec] with the given values, at least one, each of which c must encode.
+// Good values are the edges of T: empty, large, every kind of field.
+//
+// Values are compared by their method Equal(T) bool where T has one, else by reflect.DeepEqual ([]byte by bytes.Equal);
+// see [RunFunc]. A codec whose Decode fails with [errors.ErrUnsupported] is write-only: the checks that decode are skipped then.
+func Run[T any](t *testing.T, c codec.Codec[T], values ...T) {
+	t.Helper()
+	RunFunc(t, c, equal[T], values...)
+}
+
+// RunFunc is [Run] with another notion of equality, such as proto.Equal. equal is called from several goroutines.
+func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, values ...T) {
+	t.Helper()
+	s, err := newSuite(c, equal, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, check := range []struct {
+		name    string
+		decodes bool
+		run     func() error
+	}{
+		{"format", false, s.format},
+		{"append", false, s.appends},
+		{"aliasing of the value", false, s.aliasesValue},
+		{"round trip", true, s.roundTrip},
+		{"source", true, s.source},
+		{"aliasing of the source", true, s.aliasesSource},
+		{"independence", true, s.independence},
+		{"mutated", true, s.mutated},
+		{"concurrent", false, s.concurrent},
+	} {
+		t.Run(check.name, func(t *testing.T) {
+			if check.decodes && s.writeOnly {
+				t.Skip("the codec is write-only")
+			}
+			if err := check.run(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	// Pools, channels and lazily made state have been used outside by now; a codec that ties any of it to where it was
+	// first used panics here, and so does one that hands what it made in here to the outside.
+	t.Run("bubble", func(t *testing.T) {
+		var inside error
+		synctest.Test(t, func(*testing.T) { inside = s.concurrent() })
+		if err := errors.Join(inside, s.concurrent()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Refuses checks that c refuses to encode each of the values, and returns dst as it was given: length, capacity, memory
+// and bytes.
+func Refuses[T any](t *testing.T, c codec.Codec[T], values ...T) {
+	t.Helper()
+	if len(values) == 0 {
+		t.Fatal("codectest: no values to refuse")
+	}
+	for i, v := range values {
+		if err := refuses(c, v); err != nil {
+			t.Errorf("value %d: %v", i, err)
+		}
+	}
+}
+
+func refuses[T any](c codec.Codec[T], v T) error {
+	for _, dst := range [][]byte{nil, []byte("exact"), append(make([]byte, 0, 4096), "room"...)} {
+		before := string(dst)
+		out, err := c.AppendEncode(dst, v)
+		switch {
+		case err == nil:
+			return fmt.Errorf("encoded as %.100q, want an error", out)
+		case string(out) != before:
+			return fmt.Errorf("on an error dst is %.100q, was %q", out, before)
+		case cap(out) != cap(dst) || (cap(dst) > 0 && &out[:1][0] != &dst[:1][0]):
+			return errors.New("on an error dst is other memory than was given")
+		}
+	}
+	return nil
+}
+
+func equal[T any](a, b T) bool {
+	if x, ok := any(a).([]byte); ok {
+		return bytes.Equal(x, any(b).([]byte)) // a record has no way to tell nil from empty
+	}
+	if e, ok := any(a).(interface{ Equal(T) bool }); ok {
+		if v := reflect.ValueOf(a); v.Kind() != reflect.Pointer || !v.IsNil() {
+			return e.Equal(b)
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
