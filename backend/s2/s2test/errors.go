@@ -81,6 +81,10 @@ func forbidden(format string, args ...any) error {
 	return fail(http.StatusForbidden, "permission_denied", format, args...)
 }
 
+func draining() error {
+	return fail(http.StatusServiceUnavailable, "server_draining", "the server is shutting down")
+}
+
 // asAPIError makes any failure an answer; one that is none of ours is 500.
 func asAPIError(err error) *apiError {
 	if e, ok := err.(*apiError); ok {

@@ -14,8 +14,10 @@ import (
 type stream struct {
 	basin, name string
 	id          uint64
+	meter       *meter // of its basin
 	createdAt   time.Time
 	cipher      string
+	request     string // what created it, when that had a token
 
 	mu        sync.Mutex
 	cfg       streamConfig // resolved
@@ -37,18 +39,15 @@ type stream struct {
 	seen      map[uint64]struct{}
 }
 
+func newStream(b *basin, name string, id uint64, createdAt time.Time) *stream {
+	return &stream{basin: b.name, name: name, id: id, createdAt: createdAt, meter: b.meter, last: &link{}}
+}
+
 // A link is one durable batch on its way to those who follow. A follower holds the link it has read and finds the next
 // ones through it, whatever a trim or retention removes from the log meanwhile; a link that nobody holds is garbage.
 type link struct {
 	chunk
 	next *link
-}
-
-// An accepted batch has its place, but may not be durable yet.
-type accepted struct {
-	ack  ack
-	done chan struct{} // nil: durable already
-	err  error
 }
 
 func seqMismatch(want uint64) error {
@@ -65,23 +64,23 @@ func beyondTail(tail position) error {
 
 // accept checks in against the stream and gives it its place. tell, if not nil, is told when it is durable or failed;
 // it may be called before accept returns, and with the lock held.
-func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) (ack, error) {
+func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) error {
 	now := srv.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.deletedAt.IsZero() {
-		return ack{}, streamDeleting()
+		return streamDeleting()
 	}
 	if in.hasToken && string(in.token) != s.fence {
-		return ack{}, tokenMismatch(s.fence)
+		return tokenMismatch(s.fence)
 	}
 	if in.hasMatch && in.match != s.next.SeqNum {
-		return ack{}, seqMismatch(s.next.SeqNum)
+		return seqMismatch(s.next.SeqNum)
 	}
 	c := chunk{first: s.next.SeqNum, records: len(in.recs), metered: in.metered, arrived: now.UnixMilli()}
 	lastTS, err := s.encode(in, &c)
 	if err != nil {
-		return ack{}, err
+		return err
 	}
 	c.data = bytes.Clone(s.scratch)
 	if cap(s.scratch) > 4*maxFrame {
@@ -90,13 +89,13 @@ func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) (ack, err
 	s.next = position{c.end(), lastTS}
 	s.lastWrite = now
 	s.obey(srv, in, c.first, now)
-	srv.count(s, &c)
+	srv.count(s, in, &c, now)
 	a := ack{Start: position{c.first, c.firstTS}, End: s.next}
 	if srv.store == nil {
 		s.publish(srv, c)
 		a.Tail = s.tail
 		tell(a, nil)
-		return a, nil
+		return nil
 	}
 	srv.store.append(s, c, func(err error) {
 		s.mu.Lock()
@@ -107,7 +106,7 @@ func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) (ack, err
 		s.mu.Unlock()
 		tell(a, err)
 	})
-	return a, nil
+	return nil
 }
 
 // encode writes the records of in to s.scratch with their final numbers and times. The lock is held.

@@ -144,7 +144,7 @@ func (in *input) add(r record) {
 		in.headers = in.headers[:r.h0]
 		return
 	}
-	in.metered += meter(len(r.body), in.headers[r.h0:r.h1])
+	in.metered += metered(len(r.body), in.headers[r.h0:r.h1])
 	in.recs = append(in.recs, r)
 }
 
@@ -165,8 +165,8 @@ func parseHeader(b []byte) (h header, err error) {
 	return h, nil
 }
 
-// meter is the metered size of a record, which all limits of S2 are in.
-func meter(body int, headers []header) int {
+// metered is the metered size of a record, which all limits of S2 are in.
+func metered(body int, headers []header) int {
 	n := 8 + 2*len(headers) + body
 	for i := range headers {
 		n += len(headers[i].name) + len(headers[i].value)
