@@ -1,0 +1,171 @@
+package s2
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/internal/backoff"
+)
+
+// A call is one unary request, which may be sent several times.
+type call struct {
+	op     string // for errors: what it does and to what
+	method string
+	url    string
+	query  url.Values
+	basin  string // for the header; "" at account level
+	header http.Header
+	body   []byte
+	kind   string        // of body, and wanted in return; "" is JSON
+	wait   time.Duration // on top of the timeout
+
+	once bool // not idempotent: tried again only when the first attempt certainly did nothing
+}
+
+// responseLimit bounds an answer that is read whole: a page of a thousand entries, a batch of 1 MiB in base64.
+const responseLimit = 8 << 20
+
+// answer is what do returns of a successful response.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends a management call until it succeeds, its failure is final, or the attempts are used up.
+func (c *Client) do(ctx context.Context, r *call) (answer, error) {
+	policy := backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
+	for attempt := 1; ; attempt++ {
+		a, err := c.attempt(ctx, r)
+		if err == nil {
+			return a, nil
+		}
+		v := judge(err)
+		if attempt >= c.cfg.attempts || !v.retryable || r.once && !v.clean || ctx.Err() != nil {
+			if r.once {
+				return answer{}, fmt.Errorf("s2: %s: %w", r.op, storing(err))
+			}
+			return answer{}, classed(r.op, err)
+		}
+		timer := time.NewTimer(policy.Delay(attempt, err))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return answer{}, classed(r.op, fmt.Errorf("%w, after: %w", ctx.Err(), err))
+		}
+	}
+}
+
+// attempt sends the call once.
+func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout+r.wait)
+	defer cancel()
+	u := r.url
+	if len(r.query) > 0 {
+		u += "?" + r.query.Encode()
+	}
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u, body)
+	if err != nil {
+		return answer{}, c.redact(err)
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
+	kind := r.kind
+	if kind == "" {
+		kind = "application/json"
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", kind)
+	}
+	req.Header.Set("Accept", kind)
+	c.authorize(req, r.basin)
+	res, err := c.unary.RoundTrip(req)
+	if err != nil {
+		return answer{}, c.redact(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return answer{}, c.refusal(res)
+	}
+	got, err := readAll(res)
+	if err != nil {
+		return answer{}, c.redact(err)
+	}
+	return answer{res.StatusCode, res.Header, got}, nil
+}
+
+// readAll reads a body within bounds, decompressed.
+func readAll(res *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(res.Body, responseLimit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	switch enc := res.Header.Get("Content-Encoding"); enc {
+	case "", "identity":
+	case "zstd":
+		body, err = s2s.Unzstd(body, responseLimit)
+	case "gzip":
+		var gz *gzip.Reader
+		if gz, err = gzip.NewReader(bytes.NewReader(body)); err == nil {
+			body, err = io.ReadAll(io.LimitReader(gz, responseLimit+1))
+		}
+	default:
+		return nil, protocolErrorf("content-encoding %q", enc)
+	}
+	if err != nil {
+		return nil, protocolErrorf("decompressing the answer: %w", err)
+	}
+	if len(body) > responseLimit {
+		return nil, protocolErrorf("an answer of more than %d bytes", responseLimit)
+	}
+	return body, nil
+}
+
+// retryAfter reads the header retry-after-ms, which S2 uses, or retry-after in seconds.
+func retryAfter(h http.Header) time.Duration {
+	const day = 24 * time.Hour // no server means more, and no overflow is worse than a day
+	if ms, err := strconv.ParseInt(h.Get("Retry-After-Ms"), 10, 64); err == nil && ms > 0 {
+		return time.Duration(min(ms, day.Milliseconds())) * time.Millisecond
+	}
+	if s, err := strconv.ParseInt(h.Get("Retry-After"), 10, 64); err == nil && s > 0 {
+		return time.Duration(min(s, int64(day.Seconds()))) * time.Second
+	}
+	return 0
+}
+
+// fetch does a call that answers with JSON.
+func fetch[T any](ctx context.Context, c *Client, r *call) (T, http.Header, error) {
+	var out T
+	a, err := c.do(ctx, r)
+	if err != nil {
+		return out, nil, err
+	}
+	if err := json.Unmarshal(a.body, &out); err != nil {
+		return out, nil, fmt.Errorf("s2: %s: %w", r.op, protocolErrorf("%w", err))
+	}
+	return out, a.header, nil
+}
+
+// encode makes a JSON body of one of this package's types, which all can be one.
+func encode(op string, v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("s2: %s: %w", op, err)
+	}
+	return b, nil
+}

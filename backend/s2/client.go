@@ -1,0 +1,210 @@
+package s2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Client speaks for one access token: account-level calls are its methods, and [Client.Basin] leads on. Its methods may
+// be called from any goroutine. Close it when nothing of it is used any more.
+type Client struct {
+	cfg            config
+	account, basin endpoint
+
+	// The token sits in a closure, so that printing a Client, however deep, does not print it.
+	token func() string
+	unary *http.Transport
+
+	mu     sync.Mutex
+	reads  *http.Transport // the HTTP/2 connections of read sessions
+	closed bool
+}
+
+// New makes a Client for an access token. It does no I/O; a malformed endpoint or token is an error.
+func New(token string, opts ...Option) (*Client, error) {
+	cfg, err := complete(opts)
+	if err != nil {
+		return nil, err
+	}
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' }) {
+		return nil, errors.New("s2: the access token is empty or malformed")
+	}
+	c := &Client{cfg: cfg, token: func() string { return token }}
+	if c.account, err = parseEndpoint(cfg.account); err != nil {
+		return nil, fmt.Errorf("%w (account)", err)
+	}
+	if c.account.template() {
+		return nil, fmt.Errorf("s2: the account endpoint names a basin")
+	}
+	if c.basin, err = parseEndpoint(cfg.basin); err != nil {
+		return nil, fmt.Errorf("%w (basin)", err)
+	}
+	c.unary = c.transport(nil)
+	c.unary.MaxIdleConnsPerHost = 32
+	c.unary.IdleConnTimeout = 90 * time.Second
+	c.reads = c.streaming(nil)
+	return c, nil
+}
+
+// Close closes idle connections. Sessions and readers that are still open go on until they are closed themselves. It
+// always returns nil.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	reads := c.reads
+	c.mu.Unlock()
+	reads.CloseIdleConnections()
+	c.unary.CloseIdleConnections()
+	return nil
+}
+
+// String names the account endpoint.
+func (c *Client) String() string { return "s2:" + c.account.host }
+
+// transport makes one for unary calls. conns hears of every connection made.
+func (c *Client) transport(conns func(net.Conn)) *http.Transport {
+	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second}
+	t := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSHandshakeTimeout: c.cfg.connect,
+		DisableCompression:  true, // asked for, and undone within bounds, here
+		ForceAttemptHTTP2:   true,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err == nil && conns != nil {
+				conns(conn)
+			}
+			return conn, err
+		},
+	}
+	if c.cfg.tls != nil {
+		t.TLSClientConfig = c.cfg.tls.Clone()
+	}
+	return t
+}
+
+// streaming makes a transport for sessions: HTTP/2 only, with prior knowledge on plain http.
+func (c *Client) streaming(conns func(net.Conn)) *http.Transport {
+	t := c.transport(conns)
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	t.HTTP2 = &http.HTTP2Config{
+		MaxReadFrameSize:          1 << 20,
+		MaxReceiveBufferPerStream: 4 << 20, // what a reader that lags behind leaves in our memory at most
+		SendPingTimeout:           15 * time.Second,
+		PingTimeout:               15 * time.Second,
+		WriteByteTimeout:          30 * time.Second,
+	}
+	return t
+}
+
+// reading returns the transport that read sessions share.
+func (c *Client) reading() *http.Transport {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads
+}
+
+// retire makes later read sessions use new connections: t's was silent, or the server is about to leave it.
+func (c *Client) retire(t *http.Transport) {
+	c.mu.Lock()
+	if c.reads == t {
+		c.reads = c.streaming(nil)
+	}
+	c.mu.Unlock()
+	t.CloseIdleConnections()
+}
+
+// release lets go of t's connections if nobody will use them again.
+func (c *Client) release(t *http.Transport) {
+	c.mu.Lock()
+	idle := c.closed || c.reads != t
+	c.mu.Unlock()
+	if idle {
+		t.CloseIdleConnections()
+	}
+}
+
+// authorize puts on what every request carries.
+func (c *Client) authorize(r *http.Request, basin string) {
+	r.Header.Set("Authorization", "Bearer "+c.token())
+	r.Header.Set("User-Agent", "headrace")
+	if basin != "" && !c.basin.template() {
+		r.Header.Set("S2-Basin", basin)
+	}
+	if c.cfg.compression != 0 {
+		r.Header.Set("Accept-Encoding", c.cfg.compression.String())
+	}
+}
+
+var errNoAnswer = errors.New("no answer in time")
+
+// open sends a request whose answer is a session, and returns it once it has begun. ctx bounds this and nothing later:
+// kill ends the request then.
+func (c *Client) open(ctx context.Context, kill func(), t *http.Transport, req *http.Request) (*http.Response, error) {
+	opening, stop := context.WithTimeoutCause(ctx, c.cfg.connect+c.cfg.timeout, errNoAnswer)
+	defer stop()
+	settled := context.AfterFunc(opening, kill)
+	defer settled()
+	res, err := t.RoundTrip(req)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = c.refusal(res)
+		_ = res.Body.Close()
+	} else if err == nil && !settled() { // killed in the last moment
+		_ = res.Body.Close()
+		return nil, context.Cause(opening)
+	}
+	var refused *Error
+	if err != nil && opening.Err() != nil && !errors.As(err, &refused) {
+		return nil, fmt.Errorf("%w: %w", context.Cause(opening), c.redact(err))
+	}
+	if err != nil {
+		return nil, c.redact(err)
+	}
+	return res, nil
+}
+
+// errorBody bounds what is read of an answer that is an error.
+const errorBody = 64 << 10
+
+// refusal makes an error of an answer whose status is none of success.
+func (c *Client) refusal(res *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(res.Body, errorBody))
+	if err != nil && len(body) == 0 {
+		return fmt.Errorf("status %d, and reading why: %w", res.StatusCode, c.redact(err))
+	}
+	e := parseError(res.StatusCode, body)
+	e.Message = c.hide(e.Message)
+	e.wait = retryAfter(res.Header)
+	return e
+}
+
+// hide removes the token from what a server says: some proxies repeat the request's headers.
+func (c *Client) hide(s string) string { return strings.ReplaceAll(s, c.token(), "[token]") }
+
+// redact hides the token in an error's text. Nothing of ours puts it there, so the error is nearly always returned as
+// it is.
+func (c *Client) redact(err error) error {
+	if err == nil || !strings.Contains(err.Error(), c.token()) {
+		return err
+	}
+	return &redacted{text: c.hide(err.Error()), err: err}
+}
+
+type redacted struct {
+	text string
+	err  error
+}
+
+func (r *redacted) Error() string        { return r.text }
+func (r *redacted) Is(target error) bool { return errors.Is(r.err, target) }
+
+func classed(op string, err error) error { return fmt.Errorf("s2: %s: %w", op, harmless(err)) }

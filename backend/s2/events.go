@@ -1,0 +1,137 @@
+package s2
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/headrace/headrace/backend/s2/internal/wire"
+)
+
+// openEvents opens the session as server-sent events, on a connection that unary calls may use later.
+func (r *reader) openEvents(ctx context.Context, q url.Values) error {
+	client := r.stream.client()
+	req, err := r.stream.request(r.life, http.MethodGet, q)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("S2-Format", "base64")
+	req.Header.Del("Accept-Encoding")
+	res, err := client.open(ctx, r.kill, client.unary, req)
+	if err != nil {
+		return err
+	}
+	r.body = res.Body
+	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
+		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))
+	}
+	r.source = &events{client: client, in: bufio.NewReaderSize(watched{r}, 32<<10)}
+	return nil
+}
+
+// eventLimit bounds an event: a batch of 1 MiB in base64, with a JSON record around each piece.
+const eventLimit = 4 << 20
+
+// events are the batches of a session of server-sent events.
+type events struct {
+	client *Client
+	in     *bufio.Reader
+}
+
+func (e *events) next() (b wire.Batch, _ bool, err error) {
+	for {
+		name, data, err := e.event()
+		if err != nil {
+			return b, false, err
+		}
+		switch name {
+		case "batch":
+			b, err = batchJSON(data)
+			if err != nil {
+				return b, false, &ProtocolError{fmt.Errorf("event %s: %w", name, err)}
+			}
+			return b, false, nil
+		case "ping":
+			var ping struct {
+				Tail *Position `json:"tail"`
+			}
+			if err := json.Unmarshal(data, &ping); err != nil {
+				return b, false, &ProtocolError{fmt.Errorf("event %s: %w", name, err)}
+			}
+			if ping.Tail != nil { // older servers do not say
+				b.Tail, b.HasTail = wire.Position(*ping.Tail), true
+			}
+			return b, false, nil
+		case "error":
+			return b, false, e.refusal(data)
+		case "":
+			if string(data) == "[DONE]" {
+				return b, false, io.EOF
+			}
+		}
+	}
+}
+
+// refusal reads the data of an error event, which comes without a status: its code has one.
+func (e *events) refusal(data []byte) error {
+	err := parseError(http.StatusServiceUnavailable, data) // worth another try when nothing is known of it
+	if v, ok := verdicts[err.Code]; ok {
+		err.Status = v.status
+	}
+	err.Message = e.client.hide(err.Message)
+	return err
+}
+
+// event reads up to the empty line that ends an event. Without one it was cut off.
+func (e *events) event() (name string, data []byte, err error) {
+	size, lines, begun := 0, 0, false
+	for {
+		line, err := e.in.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			if errors.Is(err, io.EOF) && (begun || len(line) > 0) {
+				err = fmt.Errorf("in an event: %w", io.ErrUnexpectedEOF)
+			}
+			return "", nil, err
+		}
+		whole := bytes.Clone(line)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			if size+len(whole) > eventLimit {
+				return "", nil, protocolErrorf("an event of more than %d bytes", eventLimit)
+			}
+			line, err = e.in.ReadSlice('\n')
+			whole = append(whole, line...)
+		}
+		if err != nil {
+			return "", nil, fmt.Errorf("in an event: %w", io.ErrUnexpectedEOF)
+		}
+		if size += len(whole); size > eventLimit {
+			return "", nil, protocolErrorf("an event of more than %d bytes", eventLimit)
+		}
+		whole = bytes.TrimSuffix(bytes.TrimSuffix(whole, []byte("\n")), []byte("\r"))
+		if len(whole) == 0 {
+			if begun {
+				return name, data, nil
+			}
+			continue
+		}
+		field, value, _ := bytes.Cut(whole, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch string(field) {
+		case "event":
+			name, begun = string(value), true
+		case "data":
+			if lines++; lines > 1 {
+				data = append(data, '\n')
+			}
+			data, begun = append(data, value...), true
+		}
+	}
+}

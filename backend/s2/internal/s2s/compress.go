@@ -1,0 +1,155 @@
+package s2s
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// A Coder compresses and decompresses payloads one at a time. It is for one goroutine; make one for each direction.
+type Coder struct {
+	codec Codec
+	enc   *zstd.Encoder
+	dec   *zstd.Decoder
+	gz    *gzip.Writer
+	unz   *gzip.Reader
+	out   bytes.Buffer
+}
+
+// NewCoder makes a Coder whose Seal compresses with codec. What it opens may be compressed in any way.
+func NewCoder(codec Codec) (*Coder, error) {
+	if codec > Gzip {
+		return nil, fmt.Errorf("unknown compression %v", codec)
+	}
+	return &Coder{codec: codec}, nil
+}
+
+// Seal completes frame, which is HeaderSize bytes of room and a payload of at most MaxPayload bytes. It writes the header
+// and, when the payload is large enough and gets smaller by it, compresses it: then the result is in spare's memory and
+// frame is free again, and compressed is true.
+func (c *Coder) Seal(frame, spare []byte) (sealed []byte, compressed bool, err error) {
+	flags := Flags(0)
+	if payload := frame[HeaderSize:]; c.codec != None && len(payload) >= CompressFrom {
+		spare, err = c.compress(append(spare[:0], 0, 0, 0, 0), payload)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(spare) < len(frame) {
+			frame, flags, compressed = spare, Flags(c.codec)<<codecShift, true
+		}
+	}
+	length := len(frame) - HeaderSize + 1
+	if length > MaxLength {
+		return nil, false, fmt.Errorf("frame of length %d, at most %d is allowed", length, MaxLength)
+	}
+	frame[0], frame[1], frame[2], frame[3] = byte(length>>16), byte(length>>8), byte(length), byte(flags)
+	return frame, compressed, nil
+}
+
+func (c *Coder) compress(dst, src []byte) ([]byte, error) {
+	if c.codec == Zstd {
+		if c.enc == nil {
+			// One block at a time on the caller's goroutine: the encoder starts none of its own.
+			enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+				zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+			if err != nil {
+				return nil, err
+			}
+			c.enc = enc
+		}
+		return c.enc.EncodeAll(src, dst), nil
+	}
+	c.out.Reset()
+	if c.gz == nil {
+		c.gz, _ = gzip.NewWriterLevel(&c.out, gzip.BestSpeed)
+	} else {
+		c.gz.Reset(&c.out)
+	}
+	if _, err := c.gz.Write(src); err != nil {
+		return nil, err
+	}
+	if err := c.gz.Close(); err != nil {
+		return nil, err
+	}
+	return append(dst, c.out.Bytes()...), nil
+}
+
+// Open returns the payload as it was before compression: itself when it is not compressed, else newly allocated. A
+// payload that would be larger than MaxPayload is refused without being decompressed further than that.
+func (c *Coder) Open(flags Flags, payload []byte) ([]byte, error) {
+	switch flags.Codec() {
+	case None:
+		return payload, nil
+	case Zstd:
+		if c.dec == nil {
+			// The window bounds what a frame may ask for before its first byte; the memory bounds what comes out.
+			dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxPayload),
+				zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+			if err != nil {
+				return nil, err
+			}
+			c.dec = dec
+		}
+		out, err := c.dec.DecodeAll(payload, nil)
+		if err != nil {
+			return nil, &FormatError{"zstd: " + err.Error()}
+		}
+		if len(out) > MaxPayload {
+			return nil, tooLarge()
+		}
+		return out, nil
+	}
+	src := bytes.NewReader(payload)
+	if c.unz == nil {
+		c.unz = new(gzip.Reader)
+	}
+	if err := c.unz.Reset(src); err != nil {
+		return nil, &FormatError{"gzip: " + unexpected(err).Error()}
+	}
+	out := bytes.NewBuffer(make([]byte, 0, min(4*len(payload), MaxPayload)))
+	n, err := io.Copy(out, io.LimitReader(c.unz, MaxPayload+1))
+	if err != nil {
+		return nil, &FormatError{"gzip: " + unexpected(err).Error()}
+	}
+	if n > MaxPayload {
+		return nil, tooLarge()
+	}
+	return out.Bytes(), nil
+}
+
+// Close releases what the coder holds. A closed coder makes anew what it needs again.
+func (c *Coder) Close() {
+	if c.dec != nil {
+		c.dec.Close()
+	}
+	*c = Coder{codec: c.codec}
+}
+
+func tooLarge() error {
+	return &FormatError{fmt.Sprintf("decompresses to more than %d bytes", MaxPayload)}
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Unzstd decompresses a whole body that is no frame, to at most limit bytes.
+func Unzstd(src []byte, limit int) ([]byte, error) {
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(limit)),
+		zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Close()
+	return dec.DecodeAll(src, nil)
+}
+
+// Compresses reports whether Seal would try to compress a payload of n bytes.
+func (c *Coder) Compresses(n int) bool { return c.codec != None && n >= CompressFrom }

@@ -1,0 +1,121 @@
+// Package wire writes and reads S2's protobuf messages by hand, straight from and to [backend.Record]: no message structs
+// in between, no allocation per record. It is tested against the generated types.
+package wire
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A Position is a place in a stream and the time there in milliseconds.
+type Position struct{ SeqNum, Timestamp uint64 }
+
+// A Condition is what an append demands of the stream. The pointers tell absence from 0 and "".
+type Condition struct {
+	MatchSeqNum  *uint64
+	FencingToken *string
+}
+
+// Size is the encoded size of the condition.
+func (c Condition) Size() int {
+	n := 0
+	if c.MatchSeqNum != nil {
+		n += 1 + uvarintLen(*c.MatchSeqNum)
+	}
+	if c.FencingToken != nil {
+		n += sizeBytes(len(*c.FencingToken))
+	}
+	return n
+}
+
+// HasTime reports whether r brings its own timestamp, which is then not negative.
+func HasTime(r *backend.Record) bool { return !r.Time.IsZero() }
+
+// SizeRecord is what one record adds to an encoded AppendInput.
+func SizeRecord(r *backend.Record) int { return sizeBytes(sizeRecord(r)) }
+
+func sizeRecord(r *backend.Record) int {
+	n := 0
+	if HasTime(r) {
+		n += 1 + uvarintLen(uint64(r.Time.UnixMilli()))
+	}
+	for i := range r.Headers {
+		n += sizeBytes(sizeHeader(&r.Headers[i]))
+	}
+	if len(r.Value) > 0 {
+		n += sizeBytes(len(r.Value))
+	}
+	return n
+}
+
+func sizeHeader(h *backend.Header) int {
+	n := 0
+	if h.Name != "" {
+		n += sizeBytes(len(h.Name))
+	}
+	if len(h.Value) > 0 {
+		n += sizeBytes(len(h.Value))
+	}
+	return n
+}
+
+// AppendInput appends the encoding of an AppendInput to dst.
+func AppendInput(dst []byte, recs []backend.Record, c Condition) []byte {
+	for i := range recs {
+		r := &recs[i]
+		dst = append(dst, 1<<3|2)
+		dst = binary.AppendUvarint(dst, uint64(sizeRecord(r)))
+		if HasTime(r) {
+			dst = append(dst, 1<<3)
+			dst = binary.AppendUvarint(dst, uint64(r.Time.UnixMilli()))
+		}
+		for j := range r.Headers {
+			h := &r.Headers[j]
+			dst = append(dst, 2<<3|2)
+			dst = binary.AppendUvarint(dst, uint64(sizeHeader(h)))
+			if h.Name != "" {
+				dst = append(dst, 1<<3|2)
+				dst = binary.AppendUvarint(dst, uint64(len(h.Name)))
+				dst = append(dst, h.Name...)
+			}
+			if len(h.Value) > 0 {
+				dst = appendBytes(dst, 2, h.Value)
+			}
+		}
+		if len(r.Value) > 0 {
+			dst = appendBytes(dst, 3, r.Value)
+		}
+	}
+	if c.MatchSeqNum != nil {
+		dst = append(dst, 2<<3)
+		dst = binary.AppendUvarint(dst, *c.MatchSeqNum)
+	}
+	if c.FencingToken != nil {
+		dst = append(dst, 3<<3|2)
+		dst = binary.AppendUvarint(dst, uint64(len(*c.FencingToken)))
+		dst = append(dst, *c.FencingToken...)
+	}
+	return dst
+}
+
+func appendBytes(dst []byte, field byte, b []byte) []byte {
+	dst = append(dst, field<<3|2)
+	dst = binary.AppendUvarint(dst, uint64(len(b)))
+	return append(dst, b...)
+}
+
+// sizeBytes is the size of a length-delimited field with a one-byte tag.
+func sizeBytes(n int) int { return 1 + uvarintLen(uint64(n)) + n }
+
+func uvarintLen(v uint64) int {
+	n := 1
+	for ; v >= 0x80; v >>= 7 {
+		n++
+	}
+	return n
+}
+
+// Time turns a record's timestamp into a time. What lies beyond the range of a time is cut to its end.
+func Time(ms uint64) time.Time { return time.UnixMilli(int64(min(ms, 1<<63-1))) }

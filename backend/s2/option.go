@@ -1,0 +1,89 @@
+package s2
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/headrace/headrace/backend/s2/internal/s2s"
+)
+
+// An Option configures a [Client].
+type Option func(*config)
+
+type config struct {
+	account, basin string
+	timeout        time.Duration
+	connect        time.Duration
+	attempts       int
+	compression    s2s.Codec
+	tls            *tls.Config
+}
+
+// AccountEndpoint is where account-level calls go: "[scheme://]host[:port][/path]". Without a scheme it is https, but
+// http for localhost and loopback addresses; without a path it is /v1. Default https://a.s2.dev/v1, or what
+// S2_ACCOUNT_ENDPOINT says for [FromEnvironment].
+func AccountEndpoint(url string) Option { return func(c *config) { c.account = url } }
+
+// BasinEndpoint is where basin- and stream-level calls go, written like [AccountEndpoint]. "{basin}" in the host or the
+// path stands for the basin's name; without it, one host serves all basins and requests name theirs in the header
+// s2-basin. Default https://{basin}.b.s2.dev/v1, or what S2_BASIN_ENDPOINT says for [FromEnvironment].
+func BasinEndpoint(url string) Option { return func(c *config) { c.basin = url } }
+
+// RequestTimeout bounds one attempt of a call that is no session; a read that waits gets its wait on top. It also bounds
+// how long a session waits for the server's last acks once it takes nothing more. Default 5 s; 0 or less is the default.
+func RequestTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
+
+// ConnectTimeout bounds the making of a connection, TLS included. Default 3 s; 0 or less is the default.
+func ConnectTimeout(d time.Duration) Option { return func(c *config) { c.connect = d } }
+
+// Attempts is how often a management call is tried in all while its failures allow it. Default 3; less than 1 counts as
+// 1. Appends and reads are never tried again by the client: that is the producer's and the consumer's work.
+func Attempts(n int) Option { return func(c *config) { c.attempts = max(n, 1) } }
+
+// Zstd compresses appends of 1 KiB and more with zstd and asks the server to do so with what is read. Default is no
+// compression.
+func Zstd() Option { return func(c *config) { c.compression = s2s.Zstd } }
+
+// Gzip is like [Zstd], with gzip.
+func Gzip() Option { return func(c *config) { c.compression = s2s.Gzip } }
+
+// TLS is used for https endpoints. It is cloned. Default is Go's default.
+func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
+
+// FromEnvironment makes a Client from the variables that S2's tools use: S2_ACCESS_TOKEN, which must be set, and
+// S2_ACCOUNT_ENDPOINT and S2_BASIN_ENDPOINT. An empty variable is one that is not set; options win over variables.
+func FromEnvironment(opts ...Option) (*Client, error) {
+	token := os.Getenv("S2_ACCESS_TOKEN")
+	if token == "" {
+		return nil, errors.New("s2: S2_ACCESS_TOKEN is not set")
+	}
+	var env []Option
+	if v := os.Getenv("S2_ACCOUNT_ENDPOINT"); v != "" {
+		env = append(env, AccountEndpoint(v))
+	}
+	if v := os.Getenv("S2_BASIN_ENDPOINT"); v != "" {
+		env = append(env, BasinEndpoint(v))
+	}
+	return New(token, append(env, opts...)...)
+}
+
+// complete checks the options and fills in the defaults.
+func complete(opts []Option) (config, error) {
+	c := config{account: accountEndpoint, basin: basinEndpoint, attempts: 3}
+	for _, o := range opts {
+		if o == nil {
+			return c, fmt.Errorf("s2: nil option")
+		}
+		o(&c)
+	}
+	if c.timeout <= 0 {
+		c.timeout = 5 * time.Second
+	}
+	if c.connect <= 0 {
+		c.connect = 3 * time.Second
+	}
+	return c, nil
+}

@@ -1,0 +1,126 @@
+package s2
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/backend/s2/internal/wire"
+)
+
+// The limits of an append.
+const (
+	batchRecords = 1000
+	batchBytes   = 1 << 20
+	tokenBytes   = 36
+
+	// conditionBytes is what a match_seq_num and a fencing token add to an append at most.
+	conditionBytes = 11 + 2 + tokenBytes
+)
+
+// metered is what S2 counts for a record.
+func metered(r *backend.Record) int {
+	n := 8 + 2*len(r.Headers) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Name) + len(r.Headers[i].Value)
+	}
+	return n
+}
+
+// size is the door of the sink: what a record counts, or why it cannot be stored.
+func size(r *backend.Record) (int, error) {
+	for i := range r.Headers {
+		if r.Headers[i].Name == "" {
+			// Alone it would be a command, and with others S2 refuses it.
+			return 0, fmt.Errorf("s2: record has a header without a name: %w", backend.ErrRejected)
+		}
+	}
+	return sizeAny(r)
+}
+
+// sizeAny is size for any record, commands included.
+func sizeAny(r *backend.Record) (int, error) {
+	if wire.HasTime(r) && r.Time.UnixMilli() < 0 {
+		return 0, fmt.Errorf("s2: record is of %v, before 1970: %w", r.Time.Year(), backend.ErrRejected)
+	}
+	n := metered(r)
+	if n > batchBytes {
+		return n, fmt.Errorf("s2: record of %d metered bytes, at most %d: %w", n, batchBytes, backend.ErrTooLarge)
+	}
+	// Many tiny headers take twice as much on the wire as they count.
+	if enc := wire.SizeRecord(r) + conditionBytes; enc > s2s.MaxPayload {
+		return n, fmt.Errorf("s2: record of %d encoded bytes, at most %d: %w", enc, s2s.MaxPayload, backend.ErrTooLarge)
+	}
+	return n, nil
+}
+
+// checkBatch refuses what the server would, and what a frame cannot hold. door is size or sizeAny.
+func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) error {
+	switch {
+	case len(recs) == 0:
+		return fmt.Errorf("batch without records: %w", backend.ErrRejected)
+	case len(recs) > batchRecords:
+		return fmt.Errorf("batch of %d records, at most %d: %w", len(recs), batchRecords, backend.ErrTooLarge)
+	}
+	total, encoded := 0, conditionBytes
+	for i := range recs {
+		n, err := door(&recs[i])
+		if err != nil {
+			return &backend.RecordError{Index: i, Err: err}
+		}
+		total += n
+		encoded += wire.SizeRecord(&recs[i])
+	}
+	if total > batchBytes {
+		return fmt.Errorf("batch of %d metered bytes, at most %d: %w", total, batchBytes, backend.ErrTooLarge)
+	}
+	if encoded > s2s.MaxPayload {
+		return fmt.Errorf("batch of %d encoded bytes, at most %d: %w", encoded, s2s.MaxPayload, backend.ErrTooLarge)
+	}
+	return nil
+}
+
+func checkToken(token string) error {
+	if len(token) > tokenBytes {
+		return fmt.Errorf("fencing token of %d bytes, at most %d: %w", len(token), tokenBytes, backend.ErrRejected)
+	}
+	return nil
+}
+
+// FenceRecord makes the command that sets a stream's fencing token; an empty one clears it. Append it with
+// [Stream.Append], or use [Stream.SetFence].
+func FenceRecord(token string) backend.Record { return command("fence", []byte(token)) }
+
+// TrimRecord makes the command that lets S2 delete the records below seqNum, in its own time.
+func TrimRecord(seqNum uint64) backend.Record {
+	return command("trim", binary.BigEndian.AppendUint64(nil, seqNum))
+}
+
+func command(name string, body []byte) backend.Record {
+	return backend.Record{Headers: backend.Headers{{Value: []byte(name)}}, Value: body}
+}
+
+// Command returns the name of the command that r is: "fence" or "trim", "" when it is none.
+func Command(r *backend.Record) string {
+	if len(r.Headers) == 1 && r.Headers[0].Name == "" {
+		return string(r.Headers[0].Value)
+	}
+	return ""
+}
+
+func isCommand(r *backend.Record) bool { return len(r.Headers) == 1 && r.Headers[0].Name == "" }
+
+// At makes the offset of a sequence number.
+func At(seqNum uint64) backend.Offset { return backend.Offset(strconv.FormatUint(seqNum, 10)) }
+
+// SeqNum returns the sequence number that an offset of this backend is: a start such as [backend.Latest] is none, and
+// neither is one with leading zeros, since offsets are compared as strings.
+func SeqNum(o backend.Offset) (uint64, error) {
+	n, err := strconv.ParseUint(string(o), 10, 64)
+	if err != nil || At(n) != o {
+		return 0, fmt.Errorf("s2: %q is no sequence number: %w", o, backend.ErrOutOfRange)
+	}
+	return n, nil
+}
