@@ -42,7 +42,7 @@ func (s *store) commit(w *streamlog.Write, recs []backend.Record, latest int64) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.board.State()
-	if err := st.Apply(w); err != nil {
+	if err := st.Apply(w, len(recs)); err != nil {
 		return 0, err
 	}
 	first = st.Tail - uint64(len(recs))
