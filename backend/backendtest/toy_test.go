@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"go.uber.org/goleak"
@@ -23,6 +24,8 @@ type toy struct {
 	limits backend.Limits
 	dedup  bool
 	bad    string // a value that the store refuses
+
+	missing bool
 
 	mu       sync.Mutex
 	changed  chan struct{}
@@ -74,12 +77,12 @@ func clone(r backend.Record) backend.Record {
 	return r
 }
 
-func (s *toy) Finish(context.Context) error {
+func (s *toy) Finish() error {
 	s.update(func() { s.finished = true })
 	return nil
 }
 
-func (s *toy) Trim(_ context.Context, before backend.Offset) error {
+func (s *toy) Trim(before backend.Offset) error {
 	i, err := strconv.Atoi(strings.TrimPrefix(string(before), "toy:"))
 	s.update(func() { s.trimmed = i })
 	return err
@@ -113,11 +116,19 @@ func (a *toyAppender) Open(ctx context.Context) (backend.Session, error) {
 	}
 	a.toy.mu.Lock()
 	defer a.toy.mu.Unlock()
+	if a.toy.missing {
+		return nil, fmt.Errorf("toy: open: %w", backend.ErrNotFound)
+	}
 	if a.toy.format == "" {
 		a.toy.format = a.format.ContentType
 	}
 	if a.toy.format != a.format.ContentType {
 		return nil, fmt.Errorf("toy: open: stream of %s: %w", a.toy.format, backend.ErrConflict)
+	}
+	for s := range a.toy.live {
+		if s.a == a {
+			return nil, fmt.Errorf("toy: open: the session before is not closed: %w", backend.ErrConflict)
+		}
 	}
 	s := &toySession{a: a, toy: a.toy, next: a.acked}
 	a.toy.live[s] = true
@@ -141,6 +152,12 @@ func (s *toySession) end(reason error) {
 }
 
 func (s *toySession) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
+	room := func() bool {
+		return s.reason != nil || s.toy.limits.InFlight == 0 || len(s.queue) < s.toy.limits.InFlight
+	}
+	if err := s.toy.wait(ctx, room); err != nil {
+		s.toy.update(func() { s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, err)) })
+	}
 	var err error
 	s.toy.update(func() {
 		if seq != s.next {
@@ -160,7 +177,10 @@ func (s *toySession) Send(ctx context.Context, seq uint64, recs []backend.Record
 		if !s.toy.dedup || seq >= s.a.stored {
 			first := len(s.toy.recs)
 			for _, r := range recs {
-				s.toy.recs = append(s.toy.recs, clone(r))
+				if r = clone(r); r.Time.IsZero() {
+					r.Time = time.Now()
+				}
+				s.toy.recs = append(s.toy.recs, r)
 			}
 			s.a.stored = seq + 1
 			s.a.acks[seq] = backend.Ack{
@@ -199,6 +219,7 @@ func (s *toySession) refuse(recs []backend.Record) error {
 func (s *toySession) Recv(ctx context.Context) (backend.Ack, error) {
 	var ack backend.Ack
 	var reason error
+	var received bool
 	err := s.toy.wait(ctx, func() bool {
 		switch {
 		case s.closed:
@@ -206,12 +227,16 @@ func (s *toySession) Recv(ctx context.Context) (backend.Ack, error) {
 		case len(s.queue) > 0:
 			ack, s.queue = s.queue[0], s.queue[1:]
 			s.a.acked = ack.Seq + 1
+			received = true
 		default:
 			reason = s.reason
 			return reason != nil
 		}
 		return true
 	})
+	if received {
+		s.toy.update(func() {}) // there is room again
+	}
 	if err != nil {
 		reason = fmt.Errorf("toy: recv: %w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, err)
 		s.toy.update(func() { s.queue = nil; s.end(reason) })

@@ -17,6 +17,9 @@ func (s *toy) OpenReader(ctx context.Context, from backend.Offset) (backend.Read
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.missing {
+		return nil, fmt.Errorf("toy: open reader: %w", backend.ErrNotFound)
+	}
 	at, err := s.find(from)
 	if err != nil {
 		return nil, fmt.Errorf("toy: open reader at %q: %w", from, err)
