@@ -2,7 +2,6 @@ package bolt_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"path/filepath"
 	"testing"
@@ -79,7 +78,7 @@ func rawAppend(b *testing.B, n int) {
 }
 
 func appendBatches(b *testing.B, n, inFlight int) {
-	ctx := context.Background()
+
 	s, err := openDB(b).Stream("orders", bolt.InFlight(inFlight)).NewAppender(backend.Format{}).Open(ctx)
 	if err != nil {
 		b.Fatal(err)
@@ -106,4 +105,85 @@ func appendBatches(b *testing.B, n, inFlight int) {
 		recv()
 	}
 	b.ReportMetric(float64(int(sent)*n)/b.Elapsed().Seconds(), "records/s")
+}
+
+// BenchmarkRead reads 100-byte records from the first to the last, beside what a cursor of bbolt does with the same
+// records under a key each, copying them out.
+func BenchmarkRead(b *testing.B) {
+	const total = 200 * batchRecords
+	b.Run("raw bbolt", func(b *testing.B) {
+		db, err := bbolt.Open(filepath.Join(b.TempDir(), "raw.db"), 0o600, &bbolt.Options{NoSync: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer db.Close()
+		fillRaw(b, db, total)
+		b.ReportAllocs()
+		n := 0
+		for b.Loop() {
+			err := db.View(func(tx *bbolt.Tx) error {
+				c := tx.Bucket([]byte("records")).Cursor()
+				for k, v := c.First(); k != nil; k, v = c.Next() {
+					sink = append([]byte(nil), v...)
+					n++
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+	})
+	b.Run("stream", func(b *testing.B) {
+		s := openDB(b).Stream("orders")
+		one, err := s.NewAppender(backend.Format{}).Open(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer one.Close()
+		recs := batch(batchRecords)
+		for seq := range uint64(total / batchRecords) {
+			if err := one.Send(ctx, seq, recs); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := one.Recv(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportAllocs()
+		n := 0
+		for b.Loop() {
+			r, err := s.OpenReader(ctx, backend.Earliest)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for caughtUp := false; !caughtUp; {
+				got, err := r.Read(ctx)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += len(got.Records)
+				caughtUp = got.CaughtUp
+			}
+		}
+		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+	})
+}
+
+var sink []byte
+
+func fillRaw(b *testing.B, db *bbolt.DB, n int) {
+	b.Helper()
+	recs := batch(batchRecords)
+	err := db.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucket([]byte("records"))
+		for i := 0; err == nil && i < n; i++ {
+			err = bucket.Put(binary.BigEndian.AppendUint64(nil, uint64(i)), recs[i%len(recs)].Value)
+		}
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }

@@ -141,7 +141,7 @@ func (db *DB) begin() (*bbolt.Tx, error) {
 	}
 	stats := db.bolt.Stats()
 	// The field is read under the lock of the write transaction, and only then.
-	db.bolt.NoFreelistSync = stats.FreePageN+stats.PendingPageN > freelistPages
+	db.bolt.NoFreelistSync = stats.FreePageN+stats.PendingPageN > db.listFree
 	return tx, nil
 }
 

@@ -34,8 +34,10 @@ type DB struct {
 	wake    chan struct{} // one token
 	done    chan struct{} // the committer has ended
 
-	commit func(*bbolt.Tx) error // Tx.Commit, or what a test puts in its place
-	failed error                 // only the committer uses it: why no commit is tried any more
+	// Only the committer uses these.
+	failed   error                 // why no commit is tried any more
+	commit   func(*bbolt.Tx) error // Tx.Commit, or what a test puts in its place
+	listFree int                   // freelistPages, or what a test puts in its place
 }
 
 // lockWait is how long Open waits for the file's lock, in which time a process that is just ending may let go of it. It
@@ -81,8 +83,10 @@ func Open(path string, opts ...Option) (*DB, error) {
 		path:    path,
 		streams: map[string]*store{},
 		commit:  (*bbolt.Tx).Commit,
-		wake:    make(chan struct{}, 1),
-		done:    make(chan struct{}),
+
+		listFree: freelistPages,
+		wake:     make(chan struct{}, 1),
+		done:     make(chan struct{}),
 	}
 	go db.run()
 	return db, nil

@@ -105,9 +105,14 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 	room := int(min(uint64(limit.Records), limit.Below-seq))
 	out := make([]backend.Record, 0, min(uint64(room), count))
 	for i := range raw {
+		whole := len(out)
 		out, err = decode(out, raw[i].data, raw[i].first, seq, room-len(out))
-		if err != nil {
+		if err != nil && whole == 0 {
 			return nil, fmt.Errorf("%s: block at seq %d: %w", s.db.path, raw[i].first, err)
+		}
+		if err != nil { // what comes before it is returned before it
+			out = out[:whole]
+			break
 		}
 		if len(out) == room {
 			break
@@ -137,10 +142,10 @@ func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawB
 				break
 			}
 			b := rawBlock{data: v}
-			if b.first, b.count, err = blockHead(k, v); err != nil {
+			if b.first, b.count, err = blockHead(k, v); err != nil && len(blocks) == 0 {
 				return err
 			}
-			if b.first > next || b.first+b.count <= next || len(blocks) > 0 && b.first != next {
+			if err != nil || b.first > next || b.first+b.count <= next || len(blocks) > 0 && b.first != next {
 				break
 			}
 			next = b.first + b.count
