@@ -86,7 +86,7 @@ func (b *Batcher[E]) Put(ctx context.Context, e E, metered, held int) (*Batch[E]
 	if err != nil {
 		return nil, 0, err
 	}
-	batch, i := b.place(e, metered, cost)
+	batch, i := b.place(&e, metered, cost)
 	return batch, i, nil
 }
 
@@ -98,7 +98,7 @@ func (b *Batcher[E]) TryPut(e E, metered, held int) (*Batch[E], int, error) {
 	if err := b.reserve(cost); err != nil {
 		return nil, 0, err
 	}
-	batch, i := b.place(e, metered, cost)
+	batch, i := b.place(&e, metered, cost)
 	return batch, i, nil
 }
 
@@ -163,7 +163,7 @@ func (b *Batcher[E]) grant() {
 }
 
 // place appends to the open batch an element whose room is reserved.
-func (b *Batcher[E]) place(e E, metered, cost int) (*Batch[E], int) {
+func (b *Batcher[E]) place(e *E, metered, cost int) (*Batch[E], int) {
 	if b.open != nil && (len(b.open.Items) >= b.records || b.open.Metered+metered > b.bytes) {
 		b.end(CauseFull)
 	}
@@ -172,7 +172,7 @@ func (b *Batcher[E]) place(e E, metered, cost int) (*Batch[E], int) {
 		b.open = &Batch[E]{First: time.Now(), Items: b.items()}
 	}
 	o := b.open
-	o.Items = append(o.Items, e)
+	o.Items = append(o.Items, *e)
 	o.Metered += metered
 	o.cost += cost
 	if b.keep != nil {
