@@ -18,7 +18,12 @@ type env struct {
 	ctx   context.Context // ends after a while, so that nothing waits for ever
 	dice  *rand.Rand      // seeded, and the seed is logged
 	count int             // of values made
+	calls int             // of the backend
 }
+
+// mostCalls is far more than any rule needs. A store that never gets anywhere, and returns at once each time, would keep
+// a rule busy for ever where the clock stands still.
+const mostCalls = 50_000
 
 func newEnv(t tester, h Harness) *env {
 	t.Helper()
@@ -55,6 +60,9 @@ func (e *env) readable() {
 // backend's bug and its goroutine stays.
 func (e *env) within(what string, f func()) {
 	e.Helper()
+	if e.calls++; e.calls > mostCalls {
+		e.Fatalf("%d calls and no end, the last one is %s", mostCalls, what)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -154,6 +162,16 @@ func (e *env) recv(s backend.Session, seq uint64) backend.Ack {
 		e.Fatalf("recv: ack of batch %d, want %d", ack.Seq, seq)
 	}
 	return ack
+}
+
+// reason receives why the session ended, where there is nothing to acknowledge.
+func (e *env) reason(s backend.Session) error {
+	e.Helper()
+	ack, err := e.tryRecv(e.ctx, s)
+	if err == nil {
+		e.Fatalf("recv: the ack of batch %d, which may not be taken", ack.Seq)
+	}
+	return err
 }
 
 // drain receives until the session gives its reason.

@@ -119,7 +119,7 @@ func nothingAfterReason(e *env) {
 	if err := e.trySend(e.ctx, s, 0, b[0]); err == nil {
 		e.Error("send: a seq acknowledged before was taken")
 	}
-	_, reason := e.drain(s)
+	reason := e.reason(s)
 	for range 2 {
 		if err := e.trySend(e.ctx, s, 1, b[1]); err == nil {
 			e.Error("send: a batch was taken after Recv had returned an error")

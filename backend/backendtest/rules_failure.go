@@ -1,8 +1,6 @@
 package backendtest
 
 import (
-	"errors"
-
 	"github.com/headrace/headrace/backend"
 )
 
@@ -16,9 +14,8 @@ func brokenAppend(e *env) {
 	for breaks := 25; acked < len(b); {
 		s, err := e.tryOpen(e.ctx, a)
 		if err != nil { // the break of before, or the one below, may hit the opening
-			e.wantRetry("open", err)
-			if e.ctx.Err() != nil {
-				e.Fatalf("open: %v", err)
+			if e.wantRetry("open", err); e.Failed() {
+				e.FailNow()
 			}
 			continue
 		}
@@ -49,7 +46,9 @@ func brokenAppend(e *env) {
 			}
 		}
 		if err != nil {
-			e.wantRetry("recv over a broken connection", err)
+			if e.wantRetry("recv over a broken connection", err); e.Failed() {
+				e.FailNow()
+			}
 			allSafe = allSafe && safe(err)
 			if e.h.Dedup && !safe(err) {
 				e.Errorf("recv: %v; a store that knows a resend says that trying again is safe", err)
@@ -84,8 +83,7 @@ func brokenRead(e *env) {
 			}
 		}
 		if err != nil {
-			e.wantIs("over a broken connection", err, backend.ErrTransient)
-			if e.ctx.Err() != nil || !errors.Is(err, backend.ErrTransient) {
+			if e.wantIs("over a broken connection", err, backend.ErrTransient); e.Failed() {
 				e.FailNow()
 			}
 		}

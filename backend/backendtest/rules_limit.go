@@ -63,7 +63,7 @@ func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n in
 	refused := e.door(a, b)
 	if refused == nil {
 		e.trySend(e.ctx, s, uint64(len(want)), b)
-		_, refused = e.drain(s)
+		refused = e.reason(s)
 		e.close("session", s)
 		s = e.open(a)
 	}

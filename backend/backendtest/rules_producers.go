@@ -79,8 +79,7 @@ func producersAfterFatal(e *env) {
 		e.Fatal(err)
 	}
 	e.trySend(e.ctx, s, 0, first[0])
-	_, reason := e.drain(s)
-	e.wantIs("recv", reason, backend.ErrConflict)
+	e.wantIs("recv", e.reason(s), backend.ErrConflict)
 	// The dead session is not closed yet: another producer must not have to wait for that.
 	second := e.batches(a, 3, 3)
 	e.write(second...)

@@ -89,21 +89,15 @@ func readFollows(e *env) {
 	s := e.open(a)
 	for seq := range uint64(6) {
 		b := e.batch(a, 4)
-		var recs []backend.Record
+		var got backend.Batch
 		var err error
-		end, _ := e.begin("Read of what is appended meanwhile", func() {
-			for len(recs) < len(b) && err == nil {
-				var more backend.Batch
-				more, err = r.Read(e.ctx)
-				recs = append(recs, more.Records...)
-			}
-		})
+		end, _ := e.begin("Read of what is appended meanwhile", func() { got, err = readUntil(e.ctx, r, len(b)) })
 		e.send(s, seq, b)
 		e.recv(s, seq)
 		if end(); err != nil {
 			e.Fatalf("read: %v", err)
 		}
-		e.same("appended meanwhile", recs, b)
+		e.same("appended meanwhile", got.Records, b)
 	}
 }
 
@@ -203,17 +197,14 @@ func cancelledWaitingRead(e *env) {
 	_, at := e.readTail(r)
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
+	var got backend.Batch
 	var err error
-	end, _ := e.begin("Read after its context", func() {
-		for err == nil { // empty batches may come at any time
-			var b backend.Batch
-			if b, err = r.Read(ctx); err == nil {
-				at = b.Next
-			}
-		}
-	})
+	end, _ := e.begin("Read after its context", func() { got, err = readUntil(ctx, r, 1) })
 	cancel()
 	end()
+	if got.Next != "" { // of an empty batch
+		at = got.Next
+	}
 	e.wantRetry("read", err)
 	more := e.batch(e.appender(), 3)
 	e.write(more)

@@ -28,8 +28,7 @@ func (e *env) offer(special []backend.Record) (taken []bool, stored []backend.Re
 				return false, err
 			}
 		}
-		_, reason := e.drain(s)
-		return false, reason
+		return false, e.reason(s)
 	}
 	ordinary := func() {
 		e.Helper()

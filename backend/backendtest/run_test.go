@@ -18,10 +18,15 @@ func toyHarness(bug string) Harness {
 			s.bug, s.bad = bug, "bad"
 			s.limits = backend.Limits{BatchRecords: 50, BatchBytes: 4000, RecordBytes: 1000, InFlight: 4}
 			missing := newToy()
-			missing.missing = true
+			missing.bug, missing.missing = bug, true
 			return Target{
 				Sink: s, Source: s, Break: s.Break, Finish: s.Finish, Trim: s.Trim,
-				Restart:     func(testing.TB) Target { return Target{Sink: s, Source: s} },
+				Restart: func(testing.TB) Target {
+					if s.is("restarts without the last record") {
+						s.recs = s.recs[:len(s.recs)-1]
+					}
+					return Target{Sink: s, Source: s}
+				},
 				MissingSink: missing, MissingSource: missing,
 			}
 		},
