@@ -21,6 +21,7 @@ type store struct {
 type chunk struct {
 	first   uint64
 	recs    []backend.Record
+	bytes   int   // of all of them
 	maxTime int64 // of all records up to the end of this chunk, trimmed ones included: it never falls
 }
 
@@ -31,27 +32,27 @@ func newStore() *store {
 func (s *store) Board() *streamlog.Board { return s.board }
 
 func (s *store) Commit(w *streamlog.Write) {
-	recs, latest := clone(w.Records, time.Now().UnixNano())
+	c := clone(w.Records, time.Now().UnixNano())
 	if w.Begin != nil && !w.Begin() {
 		return
 	}
-	w.Done(s.commit(w, recs, latest))
+	w.Done(s.commit(w, c))
 }
 
-func (s *store) commit(w *streamlog.Write, recs []backend.Record, latest int64) (first uint64, err error) {
+func (s *store) commit(w *streamlog.Write, c chunk) (first uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.board.State()
-	if err := st.Apply(w, len(recs)); err != nil {
+	if err := st.Apply(w, len(c.recs)); err != nil {
 		return 0, err
 	}
-	first = st.Tail - uint64(len(recs))
-	if len(recs) > 0 {
-		streamlog.SetOffsets(recs, first)
+	c.first = st.Tail - uint64(len(c.recs))
+	if len(c.recs) > 0 {
+		streamlog.SetOffsets(c.recs, c.first)
 		if n := len(s.chunks); n > 0 {
-			latest = max(latest, s.chunks[n-1].maxTime)
+			c.maxTime = max(c.maxTime, s.chunks[n-1].maxTime)
 		}
-		s.chunks = append(s.chunks, chunk{first, recs, latest})
+		s.chunks = append(s.chunks, c)
 	}
 	for _, m := range w.Meta {
 		if m.Value == nil {
@@ -62,7 +63,7 @@ func (s *store) commit(w *streamlog.Write, recs []backend.Record, latest int64) 
 	}
 	s.trim(st.Head)
 	s.board.Publish(st)
-	return first, nil
+	return c.first, nil
 }
 
 // trim lets go of the chunks that lie wholly before head. A chunk that lies there in part is kept: readers are bounded by
@@ -84,33 +85,53 @@ func (s *store) snapshot() []chunk {
 	return s.chunks
 }
 
+// shareFrom is how many records of one chunk are worth being returned by themselves, as they are. Fewer are gathered from
+// several chunks into a new slice, or a stream that was filled one by one would be read one by one.
+const shareFrom = 64
+
 func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, error) {
 	chunks := s.snapshot()
 	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].first > seq }) - 1
 	if i < 0 || seq < s.board.State().Head {
 		return nil, nil
 	}
-	// Count first, so that the copy is two allocations whatever the number of chunks.
-	n, size := 0, 0
-	skip := int(seq - chunks[i].first)
-	for c, from := i, skip; c < len(chunks); c, from = c+1, 0 {
-		for j := from; j < len(chunks[c].recs); j++ {
-			b := streamlog.Bytes(&chunks[c].recs[j])
-			if n > 0 && (n == limit.Records || size+b > limit.Bytes) || seq+uint64(n) >= limit.Below {
-				c = len(chunks)
-				break
-			}
-			n++
-			size += b
-		}
+	chunks = chunks[i:]
+	skip := int(seq - chunks[0].first)
+	room := int(min(uint64(limit.Records), limit.Below-seq))
+	if n := count(chunks[:1], skip, room, limit.Bytes); n >= shareFrom || n == room || len(chunks) == 1 {
+		end := skip + n
+		return chunks[0].recs[skip:end:end], nil // whoever appends to it gets a copy
 	}
+	n := count(chunks, skip, room, limit.Bytes)
 	out := make([]backend.Record, 0, n)
-	for from := skip; len(out) < n; i, from = i+1, 0 {
-		recs := chunks[i].recs[from:]
+	for ; len(out) < n; chunks, skip = chunks[1:], 0 {
+		recs := chunks[0].recs[skip:]
 		out = append(out, recs[:min(len(recs), n-len(out))]...)
 	}
-	own(out, size)
 	return out, nil
+}
+
+// count returns how many records behind the first skip to read: at most room, and the first whatever its size. It looks
+// at single records only in the chunk that the limit cuts.
+func count(chunks []chunk, skip, room, bytes int) (n int) {
+	for i := range chunks {
+		recs := chunks[i].recs[skip:]
+		skip = 0
+		if bytes -= chunks[i].bytes; bytes < 0 {
+			bytes += chunks[i].bytes
+			for j := range recs {
+				if bytes -= streamlog.Bytes(&recs[j]); bytes < 0 && n > 0 || n == room {
+					return n
+				}
+				n++
+			}
+			continue // it was cut at its front, and the rest did fit
+		}
+		if n += len(recs); n >= room {
+			return room
+		}
+	}
+	return n
 }
 
 func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
@@ -136,33 +157,18 @@ func (s *store) Meta(key string) ([]byte, error) {
 	return nil, nil
 }
 
-// clone copies records into memory of their own, in three allocations, and returns their latest time.
-func clone(recs []backend.Record, now int64) (out []backend.Record, latest int64) {
+// clone copies records into memory of their own: one allocation for the records, one for all bytes, one for all headers.
+func clone(recs []backend.Record, now int64) (c chunk) {
 	if len(recs) == 0 {
-		return nil, 0
+		return c
 	}
-	size := 0
-	out = make([]backend.Record, len(recs))
-	for i := range recs {
-		size += streamlog.Bytes(&recs[i])
-		ns := streamlog.Time(recs[i].Time, now)
-		if i == 0 || ns > latest {
-			latest = ns
-		}
-		out[i] = backend.Record{Value: recs[i].Value, Headers: recs[i].Headers, Time: time.Unix(0, ns).UTC()}
-	}
-	own(out, size)
-	return out, latest
-}
-
-// own gives recs bytes and headers of their own: one allocation for all bytes, of which there are at most size, and one
-// for all headers.
-func own(recs []backend.Record, size int) {
 	headers := 0
 	for i := range recs {
+		c.bytes += streamlog.Bytes(&recs[i])
 		headers += len(recs[i].Headers)
 	}
-	bytes := make([]byte, 0, size)
+	c.recs = make([]backend.Record, len(recs))
+	bytes := make([]byte, 0, c.bytes)
 	list := make(backend.Headers, 0, headers)
 	copyBytes := func(b []byte) []byte {
 		at := len(bytes)
@@ -170,16 +176,21 @@ func own(recs []backend.Record, size int) {
 		return bytes[at:len(bytes):len(bytes)]
 	}
 	for i := range recs {
-		r := &recs[i]
-		r.Value = copyBytes(r.Value)
-		if len(r.Headers) == 0 {
-			r.Headers = nil
+		from, r := &recs[i], &c.recs[i]
+		ns := streamlog.Time(from.Time, now)
+		if i == 0 || ns > c.maxTime {
+			c.maxTime = ns
+		}
+		r.Time = time.Unix(0, ns).UTC()
+		r.Value = copyBytes(from.Value)
+		if len(from.Headers) == 0 {
 			continue
 		}
 		at := len(list)
-		for _, h := range r.Headers {
+		for _, h := range from.Headers {
 			list = append(list, backend.Header{Name: h.Name, Value: copyBytes(h.Value)})
 		}
 		r.Headers = list[at:len(list):len(list)]
 	}
+	return c
 }

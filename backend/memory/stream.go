@@ -50,7 +50,7 @@ func (s *Stream) Len() int {
 	return int(st.Tail - st.Head)
 }
 
-// Records returns a copy of all records that are kept. It is for tests.
+// Records returns all records that are kept, in a new slice; their bytes are for reading only. It is for tests.
 func (s *Stream) Records() []backend.Record {
 	st := s.store.Board().State()
 	recs := make([]backend.Record, 0, st.Tail-st.Head)
