@@ -34,10 +34,11 @@ import (
 // cut the link and part those who come by the two names. Other failures, such as a full disk, are returned with their
 // cause and leave the old content.
 type File struct {
-	path string // absolute, so that a later change of the working directory does not find another file
-	bad  error  // why there is no path
-	disk disk
-	turn chan struct{} // full while a goroutine works on the file; a channel, so that ctx bounds the wait
+	path  string // absolute, so that a later change of the working directory does not find another file
+	bad   error  // why there is no path
+	disk  disk
+	limit int           // fileBytes, less in tests
+	turn  chan struct{} // full while a goroutine works on the file; a channel, so that ctx bounds the wait
 }
 
 var _ Store = (*File)(nil)
@@ -51,7 +52,7 @@ const fileBytes = 16 << 20
 func NewFile(path string) *File { return newFile(path, osDisk{}) }
 
 func newFile(path string, d disk) *File {
-	f := &File{disk: d, turn: make(chan struct{}, 1)}
+	f := &File{disk: d, limit: fileBytes, turn: make(chan struct{}, 1)}
 	if path == "" {
 		f.bad = fmt.Errorf("%w: the path is empty", backend.ErrRejected)
 		return f
@@ -131,9 +132,9 @@ func (f *File) update(
 	}
 	all[key] = cp
 	text := encodeFile(all)
-	if len(text) > fileBytes {
+	if len(text) > f.limit {
 		return Checkpoint{}, fmt.Errorf("%w: %s would have %d bytes with this, the limit is %d",
-			backend.ErrTooLarge, f.path, len(text), fileBytes)
+			backend.ErrTooLarge, f.path, len(text), f.limit)
 	}
 	if err := replace(f.disk, f.path, text, mode); err != nil {
 		return Checkpoint{}, err
@@ -143,7 +144,7 @@ func (f *File) update(
 
 // read returns what the file holds and its permission bits, which are 0 when there is no file.
 func (f *File) read() (map[string]Checkpoint, fs.FileMode, error) {
-	text, mode, err := f.disk.read(f.path, fileBytes)
+	text, mode, err := f.disk.read(f.path, f.limit)
 	switch {
 	case errors.Is(err, errNoFile):
 		return make(map[string]Checkpoint), 0, nil

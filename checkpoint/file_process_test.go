@@ -31,7 +31,8 @@ func TestFileSurvivesKill(t *testing.T) {
 	left := 0 // how often a temporary file stayed behind
 	var epoch uint64
 	saved := 0
-	for round := range 24 {
+	const kills = 16
+	for round := range kills {
 		cmd, out := startChild(t, workSave, path)
 		for range 1 + rand.IntN(8) {
 			if !out.Scan() {
@@ -73,7 +74,7 @@ func TestFileSurvivesKill(t *testing.T) {
 			t.Fatalf("round %d: the temporary file stayed behind a write", round)
 		}
 	}
-	t.Logf("%d saves; a temporary file was left behind by %d of 24 kills", saved, left)
+	t.Logf("%d saves; a temporary file was left behind by %d of %d kills", saved, left, kills)
 }
 
 // said takes in a line of a child that saves.

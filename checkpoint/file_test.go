@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -174,21 +174,13 @@ func TestFileKeepsPermissions(t *testing.T) {
 // TestFileTooLarge: neither is a file read that has no end, nor one written that could not be read again.
 func TestFileTooLarge(t *testing.T) {
 	f, path, cp := savedFile(t)
-	all := map[string]Checkpoint{"k": cp}
-	offset := backend.Offset(strings.Repeat("o", OffsetBytes))
-	key := func(n int) string { return fmt.Sprintf("%0*d", KeyBytes, n) }
-	n := 0
-	for ; n < fileBytes/(KeyBytes+OffsetBytes+10); n++ { // 10: quotes, spaces, epoch and the end of the line
-		all[key(n)] = Checkpoint{Offset: offset, Epoch: 1}
-	}
-	if err := os.WriteFile(path, encodeFile(all), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	f.limit = 64 << 10
 	var err error
-	for end := n + 5; err == nil && n < end; n++ {
-		if cp, err = f.Claim(t.Context(), key(n)); err == nil {
-			cp.Offset = offset
-			err = f.Save(t.Context(), key(n), cp)
+	for n := 0; err == nil && n < f.limit/OffsetBytes; n++ {
+		key := strconv.Itoa(n)
+		if cp, err = f.Claim(t.Context(), key); err == nil {
+			cp.Offset = backend.Offset(strings.Repeat("o", OffsetBytes))
+			err = f.Save(t.Context(), key, cp)
 		}
 	}
 	if !errors.Is(err, backend.ErrTooLarge) || !strings.Contains(err.Error(), path) {
@@ -197,7 +189,7 @@ func TestFileTooLarge(t *testing.T) {
 	if cp, err := f.Claim(t.Context(), "k"); err != nil || cp.Offset != "41" {
 		t.Errorf("Claim of what was there before: %v, %v", cp, err)
 	}
-	if err := os.Truncate(path, fileBytes+1); err != nil {
+	if err := os.Truncate(path, int64(f.limit)+1); err != nil {
 		t.Fatal(err)
 	}
 	for _, err := range errorsOf(t, f, cp) {
@@ -240,4 +232,32 @@ func TestFileLockWaitIsBounded(t *testing.T) {
 			t.Errorf("Save after the lock was released: %v", err)
 		}
 	})
+}
+
+// endsInBetween is a context that is alive when a call begins and has ended when the call gets its turn.
+type endsInBetween struct {
+	context.Context
+	asked int
+}
+
+func (c *endsInBetween) Err() error {
+	if c.asked++; c.asked == 1 {
+		return nil
+	}
+	return context.Canceled
+}
+
+// TestFileContextEndsWhileWaiting: a call that gets the lock too late changes nothing.
+func TestFileContextEndsWhileWaiting(t *testing.T) {
+	f, _, held := savedFile(t)
+	_, errClaim := f.Claim(&endsInBetween{Context: t.Context()}, "k")
+	errSave := f.Save(&endsInBetween{Context: t.Context()}, "k", Checkpoint{Offset: "42", Epoch: held.Epoch})
+	for _, err := range []error{errClaim, errSave} {
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, backend.ErrTransient) {
+			t.Errorf("%v, want the context's error and ErrTransient", err)
+		}
+	}
+	if got, err := f.Load(t.Context(), "k"); err != nil || got != held {
+		t.Errorf("Load: %v, %v; want %v", got, err, held)
+	}
 }
