@@ -2,47 +2,20 @@ package bolt
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"runtime"
-	"strings"
-	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/streamlog"
+	"github.com/headrace/headrace/internal/streamlog/boltlog"
 )
 
 // ErrInUse says that another process, or another Open in this one, holds the file.
-var ErrInUse = errors.New("file is in use")
+var ErrInUse = boltlog.ErrInUse
 
 // A DB is one file with any number of streams. Its methods may be called from any goroutine.
-type DB struct {
-	bolt *bbolt.DB
-	path string
-
-	streamsMu sync.Mutex
-	streams   map[string]*store
-
-	// The committer takes what is queued, commits it as one transaction, and takes what was queued meanwhile.
-	mu      sync.Mutex
-	queue   []*op
-	closing bool
-	wake    chan struct{} // one token
-	done    chan struct{} // the committer has ended
-
-	// Only the committer uses these.
-	failed   error                 // why no commit is tried any more
-	commit   func(*bbolt.Tx) error // Tx.Commit, or what a test puts in its place
-	listFree int                   // freelistPages, or what a test puts in its place
-}
-
-// lockWait is how long Open waits for the file's lock, in which time a process that is just ending may let go of it. It
-// stays below a second together with the retries of bbolt.
-const lockWait = 500 * time.Millisecond
+type DB struct{ file *boltlog.DB }
 
 // Open opens the file at path and creates it when there is none. One process has it open at a time: when another one
 // does, Open fails within a second with an error that wraps [ErrInUse].
@@ -51,51 +24,12 @@ func Open(path string, opts ...Option) (*DB, error) {
 	for _, o := range opts {
 		o(&c)
 	}
-	options := &bbolt.Options{
-		Timeout: lockWait,
-		MaxSize: c.fileBytes,
-
-		// The map finds free pages in constant time; the array, the default, searches all of them, which shows as soon as
-		// a trim has freed many. Both keep the same pages on disk.
-		FreelistType: bbolt.FreelistMapType,
-
-		// The list of free pages is written with every commit, so that opening after a crash need not read the whole file
-		// to find them. The committer changes that for as long as the list is large: see freelistPages.
-		NoFreelistSync: false,
-
-		// NoSync stays off: both fsyncs of a commit are what an ack is made of. NoGrowSync stays off too: the size of a
-		// file that has grown must be durable before a page in the new part is referred to.
+	file, err := boltlog.Open(path, c.mode, c.fileBytes)
+	if err != nil {
+		return nil, fmt.Errorf("bolt: %w", err)
 	}
-	if runtime.GOOS != "windows" {
-		// Growing beyond the mapping costs a new one, which waits for all readers and faults every page in again. This is
-		// address space and neither memory nor disk, but on Windows the file would be made that large.
-		options.InitialMmapSize = 256 << 20
-	}
-	b, err := bbolt.Open(path, c.mode, options)
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("bolt: open %s: %w: %w", path, ErrInUse, err)
-	case err != nil:
-		return nil, fmt.Errorf("bolt: open %s: %w", path, err)
-	}
-	db := &DB{
-		bolt:    b,
-		path:    path,
-		streams: map[string]*store{},
-		commit:  (*bbolt.Tx).Commit,
-
-		listFree: freelistPages,
-		wake:     make(chan struct{}, 1),
-		done:     make(chan struct{}),
-	}
-	go db.run()
-	return db, nil
+	return &DB{file}, nil
 }
-
-// Bolt returns the bbolt database, to keep something else in the same file: in top-level buckets whose names do not begin
-// with "headrace/". A transaction left open holds up Close, and a read transaction left open also appends, as soon as the
-// file outgrows its mapping.
-func (db *DB) Bolt() *bbolt.DB { return db.bolt }
 
 // Stream returns the stream of that name, of 1 to 512 bytes. It exists from its first append on; until then it reads as an
 // empty one. The options hold for what is appended through the Stream returned, and not for others of the same name. What
@@ -105,34 +39,14 @@ func (db *DB) Stream(name string, opts ...StreamOption) *Stream {
 	for _, o := range opts {
 		o(&c)
 	}
-	s := db.store(name)
-	return &Stream{log: streamlog.New(fmt.Sprintf("bolt: stream %q", name), s, c.limits), store: s}
-}
-
-// store returns the one store of a stream, so that all who use the stream see the same state.
-func (db *DB) store(name string) *store {
-	db.streamsMu.Lock()
-	defer db.streamsMu.Unlock()
-	s, ok := db.streams[name]
-	if !ok {
-		s = newStore(db, name)
-		db.streams[name] = s
-	}
-	return s
+	return &Stream{streamlog.New(fmt.Sprintf("bolt: stream %q", name), db.file.Store(name), c.limits)}
 }
 
 // Streams returns the names of the streams that exist, sorted by their bytes.
-func (db *DB) Streams() (names []string, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-			if s, ok := strings.CutPrefix(string(name), bucketPrefix); ok {
-				names = append(names, s)
-			}
-			return nil
-		})
-	})
+func (db *DB) Streams() ([]string, error) {
+	names, err := db.file.Names()
 	if err != nil {
-		return nil, fmt.Errorf("bolt: %s: list streams: %w", db.path, closedError(err))
+		return nil, fmt.Errorf("bolt: %w", err)
 	}
 	return names, nil
 }
@@ -141,58 +55,22 @@ func (db *DB) Streams() (names []string, err error) {
 // one that does not exist. The name may be used again at once, by a new call of Stream. The end of ctx ends the wait and
 // leaves the outcome unknown.
 func (db *DB) Delete(ctx context.Context, name string) error {
-	done := make(chan error, 1)
-	db.enqueue(&op{store: db.store(name), kind: opDelete, done: func(_ uint64, err error) { done <- err }})
-	select {
-	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("bolt: delete stream %q: %w", name, err)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("bolt: delete stream %q: %w: %w: %w", name, backend.ErrTransient, backend.ErrIndeterminate, ctx.Err())
-	}
-}
-
-// Close commits what was taken and closes the file. Then sessions and readers of all streams end with
-// [backend.ErrClosed]. It waits for transactions of Bolt that are open. A second Close does nothing and returns nil.
-func (db *DB) Close() error {
-	db.mu.Lock()
-	first := !db.closing
-	db.closing = true
-	db.mu.Unlock()
-	db.signal()
-	<-db.done
-	if !first {
-		return nil
-	}
-	db.streamsMu.Lock()
-	for _, s := range db.streams {
-		s.board.End(db.errClosed())
-	}
-	db.streamsMu.Unlock()
-	if err := db.bolt.Close(); err != nil {
-		return fmt.Errorf("bolt: close %s: %w", db.path, err)
+	if err := db.file.Delete(ctx, name); err != nil {
+		return fmt.Errorf("bolt: %w", err)
 	}
 	return nil
 }
 
-func (db *DB) errClosed() error { return fmt.Errorf("%s: %w", db.path, backend.ErrClosed) }
+// Bolt returns the bbolt database, to keep something else in the same file: in top-level buckets whose names do not begin
+// with "headrace/". A transaction left open holds up Close, and a read transaction left open also appends, as soon as the
+// file outgrows its mapping.
+func (db *DB) Bolt() *bbolt.DB { return db.file.Bolt() }
 
-// closedError tells a closed file in our terms; any other error stays what it is. A file that could not be mapped again
-// after it grew is unusable, but not because somebody closed it.
-func closedError(err error) error {
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return fmt.Errorf("%w: %w", backend.ErrClosed, err)
+// Close commits what was taken and closes the file. Then sessions and readers of all streams end with
+// [backend.ErrClosed]. It waits for transactions of Bolt that are open. A second Close does nothing and returns nil.
+func (db *DB) Close() error {
+	if err := db.file.Close(); err != nil {
+		return fmt.Errorf("bolt: %w", err)
 	}
-	return err
-}
-
-// forget makes the next call of Stream start anew after the stream was deleted.
-func (db *DB) forget(s *store) {
-	db.streamsMu.Lock()
-	defer db.streamsMu.Unlock()
-	if db.streams[s.name] == s {
-		delete(db.streams, s.name)
-	}
+	return nil
 }

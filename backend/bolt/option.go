@@ -32,18 +32,27 @@ func BatchRecords(n int) StreamOption {
 }
 
 // BatchBytes is how many bytes the records of a batch may count together: values, header names, header values. Default
-// 4 MiB; 0 is no limit but that of bbolt, which takes 2 GiB at once.
+// 4 MiB; 0 is the most that there can be, 1 GiB.
 func BatchBytes(n int) StreamOption {
-	return func(c *streamConfig) { c.limits.BatchBytes = max(n, 0) }
+	return func(c *streamConfig) { c.limits.BatchBytes = atMost(n) }
 }
 
-// RecordBytes is how many bytes one record may count. Default 4 MiB; 0 is no limit but that of a batch.
+// RecordBytes is how many bytes one record may count. Default 4 MiB; 0 is as many as a batch.
 func RecordBytes(n int) StreamOption {
-	return func(c *streamConfig) { c.limits.RecordBytes = max(n, 0) }
+	return func(c *streamConfig) { c.limits.RecordBytes = atMost(n) }
 }
 
 // InFlight is how many batches a session takes before it waits for the acks of the first ones to be received. All that
 // are there when a commit begins share its fsync. Default 16; 0 is no limit.
 func InFlight(n int) StreamOption {
 	return func(c *streamConfig) { c.limits.InFlight = max(n, 0) }
+}
+
+// atMost keeps a limit below what bbolt takes as one value: 2 GiB. What it refuses would fail every commit it is part of.
+func atMost(n int) int {
+	const most = 1 << 30
+	if n <= 0 || n > most {
+		return most
+	}
+	return n
 }

@@ -10,10 +10,7 @@ import (
 var _ backend.Stream = (*Stream)(nil)
 
 // A Stream is one stream of a [DB]. Its methods may be called from any goroutine.
-type Stream struct {
-	log   *streamlog.Log
-	store *store
-}
+type Stream struct{ log *streamlog.Log }
 
 // NewAppender makes one producer's way in. The first one that is opened with a content type fixes that of the stream, for
 // good; an appender with another one is refused at Open with [backend.ErrRejected]. One without a content type fits every

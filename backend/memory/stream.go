@@ -13,7 +13,7 @@ var _ backend.Stream = (*Stream)(nil)
 // any goroutine.
 type Stream struct {
 	log   *streamlog.Log
-	store *store
+	store streamlog.Store
 }
 
 // New makes an empty stream.
@@ -23,7 +23,7 @@ func New(opts ...Option) *Stream {
 	for _, o := range opts {
 		o(&c)
 	}
-	s := newStore()
+	s := streamlog.NewMemory()
 	return &Stream{log: streamlog.New("memory", s, c.limits), store: s}
 }
 

@@ -79,7 +79,7 @@ func TestBatchesOfAllSizes(t *testing.T) {
 		n += size
 	}
 	appendAll(t, s, batches...)
-	for from := range n + 1 {
+	for from := 0; from <= n; from += 13 {
 		recs, _ := collect(t, s, backend.Offset(fmt.Sprint(from)))
 		wantValues(t, recs, from, n)
 	}

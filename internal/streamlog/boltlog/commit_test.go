@@ -1,4 +1,4 @@
-package bolt
+package boltlog
 
 import (
 	"bytes"
@@ -14,13 +14,14 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/streamlog"
 )
 
 var ctx = context.Background()
 
 func open(t *testing.T, path string) *DB {
 	t.Helper()
-	db, err := Open(path)
+	db, err := Open(path, 0o600, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,12 @@ func put(s backend.Session, seq uint64, value string) error {
 	return err
 }
 
-func stored(t *testing.T, s *Stream) string {
+// stream is the machinery over one stream, as a backend has it.
+func stream(db *DB, name string) *streamlog.Log {
+	return streamlog.New("test", db.Store(name), backend.Limits{})
+}
+
+func stored(t *testing.T, s *streamlog.Log) string {
 	t.Helper()
 	r, err := s.OpenReader(ctx, backend.Earliest)
 	if err != nil {
@@ -74,7 +80,7 @@ func TestGroupCommit(t *testing.T) {
 	db := open(t, tempPath(t))
 	var sessions []backend.Session
 	for _, name := range []string{"a", "a", "b", "c"} {
-		sessions = append(sessions, openSession(t, db.Stream(name).NewAppender(backend.Format{})))
+		sessions = append(sessions, openSession(t, stream(db, name).NewAppender(backend.Format{})))
 	}
 	before, err := db.txID()
 	if err != nil {
@@ -108,7 +114,7 @@ func TestGroupCommit(t *testing.T) {
 	if n := after - before; n > 2 {
 		t.Fatalf("%d commits for 40 batches, want one under way and one for the rest", n)
 	}
-	if got := stored(t, db.Stream("a")); len(got) != 20 {
+	if got := stored(t, stream(db, "a")); len(got) != 20 {
 		t.Fatalf("stream a has %d records", len(got))
 	}
 }
@@ -146,7 +152,7 @@ func TestFailedCommitStoresNothing(t *testing.T) {
 	var f failing
 	db := open(t, tempPath(t))
 	db.commit = f.commit // the queue orders this before its first use
-	s := db.Stream("s")
+	s := stream(db, "s")
 	a := s.NewAppender(backend.Format{})
 	first := openSession(t, a)
 	if err := put(first, 0, "a"); err != nil {
@@ -188,7 +194,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	path := tempPath(t)
 	db := open(t, path)
 	db.commit = f.commit
-	s := db.Stream("s")
+	s := stream(db, "s")
 	a := s.NewAppender(backend.Format{})
 	first := openSession(t, a)
 	if err := put(first, 0, "a"); err != nil {
@@ -212,7 +218,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := stored(t, open(t, path).Stream("s")); got != "ab" {
+	if got := stored(t, stream(open(t, path), "s")); got != "ab" {
 		t.Fatalf("after opening again: %q", got)
 	}
 }
@@ -222,7 +228,7 @@ func TestLargeFreelist(t *testing.T) {
 	path := tempPath(t)
 	db := open(t, path)
 	db.listFree = 50
-	s := db.Stream("s")
+	s := stream(db, "s")
 	sess := openSession(t, s.NewAppender(backend.Format{}))
 	large := string(bytes.Repeat([]byte("x"), 1<<20))
 	for seq := range uint64(3) {
@@ -254,7 +260,7 @@ func TestLargeFreelist(t *testing.T) {
 	}
 	for _, p := range []string{crashed, path} {
 		db := open(t, p)
-		s := db.Stream("s")
+		s := stream(db, "s")
 		if got := stored(t, s); got != "yyy" {
 			t.Fatalf("%s: %q", p, got)
 		}

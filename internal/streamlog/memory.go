@@ -1,4 +1,4 @@
-package memory
+package streamlog
 
 import (
 	"sort"
@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// store keeps every batch as one chunk of records that never changes once it is there.
-type store struct {
-	board *streamlog.Board
+// Memory is a Store in the memory of the process. It keeps every batch as one chunk of records that never changes once it
+// is there, and returns them without copying.
+type Memory struct {
+	board *Board
 
 	mu     sync.Mutex
 	chunks []chunk // appended to and cut by copy, so that a slice of it stays good after the lock is released
@@ -25,13 +25,16 @@ type chunk struct {
 	maxTime int64 // of all records up to the end of this chunk, trimmed ones included: it never falls
 }
 
-func newStore() *store {
-	return &store{board: streamlog.NewBoard(streamlog.State{}), meta: map[string][]byte{}}
+// NewMemory makes an empty one.
+func NewMemory() *Memory {
+	return &Memory{board: NewBoard(State{}), meta: map[string][]byte{}}
 }
 
-func (s *store) Board() *streamlog.Board { return s.board }
+// Board shows what is kept.
+func (s *Memory) Board() *Board { return s.board }
 
-func (s *store) Commit(w *streamlog.Write) {
+// Commit stores w before it returns.
+func (s *Memory) Commit(w *Write) {
 	c := clone(w.Records, time.Now().UnixNano())
 	if w.Begin != nil && !w.Begin() {
 		return
@@ -39,7 +42,7 @@ func (s *store) Commit(w *streamlog.Write) {
 	w.Done(s.commit(w, c))
 }
 
-func (s *store) commit(w *streamlog.Write, c chunk) (first uint64, err error) {
+func (s *Memory) commit(w *Write, c chunk) (first uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.board.State()
@@ -48,7 +51,7 @@ func (s *store) commit(w *streamlog.Write, c chunk) (first uint64, err error) {
 	}
 	c.first = st.Tail - uint64(len(c.recs))
 	if len(c.recs) > 0 {
-		streamlog.SetOffsets(c.recs, c.first)
+		SetOffsets(c.recs, c.first)
 		if n := len(s.chunks); n > 0 {
 			c.maxTime = max(c.maxTime, s.chunks[n-1].maxTime)
 		}
@@ -68,7 +71,7 @@ func (s *store) commit(w *streamlog.Write, c chunk) (first uint64, err error) {
 
 // trim lets go of the chunks that lie wholly before head. A chunk that lies there in part is kept: readers are bounded by
 // the head that the board shows.
-func (s *store) trim(head uint64) {
+func (s *Memory) trim(head uint64) {
 	i := 0
 	for i < len(s.chunks) && s.chunks[i].first+uint64(len(s.chunks[i].recs)) <= head {
 		i++
@@ -79,7 +82,7 @@ func (s *store) trim(head uint64) {
 }
 
 // snapshot returns the chunks as they are now. They do not change.
-func (s *store) snapshot() []chunk {
+func (s *Memory) snapshot() []chunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.chunks
@@ -89,7 +92,8 @@ func (s *store) snapshot() []chunk {
 // several chunks into a new slice, or a stream that was filled one by one would be read one by one.
 const shareFrom = 64
 
-func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, error) {
+// Read returns records that all readers share: for reading only, bytes and slice.
+func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	chunks := s.snapshot()
 	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].first > seq }) - 1
 	if i < 0 || seq < s.board.State().Head {
@@ -120,7 +124,7 @@ func count(chunks []chunk, skip, room, bytes int) (n int) {
 		if bytes -= chunks[i].bytes; bytes < 0 {
 			bytes += chunks[i].bytes
 			for j := range recs {
-				if bytes -= streamlog.Bytes(&recs[j]); bytes < 0 && n > 0 || n == room {
+				if bytes -= Bytes(&recs[j]); bytes < 0 && n > 0 || n == room {
 					return n
 				}
 				n++
@@ -134,7 +138,9 @@ func count(chunks []chunk, skip, room, bytes int) (n int) {
 	return n
 }
 
-func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
+// Since bisects over the chunks and then looks at single records, as the latest time of a chunk may be that of a record that
+// was trimmed.
+func (s *Memory) Since(t time.Time, head, tail uint64) (uint64, error) {
 	chunks := s.snapshot()
 	at := func(i int) bool { return !time.Unix(0, chunks[i].maxTime).Before(t) }
 	for i := sort.Search(len(chunks), at); i < len(chunks); i++ {
@@ -148,7 +154,8 @@ func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 	return tail, nil
 }
 
-func (s *store) Meta(key string) ([]byte, error) {
+// Meta returns a copy.
+func (s *Memory) Meta(key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.meta[key]; ok {
@@ -164,7 +171,7 @@ func clone(recs []backend.Record, now int64) (c chunk) {
 	}
 	headers := 0
 	for i := range recs {
-		c.bytes += streamlog.Bytes(&recs[i])
+		c.bytes += Bytes(&recs[i])
 		headers += len(recs[i].Headers)
 	}
 	c.recs = make([]backend.Record, len(recs))
@@ -177,7 +184,7 @@ func clone(recs []backend.Record, now int64) (c chunk) {
 	}
 	for i := range recs {
 		from, r := &recs[i], &c.recs[i]
-		ns := streamlog.Time(from.Time, now)
+		ns := Time(from.Time, now)
 		if i == 0 || ns > c.maxTime {
 			c.maxTime = ns
 		}
