@@ -18,9 +18,9 @@
 //   - Damage is an error. A store that cannot read what it holds says so with a [*CorruptError] and does not start over.
 //
 // By itself this is at-least-once: a consumer that is killed repeats the records after its last Save. Exactly-once
-// processing needs the effect and the offset in one commit, which the stores with a SaveTx method give: boltstore
-// inside a bbolt transaction, sqlstore inside one of database/sql. A fenced SaveTx fails and takes the effect with it,
-// provided that the caller rolls back on its error.
+// processing needs the effect and the offset in one commit, which a store with a SaveTx method gives: boltstore, inside
+// the caller's own bbolt transaction. A fenced SaveTx fails and takes the effect with it, provided that the caller rolls
+// back on its error.
 //
 // # Keys
 //
@@ -31,6 +31,6 @@
 // # Stores
 //
 // [NewMemory] forgets with the process, for tests. [NewFile] is a small human-readable file that several processes may
-// share. The folders beside this package hold stores on other media; checkpointtest.Run says whether one of your own
-// keeps the contract.
+// share. The folders below this package hold stores on other media; checkpointtest.Run says whether one of your own keeps
+// the contract.
 package checkpoint

@@ -16,13 +16,15 @@ import (
 //
 // The file is text with a version and a checksum, one line a key, and safe to read and copy at any time: it is only ever
 // replaced whole. Claim and Save read it, write a new one beside it, fsync that, rename it over the old one and fsync the
-// directory, all under an OS lock (flock, or LockFileEx on Windows) on a third file. So a kill or a power cut at any
-// point leaves the old content or the new one, and two processes that claim at once get two epochs.
+// directory (on Windows, which cannot, it renames with write-through), all under an OS lock (flock, or LockFileEx on
+// Windows) on a third file. So a kill or a power cut at any point leaves the old content or the new one, and two processes
+// that claim at once get two epochs.
 //
 // Beside path these names are used: path + ".lock", which stays and must not be removed while a process uses the store,
 // and path + ".tmp", which the next write replaces when a kill has left it behind. The directory must exist; a file that
-// does not is an empty store. The processes need write permission in the directory; Load alone needs to read, except on
-// Windows. New files have mode 0644 before umask; a replaced file keeps its permission bits.
+// does not is an empty store. The processes need write permission in the directory and on the lock file, so they best run
+// as one user; Load alone needs to read, except on Windows. New files have mode 0644 before umask; a replaced file keeps
+// its permission bits.
 //
 // Every write costs two fsyncs and rewrites all keys: the file is limited to 16 MiB, and for more than some thousand
 // keys another store serves better. Network file systems are only as good as their flock and rename.
@@ -61,7 +63,8 @@ func newFile(path string, d disk) *File {
 	return f
 }
 
-// Load implements [Store]. It does not wait for writers: a rename leaves no moment at which the file is not whole.
+// Load implements [Store]. It does not wait for writers, except on Windows: a rename leaves no moment at which the file is
+// not whole.
 func (f *File) Load(ctx context.Context, key string) (Checkpoint, error) {
 	cp, err := f.load(ctx, key)
 	if err != nil {

@@ -38,7 +38,8 @@ func TestFenceSaysWhy(t *testing.T) {
 		t.Errorf("the current epoch: %v", err)
 	}
 	for epoch, says := range map[uint64]string{4: "5 was claimed after 4", 6: "removed, restored or exchanged"} {
-		if err := Fence(stored, Checkpoint{"2", epoch}); !errors.Is(err, backend.ErrFenced) || !strings.Contains(err.Error(), says) {
+		err := Fence(stored, Checkpoint{"2", epoch})
+		if !errors.Is(err, backend.ErrFenced) || !strings.Contains(err.Error(), says) {
 			t.Errorf("epoch %d over 5: %v, want ErrFenced that says %q", epoch, err, says)
 		}
 	}

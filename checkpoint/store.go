@@ -20,7 +20,8 @@ type Checkpoint struct {
 // those with [backend.ErrRejected] and never alters them.
 //
 // A call whose ctx ends before the call begins or while it waits for its turn returns ctx's error, wrapped with
-// [backend.ErrTransient], and changes nothing. An error that wraps none of the sentinels of package backend, such as a disk error, is fatal.
+// [backend.ErrTransient], and changes nothing. An error that wraps none of the sentinels of package backend, such as a
+// disk error, is fatal.
 type Store interface {
 	// Load returns what is stored under key, the zero Checkpoint when there is nothing. It claims nothing: it is for
 	// looking on.

@@ -24,7 +24,9 @@ func holds(ctx context.Context, s checkpoint.Store, key string, want checkpoint.
 }
 
 // claimAndSave claims key, saves offset under the claim and returns what is then stored.
-func claimAndSave(ctx context.Context, s checkpoint.Store, key string, offset backend.Offset) (checkpoint.Checkpoint, error) {
+func claimAndSave(
+	ctx context.Context, s checkpoint.Store, key string, offset backend.Offset,
+) (checkpoint.Checkpoint, error) {
 	cp, err := s.Claim(ctx, key)
 	if err != nil {
 		return cp, fmt.Errorf("Claim(%.40q): %w", key, err)

@@ -75,7 +75,8 @@ func TestFlakyLostReplyOfARefusal(t *testing.T) {
 }
 
 func TestOpString(t *testing.T) {
-	if got := fmt.Sprint(checkpointtest.Load, checkpointtest.Claim, checkpointtest.Save, checkpointtest.Op(7)); got != "load claim save op 7" {
+	got := fmt.Sprint(checkpointtest.Load, checkpointtest.Claim, checkpointtest.Save, checkpointtest.Op(7))
+	if got != "load claim save op 7" {
 		t.Error(got)
 	}
 }

@@ -139,7 +139,8 @@ var broken = []struct {
 	{"claim does not raise", &faulty{raise: func(cp checkpoint.Checkpoint) checkpoint.Checkpoint {
 		cp.Epoch = max(cp.Epoch, 1)
 		return cp
-	}}, []string{"ClaimRaisesTheEpoch", "ClaimKeepsTheOffset", "SaveUnderAnOlderEpochIsFenced", "ConcurrentClaimsGetEpochsOfTheirOwn"}},
+	}}, []string{"ClaimRaisesTheEpoch", "ClaimKeepsTheOffset", "SaveUnderAnOlderEpochIsFenced",
+		"ConcurrentClaimsGetEpochsOfTheirOwn"}},
 	{"claim drops the offset", &faulty{raise: func(cp checkpoint.Checkpoint) checkpoint.Checkpoint {
 		return checkpoint.Checkpoint{Epoch: cp.Epoch + 1}
 	}}, []string{"ClaimKeepsTheOffset", "ClaimSeesEverySaveAndStopsTheNext"}},
@@ -170,7 +171,8 @@ var broken = []struct {
 		return checkpoint.Fence(stored, saved)
 	}}, []string{"SaveDoesNotCompareOffsets"}},
 	{"checks nothing", &faulty{check: func(string, checkpoint.Checkpoint) error { return nil }},
-		[]string{"SaveOfAnEmptyOffsetIsRefused", "SaveOfAnEpochNeverClaimedIsFenced", "EmptyKeyIsRefused", "KeysAndOffsetsBeyondTheLimit"}},
+		[]string{"SaveOfAnEmptyOffsetIsRefused", "SaveOfAnEpochNeverClaimedIsFenced", "EmptyKeyIsRefused",
+			"KeysAndOffsetsBeyondTheLimit"}},
 	{"folds case", &faulty{key: strings.ToLower}, []string{"KeysAreIndependent"}},
 	{"trims keys", &faulty{key: strings.TrimSpace}, []string{"KeysAreIndependent"}},
 	{"cuts keys", &faulty{key: func(k string) string { return k[:min(len(k), 255)] }}, []string{"KeysAndOffsetsAtTheLimit"}},
