@@ -94,6 +94,9 @@ func (s *store) Commit(w *streamlog.Write) {
 }
 
 func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, error) {
+	if s.board.State().Head > seq {
+		return nil, nil // the block may still be there
+	}
 	raw, err := s.copyBlocks(seq, limit)
 	if err != nil || len(raw) == 0 {
 		return nil, err
