@@ -4,16 +4,18 @@ import "time"
 
 // A Batch is what Take returns: elements in the order in which they were put.
 type Batch[E any] struct {
-	Items   []E       // lent until Release
-	Metered int       // sum of what was given to Put as metered
-	Cause   Cause     // why it ended; set by Take
-	First   time.Time // when its first element was put
+	Items   []E // lent until Release
+	Metered int // sum of what was given to Put as metered
+
+	cost int // reserved of the budget
 
 	// Tag belongs to the caller: what it keeps beside the elements, such as the memory they lie in. A keep function sets
 	// it with the first element.
 	Tag any
 
-	cost   int // reserved of the budget
+	Cause Cause     // why it ended; set by Take
+	First time.Time // when its first element was put
+
 	wanted bool
 	next   *Batch[E] // behind it in the queue of ended batches
 }

@@ -39,6 +39,7 @@ type engine struct {
 
 	spareMu sync.Mutex // below the batcher's lock and e.mu
 	spare   [][]byte   // arenas of decided flights
+	spared  int        // bytes that these hold
 	hint    int        // what the newest decided flight used of its arena
 }
 
@@ -46,11 +47,9 @@ type engine struct {
 // store is refusing everything.
 const refusalsInARow = 100
 
-// An idle producer retains at most so many arenas, none of them larger than spareBytes.
-const (
-	spareArenas = 8
-	spareBytes  = 2 << 20
-)
+// sparePart of BufferBytes is what an idle producer retains of arenas for reuse, at most. The batcher does the same with
+// the records.
+const sparePart = 8
 
 // errDrained ends a session because there is nothing left to send and never will be.
 var errDrained = errors.New("drained")
@@ -91,6 +90,7 @@ func (e *engine) arena() []byte {
 	if n := len(e.spare); n > 0 {
 		a := e.spare[n-1]
 		e.spare = e.spare[:n-1]
+		e.spared -= cap(a)
 		return a
 	}
 	return make([]byte, 0, max(e.hint, firstChunk))
@@ -100,9 +100,10 @@ func (e *engine) arena() []byte {
 // its latch to its receipts.
 func (e *engine) retire(f *flight) {
 	e.spareMu.Lock()
-	e.hint = min(f.used, spareBytes)
-	if len(e.spare) < spareArenas && cap(f.arena) <= spareBytes {
+	e.hint = f.used
+	if e.spared+cap(f.arena) <= e.bufferBytes/sparePart {
 		e.spare = append(e.spare, f.arena[:0])
+		e.spared += cap(f.arena)
 	}
 	e.spareMu.Unlock()
 	f.arena, f.headers = nil, nil

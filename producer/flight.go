@@ -13,8 +13,8 @@ type flight struct {
 	*batch
 	latch     *latch
 	arena     []byte // what the records' values lie in; the newest chunk of it
+	used      int    // bytes copied, over all chunks
 	headers   []backend.Header
-	used      int // bytes copied, over all chunks
 	undecided int // records; the latch opens at 0
 }
 

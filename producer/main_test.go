@@ -70,10 +70,10 @@ func numbered(n int) []string {
 	return vs
 }
 
-// log is a stream that tests can look into, such as memory's.
-type log interface{ Records() []backend.Record }
+// stored is a stream that tests can look into, such as memory's.
+type stored interface{ Records() []backend.Record }
 
-func values(l log) []string {
+func values(l stored) []string {
 	var vs []string
 	for _, r := range l.Records() {
 		vs = append(vs, string(r.Value))
@@ -81,7 +81,7 @@ func values(l log) []string {
 	return vs
 }
 
-func wantLog(t *testing.T, l log, want ...string) {
+func wantLog(t *testing.T, l stored, want ...string) {
 	t.Helper()
 	if got := values(l); !slices.Equal(got, want) {
 		t.Errorf("the stream holds %q, want %q", got, want)

@@ -54,6 +54,28 @@ func TestReceiptTellsWhereTheRecordIs(t *testing.T) {
 	})
 }
 
+func TestABatchThatSomeoneWaitsForDoesNotLinger(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := open(t, memory.New(), producer.Linger(time.Hour))
+		began := time.Now()
+		if _, err := enqueue(t, p, "waited for")[0].Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-enqueue(t, p, "selected on")[0].Done()
+		if err := p.Send(t.Context(), "sent"); err != nil {
+			t.Error(err)
+		}
+		enqueue(t, p, "flushed")
+		if err := p.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(began); d != 0 {
+			t.Errorf("took %v of an hour's linger", d)
+		}
+		closeNow(t, p)
+	})
+}
+
 func TestZeroReceipt(t *testing.T) {
 	var r producer.Receipt
 	if _, err := r.Wait(t.Context()); err == nil {

@@ -23,6 +23,7 @@ func (e *engine) session(ctx context.Context, s backend.Session) error {
 	watchdog := e.watchdog
 	e.mu.Unlock()
 
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })() // a Close past its deadline ends both goroutines
 	sending, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -88,7 +88,7 @@ func TestFlakySourceEndsABlockedRead(t *testing.T) {
 			{func(backend.Reader) { source.Break(nil) }, backend.ErrTransient},
 			{func(r backend.Reader) { r.Close() }, backend.ErrClosed},
 			{func(backend.Reader) { <-time.After(time.Minute) }, backend.ErrTransient}, // its lifetime
-			{func(r backend.Reader) { r.Close() }, backend.ErrClosed},                // hanging before the call
+			{func(r backend.Reader) { r.Close() }, backend.ErrClosed},                  // hanging before the call
 		} {
 			r, err := source.OpenReader(t.Context(), backend.Earliest)
 			if err != nil {

@@ -2,27 +2,32 @@ package backendtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/headrace/headrace/backend/backendtest.hang"))
+}
 
-// toy is a small correct stream in memory. The suite is proven on copies of it that have one bug each, which is what
-// every mention of bug is about.
+// hang is what some of the toy's bugs do for ever.
+func hang() { select {} }
+
+// toy is a small correct stream in memory. The suite is proven on copies of it that have one bug each: every call of is
+// asks for one.
 type toy struct {
-	bug    string
-	limits backend.Limits
-	dedup  bool
-	bad    string // a value that the store refuses
+	bug     string
+	limits  backend.Limits
+	dedup   bool
+	bad     string // a value that the store refuses
+	missing bool
 
 	mu       sync.Mutex
 	changed  chan struct{}
@@ -31,11 +36,14 @@ type toy struct {
 	trimmed  int
 	finished bool
 	live     map[*toySession]bool
+	shared   *toyAppender
 }
 
 func newToy() *toy {
 	return &toy{changed: make(chan struct{}), dedup: true, live: make(map[*toySession]bool)}
 }
+
+func (s *toy) is(bug string) bool { return s.bug == bug }
 
 // update changes the stream and wakes whoever waits for a change.
 func (s *toy) update(f func()) {
@@ -65,21 +73,12 @@ func (s *toy) wait(ctx context.Context, f func() bool) error {
 
 func toyOffset(i int) backend.Offset { return backend.Offset("toy:" + strconv.Itoa(i)) }
 
-func clone(r backend.Record) backend.Record {
-	r.Value = append([]byte{}, r.Value...)
-	r.Headers = slices.Clone(r.Headers)
-	for i := range r.Headers {
-		r.Headers[i].Value = append([]byte{}, r.Headers[i].Value...)
-	}
-	return r
-}
-
-func (s *toy) Finish(context.Context) error {
+func (s *toy) Finish() error {
 	s.update(func() { s.finished = true })
 	return nil
 }
 
-func (s *toy) Trim(_ context.Context, before backend.Offset) error {
+func (s *toy) Trim(before backend.Offset) error {
 	i, err := strconv.Atoi(strings.TrimPrefix(string(before), "toy:"))
 	s.update(func() { s.trimmed = i })
 	return err
@@ -88,13 +87,27 @@ func (s *toy) Trim(_ context.Context, before backend.Offset) error {
 func (s *toy) Break() {
 	s.update(func() {
 		for session := range s.live {
-			session.end(fmt.Errorf("toy: %w: %w: connection reset", backend.ErrTransient, backend.ErrIndeterminate))
+			reason := fmt.Errorf("toy: %w: %w: connection reset", backend.ErrTransient, backend.ErrIndeterminate)
+			if s.is("says that nothing was stored") {
+				reason = fmt.Errorf("toy: %w: connection reset", backend.ErrTransient)
+				session.queue = nil
+			}
+			session.end(reason)
+		}
+		if n := len(s.recs); n > s.trimmed && s.is("loses what it acknowledged") {
+			s.recs = s.recs[:n-1]
 		}
 	})
 }
 
 func (s *toy) NewAppender(f backend.Format) backend.Appender {
-	return &toyAppender{toy: s, format: f, acks: map[uint64]backend.Ack{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shared != nil && s.is("shares seqs") {
+		return s.shared
+	}
+	s.shared = &toyAppender{toy: s, format: f, acks: map[uint64]backend.Ack{}}
+	return s.shared
 }
 
 type toyAppender struct {
@@ -103,24 +116,49 @@ type toyAppender struct {
 	acked  uint64 // seqs below it were returned by Recv
 	stored uint64 // seqs below it are stored
 	acks   map[uint64]backend.Ack
+	held   []backend.Record
 }
 
 func (a *toyAppender) Limits() backend.Limits { return a.toy.limits }
 
 func (a *toyAppender) Open(ctx context.Context) (backend.Session, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("toy: open: %w: %w", backend.ErrTransient, err)
+	t := a.toy
+	switch {
+	case ctx.Err() != nil && t.is("does not classify the end of a context"):
+		return nil, ctx.Err()
+	case ctx.Err() != nil && !t.is("opens under an ended context"):
+		return nil, fmt.Errorf("toy: open: %w: %w", backend.ErrTransient, ctx.Err())
 	}
-	a.toy.mu.Lock()
-	defer a.toy.mu.Unlock()
-	if a.toy.format == "" {
-		a.toy.format = a.format.ContentType
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.missing && !t.is("makes streams when asked") {
+		return nil, fmt.Errorf("toy: open: %w", backend.ErrNotFound)
 	}
-	if a.toy.format != a.format.ContentType {
-		return nil, fmt.Errorf("toy: open: stream of %s: %w", a.toy.format, backend.ErrConflict)
+	if t.format == "" {
+		t.format = a.format.ContentType
 	}
-	s := &toySession{a: a, toy: a.toy, next: a.acked}
-	a.toy.live[s] = true
+	if t.format != a.format.ContentType && !t.is("takes any content type") {
+		return nil, fmt.Errorf("toy: open: stream of %s: %w", t.format, backend.ErrConflict)
+	}
+	for s := range t.live {
+		if s.a == a {
+			return nil, fmt.Errorf("toy: open: the session before is not closed: %w", backend.ErrConflict)
+		}
+		if t.is("has one writer") {
+			s.end(backend.ErrFenced)
+		}
+	}
+	s := &toySession{a: a, toy: t, next: a.acked}
+	if t.is("begins each session with seq 0") {
+		s.next = 0
+	}
+	if t.is("lives as long as the context of Open") {
+		s.life = ctx
+	}
+	if t.is("leaves a goroutine") {
+		go hang()
+	}
+	t.live[s] = true
 	return s, nil
 }
 
@@ -131,6 +169,7 @@ type toySession struct {
 	queue  []backend.Ack
 	reason error
 	closed bool
+	life   context.Context // for a bug only
 }
 
 // end takes nothing more; the first reason stands. The stream is locked.
@@ -141,90 +180,210 @@ func (s *toySession) end(reason error) {
 }
 
 func (s *toySession) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
+	t := s.toy
+	room := func() bool {
+		return s.reason != nil || t.limits.InFlight == 0 || len(s.queue) < t.limits.InFlight
+	}
+	if t.is("has no end of Send") {
+		room = func() bool { return t.limits.InFlight == 0 || len(s.queue) < t.limits.InFlight }
+	}
+	if err := t.wait(ctx, room); err != nil {
+		t.update(func() { s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, err)) })
+	}
 	var err error
-	s.toy.update(func() {
-		if seq != s.next {
-			s.end(fmt.Errorf("toy: send: seq %d where %d is next: %w", seq, s.next, backend.ErrConflict))
-		}
-		if ctx.Err() != nil {
-			s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, ctx.Err()))
-		}
-		if err = s.reason; err != nil {
-			return
-		}
-		s.next++
-		if refusal := s.refuse(recs); refusal != nil {
-			s.end(fmt.Errorf("toy: send: %w", refusal))
-			return
-		}
-		if !s.toy.dedup || seq >= s.a.stored {
-			first := len(s.toy.recs)
-			for _, r := range recs {
-				s.toy.recs = append(s.toy.recs, clone(r))
-			}
-			s.a.stored = seq + 1
-			s.a.acks[seq] = backend.Ack{
-				Seq: seq, Next: toyOffset(len(s.toy.recs)), OffsetOf: func(i int) backend.Offset { return toyOffset(first + i) },
-			}
-		}
-		s.queue = append(s.queue, s.a.acks[seq])
-	})
+	t.update(func() { err = s.take(ctx, seq, recs) })
 	return err
 }
 
-func (s *toySession) refuse(recs []backend.Record) error {
+func (s *toySession) take(ctx context.Context, seq uint64, recs []backend.Record) error {
+	t := s.toy
+	switch {
+	case seq > s.next && t.is("takes gaps"):
+		s.next = seq
+	case seq < s.next && t.is("takes old seqs as resends"):
+		s.queue = append(s.queue, backend.Ack{Seq: seq})
+		return nil
+	case seq < s.next && t.is("takes old seqs as new"):
+		s.next = seq
+	case seq != s.next:
+		s.end(fmt.Errorf("toy: send: seq %d where %d is next: %w", seq, s.next, backend.ErrConflict))
+	}
+	switch {
+	case s.life != nil && s.life.Err() != nil:
+		s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, s.life.Err()))
+	case ctx.Err() != nil && !t.is("sends under an ended context"):
+		s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, ctx.Err()))
+	}
+	if s.reason != nil && (s.closed || !t.is("takes batches after the reason")) {
+		return s.reason
+	}
+	s.next++
+	if i, refusal := s.refuse(recs); refusal != nil {
+		s.end(fmt.Errorf("toy: send: %w", refusal))
+		switch {
+		case t.is("tears a refused batch"):
+			t.recs = append(t.recs, deepCopy(recs[:i])...)
+		case t.is("goes on behind a refusal"):
+			s.reason = nil
+			s.a.stored = seq + 1
+			s.a.acks[seq] = backend.Ack{Seq: seq, OffsetOf: func(int) backend.Offset { return "toy:0" }}
+			s.queue = append(s.queue, s.a.acks[seq])
+		}
+		return nil
+	}
+	if !t.dedup || seq >= s.a.stored || t.is("stores a resend again") {
+		s.store(seq, recs)
+	} else if t.is("forgets where a resend is") {
+		s.a.acks[seq] = backend.Ack{Seq: seq, OffsetOf: func(int) backend.Offset { return "toy:0" }}
+	}
+	s.queue = append(s.queue, s.a.acks[seq])
+	if n := len(s.queue); n > 1 && t.is("acknowledges out of order") {
+		s.queue[n-1], s.queue[n-2] = s.queue[n-2], s.queue[n-1]
+	}
+	return nil
+}
+
+func (s *toySession) store(seq uint64, recs []backend.Record) {
+	t := s.toy
+	first := len(t.recs)
+	kept := deepCopy(recs)
+	if t.is("keeps lent memory") {
+		kept = append([]backend.Record{}, recs...)
+	}
+	for i := range kept {
+		if kept[i].Time.IsZero() {
+			kept[i].Time = time.Now()
+		}
+		if t.is("writes to lent memory") {
+			recs[i].Offset = toyOffset(first + i)
+		}
+	}
+	kept = t.mangle(kept)
+	if t.is("acknowledges before it stores") {
+		kept, s.a.held = s.a.held, kept
+	}
+	t.recs = append(t.recs, kept...)
+	s.a.stored = seq + 1
+	ack := backend.Ack{Seq: seq, Next: toyOffset(len(t.recs)), OffsetOf: func(i int) backend.Offset { return toyOffset(first + i) }}
+	switch {
+	case t.is("acknowledges too much"):
+		ack.Seq++
+	case t.is("acknowledges the batch before"):
+		ack.Seq = max(ack.Seq, 1) - 1
+	case t.is("says a wrong Next"):
+		ack.Next = toyOffset(first)
+	case t.is("does not say where records are"):
+		ack.OffsetOf = nil
+	case t.is("says that records are elsewhere"):
+		ack.OffsetOf = func(i int) backend.Offset { return toyOffset(first + i + 1) }
+	case t.is("says something else each time"):
+		calls := 0
+		ack.OffsetOf = func(i int) backend.Offset { calls++; return toyOffset(first + i + (calls-1)/len(recs)) }
+	case t.is("asks the lent records where they are"):
+		ack.OffsetOf = func(i int) backend.Offset { return toyOffset(len(t.recs) - len(recs) + i) }
+	}
+	s.a.acks[seq] = ack
+}
+
+// refuse returns the error and the record that is to blame.
+func (s *toySession) refuse(recs []backend.Record) (int, error) {
 	l := s.toy.limits
+	if s.toy.is("takes one too many") {
+		l.BatchRecords++
+	}
+	if s.toy.is("takes one byte too many") {
+		l.BatchBytes++
+	}
+	if s.toy.is("takes records too large") {
+		l.RecordBytes++
+	}
+	if s.toy.is("refuses what is at the limit") {
+		l.RecordBytes--
+	}
 	sum := 0
 	for i := range recs {
 		n, err := l.Meter(&recs[i])
 		switch {
 		case err != nil:
-			return &backend.RecordError{Index: i, Err: err}
+			return i, &backend.RecordError{Index: i, Err: err}
 		case l.RecordBytes > 0 && n > l.RecordBytes:
-			return &backend.RecordError{Index: i, Err: backend.ErrTooLarge}
+			return i, &backend.RecordError{Index: i, Err: backend.ErrTooLarge}
+		case s.toy.bad != "" && string(recs[i].Value) == s.toy.bad && s.toy.is("names the wrong record"):
+			return i, &backend.RecordError{Index: i - 1, Err: backend.ErrRejected}
 		case s.toy.bad != "" && string(recs[i].Value) == s.toy.bad:
-			return &backend.RecordError{Index: i, Err: backend.ErrRejected}
+			return i, &backend.RecordError{Index: i, Err: backend.ErrRejected}
+		case s.toy.is("refuses binary values") && !strings.Contains(string(recs[i].Value), "\x00\xff") && strings.Contains(string(recs[i].Value), "\x80"):
+			return i, &backend.RecordError{Index: i, Err: backend.ErrRejected}
 		}
 		sum += n
 	}
 	switch {
+	case s.toy.finished && s.toy.is("takes batches after the end"):
+	case s.toy.finished && s.toy.is("says to try again after the end"):
+		return 0, fmt.Errorf("%w: %w", backend.ErrTransient, backend.ErrStreamClosed)
 	case s.toy.finished:
-		return backend.ErrStreamClosed
+		return 0, backend.ErrStreamClosed
 	case l.BatchBytes > 0 && sum > l.BatchBytes, l.BatchRecords > 0 && len(recs) > l.BatchRecords:
-		return backend.ErrTooLarge
+		return 0, backend.ErrTooLarge
 	}
-	return nil
+	return 0, nil
 }
 
 func (s *toySession) Recv(ctx context.Context) (backend.Ack, error) {
+	t := s.toy
 	var ack backend.Ack
 	var reason error
-	err := s.toy.wait(ctx, func() bool {
+	received := false
+	err := t.wait(ctx, func() bool {
 		switch {
+		case s.closed && t.is("waits in Recv after Close"):
+			return false
 		case s.closed:
+			reason = s.reason
+		case s.reason != nil && t.is("loses the last words"):
 			reason = s.reason
 		case len(s.queue) > 0:
 			ack, s.queue = s.queue[0], s.queue[1:]
 			s.a.acked = ack.Seq + 1
+			received = true
+		case t.is("does not wait in Recv"):
+			s.end(fmt.Errorf("toy: recv: %w: nothing to receive", backend.ErrTransient))
+			reason = s.reason
 		default:
 			reason = s.reason
 			return reason != nil
 		}
 		return true
 	})
+	if received {
+		t.update(func() {}) // there is room again
+	}
 	if err != nil {
 		reason = fmt.Errorf("toy: recv: %w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, err)
-		s.toy.update(func() { s.queue = nil; s.end(reason) })
+		if t.is("does not classify the end of a context") {
+			reason = err
+		}
+		if !t.is("lives on after a cancelled Recv") {
+			t.update(func() { s.queue = nil; s.end(reason) })
+		}
 	}
 	return ack, reason
 }
 
 func (s *toySession) Close() error {
-	s.toy.update(func() {
+	t := s.toy
+	if t.is("hangs in Close") {
+		hang()
+	}
+	if s.closed && t.is("closes once") {
+		return fmt.Errorf("toy: %w", backend.ErrClosed)
+	}
+	t.update(func() {
 		s.closed, s.reason = true, fmt.Errorf("toy: %w", backend.ErrClosed)
-		delete(s.toy.live, s)
+		if t.is("does not say that it is closed") {
+			s.reason = fmt.Errorf("toy: %w", backend.ErrTransient)
+		}
+		delete(t.live, s)
 	})
 	return nil
 }
-
-var errNotToy = errors.New("not an offset of this stream")

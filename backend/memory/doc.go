@@ -17,6 +17,7 @@
 //
 // # Memory
 //
-// Send copies what it is given, so lent memory is not read after it. Read copies what it returns: the records and their
-// bytes are the reader's own, to keep and to write to.
+// Send copies what it is given, so lent memory is not read after it. Read copies nothing: what it returns may be kept for
+// ever and is for reading only, the slice of records as well as the bytes of values and headers, because every reader is
+// given the same ones. So reading costs no allocation, and the garbage collector has nothing to do after it.
 package memory

@@ -13,7 +13,7 @@ var _ backend.Stream = (*Stream)(nil)
 // any goroutine.
 type Stream struct {
 	log   *streamlog.Log
-	store *store
+	store streamlog.Store
 }
 
 // New makes an empty stream.
@@ -23,7 +23,7 @@ func New(opts ...Option) *Stream {
 	for _, o := range opts {
 		o(&c)
 	}
-	s := newStore()
+	s := streamlog.NewMemory()
 	return &Stream{log: streamlog.New("memory", s, c.limits), store: s}
 }
 
@@ -50,7 +50,7 @@ func (s *Stream) Len() int {
 	return int(st.Tail - st.Head)
 }
 
-// Records returns a copy of all records that are kept. It is for tests.
+// Records returns all records that are kept, in a new slice; their bytes are for reading only. It is for tests.
 func (s *Stream) Records() []backend.Record {
 	st := s.store.Board().State()
 	recs := make([]backend.Record, 0, st.Tail-st.Head)

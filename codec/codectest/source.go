@@ -129,7 +129,7 @@ func (s *suite[T]) independence() error {
 func (s *suite[T]) mutated() error {
 	rng := rand.New(rand.NewPCG(1, 2)) // the same records each run
 	for _, b := range s.encoded {
-		effort := max(8, min(512, 4<<20/max(1, len(b)))) // about 4 MiB of decoding
+		effort := max(8, min(128, 2<<20/max(1, len(b)))) // up to 4 MiB of decoding
 		for k := range effort {
 			if err := s.survives(b[:k*len(b)/effort]); err != nil {
 				return err

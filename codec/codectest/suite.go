@@ -62,11 +62,11 @@ func (s *suite[T]) format() error {
 		}
 	}
 	for range 3 {
-		if err := s.concurrent(); err != nil {
-			return err
-		}
 		if again := s.codec.Format(); !reflect.DeepEqual(again, first) {
 			return fmt.Errorf("the format was %+v and is %+v", first, again)
+		}
+		if err := s.decodesTo(bytes.Clone(s.encoded[0]), 0); err != nil {
+			return err
 		}
 	}
 	return nil

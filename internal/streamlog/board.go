@@ -75,10 +75,10 @@ func (b *Board) Err() error {
 	return b.err
 }
 
-// Apply advances s by w, or says why w cannot be stored. Every Store uses it, so that they agree.
-func (s *State) Apply(w *Write) error {
+// Apply advances s by w, which brings n records, or says why w cannot be stored. Every Store uses it, so that they agree.
+func (s *State) Apply(w *Write, n int) error {
 	// Repeating what is so already is harmless, also on a closed stream.
-	if s.Closed && len(w.Records) > 0 {
+	if s.Closed && n > 0 {
 		return backend.ErrStreamClosed
 	}
 	if w.ContentType != "" && w.ContentType != s.ContentType {
@@ -87,7 +87,7 @@ func (s *State) Apply(w *Write) error {
 		}
 		s.ContentType = w.ContentType
 	}
-	s.Tail += uint64(len(w.Records))
+	s.Tail += uint64(n)
 	s.Head = max(s.Head, min(w.Trim, s.Tail))
 	s.Closed = s.Closed || w.Close
 	return nil

@@ -75,7 +75,7 @@ func (s *slowStore) store(w *streamlog.Write) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.board.State()
-	if err := st.Apply(w); err != nil {
+	if err := st.Apply(w, len(w.Records)); err != nil {
 		return 0, err
 	}
 	first := uint64(len(s.recs))

@@ -1,0 +1,233 @@
+package backendtest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing/synctest"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// env is what one rule runs in: a fresh stream and calls that end the test when they fail or hang.
+type env struct {
+	tester
+	Target
+	h     Harness
+	ctx   context.Context // ends after a while, so that nothing waits for ever
+	dice  *rand.Rand      // seeded, and the seed is logged
+	count int             // of values made
+	calls int             // of the backend
+}
+
+// mostCalls is far more than any rule needs. A store that never gets anywhere, and returns at once each time, would keep
+// a rule busy for ever where the clock stands still.
+const mostCalls = 50_000
+
+func newEnv(t tester, h Harness) *env {
+	t.Helper()
+	seed := h.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("seed %d", seed)
+	e := &env{tester: t, h: h, dice: rand.New(rand.NewPCG(seed, 0))}
+	e.Target = h.Open(t)
+	if e.Sink == nil || e.Source == nil && e.Stored == nil {
+		t.Fatal("the harness gives no Sink, or neither Source nor Stored")
+	}
+	var cancel context.CancelFunc
+	e.ctx, cancel = context.WithTimeout(t.Context(), 4*h.Patience) // of the whole test
+	t.Cleanup(cancel)
+	return e
+}
+
+// need skips a rule that the store cannot show, with the reason.
+func (e *env) need(ok bool, reason string) {
+	e.Helper()
+	if !ok {
+		e.Skip("left out: " + reason)
+	}
+}
+
+func (e *env) readable() {
+	e.Helper()
+	e.need(e.Source != nil, "the store can only be written")
+}
+
+// within runs f, which is one call of the backend, and ends the test when it does not return. A hanging call is the
+// backend's bug and its goroutine stays.
+func (e *env) within(what string, f func()) {
+	e.Helper()
+	if e.calls++; e.calls > mostCalls {
+		e.Fatalf("%d calls and no end, the last one is %s", mostCalls, what)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	e.await(what, done)
+}
+
+func (e *env) await(what string, done <-chan struct{}) {
+	e.Helper()
+	timeout := time.NewTimer(e.h.Patience)
+	defer timeout.Stop()
+	select {
+	case <-done:
+	case <-timeout.C:
+		e.Fatalf("%s has not returned after %v", what, e.h.Patience)
+	}
+}
+
+// begin starts f and returns a func that waits for its end. In a bubble f has come as far as it can by then.
+func (e *env) begin(what string, f func()) (end func(), ended func() bool) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	e.settle()
+	end = func() {
+		e.Helper()
+		e.await(what, done)
+	}
+	ended = func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}
+	return end, ended
+}
+
+// settle lets everything under way happen, where it can be known when that is.
+func (e *env) settle() {
+	if e.h.Bubble {
+		synctest.Wait()
+	}
+}
+
+func (e *env) appender() backend.Appender { return e.Sink.NewAppender(e.h.Format) }
+
+func (e *env) open(a backend.Appender) backend.Session {
+	e.Helper()
+	s, err := e.tryOpen(e.ctx, a)
+	if err != nil {
+		e.Fatalf("open: %v", err)
+	}
+	return s
+}
+
+func (e *env) tryOpen(ctx context.Context, a backend.Appender) (s backend.Session, err error) {
+	e.Helper()
+	e.within("Open", func() { s, err = a.Open(ctx) })
+	if err == nil {
+		e.cleanup(s)
+	}
+	return s, err
+}
+
+func (e *env) trySend(ctx context.Context, s backend.Session, seq uint64, recs []backend.Record) (err error) {
+	e.Helper()
+	e.within("Send", func() { err = s.Send(ctx, seq, recs) })
+	return err
+}
+
+func (e *env) send(s backend.Session, seq uint64, recs []backend.Record) {
+	e.Helper()
+	if err := e.trySend(e.ctx, s, seq, recs); err != nil {
+		_, reason := e.drain(s)
+		e.Fatalf("send of batch %d: %v; Recv says %v", seq, err, reason)
+	}
+}
+
+func (e *env) tryRecv(ctx context.Context, s backend.Session) (ack backend.Ack, err error) {
+	e.Helper()
+	e.within("Recv", func() { ack, err = s.Recv(ctx) })
+	return ack, err
+}
+
+func (e *env) recv(s backend.Session, seq uint64) backend.Ack {
+	e.Helper()
+	ack, err := e.tryRecv(e.ctx, s)
+	if err != nil {
+		e.Fatalf("recv of the ack of batch %d: %v", seq, err)
+	}
+	if ack.Seq != seq {
+		e.Fatalf("recv: ack of batch %d, want %d", ack.Seq, seq)
+	}
+	return ack
+}
+
+// reason receives why the session ended, where there is nothing to acknowledge.
+func (e *env) reason(s backend.Session) error {
+	e.Helper()
+	ack, err := e.tryRecv(e.ctx, s)
+	if err == nil {
+		e.Fatalf("recv: the ack of batch %d, which may not be taken", ack.Seq)
+	}
+	return err
+}
+
+// drain receives until the session gives its reason.
+func (e *env) drain(s backend.Session) (acks []backend.Ack, reason error) {
+	e.Helper()
+	for {
+		ack, err := e.tryRecv(e.ctx, s)
+		if err != nil {
+			return acks, err
+		}
+		if n := len(acks); n > 0 && ack.Seq <= acks[n-1].Seq {
+			e.Fatalf("recv: ack of batch %d after the ack of batch %d", ack.Seq, acks[n-1].Seq)
+		}
+		acks = append(acks, ack)
+	}
+}
+
+// cleanup closes c in the end if the rule failed before it did.
+func (e *env) cleanup(c interface{ Close() error }) {
+	e.Cleanup(func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.Close()
+		}()
+		timeout := time.NewTimer(e.h.Patience)
+		defer timeout.Stop()
+		select {
+		case <-done:
+		case <-timeout.C: // said already by the rule about Close
+		}
+	})
+}
+
+func (e *env) close(what string, c interface{ Close() error }) {
+	e.Helper()
+	var err error
+	e.within("Close of the "+what, func() { err = c.Close() })
+	if err != nil {
+		e.Errorf("close of the %s: %v", what, err)
+	}
+}
+
+// wantIs checks that err wraps one of the sentinels.
+func (e *env) wantIs(what string, err error, sentinels ...error) {
+	e.Helper()
+	for _, s := range sentinels {
+		if errors.Is(err, s) {
+			return
+		}
+	}
+	e.Errorf("%s: %v; want one of %q", what, err, sentinels)
+}
+
+// wantRetry checks that err says what to do about what was not the fault of the caller's records.
+func (e *env) wantRetry(what string, err error) {
+	e.Helper()
+	e.wantIs(what, err, backend.ErrTransient, backend.ErrIndeterminate)
+}

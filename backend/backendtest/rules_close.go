@@ -1,0 +1,162 @@
+package backendtest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"go.uber.org/goleak"
+)
+
+func closeSessionTwice(e *env) {
+	a := e.appender()
+	s := e.open(a)
+	b := e.batches(a, 2, 3)
+	e.send(s, 0, b[0])
+	e.recv(s, 0)
+	e.close("session", s)
+	e.close("closed session", s)
+	e.wantIs("send after Close", e.trySend(e.ctx, s, 1, b[1]), backend.ErrClosed)
+	_, err := e.tryRecv(e.ctx, s)
+	e.wantIs("recv after Close", err, backend.ErrClosed)
+	e.wantStored(b[0])
+	if _, err := e.pump(e.open(a), 1, b[1:]); err != nil {
+		e.Fatalf("in the next session: %v", err)
+	}
+	e.wantStored(b...)
+}
+
+func closeEndsRecv(e *env) {
+	a := e.appender()
+	s := e.open(a)
+	var err error
+	end, _ := e.begin("Recv after Close", func() { _, err = s.Recv(e.ctx) })
+	e.close("session", s)
+	end()
+	e.wantIs("recv", err, backend.ErrClosed)
+}
+
+// closeEndsSend sends without receiving: where InFlight is limited, until there is no room; elsewhere until Close.
+func closeEndsSend(e *env) {
+	const most = 5000 // batches, where nothing limits them
+	a := e.appender()
+	s := e.open(a)
+	recs := e.batches(a, most, 1)
+	sent := 0
+	var err error
+	end, _ := e.begin("Send after Close", func() {
+		for ; err == nil && sent < most; sent++ {
+			err = s.Send(e.ctx, uint64(sent), recs[sent])
+		}
+	})
+	e.close("session", s)
+	if end(); err == nil {
+		err = e.trySend(e.ctx, s, most, recs[0])
+	}
+	e.wantIs("send", err, backend.ErrClosed)
+
+	stored := e.stored()
+	e.same("stored, which must be the first of what was sent", stored, flat(recs[:min(len(stored), sent)]))
+}
+
+func closeReaderTwice(e *env) {
+	e.readable()
+	e.fill(3)
+	r := e.openReader(backend.Earliest)
+	e.read(r)
+	e.close("reader", r)
+	e.close("closed reader", r)
+	b, err := e.tryRead(e.ctx, r)
+	e.wantIs("read after Close", err, backend.ErrClosed)
+	if len(b.Records) > 0 {
+		e.Errorf("read after Close: %s", plural(len(b.Records), "record", "records"))
+	}
+}
+
+func closeEndsRead(e *env) {
+	e.readable()
+	e.fill(3)
+	r := e.openReader(backend.Earliest)
+	e.readTail(r)
+	var err error
+	end, _ := e.begin("Read after Close", func() { _, err = readUntil(e.ctx, r, 1) })
+	e.close("reader", r)
+	end()
+	e.wantIs("read", err, backend.ErrClosed)
+}
+
+// readUntil reads n records, or until an error, past the empty batches that a reader may return now and then. It is for
+// the goroutines that wait in Read while the test goes on.
+func readUntil(ctx context.Context, r backend.Reader, n int) (got backend.Batch, err error) {
+	for range mostCalls {
+		b, err := r.Read(ctx)
+		if err != nil {
+			return got, err
+		}
+		got.Records, got.Next = append(got.Records, b.Records...), b.Next
+		if len(got.Records) >= n {
+			return got, nil
+		}
+	}
+	return got, errors.New("read does not wait at the tail")
+}
+
+// use opens and closes what can be opened, in states that are easy to forget: unread, waiting, unacknowledged.
+func (e *env) use() {
+	e.Helper()
+	a := e.appender()
+	s := e.open(a)
+	b := e.batches(a, 2, 2)
+	e.send(s, 0, b[0])
+	e.recv(s, 0)
+	e.send(s, 1, b[1])
+	e.close("session", s)
+	if e.Source == nil {
+		return
+	}
+	r := e.openReader(backend.Earliest)
+	e.read(r)
+	e.close("reader", r)
+	r = e.openReader(backend.Latest)
+	e.read(r)
+	var err error
+	end, _ := e.begin("Read after Close", func() { _, err = readUntil(e.ctx, r, 1) })
+	e.close("reader", r)
+	if end(); errors.Is(err, io.EOF) {
+		e.Errorf("read: %v on a stream that goes on", err)
+	}
+}
+
+// noGoroutineLeft is exact in a bubble. Elsewhere connections are pooled and servers run beside, so that it can only look
+// whether using a stream often leaves ever more behind.
+func noGoroutineLeft(e *env) {
+	e.use()
+	if e.h.Bubble {
+		before := goleak.IgnoreCurrent()
+		e.use()
+		e.settle()
+		if err := goleak.Find(before); err != nil {
+			e.Error(err)
+		}
+		return
+	}
+	const rounds = 16
+	before := runtime.NumGoroutine()
+	for range rounds {
+		e.use()
+	}
+	deadline := time.NewTimer(e.h.Patience)
+	defer deadline.Stop()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for runtime.NumGoroutine() >= before+rounds {
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			e.Fatalf("%d goroutines, and %d after using the stream %d times", before, runtime.NumGoroutine(), rounds)
+		}
+	}
+}

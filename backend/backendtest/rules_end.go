@@ -1,0 +1,91 @@
+package backendtest
+
+import (
+	"errors"
+	"io"
+
+	"github.com/headrace/headrace/backend"
+)
+
+func (e *env) finishStream() {
+	e.Helper()
+	e.need(e.Finish != nil, "the harness gives no Finish")
+	var err error
+	e.within("Finish", func() { err = e.Finish() })
+	if err != nil {
+		e.Fatalf("finish: %v", err)
+	}
+}
+
+// readEnd reads on until io.EOF.
+func (e *env) readEnd(r backend.Reader) (recs []backend.Record) {
+	e.Helper()
+	for {
+		b, err := e.tryRead(e.ctx, r)
+		if err != nil {
+			e.wantIs("read at the end", err, io.EOF)
+			if len(b.Records) > 0 {
+				e.Errorf("read: %s together with %v", plural(len(b.Records), "record", "records"), err)
+			}
+			return recs
+		}
+		recs = append(recs, b.Records...)
+	}
+}
+
+func endOfStream(e *env) {
+	e.readable()
+	e.need(e.Finish != nil, "the harness gives no Finish")
+	all := e.fill(20)
+	early := e.openReader(backend.Earliest)
+	got := e.read(early).Records
+	e.finishStream()
+	e.same("by a reader that was there before", append(got, e.readEnd(early)...), all)
+	e.dead(early)
+	for i, r := range all {
+		rd := e.openReader(r.Next)
+		e.same("from Next "+string(r.Next), e.readEnd(rd), all[i+1:])
+		e.close("reader", rd)
+	}
+	e.same("from Earliest", e.readEnd(e.openReader(backend.Earliest)), all)
+	e.same("from Latest", e.readEnd(e.openReader(backend.Latest)), nil)
+}
+
+func endWakesRead(e *env) {
+	e.readable()
+	e.need(e.Finish != nil, "the harness gives no Finish")
+	e.fill(3)
+	r := e.openReader(backend.Earliest)
+	e.readTail(r)
+	var err error
+	end, _ := e.begin("Read at the end of the stream", func() { _, err = readUntil(e.ctx, r, 1) })
+	e.finishStream()
+	end()
+	e.wantIs("read", err, io.EOF)
+}
+
+func endRefusesAppends(e *env) {
+	e.need(e.Finish != nil, "the harness gives no Finish")
+	a := e.appender()
+	s := e.open(a)
+	b := e.batches(a, 2, 3)
+	e.send(s, 0, b[0])
+	e.recv(s, 0)
+	e.finishStream()
+	e.trySend(e.ctx, s, 1, b[1])
+	reason := e.reason(s)
+	e.wantIs("recv", reason, backend.ErrStreamClosed)
+	if errors.Is(reason, backend.ErrTransient) {
+		e.Errorf("recv: %v, as if trying again could help", reason)
+	}
+	e.close("session", s)
+	for first, a := range []backend.Appender{e.appender(), a} { // the new one begins with seq 0, the old one is at 1
+		s, err := e.tryOpen(e.ctx, a)
+		if err == nil {
+			e.trySend(e.ctx, s, uint64(first), b[1])
+			err = e.reason(s)
+		}
+		e.wantIs("after the end", err, backend.ErrStreamClosed)
+	}
+	e.wantStored(b[0])
+}

@@ -1,0 +1,202 @@
+package backendtest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// Limits above these are not tried: a test must fit into memory.
+const (
+	mostRecords = 200_000
+	mostBytes   = 64 << 20
+)
+
+// sized makes a record that counts exactly n, if the harness's values can.
+func (e *env) sized(a backend.Appender, n int) (backend.Record, bool) {
+	e.count++
+	l := a.Limits()
+	size := n
+	for range 8 {
+		if size < 0 {
+			break
+		}
+		r := backend.Record{Value: e.h.Value(e.count, size)}
+		m, err := l.Meter(&r)
+		switch {
+		case m == n && err == nil:
+			return r, true
+		case m == n || err != nil: // the store's door refuses it by size already
+			return r, errors.Is(err, backend.ErrTooLarge)
+		}
+		size += n - m
+	}
+	return backend.Record{}, false
+}
+
+// atLimit sends batches that make returns for one less than the limit, the limit, and one more, which must be refused
+// without a trace.
+func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n int) ([]backend.Record, bool)) {
+	e.Helper()
+	a := e.appender()
+	s := e.open(a)
+	var want [][]backend.Record
+	put := func(b []backend.Record) {
+		e.Helper()
+		acks, err := e.pump(s, uint64(len(want)), [][]backend.Record{b})
+		if err != nil || len(acks) != 1 {
+			e.Fatalf("recv: %v", err)
+		}
+		want = append(want, b)
+	}
+	for _, n := range []int{limit - 1, limit} {
+		if n == 0 {
+			continue
+		}
+		b, ok := make(a, n)
+		e.need(ok, fmt.Sprintf("the harness's values cannot come to %s = %d", name, n))
+		put(b)
+	}
+	b, ok := make(a, limit+1)
+	e.need(ok, fmt.Sprintf("the harness's values cannot come to %s = %d", name, limit+1))
+	refused := e.door(a, b)
+	if refused == nil {
+		e.trySend(e.ctx, s, uint64(len(want)), b)
+		refused = e.reason(s)
+		e.close("session", s)
+		s = e.open(a)
+	}
+	e.wantIs(fmt.Sprintf("%s = %d and a batch of %d", name, limit, limit+1), refused, backend.ErrTooLarge)
+	put(e.batch(a, 2))
+	e.wantStored(want...)
+}
+
+// door returns what Limits.Size says against one of the records.
+func (e *env) door(a backend.Appender, b []backend.Record) error {
+	l := a.Limits()
+	for i := range b {
+		if _, err := l.Meter(&b[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func limitBatchRecords(e *env) {
+	l := e.opened()
+	e.need(l.BatchRecords > 0, "there is no limit of BatchRecords")
+	e.need(l.BatchRecords <= mostRecords, "BatchRecords is too many to try")
+	e.atLimit("BatchRecords", l.BatchRecords, func(_ backend.Appender, n int) ([]backend.Record, bool) {
+		recs := make([]backend.Record, n)
+		size := 0
+		for i := range recs {
+			e.count++
+			recs[i].Value = e.h.Value(e.count, 8)
+			m, err := l.Meter(&recs[i])
+			if size += m; err != nil || l.BatchBytes > 0 && size > l.BatchBytes {
+				return nil, false
+			}
+		}
+		return recs, true
+	})
+}
+
+func limitBatchBytes(e *env) {
+	l := e.opened()
+	e.need(l.BatchBytes > 0, "there is no limit of BatchBytes")
+	e.need(l.BatchBytes <= mostBytes, "BatchBytes is too many to try")
+	e.atLimit("BatchBytes", l.BatchBytes, func(a backend.Appender, n int) ([]backend.Record, bool) {
+		most := n
+		if l.BatchRecords != 1 {
+			most = n/2 + 1 // so that it is not the record that is too large
+		}
+		if l.RecordBytes > 0 {
+			most = min(most, l.RecordBytes)
+		}
+		var recs []backend.Record
+		for left := n; left > 0; {
+			part := min(left, most)
+			if rest := left - part; rest > 0 && rest < most/2 { // too small a rest cannot be met exactly
+				part = left / 2
+			}
+			r, ok := e.sized(a, part)
+			if !ok || l.BatchRecords > 0 && len(recs) == l.BatchRecords {
+				return nil, false
+			}
+			recs = append(recs, r)
+			left -= part
+		}
+		return recs, true
+	})
+}
+
+func limitRecordBytes(e *env) {
+	l := e.opened()
+	e.need(l.RecordBytes > 0, "there is no limit of RecordBytes")
+	e.need(l.RecordBytes <= mostBytes, "RecordBytes is too many to try")
+	e.atLimit("RecordBytes", l.RecordBytes, func(a backend.Appender, n int) ([]backend.Record, bool) {
+		r, ok := e.sized(a, n)
+		return []backend.Record{r}, ok
+	})
+}
+
+// opened returns the limits as they are after an opening, which may have changed them.
+func (e *env) opened() backend.Limits {
+	e.Helper()
+	a := e.appender()
+	e.close("session", e.open(a))
+	return a.Limits()
+}
+
+// refused makes a record that a session takes and the store refuses.
+func (e *env) refused(a backend.Appender) backend.Record {
+	e.Helper()
+	if e.h.Refused != nil {
+		return e.h.Refused()
+	}
+	l := a.Limits()
+	e.need(l.RecordBytes > 0 && l.RecordBytes <= mostBytes, "the harness gives no Refused and there is no limit of RecordBytes to exceed")
+	r, ok := e.sized(a, l.RecordBytes+1)
+	e.need(ok, "the harness's values cannot exceed RecordBytes by one")
+	return r
+}
+
+// refusalFreesSeqs has the store refuse the third of five batches under way. Its seq and those behind it then belong to
+// what the producer sends in their place.
+func refusalFreesSeqs(e *env) {
+	a := e.appender()
+	s := e.open(a)
+	b := e.batches(a, 5, 2)
+	good := b[2]
+	bad := append(good[:len(good):len(good)], e.refused(a))
+	acks, reason := e.pump(s, 0, [][]backend.Record{b[0], b[1], bad, b[3], b[4]})
+	e.wantIs("recv", reason, backend.ErrRejected, backend.ErrTooLarge)
+	var named *backend.RecordError
+	if errors.As(reason, &named) && named.Index != len(good) {
+		e.Errorf("record %d is named, want %d: %v", named.Index, len(good), reason)
+	}
+	acked := uint64(0)
+	if len(acks) > 0 {
+		acked = acks[len(acks)-1].Seq + 1
+	}
+	switch unsure := errors.Is(reason, backend.ErrIndeterminate); {
+	case acked > 2:
+		e.Fatalf("%d batches were acknowledged, the refused third among them", acked)
+	case acked < 2 && !unsure:
+		e.Fatalf("recv: %v, which speaks of batch %d; it was batch 2", reason, acked)
+	}
+	e.close("session", s)
+	for ; acked < 2; acked++ { // one at a time, as a producer does that was told "one of them"
+		s = e.open(a)
+		if _, err := e.pump(s, acked, b[acked:acked+1]); err != nil {
+			e.Fatalf("batch %d alone: %v", acked, err)
+		}
+		e.close("session", s)
+	}
+	other := [][]backend.Record{b[0], b[1], good, e.batch(a, 2), b[3], b[4]}
+	if _, err := e.pump(e.open(a), 2, other[2:]); err != nil {
+		e.Fatalf("other batches under the seqs that are free: %v", err)
+	}
+	e.wantResent(reason, other)
+}

@@ -1,0 +1,131 @@
+package backendtest
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// deepCopy shares nothing with recs.
+func deepCopy(recs []backend.Record) []backend.Record {
+	all := slices.Clone(recs)
+	for i := range all {
+		all[i].Value = bytes.Clone(all[i].Value)
+		all[i].Headers = slices.Clone(all[i].Headers)
+		for j := range all[i].Headers {
+			all[i].Headers[j].Value = bytes.Clone(all[i].Headers[j].Value)
+		}
+	}
+	return all
+}
+
+// scribble does what a producer may do with memory that it has got back: use it for something else.
+func scribble(recs []backend.Record) {
+	for i := range recs {
+		for j := range recs[i].Value {
+			recs[i].Value[j] = 'x'
+		}
+		for j := range recs[i].Headers {
+			for k := range recs[i].Headers[j].Value {
+				recs[i].Headers[j].Value[k] = 'x'
+			}
+			recs[i].Headers[j].Name = "overwritten"
+		}
+		recs[i] = backend.Record{Value: []byte("overwritten")}
+	}
+}
+
+// lentBatches gives every record a header where the store keeps them.
+func (e *env) lentBatches(a backend.Appender, n int) [][]backend.Record {
+	e.Helper()
+	all := e.batches(a, n, 4)
+	for _, b := range all {
+		for i := range b {
+			if e.h.Headers {
+				b[i].Headers = backend.Headers{{Name: "h", Value: []byte("header")}}
+			}
+		}
+	}
+	return all
+}
+
+func lentUntilAck(e *env) {
+	a := e.appender()
+	s := e.open(a)
+	lent := e.lentBatches(a, 20)
+	var want [][]backend.Record
+	for i, b := range lent {
+		want = append(want, deepCopy(b))
+		e.send(s, uint64(i), b)
+		e.recv(s, uint64(i))
+		scribble(b)
+	}
+	e.wantStored(want...)
+	e.close("session", s)
+	e.wantStored(want...)
+}
+
+func lentUntilClose(e *env) {
+	a := e.appender()
+	sent := e.lentBatches(a, 12)
+	for i, b := range sent {
+		lent := deepCopy(b)
+		s := e.open(a)
+		e.send(s, uint64(i), lent)
+		e.close("session", s)
+		scribble(lent)
+		s = e.open(a)
+		if _, err := e.pump(s, uint64(i), sent[i:i+1]); err != nil {
+			e.Fatalf("resend of batch %d: %v", i, err)
+		}
+		e.close("session", s)
+	}
+	if e.h.Dedup {
+		e.wantStored(sent...)
+	} else {
+		e.wantReplay(sent)
+	}
+}
+
+func lentIsNotWritten(e *env) {
+	a := e.appender()
+	s := e.open(a)
+	lent := e.lentBatches(a, 3)
+	for i, b := range lent {
+		before := deepCopy(b)
+		e.send(s, uint64(i), b)
+		e.recv(s, uint64(i))
+		for j := range b {
+			r := b[j]
+			if !bytes.Equal(r.Value, before[j].Value) || !sameHeaders(r.Headers, before[j].Headers) ||
+				r.Offset != "" || r.Next != "" || !r.Time.Equal(before[j].Time) {
+				e.Fatalf("record %d of batch %d was changed from %v to %v", j, i, before[j], r)
+			}
+		}
+	}
+}
+
+func readIsNotRewritten(e *env) {
+	e.readable()
+	e.fill(100)
+	r := e.openReader(backend.Earliest)
+	var kept, copies []backend.Record
+	for caught := false; !caught; {
+		b := e.read(r)
+		kept, copies = append(kept, b.Records...), append(copies, deepCopy(b.Records)...)
+		caught = b.CaughtUp
+	}
+	more := e.batches(e.appender(), 10, 5)
+	e.write(more...)
+	e.readN(r, len(flat(more)))
+	e.close("reader", r)
+	e.from(backend.Earliest)
+	for i := range kept {
+		if !bytes.Equal(kept[i].Value, copies[i].Value) || !sameHeaders(kept[i].Headers, copies[i].Headers) ||
+			kept[i].Offset != copies[i].Offset || kept[i].Next != copies[i].Next {
+			e.Fatalf("record %d was read as %s at %q and is now %s at %q",
+				i, short(copies[i].Value), copies[i].Offset, short(kept[i].Value), kept[i].Offset)
+		}
+	}
+}

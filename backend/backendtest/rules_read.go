@@ -1,0 +1,223 @@
+package backendtest
+
+import (
+	"context"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// resumeEverywhere: wherever a consumer stopped, it goes on with the record after that.
+func resumeEverywhere(e *env) {
+	e.readable()
+	all := e.fill(40)
+	seen := make(map[backend.Offset]int)
+	for i, r := range all {
+		if before, ok := seen[r.Offset]; ok {
+			e.Fatalf("records %d and %d are both at %q", before, i, r.Offset)
+		}
+		seen[r.Offset] = i
+		e.same("from Offset "+string(r.Offset), e.from(r.Offset), all[i:])
+		e.same("from Next "+string(r.Next), e.from(r.Next), all[i+1:])
+	}
+	more := e.batches(e.appender(), 5, 3)
+	e.write(more...)
+	for i, r := range all {
+		e.same("later, from Next "+string(r.Next), e.from(r.Next), append(all[i+1:len(all):len(all)], flat(more)...))
+	}
+}
+
+func resumeAtBatches(e *env) {
+	e.readable()
+	all := e.fill(60)
+	var got []backend.Record
+	at := backend.Earliest
+	for caught := false; !caught; {
+		r := e.openReader(at)
+		for range 1 + e.dice.IntN(3) { // how many batches the consumer gets to see before it has to go on anew
+			b := e.read(r)
+			got, at, caught = append(got, b.Records...), b.Next, b.CaughtUp
+			if n := len(b.Records); n > 0 && e.dice.IntN(3) == 0 { // or a record in their midst
+				n = 1 + e.dice.IntN(n)
+				got, at, caught = got[:len(got)-len(b.Records)+n], b.Records[n-1].Next, false
+				break
+			}
+			if caught {
+				break
+			}
+		}
+		e.close("reader", r)
+		if len(got) > len(all) {
+			break
+		}
+	}
+	e.same("over many readers", got, all)
+}
+
+// caughtUp: with nobody writing, CaughtUp comes exactly when all is read. StopAtTail would lose records or wait for ever.
+func caughtUp(e *env) {
+	e.readable()
+	all := e.fill(50)
+	for _, skip := range []int{0, 1, 30, 49, 50} {
+		at := backend.Earliest
+		if skip > 0 {
+			at = all[skip-1].Next
+		}
+		r := e.openReader(at)
+		n := skip
+		for caught := false; !caught; {
+			b := e.read(r)
+			n += len(b.Records)
+			caught = b.CaughtUp
+			if caught && n < len(all) {
+				e.Fatalf("CaughtUp after %d of %d records", n, len(all))
+			}
+		}
+		if n != len(all) {
+			e.Fatalf("%d records, want %d", n, len(all))
+		}
+		e.close("reader", r)
+	}
+}
+
+func readFollows(e *env) {
+	e.readable()
+	old := e.fill(3)
+	r := e.openReader(backend.Earliest)
+	got, _ := e.readTail(r)
+	e.same("what was there", got, old)
+	a := e.appender()
+	s := e.open(a)
+	for seq := range uint64(6) {
+		b := e.batch(a, 4)
+		var got backend.Batch
+		var err error
+		end, _ := e.begin("Read of what is appended meanwhile", func() { got, err = readUntil(e.ctx, r, len(b)) })
+		e.send(s, seq, b)
+		e.recv(s, seq)
+		if end(); err != nil {
+			e.Fatalf("read: %v", err)
+		}
+		e.same("appended meanwhile", got.Records, b)
+	}
+}
+
+func readWhileWritten(e *env) {
+	e.readable()
+	a := e.appender()
+	batches := e.batches(a, 120, 5)
+	s := e.open(a)
+	r := e.openReader(backend.Earliest)
+	var err error
+	end, _ := e.begin("writing", func() { _, err = pump(e.ctx, s, 0, batches) })
+	want := flat(batches)
+	got, _ := e.readN(r, len(want))
+	if end(); err != nil {
+		e.Fatalf("writing: %v", err)
+	}
+	e.same("read while it was written", got, want)
+}
+
+func twoReaders(e *env) {
+	e.readable()
+	all := e.fill(50)
+	slow, fast := e.openReader(backend.Earliest), e.openReader(backend.Earliest)
+	first := e.read(slow)
+	got, _ := e.readN(fast, len(all))
+	e.same("by the fast one", got, all)
+	e.close("reader", fast)
+	rest := first.Records
+	if len(rest) < len(all) {
+		more, _ := e.readN(slow, len(all)-len(rest))
+		rest = append(rest, more...)
+	}
+	e.same("by the slow one", rest, all)
+}
+
+func openReaderContext(e *env) {
+	e.readable()
+	all := e.fill(30)
+	ctx, cancel := context.WithCancel(e.ctx)
+	r, err := e.tryOpenReader(ctx, backend.Earliest)
+	if err != nil {
+		e.Fatal(err)
+	}
+	first := e.read(r)
+	cancel()
+	e.settle()
+	more := e.batches(e.appender(), 2, 3)
+	e.write(more...)
+	want := append(all, flat(more)...)
+	got := first.Records
+	if len(got) < len(want) {
+		rest, _ := e.readN(r, len(want)-len(got))
+		got = append(got, rest...)
+	}
+	e.same("after the end of the context of OpenReader", got, want)
+}
+
+func cancelledOpenReader(e *env) {
+	e.readable()
+	all := e.fill(3)
+	r, err := e.tryOpenReader(cancelled(e), backend.Earliest)
+	if err == nil {
+		e.Fatal("it succeeded")
+	}
+	if r != nil {
+		e.Errorf("open reader: a reader and an error: %v", err)
+	}
+	e.wantRetry("open reader", err)
+	e.same("after that", e.from(backend.Earliest), all)
+}
+
+// cancelledRead: a reader may return what it holds under a context that has ended, but not more than there is.
+func cancelledRead(e *env) {
+	e.readable()
+	all := e.fill(30)
+	r := e.openReader(backend.Earliest)
+	first := e.read(r)
+	got, at := first.Records, first.Next
+	for {
+		b, err := e.tryRead(cancelled(e), r)
+		if err != nil {
+			e.wantRetry("read", err)
+			break
+		}
+		if got, at = append(got, b.Records...), b.Next; len(b.Records) == 0 && b.CaughtUp && len(got) > len(all) {
+			break
+		}
+	}
+	e.dead(r)
+	e.same("with what is read from the last Next", append(got, e.from(at)...), all)
+}
+
+func cancelledWaitingRead(e *env) {
+	e.readable()
+	e.fill(3)
+	r := e.openReader(backend.Earliest)
+	_, at := e.readTail(r)
+	ctx, cancel := context.WithCancel(e.ctx)
+	defer cancel()
+	var got backend.Batch
+	var err error
+	end, _ := e.begin("Read after its context", func() { got, err = readUntil(ctx, r, 1) })
+	cancel()
+	end()
+	if got.Next != "" { // of an empty batch
+		at = got.Next
+	}
+	e.wantRetry("read", err)
+	more := e.batch(e.appender(), 3)
+	e.write(more)
+	e.dead(r)
+	e.same("from the last Next", e.from(at), more)
+}
+
+// dead checks that a reader that has returned an error returns nothing else any more.
+func (e *env) dead(r backend.Reader) {
+	e.Helper()
+	for range 2 {
+		if b, err := e.tryRead(e.ctx, r); err == nil {
+			e.Fatalf("read after an error: %s", plural(len(b.Records), "record", "records"))
+		}
+	}
+}

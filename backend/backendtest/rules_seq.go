@@ -1,0 +1,158 @@
+package backendtest
+
+import (
+	"github.com/headrace/headrace/backend"
+)
+
+func seqGoesOn(e *env) {
+	a := e.appender()
+	b := e.batches(a, 9, 4)
+	for i := uint64(0); i < 9; i += 3 {
+		s := e.open(a)
+		if _, err := e.pump(s, i, b[i:i+3]); err != nil {
+			e.Fatalf("session %d: %v", i/3+1, err)
+		}
+		e.close("session", s)
+	}
+	e.wantStored(b...)
+}
+
+// seqAckedBefore: a store that knows resends would drop such a batch as a duplicate, silently, so it must not get there.
+func seqAckedBefore(e *env) {
+	a := e.appender()
+	b := e.batches(a, 3, 3)
+	s := e.open(a)
+	if _, err := e.pump(s, 0, b); err != nil {
+		e.Fatal(err)
+	}
+	for _, session := range []string{"the same session", "the next session"} {
+		if err := e.trySend(e.ctx, s, 1, e.batch(a, 2)); err != nil {
+			e.wantIs("send in "+session, err, backend.ErrConflict)
+		}
+		e.wantIs("recv in "+session, e.reason(s), backend.ErrConflict)
+		e.close("session", s)
+		s = e.open(a)
+	}
+	more := e.batch(a, 2)
+	if _, err := e.pump(s, 3, [][]backend.Record{more}); err != nil {
+		e.Fatalf("after that: %v", err)
+	}
+	e.wantStored(append(b, more)...)
+}
+
+func seqGap(e *env) {
+	a := e.appender()
+	b := e.batches(a, 3, 3)
+	s := e.open(a)
+	if _, err := e.pump(s, 0, b[:1]); err != nil {
+		e.Fatal(err)
+	}
+	if err := e.trySend(e.ctx, s, 2, b[2]); err != nil {
+		e.wantIs("send", err, backend.ErrConflict)
+	}
+	e.wantIs("recv", e.reason(s), backend.ErrConflict)
+	e.close("session", s)
+	e.wantStored(b[0])
+	if _, err := e.pump(e.open(a), 1, b[1:]); err != nil {
+		e.Fatalf("after that: %v", err)
+	}
+	e.wantStored(b...)
+}
+
+func resend(e *env) {
+	a := e.appender()
+	b := e.batches(a, 6, 3)
+	s := e.open(a)
+	e.send(s, 0, b[0])
+	e.recv(s, 0)
+	e.send(s, 1, b[1])
+	e.settle() // in a bubble it is stored by now, so that a resend is a resend
+	e.close("session", s)
+
+	s = e.open(a)
+	acks, err := e.pump(s, 1, b[1:])
+	if err != nil {
+		e.Fatalf("resend: %v", err)
+	}
+	if e.h.Dedup {
+		e.wantStored(b...)
+	} else {
+		e.wantReplay(b)
+	}
+	if e.Source == nil {
+		return
+	}
+	stored := e.stored()
+	for _, ack := range acks {
+		if ack.OffsetOf == nil || !e.h.Dedup {
+			continue
+		}
+		at := len(flat(b[:ack.Seq]))
+		for i := range b[ack.Seq] {
+			if got := ack.OffsetOf(i); got != stored[at+i].Offset {
+				e.Errorf("resend: record %d of batch %d is at %q and read at %q", i, ack.Seq, got, stored[at+i].Offset)
+			}
+		}
+	}
+}
+
+// resendOften closes sessions at random, as a producer does whose acks do not come in time.
+func resendOften(e *env) {
+	a := e.appender()
+	b := e.batches(a, 60, 4)
+	acked := 0
+	for acked < len(b) {
+		s := e.open(a)
+		n := min(1+e.dice.IntN(6), len(b)-acked)
+		first := acked
+		receive := e.dice.IntN(n + 1)
+		if receive == n {
+			if _, err := e.pump(s, uint64(first), b[first:first+n]); err != nil {
+				e.Fatal(err)
+			}
+			acked = first + n
+		} else {
+			end, _ := e.begin("Send", func() {
+				for i := range n {
+					if s.Send(e.ctx, uint64(first+i), b[first+i]) != nil {
+						return
+					}
+				}
+			})
+			for acked < first+receive {
+				ack, err := e.tryRecv(e.ctx, s)
+				if err != nil || ack.Seq < uint64(acked) || ack.Seq >= uint64(first+n) {
+					e.Fatalf("recv: batch %d, %v; want one from %d to %d", ack.Seq, err, acked, first+n-1)
+				}
+				acked = int(ack.Seq) + 1
+			}
+			e.close("session", s)
+			end()
+			continue
+		}
+		e.close("session", s)
+	}
+	if e.h.Dedup {
+		e.wantStored(b...)
+	} else {
+		e.wantReplay(b)
+	}
+}
+
+func seqIsPrivate(e *env) {
+	e.need(!e.h.Exclusive, "the stream has one writer")
+	a, b := e.appender(), e.appender()
+	first, second := e.batches(a, 4, 3), e.batches(b, 2, 3)
+	s := e.open(a)
+	if _, err := e.pump(s, 0, first[:3]); err != nil {
+		e.Fatal(err)
+	}
+	// seq 0 and 1 again, of someone else: neither a resend nor a conflict.
+	if _, err := e.pump(e.open(b), 0, second); err != nil {
+		e.Fatalf("a second Appender: %v", err)
+	}
+	if _, err := e.pump(s, 3, first[3:]); err != nil {
+		e.Fatalf("the first Appender after that: %v", err)
+	}
+	e.wantStored(append(append(first[:3:3], second...), first[3])...)
+}

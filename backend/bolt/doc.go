@@ -1,0 +1,34 @@
+// Package bolt keeps streams in one file, by bbolt: durable, embedded, and in need of nothing but a directory.
+//
+// # Delivery
+//
+//   - Order: one order for all producers of a stream, whole batches, sequence numbers without a gap.
+//   - Durability: an ack says that the batch was synced to disk and survives a crash of process and machine. Readers see
+//     what is durable and nothing else.
+//   - Duplicates after a lost reply: none from one producer. The stream knows a resend by its seq for the life of the
+//     appender, compares it with what it holds, and acknowledges it without storing it again. After a crash the batches
+//     that were sent and not acknowledged may be stored, the first of them or all; a new producer that sends them again
+//     stores them twice.
+//   - Resume grain: every record. Offsets are sequence numbers in decimal; every portable start is supported.
+//   - Limits: 10,000 records and 4 MiB a batch, 4 MiB a record, 16 batches in flight, each an option. A record counts its
+//     value, header names and header values.
+//   - Times: kept to the nanosecond in UTC where given, else assigned when the batch is taken.
+//   - End of stream: [Stream.CloseForGood]. Trim: [Stream.Trim]; a reader or an offset below it is
+//     [backend.ErrOutOfRange].
+//
+// # Commits
+//
+// One goroutine writes. What any producers of any streams have sent while a commit waits for the disk shares the next one,
+// so an fsync is paid by whoever is there and nobody waits for company.
+//
+// A commit that fails before its last step, as it does on a full disk, has stored nothing: sessions end with
+// [backend.ErrTransient] and the cause, what was acknowledged is readable, and sending again is safe. When the very last
+// step fails, the sync of the page that refers to the new data, the outcome is unknown: sessions end with
+// [backend.ErrIndeterminate], nothing more is written, and the file must be opened again. A stored block that does not
+// match its checksum is an error that names file, stream and seq; [Stream.Trim] gets past it.
+//
+// # The file
+//
+// One process has the file open at a time, a second one is told [ErrInUse] within a second. The file never shrinks: space
+// that a trim frees is used again. Another use of the same file is welcome, see [DB.Bolt].
+package bolt

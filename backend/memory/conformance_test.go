@@ -1,0 +1,35 @@
+package memory_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/backendtest"
+	"github.com/headrace/headrace/backend/memory"
+)
+
+func TestConformance(t *testing.T) {
+	backendtest.Run(t, harness())
+}
+
+func TestConformanceWithSmallLimits(t *testing.T) {
+	backendtest.Run(t, harness(memory.BatchRecords(3), memory.BatchBytes(300), memory.RecordBytes(120), memory.InFlight(1)))
+}
+
+func harness(opts ...memory.Option) backendtest.Harness {
+	return backendtest.Harness{
+		Open: func(testing.TB) backendtest.Target {
+			s := memory.New(opts...)
+			return backendtest.Target{Sink: s, Source: s, Trim: s.Trim, Finish: s.Close}
+		},
+		Bubble:      true,
+		OtherFormat: backend.Format{ContentType: "text/plain"},
+		Headers:     true,
+		Times:       time.Nanosecond,
+		Offsets:     true,
+		Dedup:       true,
+		Last:        true,
+		AtTime:      true,
+	}
+}

@@ -1,0 +1,118 @@
+package checkpointtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
+)
+
+func emptyKey(ctx context.Context, s checkpoint.Store) error {
+	_, errLoad := s.Load(ctx, "")
+	_, errClaim := s.Claim(ctx, "")
+	errSave := s.Save(ctx, "", checkpoint.Checkpoint{Offset: "1", Epoch: 1})
+	for _, err := range []error{errLoad, errClaim, errSave} {
+		if !errors.Is(err, backend.ErrRejected) {
+			return fmt.Errorf("Load, Claim and Save of an empty key: %v, %v, %v; want ErrRejected", errLoad, errClaim, errSave)
+		}
+	}
+	return nil
+}
+
+// distinctKeys hold pairs that some media take for the same: collations fold case and drop trailing spaces, file systems
+// normalize unicode, patterns have wildcards, paths have an up.
+var distinctKeys = []string{
+	"a", "A", "a ", " a", "a/", "a/b", "a/b/../b", "aa", "%", "_", "é", "e\u0301", "ß", "ss", "0", "00", "null",
+}
+
+func keysIndependent(ctx context.Context, s checkpoint.Store) error {
+	held := make(map[string]checkpoint.Checkpoint)
+	for i, key := range distinctKeys {
+		if err := holds(ctx, s, key, checkpoint.Checkpoint{}); err != nil {
+			return fmt.Errorf("before the key was used: %w", err)
+		}
+		for range i%3 + 1 {
+			cp, err := claimAndSave(ctx, s, key, backend.Offset(fmt.Sprint(i)))
+			if err != nil {
+				return err
+			}
+			held[key] = cp
+		}
+	}
+	for key, cp := range held {
+		if err := holds(ctx, s, key, cp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strange are keys and offsets that a medium may mangle. It may refuse those that are not text, and no others.
+var strange = []struct {
+	s    string
+	text bool
+}{
+	{"Bestellungen/Köln/☃/\U0001F30A", true},
+	{"line one\nline two\r\n", true},
+	{"tab\tquote\"apostrophe'backslash\\percent%sbacktick`", true},
+	{"'; drop table checkpoints; --", true},
+	{"../../etc/passwd", true},
+	{" ", true},
+	{"\ufeffbom \u202e\u200b\ufffd", true},
+	{"1e400", true},
+	{"NUL\x00inside", false},
+	{"\x00", false},
+	{"latin-1: K\xf6ln", false},
+	{"\xff\xfe\xfd", false},
+}
+
+func bytesKept(ctx context.Context, s checkpoint.Store) error {
+	for _, c := range strange {
+		refused := func(err error) bool { return !c.text && errors.Is(err, backend.ErrRejected) }
+		_, err := claimAndSave(ctx, s, c.s, "1")
+		if err != nil && !refused(err) {
+			return fmt.Errorf("key %q: %w", c.s, err)
+		}
+		if _, err = claimAndSave(ctx, s, key, "1"); err != nil {
+			return err
+		}
+		if _, err = claimAndSave(ctx, s, key, backend.Offset(c.s)); err != nil && !refused(err) {
+			return fmt.Errorf("offset %q: %w", c.s, err)
+		}
+	}
+	return nil
+}
+
+func atTheLimit(ctx context.Context, s checkpoint.Store) error {
+	long := strings.Repeat("k", checkpoint.KeyBytes)
+	if _, err := claimAndSave(ctx, s, long, backend.Offset(strings.Repeat("o", checkpoint.OffsetBytes))); err != nil {
+		return err
+	}
+	// A medium that cuts would take these two for one.
+	return holds(ctx, s, long[1:]+"l", checkpoint.Checkpoint{})
+}
+
+func beyondTheLimit(ctx context.Context, s checkpoint.Store) error {
+	long := strings.Repeat("k", checkpoint.KeyBytes+1)
+	_, errLoad := s.Load(ctx, long)
+	_, errClaim := s.Claim(ctx, long)
+	errSave := s.Save(ctx, long, checkpoint.Checkpoint{Offset: "1", Epoch: 1})
+	for _, err := range []error{errLoad, errClaim, errSave} {
+		if !errors.Is(err, backend.ErrTooLarge) {
+			return fmt.Errorf("Load, Claim and Save of a key of %d bytes: %v, %v, %v; want ErrTooLarge",
+				len(long), errLoad, errClaim, errSave)
+		}
+	}
+	held, err := claimAndSave(ctx, s, key, "1")
+	if err != nil {
+		return err
+	}
+	cp := checkpoint.Checkpoint{Offset: backend.Offset(strings.Repeat("o", checkpoint.OffsetBytes+1)), Epoch: held.Epoch}
+	if err := s.Save(ctx, key, cp); !errors.Is(err, backend.ErrTooLarge) {
+		return fmt.Errorf("Save of an offset of %d bytes: %v, want ErrTooLarge", len(cp.Offset), err)
+	}
+	return holds(ctx, s, key, held)
+}

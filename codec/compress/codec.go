@@ -1,0 +1,77 @@
+package compress
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/headrace/headrace/codec"
+)
+
+// maxPooled is the largest scratch memory, in bytes, that is kept for the next record.
+const maxPooled = 1 << 20
+
+func wrap[T any](inner codec.Codec[T], encoding string, cfg config, coder coder) codec.Codec[T] {
+	c := &compressCodec[T]{
+		inner: inner, coder: coder, format: inner.Format(), name: encoding,
+		minSize: cfg.minSize, limit: cfg.maxDecoded,
+	}
+	// As in HTTP, encodings are listed in the order in which they were applied.
+	if c.format.ContentEncoding != "" {
+		encoding = c.format.ContentEncoding + ", " + encoding
+	}
+	c.format.ContentEncoding = encoding
+	c.scratch.New = func() any { return new([]byte) }
+	return c
+}
+
+type compressCodec[T any] struct {
+	inner   codec.Codec[T]
+	coder   coder
+	format  codec.Format
+	name    string
+	minSize int
+	limit   int
+	scratch sync.Pool // of *[]byte: frames until it is known that they are smaller
+}
+
+func (c *compressCodec[T]) Format() codec.Format { return c.format }
+
+func (c *compressCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
+	// The plain value is written where it goes if it stays plain, so that the small records of a codec with MinSize are
+	// never copied.
+	out, err := c.inner.AppendEncode(dst, v)
+	if err != nil {
+		return dst, err
+	}
+	plain := out[len(dst):]
+	if len(plain) > c.limit {
+		return dst, fmt.Errorf("compress: %s: encode: %w", c.name, &SizeError{Size: int64(len(plain)), Limit: c.limit})
+	}
+	ambiguous := c.coder.framed(plain)
+	if len(plain) < c.minSize && !ambiguous {
+		return out, nil
+	}
+	scratch := c.scratch.Get().(*[]byte)
+	frame := c.coder.compress((*scratch)[:0], plain)
+	if ambiguous || len(frame) < len(plain) {
+		out = append(out[:len(dst)], frame...)
+	}
+	if cap(frame) <= maxPooled {
+		*scratch = frame
+		c.scratch.Put(scratch)
+	}
+	return out, nil
+}
+
+func (c *compressCodec[T]) Decode(src []byte) (T, error) {
+	if !c.coder.framed(src) {
+		return c.inner.Decode(src)
+	}
+	// The memory cannot be pooled: the codec within may keep it.
+	plain, err := c.coder.decompress(src, c.limit)
+	if err != nil {
+		var zero T
+		return zero, fmt.Errorf("compress: %s: decode: %w", c.name, err)
+	}
+	return c.inner.Decode(plain)
+}

@@ -1,0 +1,166 @@
+package compress
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// Both formats are a stream of chunks: a byte of type, three of length, and a body. The first chunk names the format.
+// The blocks within are made by the library, the stream is put together here: its writer and reader work through
+// buffers of a megabyte each, and cannot tell how large a record will be before they have it.
+var (
+	s2Magic     = []byte("\xff\x06\x00\x00S2sTwO")
+	snappyMagic = []byte("\xff\x06\x00\x00sNaPpY")
+
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+const (
+	chunkCompressed   = 0x00
+	chunkUncompressed = 0x01
+	chunkSkippable    = 0x80 // and above, up to the magic
+	chunkMagic        = 0xff
+
+	chunkHead = 4 // type and length
+	chunkSum  = 4 // the checksum that a chunk of data begins with
+
+	// The block sizes are what the library's own writers choose. S2 allows up to 4 MiB, Snappy no more than this.
+	s2Block     = 1 << 20
+	snappyBlock = 64 << 10
+)
+
+var errChunk = errors.New("corrupt chunk")
+
+// An s2Coder keeps nothing from one record to the next.
+type s2Coder struct {
+	magic  []byte
+	block  int
+	encode func(dst, src []byte) []byte
+}
+
+func newS2Coder(cfg config) *s2Coder {
+	encoders := [...]func(dst, src []byte) []byte{s2.Encode, s2.EncodeBetter, s2.EncodeBest}
+	return &s2Coder{magic: s2Magic, block: s2Block, encode: encoders[*cfg.level-1]}
+}
+
+func newSnappyCoder(cfg config) *s2Coder {
+	encoders := [...]func(dst, src []byte) []byte{s2.EncodeSnappy, s2.EncodeSnappyBetter, s2.EncodeSnappyBest}
+	return &s2Coder{magic: snappyMagic, block: snappyBlock, encode: encoders[*cfg.level-1]}
+}
+
+// framed takes either format for a frame, because both can be read.
+func (c *s2Coder) framed(b []byte) bool {
+	return bytes.HasPrefix(b, s2Magic) || bytes.HasPrefix(b, snappyMagic)
+}
+
+func (c *s2Coder) compress(dst, src []byte) []byte {
+	dst = append(dst, c.magic...)
+	for len(src) > 0 {
+		part := src[:min(len(src), c.block)]
+		src = src[len(part):]
+
+		head := len(dst)
+		room := s2.MaxEncodedLen(len(part))
+		dst = slices.Grow(dst, chunkHead+chunkSum+room)[:head+chunkHead+chunkSum]
+		kind := byte(chunkCompressed)
+		body := c.encode(dst[len(dst):len(dst)+room], part)
+		if len(body) < len(part) {
+			dst = dst[:len(dst)+len(body)]
+		} else {
+			kind = chunkUncompressed
+			dst = append(dst, part...)
+		}
+		binary.LittleEndian.PutUint32(dst[head:], uint32(len(dst)-head-chunkHead)<<8|uint32(kind))
+		binary.LittleEndian.PutUint32(dst[head+chunkHead:], checksum(part))
+	}
+	return dst
+}
+
+// checksum is CRC-32C, masked as the formats demand because they may hold streams that hold checksums.
+func checksum(b []byte) uint32 {
+	c := crc32.Checksum(b, castagnoli)
+	return (c>>15 | c<<17) + 0xa282ead8
+}
+
+func (c *s2Coder) decompress(src []byte, limit int) ([]byte, error) {
+	// The chunks tell their sizes up front: one pass over the heads finds out what a record will need.
+	size := 0
+	for rest := src; len(rest) > 0; {
+		var k chunk
+		var err error
+		if k, rest, err = nextChunk(rest); err != nil {
+			return nil, err
+		}
+		if k.size > limit-size {
+			return nil, &SizeError{Size: int64(size) + int64(k.size), Limit: limit}
+		}
+		size += k.size
+	}
+	out := make([]byte, 0, size)
+	for rest := src; len(rest) > 0; {
+		var k chunk
+		k, rest, _ = nextChunk(rest)
+		if k.data == nil {
+			continue
+		}
+		start, end := len(out), len(out)+k.size
+		if k.compressed {
+			if _, err := s2.Decode(out[start:end:end], k.data); err != nil {
+				return nil, err
+			}
+			out = out[:end]
+		} else {
+			out = append(out, k.data...)
+		}
+		if checksum(out[start:]) != k.sum {
+			return nil, fmt.Errorf("%w: checksum mismatch", errChunk)
+		}
+	}
+	return out, nil
+}
+
+type chunk struct {
+	size       int // decompressed
+	sum        uint32
+	data       []byte // nil for a chunk that holds none
+	compressed bool
+}
+
+func nextChunk(src []byte) (k chunk, rest []byte, err error) {
+	if len(src) < chunkHead {
+		return k, nil, fmt.Errorf("%w: cut short", errChunk)
+	}
+	kind, n := src[0], int(binary.LittleEndian.Uint32(src)>>8)
+	body := src[chunkHead:]
+	if len(body) < n {
+		return k, nil, fmt.Errorf("%w: cut short", errChunk)
+	}
+	body, rest = body[:n], body[n:]
+	switch {
+	case kind == chunkMagic:
+		if !bytes.Equal(body, s2Magic[chunkHead:]) && !bytes.Equal(body, snappyMagic[chunkHead:]) {
+			return k, nil, fmt.Errorf("%w: not the name of a known format", errChunk)
+		}
+		return k, rest, nil
+	case kind >= chunkSkippable:
+		return k, rest, nil
+	case kind > chunkUncompressed:
+		return k, nil, fmt.Errorf("%w: type %#x", errChunk, kind)
+	case n < chunkSum:
+		return k, nil, fmt.Errorf("%w: cut short", errChunk)
+	}
+	k.sum, k.data = binary.LittleEndian.Uint32(body), body[chunkSum:]
+	k.size, k.compressed = len(k.data), kind == chunkCompressed
+	if k.compressed {
+		if k.size, err = s2.DecodedLen(k.data); err != nil {
+			return k, nil, err
+		}
+	}
+	return k, rest, nil
+}

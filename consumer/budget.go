@@ -1,0 +1,58 @@
+package consumer
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// recordOverhead is charged for each record on top of its bytes: the record, its decoded value and its place in the
+// window. It bounds the number of records where the bytes alone would not.
+const recordOverhead = 160
+
+// A budget bounds what was read and is not done. One goroutine waits for room, any may free it.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+	freed chan struct{} // one token
+}
+
+func newBudget(limit int) *budget {
+	return &budget{limit: int64(limit), freed: make(chan struct{}, 1)}
+}
+
+// room waits until there is some. How large the next batch is only the store knows, so the bound is the limit plus one
+// batch; a wait for the room of a whole batch could not end when the batch is larger than the limit.
+func (b *budget) room(ctx context.Context) error {
+	for b.used.Load() >= b.limit {
+		select {
+		case <-b.freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (b *budget) charge(n int) { b.used.Add(int64(n)) }
+
+func (b *budget) free(n int) {
+	if n == 0 {
+		return
+	}
+	b.used.Add(-int64(n))
+	select {
+	case b.freed <- struct{}{}:
+	default:
+	}
+}
+
+// weigh is what one record counts.
+func weigh(r *backend.Record) int {
+	n := recordOverhead + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Name) + len(r.Headers[i].Value)
+	}
+	return n
+}

@@ -1,0 +1,151 @@
+package consumer
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+)
+
+// What one chunk holds at most. It is the grain of every hand-over between goroutines: large enough that a hand-over
+// costs next to nothing a record, small enough that several decoders share a batch and the first record of a large one
+// does not wait for the last.
+const (
+	chunkRecords = 256
+	chunkBytes   = 256 << 10 // reached by the last record: one may be larger alone
+	chunksAhead  = 16        // between two stages; BufferBytes is the bound that counts
+)
+
+// A chunk is a part of one batch on its way from the reader to the loop. One without records moves the place on, or ends
+// the stream.
+type chunk[T any] struct {
+	first   uint64 // number of the first record
+	recs    []backend.Record
+	next    backend.Offset
+	start   backend.Offset // the place that a relative start turned out to be; "" in all chunks but the first
+	bytes   int
+	last    bool  // nothing comes behind it,
+	err     error // because of this: nil at the end of the stream or the tail
+	arrived time.Time
+
+	values []T
+	bad    []bad
+	ready  chan struct{} // closed when decoded; nil: it is
+}
+
+func (ch *chunk[T]) decode(c codec.Codec[T]) {
+	ch.values = make([]T, len(ch.recs))
+	for i := range ch.recs {
+		v, err := c.Decode(ch.recs[i].Value)
+		if err != nil {
+			ch.bad = append(ch.bad, bad{at: i, err: err})
+			continue
+		}
+		ch.values[i] = v
+	}
+}
+
+// A pipeline reads, cuts and decodes ahead of the loop, which receives from queue.
+type pipeline[T any] struct {
+	codec    codec.Codec[T]
+	decoders int
+	budget   *budget
+	seq      uint64 // of the next record
+
+	work  chan *chunk[T] // to the decoders
+	queue chan *chunk[T] // to the loop, in order
+	group sync.WaitGroup
+}
+
+func newPipeline[T any](c codec.Codec[T], decoders int, b *budget) *pipeline[T] {
+	return &pipeline[T]{
+		codec: c, decoders: decoders, budget: b,
+		work: make(chan *chunk[T], chunksAhead), queue: make(chan *chunk[T], chunksAhead),
+	}
+}
+
+// start runs f and the decoders until ctx is over; group is done when nothing of them runs.
+func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
+	f.deliver = p.cut
+	p.group.Go(func() {
+		err := f.run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == io.EOF {
+			err = nil
+		}
+		_ = p.hand(ctx, &chunk[T]{first: p.seq, last: true, err: err}) // fails when nobody listens any more
+	})
+	for range p.decoders {
+		p.group.Go(func() { p.decodeAll(ctx) })
+	}
+}
+
+// cut makes chunks of a batch.
+func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Offset) error {
+	now := time.Now()
+	recs := b.Records
+	for first := true; first || len(recs) > 0; first = false {
+		n, bytes := 0, 0
+		for n < len(recs) && n < chunkRecords && bytes < chunkBytes {
+			bytes += weigh(&recs[n])
+			n++
+		}
+		ch := &chunk[T]{first: p.seq, recs: recs[:n:n], bytes: bytes, start: start, arrived: now}
+		if recs = recs[n:]; len(recs) == 0 {
+			ch.next = b.Next
+		} else {
+			ch.next = ch.recs[n-1].Next
+		}
+		start = ""
+		p.seq += uint64(n)
+		p.budget.charge(bytes)
+		if err := p.hand(ctx, ch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hand passes ch on. A single decoder passes it on to the loop itself, which then is woken once for it. Several take
+// what comes, so the loop gets the chunks in order first and waits for each to be decoded.
+func (p *pipeline[T]) hand(ctx context.Context, ch *chunk[T]) error {
+	if p.decoders > 1 {
+		if len(ch.recs) > 0 {
+			ch.ready = make(chan struct{})
+		}
+		if err := put(ctx, p.queue, ch); err != nil || ch.ready == nil {
+			return err
+		}
+	}
+	return put(ctx, p.work, ch)
+}
+
+func (p *pipeline[T]) decodeAll(ctx context.Context) {
+	for {
+		select {
+		case ch := <-p.work:
+			ch.decode(p.codec)
+			if ch.ready != nil {
+				close(ch.ready)
+			} else if put(ctx, p.queue, ch) != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func put[E any](ctx context.Context, to chan<- E, e E) error {
+	select {
+	case to <- e:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,133 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/backoff"
+)
+
+// A fetcher reads a source from one place on and goes on where it was when a reader dies. It runs in one goroutine and
+// does not know T.
+type fetcher struct {
+	src        backend.Source
+	at         backend.Offset // where the next batch begins
+	stopAtTail bool
+	budget     *budget
+	retry      backoff.Policy
+	hooks      hooks
+	logger     *slog.Logger
+	counters   *counters
+
+	// deliver takes a batch. start is where the first batch of a relative start begins, else "". It fails when ctx is over.
+	deliver func(ctx context.Context, b backend.Batch, start backend.Offset) error
+}
+
+// run returns why nothing more comes: io.EOF when the stream is closed, nil at the tail when it stops there.
+func (f *fetcher) run(ctx context.Context) error {
+	// Attempts in a row without progress: neither a new place nor a reader that outlived the longest backoff. An idle
+	// consumer must survive routine disconnections for ever, and a server that accepts and drops must not be hammered.
+	for attempt, lost := 1, false; ; attempt++ {
+		begun, from := time.Now(), f.at
+		tail, err := f.session(ctx, attempt, lost)
+		if tail || err == io.EOF || ctx.Err() != nil {
+			return err
+		}
+		if !retryable(err) {
+			return fmt.Errorf("consumer: read from %q: %w", f.at, err)
+		}
+		lived := time.Since(begun)
+		if f.at != from || lived > f.retry.Max {
+			attempt = 1
+		}
+		if attempt > f.retry.Budget {
+			return fmt.Errorf("consumer: read from %q: gave up after %d attempts without progress: %w", f.at, attempt, err)
+		}
+		lost = true
+		delay := f.retry.Delay(attempt, err)
+		f.logger.WarnContext(ctx, "consumer: lost the reader", "at", f.at, "attempt", attempt, "retry_in", delay, "err", err)
+		fire(f.hooks, readerLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
+		if !sleep(ctx, delay) {
+			return ctx.Err()
+		}
+	}
+}
+
+// session reads with one reader until it dies, or true once the tail is reached and that is enough.
+func (f *fetcher) session(ctx context.Context, attempt int, lost bool) (tail bool, err error) {
+	begun := time.Now()
+	r, err := f.src.OpenReader(ctx, f.at)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close() // a reader that fails to close takes nothing with it: what it returned was complete
+	ev := ReaderEvent{From: f.at, Attempt: attempt, Elapsed: time.Since(begun)}
+	if lost {
+		f.counters.reopened.Add(1)
+		f.logger.InfoContext(ctx, "consumer: reopened the reader", "at", f.at, "attempt", attempt)
+		fire(f.hooks, readerReopened, ev)
+	} else {
+		fire(f.hooks, readerOpened, ev)
+	}
+	for {
+		if err := f.budget.room(ctx); err != nil {
+			return false, err
+		}
+		b, err := r.Read(ctx)
+		if err != nil {
+			return false, err
+		}
+		if err := f.take(ctx, b); err != nil {
+			return false, err
+		}
+		if b.CaughtUp && f.stopAtTail {
+			return true, nil
+		}
+	}
+}
+
+// take moves on behind b and delivers it.
+func (f *fetcher) take(ctx context.Context, b backend.Batch) error {
+	n := len(b.Records)
+	if b.Next == "" && n > 0 {
+		b.Next = b.Records[n-1].Next
+	}
+	var start backend.Offset
+	if f.at.Relative() {
+		if start = b.Next; n > 0 {
+			start = b.Records[0].Offset
+		}
+		if start == "" || start.Relative() {
+			return fmt.Errorf("the first batch names no place but %q", start)
+		}
+	}
+	if b.Next == "" && n > 0 {
+		return fmt.Errorf("the batch at %q does not say where to go on", b.Records[0].Offset)
+	}
+	f.observe(b)
+	if b.Next == "" || n == 0 && b.Next == f.at {
+		return nil // it only said that it is alive, or caught up
+	}
+	f.at = b.Next
+	return f.deliver(ctx, b, start)
+}
+
+func (f *fetcher) observe(b backend.Batch) {
+	f.counters.read.Add(uint64(len(b.Records)))
+	f.counters.caughtUp.Store(b.CaughtUp)
+	if len(f.hooks) == 0 {
+		return
+	}
+	ev := ReadEvent{Records: len(b.Records), CaughtUp: b.CaughtUp}
+	for i := range b.Records {
+		ev.Bytes += weigh(&b.Records[i])
+	}
+	if n := len(b.Records); n > 0 && !b.Records[n-1].Time.IsZero() {
+		ev.Lag = max(time.Since(b.Records[n-1].Time), 0)
+	}
+	fire(f.hooks, batchRead, ev)
+}

@@ -1,0 +1,251 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A loop is one pass over the stream, in the goroutine of whoever ranges over it. Messages, Batches and Pipe differ in
+// what they do with the next record; where it comes from, what is done between two records and how it all ends is here.
+type loop[T any] struct {
+	c     *Consumer[T]
+	run   *run
+	pipe  *pipeline[T]
+	stop  context.CancelFunc // of what runs beside the loop
+	timer *time.Timer        // of CheckpointEvery; nil: none
+
+	cur  *chunk[T]
+	at   int                  // the next record of cur
+	held int                  // records taken and not handed out yet, so not to be passed
+	skip func(*chunk[T], int) // piped: a record without a receipt, done in its turn
+
+	over     bool  // nothing comes any more,
+	err      error // because of this; nil: the end
+	saveLost bool  // the loop ends because a save failed
+}
+
+// clean is the end of the records from at on that decoded.
+func (l *loop[T]) clean() int {
+	if len(l.cur.bad) > 0 {
+		return l.cur.bad[0].at
+	}
+	return len(l.cur.recs)
+}
+
+// next is the number of the next record.
+func (l *loop[T]) next() uint64 { return l.cur.first + uint64(l.at) }
+
+// ready makes cur.recs[at] a record that decoded, doing what is due on the way. It returns false when nothing comes any
+// more, and when nothing has come by until, unless that is zero.
+func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
+	for {
+		if l.over {
+			return false, l.err
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if l.run.due() {
+			if err := l.tidy(ctx); err != nil {
+				return false, err
+			}
+		}
+		if l.at < l.clean() {
+			return true, nil
+		}
+		if l.at < len(l.cur.recs) {
+			if err := l.skipPoison(ctx); err != nil {
+				return false, l.end(err)
+			}
+			continue
+		}
+		ch, err := l.take(ctx, until)
+		if err != nil || ch == nil {
+			return false, err
+		}
+		if ch.last {
+			return false, l.end(ch.err)
+		}
+		if err := l.enter(ctx, ch); err != nil {
+			return false, err
+		}
+	}
+}
+
+// end keeps why nothing comes any more: a batch that was begun is handed out before it is said.
+func (l *loop[T]) end(err error) error {
+	l.over, l.err = true, err
+	return err
+}
+
+// take receives the next chunk, decoded; nil when there is none by until.
+func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) {
+	select {
+	case ch := <-l.pipe.queue:
+		return ch, l.decoded(ctx, ch)
+	default:
+	}
+	var late <-chan time.Time
+	if !until.IsZero() {
+		left := time.Until(until)
+		if left <= 0 {
+			return nil, nil
+		}
+		t := time.NewTimer(left)
+		defer t.Stop()
+		late = t.C
+	}
+	for {
+		select {
+		case ch := <-l.pipe.queue:
+			return ch, l.decoded(ctx, ch)
+		case <-l.run.wake:
+			if l.run.due() {
+				if err := l.tidy(ctx); err != nil {
+					return nil, err
+				}
+			}
+		case <-late:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// decoded waits until ch is.
+func (l *loop[T]) decoded(ctx context.Context, ch *chunk[T]) error {
+	if ch.ready == nil {
+		return nil
+	}
+	select {
+	case <-ch.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter goes on with ch.
+func (l *loop[T]) enter(ctx context.Context, ch *chunk[T]) error {
+	if ch.start != "" {
+		// Saved before anything of it is handed out: a consumer killed in its first record must not begin at a later
+		// tail next time.
+		l.run.track.pin(ch.start)
+		if err := l.save(ctx); err != nil {
+			return err
+		}
+	}
+	if len(ch.recs) == 0 {
+		l.run.track.extend(ch.next)
+		return nil
+	}
+	l.run.track.push(span{first: ch.first, recs: ch.recs, next: ch.next, bytes: ch.bytes})
+	l.cur, l.at = ch, 0
+	return nil
+}
+
+// pass leaves the record at hand behind: there is nothing to do about it.
+func (l *loop[T]) pass() {
+	switch at := l.at; {
+	case l.run.mode == byAck:
+		l.run.track.mark(l.next())
+	case l.run.mode == piped:
+		l.skip(l.cur, at)
+	case l.held == 0:
+		l.run.track.reach(l.next() + 1)
+	}
+	l.at++
+}
+
+// tidy does what is due between two records.
+func (l *loop[T]) tidy(ctx context.Context) error {
+	ticked := l.run.tick.Swap(false)
+	err := l.save(ctx)
+	if ticked {
+		l.timer.Reset(l.c.cfg.interval)
+	}
+	return err
+}
+
+func (l *loop[T]) save(ctx context.Context) error {
+	err := l.run.save(ctx)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // the final save says how it stands
+	}
+	l.saveLost = err != nil
+	return err
+}
+
+// finish waits at the end of the stream until all that was handed out is done.
+func (l *loop[T]) finish(ctx context.Context) error {
+	head := l.next()
+	l.run.endAt.Store(head)
+	for l.run.track.low.Load() < head {
+		select {
+		case <-l.run.wake:
+			if l.run.due() {
+				if err := l.tidy(ctx); err != nil {
+					return err
+				}
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// close ends what runs beside the loop and saves the place. The caller's ctx may well be over: that is how most loops
+// end, and the place must be saved nevertheless.
+func (l *loop[T]) close(ctx context.Context) error {
+	l.stop()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.c.cfg.drainTimeout)
+	defer cancel()
+	err := l.run.save(budget)
+	l.pipe.group.Wait()
+	if err == nil {
+		return nil
+	}
+	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)
+	if budget.Err() != nil {
+		err = fmt.Errorf("consumer: not saved within %v: %w", l.c.cfg.drainTimeout, err)
+	}
+	return &finalSaveError{err}
+}
+
+// leave ends a loop whose body broke, returned or panicked: what it has to say comes with the next call.
+func (l *loop[T]) leave(ctx context.Context) { l.c.finished(l.close(ctx)) }
+
+// settle ends a loop that is over because of err, and returns what is to be said.
+func (l *loop[T]) settle(ctx context.Context, err error) error {
+	failed := l.close(ctx)
+	l.c.finished(nil)
+	switch {
+	case failed == nil:
+		return err
+	case err == nil, l.saveLost, err == ctx.Err():
+		return failed
+	}
+	return errors.Join(err, failed)
+}
+
+// A finalSaveError is no context's error, even when the time for the save ran out: whoever takes a cancelled or expired
+// ctx for a clean end must not take this for one.
+type finalSaveError struct{ cause error }
+
+func (e *finalSaveError) Error() string { return e.cause.Error() }
+
+func (e *finalSaveError) Is(target error) bool {
+	if target == context.Canceled || target == context.DeadlineExceeded {
+		return false
+	}
+	return errors.Is(e.cause, target)
+}
+
+func (e *finalSaveError) As(target any) bool { return errors.As(e.cause, target) }

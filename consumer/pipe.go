@@ -1,0 +1,85 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headrace/headrace/producer"
+)
+
+// Pipe hands every record to f, in order and one at a time, and marks it done when the receipt that f returned is
+// durable; a zero receipt says that the record was filtered out. It does not wait for one receipt before it hands on
+// the next record: up to [BufferBytes] of records, read ahead or waiting for their receipts, are on their way, and what
+// f enqueues is bounded by the producer's own buffer.
+//
+// The checkpoint follows the low-water mark: it passes a record when that and all before it are durable.
+//
+// Pipe returns nil at the end of a closed stream or, with [StopAtTail], at the tail, when all receipts are durable. A
+// receipt that fails ends it with the offset of its record, and so does an error of f; no later record is handed on.
+// The ctx that f is given is over by then. When f or ctx ends it, the receipts given so far are waited for, up to
+// [DrainTimeout], and the place is saved before it returns f's error or ctx's.
+func (c *Consumer[T]) Pipe(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
+	l, err := c.begin(ctx, piped)
+	if err != nil {
+		return err
+	}
+	left := true // by a panic of f
+	defer func() {
+		if left {
+			l.leave(ctx)
+		}
+	}()
+	err = l.pipeAll(ctx, f)
+	left = false
+	return l.settle(ctx, err)
+}
+
+func (l *loop[T]) pipeAll(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
+	handing, stop := context.WithCancel(ctx)
+	defer stop()
+	s := startSettler(ctx, l.run, stop)
+	defer s.abandon()
+	l.skip = func(ch *chunk[T], i int) {
+		s.push(owed{seq: ch.first + uint64(i), offset: ch.recs[i].Offset})
+	}
+
+	err := l.handOn(handing, f, s)
+	if err == nil {
+		return nil // finish saw the last receipt
+	}
+	broken := handing.Err() != nil && ctx.Err() == nil // a receipt failed, and err comes of that
+	if !s.drain(l.c.cfg.drainTimeout) {
+		l.c.cfg.logger.WarnContext(ctx, "consumer: pipe: receipts are still open; their records come again",
+			"waited", l.c.cfg.drainTimeout)
+	}
+	ended := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	switch {
+	case s.err != nil && (broken || ended):
+		return s.err
+	case s.err != nil:
+		return errors.Join(s.err, err)
+	case ended:
+		return ctx.Err()
+	}
+	return err
+}
+
+// handOn returns nil once the stream is over and everything is done.
+func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error), s *settler) error {
+	for {
+		if ok, err := l.ready(ctx, time.Time{}); err != nil {
+			return err
+		} else if !ok {
+			return l.finish(ctx)
+		}
+		m := Message[T]{Record: l.cur.recs[l.at], Value: l.cur.values[l.at], run: l.run, seq: l.next()}
+		receipt, err := f(ctx, m)
+		if err != nil {
+			return fmt.Errorf("consumer: pipe: record at %q: %w", m.Offset, err)
+		}
+		s.push(owed{seq: m.seq, offset: m.Offset, receipt: receipt})
+		l.at++
+	}
+}

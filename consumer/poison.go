@@ -1,0 +1,59 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+)
+
+// Stop ends the loop with the *DecodeError. See [OnPoison].
+func Stop(e *DecodeError) error { return e }
+
+// Skip passes over the record, as if it had been filtered out. See [OnPoison].
+func Skip(*DecodeError) error { return nil }
+
+// bad is a record of a chunk that did not decode.
+type bad struct {
+	at  int
+	err error
+}
+
+// skipPoison deals with the records from l.at on that did not decode, as many as follow each other: their dead letters
+// become durable in one Send. It returns why the loop must end before the next record.
+func (l *loop[T]) skipPoison(ctx context.Context) error {
+	cfg := &l.c.cfg
+	var (
+		letters []DeadLetter
+		skipped []*DecodeError
+		stop    error
+	)
+	for len(l.cur.bad) > 0 && l.cur.bad[0].at == l.at+len(skipped) {
+		b := l.cur.bad[0]
+		l.cur.bad = l.cur.bad[1:]
+		e := &DecodeError{Record: l.cur.recs[b.at], Err: b.err}
+		l.c.counters.poison.Add(1)
+		if stop = cfg.onPoison(e); stop != nil {
+			fire(cfg.hooks, poison, PoisonEvent{Err: e})
+			break
+		}
+		skipped = append(skipped, e)
+		if cfg.posted {
+			letters = append(letters, DeadLetter{Value: e.Value, Headers: e.Headers, Offset: e.Offset, Cause: e.Err.Error()})
+		}
+	}
+	if len(letters) > 0 {
+		if err := cfg.letters.Send(ctx, letters...); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("consumer: dead letter for the record at %q: %w", letters[0].Offset, err)
+		}
+		l.c.counters.letters.Add(uint64(len(letters)))
+	}
+	for _, e := range skipped {
+		cfg.logger.WarnContext(ctx, "consumer: skipped a record that could not be decoded",
+			"offset", e.Offset, "bytes", len(e.Value), "dead_letter", cfg.posted, "err", e.Err)
+		fire(cfg.hooks, poison, PoisonEvent{Err: e, Skipped: true, DeadLetter: cfg.posted})
+		l.pass()
+	}
+	return stop
+}

@@ -1,0 +1,186 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/internal/backoff"
+)
+
+// How records become done.
+type mode int
+
+const (
+	inOrder mode = iota // the loop asks for the next
+	byAck               // Message.Ack, each by itself
+	piped               // their receipts are durable
+)
+
+// A run is what one loop leaves behind: what is done, and under which claim it may be saved. Messages point at it, so it
+// outlives the loop, until the next one begins. It does not know T.
+type run struct {
+	mode   mode
+	track  *tracker
+	floor  atomic.Uint64 // no place before this record is saved: Message.Checkpoint gave away a later one
+	saveAt atomic.Uint64 // a save is due once all records below it are done
+	endAt  atomic.Uint64 // the loop waits for all records below it
+	tick   atomic.Bool   // the interval is over
+	wake   chan struct{} // one token: look at the four above again
+
+	store    checkpoint.Store // nil: none
+	key      string
+	epoch    uint64
+	every    uint64 // 0: no bound
+	retry    backoff.Policy
+	hooks    hooks
+	logger   *slog.Logger
+	counters *counters
+
+	// Saves take turns by a token and not under a lock: one lasts as long as the store does.
+	saving chan struct{}
+	saved  backend.Offset // with the token
+	fenced error          // with the token: a newer claim has been met, nothing is ever saved again
+}
+
+func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
+	r := &run{
+		mode: m, track: newTracker(from, newBudget(cfg.bufferBytes)), wake: make(chan struct{}, 1),
+		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)), retry: cfg.retry,
+		hooks: cfg.hooks, logger: cfg.logger, counters: n,
+		saving: make(chan struct{}, 1),
+	}
+	r.endAt.Store(math.MaxUint64)
+	r.rearm(0)
+	return r
+}
+
+func (r *run) rearm(low uint64) {
+	if r.store == nil || r.every == 0 {
+		r.saveAt.Store(math.MaxUint64)
+		return
+	}
+	r.saveAt.Store(low + r.every)
+}
+
+// ack is Message.Ack.
+func (r *run) ack(seq uint64) {
+	switch r.mode {
+	case inOrder:
+		r.track.raise(seq + 1)
+	case byAck:
+		r.track.mark(seq)
+		r.moved()
+	case piped:
+	}
+}
+
+// moved wakes the loop when the low-water mark has reached something that it waits for.
+func (r *run) moved() {
+	if low := r.track.low.Load(); low >= r.saveAt.Load() || low >= r.endAt.Load() {
+		r.nudge()
+	}
+}
+
+func (r *run) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// due reports whether the loop has to call tidy before it goes on. It is asked before every record.
+func (r *run) due() bool { return r.tick.Load() || r.track.low.Load() >= r.saveAt.Load() }
+
+// save stores the place behind the last done record, unless that is what is stored. It tries again what is safe to try
+// again: under one epoch, a save that had come through can only be repeated.
+func (r *run) save(ctx context.Context) error {
+	if r.store == nil {
+		return nil
+	}
+	select {
+	case r.saving <- struct{}{}:
+		defer func() { <-r.saving }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if r.fenced != nil {
+		return r.fenced
+	}
+	at, low := r.track.position()
+	if low < r.floor.Load() {
+		return nil // the caller's own transaction holds a later place, or will
+	}
+	if at == r.saved || at.Relative() {
+		r.rearm(low)
+		return nil
+	}
+	err := again(ctx, r.retry, func(attempt int) error {
+		return r.attempt(ctx, checkpoint.Checkpoint{Offset: at, Epoch: r.epoch}, attempt)
+	})
+	if err != nil {
+		err = fmt.Errorf("consumer: save the checkpoint: %w", err)
+		if errors.Is(err, backend.ErrFenced) {
+			r.fenced = err
+		}
+		return err
+	}
+	r.saved = at
+	r.rearm(low)
+	return nil
+}
+
+func (r *run) attempt(ctx context.Context, cp checkpoint.Checkpoint, attempt int) error {
+	begun := time.Now()
+	err := r.store.Save(ctx, r.key, cp)
+	ev := SaveEvent{Offset: cp.Offset, Attempt: attempt, Elapsed: time.Since(begun), Err: err}
+	if err != nil {
+		r.logger.WarnContext(ctx, "consumer: could not save the checkpoint",
+			"key", r.key, "offset", cp.Offset, "attempt", attempt, "err", err)
+		fire(r.hooks, saveFailed, ev)
+		return err
+	}
+	r.counters.saved.Add(1)
+	fire(r.hooks, saved, ev)
+	return nil
+}
+
+// retryable: a read, a claim or a save that may have happened can be done again, so only the two facts count.
+func retryable(err error) bool {
+	return errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)
+}
+
+// again calls f until it succeeds, fails for good or has used up the policy's budget. The end of ctx ends the waits; f
+// is expected to heed it too.
+func again(ctx context.Context, p backoff.Policy, f func(attempt int) error) error {
+	for attempt := 1; ; attempt++ {
+		err := f(attempt)
+		if err == nil || !retryable(err) || ctx.Err() != nil {
+			return err
+		}
+		if attempt > p.Budget {
+			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
+		}
+		if !sleep(ctx, p.Delay(attempt, err)) {
+			return err
+		}
+	}
+}
+
+// sleep reports whether d went by before ctx was over.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,159 @@
+package consumer
+
+import (
+	"math"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A tracker knows which records of a loop are done and which place in the stream that is. Records are numbered by the
+// loop: 0, 1, 2, … in the order read. It knows no loop and no store, so that records may be finished by whoever does.
+//
+// The place is looked up only when somebody asks. Finishing a record in order is one atomic store.
+type tracker struct {
+	low   atomic.Uint64 // all records below it are done
+	first atomic.Uint64 // the end of the oldest span: reaching it frees something
+
+	budget *budget
+
+	mu    sync.Mutex
+	pos   backend.Offset // behind all that came before the oldest span
+	spans []span         // what may not be wholly done, oldest first
+}
+
+// A span is a chunk from the tracker's side.
+type span struct {
+	first uint64
+	recs  []backend.Record
+	next  backend.Offset // behind the records and whatever came after them that left nothing to do
+	bytes int
+	done  [chunkRecords / 64]uint64 // a bit a record, for those finished out of order
+}
+
+func (s *span) end() uint64 { return s.first + uint64(len(s.recs)) }
+
+func newTracker(at backend.Offset, b *budget) *tracker {
+	t := &tracker{pos: at, budget: b}
+	t.first.Store(math.MaxUint64)
+	return t
+}
+
+// pin replaces the relative start by the place that it turned out to be.
+func (t *tracker) pin(at backend.Offset) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pos = at
+}
+
+// push adds the records that are handed out next. Its number of records is at least 1.
+func (t *tracker) push(s span) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.spans) == 0 {
+		t.first.Store(s.end())
+	}
+	t.spans = append(t.spans, s)
+}
+
+// extend moves the place on without a record: it counts once all records pushed before are done.
+func (t *tracker) extend(next backend.Offset) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.spans); n > 0 {
+		t.spans[n-1].next = next
+	} else {
+		t.pos = next
+	}
+}
+
+// reach marks all records below seq done. One goroutine calls it, or all do through raise.
+func (t *tracker) reach(seq uint64) {
+	t.low.Store(seq)
+	if seq >= t.first.Load() {
+		t.drop()
+	}
+}
+
+// raise is reach for callers that may come late.
+func (t *tracker) raise(seq uint64) {
+	raise(&t.low, seq)
+	t.drop()
+}
+
+// mark marks one record done and moves the low-water mark over all that are contiguous.
+func (t *tracker) mark(seq uint64) {
+	t.mu.Lock()
+	i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].end() > seq })
+	if i == len(t.spans) || seq < t.spans[i].first {
+		t.mu.Unlock() // marked before, and gone with its span
+		return
+	}
+	at := seq - t.spans[i].first
+	t.spans[i].done[at/64] |= 1 << (at % 64)
+	low := t.low.Load()
+	if seq == low {
+		for ; i < len(t.spans); i++ {
+			s := &t.spans[i]
+			for low < s.end() && s.done[(low-s.first)/64]&(1<<((low-s.first)%64)) != 0 {
+				low++
+			}
+			if low < s.end() {
+				break
+			}
+		}
+		t.low.Store(low)
+	}
+	t.mu.Unlock()
+	if low >= t.first.Load() {
+		t.drop()
+	}
+}
+
+// drop lets go of the spans that are done and frees what they were charged.
+func (t *tracker) drop() {
+	t.mu.Lock()
+	low, n, freed := t.low.Load(), 0, 0
+	for n < len(t.spans) && t.spans[n].end() <= low {
+		t.pos = t.spans[n].next
+		freed += t.spans[n].bytes
+		n++
+	}
+	clear(t.spans[:n]) // or the array behind the slice would pin the records
+	t.spans = t.spans[n:]
+	if len(t.spans) == 0 {
+		t.first.Store(math.MaxUint64)
+	} else {
+		t.first.Store(t.spans[0].end())
+	}
+	t.mu.Unlock()
+	t.budget.free(freed)
+}
+
+// position returns where to go on, behind the last of the contiguous done records, and the number of the next.
+func (t *tracker) position() (backend.Offset, uint64) {
+	t.drop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	low := t.low.Load()
+	if len(t.spans) == 0 || low <= t.spans[0].first {
+		return t.pos, low
+	}
+	s := &t.spans[0]
+	if low >= s.end() { // reached since drop
+		return s.next, s.end()
+	}
+	return s.recs[low-s.first-1].Next, low
+}
+
+// raise sets v to at least to.
+func raise(v *atomic.Uint64, to uint64) {
+	for {
+		old := v.Load()
+		if old >= to || v.CompareAndSwap(old, to) {
+			return
+		}
+	}
+}

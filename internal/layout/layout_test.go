@@ -1,0 +1,137 @@
+// Package layout checks what the compiler does not: which package may import what, and that the README shows code that
+// is compiled and tested.
+package layout
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/headrace/headrace/"
+
+// may lists, for each package or folder (…/), everything outside the standard library that its non-test code may depend
+// on, directly or through others. What is not listed has no rule: the leaf packages carry their own dependencies.
+var may = map[string][]string{
+	"backend":                   {},
+	"batcher":                   {},
+	"codec":                     {"github.com/go-json-experiment/json"},
+	"internal/backoff":          {module + "backend"},
+	"internal/streamlog":        {module + "backend"},
+	"checkpoint":                {module + "backend", "golang.org/x/sys"},
+	"producer":                  {module + "backend", module + "batcher", module + "codec", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync"},
+	"consumer":                  {module + "backend", module + "batcher", module + "codec", module + "checkpoint", module + "producer", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync", "golang.org/x/sys"},
+	"backend/memory":            {module + "backend", module + "internal/streamlog"},
+	"backend/bolt":              {module + "backend", module + "internal/streamlog", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"backend/backendtest":       {module + "backend", "go.uber.org/goleak"},
+	"checkpoint/boltstore":      {module + "backend", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"codec/codectest":           {module + "codec", "github.com/go-json-experiment/json"},
+	"codec/compress":            {module + "codec", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
+	"checkpoint/checkpointtest": {module + "backend", module + "checkpoint", "golang.org/x/sys"},
+}
+
+// deps returns what pkg depends on outside the standard library.
+func deps(t *testing.T, pkgs ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}"}, pkgs...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v: %s", err, stderr.String())
+	}
+	return strings.Fields(string(out))
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for pkg, allowed := range may {
+		t.Run(pkg, func(t *testing.T) {
+			for _, dep := range deps(t, module+pkg) {
+				ok := dep == module+pkg || slices.ContainsFunc(allowed, func(a string) bool {
+					return dep == a || !strings.HasPrefix(a, module) && strings.HasPrefix(dep, a+"/")
+				})
+				if !ok {
+					t.Errorf("%s may not depend on %s", pkg, dep)
+				}
+			}
+		})
+	}
+}
+
+// Nothing but examples, commands and tests imports a concrete backend, apart from the backend's own folders.
+func TestNothingImportsAConcreteBackend(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		importer := strings.TrimPrefix(fields[0], module)
+		if strings.HasPrefix(importer, "examples/") || strings.HasPrefix(importer, "cmd/") {
+			continue
+		}
+		for _, imp := range fields[1:] {
+			rest, ok := strings.CutPrefix(imp, module+"backend/")
+			name, _, _ := strings.Cut(rest, "/")
+			if ok && name != "backendtest" && !strings.HasPrefix(importer, "backend/") {
+				t.Errorf("%s imports %s", importer, imp)
+			}
+		}
+	}
+}
+
+// A user of the core and of memory must not compile the heavy dependencies of other leaves.
+func TestTheCoreIsLight(t *testing.T) {
+	heavy := []string{"google.golang.org/grpc", "google.golang.org/protobuf", "cel.dev", "github.com/google/cel-go", "go.etcd.io/bbolt", "github.com/klauspost/compress", "buf.build"}
+	for _, dep := range deps(t, module+"producer", module+"consumer", module+"codec", module+"backend/memory") {
+		for _, h := range heavy {
+			if dep == h || strings.HasPrefix(dep, h+"/") {
+				t.Errorf("depends on %s", dep)
+			}
+		}
+	}
+}
+
+// Every block of Go in the README is cut from a file that is compiled and tested, which the comment before it names:
+//
+//	<!-- from producer/example_test.go -->
+func TestTheReadmeShowsTestedCode(t *testing.T) {
+	const root = "../../"
+	readme, err := os.ReadFile(root + "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(string(readme), "```go\n")
+	for i, part := range parts[1:] {
+		block, _, _ := strings.Cut(part, "```")
+		at := strings.LastIndex(parts[i], "<!-- from ")
+		if at < 0 {
+			t.Errorf("Go block %d of the README does not say where it is from", i+1)
+			continue
+		}
+		file, _, _ := strings.Cut(parts[i][at+len("<!-- from "):], " -->")
+		code, err := os.ReadFile(root + file)
+		if err != nil {
+			t.Errorf("Go block %d: %v", i+1, err)
+			continue
+		}
+		if !strings.Contains(flat(string(code)), flat(block)) {
+			t.Errorf("Go block %d of the README is not in %s", i+1, file)
+		}
+	}
+}
+
+// flat drops indentation and blank lines.
+func flat(code string) string {
+	var b strings.Builder
+	for line := range strings.Lines(code) {
+		if line = strings.TrimSpace(line); line != "" {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}

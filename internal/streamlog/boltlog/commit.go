@@ -1,0 +1,198 @@
+package boltlog
+
+import (
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/streamlog"
+)
+
+// An op is one step for the committer.
+type op struct {
+	store  *store
+	kind   opKind
+	write  *streamlog.Write // of opWrite; its Records are in blocks
+	blocks blocks
+	first  uint64
+	done   func(first uint64, err error)
+}
+
+type opKind int
+
+const (
+	opWrite  opKind = iota
+	opSweep         // goes on with dropping trimmed blocks
+	opDelete        // of the whole stream
+)
+
+// roundBytes bounds what one transaction writes, so that an ack never waits for more than that. At the speed of a slow
+// disk it is a fraction of a second; an fsync shared by this much costs next to nothing a record.
+const roundBytes = 16 << 20
+
+// freelistPages is how many free pages make their list worth not writing. bbolt writes all of it with every commit, eight
+// bytes a page: harmless in general, but a trim of many GB would make every append write many MB until the space is used
+// again. While the list is longer it is not written, for which an open after a crash has to search the file.
+const freelistPages = 16 << 10
+
+// enqueue gives o to the committer, or fails it when that has ended.
+func (db *DB) enqueue(o *op) {
+	db.mu.Lock()
+	if db.closing {
+		db.mu.Unlock()
+		o.done(0, db.errClosed())
+		return
+	}
+	db.queue = append(db.queue, o)
+	db.mu.Unlock()
+	db.signal()
+}
+
+func (db *DB) signal() {
+	select {
+	case db.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the committer: the one goroutine that writes to the file. While it waits for the disk, batches of any session
+// and any stream queue up, and the next transaction carries all of them.
+func (db *DB) run() {
+	defer close(db.done)
+	for {
+		ops, closing := db.next()
+		switch {
+		case len(ops) > 0:
+			db.round(ops)
+		case closing:
+			db.saveFreelist()
+			return
+		default:
+			<-db.wake
+		}
+	}
+}
+
+// next takes the ops of one transaction off the queue.
+func (db *DB) next() (ops []*op, closing bool) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	n, size := 0, 0
+	for n < len(db.queue) && (n == 0 || size+db.queue[n].blocks.size <= roundBytes) {
+		size += db.queue[n].blocks.size
+		n++
+	}
+	ops = db.queue[:n:n]
+	db.queue = db.queue[n:]
+	if len(db.queue) == 0 {
+		db.queue = nil
+	}
+	return ops, db.closing
+}
+
+// round commits ops as one transaction, and tells each what became of it.
+func (db *DB) round(ops []*op) {
+	tx, err := db.begin()
+	var stored []*op
+	var touched []*store
+	for _, o := range ops {
+		if o.write != nil && o.write.Begin != nil && !o.write.Begin() {
+			continue
+		}
+		if err == nil && !o.store.touched {
+			o.store.enter(tx)
+			touched = append(touched, o.store)
+		}
+		if err == nil {
+			// What is wrong with o alone is told at once: its session must not begin anything behind it.
+			var refused error
+			if refused, err = o.store.apply(o); refused != nil {
+				o.done(0, refused)
+				continue
+			}
+		}
+		stored = append(stored, o)
+	}
+	for i := 0; err == nil && i < len(touched); i++ {
+		err = touched[i].leave()
+	}
+	err = db.finish(tx, len(stored) > 0, err)
+
+	for _, s := range touched {
+		s.settle(err == nil)
+	}
+	for _, o := range stored {
+		if err != nil {
+			o.done(0, err)
+		} else {
+			o.done(o.first, nil)
+		}
+	}
+}
+
+func (db *DB) begin() (*bbolt.Tx, error) {
+	if db.failed != nil {
+		return nil, db.failed
+	}
+	tx, err := db.bolt.Begin(true)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", db.path, closedError(err))
+	}
+	stats := db.bolt.Stats()
+	// The field is read under the lock of the write transaction, and only then.
+	db.bolt.NoFreelistSync = stats.FreePageN+stats.PendingPageN > db.listFree
+	return tx, nil
+}
+
+// finish commits, or rolls back when there is nothing to commit or err says that it cannot be.
+//
+// A commit of bbolt writes pages that nothing refers to yet, syncs, writes one meta page that refers to them, and syncs
+// again. Whatever fails up to the first sync leaves the old meta page in force: nothing is stored, and sending it again is
+// safe. If the meta page was written and its sync failed, the new state is in the page cache and perhaps on the disk:
+// after a crash it is there or not. No later commit may build on that as if it were durable, so there is none: the file
+// has to be opened again, which settles it. Which of the two happened is visible: the meta page in force says its number.
+func (db *DB) finish(tx *bbolt.Tx, commit bool, err error) error {
+	if tx == nil {
+		return err
+	}
+	if err != nil || !commit {
+		_ = tx.Rollback()
+		if err != nil {
+			err = fmt.Errorf("%s: %w: %w", db.path, backend.ErrTransient, err)
+		}
+		return err
+	}
+	id := tx.ID()
+	if err = db.commit(tx); err == nil {
+		return nil
+	}
+	if now, viewErr := db.txID(); viewErr == nil && now < id {
+		return fmt.Errorf("%s: %w: %w", db.path, backend.ErrTransient, err)
+	}
+	db.failed = fmt.Errorf("%s: open the file again, a commit has an unknown outcome: %w", db.path, err)
+	return fmt.Errorf("%s: %w: %w", db.path, backend.ErrIndeterminate, err)
+}
+
+// txID returns the number of the last transaction in force.
+func (db *DB) txID() (id int, err error) {
+	err = db.bolt.View(func(tx *bbolt.Tx) error {
+		id = tx.ID()
+		return nil
+	})
+	return id, err
+}
+
+// saveFreelist writes the list of free pages if it was not written for being large, so that the next Open is quick. It is
+// no loss when that fails.
+func (db *DB) saveFreelist() {
+	if !db.bolt.NoFreelistSync || db.failed != nil {
+		return
+	}
+	tx, err := db.bolt.Begin(true)
+	if err != nil {
+		return
+	}
+	db.bolt.NoFreelistSync = false
+	_ = tx.Commit()
+}

@@ -1,0 +1,182 @@
+package boltlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/streamlog"
+)
+
+// ErrInUse says that another process, or another Open in this one, holds the file.
+var ErrInUse = errors.New("file is in use")
+
+// A DB is one file with any number of streams. Its methods may be called from any goroutine.
+type DB struct {
+	bolt *bbolt.DB
+	path string
+
+	streamsMu sync.Mutex
+	streams   map[string]*store
+
+	// The committer takes what is queued, commits it as one transaction, and takes what was queued meanwhile.
+	mu      sync.Mutex
+	queue   []*op
+	closing bool
+	wake    chan struct{} // one token
+	done    chan struct{} // the committer has ended
+
+	// Only the committer uses these.
+	failed   error                 // why no commit is tried any more
+	commit   func(*bbolt.Tx) error // Tx.Commit, or what a test puts in its place
+	listFree int                   // freelistPages, or what a test puts in its place
+}
+
+// lockWait is how long Open waits for the file's lock, in which time a process that is just ending may let go of it. It
+// stays below a second together with the retries of bbolt.
+const lockWait = 500 * time.Millisecond
+
+// Open opens the file at path and creates it with mode when there is none. It may grow to fileBytes, 0 for no limit.
+func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
+	options := &bbolt.Options{
+		Timeout: lockWait,
+		MaxSize: fileBytes,
+
+		// The map finds free pages in constant time; the array, the default, searches all of them, which shows as soon as
+		// a trim has freed many. Both keep the same pages on disk.
+		FreelistType: bbolt.FreelistMapType,
+
+		// The list of free pages is written with every commit, so that opening after a crash need not read the whole file
+		// to find them. The committer changes that for as long as the list is large: see freelistPages.
+		NoFreelistSync: false,
+
+		// NoSync stays off: both fsyncs of a commit are what an ack is made of. NoGrowSync stays off too: the size of a
+		// file that has grown must be durable before a page in the new part is referred to.
+	}
+	if runtime.GOOS != "windows" {
+		// Growing beyond the mapping costs a new one, which waits for all readers and faults every page in again. This is
+		// address space and neither memory nor disk, but on Windows the file would be made that large.
+		options.InitialMmapSize = 256 << 20
+	}
+	b, err := bbolt.Open(path, mode, options)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("open %s: %w: %w", path, ErrInUse, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db := &DB{
+		bolt:    b,
+		path:    path,
+		streams: map[string]*store{},
+		commit:  (*bbolt.Tx).Commit,
+
+		listFree: freelistPages,
+		wake:     make(chan struct{}, 1),
+		done:     make(chan struct{}),
+	}
+	go db.run()
+	return db, nil
+}
+
+// Bolt returns the bbolt database.
+func (db *DB) Bolt() *bbolt.DB { return db.bolt }
+
+// Store returns the one Store of a stream, so that all who use the stream see the same state. The stream exists from its
+// first Write on. What is wrong with the name, of 1 to 512 bytes, or with what is stored has ended the Store's board.
+func (db *DB) Store(name string) streamlog.Store { return db.store(name) }
+
+func (db *DB) store(name string) *store {
+	db.streamsMu.Lock()
+	defer db.streamsMu.Unlock()
+	s, ok := db.streams[name]
+	if !ok {
+		s = newStore(db, name)
+		db.streams[name] = s
+	}
+	return s
+}
+
+// Names returns the names of the streams that exist, sorted by their bytes.
+func (db *DB) Names() (names []string, err error) {
+	err = db.bolt.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+			if s, ok := strings.CutPrefix(string(name), bucketPrefix); ok {
+				names = append(names, s)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: list streams: %w", db.path, closedError(err))
+	}
+	return names, nil
+}
+
+// Delete removes a stream with all it has. Its board ends with ErrNotFound, which is also what deleting no stream says. The
+// next Store of that name is a new one. The end of ctx ends the wait and leaves the outcome unknown.
+func (db *DB) Delete(ctx context.Context, name string) error {
+	done := make(chan error, 1)
+	db.enqueue(&op{store: db.store(name), kind: opDelete, done: func(_ uint64, err error) { done <- err }})
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("delete stream %q: %w", name, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("delete stream %q: %w: %w: %w", name, backend.ErrTransient, backend.ErrIndeterminate, ctx.Err())
+	}
+}
+
+// Close commits what was taken and closes the file. Then sessions and readers of all streams end with
+// ErrClosed. It waits for transactions of Bolt that are open. A second Close does nothing and returns nil.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	first := !db.closing
+	db.closing = true
+	db.mu.Unlock()
+	db.signal()
+	<-db.done
+	if !first {
+		return nil
+	}
+	db.streamsMu.Lock()
+	for _, s := range db.streams {
+		s.board.End(db.errClosed())
+	}
+	db.streamsMu.Unlock()
+	if err := db.bolt.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", db.path, err)
+	}
+	return nil
+}
+
+func (db *DB) errClosed() error { return fmt.Errorf("%s: %w", db.path, backend.ErrClosed) }
+
+// closedError tells a closed file in our terms; any other error stays what it is. A file that could not be mapped again
+// after it grew is unusable, but not because somebody closed it.
+func closedError(err error) error {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return fmt.Errorf("%w: %w", backend.ErrClosed, err)
+	}
+	return err
+}
+
+// forget makes the next call of Stream start anew after the stream was deleted.
+func (db *DB) forget(s *store) {
+	db.streamsMu.Lock()
+	defer db.streamsMu.Unlock()
+	if db.streams[s.name] == s {
+		delete(db.streams, s.name)
+	}
+}

@@ -1,0 +1,64 @@
+package boltlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/headrace/headrace/internal/streamlog"
+)
+
+// What a stream is, beside its records, lies under one key that every commit rewrites; the page it is on is rewritten by
+// any append anyway, because it also points at the records. Fixed width, little-endian:
+//
+//	version 1, flags 1 (bit 0: closed for good), head 8, tail 8, maxTime 8, content type, crc 4
+type streamState struct {
+	streamlog.State
+	latest int64 // of all records there ever were
+}
+
+const (
+	stateVersion = 1
+	stateBytes   = 1 + 1 + 8 + 8 + 8
+)
+
+var errCorruptState = errors.New("corrupt stream state")
+
+func (s *streamState) encode() []byte {
+	b := make([]byte, 0, stateBytes+len(s.ContentType)+4)
+	var flags byte
+	if s.Closed {
+		flags = 1
+	}
+	b = append(b, stateVersion, flags)
+	b = binary.LittleEndian.AppendUint64(b, s.Head)
+	b = binary.LittleEndian.AppendUint64(b, s.Tail)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.latest))
+	b = append(b, s.ContentType...)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crcTable))
+}
+
+func decodeState(b []byte) (s streamState, err error) {
+	if len(b) < stateBytes+4 {
+		return s, fmt.Errorf("%d bytes: %w", len(b), errCorruptState)
+	}
+	body := b[:len(b)-4]
+	switch {
+	case binary.LittleEndian.Uint32(b[len(body):]) != crc32.Checksum(body, crcTable):
+		return s, fmt.Errorf("checksum: %w", errCorruptState)
+	case b[0] != stateVersion:
+		return s, fmt.Errorf("version %d, want %d: %w", b[0], stateVersion, errCorruptState)
+	case b[1] > 1:
+		return s, fmt.Errorf("flags %#x: %w", b[1], errCorruptState)
+	}
+	s.Closed = b[1] == 1
+	s.Head = binary.LittleEndian.Uint64(b[2:])
+	s.Tail = binary.LittleEndian.Uint64(b[10:])
+	s.latest = int64(binary.LittleEndian.Uint64(b[18:]))
+	s.ContentType = string(body[stateBytes:])
+	if s.Head > s.Tail {
+		return s, fmt.Errorf("head %d is behind tail %d: %w", s.Head, s.Tail, errCorruptState)
+	}
+	return s, nil
+}

@@ -1,0 +1,113 @@
+package boltlog
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/streamlog"
+)
+
+// What a Write promises holds for both stores.
+func TestStores(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T) streamlog.Store{
+		"memory": func(*testing.T) streamlog.Store { return streamlog.NewMemory() },
+		"bolt":   func(t *testing.T) streamlog.Store { return open(t, tempPath(t)).Store("s") },
+	} {
+		t.Run(name, func(t *testing.T) { testStore(t, make(t)) })
+	}
+}
+
+func testStore(t *testing.T, s streamlog.Store) {
+	commit := func(w *streamlog.Write) (uint64, error) { return streamlog.Commit(ctx, s, w) }
+	wantMeta := func(key, want string) {
+		t.Helper()
+		got, err := s.Meta(key)
+		if err != nil || string(got) != want || (got == nil) != (want == "") {
+			t.Fatalf("meta %q is %q, %v; want %q", key, got, err, want)
+		}
+	}
+	wantState := func(want streamlog.State) {
+		t.Helper()
+		if got := s.Board().State(); got != want {
+			t.Fatalf("state %+v, want %+v", got, want)
+		}
+	}
+	wantMeta("a", "")
+
+	// Records, metadata and content type in one step.
+	first, err := commit(&streamlog.Write{
+		Records:     []backend.Record{{Value: []byte("0")}, {Value: []byte("1")}},
+		ContentType: "text/plain",
+		Meta:        []streamlog.Meta{{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte("y")}},
+	})
+	if err != nil || first != 0 {
+		t.Fatal(first, err)
+	}
+	wantState(streamlog.State{Tail: 2, ContentType: "text/plain"})
+	wantMeta("a", "x")
+	wantMeta("b", "y")
+
+	// What is refused leaves nothing of itself.
+	_, err = commit(&streamlog.Write{
+		Records:     []backend.Record{{Value: []byte("no")}},
+		ContentType: "text/html",
+		Meta:        []streamlog.Meta{{Key: "a", Value: []byte("no")}},
+		Trim:        1,
+	})
+	if !errors.Is(err, backend.ErrRejected) {
+		t.Fatalf("another content type: %v", err)
+	}
+	wantState(streamlog.State{Tail: 2, ContentType: "text/plain"})
+	wantMeta("a", "x")
+
+	// What is dropped is not heard of again.
+	s.Commit(&streamlog.Write{
+		Records: []backend.Record{{Value: []byte("no")}},
+		Begin:   func() bool { return false },
+		Done:    func(uint64, error) { t.Error("a dropped write was told what became of it") },
+	})
+
+	// Metadata alone; a value that is removed; a trim in the same step.
+	if _, err := commit(&streamlog.Write{Meta: []streamlog.Meta{{Key: "a"}, {Key: "none"}, {Key: "b", Value: []byte("z")}}, Trim: 1}); err != nil {
+		t.Fatal(err)
+	}
+	wantMeta("a", "")
+	wantMeta("b", "z")
+	wantState(streamlog.State{Head: 1, Tail: 2, ContentType: "text/plain"})
+	if recs, err := s.Read(0, streamlog.ReadLimit{Below: 2, Records: 10, Bytes: 10}); len(recs) != 0 || err != nil {
+		t.Fatalf("what was trimmed is read: %v, %v", recs, err)
+	}
+
+	// The last records and the end in one step; behind it only what stores no records.
+	first, err = commit(&streamlog.Write{Records: []backend.Record{{Value: []byte("2")}}, Close: true})
+	if err != nil || first != 2 {
+		t.Fatal(first, err)
+	}
+	closed := streamlog.State{Head: 1, Tail: 3, ContentType: "text/plain", Closed: true}
+	wantState(closed)
+	_, err = commit(&streamlog.Write{Records: []backend.Record{{Value: []byte("3")}}, Meta: []streamlog.Meta{{Key: "b"}}})
+	if !errors.Is(err, backend.ErrStreamClosed) {
+		t.Fatalf("behind the end: %v", err)
+	}
+	wantState(closed)
+	wantMeta("b", "z")
+	if _, err := commit(&streamlog.Write{Trim: 99, Close: true}); err != nil {
+		t.Fatal(err)
+	}
+	wantState(streamlog.State{Head: 3, Tail: 3, ContentType: "text/plain", Closed: true})
+}
+
+// Watch misses no change, and one commit is one of them.
+func TestBoardWakesOnce(t *testing.T) {
+	s := open(t, tempPath(t)).Store("s")
+	for i := range uint64(20) {
+		st, changed := s.Board().Watch()
+		if st.Tail != i {
+			t.Fatalf("tail %d, want %d", st.Tail, i)
+		}
+		s.Commit(&streamlog.Write{Records: one(fmt.Sprint(i)), Done: func(uint64, error) {}})
+		<-changed
+	}
+}

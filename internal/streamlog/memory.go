@@ -1,0 +1,203 @@
+package streamlog
+
+import (
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// Memory is a Store in the memory of the process. It keeps every batch as one chunk of records that never changes once it
+// is there, and returns them without copying.
+type Memory struct {
+	board *Board
+
+	mu     sync.Mutex
+	chunks []chunk // appended to and cut by copy, so that a slice of it stays good after the lock is released
+	meta   map[string][]byte
+}
+
+type chunk struct {
+	first   uint64
+	recs    []backend.Record
+	bytes   int   // of all of them
+	maxTime int64 // of all records up to the end of this chunk, trimmed ones included: it never falls
+}
+
+// NewMemory makes an empty one.
+func NewMemory() *Memory {
+	return &Memory{board: NewBoard(State{}), meta: map[string][]byte{}}
+}
+
+// Board shows what is kept.
+func (s *Memory) Board() *Board { return s.board }
+
+// Commit stores w before it returns.
+func (s *Memory) Commit(w *Write) {
+	c := clone(w.Records, time.Now().UnixNano())
+	if w.Begin != nil && !w.Begin() {
+		return
+	}
+	w.Done(s.commit(w, c))
+}
+
+func (s *Memory) commit(w *Write, c chunk) (first uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.board.State()
+	if err := st.Apply(w, len(c.recs)); err != nil {
+		return 0, err
+	}
+	c.first = st.Tail - uint64(len(c.recs))
+	if len(c.recs) > 0 {
+		SetOffsets(c.recs, c.first)
+		if n := len(s.chunks); n > 0 {
+			c.maxTime = max(c.maxTime, s.chunks[n-1].maxTime)
+		}
+		s.chunks = append(s.chunks, c)
+	}
+	for _, m := range w.Meta {
+		if m.Value == nil {
+			delete(s.meta, m.Key)
+		} else {
+			s.meta[m.Key] = append([]byte{}, m.Value...)
+		}
+	}
+	s.trim(st.Head)
+	s.board.Publish(st)
+	return c.first, nil
+}
+
+// trim lets go of the chunks that lie wholly before head. A chunk that lies there in part is kept: readers are bounded by
+// the head that the board shows.
+func (s *Memory) trim(head uint64) {
+	i := 0
+	for i < len(s.chunks) && s.chunks[i].first+uint64(len(s.chunks[i].recs)) <= head {
+		i++
+	}
+	if i > 0 {
+		s.chunks = append([]chunk(nil), s.chunks[i:]...)
+	}
+}
+
+// snapshot returns the chunks as they are now. They do not change.
+func (s *Memory) snapshot() []chunk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.chunks
+}
+
+// shareFrom is how many records of one chunk are worth being returned by themselves, as they are. Fewer are gathered from
+// several chunks into a new slice, or a stream that was filled one by one would be read one by one.
+const shareFrom = 64
+
+// Read returns records that all readers share: for reading only, bytes and slice.
+func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
+	chunks := s.snapshot()
+	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].first > seq }) - 1
+	if i < 0 || seq < s.board.State().Head {
+		return nil, nil
+	}
+	chunks = chunks[i:]
+	skip := int(seq - chunks[0].first)
+	room := int(min(uint64(limit.Records), limit.Below-seq))
+	if n := count(chunks[:1], skip, room, limit.Bytes); n >= shareFrom || n == room || len(chunks) == 1 {
+		end := skip + n
+		return chunks[0].recs[skip:end:end], nil // whoever appends to it gets a copy
+	}
+	n := count(chunks, skip, room, limit.Bytes)
+	out := make([]backend.Record, 0, n)
+	for ; len(out) < n; chunks, skip = chunks[1:], 0 {
+		recs := chunks[0].recs[skip:]
+		out = append(out, recs[:min(len(recs), n-len(out))]...)
+	}
+	return out, nil
+}
+
+// count returns how many records behind the first skip to read: at most room, and the first whatever its size. It looks
+// at single records only in the chunk that the limit cuts.
+func count(chunks []chunk, skip, room, bytes int) (n int) {
+	for i := range chunks {
+		recs := chunks[i].recs[skip:]
+		skip = 0
+		if bytes -= chunks[i].bytes; bytes < 0 {
+			bytes += chunks[i].bytes
+			for j := range recs {
+				if bytes -= Bytes(&recs[j]); bytes < 0 && n > 0 || n == room {
+					return n
+				}
+				n++
+			}
+			continue // it was cut at its front, and the rest did fit
+		}
+		if n += len(recs); n >= room {
+			return room
+		}
+	}
+	return n
+}
+
+// Since bisects over the chunks and then looks at single records, as the latest time of a chunk may be that of a record that
+// was trimmed.
+func (s *Memory) Since(t time.Time, head, tail uint64) (uint64, error) {
+	chunks := s.snapshot()
+	at := func(i int) bool { return !time.Unix(0, chunks[i].maxTime).Before(t) }
+	for i := sort.Search(len(chunks), at); i < len(chunks); i++ {
+		for j := range chunks[i].recs {
+			seq := chunks[i].first + uint64(j)
+			if seq >= head && seq < tail && !chunks[i].recs[j].Time.Before(t) {
+				return seq, nil
+			}
+		}
+	}
+	return tail, nil
+}
+
+// Meta returns a copy.
+func (s *Memory) Meta(key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.meta[key]; ok {
+		return append([]byte{}, v...), nil
+	}
+	return nil, nil
+}
+
+// clone copies records into memory of their own: one allocation for the records, one for all bytes, one for all headers.
+func clone(recs []backend.Record, now int64) (c chunk) {
+	if len(recs) == 0 {
+		return c
+	}
+	headers := 0
+	for i := range recs {
+		c.bytes += Bytes(&recs[i])
+		headers += len(recs[i].Headers)
+	}
+	c.recs = make([]backend.Record, len(recs))
+	bytes := make([]byte, 0, c.bytes)
+	list := make(backend.Headers, 0, headers)
+	copyBytes := func(b []byte) []byte {
+		at := len(bytes)
+		bytes = append(bytes, b...)
+		return bytes[at:len(bytes):len(bytes)]
+	}
+	for i := range recs {
+		from, r := &recs[i], &c.recs[i]
+		ns := Time(from.Time, now)
+		if i == 0 || ns > c.maxTime {
+			c.maxTime = ns
+		}
+		r.Time = time.Unix(0, ns).UTC()
+		r.Value = copyBytes(from.Value)
+		if len(from.Headers) == 0 {
+			continue
+		}
+		at := len(list)
+		for _, h := range from.Headers {
+			list = append(list, backend.Header{Name: h.Name, Value: copyBytes(h.Value)})
+		}
+		r.Headers = list[at:len(list):len(list)]
+	}
+	return c
+}
