@@ -88,6 +88,19 @@ func (o *outbox) finish() {
 	o.more.Broadcast()
 }
 
+// stop half-closes the request behind the frame that is leaving and drops those behind it.
+func (o *outbox) stop() {
+	o.mu.Lock()
+	keep := 0
+	if o.off > 0 {
+		keep = 1
+	}
+	clear(o.frames[min(keep, len(o.frames)):])
+	o.frames = o.frames[:min(keep, len(o.frames))]
+	o.mu.Unlock()
+	o.finish()
+}
+
 // Read gives the transport as many frames as fit: few large writes cost less than many small ones.
 func (o *outbox) Read(p []byte) (n int, err error) {
 	o.mu.Lock()

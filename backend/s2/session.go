@@ -287,9 +287,13 @@ func (s *session) Close() error {
 	if s.drain != nil {
 		s.drain.Stop()
 	}
+	unsure := first && s.frames != nil && s.answered < len(s.inflight)
 	wake(s.recv)
 	wake(s.send)
 	a.mu.Unlock()
+	if unsure {
+		s.settleDown()
+	}
 	s.kill()
 	_ = s.out.Close()
 	s.connMu.Lock()
@@ -310,6 +314,18 @@ func (s *session) Close() error {
 		}
 	}
 	return nil
+}
+
+// settleDown gives the server a moment to finish what it has before the connection is cut: what lands later mixes with what
+// the next session sends, or, if appends are exclusive, costs that another attempt.
+func (s *session) settleDown() {
+	s.out.stop()
+	moment := time.NewTimer(time.Second)
+	defer moment.Stop()
+	select {
+	case <-s.done:
+	case <-moment.C:
+	}
 }
 
 func (s *session) op() string { return s.stream.op("append to") }

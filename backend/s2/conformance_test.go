@@ -1,0 +1,112 @@
+package s2_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/backendtest"
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/s2test"
+)
+
+const basinName = "test-basin"
+
+var streamNo atomic.Int64
+
+// streamName is one that no other test uses.
+func streamName() string { return fmt.Sprintf("orders/%d", streamNo.Add(1)) }
+
+// dial makes a client of srv that is closed with the test.
+func dial(t testing.TB, srv *s2test.Server, opts ...s2.Option) *s2.Client {
+	t.Helper()
+	opts = append([]s2.Option{s2.AccountEndpoint(srv.URL), s2.BasinEndpoint(srv.URL)}, opts...)
+	c, err := s2.New(srv.Token(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// harness describes what S2 keeps. opts make the variants.
+func harness(data bool, client []s2.Option, stream ...s2.StreamOption) backendtest.Harness {
+	h := backendtest.Harness{
+		Headers: true,
+		// Times: given ones are kept, but S2 never lets them decrease, as the suite does: see TestTimes.
+		Offsets: true,
+		Last:    true,
+		AtTime:  true,
+		Foreign: []backend.Offset{"00", "1/2", "-1", "1.0", "99999999999999999999"},
+	}
+	h.Open = func(t testing.TB) backendtest.Target {
+		opts := []s2test.Option{s2test.Basin(basinName, false), s2test.TrimDelay(0)}
+		if data {
+			opts = append(opts, s2test.Data(filepath.Join(t.TempDir(), "s2.db")))
+		}
+		srv := s2test.New(t, opts...)
+		b := dial(t, srv, client...).Basin(basinName)
+		name := streamName()
+		if _, err := b.CreateStream(context.Background(), name, s2.StreamConfig{}); err != nil {
+			t.Fatal(err)
+		}
+		st := b.Stream(name, stream...)
+		missing := b.Stream("no-such-stream", stream...)
+		return backendtest.Target{
+			Sink: st, Source: st, Break: srv.DropConnections,
+			Trim:        func(before backend.Offset) error { return trim(st, before) },
+			MissingSink: missing, MissingSource: missing,
+		}
+	}
+	return h
+}
+
+// trim returns when the records are unreadable: S2 removes them in its own time.
+func trim(st *s2.Stream, before backend.Offset) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	tail, err := st.CheckTail(ctx)
+	if err != nil {
+		return err
+	}
+	seq := tail.SeqNum
+	if before != backend.Latest {
+		if seq, err = s2.SeqNum(before); err != nil {
+			return err
+		}
+	}
+	if _, err := st.Trim(ctx, seq); err != nil {
+		return err
+	}
+	for seq > 0 {
+		got, err := st.Read(ctx, s2.Range{From: backend.Earliest, Count: 1})
+		if errors.Is(err, backend.ErrOutOfRange) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if first, _ := s2.SeqNum(got.Records[0].Offset); first >= seq {
+			return nil
+		}
+	}
+	return nil
+}
+
+func TestConformance(t *testing.T) {
+	t.Run("memory", func(t *testing.T) { backendtest.Run(t, harness(false, nil)) })
+	t.Run("bolt", func(t *testing.T) { backendtest.Run(t, harness(true, nil)) })
+	t.Run("zstd", func(t *testing.T) { backendtest.Run(t, harness(false, []s2.Option{s2.Zstd()})) })
+	t.Run("gzip", func(t *testing.T) { backendtest.Run(t, harness(false, []s2.Option{s2.Gzip()})) })
+	t.Run("events", func(t *testing.T) { backendtest.Run(t, harness(false, nil, s2.EventStream())) })
+	t.Run("fenced", func(t *testing.T) {
+		h := harness(false, nil, s2.Exclusive(), s2.Fence(""))
+		h.Dedup, h.Exclusive = true, true // Exclusive alone would be a conflict for several producers
+		backendtest.Run(t, h)
+	})
+}
