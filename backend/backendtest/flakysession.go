@@ -23,8 +23,6 @@ type flakySession struct {
 	inFlight int
 	base     uint64 // seq 0 of the session below
 
-	life   context.Context // ends with Close
-	end    context.CancelFunc
 	timer  *time.Timer   // Lifetime
 	pumped chan struct{} // closed when the acks from below have ended
 
@@ -41,8 +39,10 @@ type flakySession struct {
 	dying   chan struct{} // closed when there is a reason
 	expiry  time.Time     // when the last words wait no longer for the store below
 	stalled bool
-	sending bool // the session below is being given a batch
-	dead    bool // Recv has returned the reason
+	silent  bool               // acks were dropped on the way
+	sending bool               // the session below is being given a batch
+	abort   context.CancelFunc // of that
+	dead    bool               // Recv has returned the reason
 	closed  bool
 }
 
@@ -57,9 +57,9 @@ const never = ^uint64(0)
 func newFlakySession(a *flakyAppender, below backend.Session, inFlight, number int, e Effect) *flakySession {
 	s := &flakySession{
 		appender: a, below: below, number: number, inFlight: inFlight,
-		pumped: make(chan struct{}), changed: make(chan struct{}), dying: make(chan struct{}), cut: never, stalled: e.kind == "Stall",
+		pumped: make(chan struct{}), changed: make(chan struct{}), dying: make(chan struct{}),
+		cut: never, abort: func() {}, stalled: e.kind == "Stall",
 	}
-	s.life, s.end = context.WithCancel(context.Background())
 	a.mu.Lock()
 	s.next, s.given, s.durable = a.acked, a.acked, a.acked
 	if a.flaky.Dedup {
@@ -189,17 +189,16 @@ func (s *flakySession) take(ctx context.Context, e Effect, seq uint64, recs []ba
 		}
 		return nil
 	}
-	s.sending = true
+	call, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.sending, s.abort = true, cancel
 	s.mu.Unlock()
-	return s.give(ctx, e, seq, recs)
+	return s.give(call, e, seq, recs)
 }
 
 // give hands the batch to the session below.
 func (s *flakySession) give(ctx context.Context, e Effect, seq uint64, recs []backend.Record) error {
-	call, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
-	err := s.below.Send(call, seq-s.base, recs)
+	err := s.below.Send(ctx, seq-s.base, recs)
 	s.update(func() {
 		s.sending = false
 		if err != nil {
@@ -222,11 +221,13 @@ func (s *flakySession) Close() error {
 		<-s.pumped
 		return nil
 	}
+	var abort context.CancelFunc
 	s.update(func() {
 		s.dieLocked(nil, never)
 		s.closed, s.reason = true, fmt.Errorf("flaky: %w", backend.ErrClosed)
+		abort = s.abort
 	})
-	s.end()
+	abort()
 	if s.timer != nil {
 		s.timer.Stop()
 	}

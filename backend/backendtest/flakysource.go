@@ -50,8 +50,7 @@ func (f *FlakySource) OpenReader(ctx context.Context, from backend.Offset) (back
 	if err != nil {
 		return nil, err
 	}
-	r := &flakyReader{flaky: f, below: below, number: number}
-	r.life, r.end = context.WithCancel(context.Background())
+	r := &flakyReader{flaky: f, below: below, number: number, dead: make(chan struct{}), abort: func() {}}
 	f.live.add(r)
 	if e.kind == "Lifetime" {
 		over := func() { r.die(refused("reader", e.err)) }
@@ -68,13 +67,13 @@ type flakyReader struct {
 	flaky  *FlakySource
 	below  backend.Reader
 	number int
-	life   context.Context
-	end    context.CancelFunc
-	timer  *time.Timer
+	dead   chan struct{} // closed when there is a reason
+	timer  *time.Timer   // Lifetime
 
 	reads, closes int // for the script
 
 	mu     sync.Mutex
+	abort  context.CancelFunc // of the Read below
 	reason error
 	closed bool
 }
@@ -84,9 +83,22 @@ func (r *flakyReader) die(reason error) {
 	r.mu.Lock()
 	if r.reason == nil {
 		r.reason = reason
+		close(r.dead)
 	}
+	abort := r.abort
 	r.mu.Unlock()
-	r.end()
+	abort()
+}
+
+// begin returns the context for one Read below, which ends with the reader too, or why there is no reading any more.
+func (r *flakyReader) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reason != nil {
+		return nil, nil, r.reason
+	}
+	ctx, r.abort = context.WithCancel(ctx)
+	return ctx, r.abort, nil
 }
 
 func (r *flakyReader) why() error {
@@ -100,18 +112,17 @@ func (r *flakyReader) Read(ctx context.Context) (backend.Batch, error) {
 		return backend.Batch{}, err
 	}
 	e := r.flaky.decide(Call{Op: OnRead, Session: r.number}, &r.reads)
-	if err := pause(ctx, e, r.life.Done()); err != nil {
+	if err := pause(ctx, e, r.dead); err != nil {
 		r.die(fmt.Errorf("flaky: read: %w: %w", backend.ErrTransient, err))
 	}
 	if e.kind == "Fail" || e.kind == "Truncate" && e.n == 0 {
 		r.die(refused("read", e.err))
 	}
-	if err := r.why(); err != nil {
+	call, cancel, err := r.begin(ctx)
+	if err != nil {
 		return backend.Batch{}, err
 	}
-	call, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(r.life, cancel)()
 	b, err := r.below.Read(call)
 	if err != nil {
 		r.die(err)
@@ -130,12 +141,12 @@ func (r *flakyReader) Read(ctx context.Context) (backend.Batch, error) {
 }
 
 func (r *flakyReader) Close() error {
+	closed := fmt.Errorf("flaky: %w", backend.ErrClosed)
+	r.die(closed)
 	r.mu.Lock()
 	again := r.closed
-	r.closed = true
-	r.reason = fmt.Errorf("flaky: %w", backend.ErrClosed)
+	r.closed, r.reason = true, closed
 	r.mu.Unlock()
-	r.end()
 	if again {
 		return nil
 	}

@@ -11,6 +11,7 @@ func safe(err error) bool {
 	return errors.Is(err, backend.ErrTransient) || !errors.Is(err, backend.ErrIndeterminate) && !errors.Is(err, backend.ErrClosed)
 }
 
+// offsetOf: receipts hand these offsets to users, who keep them beside their own data and read from them months later.
 func offsetOf(e *env) {
 	e.readable()
 	a := e.appender()
@@ -61,6 +62,7 @@ func offsets(ack backend.Ack, n int) []backend.Offset {
 	return all
 }
 
+// ackNext: an offset that is a little off would repeat or skip records where somebody goes on reading behind what they wrote.
 func ackNext(e *env) {
 	e.readable()
 	a := e.appender()
@@ -92,7 +94,7 @@ func acksBeforeReason(e *env) {
 		e.send(s, seq, b[seq])
 	}
 	e.settle()
-	if err := e.trySend(e.ctx, s, 0, b[0]); err == nil {
+	if err := e.trySend(e.Context(), s, 0, b[0]); err == nil {
 		e.Error("send: seq 0 was taken where a later one is next")
 	}
 	acks, reason := e.drain(s)
@@ -110,21 +112,23 @@ func acksBeforeReason(e *env) {
 	e.wantResent(reason, b)
 }
 
+// nothingAfterReason: a producer decides by the reason what to send again. A batch that slips in behind it would be stored
+// without anybody knowing.
 func nothingAfterReason(e *env) {
 	a := e.appender()
 	s := e.open(a)
 	b := e.batches(a, 3, 3)
 	e.send(s, 0, b[0])
 	e.recv(s, 0)
-	if err := e.trySend(e.ctx, s, 0, b[0]); err == nil {
+	if err := e.trySend(e.Context(), s, 0, b[0]); err == nil {
 		e.Error("send: a seq acknowledged before was taken")
 	}
 	reason := e.reason(s)
 	for range 2 {
-		if err := e.trySend(e.ctx, s, 1, b[1]); err == nil {
+		if err := e.trySend(e.Context(), s, 1, b[1]); err == nil {
 			e.Error("send: a batch was taken after Recv had returned an error")
 		}
-		if _, err := e.tryRecv(e.ctx, s); err == nil {
+		if _, err := e.tryRecv(e.Context(), s); err == nil {
 			e.Error("recv: an ack after an error")
 		}
 	}

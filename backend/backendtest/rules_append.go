@@ -6,6 +6,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
+// orderAndWholeness is the one rule without which no other means anything: what is acknowledged is stored, all of it, once, in
+// the order it was sent, whatever the sizes of the batches.
 func orderAndWholeness(e *env) {
 	a := e.appender()
 	batches := e.batches(a, 100, 20)
@@ -21,6 +23,7 @@ func orderAndWholeness(e *env) {
 	e.wantStored(batches...)
 }
 
+// streamsAreApart catches a store that keys its data by too little, and a harness that hands out the same stream twice.
 func streamsAreApart(e *env) {
 	e.write(e.batches(e.appender(), 2, 3)...)
 	other := *e
@@ -30,13 +33,15 @@ func streamsAreApart(e *env) {
 	}
 }
 
+// recvBlocks: the receiving goroutine of a producer sits in Recv before there is anything to receive, and must not take that for the
+// end of the session.
 func recvBlocks(e *env) {
 	a := e.appender()
 	s := e.open(a)
 	for seq := range uint64(3) {
 		var ack backend.Ack
 		var err error
-		end, ended := e.begin("Recv", func() { ack, err = s.Recv(e.ctx) })
+		end, ended := e.begin("Recv", func() { ack, err = s.Recv(e.Context()) })
 		if e.h.Bubble && ended() {
 			e.Fatalf("recv returned (%d, %v) while nothing was unacknowledged", ack.Seq, err)
 		}
@@ -47,9 +52,11 @@ func recvBlocks(e *env) {
 	}
 }
 
+// openContext: a producer opens under the context of New, which may end long before the producer does. Clients that hang a
+// connection on the context they were dialled with die here.
 func openContext(e *env) {
 	a := e.appender()
-	ctx, cancel := context.WithCancel(e.ctx)
+	ctx, cancel := context.WithCancel(e.Context())
 	s, err := e.tryOpen(ctx, a)
 	if err != nil {
 		e.Fatal(err)
@@ -66,13 +73,15 @@ func openContext(e *env) {
 	e.wantStored(b...)
 }
 
+// sendContextEnds: the context bounds the wait for room. A batch that has been taken is not called back when it ends, as it
+// would be where a request is made under it in the background.
 func sendContextEnds(e *env) {
 	a := e.appender()
 	s := e.open(a)
 	var sent [][]backend.Record
 	for seq := range uint64(5) {
 		b := e.batch(a, 3)
-		ctx, cancel := context.WithCancel(e.ctx)
+		ctx, cancel := context.WithCancel(e.Context())
 		err := e.trySend(ctx, s, seq, b)
 		cancel()
 		if err != nil {
@@ -85,11 +94,12 @@ func sendContextEnds(e *env) {
 }
 
 func cancelled(e *env) context.Context {
-	ctx, cancel := context.WithCancel(e.ctx)
+	ctx, cancel := context.WithCancel(e.Context())
 	cancel()
 	return ctx
 }
 
+// cancelledOpen: nothing was sent, so nothing can have been stored, and a later opening of the same Appender is a fresh start.
 func cancelledOpen(e *env) {
 	a := e.appender()
 	s, err := e.tryOpen(cancelled(e), a)
@@ -142,6 +152,8 @@ func (e *env) wantResent(reason error, batches [][]backend.Record) {
 	}
 }
 
+// cancelledRecv: an AckTimeout ends Recv by its context. The session is over then, or the sender would go on filling a session
+// whose acks nobody fetches.
 func cancelledRecv(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -153,16 +165,17 @@ func cancelledRecv(e *env) {
 		e.Fatal("it succeeded though nothing was unacknowledged")
 	}
 	e.wantRetry("recv", err)
-	if err := e.trySend(e.ctx, s, 1, b[1]); err == nil {
+	if err := e.trySend(e.Context(), s, 1, b[1]); err == nil {
 		e.Error("send: a batch was taken after Recv had returned an error")
 	}
 	e.finish(a, s, err, 1, b)
 }
 
+// cancelledWaitingRecv: a Recv that is waiting must not need an ack to see that its context has ended.
 func cancelledWaitingRecv(e *env) {
 	a := e.appender()
 	s := e.open(a)
-	ctx, cancel := context.WithCancel(e.ctx)
+	ctx, cancel := context.WithCancel(e.Context())
 	defer cancel()
 	var err error
 	end, _ := e.begin("Recv after its context", func() { _, err = s.Recv(ctx) })
@@ -174,11 +187,13 @@ func cancelledWaitingRecv(e *env) {
 	e.finish(a, s, err, 0, e.batches(a, 2, 3))
 }
 
+// wrongContentType: records of two codecs in one stream cannot be told apart again, so the second one is stopped before its
+// first record.
 func wrongContentType(e *env) {
 	e.need(e.h.OtherFormat.ContentType != "", "the harness gives no OtherFormat")
 	b := e.batches(e.appender(), 2, 3)
 	e.write(b...)
-	_, err := e.tryOpen(e.ctx, e.Sink.NewAppender(e.h.OtherFormat))
+	_, err := e.tryOpen(e.Context(), e.Sink.NewAppender(e.h.OtherFormat))
 	if err == nil {
 		e.Fatalf("a stream of %q was opened for %q", e.h.Format.ContentType, e.h.OtherFormat.ContentType)
 	}
@@ -186,8 +201,9 @@ func wrongContentType(e *env) {
 	e.wantStored(b...)
 }
 
+// missingSink: a wrong name is reported when a producer is made, not by the first record that gets lost.
 func missingSink(e *env) {
 	e.need(e.MissingSink != nil, "the harness gives no MissingSink")
-	_, err := e.tryOpen(e.ctx, e.MissingSink.NewAppender(e.h.Format))
+	_, err := e.tryOpen(e.Context(), e.MissingSink.NewAppender(e.h.Format))
 	e.wantIs("open", err, backend.ErrNotFound)
 }

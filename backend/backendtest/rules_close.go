@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 )
 
+// closeSessionTwice: a producer that shuts down while it recovers may close a session from two places.
 func closeSessionTwice(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -19,8 +20,8 @@ func closeSessionTwice(e *env) {
 	e.recv(s, 0)
 	e.close("session", s)
 	e.close("closed session", s)
-	e.wantIs("send after Close", e.trySend(e.ctx, s, 1, b[1]), backend.ErrClosed)
-	_, err := e.tryRecv(e.ctx, s)
+	e.wantIs("send after Close", e.trySend(e.Context(), s, 1, b[1]), backend.ErrClosed)
+	_, err := e.tryRecv(e.Context(), s)
 	e.wantIs("recv after Close", err, backend.ErrClosed)
 	e.wantStored(b[0])
 	if _, err := e.pump(e.open(a), 1, b[1:]); err != nil {
@@ -29,11 +30,12 @@ func closeSessionTwice(e *env) {
 	e.wantStored(b...)
 }
 
+// closeEndsRecv: past its deadline a producer closes the session to get its goroutines back.
 func closeEndsRecv(e *env) {
 	a := e.appender()
 	s := e.open(a)
 	var err error
-	end, _ := e.begin("Recv after Close", func() { _, err = s.Recv(e.ctx) })
+	end, _ := e.begin("Recv after Close", func() { _, err = s.Recv(e.Context()) })
 	e.close("session", s)
 	end()
 	e.wantIs("recv", err, backend.ErrClosed)
@@ -49,12 +51,12 @@ func closeEndsSend(e *env) {
 	var err error
 	end, _ := e.begin("Send after Close", func() {
 		for ; err == nil && sent < most; sent++ {
-			err = s.Send(e.ctx, uint64(sent), recs[sent])
+			err = s.Send(e.Context(), uint64(sent), recs[sent])
 		}
 	})
 	e.close("session", s)
 	if end(); err == nil {
-		err = e.trySend(e.ctx, s, most, recs[0])
+		err = e.trySend(e.Context(), s, most, recs[0])
 	}
 	e.wantIs("send", err, backend.ErrClosed)
 
@@ -62,6 +64,7 @@ func closeEndsSend(e *env) {
 	e.same("stored, which must be the first of what was sent", stored, flat(recs[:min(len(stored), sent)]))
 }
 
+// closeReaderTwice: a consumer that is left in the middle of a loop may close a reader from two places.
 func closeReaderTwice(e *env) {
 	e.readable()
 	e.fill(3)
@@ -69,20 +72,21 @@ func closeReaderTwice(e *env) {
 	e.read(r)
 	e.close("reader", r)
 	e.close("closed reader", r)
-	b, err := e.tryRead(e.ctx, r)
+	b, err := e.tryRead(e.Context(), r)
 	e.wantIs("read after Close", err, backend.ErrClosed)
 	if len(b.Records) > 0 {
 		e.Errorf("read after Close: %s", plural(len(b.Records), "record", "records"))
 	}
 }
 
+// closeEndsRead: a consumer waits in Read for most of its life, so this is how most readers end.
 func closeEndsRead(e *env) {
 	e.readable()
 	e.fill(3)
 	r := e.openReader(backend.Earliest)
 	e.readTail(r)
 	var err error
-	end, _ := e.begin("Read after Close", func() { _, err = readUntil(e.ctx, r, 1) })
+	end, _ := e.begin("Read after Close", func() { _, err = readUntil(e.Context(), r, 1) })
 	e.close("reader", r)
 	end()
 	e.wantIs("read", err, backend.ErrClosed)
@@ -123,7 +127,7 @@ func (e *env) use() {
 	r = e.openReader(backend.Latest)
 	e.read(r)
 	var err error
-	end, _ := e.begin("Read after Close", func() { _, err = readUntil(e.ctx, r, 1) })
+	end, _ := e.begin("Read after Close", func() { _, err = readUntil(e.Context(), r, 1) })
 	e.close("reader", r)
 	if end(); errors.Is(err, io.EOF) {
 		e.Errorf("read: %v on a stream that goes on", err)

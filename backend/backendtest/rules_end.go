@@ -21,7 +21,7 @@ func (e *env) finishStream() {
 func (e *env) readEnd(r backend.Reader) (recs []backend.Record) {
 	e.Helper()
 	for {
-		b, err := e.tryRead(e.ctx, r)
+		b, err := e.tryRead(e.Context(), r)
 		if err != nil {
 			e.wantIs("read at the end", err, io.EOF)
 			if len(b.Records) > 0 {
@@ -33,6 +33,7 @@ func (e *env) readEnd(r backend.Reader) (recs []backend.Record) {
 	}
 }
 
+// endOfStream: readers get all of a stream that is closed, from wherever they go on, and then io.EOF.
 func endOfStream(e *env) {
 	e.readable()
 	e.need(e.Finish != nil, "the harness gives no Finish")
@@ -51,6 +52,7 @@ func endOfStream(e *env) {
 	e.same("from Latest", e.readEnd(e.openReader(backend.Latest)), nil)
 }
 
+// endWakesRead: a reader at the tail learns of the end without a further record.
 func endWakesRead(e *env) {
 	e.readable()
 	e.need(e.Finish != nil, "the harness gives no Finish")
@@ -58,12 +60,13 @@ func endWakesRead(e *env) {
 	r := e.openReader(backend.Earliest)
 	e.readTail(r)
 	var err error
-	end, _ := e.begin("Read at the end of the stream", func() { _, err = readUntil(e.ctx, r, 1) })
+	end, _ := e.begin("Read at the end of the stream", func() { _, err = readUntil(e.Context(), r, 1) })
 	e.finishStream()
 	end()
 	e.wantIs("read", err, io.EOF)
 }
 
+// endRefusesAppends: the end is for good, so trying again is no use and is not asked for.
 func endRefusesAppends(e *env) {
 	e.need(e.Finish != nil, "the harness gives no Finish")
 	a := e.appender()
@@ -72,7 +75,7 @@ func endRefusesAppends(e *env) {
 	e.send(s, 0, b[0])
 	e.recv(s, 0)
 	e.finishStream()
-	e.trySend(e.ctx, s, 1, b[1])
+	e.trySend(e.Context(), s, 1, b[1])
 	reason := e.reason(s)
 	e.wantIs("recv", reason, backend.ErrStreamClosed)
 	if errors.Is(reason, backend.ErrTransient) {
@@ -80,9 +83,12 @@ func endRefusesAppends(e *env) {
 	}
 	e.close("session", s)
 	for first, a := range []backend.Appender{e.appender(), a} { // the new one begins with seq 0, the old one is at 1
-		s, err := e.tryOpen(e.ctx, a)
+		if e.h.Exclusive && first > 0 {
+			break // it has lost its place, which is as good a reason
+		}
+		s, err := e.tryOpen(e.Context(), a)
 		if err == nil {
-			e.trySend(e.ctx, s, uint64(first), b[1])
+			e.trySend(e.Context(), s, uint64(first), b[1])
 			err = e.reason(s)
 		}
 		e.wantIs("after the end", err, backend.ErrStreamClosed)

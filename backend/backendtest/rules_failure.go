@@ -12,7 +12,7 @@ func brokenAppend(e *env) {
 	b := e.batches(a, 100, 4)
 	acked, allSafe := 0, true
 	for breaks := 25; acked < len(b); {
-		s, err := e.tryOpen(e.ctx, a)
+		s, err := e.tryOpen(e.Context(), a)
 		if err != nil { // the break of before, or the one below, may hit the opening
 			if e.wantRetry("open", err); e.Failed() {
 				e.FailNow()
@@ -25,7 +25,7 @@ func brokenAppend(e *env) {
 		}
 		end, _ := e.begin("Send over a broken connection", func() {
 			for i := first; i < first+n; i++ {
-				if s.Send(e.ctx, uint64(i), b[i]) != nil {
+				if s.Send(e.Context(), uint64(i), b[i]) != nil {
 					return
 				}
 			}
@@ -38,7 +38,7 @@ func brokenAppend(e *env) {
 				e.within("Break", e.Break)
 			}
 			var ack backend.Ack
-			if ack, err = e.tryRecv(e.ctx, s); err == nil {
+			if ack, err = e.tryRecv(e.Context(), s); err == nil {
 				if ack.Seq < uint64(acked) || ack.Seq >= uint64(first+n) {
 					e.Fatal(&badAck{ack.Seq, uint64(acked), uint64(first + n - 1)})
 				}
@@ -71,14 +71,14 @@ func brokenRead(e *env) {
 	var got []backend.Record
 	at := backend.Earliest
 	for breaks := 25; len(got) < len(all); {
-		r, err := e.tryOpenReader(e.ctx, at)
+		r, err := e.tryOpenReader(e.Context(), at)
 		for err == nil && len(got) < len(all) {
 			if breaks > 0 && e.dice.IntN(3) == 0 {
 				breaks--
 				e.within("Break", e.Break)
 			}
 			var b backend.Batch
-			if b, err = e.tryRead(e.ctx, r); err == nil {
+			if b, err = e.tryRead(e.Context(), r); err == nil {
 				got, at = append(got, b.Records...), b.Next
 			}
 		}
@@ -119,7 +119,7 @@ func restart(e *env) {
 		e.same("from Next "+string(before[i].Next), e.from(before[i].Next), want[i+1:])
 	}
 	if e.h.OtherFormat.ContentType != "" {
-		if _, err := e.tryOpen(e.ctx, e.Sink.NewAppender(e.h.OtherFormat)); err == nil {
+		if _, err := e.tryOpen(e.Context(), e.Sink.NewAppender(e.h.OtherFormat)); err == nil {
 			e.Error("the content type was forgotten")
 		}
 	}

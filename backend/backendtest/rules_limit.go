@@ -62,7 +62,7 @@ func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n in
 	e.need(ok, fmt.Sprintf("the harness's values cannot come to %s = %d", name, limit+1))
 	refused := e.door(a, b)
 	if refused == nil {
-		e.trySend(e.ctx, s, uint64(len(want)), b)
+		e.trySend(e.Context(), s, uint64(len(want)), b)
 		refused = e.reason(s)
 		e.close("session", s)
 		s = e.open(a)
@@ -83,6 +83,7 @@ func (e *env) door(a backend.Appender, b []backend.Record) error {
 	return nil
 }
 
+// limitBatchRecords: a producer cuts batches exactly at the limit. One that is off by one costs a refusal for every full batch.
 func limitBatchRecords(e *env) {
 	l := e.opened()
 	e.need(l.BatchRecords > 0, "there is no limit of BatchRecords")
@@ -102,6 +103,7 @@ func limitBatchRecords(e *env) {
 	})
 }
 
+// limitBatchBytes goes by the store's own meter, overhead included, which is where clients and servers disagree.
 func limitBatchBytes(e *env) {
 	l := e.opened()
 	e.need(l.BatchBytes > 0, "there is no limit of BatchBytes")
@@ -131,6 +133,7 @@ func limitBatchBytes(e *env) {
 	})
 }
 
+// limitRecordBytes: a record at the limit is the user's right, and one beyond it fails alone.
 func limitRecordBytes(e *env) {
 	l := e.opened()
 	e.need(l.RecordBytes > 0, "there is no limit of RecordBytes")

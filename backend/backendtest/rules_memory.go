@@ -50,6 +50,8 @@ func (e *env) lentBatches(a backend.Appender, n int) [][]backend.Record {
 	return all
 }
 
+// lentUntilAck: a producer recycles the arena of a batch when it is acknowledged. A session that still reads it stores
+// the bytes of a later one.
 func lentUntilAck(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -66,6 +68,7 @@ func lentUntilAck(e *env) {
 	e.wantStored(want...)
 }
 
+// lentUntilClose: what was abandoned is sent again from memory of its own, and the old memory is used for something else.
 func lentUntilClose(e *env) {
 	a := e.appender()
 	sent := e.lentBatches(a, 12)
@@ -88,6 +91,7 @@ func lentUntilClose(e *env) {
 	}
 }
 
+// lentIsNotWritten: a batch may have to be sent again, as it was.
 func lentIsNotWritten(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -106,6 +110,8 @@ func lentIsNotWritten(e *env) {
 	}
 }
 
+// readIsNotRewritten: messages may be kept and codecs may alias, so a reader that reuses its buffer changes records that a
+// user has already been given.
 func readIsNotRewritten(e *env) {
 	e.readable()
 	e.fill(100)

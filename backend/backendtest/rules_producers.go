@@ -7,6 +7,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
+// producersInTurn: a process that is restarted is a new producer on the same Sink, and an old one may come back.
 func producersInTurn(e *env) {
 	a, b := e.appender(), e.appender()
 	first, second := e.batches(a, 4, 3), e.batches(b, 4, 3)
@@ -36,6 +37,7 @@ func producersInTurn(e *env) {
 	e.wantStored(want...)
 }
 
+// producersAtOnce: each producer's own order is kept; there is no order between them.
 func producersAtOnce(e *env) {
 	e.need(!e.h.Exclusive, "the stream has one writer")
 	const producers, batches = 4, 25
@@ -46,7 +48,7 @@ func producersAtOnce(e *env) {
 		a := e.appender()
 		sent[p] = e.batches(a, batches, 4)
 		s := e.open(a)
-		all.Go(func() { _, errs[p] = pump(e.ctx, s, 0, sent[p]) })
+		all.Go(func() { _, errs[p] = pump(e.Context(), s, 0, sent[p]) })
 	}
 	e.within("writing by several at once", all.Wait)
 	owner := make(map[string]int)
@@ -71,6 +73,7 @@ func producersAtOnce(e *env) {
 	}
 }
 
+// producersAfterFatal: what one producer did wrong is not held against the others.
 func producersAfterFatal(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -78,7 +81,7 @@ func producersAfterFatal(e *env) {
 	if _, err := e.pump(s, 0, first); err != nil {
 		e.Fatal(err)
 	}
-	e.trySend(e.ctx, s, 0, first[0])
+	e.trySend(e.Context(), s, 0, first[0])
 	e.wantIs("recv", e.reason(s), backend.ErrConflict)
 	// The dead session is not closed yet: another producer must not have to wait for that.
 	second := e.batches(a, 3, 3)
@@ -89,6 +92,7 @@ func producersAfterFatal(e *env) {
 	e.wantStored(append(append(first, second...), third...)...)
 }
 
+// exclusive: the newer one works at once, and the older learns that it was replaced instead of writing in between.
 func exclusive(e *env) {
 	e.need(e.h.Exclusive, "the stream takes any number of producers")
 	a := e.appender()
@@ -102,7 +106,7 @@ func exclusive(e *env) {
 	_, reason := e.pump(s, 2, first[2:])
 	e.wantIs("recv by the older", reason, backend.ErrFenced, backend.ErrConflict)
 	e.close("session", s)
-	if s, err := e.tryOpen(e.ctx, a); err == nil {
+	if s, err := e.tryOpen(e.Context(), a); err == nil {
 		_, err = e.pump(s, 2, first[2:])
 		e.wantIs("the older, opened again", err, backend.ErrFenced, backend.ErrConflict)
 	} else {

@@ -7,10 +7,10 @@ import (
 // outOfRange checks that nothing is read from a place: a backend may have to ask the store first, so that Read says it.
 func (e *env) outOfRange(from backend.Offset) {
 	e.Helper()
-	r, err := e.tryOpenReader(e.ctx, from)
+	r, err := e.tryOpenReader(e.Context(), from)
 	if err == nil {
 		var b backend.Batch
-		for b, err = e.tryRead(e.ctx, r); err == nil; b, err = e.tryRead(e.ctx, r) {
+		for b, err = e.tryRead(e.Context(), r); err == nil; b, err = e.tryRead(e.Context(), r) {
 			if len(b.Records) > 0 || b.CaughtUp {
 				e.Errorf("%s from %q, which is no place (caught up: %v)", plural(len(b.Records), "record", "records"), from, b.CaughtUp)
 				break
@@ -24,6 +24,7 @@ func (e *env) outOfRange(from backend.Offset) {
 	e.wantIs("from "+string(from), err, backend.ErrOutOfRange)
 }
 
+// foreignOffsets: a checkpoint of another backend, or a damaged one, must not quietly be some place in this stream.
 func foreignOffsets(e *env) {
 	e.readable()
 	all := e.fill(5)
@@ -49,6 +50,8 @@ func beyondTail(e *env) {
 	e.outOfRange(places[23].Next)
 }
 
+// trimmedOffsets: a consumer that was away for too long is told that records are gone. Skipping to what is left is its
+// decision.
 func trimmedOffsets(e *env) {
 	e.readable()
 	e.need(e.Trim != nil, "the harness gives no Trim")
@@ -100,7 +103,7 @@ func trimmedUnderReader(e *env) {
 	}
 	e.trim(all[190].Offset)
 	for len(got) < len(all) {
-		b, err := e.tryRead(e.ctx, r)
+		b, err := e.tryRead(e.Context(), r)
 		if err != nil {
 			e.wantIs("read", err, backend.ErrOutOfRange)
 			break
@@ -110,8 +113,9 @@ func trimmedUnderReader(e *env) {
 	}
 }
 
+// missingSource: a wrong name is no empty stream.
 func missingSource(e *env) {
 	e.need(e.MissingSource != nil, "the harness gives no MissingSource")
-	_, err := e.MissingSource.OpenReader(e.ctx, backend.Earliest)
+	_, err := e.MissingSource.OpenReader(e.Context(), backend.Earliest)
 	e.wantIs("open reader", err, backend.ErrNotFound)
 }

@@ -29,28 +29,35 @@ func resumeEverywhere(e *env) {
 func resumeAtBatches(e *env) {
 	e.readable()
 	all := e.fill(60)
-	var got []backend.Record
+	e.same("with a reader for each batch", e.walk(len(all), 1, false), all)
+	for range 3 {
+		e.same("over many readers", e.walk(len(all), 3, true), all)
+	}
+}
+
+// walk reads with one reader after the other, each for up to so many batches, the last of which the consumer may not have
+// got through.
+func (e *env) walk(n, batches int, within bool) (got []backend.Record) {
+	e.Helper()
 	at := backend.Earliest
-	for caught := false; !caught; {
+	for caught := false; !caught && len(got) <= n; {
 		r := e.openReader(at)
-		for range 1 + e.dice.IntN(3) { // how many batches the consumer gets to see before it has to go on anew
+		for range 1 + e.dice.IntN(batches) {
 			b := e.read(r)
-			got, at, caught = append(got, b.Records...), b.Next, b.CaughtUp
-			if n := len(b.Records); n > 0 && e.dice.IntN(3) == 0 { // or a record in their midst
-				n = 1 + e.dice.IntN(n)
-				got, at, caught = got[:len(got)-len(b.Records)+n], b.Records[n-1].Next, false
-				break
+			k := len(b.Records)
+			leave := within && k > 0 && e.dice.IntN(3) == 0
+			if leave {
+				k = 1 + e.dice.IntN(k)
+				b.Next, b.CaughtUp = b.Records[k-1].Next, false
 			}
-			if caught {
+			got, at, caught = append(got, b.Records[:k]...), b.Next, b.CaughtUp
+			if leave || caught {
 				break
 			}
 		}
 		e.close("reader", r)
-		if len(got) > len(all) {
-			break
-		}
 	}
-	e.same("over many readers", got, all)
+	return got
 }
 
 // caughtUp: with nobody writing, CaughtUp comes exactly when all is read. StopAtTail would lose records or wait for ever.
@@ -79,6 +86,7 @@ func caughtUp(e *env) {
 	}
 }
 
+// readFollows: a reader at the tail is woken by what is appended, batch by batch.
 func readFollows(e *env) {
 	e.readable()
 	old := e.fill(3)
@@ -91,7 +99,7 @@ func readFollows(e *env) {
 		b := e.batch(a, 4)
 		var got backend.Batch
 		var err error
-		end, _ := e.begin("Read of what is appended meanwhile", func() { got, err = readUntil(e.ctx, r, len(b)) })
+		end, _ := e.begin("Read of what is appended meanwhile", func() { got, err = readUntil(e.Context(), r, len(b)) })
 		e.send(s, seq, b)
 		e.recv(s, seq)
 		if end(); err != nil {
@@ -101,22 +109,27 @@ func readFollows(e *env) {
 	}
 }
 
+// readWhileWritten: the place between what is stored and what is new is where readers lose or repeat records.
 func readWhileWritten(e *env) {
 	e.readable()
 	a := e.appender()
 	batches := e.batches(a, 120, 5)
+	want := flat(batches)
 	s := e.open(a)
 	r := e.openReader(backend.Earliest)
+	var got backend.Batch
 	var err error
-	end, _ := e.begin("writing", func() { _, err = pump(e.ctx, s, 0, batches) })
-	want := flat(batches)
-	got, _ := e.readN(r, len(want))
-	if end(); err != nil {
+	end, _ := e.begin("Read while it is written", func() { got, err = readUntil(e.Context(), r, len(want)) })
+	if _, err := e.pump(s, 0, batches); err != nil {
 		e.Fatalf("writing: %v", err)
 	}
-	e.same("read while it was written", got, want)
+	if end(); err != nil {
+		e.Fatalf("read: %v", err)
+	}
+	e.same("read while it was written", got.Records, want)
 }
 
+// twoReaders: readers share a Source and nothing else.
 func twoReaders(e *env) {
 	e.readable()
 	all := e.fill(50)
@@ -133,10 +146,11 @@ func twoReaders(e *env) {
 	e.same("by the slow one", rest, all)
 }
 
+// openReaderContext: see openContext.
 func openReaderContext(e *env) {
 	e.readable()
 	all := e.fill(30)
-	ctx, cancel := context.WithCancel(e.ctx)
+	ctx, cancel := context.WithCancel(e.Context())
 	r, err := e.tryOpenReader(ctx, backend.Earliest)
 	if err != nil {
 		e.Fatal(err)
@@ -155,6 +169,7 @@ func openReaderContext(e *env) {
 	e.same("after the end of the context of OpenReader", got, want)
 }
 
+// cancelledOpenReader: as with Open, trying again is safe.
 func cancelledOpenReader(e *env) {
 	e.readable()
 	all := e.fill(3)
@@ -190,12 +205,14 @@ func cancelledRead(e *env) {
 	e.same("with what is read from the last Next", append(got, e.from(at)...), all)
 }
 
+// cancelledWaitingRead: a consumer's context ends while it waits for records; nothing that comes later may get lost in the
+// reader that was left.
 func cancelledWaitingRead(e *env) {
 	e.readable()
 	e.fill(3)
 	r := e.openReader(backend.Earliest)
 	_, at := e.readTail(r)
-	ctx, cancel := context.WithCancel(e.ctx)
+	ctx, cancel := context.WithCancel(e.Context())
 	defer cancel()
 	var got backend.Batch
 	var err error
@@ -216,7 +233,7 @@ func cancelledWaitingRead(e *env) {
 func (e *env) dead(r backend.Reader) {
 	e.Helper()
 	for range 2 {
-		if b, err := e.tryRead(e.ctx, r); err == nil {
+		if b, err := e.tryRead(e.Context(), r); err == nil {
 			e.Fatalf("read after an error: %s", plural(len(b.Records), "record", "records"))
 		}
 	}

@@ -19,8 +19,8 @@ func (e *env) offer(special []backend.Record) (taken []bool, stored []backend.Re
 	seq := uint64(0)
 	put := func(recs []backend.Record) (bool, error) {
 		e.Helper()
-		if err := e.trySend(e.ctx, s, seq, recs); err == nil {
-			if _, err := e.tryRecv(e.ctx, s); err == nil {
+		if err := e.trySend(e.Context(), s, seq, recs); err == nil {
+			if _, err := e.tryRecv(e.Context(), s); err == nil {
 				seq++
 				want = append(want, recs...)
 				return true, nil
@@ -59,6 +59,8 @@ func (e *env) offer(special []backend.Record) (taken []bool, stored []backend.Re
 	return taken, stored
 }
 
+// values: a store that has framing, text or JSON somewhere on the way bends values that look like it. It may refuse them by
+// name, and may not bend them.
 func values(e *env) {
 	huge := 4 << 20
 	if l := e.appender().Limits(); l.RecordBytes > 0 {
@@ -89,6 +91,7 @@ func values(e *env) {
 	}
 }
 
+// headers: dropping them silently would lose trace contexts and versions; a store without headers refuses the record.
 func headers(e *env) {
 	r := e.record()
 	r.Headers = backend.Headers{
@@ -106,6 +109,7 @@ func headers(e *env) {
 	}
 }
 
+// times: events that happened earlier, or out of order, keep the time they were given.
 func times(e *env) {
 	e.need(e.h.Times > 0, "the store does not keep the times it is given")
 	base := time.Date(2026, 3, 4, 5, 6, 7, 891234567, time.UTC).Truncate(e.h.Times)

@@ -4,6 +4,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
+// seqGoesOn: a store that counts from 0 in each session would take the first batches of the next one for duplicates.
 func seqGoesOn(e *env) {
 	a := e.appender()
 	b := e.batches(a, 9, 4)
@@ -26,7 +27,7 @@ func seqAckedBefore(e *env) {
 		e.Fatal(err)
 	}
 	for _, session := range []string{"the same session", "the next session"} {
-		if err := e.trySend(e.ctx, s, 1, e.batch(a, 2)); err != nil {
+		if err := e.trySend(e.Context(), s, 1, e.batch(a, 2)); err != nil {
 			e.wantIs("send in "+session, err, backend.ErrConflict)
 		}
 		e.wantIs("recv in "+session, e.reason(s), backend.ErrConflict)
@@ -40,6 +41,7 @@ func seqAckedBefore(e *env) {
 	e.wantStored(append(b, more)...)
 }
 
+// seqGap: batches in a gap would be missing for good, and nobody would be told.
 func seqGap(e *env) {
 	a := e.appender()
 	b := e.batches(a, 3, 3)
@@ -47,7 +49,7 @@ func seqGap(e *env) {
 	if _, err := e.pump(s, 0, b[:1]); err != nil {
 		e.Fatal(err)
 	}
-	if err := e.trySend(e.ctx, s, 2, b[2]); err != nil {
+	if err := e.trySend(e.Context(), s, 2, b[2]); err != nil {
 		e.wantIs("send", err, backend.ErrConflict)
 	}
 	e.wantIs("recv", e.reason(s), backend.ErrConflict)
@@ -59,6 +61,7 @@ func seqGap(e *env) {
 	e.wantStored(b...)
 }
 
+// resend: the reply was lost, the batch may be stored. Sent again it is acknowledged in its turn, with true offsets.
 func resend(e *env) {
 	a := e.appender()
 	b := e.batches(a, 6, 3)
@@ -114,13 +117,13 @@ func resendOften(e *env) {
 		} else {
 			end, _ := e.begin("Send", func() {
 				for i := range n {
-					if s.Send(e.ctx, uint64(first+i), b[first+i]) != nil {
+					if s.Send(e.Context(), uint64(first+i), b[first+i]) != nil {
 						return
 					}
 				}
 			})
 			for acked < first+receive {
-				ack, err := e.tryRecv(e.ctx, s)
+				ack, err := e.tryRecv(e.Context(), s)
 				if err != nil || ack.Seq < uint64(acked) || ack.Seq >= uint64(first+n) {
 					e.Fatalf("recv: batch %d, %v; want one from %d to %d", ack.Seq, err, acked, first+n-1)
 				}
@@ -139,6 +142,7 @@ func resendOften(e *env) {
 	}
 }
 
+// seqIsPrivate: a store that keeps seqs by stream and not by producer would drop the records of the second one as known.
 func seqIsPrivate(e *env) {
 	e.need(!e.h.Exclusive, "the stream has one writer")
 	a, b := e.appender(), e.appender()

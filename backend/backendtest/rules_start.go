@@ -14,7 +14,7 @@ func (e *env) first(from backend.Offset) (backend.Reader, backend.Batch) {
 	r := e.openReader(from)
 	var b backend.Batch
 	var err error
-	e.within("the first Read after "+string(from), func() { b, err = r.Read(e.ctx) })
+	e.within("the first Read after "+string(from), func() { b, err = r.Read(e.Context()) })
 	if err != nil {
 		e.Fatalf("read after %s: %v", from, err)
 	}
@@ -22,6 +22,8 @@ func (e *env) first(from backend.Offset) (backend.Reader, backend.Batch) {
 	return r, b
 }
 
+// startOnEmpty: a consumer that is there before the first record pins its place without waiting for one, or a reconnect
+// would lose what came between.
 func startOnEmpty(e *env) {
 	e.readable()
 	starts := []backend.Offset{backend.Earliest, backend.Latest}
@@ -53,6 +55,7 @@ func startOnEmpty(e *env) {
 	}
 }
 
+// startAtTail: a consumer with a checkpoint at the tail is told so, rather than left to wait for a record.
 func startAtTail(e *env) {
 	e.readable()
 	old := e.fill(9)
@@ -66,6 +69,7 @@ func startAtTail(e *env) {
 	e.same("appended later", got, flat(more))
 }
 
+// latestPinned: Latest means from now on. It is resolved once, and a reconnect goes on from there, also when no record was seen.
 func latestPinned(e *env) {
 	e.readable()
 	e.fill(9)
@@ -82,6 +86,7 @@ func latestPinned(e *env) {
 	e.same("opened again", e.from(b.Next), flat(more))
 }
 
+// startEarliest: the default of a consumer without a checkpoint.
 func startEarliest(e *env) {
 	e.readable()
 	all := e.fill(17)
@@ -89,11 +94,12 @@ func startEarliest(e *env) {
 	e.same("from Earliest", append(b.Records, e.from(b.Next)...), all)
 }
 
+// startLast: counted from the end, and all there is when that is less.
 func startLast(e *env) {
 	e.readable()
 	all := e.fill(20)
 	if !e.h.Last {
-		_, err := e.tryOpenReader(e.ctx, backend.Last(3))
+		_, err := e.tryOpenReader(e.Context(), backend.Last(3))
 		e.wantIs("open reader at Last", err, backend.ErrUnsupported)
 		return
 	}
@@ -116,7 +122,7 @@ func startLast(e *env) {
 func startAtTime(e *env) {
 	e.readable()
 	if !e.h.AtTime {
-		_, err := e.tryOpenReader(e.ctx, backend.AtTime(time.Unix(1, 0)))
+		_, err := e.tryOpenReader(e.Context(), backend.AtTime(time.Unix(1, 0)))
 		e.wantIs("open reader at AtTime", err, backend.ErrUnsupported)
 		return
 	}
@@ -156,10 +162,11 @@ func startAtTime(e *env) {
 	}
 }
 
+// startNowhere: an empty checkpoint that is passed on by mistake must not become a start at either end.
 func startNowhere(e *env) {
 	e.readable()
 	e.fill(3)
-	_, err := e.tryOpenReader(e.ctx, "")
+	_, err := e.tryOpenReader(e.Context(), "")
 	if err == nil {
 		e.Fatal("OpenReader took it for a place")
 	}
@@ -168,11 +175,12 @@ func startNowhere(e *env) {
 	}
 }
 
+// startUnknown: a start that a backend does not know is not a start at either end.
 func startUnknown(e *env) {
 	e.readable()
 	e.fill(3)
 	for _, from := range []backend.Offset{"@", "@nowhere", "@last:", "@last:x", "@last:-1", "@time:", "@time:yesterday"} {
-		_, err := e.tryOpenReader(e.ctx, from)
+		_, err := e.tryOpenReader(e.Context(), from)
 		e.wantIs("open reader at "+string(from), err, backend.ErrUnsupported, backend.ErrOutOfRange)
 	}
 }

@@ -13,14 +13,7 @@ func run(t tester, h Harness) {
 	for _, g := range groups {
 		t.sub(g.name, func(t tester) {
 			for _, r := range g.rules {
-				t.sub(r.name, func(t tester) {
-					test := func(t tester) { r.check(newEnv(t, h)) }
-					if h.Bubble {
-						t.bubble(test)
-					} else {
-						test(t)
-					}
-				})
+				t.sub(r.name, func(t tester) { r.run(t, h) })
 			}
 		})
 	}
@@ -35,6 +28,15 @@ type group struct {
 type rule struct {
 	name  string
 	check func(*env)
+}
+
+func (r rule) run(t tester, h Harness) {
+	test := func(t tester) { r.check(newEnv(t, h)) }
+	if h.Bubble {
+		t.bubble(test)
+	} else {
+		test(t)
+	}
 }
 
 var groups = []group{

@@ -2,7 +2,9 @@ package backendtest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,10 +14,15 @@ import (
 
 // toyHarness claims all that the toy can do.
 func toyHarness(bug string) Harness {
+	var shared *toy
 	return Harness{
 		Open: func(t testing.TB) Target {
 			s := newToy()
 			s.bug, s.bad = bug, "bad"
+			if shared != nil && s.is("has one stream only") {
+				s = shared
+			}
+			shared = s
 			s.limits = backend.Limits{BatchRecords: 50, BatchBytes: 4000, RecordBytes: 1000, InFlight: 4}
 			missing := newToy()
 			missing.bug, missing.missing = bug, true
@@ -41,6 +48,32 @@ func toyHarness(bug string) Harness {
 		Refused:     func() backend.Record { return backend.Record{Value: []byte("bad")} },
 	}
 }
+
+// forgetful makes the toy store a resend again.
+func forgetful(h Harness) Harness {
+	h.Dedup = false
+	open := h.Open
+	h.Open = func(t testing.TB) Target {
+		target := open(t)
+		target.Sink.(*toy).dedup = false
+		return target
+	}
+	return h
+}
+
+// single makes the toy have one writer.
+func single(h Harness) Harness {
+	h.Exclusive = true
+	open := h.Open
+	h.Open = func(t testing.TB) Target {
+		target := open(t)
+		target.Sink.(*toy).single = true
+		return target
+	}
+	return h
+}
+
+func TestExclusiveToy(t *testing.T) { Run(t, single(toyHarness(""))) }
 
 func TestToy(t *testing.T) { Run(t, toyHarness("")) }
 
@@ -131,4 +164,41 @@ func openSerial(testing.TB) Target {
 			return deepCopy(recs), nil
 		},
 	}
+}
+
+// A store may only know that it was one of the batches under way.
+func TestRefusalOfOneOfThem(t *testing.T) {
+	h := toyHarness("")
+	h.Dedup = false
+	h.Open = func(t testing.TB) Target {
+		s := newToy()
+		bad := func(r *backend.Record) bool { return string(r.Value) == "bad" }
+		return Target{
+			Sink:   NewFlakySink(s, RefuseUnnamed(bad, fmt.Errorf("%w: %w", backend.ErrRejected, backend.ErrIndeterminate))),
+			Source: s,
+		}
+	}
+	Run(t, h)
+}
+
+// Values may have to be of a certain form.
+func TestValuesOfTheHarness(t *testing.T) {
+	h := toyHarness("")
+	open := h.Open
+	h.Open = func(t testing.TB) Target {
+		target := open(t)
+		target.Sink.(*toy).limits.Size = func(r *backend.Record) (int, error) {
+			if !json.Valid(r.Value) || r.Value[0] == '[' {
+				return 0, backend.ErrRejected
+			}
+			return len(r.Value) + 7, nil
+		}
+		return target
+	}
+	h.Refused = nil
+	h.Refuses = []string{"empty", "binary", "array", "lines"}
+	h.Value = func(i, n int) []byte {
+		return fmt.Appendf(nil, `{"i":%06d,"x":"%s"}`, 100000+i, strings.Repeat("x", max(n-19, 0)))
+	}
+	Run(t, h)
 }

@@ -26,7 +26,7 @@ func plural(n int, one, many string) string {
 
 func (e *env) openReader(from backend.Offset) backend.Reader {
 	e.Helper()
-	r, err := e.tryOpenReader(e.ctx, from)
+	r, err := e.tryOpenReader(e.Context(), from)
 	if err != nil {
 		e.Fatalf("open reader at %q: %v", from, err)
 	}
@@ -51,7 +51,7 @@ func (e *env) tryRead(ctx context.Context, r backend.Reader) (b backend.Batch, e
 // read returns a batch that keeps to the rules every batch is under.
 func (e *env) read(r backend.Reader) backend.Batch {
 	e.Helper()
-	b, err := e.tryRead(e.ctx, r)
+	b, err := e.tryRead(e.Context(), r)
 	if err != nil {
 		e.Fatalf("read: %v", err)
 	}
@@ -78,7 +78,7 @@ func (e *env) checkBatch(b backend.Batch) {
 func (e *env) readTail(r backend.Reader) (recs []backend.Record, next backend.Offset) {
 	e.Helper()
 	for {
-		b, err := e.tryRead(e.ctx, r)
+		b, err := e.tryRead(e.Context(), r)
 		if errors.Is(err, io.EOF) {
 			return recs, next
 		}

@@ -28,6 +28,7 @@ type toy struct {
 	dedup   bool
 	bad     string // a value that the store refuses
 	missing bool
+	single  bool // one writer
 
 	mu       sync.Mutex
 	changed  chan struct{}
@@ -36,11 +37,15 @@ type toy struct {
 	trimmed  int
 	finished bool
 	live     map[*toySession]bool
+	readers  map[*toyReader]bool
 	shared   *toyAppender
+	owner    *toyAppender // with single
+	spoilt   bool
+	at       int
 }
 
 func newToy() *toy {
-	return &toy{changed: make(chan struct{}), dedup: true, live: make(map[*toySession]bool)}
+	return &toy{changed: make(chan struct{}), dedup: true, live: make(map[*toySession]bool), readers: make(map[*toyReader]bool)}
 }
 
 func (s *toy) is(bug string) bool { return s.bug == bug }
@@ -94,6 +99,13 @@ func (s *toy) Break() {
 			}
 			session.end(reason)
 		}
+		for r := range s.readers {
+			if s.is("skips a record when it reconnects") {
+				r.at = min(r.at+1, len(s.recs))
+			} else {
+				r.end(fmt.Errorf("toy: %w: connection reset", backend.ErrTransient))
+			}
+		}
 		if n := len(s.recs); n > s.trimmed && s.is("loses what it acknowledged") {
 			s.recs = s.recs[:n-1]
 		}
@@ -117,6 +129,7 @@ type toyAppender struct {
 	stored uint64 // seqs below it are stored
 	acks   map[uint64]backend.Ack
 	held   []backend.Record
+	opened bool
 }
 
 func (a *toyAppender) Limits() backend.Limits { return a.toy.limits }
@@ -140,6 +153,13 @@ func (a *toyAppender) Open(ctx context.Context) (backend.Session, error) {
 	if t.format != a.format.ContentType && !t.is("takes any content type") {
 		return nil, fmt.Errorf("toy: open: stream of %s: %w", t.format, backend.ErrConflict)
 	}
+	switch {
+	case t.spoilt, t.owner != nil && t.owner != a && t.is("remembers who was first"):
+		return nil, fmt.Errorf("toy: open: %w", backend.ErrConflict)
+	case t.single && a.opened && t.owner != a && !t.is("lets the older write"):
+		return nil, fmt.Errorf("toy: open: %w", backend.ErrFenced)
+	}
+	t.owner, a.opened = a, true
 	for s := range t.live {
 		if s.a == a {
 			return nil, fmt.Errorf("toy: open: the session before is not closed: %w", backend.ErrConflict)
@@ -153,7 +173,7 @@ func (a *toyAppender) Open(ctx context.Context) (backend.Session, error) {
 		s.next = 0
 	}
 	if t.is("lives as long as the context of Open") {
-		s.life = ctx
+		s.life = ctx.Err
 	}
 	if t.is("leaves a goroutine") {
 		go hang()
@@ -169,7 +189,7 @@ type toySession struct {
 	queue  []backend.Ack
 	reason error
 	closed bool
-	life   context.Context // for a bug only
+	life   func() error // for a bug only
 }
 
 // end takes nothing more; the first reason stands. The stream is locked.
@@ -205,12 +225,15 @@ func (s *toySession) take(ctx context.Context, seq uint64, recs []backend.Record
 		return nil
 	case seq < s.next && t.is("takes old seqs as new"):
 		s.next = seq
+	case t.single && t.owner != s.a && !t.is("lets the older write"):
+		s.end(fmt.Errorf("toy: send: %w", backend.ErrFenced))
 	case seq != s.next:
+		t.spoilt = t.is("is spoilt by a conflict")
 		s.end(fmt.Errorf("toy: send: seq %d where %d is next: %w", seq, s.next, backend.ErrConflict))
 	}
 	switch {
-	case s.life != nil && s.life.Err() != nil:
-		s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, s.life.Err()))
+	case s.life != nil && s.life() != nil:
+		s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, s.life()))
 	case ctx.Err() != nil && !t.is("sends under an ended context"):
 		s.end(fmt.Errorf("toy: send: %w: %w", backend.ErrTransient, ctx.Err()))
 	}
@@ -218,6 +241,9 @@ func (s *toySession) take(ctx context.Context, seq uint64, recs []backend.Record
 		return s.reason
 	}
 	s.next++
+	if t.is("ends a batch with the context of Send") {
+		s.life = ctx.Err
+	}
 	if i, refusal := s.refuse(recs); refusal != nil {
 		s.end(fmt.Errorf("toy: send: %w", refusal))
 		switch {
@@ -341,6 +367,9 @@ func (s *toySession) Recv(ctx context.Context) (backend.Ack, error) {
 		case s.closed:
 			reason = s.reason
 		case s.reason != nil && t.is("loses the last words"):
+			reason = s.reason
+		case s.life != nil && s.life() != nil:
+			s.end(fmt.Errorf("toy: recv: %w: %w", backend.ErrIndeterminate, s.life()))
 			reason = s.reason
 		case len(s.queue) > 0:
 			ack, s.queue = s.queue[0], s.queue[1:]

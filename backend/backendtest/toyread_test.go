@@ -60,11 +60,12 @@ func (s *toy) OpenReader(ctx context.Context, from backend.Offset) (backend.Read
 	}
 	r := &toyReader{toy: s, at: at, pin: from.Relative(), tail: len(s.recs), latest: from == backend.Latest}
 	if s.is("lives as long as the context of Open") {
-		r.life = ctx
+		r.life = ctx.Err
 	}
 	if s.is("leaves a goroutine of a reader") {
 		go hang()
 	}
+	s.readers[r] = true
 	return r, nil
 }
 
@@ -87,6 +88,8 @@ func (s *toy) find(from backend.Offset) (int, error) {
 		return len(s.recs), nil
 	}
 	switch {
+	case from == backend.Earliest && kept > 0 && s.is("begins behind the first"):
+		return s.trimmed + 1, nil
 	case from == backend.Earliest:
 		return s.trimmed, nil
 	case from == backend.Latest:
@@ -126,8 +129,15 @@ type toyReader struct {
 	reason error
 
 	latest bool
-	life   context.Context
+	life   func() error
 	buffer []byte
+}
+
+// end makes the reader fail; the first reason stands. The stream is locked.
+func (r *toyReader) end(reason error) {
+	if r.reason == nil {
+		r.reason = reason
+	}
 }
 
 func (r *toyReader) Read(ctx context.Context) (backend.Batch, error) {
@@ -137,8 +147,23 @@ func (r *toyReader) Read(ctx context.Context) (backend.Batch, error) {
 	if t.is("reads on without a context") {
 		ctx = context.Background()
 	}
+	waiting := false
 	err := t.wait(ctx, func() bool {
+		if waiting && t.is("does not wake readers") {
+			return false
+		}
+		if waiting && t.is("returns the newest only") {
+			r.at = max(r.at, len(t.recs)-1)
+		}
+		waiting = true
+		if t.is("has one place for all readers") && r.pin {
+			t.at = r.at
+		}
+		if t.is("has one place for all readers") {
+			r.at = t.at
+		}
 		b, reason = r.next()
+		t.at = r.at
 		return reason != nil || b.Next != ""
 	})
 	if err != nil {
@@ -156,8 +181,8 @@ func (r *toyReader) Read(ctx context.Context) (backend.Batch, error) {
 // next returns a batch, an error, or nothing for now. The stream is locked.
 func (r *toyReader) next() (b backend.Batch, err error) {
 	t := r.toy
-	if r.life != nil && r.life.Err() != nil {
-		r.reason = fmt.Errorf("toy: read: %w: %w", backend.ErrTransient, r.life.Err())
+	if r.life != nil && r.life() != nil {
+		r.reason = fmt.Errorf("toy: read: %w: %w", backend.ErrTransient, r.life())
 	}
 	if r.at < t.trimmed && r.reason == nil {
 		if t.is("jumps over what is trimmed") {
@@ -224,6 +249,9 @@ func (r *toyReader) Close() error {
 	if r.toy.is("waits in Read after Close") {
 		return nil
 	}
-	r.toy.update(func() { r.reason = fmt.Errorf("toy: %w", backend.ErrClosed) })
+	r.toy.update(func() {
+		r.reason = fmt.Errorf("toy: %w", backend.ErrClosed)
+		delete(r.toy.readers, r)
+	})
 	return nil
 }

@@ -89,7 +89,7 @@ func (e *env) pump(s backend.Session, first uint64, batches [][]backend.Record) 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		acks, err = pump(e.ctx, s, first, batches)
+		acks, err = pump(e.Context(), s, first, batches)
 	}()
 	e.await("writing "+plural(len(batches), "batch", "batches"), done)
 	var bad *badAck
