@@ -13,18 +13,26 @@ const recordOverhead = 160
 
 // A budget bounds what was read and is not done. One goroutine waits for room, any may free it.
 type budget struct {
-	limit int64
-	used  atomic.Int64
-	freed chan struct{} // one token
+	limit  int64
+	used   atomic.Int64
+	freed  chan struct{} // one token
+	full   atomic.Bool   // somebody waits for room,
+	filled func()        // and this was called
 }
 
-func newBudget(limit int) *budget {
-	return &budget{limit: int64(limit), freed: make(chan struct{}, 1)}
+func newBudget(limit int, filled func()) *budget {
+	return &budget{limit: int64(limit), freed: make(chan struct{}, 1), filled: filled}
 }
 
 // room waits until there is some. How large the next batch is only the store knows, so the bound is the limit plus one
 // batch; a wait for the room of a whole batch could not end when the batch is larger than the limit.
 func (b *budget) room(ctx context.Context) error {
+	if b.used.Load() < b.limit {
+		return nil
+	}
+	b.full.Store(true)
+	defer b.full.Store(false)
+	b.filled()
 	for b.used.Load() >= b.limit {
 		select {
 		case <-b.freed:

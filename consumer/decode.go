@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -53,7 +54,8 @@ type pipeline[T any] struct {
 	codec    codec.Codec[T]
 	decoders int
 	budget   *budget
-	seq      uint64 // of the next record
+	seq      uint64       // of the next record
+	handed   atomic.Int64 // chunks on their way or received
 
 	work  chan *chunk[T] // to the decoders
 	queue chan *chunk[T] // to the loop, in order
@@ -114,6 +116,7 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 // hand passes ch on. A single decoder passes it on to the loop itself, which then is woken once for it. Several take
 // what comes, so the loop gets the chunks in order first and waits for each to be decoded.
 func (p *pipeline[T]) hand(ctx context.Context, ch *chunk[T]) error {
+	p.handed.Add(1)
 	if p.decoders > 1 {
 		if len(ch.recs) > 0 {
 			ch.ready = make(chan struct{})

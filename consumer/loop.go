@@ -2,8 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -18,6 +16,7 @@ type loop[T any] struct {
 
 	cur  *chunk[T]
 	at   int                  // the next record of cur
+	got  int64                // chunks received
 	held int                  // records taken and not handed out yet, so not to be passed
 	skip func(*chunk[T], int) // piped: a record without a receipt, done in its turn
 
@@ -84,13 +83,13 @@ func (l *loop[T]) end(err error) error {
 func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) {
 	select {
 	case ch := <-l.pipe.queue:
-		return ch, l.decoded(ctx, ch)
+		return l.received(ctx, ch)
 	default:
 	}
 	var late <-chan time.Time
 	if !until.IsZero() {
 		left := time.Until(until)
-		if left <= 0 {
+		if left <= 0 || l.starved() {
 			return nil, nil
 		}
 		t := time.NewTimer(left)
@@ -100,12 +99,15 @@ func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) 
 	for {
 		select {
 		case ch := <-l.pipe.queue:
-			return ch, l.decoded(ctx, ch)
+			return l.received(ctx, ch)
 		case <-l.run.wake:
 			if l.run.due() {
 				if err := l.tidy(ctx); err != nil {
 					return nil, err
 				}
+			}
+			if late != nil && l.starved() {
+				return nil, nil
 			}
 		case <-late:
 			return nil, nil
@@ -115,17 +117,24 @@ func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) 
 	}
 }
 
-// decoded waits until ch is.
-func (l *loop[T]) decoded(ctx context.Context, ch *chunk[T]) error {
+// received waits until ch is decoded.
+func (l *loop[T]) received(ctx context.Context, ch *chunk[T]) (*chunk[T], error) {
+	l.got++
 	if ch.ready == nil {
-		return nil
+		return ch, nil
 	}
 	select {
 	case <-ch.ready:
-		return nil
+		return ch, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
+}
+
+// starved: reading has stopped for want of room and all that was read is here. A batch that waits for more holds the
+// room itself, so nothing comes before it is handed out.
+func (l *loop[T]) starved() bool {
+	return l.run.track.budget.full.Load() && l.got == l.pipe.handed.Load()
 }
 
 // enter goes on with ch.
@@ -178,74 +187,3 @@ func (l *loop[T]) save(ctx context.Context) error {
 	l.saveLost = err != nil
 	return err
 }
-
-// finish waits at the end of the stream until all that was handed out is done.
-func (l *loop[T]) finish(ctx context.Context) error {
-	head := l.next()
-	l.run.endAt.Store(head)
-	for l.run.track.low.Load() < head {
-		select {
-		case <-l.run.wake:
-			if l.run.due() {
-				if err := l.tidy(ctx); err != nil {
-					return err
-				}
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// close ends what runs beside the loop and saves the place. The caller's ctx may well be over: that is how most loops
-// end, and the place must be saved nevertheless.
-func (l *loop[T]) close(ctx context.Context) error {
-	l.stop()
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.c.cfg.drainTimeout)
-	defer cancel()
-	err := l.run.save(budget)
-	l.pipe.group.Wait()
-	if err == nil {
-		return nil
-	}
-	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)
-	if budget.Err() != nil {
-		err = fmt.Errorf("consumer: not saved within %v: %w", l.c.cfg.drainTimeout, err)
-	}
-	return &finalSaveError{err}
-}
-
-// leave ends a loop whose body broke, returned or panicked: what it has to say comes with the next call.
-func (l *loop[T]) leave(ctx context.Context) { l.c.finished(l.close(ctx)) }
-
-// settle ends a loop that is over because of err, and returns what is to be said.
-func (l *loop[T]) settle(ctx context.Context, err error) error {
-	failed := l.close(ctx)
-	l.c.finished(nil)
-	switch {
-	case failed == nil:
-		return err
-	case err == nil, l.saveLost, err == ctx.Err():
-		return failed
-	}
-	return errors.Join(err, failed)
-}
-
-// A finalSaveError is no context's error, even when the time for the save ran out: whoever takes a cancelled or expired
-// ctx for a clean end must not take this for one.
-type finalSaveError struct{ cause error }
-
-func (e *finalSaveError) Error() string { return e.cause.Error() }
-
-func (e *finalSaveError) Is(target error) bool {
-	if target == context.Canceled || target == context.DeadlineExceeded {
-		return false
-	}
-	return errors.Is(e.cause, target)
-}
-
-func (e *finalSaveError) As(target any) bool { return errors.As(e.cause, target) }

@@ -32,7 +32,7 @@ type run struct {
 	saveAt atomic.Uint64 // a save is due once all records below it are done
 	endAt  atomic.Uint64 // the loop waits for all records below it
 	tick   atomic.Bool   // the interval is over
-	wake   chan struct{} // one token: look at the four above again
+	wake   chan struct{} // one token: look at the three above and at the budget again
 
 	store    checkpoint.Store // nil: none
 	key      string
@@ -46,16 +46,16 @@ type run struct {
 	// Saves take turns by a token and not under a lock: one lasts as long as the store does.
 	saving chan struct{}
 	saved  backend.Offset // with the token
-	fenced error          // with the token: a newer claim has been met, nothing is ever saved again
 }
 
 func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
 	r := &run{
-		mode: m, track: newTracker(from, newBudget(cfg.bufferBytes)), wake: make(chan struct{}, 1),
+		mode: m, wake: make(chan struct{}, 1),
 		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)), retry: cfg.retry,
 		hooks: cfg.hooks, logger: cfg.logger, counters: n,
 		saving: make(chan struct{}, 1),
 	}
+	r.track = newTracker(from, newBudget(cfg.bufferBytes, r.nudge))
 	r.endAt.Store(math.MaxUint64)
 	r.rearm(0)
 	return r
@@ -110,26 +110,18 @@ func (r *run) save(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if r.fenced != nil {
-		return r.fenced
-	}
 	at, low := r.track.position()
+	if at == r.saved || at.Relative() {
+		return nil
+	}
 	if low < r.floor.Load() {
 		return nil // the caller's own transaction holds a later place, or will
-	}
-	if at == r.saved || at.Relative() {
-		r.rearm(low)
-		return nil
 	}
 	err := again(ctx, r.retry, func(attempt int) error {
 		return r.attempt(ctx, checkpoint.Checkpoint{Offset: at, Epoch: r.epoch}, attempt)
 	})
 	if err != nil {
-		err = fmt.Errorf("consumer: save the checkpoint: %w", err)
-		if errors.Is(err, backend.ErrFenced) {
-			r.fenced = err
-		}
-		return err
+		return fmt.Errorf("consumer: save the checkpoint: %w", err)
 	}
 	r.saved = at
 	r.rearm(low)
