@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// finish waits at the end of the stream until all that was handed out is done.
+// finish waits at the end of the stream until all that was handed out is done. In a loop that acknowledges by asking for
+// the next record that is so already.
 func (l *loop[T]) finish(ctx context.Context) error {
 	head := l.next()
 	l.run.endAt.Store(head)
@@ -35,15 +36,15 @@ func (l *loop[T]) close(ctx context.Context) error {
 	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.c.cfg.drainTimeout)
 	defer cancel()
 	err := l.run.save(budget)
+	// After the save, which is worth more than a prompt end; the reader has been told to end all the while.
 	l.pipe.group.Wait()
 	if err == nil {
 		return nil
 	}
+	err = &finalSaveError{fmt.Errorf("consumer: final checkpoint: %w", err)}
+	// Logged whoever may be told: a body that breaks out of the loop may never call the consumer again.
 	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)
-	if budget.Err() != nil {
-		err = fmt.Errorf("consumer: not saved within %v: %w", l.c.cfg.drainTimeout, err)
-	}
-	return &finalSaveError{err}
+	return err
 }
 
 // leave ends a loop whose body broke, returned or panicked: what it has to say comes with the next call.
@@ -56,10 +57,10 @@ func (l *loop[T]) settle(ctx context.Context, err error) error {
 	switch {
 	case failed == nil:
 		return err
-	case err == nil, l.saveLost, err == ctx.Err():
-		return failed
+	case err == nil, err == ctx.Err(), err == l.unsaved:
+		return failed // the end, ctx and an earlier save that failed are no news beside it
 	}
-	return errors.Join(err, failed)
+	return errors.Join(err, failed) // two things to mend
 }
 
 // A finalSaveError is no context's error, even when the time for the save ran out: whoever takes a cancelled or expired

@@ -61,6 +61,7 @@ func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
 	return r
 }
 
+// rearm makes the next save due once every more records are done.
 func (r *run) rearm(low uint64) {
 	if r.store == nil || r.every == 0 {
 		r.saveAt.Store(math.MaxUint64)
@@ -77,7 +78,7 @@ func (r *run) ack(seq uint64) {
 	case byAck:
 		r.track.mark(seq)
 		r.moved()
-	case piped:
+	case piped: // f has not finished the record by handing it on, whatever it says
 	}
 }
 
@@ -100,6 +101,10 @@ func (r *run) due() bool { return r.tick.Load() || r.track.low.Load() >= r.saveA
 
 // save stores the place behind the last done record, unless that is what is stored. It tries again what is safe to try
 // again: under one epoch, a save that had come through can only be repeated.
+//
+// Only the loop calls it on its own account, and only between two records: a goroutine that saved in the background could
+// send a place off, be overtaken by the transaction that the loop's body commits for the record in hand, and then move
+// the stored place back before an effect that is already there.
 func (r *run) save(ctx context.Context) error {
 	if r.store == nil {
 		return nil
@@ -111,7 +116,7 @@ func (r *run) save(ctx context.Context) error {
 		return ctx.Err()
 	}
 	at, low := r.track.position()
-	if at == r.saved || at.Relative() {
+	if at == r.saved || at.Relative() { // a relative start is no place: it has not been resolved yet
 		return nil
 	}
 	if low < r.floor.Load() {
@@ -121,7 +126,7 @@ func (r *run) save(ctx context.Context) error {
 		return r.attempt(ctx, checkpoint.Checkpoint{Offset: at, Epoch: r.epoch}, attempt)
 	})
 	if err != nil {
-		return fmt.Errorf("consumer: save the checkpoint: %w", err)
+		return err
 	}
 	r.saved = at
 	r.rearm(low)
