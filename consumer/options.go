@@ -132,7 +132,8 @@ func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 func Decoders(n int) Option { return func(c *config) { c.decoders = n } }
 
 // DrainTimeout is how long the end of a loop may take to save the last place, whatever has become of its ctx; and, before
-// that, how long a [Consumer.Pipe] that was stopped waits for the receipts it was given. The default is 10 s.
+// that, how long dead letters that are on their way get to become durable, and how long a [Consumer.Pipe] that was
+// stopped waits for the receipts it was given. The default is 10 s.
 func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTimeout = d } }
 
 // OnPoison decides about a record that cannot be decoded: nil skips it, an error ends the loop with that error before

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/memory"
@@ -124,6 +126,37 @@ func TestDeadLetterThatFailsEndsTheLoopBeforeTheRecord(t *testing.T) {
 	if !slices.Equal(got, upTo(0, 2)) || !errors.Is(err, letters.fail) || stored(t, store) != "2" {
 		t.Errorf("got %v and %v, %q is saved", got, err, stored(t, store))
 	}
+}
+
+// posted waits for a second after its ctx's parent has ended, as a store on the other side of a network does.
+type posted struct {
+	end func()
+	got int
+}
+
+func (p *posted) Send(ctx context.Context, letters ...consumer.DeadLetter) error {
+	p.end()
+	select {
+	case <-time.After(time.Second):
+		p.got += len(letters)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestADeadLetterUnderWayWhenCtxEndsDoesNotComeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		store, letters := newSpy(), &posted{end: cancel}
+		c := newConsumer(t, poisoned(), consumer.Checkpoint(store, key), consumer.DeadLetters(letters))
+		if _, err := drain(ctx, c); err != context.Canceled {
+			t.Errorf("got %v", err)
+		}
+		if letters.got != 2 || stored(t, store) != "4" {
+			t.Errorf("%d letters are durable and %q is saved, want 2 and the place behind them", letters.got, stored(t, store))
+		}
+	})
 }
 
 func TestDeadLettersOfATypedProducer(t *testing.T) {
