@@ -78,17 +78,21 @@ func (c *Coder) compress(dst, src []byte) ([]byte, error) {
 	return append(dst, c.out.Bytes()...), nil
 }
 
+// window bounds what a zstd frame may ask for before its first byte, and what is decompressed before it is looked at.
+// It is more than a payload needs: encoders that do not know how much will come declare up to so much, whatever comes.
+const window = 8 << 20
+
 // Open returns the payload as it was before compression: itself when it is not compressed, else newly allocated. A
-// payload that would be larger than MaxPayload is refused without being decompressed further than that.
+// payload that would be larger than MaxPayload is refused, and not decompressed beyond a fixed bound.
 func (c *Coder) Open(flags Flags, payload []byte) ([]byte, error) {
 	switch flags.Codec() {
 	case None:
 		return payload, nil
 	case Zstd:
 		if c.dec == nil {
-			// The window bounds what a frame may ask for before its first byte; the memory bounds what comes out.
-			dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxPayload),
-				zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+			// A lower limit of memory would lower that of the window too.
+			dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(window),
+				zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 			if err != nil {
 				return nil, err
 			}
@@ -143,7 +147,7 @@ func unexpected(err error) error {
 // Unzstd decompresses a whole body that is no frame, to at most limit bytes.
 func Unzstd(src []byte, limit int) ([]byte, error) {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(limit)),
-		zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+		zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
 	}
