@@ -20,7 +20,7 @@ func (x *exchange) append() (func() error, error) {
 
 func autoAppend(c *basinConfig) bool { return c.CreateStreamOnAppend }
 
-// target finds the stream of an append or a read.
+// target finds the stream of an append or a read. A stream that is made for it has the config of the request.
 func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, error) {
 	basin, err := x.basinName()
 	if err != nil {
@@ -33,7 +33,16 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 	if err := checkStreamName(name); err != nil {
 		return nil, err
 	}
-	return x.srv.liveStream(basin, name, auto)
+	var cfg *streamConfig
+	if v := x.r.Header.Get("s2-stream-config"); v != "" {
+		if err := json.Unmarshal([]byte(v), &cfg); err != nil {
+			return nil, badRequest("bad_header", "s2-stream-config: %v", err)
+		}
+		if err := cfg.check(); err != nil {
+			return nil, err
+		}
+	}
+	return x.srv.liveStream(basin, name, cfg, auto)
 }
 
 // permitCommands refuses command records that the token may not append.

@@ -81,7 +81,7 @@ func (s *Server) liveBasin(name string) (*basin, error) {
 }
 
 // liveStream finds the stream of a data call, or creates it where the basin's config says so.
-func (s *Server) liveStream(basin, name string, create func(*basinConfig) bool) (*stream, error) {
+func (s *Server) liveStream(basin, name string, cfg *streamConfig, create func(*basinConfig) bool) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, err := s.liveBasin(basin)
@@ -93,7 +93,7 @@ func (s *Server) liveStream(basin, name string, create func(*basinConfig) bool) 
 		if create == nil || !create(&b.cfg) {
 			return nil, streamNotFound(basin, name)
 		}
-		return s.addStream(b, name, nil, ""), nil
+		return s.addStream(b, name, cfg, ""), nil
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()

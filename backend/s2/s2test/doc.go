@@ -2,7 +2,9 @@
 // and for programs that want to try S2 without an account.
 //
 //	srv := s2test.New(t, s2test.Basin("my-basin-1", true))
-//	// srv.URL and srv.Token() are what a client needs.
+//	stream := srv.Client().Basin("my-basin-1").Stream("orders")
+//
+// A client in another language or process needs [Server.URL] and [Server.Token].
 //
 // # Delivery
 //

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/backend/s2"
 )
 
 // A Server is a running S2. Make one with [New] or [Start].
@@ -42,6 +44,7 @@ type Server struct {
 
 	mu      sync.Mutex // of the catalog: names and what is configured
 	catalog catalog
+	clients []*s2.Client
 }
 
 // New starts a server on a free port of the loopback, for the time of a test. It fails the test if it cannot.
@@ -152,6 +155,11 @@ func (s *Server) stop(how func() error) (err error) {
 		close(s.closing)
 		err = how()
 		<-s.served
+		s.mu.Lock()
+		for _, c := range s.clients {
+			err = errors.Join(err, c.Close())
+		}
+		s.mu.Unlock()
 		s.gate.Lock()
 		s.closed = true
 		s.gate.Unlock()
@@ -159,6 +167,20 @@ func (s *Server) stop(how func() error) (err error) {
 		err = errors.Join(err, s.release())
 	})
 	return err
+}
+
+// Client makes a client of this server that may do everything. The server closes it when it is closed itself. opts that
+// make no client at all are a mistake of the caller: it panics.
+func (s *Server) Client(opts ...s2.Option) *s2.Client {
+	opts = append([]s2.Option{s2.AccountEndpoint(s.URL), s2.BasinEndpoint(s.URL)}, opts...)
+	c, err := s2.New(s.Token(), opts...)
+	if err != nil {
+		panic(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients = append(s.clients, c)
+	return c
 }
 
 // Token is an access token that may do everything.

@@ -193,7 +193,7 @@ func (x *exchange) getStream() error {
 	if err != nil {
 		return err
 	}
-	st, err := x.srv.liveStream(basin, name, nil)
+	st, err := x.srv.liveStream(basin, name, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (x *exchange) patchStream() error {
 		return err
 	}
 	s := x.srv
-	st, err := s.liveStream(basin, name, nil)
+	st, err := s.liveStream(basin, name, nil, nil)
 	if err != nil {
 		return err
 	}

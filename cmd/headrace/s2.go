@@ -1,0 +1,36 @@
+package main
+
+import (
+	"flag"
+	"path/filepath"
+
+	"github.com/headrace/headrace/backend/s2/s2test"
+)
+
+// s2Service serves S2. Account and basins share the one address.
+func s2Service() service {
+	return service{
+		name: "s2",
+		flags: func(set *flag.FlagSet) *flags {
+			f := new(flags)
+			set.StringVar(&f.addr, "s2", "", "serve S2 on this `host:port`; port 0 picks a free one")
+			set.StringVar(&f.token, "s2-token", "", "the `token` that S2 clients must have (default: any)")
+			return f
+		},
+		start: func(f *flags, data string) (server, error) {
+			opts := []s2test.Option{s2test.Addr(f.addr), s2test.Token(f.token)}
+			if data != "" {
+				opts = append(opts, s2test.Data(filepath.Join(data, "s2.db")))
+			}
+			s, err := s2test.Start(opts...)
+			if err != nil {
+				return nil, err
+			}
+			return s2Server{s}, nil
+		},
+	}
+}
+
+type s2Server struct{ *s2test.Server }
+
+func (s s2Server) Address() string { return s.URL }
