@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -77,14 +76,6 @@ func (p *peer) want(status int, part, method, path, body string, headers ...stri
 		p.t.Errorf("%s %s %s: %d %s, want %d with %q", method, path, body, got, b, status, part)
 	}
 	return b
-}
-
-func decode[T any](t testing.TB, s string) (v T) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(s), &v); err != nil {
-		t.Fatalf("%s: %v", s, err)
-	}
-	return v
 }
 
 // A duplex is an append session.
