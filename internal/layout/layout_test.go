@@ -28,7 +28,7 @@ var may = map[string][]string{
 	"backend/memory":             {module + "backend", module + "internal/streamlog"},
 	"backend/bolt":               {module + "backend", module + "internal/streamlog", module + "internal/streamlog/boltlog", "go.etcd.io/bbolt", "golang.org/x/sys"},
 	"backend/backendtest":        {module + "backend", "go.uber.org/goleak"},
-	"backend/s2":                 {module + "backend", module + "backend/s2/internal/", module + "internal/backoff", "github.com/klauspost/compress", "google.golang.org/protobuf"},
+	"backend/s2":                 {module + "backend", module + "backend/s2/internal/", module + "internal/backoff", "github.com/klauspost/compress"},
 	"checkpoint/boltstore":       {module + "backend", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
 	"codec/codectest":            {module + "codec", "github.com/go-json-experiment/json"},
 	"codec/compress":             {module + "codec", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
