@@ -34,7 +34,7 @@ func unhex(s string) []byte {
 	return b
 }
 
-// bomb is 64 MiB of zeros, compressed.
+// bomb is 12 MiB of zeros, compressed.
 func bomb(t testing.TB, flags byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -46,7 +46,7 @@ func bomb(t testing.TB, flags byte) []byte {
 		}
 		w = enc
 	}
-	if _, err := w.Write(make([]byte, 64<<20)); err != nil {
+	if _, err := w.Write(make([]byte, 12<<20)); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
