@@ -1,0 +1,123 @@
+// S2 writes typed orders to a stream of S2, each exactly once, and reads them back. Without an account it runs against a
+// server in this process; with S2_ACCESS_TOKEN and S2_BASIN in the environment, against that basin.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/s2test"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/producer"
+)
+
+// An Order is what the stream holds.
+type Order struct {
+	ID       int       `json:"id"`
+	Customer string    `json:"customer"`
+	Cents    int       `json:"cents"`
+	Placed   time.Time `json:"placed"`
+}
+
+func main() {
+	log.SetFlags(0)
+	name := flag.String("stream", "headrace-orders", "the stream, which is created if there is none")
+	orders := flag.Int("orders", 10_000, "how many orders to place")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, *name, *orders); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, name string, orders int) error {
+	basin, end, err := connect(out)
+	if err != nil {
+		return err
+	}
+	defer end()
+	// A stream that exists is used as it is.
+	if _, err := basin.CreateStream(ctx, name, s2.StreamConfig{}); err != nil && !errors.Is(err, backend.ErrConflict) {
+		return err
+	}
+	// Exclusive: what a lost connection leaves open is looked up before anything is sent again. Should another run of this
+	// program still be writing, it is fenced off.
+	stream := basin.Stream(name, s2.Exclusive(), s2.Fence(""))
+	tail, err := stream.CheckTail(ctx)
+	if err != nil {
+		return err
+	}
+	if err := place(ctx, out, stream, orders); err != nil {
+		return err
+	}
+	return total(ctx, out, stream, tail.SeqNum)
+}
+
+// connect returns the basin that the environment names, or one on a server of this process. end closes what it made.
+func connect(out io.Writer) (basin *s2.Basin, end func(), err error) {
+	name := os.Getenv("S2_BASIN")
+	if os.Getenv("S2_ACCESS_TOKEN") != "" && name != "" {
+		client, err := s2.FromEnvironment()
+		if err != nil {
+			return nil, nil, err
+		}
+		fmt.Fprintf(out, "basin %s at %v\n", name, client)
+		return client.Basin(name), func() { _ = client.Close() }, nil
+	}
+	srv, err := s2test.Start(s2test.Basin("headrace-example", true))
+	if err != nil {
+		return nil, nil, err
+	}
+	fmt.Fprintln(out, "S2_ACCESS_TOKEN and S2_BASIN are not set: a server in this process it is")
+	return srv.Client().Basin("headrace-example"), func() { _ = srv.Close() }, nil
+}
+
+// place writes orders. All of them are durable when it returns nil.
+func place(ctx context.Context, out io.Writer, stream *s2.Stream, orders int) error {
+	p, err := producer.New(ctx, stream, codec.JSON[Order]())
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	for id := 1; id <= orders && err == nil; id++ {
+		_, err = p.Enqueue(ctx, Order{ID: id, Customer: fmt.Sprintf("customer-%03d", id%997), Cents: id%20_000 + 99, Placed: time.Now()})
+	}
+	if err := errors.Join(err, p.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "placed %d orders, %.0f a second\n", orders, float64(orders)/time.Since(began).Seconds())
+	return nil
+}
+
+// total reads what is behind a place in the stream.
+func total(ctx context.Context, out io.Writer, stream *s2.Stream, from uint64) error {
+	c, err := consumer.New(stream, codec.JSON[Order](), consumer.StartAt(s2.At(from)), consumer.StopAtTail())
+	if err != nil {
+		return err
+	}
+	orders, cents := 0, 0
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			return err
+		}
+		if orders++; m.Value.ID != orders {
+			return fmt.Errorf("order %d lies at %s, where order %d belongs", m.Value.ID, m.Offset, orders)
+		}
+		cents += m.Value.Cents
+	}
+	fmt.Fprintf(out, "read %d orders, each once and in order, of %d cents in all\n", orders, cents)
+	return nil
+}
