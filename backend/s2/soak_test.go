@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,13 +45,18 @@ func TestSoak(t *testing.T) {
 	broken := make(chan int, 1)
 	go func() { broken <- breakThings(ctx, srv) }()
 
+	// The server keeps the newest 512 MiB, so the writer stays within two million records of the reader.
+	var at atomic.Uint64
+	moved := make(chan struct{}, 1)
+	gone := make(chan struct{})
+
 	read := make(chan uint64, 1)
 	total := make(chan uint64, 1)
 	following, done := context.WithCancel(t.Context())
 	defer done()
 	go func() {
 		next, end := uint64(0), uint64(1)<<63
-		defer func() { read <- next }()
+		defer func() { close(gone); read <- next }()
 		for m, err := range c.Messages(following) {
 			if err != nil {
 				t.Errorf("read: behind record %d: %v", next, err)
@@ -61,6 +67,13 @@ func TestSoak(t *testing.T) {
 				return
 			}
 			next++
+			if next%1000 == 0 {
+				at.Store(next)
+				select {
+				case moved <- struct{}{}:
+				default:
+				}
+			}
 			select {
 			case end = <-total:
 			default:
@@ -79,6 +92,12 @@ func TestSoak(t *testing.T) {
 			t.Fatalf("record %d: %v", sent, err)
 		}
 		sent++
+		for sent > at.Load()+2_000_000 && !t.Failed() {
+			select {
+			case <-moved:
+			case <-gone:
+			}
+		}
 		if sent%100_000 == 0 && time.Since(last) > length/10 {
 			last = time.Now()
 			t.Logf("%d records sent, %d acknowledged, heap %d MiB", sent, p.Stats().Acked, heapMiB())
@@ -96,6 +115,9 @@ func TestSoak(t *testing.T) {
 		t.Errorf("%d records read, %d sent", n, sent+1)
 	}
 	st := p.Stats()
+	if t.Failed() {
+		return
+	}
 	t.Logf("%d records in %v: all acknowledged and read once, in order; %d breaks, %d sessions, %d of %d batches sent again; heap %d MiB",
 		sent+1, length, <-broken, st.Sessions, st.Resent, st.Batches, heapMiB())
 }
