@@ -17,6 +17,7 @@ type outbox struct {
 	queued int      // bytes not yet taken by the transport
 	begun  int      // frames of which the transport has at least a byte
 	free   [][]byte // buffers to use again
+	kept   int      // their bytes
 	end    error    // what Read returns behind the frames: io.EOF half-closes the request
 	cut    bool     // end comes now, frames or not
 }
@@ -27,19 +28,20 @@ func newOutbox(room chan<- struct{}) *outbox {
 	return o
 }
 
-// freeBuffers is how many buffers are kept for later. One waits to be filled while others are on their way.
-const freeBuffers = 8
-
-// buffer returns memory for a frame.
-func (o *outbox) buffer() []byte {
+// buffer returns memory for a frame, with room for so many bytes. The one used last is the likeliest to be in the
+// processor's caches; one that is too small is given up, as batches grow with the load.
+func (o *outbox) buffer(size int) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := len(o.free); n > 0 {
 		b := o.free[n-1]
 		o.free = o.free[:n-1]
-		return b[:0]
+		o.kept -= cap(b)
+		if cap(b) >= size {
+			return b[:0]
+		}
 	}
-	return nil
+	return make([]byte, 0, size)
 }
 
 // recycle takes a buffer back.
@@ -49,9 +51,11 @@ func (o *outbox) recycle(b []byte) {
 	o.keep(b)
 }
 
+// keep holds no more memory in reserve than may be in use.
 func (o *outbox) keep(b []byte) {
-	if len(o.free) < freeBuffers {
+	if o.kept+cap(b) <= outboxBytes {
 		o.free = append(o.free, b)
+		o.kept += cap(b)
 	}
 }
 

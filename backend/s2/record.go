@@ -56,33 +56,35 @@ func sizeAny(r *backend.Record) (int, error) {
 	return n, nil
 }
 
-// checkBatch refuses what the server would, and what a frame cannot hold. door is size or sizeAny.
-func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) error {
+// checkBatch refuses what the server would, and what a frame cannot hold. door is size or sizeAny. Encoded, the batch has
+// at most so many bytes as it returns.
+func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) (encoded int, err error) {
 	switch {
 	case len(recs) == 0:
-		return fmt.Errorf("batch without records: %w", backend.ErrRejected)
+		return 0, fmt.Errorf("batch without records: %w", backend.ErrRejected)
 	case len(recs) > batchRecords:
-		return fmt.Errorf("batch of %d records, at most %d: %w", len(recs), batchRecords, backend.ErrTooLarge)
+		return 0, fmt.Errorf("batch of %d records, at most %d: %w", len(recs), batchRecords, backend.ErrTooLarge)
 	}
-	total, encoded := 0, conditionBytes
+	total := 0
+	encoded = conditionBytes
 	for i := range recs {
 		n, err := door(&recs[i])
 		if err == nil && n > batchBytes {
 			err = fmt.Errorf("%d metered bytes, at most %d: %w", n, batchBytes, backend.ErrTooLarge)
 		}
 		if err != nil {
-			return &backend.RecordError{Index: i, Err: err}
+			return 0, &backend.RecordError{Index: i, Err: err}
 		}
 		total += n
 		encoded += wire.SizeRecord(&recs[i])
 	}
 	if total > batchBytes {
-		return fmt.Errorf("batch of %d metered bytes, at most %d: %w", total, batchBytes, backend.ErrTooLarge)
+		return 0, fmt.Errorf("batch of %d metered bytes, at most %d: %w", total, batchBytes, backend.ErrTooLarge)
 	}
 	if encoded > s2s.MaxPayload {
-		return fmt.Errorf("batch of %d encoded bytes, at most %d: %w", encoded, s2s.MaxPayload, backend.ErrTooLarge)
+		return 0, fmt.Errorf("batch of %d encoded bytes, at most %d: %w", encoded, s2s.MaxPayload, backend.ErrTooLarge)
 	}
-	return nil
+	return encoded, nil
 }
 
 func checkToken(token string) error {

@@ -68,7 +68,7 @@ func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) e
 		return err
 	}
 	defer s.calls.Done()
-	refusal := checkBatch(recs, size)
+	bytes, refusal := checkBatch(recs, size)
 	b, err := s.admit(ctx, seq, len(recs), refusal)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) e
 	if b.resent && s.stream.cfg.exclusive && b.at < s.tail {
 		return s.settle(ctx, b, recs)
 	}
-	frame, err := s.encode(recs, b)
+	frame, err := s.encode(recs, b, bytes)
 	if err != nil {
 		return s.refuse(fmt.Errorf("s2: %s: encode: %w", s.op(), err))
 	}
@@ -133,18 +133,18 @@ func (s *session) admit(ctx context.Context, seq uint64, n int, refusal error) (
 	}
 }
 
-// encode makes the frame of a batch in memory of the outbox.
-func (s *session) encode(recs []backend.Record, b batch) ([]byte, error) {
+// encode makes the frame of a batch, whose payload has at most so many bytes, in memory of the outbox.
+func (s *session) encode(recs []backend.Record, b batch, bytes int) ([]byte, error) {
 	var c wire.Condition
 	if s.stream.cfg.exclusive {
 		c.MatchSeqNum = &b.at
 	}
 	c.FencingToken = s.token
-	frame := append(s.out.buffer(), 0, 0, 0, 0)
+	frame := append(s.out.buffer(s2s.HeaderSize+bytes), 0, 0, 0, 0)
 	frame = wire.AppendInput(frame, recs, c)
 	var spare []byte
 	if s.coder.Compresses(len(frame) - s2s.HeaderSize) {
-		spare = s.out.buffer()
+		spare = s.out.buffer(0)
 	}
 	sealed, compressed, err := s.coder.Seal(frame, spare)
 	switch {

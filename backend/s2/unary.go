@@ -44,7 +44,7 @@ func (s *Stream) append(ctx context.Context, recs []backend.Record, c Condition)
 	op := s.op("append to")
 	err := s.basin.check(s.name)
 	if err == nil {
-		err = checkBatch(recs, sizeAny)
+		_, err = checkBatch(recs, sizeAny)
 	}
 	if err == nil && c.FencingToken != nil {
 		err = checkToken(*c.FencingToken)
