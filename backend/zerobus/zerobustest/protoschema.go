@@ -129,3 +129,16 @@ func plain(dp *descriptorpb.DescriptorProto) {
 		plain(n)
 	}
 }
+
+// DescriptorColumns returns the columns of a table for a serialized google.protobuf.DescriptorProto: see [Columns].
+func DescriptorColumns(descriptor []byte) ([]Column, error) {
+	var dp descriptorpb.DescriptorProto
+	if err := proto.Unmarshal(descriptor, &dp); err != nil {
+		return nil, fmt.Errorf("zerobustest: not a DescriptorProto: %w", err)
+	}
+	md, err := message(&dp)
+	if err != nil {
+		return nil, fmt.Errorf("zerobustest: descriptor: %w", err)
+	}
+	return Columns(md), nil
+}
