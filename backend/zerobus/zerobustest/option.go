@@ -16,6 +16,7 @@ type config struct {
 	discardRows         bool
 	countDuplicates     bool
 	rowLog              io.Writer
+	tap                 func(table string, rows []Row)
 	workspace           string
 	clientID, secret    string
 	tokens              []string
@@ -61,6 +62,11 @@ func CountDuplicates() Option { return func(c *config) { c.countDuplicates = tru
 // RowLog writes every row to w as a line of JSON before it is acknowledged. When w fails, so does the request, with
 // INTERNAL.
 func RowLog(w io.Writer) Option { return func(c *config) { c.rowLog = w } }
+
+// Tap shows f every row that is stored, before it is acknowledged: those of a request at once, those of a stream in order,
+// those of several streams at the same time. The slice is used again when f has returned; the values are f's for good
+// unless the server has [DiscardRows].
+func Tap(f func(table string, rows []Row)) Option { return func(c *config) { c.tap = f } }
 
 // Workspace is the workspace id that a token must be asked for. Default: any.
 func Workspace(id string) Option { return func(c *config) { c.workspace = id } }

@@ -38,8 +38,9 @@ type stream struct {
 	check  func(rec []byte) error // nil: any record
 	script *script                // nil: none
 
-	next  int64 // the wire offset that must come
-	first bool  // the create has been read
+	next   int64 // the wire offset that must come
+	first  bool  // the create has been read
+	tapped []Row // is used again
 
 	mu      sync.Mutex // serves what follows, and sending
 	ended   bool
@@ -235,6 +236,7 @@ func (st *stream) ingest(req *request) error {
 	st.stored = req.offset
 	st.mu.Unlock()
 	st.log.stored(len(req.records))
+	st.tap(req)
 	if st.script != nil {
 		return st.script.ingested(st, req.offset)
 	}
@@ -242,6 +244,19 @@ func (st *stream) ingest(req *request) error {
 		return err
 	}
 	return st.acknowledge(req.offset)
+}
+
+// tap shows the rows of a request. No lock is held.
+func (st *stream) tap(req *request) {
+	f := st.srv.cfg.tap
+	if f == nil {
+		return
+	}
+	st.tapped = st.tapped[:0]
+	for i, r := range req.records {
+		st.tapped = append(st.tapped, Row{Value: r, JSON: req.recordType == jsonRecord, Stream: st.n, Offset: req.offset, Index: i})
+	}
+	f(st.table.name, st.tapped)
 }
 
 // acknowledge does what the policy says after a request is stored.
