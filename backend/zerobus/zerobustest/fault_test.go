@@ -3,6 +3,8 @@ package zerobustest
 import (
 	"encoding/hex"
 	"io"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,6 +166,41 @@ func TestLifetimeSignalsAndThenEnds(t *testing.T) {
 	if _, err := s.recv(); err != io.EOF {
 		t.Errorf("after the notice: %v, want EOF", err)
 	}
+}
+
+func TestLifetimeMayEndWithADroppedConnection(t *testing.T) {
+	srv := New(t, Table(tbl), Lifetime(time.Millisecond, 0, Drop()))
+	s := authorized(t, srv, dial(t, srv), tbl)
+	s.send(createJSON(tbl))
+	s.wantCode(codes.Unavailable, "")
+}
+
+// A server that does not read lets a client send no more than the window.
+func TestASlowReaderHoldsUpItsClient(t *testing.T) {
+	srv := New(t, Table(tbl), Window(64<<10))
+	srv.Inject(Fault{Stage: Receiving, Do: Hang()})
+	s := authorized(t, srv, dial(t, srv), tbl)
+	s.send(createJSON(tbl))
+	s.opened()
+	rec := ingest(jsonRecord, 0, strings.Repeat("x", 1<<20))
+	sent := make(chan error, 1)
+	go func() {
+		var err error
+		for range 64 { // more than all buffers between them
+			if err = s.SendMsg(rec); err != nil {
+				break
+			}
+		}
+		sent <- err
+	}()
+	for srv.Stats().Requests == 0 {
+		runtime.Gosched()
+	}
+	s.cancel()
+	if err := <-sent; err == nil {
+		t.Error("64 MiB were sent to a server that does not read")
+	}
+	s.wantCode(codes.Canceled, "")
 }
 
 func TestErrorDetailsReachTheClient(t *testing.T) {

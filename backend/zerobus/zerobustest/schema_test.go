@@ -3,6 +3,8 @@ package zerobustest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -195,5 +197,39 @@ func TestRowLogAndDuplicates(t *testing.T) {
 	}
 	if srv.Rows(tbl) != nil {
 		t.Error("rows are kept")
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestWhatCannotBeLoggedIsNotAcknowledged(t *testing.T) {
+	srv := New(t, Table(tbl), RowLog(fullDisk{}))
+	s := authorized(t, srv, dial(t, srv), tbl)
+	s.send(createJSON(tbl), ingest(jsonRecord, 0, "1"))
+	s.opened()
+	s.wantCode(codes.Internal, "disk full")
+	if n := len(srv.Rows(tbl)); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestTheTapSeesRowsBeforeTheyAreAcknowledged(t *testing.T) {
+	var seen []string // by one stream only
+	srv := New(t, Table(tbl), Tap(func(table string, rows []Row) {
+		for _, r := range rows {
+			seen = append(seen, fmt.Sprintf("%s %s %d/%d", table, r.Value, r.Offset, r.Index))
+		}
+	}))
+	s := authorized(t, srv, dial(t, srv), tbl)
+	s.send(createJSON(tbl), ingest(jsonRecord, 0, "1", "2"), ingest(jsonRecord, 1, "3"))
+	s.opened()
+	if err := s.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	s.wantCode(codes.OK, "")
+	if got, want := strings.Join(seen, ", "), "cat.sch.tbl 1 0/0, cat.sch.tbl 2 0/1, cat.sch.tbl 3 1/0"; got != want {
+		t.Errorf("saw %s, want %s", got, want)
 	}
 }

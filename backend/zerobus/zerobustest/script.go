@@ -90,33 +90,25 @@ func (sc *script) create(st *stream) error {
 	return st.send(created(step.id), Event{Kind: Opened, Offset: -1})
 }
 
-// ingested takes the steps that a request with this offset lets happen. A create stands for the next stream.
+// ingested takes the step that a request with this offset lets happen: one at most, what stands behind it waits for the
+// next request. A create stands for the next stream.
 func (sc *script) ingested(st *stream, offset int64) error {
-	for {
-		sc.mu.Lock()
-		if len(sc.steps) == 0 || sc.steps[0].kind == stepCreate || sc.steps[0].kind == stepAck && sc.steps[0].offset != offset {
-			sc.mu.Unlock()
-			return nil
-		}
-		step := sc.steps[0]
-		sc.steps = sc.steps[1:]
+	sc.mu.Lock()
+	if len(sc.steps) == 0 || sc.steps[0].kind == stepCreate || sc.steps[0].kind == stepAck && sc.steps[0].offset != offset {
 		sc.mu.Unlock()
-		if err := st.wait(st.rpc.Context(), step.delay); err != nil {
-			return err
-		}
-		switch step.kind {
-		case stepAck:
-			if err := st.ack(step.offset); err != nil {
-				return err
-			}
-		case stepSignal:
-			if err := st.signal(step.d); err != nil {
-				return err
-			}
-		case stepFail:
-			return step.err
-		}
-		// One request lets one ack, signal or failure happen; what stands behind an ack waits for the next.
 		return nil
 	}
+	step := sc.steps[0]
+	sc.steps = sc.steps[1:]
+	sc.mu.Unlock()
+	if err := st.wait(st.rpc.Context(), step.delay); err != nil {
+		return err
+	}
+	switch step.kind {
+	case stepAck:
+		return st.ack(step.offset)
+	case stepSignal:
+		return st.signal(step.d)
+	}
+	return step.err
 }

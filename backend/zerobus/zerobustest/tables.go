@@ -28,7 +28,6 @@ type tables struct {
 
 	mu     sync.Mutex
 	byName map[string]*table
-	minted int
 }
 
 type table struct {
@@ -98,7 +97,7 @@ func (s *Server) Rows(table string) []Row {
 	return slices.Clone(t.rows)
 }
 
-// store adds the records of a request, which are all valid. Values is the caller's for good.
+// store adds the records of a request, which are all valid. Their bytes are the table's for good when rows are kept.
 func (t *table) store(st *stream, req *request) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
