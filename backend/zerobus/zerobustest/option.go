@@ -2,6 +2,7 @@ package zerobustest
 
 import (
 	"io"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type config struct {
 	discardRows         bool
 	countDuplicates     bool
 	rowLog              io.Writer
+	rowLogMu            sync.Mutex // the tables are locked apart
 	tap                 func(table string, rows []Row)
 	workspace           string
 	clientID, secret    string

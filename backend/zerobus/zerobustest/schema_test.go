@@ -233,3 +233,33 @@ func TestTheTapSeesRowsBeforeTheyAreAcknowledged(t *testing.T) {
 		t.Errorf("saw %s, want %s", got, want)
 	}
 }
+
+// Nothing that a client sends may do more than be refused.
+func FuzzSchema(f *testing.F) {
+	for _, m := range []proto.Message{&durationpb.Duration{}, &errdetails.ErrorInfo{}, &errdetails.QuotaFailure{}, &structpb.Value{}} {
+		d, err := proto.Marshal(protodesc.ToDescriptorProto(m.ProtoReflect().Descriptor()))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(d, []byte("\x08\x01"))
+	}
+	f.Add([]byte(nil), []byte(`{"seconds":1}`))
+	s := newSchema(Columns((&durationpb.Duration{}).ProtoReflect().Descriptor()))
+	f.Fuzz(func(t *testing.T, descriptor, rec []byte) {
+		columns, err := DescriptorColumns(descriptor)
+		if err == nil && len(columns) > 0 { // the schema that it makes must take it
+			check, err := newSchema(columns).protoCheck(descriptor)
+			if err != nil {
+				t.Fatalf("%x: %v", descriptor, err)
+			}
+			_ = check(rec)
+		}
+		if check, err := s.protoCheck(descriptor); err == nil {
+			_ = check(rec)
+		} else if status.Code(err) != codes.InvalidArgument {
+			t.Fatalf("%x: %v", descriptor, err)
+		}
+		_ = s.jsonCheck()(rec)
+		_, _ = parseDetails(string(rec))
+	})
+}

@@ -32,7 +32,8 @@ type Server struct {
 
 	readers sync.WaitGroup // that read a stream, which may be a moment longer than its RPC
 
-	rpcMu  sync.Mutex // serves Restart and Close
+	turn   chan struct{} // held by Restart and Shutdown, which wait for clients
+	rpcMu  sync.Mutex    // serves what follows
 	rpc    *grpc.Server
 	listen *listener
 
@@ -59,7 +60,7 @@ func New(t testing.TB, opts ...Option) *Server {
 
 // Start starts a server. It must be closed.
 func Start(opts ...Option) (*Server, error) {
-	s := &Server{cfg: complete(opts)}
+	s := &Server{cfg: complete(opts), turn: make(chan struct{}, 1)}
 	for name := range s.cfg.tables {
 		if err := checkTable(name); err != nil {
 			return nil, fmt.Errorf("zerobustest: start: %w", err)
@@ -116,7 +117,9 @@ func (s *Server) serve(addr string) error {
 			Handler: func(_ any, ss grpc.ServerStream) error { return s.ephemeralStream(ss, listen) },
 		}},
 	}, s)
+	s.rpcMu.Lock()
 	s.rpc, s.listen = rpc, listen
+	s.rpcMu.Unlock()
 	s.readers.Go(func() { _ = rpc.Serve(listen) }) // ends when it is stopped
 	return nil
 }
@@ -124,12 +127,16 @@ func (s *Server) serve(addr string) error {
 // CertPool trusts the certificate of a server with [TLS]. It is nil without.
 func (s *Server) CertPool() *x509.CertPool { return s.pool }
 
+func (s *Server) serving() (*grpc.Server, *listener) {
+	s.rpcMu.Lock()
+	defer s.rpcMu.Unlock()
+	return s.rpc, s.listen
+}
+
 // DropConnections cuts every TCP connection of the gRPC endpoint and returns when no stream of them runs any more: what
 // they had read is in the table or never will be.
 func (s *Server) DropConnections() {
-	s.rpcMu.Lock()
-	l := s.listen
-	s.rpcMu.Unlock()
+	_, l := s.serving()
 	open := s.log.live("")
 	l.drop()
 	for _, st := range open {
@@ -140,16 +147,16 @@ func (s *Server) DropConnections() {
 // Restart ends the gRPC server, waits for down and starts a new one at the same address; tables, tokens and counters stay.
 // When graceful it first tells the clients (GOAWAY) and waits for their streams to end; otherwise it cuts them off.
 func (s *Server) Restart(graceful bool, down time.Duration) error {
-	s.rpcMu.Lock()
-	defer s.rpcMu.Unlock()
-	addr := s.listen.Addr().String()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	rpc, l := s.serving()
 	if graceful {
-		s.rpc.GracefulStop()
+		rpc.GracefulStop()
 	} else {
-		s.rpc.Stop()
+		rpc.Stop()
 	}
 	time.Sleep(down)
-	if err := s.serve(addr); err != nil {
+	if err := s.serve(l.Addr().String()); err != nil {
 		return fmt.Errorf("zerobustest: restart: %w", err)
 	}
 	return nil
@@ -168,11 +175,12 @@ func (s *Server) Close() error {
 
 // Shutdown ends the server when the clients have gone, or with ctx's error when ctx is over, and then they are cut off.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.rpcMu.Lock()
-	defer s.rpcMu.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	rpc, _ := s.serving()
 	drained := make(chan struct{})
 	go func() {
-		s.rpc.GracefulStop()
+		rpc.GracefulStop()
 		close(drained)
 	}()
 	err := s.oauth.Shutdown(ctx)
@@ -183,7 +191,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-drained:
 	case <-ctx.Done():
 		err = errors.Join(err, ctx.Err())
-		s.rpc.Stop()
+		rpc.Stop()
 		<-drained
 	}
 	s.readers.Wait()

@@ -336,6 +336,8 @@ func (st *stream) send(msg []byte, e Event) error {
 	return st.sendLocked(msg, e)
 }
 
+// sendLocked sends with mu held: gRPC takes one message at a time, and what is said must stand in the order in which it was
+// decided. A client that does not read holds up its own stream, until it goes or is cut off.
 func (st *stream) sendLocked(msg []byte, e Event) error {
 	if st.ended {
 		return errEOF // it has a reason already

@@ -127,8 +127,6 @@ func (t *table) store(st *stream, req *request) error {
 	return nil
 }
 
-var logMu sync.Mutex // a row log may be given to several servers, and its tables are locked apart
-
 // write adds the rows to the row log as one write, so that a reader never sees half a batch.
 func (t *table) write(st *stream, req *request) error {
 	var out bytes.Buffer
@@ -157,8 +155,8 @@ func (t *table) write(st *stream, req *request) error {
 		}
 		out.Write(append(b, '\n'))
 	}
-	logMu.Lock()
-	defer logMu.Unlock()
+	t.cfg.rowLogMu.Lock()
+	defer t.cfg.rowLogMu.Unlock()
 	_, err := t.cfg.rowLog.Write(out.Bytes())
 	return err
 }

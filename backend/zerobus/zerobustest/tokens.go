@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -182,6 +183,9 @@ func (ts *tokens) issue(table string) string {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.issued++
+	if len(ts.valid)%1024 == 1023 { // a server that runs for days must not keep them all
+		maps.DeleteFunc(ts.valid, func(_ string, g grant) bool { return !time.Now().Before(g.expires) })
+	}
 	token := rand.Text()
 	ts.valid[token] = grant{table: table, expires: time.Now().Add(ts.cfg.tokenLife)}
 	return token
