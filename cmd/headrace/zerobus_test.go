@@ -3,8 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,9 +14,14 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/producer"
 )
 
-var zerobusReady = regexp.MustCompile(`^headrace: zerobus ready on http://127\.0\.0\.1:\d+, OAuth on (http://127\.0\.0\.1:\d+)\n$`)
+var zerobusReady = regexp.MustCompile(`^headrace: zerobus ready on (http://127\.0\.0\.1:\d+), OAuth on (http://127\.0\.0\.1:\d+)\n$`)
 
 func TestServeZerobus(t *testing.T) {
 	dir := t.TempDir()
@@ -45,27 +50,36 @@ func TestServeZerobus(t *testing.T) {
 	if m == nil {
 		t.Fatalf("readiness line %q", line)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m[1]+"/oidc/v1/token", strings.NewReader(""))
-	if err != nil {
-		t.Fatal(err)
+	send := func(table, secret, value string) error {
+		sink := zerobus.Table(table, zerobus.Config{Endpoint: m[1], UnityCatalog: m[2], ClientID: "me", ClientSecret: secret})
+		p, err := producer.New(ctx, sink, codec.JSON[map[string]any]())
+		if err != nil {
+			return err
+		}
+		err = p.Send(ctx, map[string]any{"seconds": value})
+		return errors.Join(err, p.Close())
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth("me", "wrong")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
+	if err := send("a.b.c", "wrong", "1"); !errors.Is(err, backend.ErrUnauthorized) {
+		t.Errorf("a wrong secret: %v", err)
 	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a wrong secret: %s", resp.Status)
+	if err := send("a.b.c", "secret", "no number"); !errors.Is(err, backend.ErrRejected) {
+		t.Errorf("a row that does not fit: %v", err)
 	}
-	http.DefaultClient.CloseIdleConnections()
+	for _, table := range []string{"a.b.c", "a.b.d", "made.on.use"} {
+		if err := send(table, "secret", "7"); err != nil {
+			t.Errorf("%s: %v", table, err)
+		}
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("serve: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "rows")); err != nil {
-		t.Error(err)
+	rows, err := os.ReadFile(filepath.Join(dir, "rows"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(rows), `"json":{"seconds":"7"}}`+"\n"); n != 3 || strings.Count(string(rows), "\n") != 3 {
+		t.Errorf("rows\n%s", rows)
 	}
 }
 
