@@ -109,11 +109,11 @@ func (s *Sink) mint(ctx context.Context, ep endpoint) (*token, error) {
 	if err != nil {
 		return nil, exchange.classify(ctx, err)
 	}
-	if t.Expiry.IsZero() {
-		return &token{value: t.AccessToken}, nil // used once
-	}
 	// The life of a token began when it was asked for at the latest. What is known is how long it is from the answer on.
 	life := time.Until(t.Expiry).Round(time.Second)
+	if life <= 0 { // absent, 0 or less
+		return &token{value: t.AccessToken}, nil // used once
+	}
 	minted := &token{value: t.AccessToken, expires: began.Add(life), life: life}
 	if !minted.valid(time.Now()) {
 		return nil, fmt.Errorf("%w: %w", backend.ErrTransient, &TokenError{Status: exchange.status, Err: errors.New("the token has expired on its way")})
