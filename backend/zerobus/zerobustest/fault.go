@@ -37,7 +37,7 @@ type Action struct {
 	run func(*stream) (bool, error)
 }
 
-// Delay waits and goes on. Meanwhile nothing is read from the stream.
+// Delay waits for d and goes on. Meanwhile nothing is read from the stream.
 func Delay(d time.Duration) Action {
 	return Action{func(st *stream) (bool, error) { return false, st.wait(st.rpc.Context(), d) }}
 }
@@ -87,7 +87,8 @@ func Reply(msg []byte) Action {
 // NoStreamID answers a create without the id of the stream.
 func NoStreamID() Action { return Reply(created("")) }
 
-// Silence leaves out what is due: the response, the storing, the ack.
+// Silence leaves out what is due: the response, the storing, the ack. A request that is not stored leaves a gap behind
+// which the next one is OUT_OF_RANGE.
 func Silence() Action { return Action{func(*stream) (bool, error) { return true, nil }} }
 
 // Ack acknowledges up to an offset, whatever was sent and acknowledged, instead of what is due.

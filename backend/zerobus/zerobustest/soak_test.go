@@ -195,6 +195,14 @@ func (l *ledger) failed(ev producer.BatchEvent) {
 
 func (l *ledger) settle(t *testing.T, n int) {
 	t.Helper()
+	l.close(n)
+	for _, f := range l.faults {
+		t.Error(f)
+	}
+}
+
+// close looks for what shows only when everything has come: n records in all.
+func (l *ledger) close(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.confirmed != n || len(l.there) != n {
@@ -211,8 +219,5 @@ func (l *ledger) settle(t *testing.T, n int) {
 		if !replayed[n] {
 			l.fault("%d is there twice and was not sent again", n)
 		}
-	}
-	for _, f := range l.faults {
-		t.Error(f)
 	}
 }
