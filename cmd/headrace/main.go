@@ -1,6 +1,7 @@
 // Command headrace runs the servers that Headrace brings for development and tests, for programs in any language.
 //
 //	headrace serve --s2 127.0.0.1:4243 [--s2-token T] [--data DIR]
+//	headrace serve --zerobus 127.0.0.1:4244 [--oauth 127.0.0.1:4245] [--zerobus-client ID:SECRET] [--table NAME[=FILE]]... [--rows FILE]
 //
 // Each server that is up says so in one line on standard output; what goes wrong is said on standard error. SIGINT and
 // SIGTERM end it within ten seconds, whatever clients are connected; a second one ends it at once.

@@ -1,0 +1,72 @@
+package zerobus
+
+import "github.com/headrace/headrace/backend"
+
+// A Config says which workspace to write to, and as whom.
+type Config struct {
+	// Endpoint of Zerobus Ingest: https://<workspace id>.zerobus.<region>.cloud.databricks.com. Without a scheme it is https;
+	// http goes without TLS, for tests. dns:///… and passthrough:///… are gRPC's.
+	Endpoint string
+
+	// UnityCatalog is the URL of the workspace, which mints the tokens: https://<workspace>.cloud.databricks.com.
+	UnityCatalog string
+
+	// ClientID and ClientSecret are a service principal's. It needs USE CATALOG, USE SCHEMA, and SELECT and MODIFY on the
+	// table.
+	ClientID, ClientSecret string
+
+	// WorkspaceID is what tokens are asked for. Empty: the first label of the Endpoint's host.
+	WorkspaceID string
+}
+
+// String names the endpoint and keeps the secret.
+func (c Config) String() string { return "zerobus:" + c.Endpoint }
+
+// GoString is String, so that no way of printing shows the secret.
+func (c Config) GoString() string { return c.String() }
+
+// A Client is a workspace and who writes to it. Its Sinks share tokens. It holds no connection and needs no closing.
+type Client struct {
+	config Config // without the secret
+	opts   []Option
+	tokens *tokens
+
+	// The secret sits in a closure, so that printing a Client, however deep, does not print it.
+	secret func() string
+}
+
+// New makes a Client. It does no I/O; what is wrong with c is said when a stream is opened.
+func New(c Config, opts ...Option) *Client {
+	secret := c.ClientSecret
+	c.ClientSecret = ""
+	return &Client{config: c, opts: opts, tokens: newTokens(), secret: func() string { return secret }}
+}
+
+// Table addresses a table by its full name, catalog.schema.table. The options go behind those of the Client.
+func (c *Client) Table(name string, opts ...Option) *Sink {
+	s := &Sink{client: c, table: name, cfg: defaults()}
+	for _, o := range append(c.opts[:len(c.opts):len(c.opts)], opts...) {
+		o(&s.cfg)
+	}
+	return s
+}
+
+// Table addresses a table by its full name, catalog.schema.table, with a Client of its own.
+func Table(name string, c Config, opts ...Option) *Sink { return New(c, opts...).Table(name) }
+
+// A Sink is a table. Any number of producers may write to it, each over streams of its own. It cannot be read: it is no
+// backend.Source.
+type Sink struct {
+	client *Client
+	table  string
+	cfg    config
+}
+
+// String names the endpoint and the table.
+func (s *Sink) String() string { return s.client.config.String() + "/" + s.table }
+
+// NewAppender makes one producer's way in. Formats that a table does not take are refused when it is opened.
+func (s *Sink) NewAppender(f backend.Format) backend.Appender {
+	kind, err := recordTypeOf(f)
+	return &appender{sink: s, kind: kind, descriptor: f.Schema, refused: err}
+}

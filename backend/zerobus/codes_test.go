@@ -1,0 +1,126 @@
+package zerobus_test
+
+import (
+	"errors"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/producer"
+)
+
+// final are the codes that no further attempt changes, as the vendor lists them; all others are to be tried again.
+var final = map[codes.Code]error{
+	codes.InvalidArgument: backend.ErrRejected, codes.NotFound: backend.ErrNotFound, codes.OutOfRange: backend.ErrConflict,
+	codes.PermissionDenied: backend.ErrUnauthorized, codes.Unauthenticated: backend.ErrUnauthorized,
+	codes.Unimplemented: backend.ErrUnsupported,
+}
+
+// Every code at an opening and in the middle of a stream, with nothing, one and two batches unacknowledged. Code 0 is the
+// end of a stream without an error.
+func TestEveryCode(t *testing.T) {
+	for code := codes.OK; code <= codes.Unauthenticated; code++ {
+		t.Run(code.String(), func(t *testing.T) {
+			t.Run("at open", func(t *testing.T) {
+				srv := serve(t)
+				srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(code, "told you")})
+				_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
+				if why := final[code]; why != nil {
+					wantIs(t, err, why)
+				} else {
+					wantIs(t, err, backend.ErrTransient)
+				}
+				var said *zerobus.Error
+				if !errors.As(err, &said) || said.Code != code || code != codes.OK && said.Message != "told you" {
+					t.Errorf("%v names %+v", err, said)
+				}
+				if n := srv.Stats().Streams; n != 1 {
+					t.Errorf("%d attempts in one opening", n)
+				}
+			})
+			for unacked := range 3 {
+				t.Run([]string{"idle", "one unacked", "two unacked"}[unacked], func(t *testing.T) {
+					srv := serve(t, zerobustest.Acks(zerobustest.AckNever()))
+					s := open(t, zerobus.Table(table, config(srv)))
+					if unacked == 0 {
+						srv.End(table, zerobustest.Fail(code, "told you"))
+					} else {
+						srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: unacked - 1, Do: zerobustest.Fail(code, "told you")})
+					}
+					for i := range unacked {
+						if err := s.Send(limited(t), uint64(i), records(`{}`)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					acked, err := reason(t, s)
+					if len(acked) > 0 {
+						t.Errorf("%v were acknowledged", acked)
+					}
+					var want []error
+					switch {
+					case code == codes.InvalidArgument && unacked == 2:
+						want = []error{backend.ErrRejected, backend.ErrIndeterminate}
+					case code == codes.Unauthenticated && unacked == 0:
+						want = []error{backend.ErrUnauthorized, backend.ErrTransient}
+					case code == codes.Unauthenticated:
+						want = []error{backend.ErrUnauthorized, backend.ErrIndeterminate}
+					case final[code] != nil:
+						want = []error{final[code]}
+					case unacked == 0:
+						want = []error{backend.ErrTransient}
+					default:
+						want = []error{backend.ErrIndeterminate}
+					}
+					wantIs(t, err, want...)
+					var said *zerobus.Error
+					if !errors.As(err, &said) || said.Code != code {
+						t.Errorf("%v names %+v", err, said)
+					}
+				})
+			}
+		})
+	}
+}
+
+// The reason of a refusal is there for programs, not only in a text.
+func TestSchemaErrorsAreStructured(t *testing.T) {
+	srv := serve(t)
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.InvalidArgument, "no", &errdetails.ErrorInfo{
+		Domain: "zerobus.databricks.com", Reason: "SCHEMA_VALIDATION_FAILED",
+		Metadata: map[string]string{"causes": "FIELD_NOT_IN_TABLE, TYPE_INCOMPATIBLE", "error_code": "8001"},
+	})})
+	_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
+	var said *zerobus.Error
+	if !errors.As(err, &said) || said.Reason != "SCHEMA_VALIDATION_FAILED" || len(said.Causes) != 2 || said.Causes[1] != "TYPE_INCOMPATIBLE" ||
+		said.ErrorCode != "8001" {
+		t.Errorf("%v: %+v", err, said)
+	}
+}
+
+// Recovery(false) leaves nothing to try again, and does not hide what happened.
+func TestWithoutRecoveryEveryFailureIsFinal(t *testing.T) {
+	srv := serve(t)
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unavailable, "not now")})
+	sink := zerobus.Table(table, config(srv), zerobus.Recovery(false))
+	_, err := producer.New(limited(t), sink, codec.JSON[row]())
+	var said *zerobus.Error
+	if wantIs(t, err); !errors.As(err, &said) || said.Code != codes.Unavailable {
+		t.Errorf("open: %v", err)
+	}
+	if n := srv.Stats().Streams; n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+	p := produce(t, sink)
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unavailable, "gone")})
+	if err := p.Send(limited(t), row{1}); !errors.As(err, &said) || said.Message != "gone" {
+		t.Errorf("send: %v", err)
+	}
+	if err := p.Send(limited(t), row{2}); err == nil {
+		t.Error("the producer went on")
+	}
+}

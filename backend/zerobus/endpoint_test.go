@@ -1,0 +1,107 @@
+package zerobus
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/headrace/headrace/backend"
+)
+
+func TestEndpoints(t *testing.T) {
+	for _, test := range []struct {
+		in, target, workspace string
+		plaintext             bool
+	}{
+		{"https://123.zerobus.us-east-1.cloud.databricks.com", "passthrough:///123.zerobus.us-east-1.cloud.databricks.com:443", "123", false},
+		{" https://123.zerobus.eu.x.com/ \n", "passthrough:///123.zerobus.eu.x.com:443", "123", false},
+		{"123.zerobus.eu.x.com", "passthrough:///123.zerobus.eu.x.com:443", "123", false},
+		{"host:8443", "passthrough:///host:8443", "host:8443", false},
+		{"http://127.0.0.1:19000", "passthrough:///127.0.0.1:19000", "127", true},
+		{"http://localhost", "passthrough:///localhost:80", "localhost", true},
+		{"https://localhost:19443", "passthrough:///localhost:19443", "localhost:19443", false},
+		{"https://[::1]:7", "passthrough:///[::1]:7", "[::1]:7", false},
+		{"dns:///a.b:1", "dns:///a.b:1", "a", false},
+		{"passthrough:///a.b:1", "passthrough:///a.b:1", "a", false},
+	} {
+		ep, err := parseEndpoint(test.in)
+		if err != nil || ep.target != test.target || ep.workspace != test.workspace || ep.plaintext != test.plaintext {
+			t.Errorf("%q: %+v, %v", test.in, ep, err)
+		}
+	}
+	for _, in := range []string{
+		"", " ", "https://", "http://", "://x", "ftp://host", "https://host/path", "https://host?q", "https://host#f", "https://u:hunter2@host",
+		"https://:443", "https://host:", "https://host:0", "https://host:65536", "https://host:x", "https://a b", "dns:///", "passthrough:///:1",
+		"http://[::1", "https://%zz",
+	} {
+		if ep, err := parseEndpoint(in); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("%q: %+v, %v", in, ep, err)
+		}
+	}
+}
+
+func TestTableNamesThatAreNotThreeParts(t *testing.T) {
+	for _, name := range []string{"", "t", "s.t", "a.b.c.d", ".b.c", "a..c", "a.b.", "..", "a.b.\n", "a.b.ä"} {
+		if err := checkTable(name); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"a.b.c", "a b.c.d"} {
+		if err := checkTable(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestProxyVariables(t *testing.T) {
+	env := func(vars map[string]string) func(string) string { return func(n string) string { return vars[n] } }
+	for _, test := range []struct {
+		vars map[string]string
+		want string
+	}{
+		{nil, ""},
+		{map[string]string{"grpc_proxy": "http://p:1", "https_proxy": "http://q:2"}, "p:1"},
+		{map[string]string{"HTTPS_PROXY": "q:2"}, "q:2"},
+		{map[string]string{"http_proxy": "http://q"}, "q:80"},
+		{map[string]string{"grpc_proxy": "p:1", "no_grpc_proxy": "127.0.0.1, example.com"}, ""},
+		{map[string]string{"grpc_proxy": "p:1", "NO_PROXY": ".example.com"}, ""},
+		{map[string]string{"grpc_proxy": "p:1", "no_proxy": "*"}, ""},
+		{map[string]string{"grpc_proxy": "p:1", "no_proxy": "ample.com,notexample.com"}, "p:1"},
+		{map[string]string{"grpc_proxy": "p:1", "no_grpc_proxy": "other", "no_proxy": "*"}, "p:1"},
+	} {
+		u, err := proxyFor("api.example.com:443", env(test.vars))
+		got := ""
+		if u != nil {
+			got = u.Host
+		}
+		if err != nil || got != test.want {
+			t.Errorf("%v: %q, %v", test.vars, got, err)
+		}
+	}
+	if _, err := proxyFor("x:1", env(map[string]string{"grpc_proxy": "socks5://u:hunter2@p:1"})); err == nil {
+		t.Error("a proxy that is none of ours was ignored")
+	}
+}
+
+func TestFormats(t *testing.T) {
+	schema := []byte("\x0a\x04Test")
+	for _, test := range []struct {
+		f    backend.Format
+		want recordType
+	}{
+		{backend.Format{ContentType: "application/json", Schema: schema}, jsonRecords}, // a descriptor is of no use there
+		{backend.Format{ContentType: "application/json; charset=utf-8"}, jsonRecords},
+		{backend.Format{ContentType: "application/x-protobuf; proto=a.B", Schema: schema}, protoRecords},
+		{backend.Format{ContentType: "application/x-protobuf", Schema: []byte{}}, protoRecords}, // an empty message is one
+		{backend.Format{ContentType: "application/x-protobuf"}, 0},
+		{backend.Format{ContentType: "application/json", ContentEncoding: "zstd"}, 0},
+		{backend.Format{ContentType: "application/octet-stream"}, 0},
+		{backend.Format{ContentType: "text/plain; charset=utf-8"}, 0},
+		{backend.Format{}, 0},
+		{backend.Format{ContentType: ";;"}, 0},
+	} {
+		got, err := recordTypeOf(test.f)
+		if got != test.want || (test.want == 0) != errors.Is(err, backend.ErrRejected) {
+			t.Errorf("%+v: %v, %v", test.f, got, err)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package zerobus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// An Error is what the service said, or what is said here about a service that breaks its protocol. It comes wrapped,
+// beside the errors of package backend that say what to do; find it with errors.As.
+type Error struct {
+	Code    codes.Code // gRPC's; OK for a stream that the server ended without an error
+	Message string     // for people: what it says is not a promise
+
+	// From the google.rpc.ErrorInfo that the service attaches to refusals of a schema; empty where there is none.
+	Reason    string   // such as SCHEMA_VALIDATION_FAILED
+	Causes    []string // such as FIELD_NOT_IN_TABLE, MISSING_REQUIRED_COLUMN, TYPE_INCOMPATIBLE
+	ErrorCode string   // a number, such as 8001
+
+	after time.Duration
+}
+
+// Error returns the code and the message, and the reason with its causes if there is one.
+func (e *Error) Error() string {
+	s := e.Code.String()
+	if e.Message != "" {
+		s += ": " + clip(e.Message)
+	}
+	if e.Reason == "" {
+		return s
+	}
+	return fmt.Sprintf("%s (%s)", s, strings.Join(append([]string{e.Reason}, e.Causes...), " "))
+}
+
+// RetryAfter is how long the service asks to wait before trying again; 0 if it does not say.
+func (e *Error) RetryAfter() time.Duration { return e.after }
+
+// fromStatus makes an Error of what a call of gRPC returned.
+func fromStatus(err error) *Error {
+	st, _ := status.FromError(err)
+	e := &Error{Code: st.Code(), Message: st.Message()}
+	for _, d := range st.Details() {
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			if d.GetDomain() != "" && d.GetDomain() != "zerobus.databricks.com" {
+				continue
+			}
+			e.Reason, e.ErrorCode = d.GetReason(), d.GetMetadata()["error_code"]
+			for c := range strings.SplitSeq(d.GetMetadata()["causes"], ",") {
+				if c = strings.TrimSpace(c); c != "" {
+					e.Causes = append(e.Causes, c)
+				}
+			}
+		case *errdetails.RetryInfo:
+			e.after = max(d.GetRetryDelay().AsDuration(), 0)
+		}
+	}
+	return e
+}
+
+// fatal returns what a code means that no attempt of the same kind will change; nil for the others, which are to be tried
+// again. The list is the vendor's.
+func fatal(c codes.Code) error {
+	switch c {
+	case codes.InvalidArgument:
+		return backend.ErrRejected
+	case codes.NotFound:
+		return backend.ErrNotFound
+	case codes.PermissionDenied, codes.Unauthenticated:
+		return backend.ErrUnauthorized
+	case codes.OutOfRange: // of offsets on the wire, which are not the user's
+		return backend.ErrConflict
+	case codes.Unimplemented:
+		return backend.ErrUnsupported
+	}
+	return nil
+}
+
+// unopened classifies a failure of an opening, when nothing was sent.
+func unopened(err error) error {
+	var said *Error
+	if errors.As(err, &said) {
+		if why := fatal(said.Code); why != nil {
+			return fmt.Errorf("%w: %w", why, err)
+		}
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	}
+	return err
+}
+
+// ended classifies the end of a session with so many batches taken and not acknowledged.
+func ended(err error, unacked int, refreshable bool) error {
+	var said *Error
+	if errors.As(err, &said) {
+		switch why := fatal(said.Code); {
+		case why == nil:
+		case said.Code == codes.InvalidArgument && unacked > 1:
+			// The acks for those before the refused one may just not have been sent yet.
+			return fmt.Errorf("%w: %w: %w", why, backend.ErrIndeterminate, err)
+		case said.Code == codes.Unauthenticated && refreshable:
+			// The token is forgotten by now, and the next opening has a new one or says why not.
+			return fmt.Errorf("%w: %w: %w", why, maybeStored(unacked), err)
+		default:
+			return fmt.Errorf("%w: %w", why, err)
+		}
+	}
+	return fmt.Errorf("%w: %w", maybeStored(unacked), err)
+}
+
+// maybeStored is what is known of so many batches that were taken.
+func maybeStored(unacked int) error {
+	if unacked > 0 {
+		return backend.ErrIndeterminate
+	}
+	return backend.ErrTransient
+}
+
+// terminal hides that err could be tried again, but not what it is: without recovery every end is the last.
+func terminal(err error) error {
+	if errors.Is(err, backend.ErrClosed) {
+		return err
+	}
+	t := &terminalError{err: err}
+	return t
+}
+
+type terminalError struct{ err error }
+
+func (e *terminalError) Error() string { return e.err.Error() }
+
+// Is answers for what err wraps, without the errors that ask for another attempt.
+func (e *terminalError) Is(target error) bool {
+	return target != backend.ErrTransient && target != backend.ErrIndeterminate && target != backend.ErrRejected &&
+		errors.Is(e.err, target)
+}
+
+// As finds what err wraps.
+func (e *terminalError) As(target any) bool { return errors.As(e.err, target) }

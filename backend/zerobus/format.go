@@ -1,0 +1,99 @@
+package zerobus
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// payloadBytes is what one request may carry of records: 10 MiB, which the service takes as a message, less 64 KiB for
+// what is around them. It is the number of the vendor's clients.
+const payloadBytes = 10<<20 - 64<<10
+
+// batchRecords keeps what is around the records of a batch below those 64 KiB: a record of less than 2 MiB costs at most
+// four bytes, and one that costs more than three is 16 KiB or longer.
+const batchRecords = 20_000
+
+// recordTypeOf says what a stream of that format is, or why there can be none.
+func recordTypeOf(f backend.Format) (recordType, error) {
+	if f.ContentEncoding != "" {
+		return 0, fmt.Errorf("%w: a table takes no content encoding, and this is %q", backend.ErrRejected, f.ContentEncoding)
+	}
+	media, _, err := mime.ParseMediaType(f.ContentType)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%w: content type %q: a table takes application/json or application/x-protobuf", backend.ErrRejected, f.ContentType)
+	case media == "application/json":
+		return jsonRecords, nil
+	case media != "application/x-protobuf" && media != "application/protobuf":
+		return 0, fmt.Errorf("%w: a table takes application/json or application/x-protobuf, not %q", backend.ErrRejected, media)
+	case f.Schema == nil:
+		return 0, fmt.Errorf("%w: protobuf records need the DescriptorProto of their message as the schema of the format", backend.ErrRejected)
+	}
+	return protoRecords, nil
+}
+
+// checkTable refuses names that are not three parts. What the parts are made of is the service's to say.
+func checkTable(name string) error {
+	parts := strings.Split(name, ".")
+	if len(parts) != 3 {
+		return fmt.Errorf("%w: table name %q: must have exactly 3 parts", backend.ErrRejected, name)
+	}
+	for i, what := range []string{"catalog", "schema", "table"} {
+		if parts[i] == "" {
+			return fmt.Errorf("%w: table name %q: %s name cannot be empty", backend.ErrRejected, name, what)
+		}
+	}
+	if !printable(name) {
+		return fmt.Errorf("%w: table name %q: cannot be a header value", backend.ErrRejected, name)
+	}
+	return nil
+}
+
+// printable reports whether s can be the value of a header.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+var errHeaders = fmt.Errorf("%w: a table row has no headers", backend.ErrUnsupported)
+var errUTF8 = errors.New("JSON that is not UTF-8")
+
+// size is the meter and the door of a stream. JSON that is not UTF-8 would be refused below the service's own checks and
+// end the stream, again and again, with an error that accuses nobody.
+func (t recordType) size(r *backend.Record) (int, error) {
+	switch {
+	case len(r.Headers) > 0:
+		return 0, errHeaders
+	case len(r.Value) > payloadBytes:
+		return 0, fmt.Errorf("%w: a record of %d bytes, and the service takes %d", backend.ErrTooLarge, len(r.Value), payloadBytes)
+	case t == jsonRecords && !utf8.Valid(r.Value):
+		return 0, fmt.Errorf("%w: %w", backend.ErrRejected, errUTF8)
+	}
+	return len(r.Value), nil
+}
+
+// checkBatch refuses what Limits do not allow.
+func (t recordType) checkBatch(recs []backend.Record) error {
+	switch {
+	case len(recs) == 0:
+		return fmt.Errorf("%w: an empty batch", backend.ErrRejected)
+	case len(recs) > batchRecords:
+		return fmt.Errorf("%w: %d records, and a batch holds %d", backend.ErrTooLarge, len(recs), batchRecords)
+	}
+	sum := 0
+	for i := range recs {
+		if len(recs[i].Headers) > 0 || len(recs[i].Value) > payloadBytes {
+			_, err := t.size(&recs[i])
+			return &backend.RecordError{Index: i, Err: err}
+		}
+		sum += len(recs[i].Value)
+	}
+	if sum > payloadBytes {
+		return fmt.Errorf("%w: %d bytes, and a batch holds %d", backend.ErrTooLarge, sum, payloadBytes)
+	}
+	return nil
+}

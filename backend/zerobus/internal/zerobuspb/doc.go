@@ -1,0 +1,4 @@
+// Package zerobuspb is the wire schema of Zerobus Ingest, generated from zerobus.proto.
+package zerobuspb
+
+//go:generate ./generate.sh

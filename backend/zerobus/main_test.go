@@ -1,0 +1,124 @@
+package zerobus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/producer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const table = "main.air.readings"
+
+var jsonFormat = backend.Format{ContentType: "application/json"}
+
+// A row is what the tests write.
+type row struct {
+	N int `json:"n"`
+}
+
+func config(s *zerobustest.Server) zerobus.Config {
+	return zerobus.Config{Endpoint: s.Endpoint, UnityCatalog: s.UnityCatalogURL, ClientID: "id", ClientSecret: "secret"}
+}
+
+// serve starts a server with the table.
+func serve(t testing.TB, opts ...zerobustest.Option) *zerobustest.Server {
+	t.Helper()
+	return zerobustest.New(t, append([]zerobustest.Option{zerobustest.Table(table)}, opts...)...)
+}
+
+// limited is a context that turns a hang into a failure.
+func limited(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// open opens a session of a new appender.
+func open(t testing.TB, sink *zerobus.Sink) backend.Session {
+	t.Helper()
+	s, err := sink.NewAppender(jsonFormat).Open(limited(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// produce makes a producer of rows.
+func produce(t testing.TB, sink backend.Sink, opts ...producer.Option) *producer.Producer[row] {
+	t.Helper()
+	p, err := producer.New(limited(t), sink, codec.JSON[row](), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// values returns what is in the table.
+func values(s *zerobustest.Server) (all []string) {
+	for _, r := range s.Rows(table) {
+		all = append(all, string(r.Value))
+	}
+	return all
+}
+
+// numbered are the values of rows 0 to n-1.
+func numbered(n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprintf(`{"n":%d}`, i))
+	}
+	return all
+}
+
+func records(vs ...string) (recs []backend.Record) {
+	for _, v := range vs {
+		recs = append(recs, backend.Record{Value: []byte(v)})
+	}
+	return recs
+}
+
+// reason receives until the session's last words.
+func reason(t testing.TB, s backend.Session) (acked []uint64, why error) {
+	t.Helper()
+	ctx := limited(t)
+	for {
+		a, err := s.Recv(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				t.Fatalf("no end: %v", err)
+			}
+			return acked, err
+		}
+		acked = append(acked, a.Seq)
+	}
+}
+
+// wantIs checks all of the errors that say what to do.
+func wantIs(t testing.TB, err error, want ...error) {
+	t.Helper()
+	for _, sentinel := range []error{
+		backend.ErrTransient, backend.ErrIndeterminate, backend.ErrRejected, backend.ErrTooLarge, backend.ErrUnauthorized,
+		backend.ErrNotFound, backend.ErrUnsupported, backend.ErrConflict, backend.ErrClosed,
+	} {
+		expected := false
+		for _, w := range want {
+			expected = expected || w == sentinel
+		}
+		if errors.Is(err, sentinel) != expected {
+			t.Errorf("%v: is %q: %v", err, sentinel, !expected)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package zerobus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// tokenBytes bounds what is read of an answer of the token endpoint.
+const tokenBytes = 1 << 20
+
+// A TokenError is a failure of the token endpoint. It comes wrapped: what may work later, which is a network that fails,
+// a status of 500 or more, and 429, beside [backend.ErrTransient], and anything else beside [backend.ErrUnauthorized].
+type TokenError struct {
+	Status int    // of HTTP; 0 if there was no answer
+	Code   string // of OAuth, such as invalid_client; empty if the answer has none
+	Err    error
+
+	after time.Duration
+}
+
+// Error says what the endpoint answered, in short.
+func (e *TokenError) Error() string {
+	s := "token endpoint"
+	if e.Status != 0 {
+		s += fmt.Sprintf(": status %d", e.Status)
+	}
+	if e.Code != "" {
+		s += ": " + clip(e.Code)
+	}
+	if e.Err != nil {
+		s += ": " + clip(e.Err.Error())
+	}
+	return s
+}
+
+// Unwrap returns what went wrong on the way, nil where the endpoint refused in so many words.
+func (e *TokenError) Unwrap() error { return e.Err }
+
+// RetryAfter is how long the endpoint asks to wait; 0 if it does not say.
+func (e *TokenError) RetryAfter() time.Duration { return e.after }
+
+// A privilege is one of the authorization details that a token is asked for.
+type privilege struct {
+	Type       string   `json:"type"`
+	ObjectType string   `json:"object_type"`
+	Path       string   `json:"object_full_path"`
+	Privileges []string `json:"privileges"`
+	Operations []string `json:"operations,omitempty"`
+}
+
+// privileges are all that writing to one table takes, and no more.
+func privileges(table string) (string, error) {
+	const kind = "unity_catalog_privileges"
+	parts := strings.Split(table, ".")
+	b, err := json.Marshal([]privilege{
+		{kind, "CATALOG", parts[0], []string{"USE CATALOG"}, nil},
+		{kind, "SCHEMA", parts[0] + "." + parts[1], []string{"USE SCHEMA"}, nil},
+		{kind, "TABLE", table, []string{"SELECT", "MODIFY"}, []string{"zerobuswrite"}},
+	})
+	return string(b), err
+}
+
+// mint asks the token endpoint once.
+func (s *Sink) mint(ctx context.Context, ep endpoint) (*token, error) {
+	c := s.client.config
+	catalog, err := parseCatalog(c.UnityCatalog)
+	if err != nil {
+		return nil, err
+	}
+	details, err := privileges(s.table)
+	if err != nil {
+		return nil, err
+	}
+	workspace := c.WorkspaceID
+	if workspace == "" {
+		workspace = ep.workspace
+	}
+	secret := s.client.secret()
+	conf := clientcredentials.Config{
+		ClientID: c.ClientID, ClientSecret: secret,
+		TokenURL: catalog + "/oidc/v1/token",
+		Scopes:   []string{"all-apis"},
+		EndpointParams: url.Values{
+			"resource":              {"api://databricks/workspaces/" + workspace + "/zerobusDirectWriteApi"},
+			"authorization_details": {details},
+		},
+		AuthStyle: oauth2.AuthStyleInHeader,
+	}
+	began := time.Now()
+	wire, shut := s.tokenClient()
+	defer shut()
+	exchange := &tokenExchange{base: wire.Transport, id: c.ClientID, secret: secret}
+	wire.Transport = exchange
+	t, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, &wire))
+	if err != nil {
+		return nil, exchange.classify(ctx, err)
+	}
+	// The life of a token began when it was asked for at the latest. What is known is how long it is from the answer on.
+	life := time.Until(t.Expiry).Round(time.Second)
+	if life <= 0 { // absent, 0 or less
+		return &token{value: t.AccessToken}, nil // used once
+	}
+	minted := &token{value: t.AccessToken, expires: began.Add(life), life: life}
+	if !minted.valid(time.Now()) {
+		return nil, fmt.Errorf("%w: %w", backend.ErrTransient, &TokenError{Status: exchange.status, Err: errors.New("the token has expired on its way")})
+	}
+	return minted, nil
+}
+
+// tokenClient returns a copy of the HTTP client to use, and what lets go of it. A token lasts about an hour, so there is
+// no connection worth keeping.
+func (s *Sink) tokenClient() (client http.Client, shut func()) {
+	if h := s.cfg.http; h != nil {
+		client = *h
+		if client.Transport == nil {
+			client.Transport = http.DefaultTransport
+		}
+		return client, func() {}
+	}
+	t := &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		DisableKeepAlives: true,
+	}
+	if s.cfg.tls != nil {
+		t.TLSClientConfig = s.cfg.tls.Clone()
+	}
+	return http.Client{Transport: t}, t.CloseIdleConnections
+}
+
+// A tokenExchange is the transport of one request. It writes the credentials as the endpoint reads them, which is not
+// escaped as oauth2 does it, and keeps what errors of oauth2 do not tell.
+type tokenExchange struct {
+	base       http.RoundTripper
+	id, secret string
+
+	status int
+	after  time.Duration
+	broken error // the exchange did not come to its end
+}
+
+func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
+	again := req.Clone(req.Context())
+	if again.Header.Get("Authorization") != "" { // a redirect elsewhere has lost it, for good reason
+		again.SetBasicAuth(x.id, x.secret)
+	}
+	again.Header.Set("Accept", "*/*")
+	res, err := x.base.RoundTrip(again)
+	if err != nil {
+		x.broken = err
+		return nil, err
+	}
+	x.status, x.after = res.StatusCode, retryAfter(res.Header.Get("Retry-After"))
+	body, err := io.ReadAll(io.LimitReader(res.Body, tokenBytes))
+	_ = res.Body.Close()
+	if err != nil {
+		x.broken = err
+		return nil, err
+	}
+	res.Body = io.NopCloser(bytes.NewReader(body))
+	return res, nil
+}
+
+// classify says whether another attempt may help. It keeps the body of the answer out: nobody knows what is in it.
+func (x *tokenExchange) classify(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", backend.ErrTransient, &TokenError{Err: ctx.Err()})
+	}
+	failed := &TokenError{Status: x.status, after: x.after}
+	var refused *oauth2.RetrieveError
+	switch {
+	case errors.As(err, &refused):
+		failed.Code = refused.ErrorCode
+	case x.broken != nil:
+		failed.Status, failed.Err = 0, x.broken
+		return fmt.Errorf("%w: %w", backend.ErrTransient, failed)
+	case x.status == 0: // no request could be made
+		return fmt.Errorf("%w: %w", backend.ErrRejected, failed)
+	default:
+		failed.Err = errors.New("the answer has no access token")
+	}
+	if x.status >= 500 || x.status == http.StatusTooManyRequests {
+		return fmt.Errorf("%w: %w", backend.ErrTransient, failed)
+	}
+	return fmt.Errorf("%w: %w", backend.ErrUnauthorized, failed)
+}
+
+// retryAfter reads the header in both of its forms, up to an hour.
+func retryAfter(s string) time.Duration {
+	const most = time.Hour
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return min(time.Duration(n)*time.Second, most)
+	}
+	if at, err := http.ParseTime(s); err == nil {
+		return min(max(time.Until(at), 0), most)
+	}
+	return 0
+}

@@ -1,0 +1,293 @@
+package zerobus_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+)
+
+// The token request is complete and exact: the credentials are not escaped, and nothing else is in the form.
+func TestTokenRequest(t *testing.T) {
+	const id, secret = "id+1", "s%:c/ret ü"
+	var form url.Values
+	oauth := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if r.Method != http.MethodPost || r.URL.Path != "/oidc/v1/token" || user != id || password != secret ||
+			r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.Header.Get("Accept") != "*/*" || r.ParseForm() != nil {
+			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
+		}
+		form = r.PostForm
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token":"tok","token_type":"Bearer","expires_in":"3600"}`)
+	}))
+	defer oauth.Close()
+	srv := serve(t, zerobustest.Token("tok"))
+	c := zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: oauth.URL + "/", ClientID: id, ClientSecret: secret, WorkspaceID: "42"}
+	open(t, zerobus.Table(table, c))
+	want := url.Values{
+		"grant_type": {"client_credentials"}, "scope": {"all-apis"},
+		"resource":              {"api://databricks/workspaces/42/zerobusDirectWriteApi"},
+		"authorization_details": form["authorization_details"],
+	}
+	if fmt.Sprint(form) != fmt.Sprint(want) {
+		t.Errorf("%v", form)
+	}
+	var details any
+	if err := json.Unmarshal([]byte(form.Get("authorization_details")), &details); err != nil {
+		t.Fatal(err)
+	}
+	const wantDetails = "[map[object_full_path:main object_type:CATALOG privileges:[USE CATALOG] type:unity_catalog_privileges] " +
+		"map[object_full_path:main.air object_type:SCHEMA privileges:[USE SCHEMA] type:unity_catalog_privileges] " +
+		"map[object_full_path:main.air.readings object_type:TABLE operations:[zerobuswrite] privileges:[SELECT MODIFY] type:unity_catalog_privileges]]"
+	if got := fmt.Sprint(details); got != wantDetails {
+		t.Errorf("%s", got)
+	}
+}
+
+// One token a table, however many streams ask for it at once.
+func TestTokensAreSharedAndFetchedOnce(t *testing.T) {
+	srv := serve(t)
+	srv.InjectToken(zerobustest.TokenFault{Delay: 50 * time.Millisecond})
+	sink := zerobus.Table(table, config(srv))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			s, err := sink.NewAppender(jsonFormat).Open(limited(t))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = s.Close()
+		})
+	}
+	wg.Wait()
+	if n := srv.Stats().TokenRequests; n != 1 {
+		t.Errorf("%d token requests for 8 streams", n)
+	}
+	open(t, zerobus.Table(table, config(srv), zerobus.TokenCache(false)))
+	if n := srv.Stats().TokenRequests; n != 2 {
+		t.Errorf("%d token requests", n)
+	}
+}
+
+// The one who asked first may lose patience without taking the token from the others.
+func TestAFetchOutlivesWhoBeganIt(t *testing.T) {
+	srv := serve(t)
+	srv.InjectToken(zerobustest.TokenFault{Delay: 100 * time.Millisecond})
+	sink := zerobus.Table(table, config(srv))
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() {
+		_, err := sink.NewAppender(jsonFormat).Open(ctx)
+		first <- err
+	}()
+	for srv.Stats().TokenRequests == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("no request")
+		}
+	}
+	second := make(chan error)
+	go func() {
+		s, err := sink.NewAppender(jsonFormat).Open(limited(t))
+		if err == nil {
+			_ = s.Close()
+		}
+		second <- err
+	}()
+	cancel()
+	wantIs(t, <-first, backend.ErrTransient)
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}
+
+// A kept token that is refused is replaced within the opening, once.
+func TestRevokedTokensAreReplaced(t *testing.T) {
+	srv := serve(t)
+	sink := zerobus.Table(table, config(srv))
+	_ = open(t, sink).Close()
+	srv.RevokeTokens()
+	_ = open(t, sink).Close()
+	if n := srv.Stats().TokenRequests; n != 2 {
+		t.Errorf("%d token requests", n)
+	}
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(codes.PermissionDenied, "no grant")})
+	_, err := sink.NewAppender(jsonFormat).Open(limited(t))
+	wantIs(t, err, backend.ErrUnauthorized)
+	if n := srv.Stats().TokenRequests; n != 3 {
+		t.Errorf("%d token requests: one more try, not several", n)
+	}
+}
+
+// A producer survives that its token is refused in the middle of a stream.
+func TestUnauthenticatedMidStreamGetsANewToken(t *testing.T) {
+	srv := serve(t)
+	p := produce(t, zerobus.Table(table, config(srv)))
+	srv.RevokeTokens()
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unauthenticated, "expired")})
+	if err := p.Send(limited(t), row{0}); err != nil {
+		t.Fatal(err)
+	}
+	if got := values(srv); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestTokensAreRefreshedEarlyAndTheOldServesMeanwhile(t *testing.T) {
+	srv := serve(t)
+	srv.InjectToken(zerobustest.TokenFault{ExpiresIn: `2`}) // due when half of it is over
+	sink := zerobus.Table(table, config(srv))
+	_ = open(t, sink).Close()
+	<-time.After(1100 * time.Millisecond)
+	srv.InjectToken(zerobustest.TokenFault{Status: 503})
+	_ = open(t, sink).Close()
+	if s := srv.Stats(); s.TokenRequests != 2 || s.Tokens != 1 {
+		t.Errorf("%+v: want a refresh that failed and the old token", s)
+	}
+}
+
+func TestTokenEndpointFailures(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault zerobustest.TokenFault
+		want  error
+		after time.Duration
+	}{
+		"400":                    {zerobustest.TokenFault{Status: 400}, backend.ErrUnauthorized, 0},
+		"401":                    {zerobustest.TokenFault{Status: 401}, backend.ErrUnauthorized, 0},
+		"403":                    {zerobustest.TokenFault{Status: 403}, backend.ErrUnauthorized, 0},
+		"429":                    {zerobustest.TokenFault{Status: 429, RetryAfter: "7"}, backend.ErrTransient, 7 * time.Second},
+		"429 without a time":     {zerobustest.TokenFault{Status: 429}, backend.ErrTransient, 0},
+		"500":                    {zerobustest.TokenFault{Status: 500}, backend.ErrTransient, 0},
+		"503 with HTML":          {zerobustest.TokenFault{Status: 503, RetryAfter: "1", ContentType: "text/html", Body: "<html>busy"}, backend.ErrTransient, time.Second},
+		"HTML":                   {zerobustest.TokenFault{ContentType: "text/html", Body: "<html>log in"}, backend.ErrUnauthorized, 0},
+		"no access token":        {zerobustest.TokenFault{Body: `{"token_type":"Bearer"}`}, backend.ErrUnauthorized, 0},
+		"a token of line ends":   {zerobustest.TokenFault{Body: `{"access_token":"a\nb","expires_in":9}`}, backend.ErrUnauthorized, 0},
+		"a connection that ends": {zerobustest.TokenFault{Drop: true}, backend.ErrTransient, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := serve(t)
+			test.fault.Times = -1
+			srv.InjectToken(test.fault)
+			_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
+			wantIs(t, err, test.want)
+			if got := backend.RetryAfter(err); got != test.after {
+				t.Errorf("retry after %v, want %v", got, test.after)
+			}
+			if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "html") {
+				t.Errorf("%v tells too much", err)
+			}
+		})
+	}
+}
+
+// expires_in decides how often a token is asked for.
+func TestTokensWithoutALifeAreUsedOnce(t *testing.T) {
+	for life, want := range map[string]int64{`3600`: 1, `"3600"`: 1, `0`: 2, `-5`: 2, `-`: 2} {
+		t.Run(life, func(t *testing.T) {
+			srv := serve(t)
+			srv.InjectToken(zerobustest.TokenFault{Times: -1, ExpiresIn: life})
+			sink := zerobus.Table(table, config(srv))
+			_ = open(t, sink).Close()
+			_ = open(t, sink).Close()
+			if n := srv.Stats().TokenRequests; n != want {
+				t.Errorf("%d token requests for 2 streams, want %d", n, want)
+			}
+		})
+	}
+}
+
+func TestAttemptTimeoutCoversTheToken(t *testing.T) {
+	srv := serve(t)
+	srv.InjectToken(zerobustest.TokenFault{Delay: 10 * time.Second})
+	began := time.Now()
+	_, err := zerobus.Table(table, config(srv), zerobus.AttemptTimeout(50*time.Millisecond)).NewAppender(jsonFormat).Open(limited(t))
+	wantIs(t, err, backend.ErrTransient)
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 8*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	srv := serve(t, zerobustest.TLS())
+	s := open(t, zerobus.Table(table, config(srv), zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12})))
+	if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(limited(t)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
+	if err == nil {
+		t.Error("a certificate of nobody was trusted")
+	}
+}
+
+type staticHeaders struct {
+	zerobus.HeadersFunc
+	invalidated int
+}
+
+func (h *staticHeaders) Invalidate(context.Context, string) { h.invalidated++ }
+
+func TestHeadersProvider(t *testing.T) {
+	srv := serve(t, zerobustest.Token("mine"))
+	token := "Bearer mine"
+	var failure error
+	type key struct{}
+	h := &staticHeaders{HeadersFunc: func(ctx context.Context, name string) (map[string]string, error) {
+		if ctx.Value(key{}) != "here" || name != table {
+			t.Errorf("called for %s without the context", name)
+		}
+		return map[string]string{"Authorization": token, "x-databricks-zerobus-table-name": name}, failure
+	}}
+	sink := zerobus.Table(table, zerobus.Config{Endpoint: srv.Endpoint}, zerobus.Headers(h))
+	try := func() error {
+		s, err := sink.NewAppender(jsonFormat).Open(context.WithValue(limited(t), key{}, "here"))
+		if err == nil {
+			_ = s.Close()
+		}
+		return err
+	}
+	if err := try(); err != nil {
+		t.Fatal(err)
+	}
+	token = "Bearer other"
+	if err := try(); !errors.Is(err, backend.ErrUnauthorized) || h.invalidated != 2 {
+		t.Errorf("%v, %d times invalidated, want both attempts", err, h.invalidated)
+	}
+	token = "Bearer a\nb"
+	if err := try(); !errors.Is(err, backend.ErrUnauthorized) || strings.Contains(err.Error(), "a\n") {
+		t.Errorf("%v", err)
+	}
+	failure = fmt.Errorf("%w: vault is sealed", backend.ErrTransient)
+	wantIs(t, try(), backend.ErrTransient)
+	failure = errors.New("no such key")
+	wantIs(t, try())
+}
+
+func TestNothingPrintsTheSecret(t *testing.T) {
+	c := zerobus.Config{Endpoint: "https://x.y", UnityCatalog: "https://z", ClientID: "id", ClientSecret: "hunter2"}
+	client := zerobus.New(c)
+	for _, v := range []any{c, &c, client, *client, client.Table("a.b.c")} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			if s := fmt.Sprintf(verb, v); strings.Contains(s, "hunter2") {
+				t.Errorf("%s of a %T is %s", verb, v, s)
+			}
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package zerobus
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// proxyFor returns the proxy for a host:port by the variables that gRPC clients in other languages honour; nil for none.
+// grpc-go itself knows HTTPS_PROXY and NO_PROXY only.
+func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
+	first := func(names ...string) string {
+		for _, n := range names {
+			if v := env(n); v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	s := first("grpc_proxy", "GRPC_PROXY", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
+	host, _, err := net.SplitHostPort(hostport)
+	if s == "" || err != nil || bypassed(host, first("no_grpc_proxy", "NO_GRPC_PROXY", "no_proxy", "NO_PROXY")) {
+		return nil, nil
+	}
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
+		return nil, errors.New("the proxy of the environment is not http://host[:port]") // which may hold a password
+	}
+	if u.Port() == "" {
+		u.Host = net.JoinHostPort(u.Hostname(), "80")
+	}
+	return u, nil
+}
+
+// bypassed reports whether the list has the host, a domain above it, or everything.
+func bypassed(host, list string) bool {
+	for e := range strings.SplitSeq(list, ",") {
+		e = strings.TrimPrefix(strings.TrimSpace(e), ".")
+		if e == "*" || e != "" && (strings.EqualFold(host, e) || len(host) > len(e) && strings.EqualFold(host[len(host)-len(e)-1:], "."+e)) {
+			return true
+		}
+	}
+	return false
+}
+
+// dialThrough makes the connection, with an HTTP CONNECT where there is a proxy.
+func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
+	var d net.Dialer
+	proxy, err := proxyFor(hostport, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	if proxy == nil {
+		return d.DialContext(ctx, "tcp", hostport)
+	}
+	conn, err := d.DialContext(ctx, "tcp", proxy.Host)
+	if err != nil {
+		return nil, err
+	}
+	// The answer to a CONNECT is read under ctx: a proxy that is silent must not hold up the opening.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	tunnel, err := connect(conn, proxy, hostport)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
+	}
+	return tunnel, nil
+}
+
+func connect(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: hostport}, Host: hostport, Header: http.Header{}}
+	if u := proxy.User; u != nil {
+		password, _ := u.Password()
+		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
+	}
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, req)
+	if err != nil {
+		return nil, err
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("CONNECT: status %d", res.StatusCode)
+	}
+	if r.Buffered() > 0 {
+		return &prefixed{Conn: conn, r: r}, nil
+	}
+	return conn, nil
+}
+
+// A prefixed connection gives back what came with the proxy's answer.
+type prefixed struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *prefixed) Read(p []byte) (int, error) { return c.r.Read(p) }

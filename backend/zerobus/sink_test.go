@@ -1,0 +1,280 @@
+package zerobus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/producer"
+)
+
+// A Sink that had a method OpenReader would make the selector below ambiguous, and this file would not compile.
+type (
+	reading struct{}
+	both    struct {
+		*zerobus.Sink
+		reading
+	}
+)
+
+func (reading) OpenReader() {}
+
+var _ interface{ OpenReader() } = both{}
+
+func TestASinkIsNoSource(t *testing.T) {
+	var sink any = zerobus.Table(table, zerobus.Config{})
+	if _, is := sink.(backend.Source); is {
+		t.Error("a table can be read")
+	}
+	if _, is := sink.(backend.Sink); !is {
+		t.Error("a table cannot be written")
+	}
+}
+
+// single_record_ingestion, json_batch_ingestion, mixed_batch_and_single: a lone record goes as one, several as one batch
+// under one offset.
+func TestBatchesAreOneRequest(t *testing.T) {
+	srv := serve(t)
+	s := open(t, zerobus.Table(table, config(srv)))
+	for i, recs := range [][]backend.Record{records("{}"), records("{}", "{}", "{}"), records("{}")} {
+		if err := s.Send(limited(t), uint64(i), recs); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := s.Recv(limited(t)); err != nil || a.Seq != uint64(i) || a.OffsetOf != nil {
+			t.Fatalf("%+v, %v", a, err)
+		}
+	}
+	var got []string
+	for _, e := range srv.Streams()[0].Events {
+		if e.Kind == zerobustest.Ingested {
+			got = append(got, fmt.Sprint(e.Offset, e.Records, e.Batch))
+		}
+	}
+	if want := []string{"0 1 false", "1 3 true", "2 1 false"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// batch_too_large_rejected_by_server, and what follows from it: only the offending rows fail, the others are stored in
+// order and once.
+func TestARejectedRowFailsAlone(t *testing.T) {
+	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
+	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(10))
+	var receipts []producer.Receipt
+	for i := range 50 {
+		r := backend.Record{Value: fmt.Appendf(nil, `{"n":%d}`, i)}
+		if i == 17 || i == 33 {
+			r.Value = fmt.Appendf(nil, `{"n":%d,"nobody":1}`, i)
+		}
+		receipt, err := p.EnqueueEncoded(limited(t), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipts = append(receipts, receipt)
+	}
+	for i, r := range receipts {
+		_, err := r.Wait(limited(t))
+		if bad := i == 17 || i == 33; bad != errors.Is(err, backend.ErrRejected) || !bad && err != nil {
+			t.Errorf("row %d: %v", i, err)
+		}
+	}
+	want := slices.DeleteFunc(numbered(50), func(v string) bool { return v == `{"n":17}` || v == `{"n":33}` })
+	var firsts []string
+	for _, v := range values(srv) {
+		if !slices.Contains(firsts, v) {
+			firsts = append(firsts, v)
+		}
+	}
+	if !slices.Equal(firsts, want) {
+		t.Errorf("%d rows: %s", len(firsts), firstDifference(firsts, want))
+	}
+}
+
+// Over-acks, regressing and absent ones, an unknown message, a second create response: none of them is believed, none
+// counts as an ack, and a producer gets over each.
+func TestAcksThatCannotBe(t *testing.T) {
+	for name, do := range map[string]zerobustest.Action{
+		"beyond what was sent":     zerobustest.Ack(5),
+		"the largest there is":     zerobustest.Ack(1<<63 - 1),
+		"below 0":                  zerobustest.Ack(-2),
+		"without an offset":        zerobustest.AckWithoutOffset(),
+		"an unknown message":       zerobustest.Reply(nil),
+		"a second create response": zerobustest.NoStreamID(),
+		"not protobuf":             zerobustest.Reply([]byte{0xff}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := serve(t)
+			srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: do})
+			s := open(t, zerobus.Table(table, config(srv)))
+			if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
+				t.Fatal(err)
+			}
+			acked, err := reason(t, s)
+			wantIs(t, err, backend.ErrIndeterminate)
+			var said *zerobus.Error
+			if len(acked) > 0 || !errors.As(err, &said) || said.Code != codes.Internal {
+				t.Errorf("%v acknowledged, then %v", acked, err)
+			}
+			srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: do})
+			p := produce(t, zerobus.Table(table, config(srv)))
+			if err := p.Send(limited(t), row{1}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestARepeatedAckSaysNothing(t *testing.T) {
+	srv := serve(t)
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Skip: 1, Do: zerobustest.Then(zerobustest.Ack(0), zerobustest.Ack(1))})
+	s := open(t, zerobus.Table(table, config(srv)))
+	for i := range uint64(2) {
+		if err := s.Send(limited(t), i, records(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := s.Recv(limited(t)); err != nil || a.Seq != i {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+}
+
+// timeouted_stream_creation: a server that never answers is given up in time, headers or not.
+func TestAServerThatNeverAnswers(t *testing.T) {
+	for name, stage := range map[string]zerobustest.Stage{"no headers": zerobustest.Opening, "no response": zerobustest.Creating} {
+		t.Run(name, func(t *testing.T) {
+			srv := serve(t)
+			srv.Inject(zerobustest.Fault{Stage: stage, Times: -1, Do: zerobustest.Hang()})
+			_, err := zerobus.Table(table, config(srv), zerobus.AttemptTimeout(50*time.Millisecond)).NewAppender(jsonFormat).Open(limited(t))
+			wantIs(t, err, backend.ErrTransient)
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestCreateResponsesThatAreNone(t *testing.T) {
+	for name, do := range map[string]zerobustest.Action{
+		"without an id": zerobustest.NoStreamID(), "an ack": zerobustest.Ack(0), "nothing in it": zerobustest.Reply(nil), "the end": zerobustest.EOF(),
+		"a cut connection": zerobustest.Drop(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := serve(t)
+			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: do})
+			sink := zerobus.Table(table, config(srv))
+			_, err := sink.NewAppender(jsonFormat).Open(limited(t))
+			wantIs(t, err, backend.ErrTransient)
+			_ = open(t, sink) // recovery_during_stream_creation
+		})
+	}
+}
+
+// recovery_after_retriable_receiver_error, recovery_after_server_unresponsiveness, a restarted server: all rows arrive, in
+// order.
+func TestProducerRecovers(t *testing.T) {
+	for name, fault := range map[string]zerobustest.Fault{
+		"UNAVAILABLE before storing": {Stage: zerobustest.Receiving, Skip: 3, Do: zerobustest.Fail(codes.Unavailable, "gone")},
+		"INTERNAL after storing":     {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Fail(codes.Internal, "oops")},
+		"the end after storing":      {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.EOF()},
+		"a cut connection":           {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Drop()},
+		"no more acks":               {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Hang()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := serve(t)
+			srv.Inject(fault)
+			p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(2), producer.AckTimeout(200*time.Millisecond))
+			for i := range 20 {
+				if _, err := p.Enqueue(limited(t), row{i}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var firsts []string
+			for _, v := range values(srv) {
+				if !slices.Contains(firsts, v) {
+					firsts = append(firsts, v)
+				}
+			}
+			if !slices.Equal(firsts, numbered(20)) {
+				t.Errorf("%q", firsts)
+			}
+			if srv.Stats().Streams < 2 {
+				t.Error("the fault did not hit")
+			}
+		})
+	}
+}
+
+// graceful_close: an idle stream is half-closed and not torn down, also when the server takes its time.
+func TestCloseIsPolite(t *testing.T) {
+	srv := serve(t)
+	s := open(t, zerobus.Table(table, config(srv)))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	events := srv.Streams()[0].Events
+	if last := events[len(events)-2:]; last[0].Kind != zerobustest.HalfClosed || last[1].Status != codes.OK {
+		t.Errorf("%+v", events)
+	}
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
+	if err := open(t, zerobus.Table(table, config(srv))).Close(); err != nil { // returns after half a second, or the test hangs
+		t.Error(err)
+	}
+}
+
+func TestConfigurationIsCheckedAtOpen(t *testing.T) {
+	srv := serve(t)
+	for name, test := range map[string]struct {
+		table string
+		edit  func(*zerobus.Config)
+		opts  []zerobus.Option
+	}{
+		"two parts":            {"a.b", nil, nil},
+		"an endpoint of ftp":   {table, func(c *zerobus.Config) { c.Endpoint = "ftp://x" }, nil},
+		"no endpoint":          {table, func(c *zerobus.Config) { c.Endpoint = "" }, nil},
+		"a catalog of no kind": {table, func(c *zerobus.Config) { c.UnityCatalog = "example.com" }, nil},
+		"an illegal name":      {table, nil, []zerobus.Option{zerobus.Application("line\nend")}},
+	} {
+		c := config(srv)
+		if test.edit != nil {
+			test.edit(&c)
+		}
+		_, err := zerobus.Table(test.table, c, test.opts...).NewAppender(jsonFormat).Open(limited(t))
+		if !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := zerobus.Table(table, config(srv)).NewAppender(backend.Format{ContentType: "text/plain"}).Open(limited(t))
+	if !errors.Is(err, backend.ErrRejected) || !strings.Contains(err.Error(), "text/plain") {
+		t.Errorf("%v", err)
+	}
+	if n := srv.Stats(); n.Streams+n.TokenRequests != 0 {
+		t.Errorf("%+v: it was asked all the same", n)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	srv := serve(t)
+	open(t, zerobus.Table(table, config(srv), zerobus.Application("tests/1")))
+	h := srv.Streams()[0].Header
+	if got := h.Get("user-agent"); len(got) != 1 || !strings.HasPrefix(got[0], "headrace-zerobus tests/1") {
+		t.Errorf("user-agent %q", got)
+	}
+	if got := h.Get("content-type"); len(got) != 1 || got[0] != "application/grpc" {
+		t.Errorf("content-type %q", got)
+	}
+	if got := h.Get("x-databricks-zerobus-table-name"); len(got) != 1 || got[0] != table {
+		t.Errorf("table %q", got)
+	}
+}

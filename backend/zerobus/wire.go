@@ -1,0 +1,259 @@
+package zerobus
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// The messages are written and read by hand. A batch so costs one copy of its bytes and no allocation a record, and the
+// process-wide registry of protobuf types stays free for a program that links the vendor's schema as well: registering
+// the same names twice is a panic at its start.
+
+// recordType is what all records of a stream are.
+type recordType uint8
+
+const (
+	protoRecords recordType = 1
+	jsonRecords  recordType = 2
+)
+
+func (t recordType) String() string {
+	if t == jsonRecords {
+		return "JSON"
+	}
+	return "PROTO"
+}
+
+// Tags with their wire type, as they are on the wire.
+const (
+	tagCreate = 1<<3 | 2 // EphemeralStreamRequest
+	tagRecord = 2<<3 | 2
+	tagBatch  = 3<<3 | 2
+
+	tagTable      = 1<<3 | 2 // CreateIngestStreamRequest
+	tagDescriptor = 3<<3 | 2
+	tagType       = 4 << 3
+
+	tagOffset = 1 << 3   // of records and batches: varint
+	tagItem   = 1<<3 | 2 // ProtoEncodedRecordBatch, JsonRecordBatch: repeated
+)
+
+// tagPayload is the field of records and batches that their type has.
+func (t recordType) tagPayload() byte { return byte(1+t)<<3 | 2 }
+
+// appendCreate appends the first request of a stream. The descriptor goes with PROTO streams alone.
+func appendCreate(dst []byte, table string, t recordType, descriptor []byte) []byte {
+	n := 1 + sizeBytes(len(table)) + 2
+	if t == protoRecords {
+		n += 1 + sizeBytes(len(descriptor))
+	}
+	dst = protowire.AppendVarint(append(dst, tagCreate), uint64(n))
+	dst = protowire.AppendString(append(dst, tagTable), table)
+	if t == protoRecords {
+		dst = protowire.AppendBytes(append(dst, tagDescriptor), descriptor)
+	}
+	return append(dst, tagType, byte(t))
+}
+
+// An ingestion is one batch under one wire offset: a lone record as such, several as a batch.
+type ingestion struct {
+	kind   recordType
+	offset int64
+	recs   []backend.Record
+}
+
+// sizes returns the length of the message, of the part below its tag, and of the list of records in it.
+func (r *ingestion) sizes() (whole, body, list int) {
+	body = 1 + protowire.SizeVarint(uint64(r.offset)) + 1
+	if len(r.recs) == 1 {
+		body += sizeBytes(len(r.recs[0].Value))
+	} else {
+		for i := range r.recs {
+			list += 1 + sizeBytes(len(r.recs[i].Value))
+		}
+		body += sizeBytes(list)
+	}
+	return 1 + sizeBytes(body), body, list
+}
+
+// appendTo appends the message, whose sizes are given.
+func (r *ingestion) appendTo(dst []byte, body, list int) []byte {
+	tag := byte(tagBatch)
+	if len(r.recs) == 1 {
+		tag = tagRecord
+	}
+	dst = protowire.AppendVarint(append(dst, tag), uint64(body))
+	dst = protowire.AppendVarint(append(dst, tagOffset), uint64(r.offset)) // 0 too: presence matters
+	dst = append(dst, r.kind.tagPayload())
+	if len(r.recs) == 1 {
+		return protowire.AppendBytes(dst, r.recs[0].Value)
+	}
+	dst = protowire.AppendVarint(dst, uint64(list))
+	for i := range r.recs {
+		dst = protowire.AppendBytes(append(dst, tagItem), r.recs[i].Value)
+	}
+	return dst
+}
+
+// sizeBytes is how long n bytes are with their length before them.
+func sizeBytes(n int) int { return (bits.Len32(uint32(n)|1)+6)/7 + n }
+
+// A response is one message of the server. Exactly one of its parts is there, or none when the server sent something that
+// is not known here.
+type response struct {
+	kind   responseKind
+	stream *string       // of created: the server's id for the stream
+	acked  *int64        // of ack
+	pause  time.Duration // of closing: at least 0
+}
+
+type responseKind uint8
+
+const (
+	unknown responseKind = iota
+	created
+	ack
+	closing
+)
+
+func (k responseKind) String() string {
+	return [...]string{"an unknown message", "a create response", "an acknowledgement", "a close signal"}[k]
+}
+
+// parse reads one message. As in any protobuf reader the last of a oneof counts and unknown fields are skipped.
+func (r *response) parse(b []byte) error {
+	*r = response{}
+	return fields(b, func(num protowire.Number, _ uint64, sub []byte) error {
+		if num < 1 || num > 3 || sub == nil {
+			return nil
+		}
+		*r = response{kind: responseKind(num)}
+		return fields(sub, func(num protowire.Number, v uint64, b []byte) error {
+			switch {
+			case num != 1:
+			case r.kind == created && b != nil:
+				id := string(b)
+				r.stream = &id
+			case r.kind == ack && b == nil:
+				n := int64(v)
+				r.acked = &n
+			case r.kind == closing && b != nil:
+				return r.parsePause(b)
+			}
+			return nil
+		})
+	})
+}
+
+// parsePause reads a google.protobuf.Duration, which may be longer than a time.Duration can be, or less than nothing.
+func (r *response) parsePause(b []byte) error {
+	var seconds, nanos int64
+	err := fields(b, func(num protowire.Number, v uint64, b []byte) error {
+		switch {
+		case b != nil:
+		case num == 1:
+			seconds = int64(v)
+		case num == 2:
+			nanos = int64(int32(v))
+		}
+		return nil
+	})
+	const most = int64(1<<63-1) / int64(time.Second)
+	r.pause = time.Duration(min(max(seconds, 0), most-2))*time.Second + time.Duration(min(max(nanos, 0), 999_999_999))
+	if seconds < 0 {
+		r.pause = 0
+	}
+	return err
+}
+
+var errWire = errors.New("malformed protobuf message")
+
+// fields calls f for each field of a message: with the bytes of a length-delimited one, never nil, or the varint of
+// another.
+func fields(b []byte, f func(num protowire.Number, v uint64, sub []byte) error) error {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return fmt.Errorf("%w: %w", errWire, protowire.ParseError(n))
+		}
+		b = b[n:]
+		var v uint64
+		var sub []byte
+		known := true
+		switch typ {
+		case protowire.VarintType:
+			v, n = protowire.ConsumeVarint(b)
+		case protowire.BytesType:
+			if sub, n = protowire.ConsumeBytes(b); sub == nil {
+				sub = []byte{}
+			}
+		default:
+			n, known = protowire.ConsumeFieldValue(num, typ, b), false
+		}
+		if n < 0 {
+			return fmt.Errorf("%w: %w", errWire, protowire.ParseError(n))
+		}
+		b = b[n:]
+		if known {
+			if err := f(num, v, sub); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A codec hands gRPC what is encoded already and parses responses in place. Its name is empty, so that the content type on
+// the wire is plain application/grpc.
+type codec struct{}
+
+func (codec) Name() string { return "" }
+
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	m, ok := v.(*outgoing)
+	if !ok {
+		return nil, fmt.Errorf("zerobus: cannot send a %T", v)
+	}
+	out := mem.BufferSlice{m.buf} // the transport keeps it until the message is written
+	m.buf = nil
+	return out, nil
+}
+
+func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	r, ok := v.(*response)
+	if !ok {
+		return fmt.Errorf("zerobus: cannot receive a %T", v)
+	}
+	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer b.Free()
+	return r.parse(b.ReadOnlyData())
+}
+
+// An outgoing message is encoded into memory of gRPC's pool, which gets it back when the connection has taken it.
+type outgoing struct {
+	buf mem.Buffer
+}
+
+// encode makes the message ready for one SendMsg. What r lends is not read after it.
+func (m *outgoing) encode(r *ingestion) {
+	whole, body, list := r.sizes()
+	pool := mem.DefaultBufferPool()
+	b := pool.Get(whole)
+	*b = r.appendTo((*b)[:0], body, list)
+	m.buf = mem.NewBuffer(b, pool)
+}
+
+// discard gives the memory back of a message that is not sent.
+func (m *outgoing) discard() {
+	if m.buf != nil {
+		m.buf.Free()
+		m.buf = nil
+	}
+}

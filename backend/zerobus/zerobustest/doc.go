@@ -1,0 +1,20 @@
+// Package zerobustest is a Zerobus service in this process: the gRPC endpoint, the OAuth endpoint of its Unity Catalog
+// and the tables behind them, for tests of programs that ingest.
+//
+//	srv := zerobustest.New(t, zerobustest.Table("main.air.readings"))
+//	client, err := zerobus.New(srv.Endpoint, srv.UnityCatalogURL, …)
+//	…
+//	rows := srv.Rows("main.air.readings")
+//
+// It is as strict as the service or stricter: a token must be one that it issued for the table, the first message must
+// create the stream, wire offsets run 0, 1, 2, … without a gap, a record must be of the stream's kind, a message has at
+// most 10 MiB, and a batch is stored whole or not at all. A table with columns refuses what does not fit them with
+// INVALID_ARGUMENT and a google.rpc.ErrorInfo, as the service does.
+//
+// What is acknowledged is in [Server.Rows], in the order in which it was stored. Like the service it does not know a
+// resend: what is sent twice is there twice.
+//
+// Left alone it acknowledges every request and never fails. [Server.Inject] makes it fail in one place,
+// [Server.InjectToken] does so for tokens, [Server.Script] says everything that a table answers, [Lifetime] rotates
+// streams, and [Server.Signal], [Server.End] and [Server.DropConnections] act on what is open now.
+package zerobustest

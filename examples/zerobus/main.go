@@ -1,0 +1,105 @@
+// Zerobus writes typed air-quality readings to a table of a Databricks workspace: once as JSON and once as protobuf, where
+// the table gets the descriptor from the message itself. Without a workspace in the environment it writes to one that
+// runs in this process.
+//
+// The environment names a workspace with ZEROBUS_ENDPOINT, UNITY_CATALOG_URL, ZEROBUS_TABLE, DATABRICKS_CLIENT_ID and
+// DATABRICKS_CLIENT_SECRET.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/codec/protobuf"
+	"github.com/headrace/headrace/examples/internal/airpb"
+	"github.com/headrace/headrace/producer"
+)
+
+// A Reading is a row as JSON. The keys are the names of the columns.
+type Reading struct {
+	Station string  `json:"station"`
+	TakenUS int64   `json:"taken_us"` // a TIMESTAMP is microseconds since 1970
+	PM25    float64 `json:"pm25"`
+	Number  int64   `json:"number"`
+}
+
+func main() {
+	log.SetFlags(0)
+	n := flag.Int("readings", 100_000, "how many readings to write in each format")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *n); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, n int) (err error) {
+	table := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
+	c := zerobus.Config{
+		Endpoint:     os.Getenv("ZEROBUS_ENDPOINT"),
+		UnityCatalog: os.Getenv("UNITY_CATALOG_URL"),
+		ClientID:     os.Getenv("DATABRICKS_CLIENT_ID"),
+		ClientSecret: os.Getenv("DATABRICKS_CLIENT_SECRET"),
+	}
+	if c.Endpoint == "" {
+		// The table has the columns of the message and refuses rows with others, as the real one does.
+		columns := zerobustest.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
+		srv, err := zerobustest.Start(zerobustest.Table(table, columns...))
+		if err != nil {
+			return err
+		}
+		defer func() {
+			fmt.Printf("%d rows are in %s\n", len(srv.Rows(table)), table)
+			err = errors.Join(err, srv.Close())
+		}()
+		c = zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"}
+	}
+	sink := zerobus.Table(table, c, zerobus.Application("headrace-example"))
+
+	if err := write(ctx, "JSON", sink, codec.JSON[Reading](), n, func(i int) Reading {
+		return Reading{Station: station(i), TakenUS: time.Now().UnixMicro(), PM25: pm25(i), Number: int64(i)}
+	}); err != nil {
+		return err
+	}
+	return write(ctx, "protobuf", sink, protobuf.Codec[*airpb.Reading](protobuf.Validate()), n, func(i int) *airpb.Reading {
+		at, v, number, s := time.Now().UnixMicro(), pm25(i), int64(i), station(i)
+		return &airpb.Reading{Station: &s, TakenUs: &at, Pm25: &v, Number: &number}
+	})
+}
+
+// write is the same for every type and every backend: only the codec and the sink differ.
+func write[T any](ctx context.Context, name string, sink backend.Sink, c codec.Codec[T], n int, reading func(int) T) error {
+	p, err := producer.New(ctx, sink, c)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	for i := range n {
+		if _, err := p.Enqueue(ctx, reading(i)); err != nil {
+			return errors.Join(err, p.Close())
+		}
+	}
+	if err := p.Close(); err != nil { // nil: every row is durable
+		return err
+	}
+	took := time.Since(began)
+	fmt.Printf("%-8s  %d readings durable in %v, %.0f a second\n", name, n, took.Round(time.Millisecond), float64(n)/took.Seconds())
+	return nil
+}
+
+func station(i int) string { return fmt.Sprintf("station-%02d", i%20) }
+
+func pm25(i int) float64 { return float64(i%350) / 10 }
