@@ -1,7 +1,6 @@
 package s2
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -122,9 +121,4 @@ func storing(err error) error {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
 	}
 	return err
-}
-
-// interrupted reports whether err is a context's end.
-func interrupted(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
