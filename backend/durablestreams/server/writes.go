@@ -1,0 +1,305 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// body reads a request's body whole. The limit is enforced before anything is stored, whatever the length that the request
+// announces.
+func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > int64(h.appendBytes) {
+		return nil, errTooLarge
+	}
+	if r.ContentLength == 0 || r.Body == http.NoBody {
+		return nil, nil
+	}
+	// One byte more than announced: splitJSON may need it, and the end of the body shows in it.
+	buf := make([]byte, 0, max(r.ContentLength, 511)+1)
+	control := http.NewResponseController(w)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		if err := control.SetReadDeadline(time.Now().Add(h.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return nil, err
+		}
+		n, err := r.Body.Read(buf[len(buf):min(cap(buf), len(buf)+256<<10)])
+		buf = buf[:len(buf)+n]
+		if len(buf) > h.appendBytes {
+			return nil, errTooLarge
+		}
+		if err == io.EOF {
+			_ = control.SetReadDeadline(time.Time{})
+			return buf, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: the body broke off", ErrRequest)
+		}
+	}
+}
+
+// content makes what is stored of a body.
+func content(body []byte, contentType string) ([]byte, error) {
+	if !isJSON(contentType) {
+		return body, nil
+	}
+	stored, err := splitJSON(body)
+	if err != nil {
+		return nil, err
+	}
+	if len(stored) < cap(stored)*3/4 {
+		stored = append(make([]byte, 0, len(stored)), stored...) // white space is not worth keeping memory for
+	}
+	return stored, nil
+}
+
+func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) error {
+	a := Append{
+		ContentType: r.Header.Get("Content-Type"),
+		Close:       closes(r),
+		Sequence:    r.Header.Get("Stream-Seq"),
+	}
+	p, err := producerOf(r)
+	if err != nil {
+		return err
+	}
+	a.Producer = p
+	body, err := h.body(w, r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(body) == 0 && !a.Close:
+		return fmt.Errorf("%w: nothing to append", ErrRequest)
+	case len(body) > 0 && a.ContentType == "":
+		return fmt.Errorf("%w: no Content-Type", ErrRequest)
+	case len(body) > 0:
+		if a.Data, a.Invalid = content(body, a.ContentType); a.Invalid == nil && len(a.Data) == 0 {
+			a.Invalid = fmt.Errorf("%w: no message to append", ErrRequest)
+		}
+	}
+	out, err := h.storage.Append(r.Context(), name, a)
+	header := w.Header()
+	if err == nil || errors.Is(err, ErrClosed) {
+		header.Set("Stream-Next-Offset", out.Tail.String())
+		if out.Closed {
+			header["Stream-Closed"] = yes
+		}
+	}
+	if err != nil {
+		return err
+	}
+	header["Cache-Control"] = noStore
+	status := http.StatusNoContent
+	if p != nil {
+		header.Set("Producer-Epoch", strconv.FormatInt(out.Epoch, 10))
+		header.Set("Producer-Seq", strconv.FormatInt(out.Seq, 10))
+		// The status is how a producer tells an acceptance from a repetition.
+		if !out.Duplicate && len(body) > 0 {
+			status = http.StatusOK
+		}
+	}
+	w.WriteHeader(status)
+	return nil
+}
+
+func closes(r *http.Request) bool {
+	return strings.EqualFold(strings.TrimSpace(r.Header.Get("Stream-Closed")), "true")
+}
+
+const (
+	maxInteger    = 1<<53 - 1 // of the protocol
+	producerBytes = 8 << 10   // a Producer-Id is a key of the storage
+)
+
+func producerOf(r *http.Request) (*Producer, error) {
+	id, epoch, seq := r.Header["Producer-Id"], r.Header["Producer-Epoch"], r.Header["Producer-Seq"]
+	if id == nil && epoch == nil && seq == nil {
+		return nil, nil
+	}
+	if len(id) != 1 || len(epoch) != 1 || len(seq) != 1 {
+		return nil, fmt.Errorf("%w: the three Producer headers go together, once each", ErrRequest)
+	}
+	p := &Producer{ID: id[0]}
+	if p.ID == "" || len(p.ID) > producerBytes {
+		return nil, fmt.Errorf("%w: the Producer-Id is empty or too long", ErrRequest)
+	}
+	var ok1, ok2 bool
+	p.Epoch, ok1 = integer(epoch[0])
+	p.Seq, ok2 = integer(seq[0])
+	if !ok1 || !ok2 {
+		return nil, fmt.Errorf("%w: Producer-Epoch and Producer-Seq are whole numbers up to 2^53-1", ErrRequest)
+	}
+	return p, nil
+}
+
+// integer reads digits and nothing else.
+func integer(s string) (int64, bool) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil && n <= maxInteger
+}
+
+// canonical reads `0|[1-9][0-9]*`.
+func canonical(s string) (int64, bool) {
+	if len(s) > 1 && s[0] == '0' {
+		return 0, false
+	}
+	return integer(s)
+}
+
+func (h *Handler) create(w http.ResponseWriter, r *http.Request, name string) error {
+	c := Creation{ContentType: r.Header.Get("Content-Type"), Closed: closes(r)}
+	if _, _, err := mime.ParseMediaType(c.ContentType); err != nil || !strings.Contains(c.ContentType, "/") {
+		c.ContentType = ""
+	}
+	if err := expiry(r, &c); err != nil {
+		return err
+	}
+	if err := h.fork(r, &c); err != nil {
+		return err
+	}
+	body, err := h.body(w, r)
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 {
+		contentType := c.ContentType
+		if contentType == "" && c.Fork != nil {
+			// The body is split by the type that the fork will inherit; a source that changes meanwhile refuses below.
+			source, err := h.storage.Head(r.Context(), c.Fork.Source)
+			if err != nil {
+				return err
+			}
+			contentType = source.ContentType
+			c.ContentType = contentType
+		}
+		if c.Data, err = content(body, contentType); err != nil {
+			return err
+		}
+	}
+	info, created, err := h.storage.Create(r.Context(), name, c)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header["Cache-Control"] = noStore
+	header.Set("Content-Type", info.ContentType)
+	header.Set("Stream-Next-Offset", info.Tail.String())
+	if info.Closed {
+		header["Stream-Closed"] = yes
+	}
+	if !created {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	header.Set("Location", (&url.URL{Scheme: scheme, Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath}).String())
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func expiry(r *http.Request, c *Creation) error {
+	ttl, hasTTL := r.Header["Stream-Ttl"]
+	at, hasDeadline := r.Header["Stream-Expires-At"]
+	if hasTTL && hasDeadline {
+		return fmt.Errorf("%w: Stream-TTL and Stream-Expires-At exclude each other", ErrRequest)
+	}
+	if hasTTL {
+		n, ok := canonical(ttl[0])
+		if !ok || ttl[0] == "" {
+			return fmt.Errorf("%w: Stream-TTL is a whole number of seconds", ErrRequest)
+		}
+		c.TTL = TTL{Set: true, Seconds: n}
+	}
+	if hasDeadline {
+		t, err := time.Parse(time.RFC3339Nano, at[0])
+		if err != nil {
+			return fmt.Errorf("%w: Stream-Expires-At is an RFC 3339 time", ErrRequest)
+		}
+		c.Deadline = t.UTC()
+	}
+	return nil
+}
+
+func (h *Handler) fork(r *http.Request, c *Creation) error {
+	from := r.Header.Get("Stream-Forked-From")
+	at, hasAt := r.Header["Stream-Fork-Offset"]
+	sub, hasSub := r.Header["Stream-Fork-Sub-Offset"]
+	if from == "" {
+		if hasSub || hasAt {
+			return fmt.Errorf("%w: a fork offset without Stream-Forked-From", ErrRequest)
+		}
+		return nil
+	}
+	u, err := url.Parse(from)
+	if err != nil {
+		return fmt.Errorf("%w: Stream-Forked-From is no path", ErrRequest)
+	}
+	f := &Fork{At: Now}
+	if f.Source, err = h.name(u.Path); err != nil {
+		return err
+	}
+	if err := h.allow(r, f.Source); err != nil {
+		return err
+	}
+	if hasAt {
+		if f.At, err = ParsePosition(at[0]); err != nil {
+			return err
+		}
+	}
+	if hasSub {
+		n, ok := canonical(sub[0])
+		if !ok || sub[0] == "" {
+			return fmt.Errorf("%w: Stream-Fork-Sub-Offset is a whole number", ErrRequest)
+		}
+		f.Sub = n
+	}
+	c.Fork = f
+	return nil
+}
+
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request, name string) error {
+	if err := h.storage.Delete(r.Context(), name); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Handler) head(w http.ResponseWriter, r *http.Request, name string) error {
+	info, err := h.storage.Head(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header["Cache-Control"] = noStore
+	header.Set("Content-Type", info.ContentType)
+	header.Set("Stream-Next-Offset", info.Tail.String())
+	if info.Closed {
+		header["Stream-Closed"] = yes
+	}
+	if info.TTL.Set {
+		header.Set("Stream-TTL", strconv.FormatInt(info.TTL.Seconds, 10))
+	}
+	if !info.Deadline.IsZero() {
+		header.Set("Stream-Expires-At", info.Deadline.Format(time.RFC3339Nano))
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
