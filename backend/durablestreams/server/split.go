@@ -1,7 +1,9 @@
 package server
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -217,21 +219,36 @@ func (s *splitter) key() error {
 	return nil
 }
 
-// plain tells the bytes that stand for themselves within a string.
-var plain = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf
+// plainBytes returns how many bytes at the start of b stand for themselves within a string: neither control characters nor
+// quotes, backslashes or bytes beyond ASCII. Eight at a time, since most bytes of most records pass here. A borrow of the
+// subtractions can only flag bytes above one that is flagged rightly, so the lowest flag is right.
+func plainBytes(b []byte) int {
+	const (
+		ones = 0x0101010101010101
+		tops = 0x8080808080808080
+	)
+	n := 0
+	for ; n+8 <= len(b); n += 8 {
+		v := binary.LittleEndian.Uint64(b[n:])
+		if f := (v | (v - ' '*ones) | ((v ^ '"'*ones) - ones) | ((v ^ '\\'*ones) - ones)) & tops; f != 0 {
+			return n + bits.TrailingZeros64(f)/8
+		}
 	}
-	return t
-}()
+	for ; n < len(b); n++ {
+		if c := b[n]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			break
+		}
+	}
+	return n
+}
 
 func (s *splitter) text() error {
 	b := s.b
 	for i := s.r + 1; i < len(b); i++ {
-		c := b[i]
-		if plain[c] {
-			continue
+		if i += plainBytes(b[i:]); i >= len(b) {
+			break
 		}
+		c := b[i]
 		switch {
 		case c == '"':
 			s.token(i + 1)
