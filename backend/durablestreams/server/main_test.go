@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -45,14 +46,23 @@ func child(file string) error {
 		return err
 	}
 	fmt.Println(s.Address())
-	_, _ = bufio.NewReader(os.Stdin).ReadByte()
-	return nil
+	// Each line asks how the process is.
+	for in := bufio.NewReader(os.Stdin); ; {
+		if _, err := in.ReadString('\n'); err != nil {
+			return nil
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Println(runtime.NumGoroutine(), m.HeapInuse+m.StackInuse)
+	}
 }
 
 type process struct {
 	cmd *exec.Cmd
 	url string
 	end func()
+	ask func() (goroutines int, bytes int64)
 }
 
 // start runs a server in another process.
@@ -72,11 +82,25 @@ func start(tb testing.TB, file string) *process {
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
 	if err != nil {
 		tb.Fatal("the server did not start: ", err)
 	}
 	p := &process{cmd: cmd, url: "http://" + line[:len(line)-1]}
+	p.ask = func() (goroutines int, bytes int64) {
+		if _, err := fmt.Fprintln(in); err != nil {
+			tb.Fatal(err)
+		}
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := fmt.Sscan(line, &goroutines, &bytes); err != nil {
+			tb.Fatal(err)
+		}
+		return goroutines, bytes
+	}
 	p.end = func() {
 		_ = in.Close()
 		_ = cmd.Wait()
