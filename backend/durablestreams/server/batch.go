@@ -16,7 +16,7 @@ type draft struct {
 	*stream
 	state  // shadows the stream's
 	places map[string]place
-	units  []unit
+	units  units
 	fresh  bool // made in this batch
 	touch  bool
 }
@@ -123,6 +123,6 @@ func (d *draft) store(a *Append) {
 		d.Sequence = a.Sequence
 	}
 	if a.Close {
-		d.Closed, d.Closing = true, a.Producer
+		d.Closed = true
 	}
 }

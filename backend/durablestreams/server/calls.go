@@ -38,7 +38,7 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 		// data changes nothing.
 		if err == nil && duplicate || a.Close && len(a.Data) == 0 && a.Producer == nil && a.Invalid == nil {
 			out.Duplicate = true
-			b.keep(d).touch = true
+			b.touch(d)
 			return nil
 		}
 		return ErrClosed
@@ -51,7 +51,7 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 	}
 	if duplicate {
 		out.Duplicate = true
-		b.keep(d).touch = true
+		b.touch(d)
 		return nil
 	}
 	if a.Sequence != "" && a.Sequence <= d.Sequence {
@@ -70,6 +70,13 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 	return nil
 }
 
+// touch renews the TTL where nothing else changes, without a commit.
+func (b *batch) touch(d *draft) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d.stream.touch()
+}
+
 func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err error) {
 	if p == nil {
 		return false, nil
@@ -84,14 +91,13 @@ func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err 
 
 // Create implements [Storage].
 func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, bool, error) {
-	var skip Position
+	var refined prefix
 	if c.Fork != nil && c.Fork.Sub > 0 {
 		// What the source holds does not change, so it can be looked at before the commit.
-		n, err := e.within(c.Fork)
-		if err != nil {
+		var err error
+		if refined, err = e.within(c.Fork); err != nil {
 			return Info{}, false, err
 		}
-		skip = n
 	}
 	var (
 		info    Info
@@ -106,7 +112,7 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 			info.Tail, info.Closed = d.Tail, d.Closed
 			return nil
 		}
-		d, err := b.create(name, &c, skip)
+		d, err := b.create(name, &c, refined)
 		if err != nil {
 			return err
 		}
@@ -143,10 +149,10 @@ func (d *draft) same(c *Creation) bool {
 	return mediaType(c.ContentType) == mediaType(is.ContentType) && c.TTL == is.TTL && c.Deadline.Equal(is.Deadline)
 }
 
-func (b *batch) create(name string, c *Creation, skip Position) (*draft, error) {
+func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error) {
 	s := &stream{name: name, touched: b.now, config: config{c.ContentType, c.TTL, c.Deadline, c.Closed, c.Fork}}
 	if c.Fork != nil {
-		if err := b.fork(s, skip); err != nil {
+		if err := b.fork(s, refined); err != nil {
 			return nil, err
 		}
 	}
@@ -171,7 +177,7 @@ func (b *batch) create(name string, c *Creation, skip Position) (*draft, error) 
 
 // fork checks where s branches off, and lets it inherit what it was not given. It takes no reference yet: the rest of the
 // creation may fail.
-func (b *batch) fork(s *stream, skip Position) error {
+func (b *batch) fork(s *stream, refined prefix) error {
 	f := s.config.Fork
 	source := b.find(f.Source)
 	switch {
@@ -188,10 +194,13 @@ func (b *batch) fork(s *stream, skip Position) error {
 	if f.At == Now {
 		s.base = source.Tail
 	}
-	if s.base += skip; s.base > source.Tail {
+	if refined.size > 0 && refined.id != source.id {
+		return ErrNotFound // replaced by another one meanwhile
+	}
+	if s.base += refined.size; s.base > source.Tail {
 		return fmt.Errorf("%w: the fork offset is beyond the tail", ErrRequest)
 	}
-	if skip == 0 && s.base != source.Tail {
+	if refined.size == 0 && s.base != source.Tail {
 		if err := b.boundary(source, s.base); err != nil {
 			return err
 		}
@@ -205,44 +214,54 @@ func (b *batch) fork(s *stream, skip Position) error {
 
 // boundary refuses a place that no append of a JSON stream begins at, and one that is not kept.
 func (b *batch) boundary(d *draft, at Position) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
 	if at >= d.stream.Tail {
-		return nil // of this very batch
+		for _, u := range d.units { // of this very batch
+			if u.at == at {
+				return nil
+			}
+		}
+		return fmt.Errorf("%w: the fork offset is within an append", ErrRequest)
 	}
-	_, err := b.walk(d.stream, at, 1, func(*stream, Position, Position) {})
+	info := d.info()
+	_, err := b.walk(d.segments(at), &info, at, 1, func(segment, Position) {})
 	return err
 }
 
-// within returns how many bytes the first Sub messages or bytes of the append at f.At take.
-func (e *engine) within(f *Fork) (Position, error) {
+// A prefix is how much of the append at a fork's offset the fork takes over, and of which stream.
+type prefix struct {
+	id   string
+	size Position
+}
+
+// within returns how much the first Sub messages or bytes of the append at f.At are.
+func (e *engine) within(f *Fork) (prefix, error) {
 	beyond := fmt.Errorf("%w: the fork's sub-offset is beyond the append", ErrRequest)
 	if f.At == Now {
-		return 0, beyond
+		return prefix{}, beyond
 	}
 	c, err := e.read(f.Source, f.At, 1, false)
 	if err != nil {
-		return 0, err
+		return prefix{}, err
 	}
 	size := int64(c.Next - c.From)
 	if f.At != c.From || size == 0 {
-		return 0, beyond
+		return prefix{}, beyond
 	}
 	if !isJSON(c.ContentType) {
 		if f.Sub > size {
-			return 0, beyond
+			return prefix{}, beyond
 		}
-		return Position(f.Sub), nil
+		return prefix{c.ID, Position(f.Sub)}, nil
 	}
 	stored := make([]byte, size)
 	if _, err := c.Data.ReadAt(stored, 0); err != nil {
-		return 0, err
+		return prefix{}, err
 	}
 	n, ok := messages(stored, f.Sub)
 	if !ok {
-		return 0, beyond
+		return prefix{}, beyond
 	}
-	return Position(n), nil
+	return prefix{c.ID, Position(n)}, nil
 }
 
 // Delete implements [Storage].

@@ -33,13 +33,12 @@ type vault interface {
 	// begin starts the next commit. There is one at a time.
 	begin() (ledger, error)
 
-	// span returns the end of the last unit of s that ends at or below limit, or of the first one behind from; not beyond
-	// end. whole is false when from is inside a unit. It is called under the engine's read lock.
-	span(s *stream, from, limit, end Position) (next Position, whole bool, err error)
+	// span returns the end of the last unit of s that ends at or below limit, or of the first one if that is beyond; not
+	// beyond the segment's end. whole is false when the segment begins inside a unit.
+	span(s segment, limit Position) (next Position, whole bool, err error)
 
-	// reader returns the bytes of s from a position up to end. It is called under the engine's read lock, but what it
-	// returns is used without.
-	reader(s *stream, from, end Position) piece
+	// reader returns the bytes of s up to next.
+	reader(s segment, next Position) piece
 }
 
 // A piece is a part of a Chunk that one stream owns.
@@ -155,14 +154,12 @@ func (e *engine) trim(d *draft) {
 	if keep == 0 || d.removed || d.Tail-d.Start <= keep {
 		return
 	}
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	s := d.stream
-	limit := d.Tail - keep
+	s, limit := d.stream, d.Tail-keep
 	if limit <= d.Start || s.Tail <= d.Start {
-		return
+		return // what this very commit brings is left for the next one
 	}
-	if next, _, err := e.vault.span(s, d.Start, limit, s.Tail); err == nil && next <= limit {
+	next, _, err := e.vault.span(segment{s.key, s.Start, d.Start, s.Tail, s.units}, limit)
+	if err == nil && next <= limit {
 		d.Start = next
 	}
 }

@@ -58,36 +58,37 @@ func (v *memoryVault) commit(drafts []*draft) error {
 
 func (v *memoryVault) rollback() {}
 
-// unitAt returns the index of the unit that holds the byte at p.
-func (s *stream) unitAt(p Position) int {
-	return sort.Search(len(s.units), func(i int) bool { return s.units[i].at > p }) - 1
-}
-
-func (v *memoryVault) span(s *stream, from, limit, end Position) (Position, bool, error) {
-	i := s.unitAt(from)
+func (v *memoryVault) span(s segment, limit Position) (Position, bool, error) {
+	i := s.units.find(s.from)
 	if i < 0 {
-		return from, false, ErrGone
+		return s.from, false, ErrGone
 	}
-	next := end
-	if limit < end {
-		j := max(s.unitAt(limit), i)
-		if next = s.units[j].at; next <= from {
-			next = s.units[j].at + Position(len(s.units[j].data))
+	next := s.end
+	if limit < s.end {
+		last := s.units[max(s.units.find(limit), i)]
+		if next = last.at; next <= s.from {
+			next = last.at + Position(len(last.data))
 		}
 	}
-	return min(next, end), s.units[i].at == from, nil
+	return min(next, s.end), s.units[i].at == s.from, nil
 }
 
-func (v *memoryVault) reader(s *stream, from, end Position) piece {
-	i, j := s.unitAt(from), s.unitAt(end-1)
-	return units(s.units[i : j+1 : j+1])
+func (v *memoryVault) reader(s segment, next Position) piece {
+	i, j := s.units.find(s.from), s.units.find(next-1)
+	return s.units[i : j+1]
 }
 
-// units are never written again, so readers go without a lock.
+// units are the appends of a stream in memory. They are added to and replaced, but never written again, so a reader that
+// has a list goes on without the lock.
 type units []unit
 
+// find returns the index of the unit that holds the byte at p.
+func (u units) find(p Position) int {
+	return sort.Search(len(u), func(i int) bool { return u[i].at > p }) - 1
+}
+
 func (u units) readAt(p []byte, at Position) error {
-	i := sort.Search(len(u), func(i int) bool { return u[i].at > at }) - 1
+	i := u.find(at)
 	for n := 0; n < len(p); i++ {
 		k := copy(p[n:], u[i].data[at-u[i].at:])
 		n += k

@@ -44,23 +44,10 @@ func (e *engine) Read(_ context.Context, name string, from Position, limit int) 
 
 func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk, error) {
 	e.mu.RLock()
-	c, perishable, err := e.look(name, from, limit)
-	e.mu.RUnlock()
-	if touch && perishable && err == nil {
-		e.mu.Lock()
-		if s := e.names[name]; s != nil && s.id == c.ID {
-			s.touch()
-		}
-		e.mu.Unlock()
-	}
-	return c, err
-}
-
-// look is Read under the lock.
-func (e *engine) look(name string, from Position, limit int) (_ Chunk, perishable bool, err error) {
 	s, err := e.visible(name)
 	if err != nil {
-		return Chunk{}, false, err
+		e.mu.RUnlock()
+		return Chunk{}, err
 	}
 	switch from {
 	case Now:
@@ -68,50 +55,54 @@ func (e *engine) look(name string, from Position, limit int) (_ Chunk, perishabl
 	case Beginning:
 		from = s.earliest()
 	}
-	c := Chunk{Info: s.info(), From: from, Next: from}
-	if from > s.Tail {
-		return c, false, fmt.Errorf("%w: the offset is beyond the tail", ErrGone)
+	c := Chunk{Info: s.info(), From: from}
+	list := s.segments(from)
+	e.mu.RUnlock()
+	if from > c.Tail {
+		return c, fmt.Errorf("%w: the offset is beyond the tail", ErrGone)
 	}
-	pieces := make([]span, 0, 1)
-	c.Next, err = e.walk(s, from, limit, func(owner *stream, from, next Position) {
-		pieces = append(pieces, span{from, next, e.vault.reader(owner, from, next)})
+	pieces := make([]span, 0, len(list))
+	c.Next, err = e.walk(list, &c.Info, from, limit, func(s segment, next Position) {
+		pieces = append(pieces, span{s.from, next, e.vault.reader(s, next)})
 	})
+	if err != nil {
+		return c, err
+	}
 	c.Data = &data{from, pieces}
-	return c, s.config.TTL.Set, err
+	if touch && c.TTL.Set {
+		e.mu.Lock()
+		s.touch()
+		e.mu.Unlock()
+	}
+	return c, nil
 }
 
-// walk calls visit for each part of a range that begins at from and has about limit bytes, and returns its end. The lock
-// is held.
-func (e *engine) walk(s *stream, from Position, limit int, visit func(owner *stream, from, next Position)) (Position, error) {
-	upTo := from + Position(limit)
-	for at := from; at < s.Tail; {
+// walk calls visit for each part of a range that begins at from and has about limit bytes, and returns its end.
+func (e *engine) walk(list []segment, info *Info, from Position, limit int, visit func(s segment, next Position)) (Position, error) {
+	at, upTo := from, from+Position(limit)
+	for _, s := range list {
 		if at >= upTo {
-			return at, nil
+			break
 		}
-		owner, end := s.owner(at)
-		if at < owner.Start {
+		if at < s.start {
 			return at, fmt.Errorf("%w: the offset is before the earliest one kept", ErrGone)
 		}
-		next, whole, err := e.vault.span(owner, at, upTo, end)
+		next, whole, err := e.vault.span(s, upTo)
 		if err != nil {
 			return at, err
 		}
-		if !whole && at == from && isJSON(s.config.ContentType) {
+		if !whole && at == from && isJSON(info.ContentType) {
 			return at, fmt.Errorf("%w: the offset is within a message", ErrRequest)
 		}
 		if next > upTo && at > from {
-			return at, nil // a large append, which begins the next chunk
+			break // a large append, which begins the next chunk
 		}
-		visit(owner, at, next)
-		at = next
-		if at >= s.Tail {
-			return at, nil
-		}
-		if at < end {
-			return at, nil // the owner has more, but not within the limit
+		visit(s, next)
+		if at = next; at < s.end {
+			break // there is more of the segment, but not within the limit
 		}
 	}
-	return from, nil
+	return at, nil
 }
 
 type span struct {

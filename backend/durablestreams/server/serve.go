@@ -144,7 +144,16 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 	}
 	header.Set("Content-Length", strconv.FormatInt(length, 10))
 	w.WriteHeader(http.StatusOK)
-	if err := h.send(w, c, json, plainText); err != nil {
+	err := h.send(w, c, json, plainText)
+	if err == nil {
+		// Flushed while there is a deadline, which must not outlive this response: the connection may be used again.
+		control := http.NewResponseController(w)
+		if err = control.Flush(); errors.Is(err, http.ErrNotSupported) {
+			err = nil
+		}
+		_ = control.SetWriteDeadline(time.Time{})
+	}
+	if err != nil {
 		panic(http.ErrAbortHandler) // the length is promised: only a broken connection tells the client
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -200,58 +199,6 @@ func TestTTL(t *testing.T) {
 			t.Error("kept for ever")
 		}
 	})
-}
-
-// Close ends live readers, and who comes later does not wait.
-func TestCloseEndsLiveReaders(t *testing.T) {
-	m := server.NewMemory()
-	h := server.New(m)
-	s := httptest.NewServer(h)
-	put(t, s.URL+"/s", "text/plain", "")
-	sse := request(t, "GET", s.URL+"/s?offset=now&live=sse", nil)
-	polled := make(chan *http.Response)
-	go func() { polled <- request(t, "GET", s.URL+"/s?offset=now&live=long-poll", nil) }()
-	until(t, "two waiting", func() bool { return server.Waiting(h) == 2 })
-	_ = h.Close()
-	drain(t, sse, 200)
-	drain(t, <-polled, 204)
-	get(t, s.URL+"/s?offset=now&live=long-poll", 204)
-	get(t, s.URL+"/s?offset=now&live=sse", 200)
-	s.Close()
-	http.DefaultClient.CloseIdleConnections()
-	_ = m.Close()
-}
-
-// A client that goes away leaves nothing behind.
-func TestClientGone(t *testing.T) {
-	for _, live := range []string{"sse", "long-poll"} {
-		m := server.NewMemory()
-		h := server.New(m)
-		s := httptest.NewServer(h)
-		put(t, s.URL+"/s", "text/plain", "")
-		ctx, cancel := context.WithCancel(t.Context())
-		r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/s?offset=now&live="+live, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error)
-		go func() {
-			resp, err := http.DefaultClient.Do(r)
-			if err == nil {
-				_, err = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-			}
-			ended <- err
-		}()
-		until(t, "waiting", func() bool { return server.Waiting(h) == 1 })
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-		until(t, "left", func() bool { return server.Waiting(h) == 0 })
-		s.Close()
-		_ = m.Close()
-	}
 }
 
 // The hook is asked for the stream, and for the source of a fork.

@@ -17,7 +17,7 @@ type stream struct {
 
 	state
 
-	units   []unit        // the vault's, of a stream kept in memory
+	units   units         // the vault's, of a stream kept in memory
 	changed chan struct{} // made by the first who waits, closed by the next change
 	touched time.Time     // the last read or write, for the TTL
 	waiting int           // readers in Wait: they keep the stream alive
@@ -34,13 +34,12 @@ type config struct {
 
 // state is everything about a stream that changes, its data and producers aside.
 type state struct {
-	Start    Position  `json:"start,omitempty"` // the earliest place kept, at or above base
-	Tail     Position  `json:"tail"`
-	Closed   bool      `json:"closed,omitempty"`
-	Closing  *Producer `json:"closing,omitempty"` // who closed it, to know a repeated try
-	Sequence string    `json:"sequence,omitempty"`
-	Refs     int       `json:"refs,omitempty"` // the forks that are there
-	Gone     bool      `json:"gone,omitempty"` // deleted, but for its forks
+	Start    Position `json:"start,omitempty"` // the earliest place kept, at or above base
+	Tail     Position `json:"tail"`
+	Closed   bool     `json:"closed,omitempty"`
+	Sequence string   `json:"sequence,omitempty"`
+	Refs     int      `json:"refs,omitempty"` // the forks that are there
+	Gone     bool     `json:"gone,omitempty"` // deleted, but for its forks
 	removed  bool
 }
 
@@ -73,14 +72,27 @@ func (t TTL) window() time.Duration {
 // perishable streams are those the sweeper looks at.
 func (s *stream) perishable() bool { return s.config.TTL.Set || !s.config.Deadline.IsZero() }
 
-// owner returns the stream of the chain that holds the data at p, and up to where that is so.
-func (s *stream) owner(p Position) (*stream, Position) {
-	end := s.Tail
-	for p < s.base {
-		end = min(end, s.base)
-		s = s.parent
+// A segment is a part of what a stream shows that lies with one stream of its chain. It can be read without the lock.
+type segment struct {
+	key       uint64
+	start     Position // the earliest place that its stream kept
+	from, end Position
+	units     units
+}
+
+// segments returns what lies between from and the tail.
+func (s *stream) segments(from Position) []segment {
+	list := make([]segment, 0, 1)
+	for at := from; at < s.Tail; {
+		owner, end := s, s.Tail
+		for at < owner.base {
+			end = min(end, owner.base)
+			owner = owner.parent
+		}
+		list = append(list, segment{owner.key, owner.Start, at, end, owner.units})
+		at = end
 	}
-	return s, end
+	return list
 }
 
 // earliest returns the first place from which everything up to the tail is kept.
