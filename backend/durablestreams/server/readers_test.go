@@ -19,8 +19,9 @@ func TestManyReaders(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("HEADRACE_READERS")); err == nil {
 		readers = n
 	}
-	for _, live := range []string{"sse", "long-poll"} {
-		t.Run(live, func(t *testing.T) {
+	for _, kinds := range [][]string{{"sse"}, {"long-poll"}, {"sse", "long-poll"}} {
+		readers := readers * len(kinds)
+		t.Run(strings.Join(kinds, " and "), func(t *testing.T) {
 			p := start(t, "memory")
 			defer p.end()
 			put(t, p.url+"/s", "application/json", "")
@@ -30,7 +31,7 @@ func TestManyReaders(t *testing.T) {
 			connected.Add(readers)
 			for i := range conns {
 				received.Go(func() {
-					conns[i] = follow(t, p.url, live, connected.Done)
+					conns[i] = follow(t, p.url, kinds[i%len(kinds)], connected.Done)
 				})
 			}
 			connected.Wait()

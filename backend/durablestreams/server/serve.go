@@ -204,12 +204,12 @@ func cursor(sent string, now time.Time) string {
 }
 
 // buffers are what slow readers hold: nothing of a chunk is in memory but the part being written.
-var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // send writes a chunk's bytes through encode, the messages of a JSON stream as one array.
 func (h *Handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(http.ResponseWriter, []byte) error) error {
 	control := http.NewResponseController(w)
-	buf := buffers.Get().(*[64 << 10]byte)
+	buf := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buf)
 	size := int64(c.Next - c.From)
 	if json && size == 0 {

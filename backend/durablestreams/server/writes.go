@@ -23,7 +23,11 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	// One byte more than announced: splitJSON may need it, and the end of the body shows in it. Who only announces much
 	// gets no memory for it: the whole is allocated behind the first bytes.
 	const first = 64 << 10
-	buf := make([]byte, 0, min(max(r.ContentLength, 511), first)+1)
+	size := r.ContentLength
+	if size < 0 {
+		size = 511
+	}
+	buf := make([]byte, 0, min(size, first)+1)
 	control := http.NewResponseController(w)
 	for {
 		if len(buf) == cap(buf) {
@@ -49,17 +53,16 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // content makes what is stored of a body.
 func content(body []byte, contentType string) ([]byte, error) {
-	if !isJSON(contentType) {
-		return body, nil
+	if isJSON(contentType) {
+		var err error
+		if body, err = splitJSON(body); err != nil {
+			return nil, err
+		}
 	}
-	stored, err := splitJSON(body)
-	if err != nil {
-		return nil, err
+	if len(body) < cap(body)*3/4 {
+		body = append(make([]byte, 0, len(body)), body...) // spare room is not worth keeping memory for
 	}
-	if len(stored) < cap(stored)*3/4 {
-		stored = append(make([]byte, 0, len(stored)), stored...) // white space is not worth keeping memory for
-	}
-	return stored, nil
+	return body, nil
 }
 
 func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) error {
@@ -67,6 +70,9 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 		ContentType: r.Header.Get("Content-Type"),
 		Close:       closes(r),
 		Sequence:    r.Header.Get("Stream-Seq"),
+	}
+	if len(a.Sequence) > producerBytes {
+		return fmt.Errorf("%w: the Stream-Seq is too long", ErrRequest)
 	}
 	p, err := producerOf(r)
 	if err != nil {
@@ -118,7 +124,7 @@ func closes(r *http.Request) bool {
 
 const (
 	maxInteger    = 1<<53 - 1 // of the protocol
-	producerBytes = 8 << 10   // a Producer-Id is a key of the storage
+	producerBytes = 8 << 10   // of a Producer-Id, which is a key of the storage, and of a Stream-Seq, which is a value
 )
 
 func producerOf(r *http.Request) (*Producer, error) {
