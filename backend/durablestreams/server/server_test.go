@@ -265,6 +265,40 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// A chunk that was found before its stream was deleted is that stream's, or an error; never another one's of the name.
+func TestDeleteDuringRead(t *testing.T) {
+	for name, open := range storages(t) {
+		t.Run(name, func(t *testing.T) {
+			storage, end := open()
+			ctx := t.Context()
+			create := func(data string) {
+				if _, created, err := storage.Create(ctx, "/s", server.Creation{Data: []byte(data)}); err != nil || !created {
+					t.Fatal(created, err)
+				}
+			}
+			create("old")
+			c, err := storage.Read(ctx, "/s", server.Beginning, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := storage.Delete(ctx, "/s"); err != nil {
+				t.Fatal(err)
+			}
+			create("new")
+			buf := make([]byte, 3)
+			if _, err := c.Data.ReadAt(buf, 0); err == nil && string(buf) != "old" {
+				t.Errorf("read %q", buf)
+			}
+			if again, err := storage.Head(ctx, "/s"); err != nil || again.ID == c.ID {
+				t.Error("both have one ID: ", again.ID, err)
+			}
+			if err := end(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A commit that fails leaves nothing behind: not the data, not the producer's place, not the end, not a fork's reference.
 func TestFailedCommit(t *testing.T) {
 	m := server.NewMemory()
