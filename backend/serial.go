@@ -51,9 +51,10 @@ type serialSession struct {
 
 	mu     sync.Mutex
 	abort  context.CancelFunc // ends the append under way
-	next   uint64 // the seq that Send expects
+	next   uint64             // the seq that Send expects
 	acks   []Ack
 	reason error // why nothing more is taken
+	over   bool  // Recv has said why, or Close was called
 }
 
 func (s *serialSession) Send(ctx context.Context, seq uint64, recs []Record) error {
@@ -102,48 +103,58 @@ func classifyCall(err error) error {
 
 func (s *serialSession) Recv(ctx context.Context) (Ack, error) {
 	for {
-		s.mu.Lock()
-		if len(s.acks) > 0 && !errors.Is(s.reason, ErrClosed) {
-			ack := s.acks[0]
-			s.acks = s.acks[1:]
-			s.mu.Unlock()
-			s.appender.mu.Lock()
-			s.appender.acked = ack.Seq + 1
-			s.appender.mu.Unlock()
-			return ack, nil
+		if ack, ok, err := s.poll(); ok || err != nil {
+			return ack, err
 		}
-		if s.reason != nil {
-			defer s.mu.Unlock()
-			s.signal()
-			return Ack{}, s.reason
-		}
-		s.mu.Unlock()
 		select {
 		case <-s.wake:
 		case <-ctx.Done():
-			s.die(fmt.Errorf("serial: recv: %w: %w", ErrIndeterminate, ctx.Err()))
+			s.leave(ctx.Err())
 		}
 	}
 }
 
+// poll returns the next ack, or the reason once there is no further one. Nothing is acknowledged behind the reason, even
+// if an append that was still running then succeeds.
+func (s *serialSession) poll() (ack Ack, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.acks) > 0 && !s.over {
+		ack, s.acks = s.acks[0], s.acks[1:]
+		s.appender.mu.Lock()
+		s.appender.acked = ack.Seq + 1
+		s.appender.mu.Unlock()
+		return ack, true, nil
+	}
+	s.over = s.reason != nil
+	return Ack{}, false, s.reason
+}
+
+// leave ends the session because the caller of Recv did: what is under way may still be stored.
+func (s *serialSession) leave(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != nil {
+		return
+	}
+	s.appender.mu.Lock()
+	defer s.appender.mu.Unlock()
+	fate := ErrTransient
+	if s.next > s.appender.acked {
+		fate = ErrIndeterminate
+	}
+	s.reason = fmt.Errorf("serial: recv: %w: %w", fate, cause)
+}
+
 func (s *serialSession) Close() error {
 	s.mu.Lock()
-	s.reason = fmt.Errorf("serial: %w", ErrClosed)
+	s.reason, s.over = fmt.Errorf("serial: %w", ErrClosed), true
 	abort := s.abort
 	s.mu.Unlock()
 	abort()
 	s.calls.Wait()
 	s.signal()
 	return nil
-}
-
-// die refuses what comes from now on, for the first reason given.
-func (s *serialSession) die(reason error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reason == nil {
-		s.reason = reason
-	}
 }
 
 // signal wakes a blocked Recv; the token stays for the next one if there is none.

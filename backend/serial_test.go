@@ -144,12 +144,38 @@ func TestSerialContextsEndTheSession(t *testing.T) {
 	}
 
 	_, s = openSerial(t, nothing)
-	if _, err := s.Recv(ended); !errors.Is(err, backend.ErrIndeterminate) || !errors.Is(err, context.Canceled) {
-		t.Errorf("Recv: %v", err)
+	if _, err := s.Recv(ended); !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate) || !errors.Is(err, context.Canceled) {
+		t.Errorf("Recv with nothing under way: %v", err)
 	}
 	if err := s.Send(t.Context(), 0, nil); err == nil {
 		t.Error("a batch was taken after Recv had returned an error")
 	}
+}
+
+func TestSerialAcknowledgesNothingBehindTheReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		finish := make(chan struct{})
+		_, s := openSerial(t, func(context.Context, uint64, []backend.Record) (backend.Ack, error) {
+			<-finish
+			return backend.Ack{}, nil
+		})
+		defer s.Close()
+		sent := make(chan error, 1)
+		go func() { sent <- s.Send(t.Context(), 0, nil) }()
+		synctest.Wait()
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.Recv(ended); !errors.Is(err, backend.ErrIndeterminate) || !errors.Is(err, context.Canceled) {
+			t.Errorf("Recv with a batch under way: %v", err)
+		}
+		close(finish)
+		if err := <-sent; err != nil {
+			t.Errorf("the batch was taken: %v", err)
+		}
+		if ack, err := s.Recv(t.Context()); !errors.Is(err, backend.ErrIndeterminate) {
+			t.Errorf("Recv again: %v, %v, want the reason it gave", ack, err)
+		}
+	})
 }
 
 func TestSerialCloseEndsTheCallUnderWay(t *testing.T) {

@@ -23,7 +23,8 @@ type Reader interface {
 	// that the stream is closed for good and all of it has been returned; all that came before an error is returned
 	// before it.
 	//
-	// What it returns is the caller's for good: a reader never writes to those bytes again.
+	// What it returns is the caller's to keep for good, and to read only: a reader never writes to those records and
+	// bytes again, and may have handed the same ones to others.
 	Read(ctx context.Context) (Batch, error)
 
 	// Close releases the reader and ends a blocked Read with [ErrClosed]. A second Close does nothing and returns nil.

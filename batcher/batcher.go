@@ -1,11 +1,8 @@
 package batcher
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"reflect"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -72,118 +69,6 @@ func New[E any](keep func(b *Batch[E]), opts ...Option) *Batcher[E] {
 	}
 }
 
-// Put accepts e into the batch being filled and returns that batch and e's place in it. metered is what e counts against
-// BatchBytes, held what it counts against BufferBytes. Put blocks while the budget is used up, in order of arrival;
-// when ctx ends first, the error wraps [ErrFull] and ctx's and nothing was accepted. [ErrTooLarge] names the bound.
-func (b *Batcher[E]) Put(ctx context.Context, e E, metered, held int) (*Batch[E], int, error) {
-	cost := held + b.overhead
-	b.lock()
-	defer b.mu.Unlock()
-	err := b.reserve(cost)
-	if err == ErrFull {
-		err = b.await(ctx, cost)
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	batch, i := b.place(&e, metered, cost)
-	return batch, i, nil
-}
-
-// TryPut is Put that never blocks: [ErrFull] when there is no room.
-func (b *Batcher[E]) TryPut(e E, metered, held int) (*Batch[E], int, error) {
-	cost := held + b.overhead
-	b.lock()
-	defer b.mu.Unlock()
-	if err := b.reserve(cost); err != nil {
-		return nil, 0, err
-	}
-	batch, i := b.place(&e, metered, cost)
-	return batch, i, nil
-}
-
-// lock is for the callers who come once an element. The lock is held for some 50 ns, so a caller who finds it taken
-// steps aside once before he parks: parking and being woken cost the holder more than the wait (measured with eight
-// goroutines on two cores: a tenth less time an element, and fewer batches in flight).
-func (b *Batcher[E]) lock() {
-	if b.mu.TryLock() {
-		return
-	}
-	runtime.Gosched()
-	b.mu.Lock()
-}
-
-// reserve takes cost of the budget, before anything is accepted.
-func (b *Batcher[E]) reserve(cost int) error {
-	switch {
-	case b.closed != nil:
-		return b.closed
-	case cost > b.budget:
-		return fmt.Errorf("%w: %d bytes with its overhead, the buffer holds %d (BufferBytes)", ErrTooLarge, cost, b.budget)
-	case b.waiters.live > 0 || b.used+cost > b.budget:
-		return ErrFull
-	}
-	b.used += cost
-	return nil
-}
-
-// await blocks for cost of the budget. It is called and returns with the lock held.
-func (b *Batcher[E]) await(ctx context.Context, cost int) error {
-	w := b.waiters.park(cost)
-	b.signal() // the budget holds this element back, so the open batch is due
-	b.mu.Unlock()
-	select {
-	case <-w.ready:
-	case <-ctx.Done():
-	}
-	b.mu.Lock()
-	switch w.state {
-	case granted:
-		b.waiters.recycle(w)
-		return nil
-	case refused:
-		b.waiters.recycle(w)
-		return b.closed
-	}
-	b.waiters.leave(w)
-	b.grant() // those behind may fit where this one did not
-	return fmt.Errorf("%w: %w", ErrFull, ctx.Err())
-}
-
-// grant gives free room to those who wait for it.
-func (b *Batcher[E]) grant() {
-	b.waiters.serve(func(w *waiter) bool {
-		if b.used+w.cost > b.budget {
-			return false
-		}
-		b.used += w.cost
-		w.state = granted
-		return true
-	})
-}
-
-// place appends to the open batch an element whose room is reserved.
-func (b *Batcher[E]) place(e *E, metered, cost int) (*Batch[E], int) {
-	if b.open != nil && (len(b.open.Items) >= b.records || b.open.Metered+metered > b.bytes) {
-		b.end(CauseFull)
-	}
-	first := b.open == nil
-	if first {
-		b.open = &Batch[E]{First: time.Now(), Items: b.items()}
-	}
-	o := b.open
-	o.Items = append(o.Items, *e)
-	o.Metered += metered
-	o.cost += cost
-	if b.keep != nil {
-		b.keep(o)
-	}
-	if first || b.full() {
-		b.signal()
-	}
-	return o, len(o.Items) - 1
-}
-
 // items returns memory for a new batch: that of a released one, or as much as the last one needed.
 func (b *Batcher[E]) items() []E {
 	if n := len(b.spare); n > 0 {
@@ -215,65 +100,6 @@ func (b *Batcher[E]) signal() {
 	case b.wake <- struct{}{}:
 	default:
 	}
-}
-
-// Take returns the next batch that is due, in order, and blocks until there is one. After Close it returns what is left
-// and then the error that Put returns. When ctx ends first it returns ctx's error and has taken nothing.
-func (b *Batcher[E]) Take(ctx context.Context) (*Batch[E], error) {
-	var linger *time.Timer
-	for {
-		b.mu.Lock()
-		wait := b.due()
-		if batch := b.ended.pop(); batch != nil {
-			b.outstanding++
-			b.mu.Unlock()
-			return batch, nil
-		}
-		err := b.closed
-		b.mu.Unlock()
-		if err != nil {
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-
-		var elapsed <-chan time.Time
-		if wait > 0 {
-			if linger == nil {
-				linger = time.NewTimer(wait)
-				defer linger.Stop()
-			} else {
-				linger.Reset(wait)
-			}
-			elapsed = linger.C
-		}
-		select {
-		case <-b.wake:
-		case <-elapsed:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// due ends the open batch when it is due, or else returns how long it may still linger, 0 without one.
-func (b *Batcher[E]) due() time.Duration {
-	if b.open == nil || b.ended.head != nil {
-		return 0
-	}
-	switch {
-	case b.full() || b.hurry:
-		b.end(CauseFull)
-	case b.open.wanted && b.outstanding == 0:
-		b.end(CauseWanted)
-	default:
-		wait := b.linger - time.Since(b.open.First)
-		if wait > 0 {
-			return wait
-		}
-		b.end(CauseLinger)
-	}
-	return 0
 }
 
 // Want says that somebody waits for a batch: it does not linger once nothing taken is unreleased.

@@ -45,14 +45,17 @@ func (l *loop[T]) gather(ctx context.Context) ([]Message[T], error) {
 	for len(batch) < cfg.batchRecords {
 		ok, err := l.ready(ctx, until)
 		if !ok {
+			// What precedes an end is handed out before it, and ready says the same again. ctx and a save that failed
+			// end the loop at once: nobody wants, or nobody could checkpoint, what comes after them.
 			if err != nil && (len(batch) == 0 || !l.over) {
-				return nil, err // not an end that can wait for the next call: nothing more is handed out
+				return nil, err
 			}
 			break
 		}
 		n := min(cfg.batchRecords-len(batch), l.clean()-l.at)
 		if batch == nil {
-			batch = make([]Message[T], 0, n)
+			batch = make([]Message[T], 0, n) // by what is there: at the tail a batch is much smaller than BatchRecords
+			// From the arrival: records that waited for the body of the loop have waited.
 			until = l.cur.arrived.Add(cfg.batchWait)
 		}
 		for range n {

@@ -152,32 +152,35 @@ func TestTwoConsumersOneKeyNewerWins(t *testing.T) {
 }
 
 func TestExactlyOnceIsNeverMovedBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newSpy()
-		c := newConsumer(t, newScript(recs(0, 10)), consumer.Checkpoint(store, key), consumer.CheckpointEvery(1, time.Second))
-		for m, err := range c.Messages(t.Context()) {
-			if err != nil {
-				t.Fatal(err)
+	for _, every := range []int{0, 1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newSpy()
+			c := newConsumer(t, newScript(recs(0, 10)), consumer.Checkpoint(store, key),
+				consumer.CheckpointEvery(every, time.Minute))
+			for m, err := range c.Messages(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				// The caller's own transaction; it goes to the store behind the spy.
+				if err := store.Store.Save(t.Context(), key, m.Checkpoint()); err != nil {
+					t.Fatal(err)
+				}
+				elapse(30 * time.Second)
+				if err := c.Commit(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if got := stored(t, store); got != m.Next {
+					t.Fatalf("every %d: %q is saved in record %d, whose transaction stored %q", every, got, m.Value, m.Next)
+				}
+				if m.Value == 7 {
+					break // with its effect committed
+				}
 			}
-			// The caller's own transaction; it goes to the store behind the spy.
-			if err := store.Store.Save(t.Context(), key, m.Checkpoint()); err != nil {
-				t.Fatal(err)
+			if got := stored(t, store); got != "8" {
+				t.Errorf("every %d: %q is saved after the loop, want what the last transaction stored", every, got)
 			}
-			elapse(2 * time.Second)
-			if err := c.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if got := stored(t, store); got != m.Next {
-				t.Fatalf("%q is saved in record %d, whose transaction stored %q", got, m.Value, m.Next)
-			}
-			if m.Value == 3 {
-				break // with its effect committed
-			}
-		}
-		if got := stored(t, store); got != "4" {
-			t.Errorf("%q is saved after the loop, want what the last transaction stored", got)
-		}
-	})
+		})
+	}
 }
 
 func TestEmptyCheckpointRefusedInOutOfOrderLoop(t *testing.T) {

@@ -44,7 +44,8 @@ func New[T any](src backend.Source, c codec.Codec[T], opts ...Option) (*Consumer
 
 // Commit saves what is done now: not the record in hand, unless [Message.Ack] was called. nil means that it is stored,
 // or that nothing is done that was not. It fails without [Checkpoint], with [backend.ErrFenced] once a newer consumer
-// has taken the key, and otherwise as the store does, after trying again within ctx what is safe to try again.
+// has taken the key, and otherwise as the store does, after trying again within ctx what is safe to try again. Where the
+// loop's body stores [Message.Checkpoint] itself, Commit is for the body alone: from elsewhere it may come in between.
 func (c *Consumer[T]) Commit(ctx context.Context) error {
 	if !c.cfg.stored {
 		return errors.New("consumer: commit: there is no checkpoint store")
@@ -55,12 +56,15 @@ func (c *Consumer[T]) Commit(ctx context.Context) error {
 	}
 	err := r.save(ctx)
 	if err == nil || ctx.Err() == nil {
-		// Whatever the final save of the last loop said is told or mended by now.
+		// Whatever the final save of the last loop said is mended or told by now.
 		c.mu.Lock()
 		c.unsaved = nil
 		c.mu.Unlock()
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("consumer: commit: %w", err)
+	}
+	return nil
 }
 
 func (c *Consumer[T]) latest() *run {
@@ -81,7 +85,7 @@ func (c *Consumer[T]) begin(ctx context.Context, m mode) (*loop[T], error) {
 		c.mu.Unlock()
 		return nil, err
 	}
-	c.running = true
+	c.running = true // now, for a claim takes as long as the store does and the lock is not held over it
 	before := c.run
 	c.mu.Unlock()
 
@@ -120,18 +124,19 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 		// What was acknowledged after the last loop's final save would otherwise come again. If somebody else has the
 		// key by now, theirs is the place to go on from.
 		if err := before.save(ctx); err != nil && !errors.Is(err, backend.ErrFenced) {
-			return nil, err
+			return nil, fmt.Errorf("consumer: checkpoint: %w", err)
 		}
 	}
 	var cp checkpoint.Checkpoint
 	err := again(ctx, c.cfg.retry, func(int) (err error) {
+		// A claim whose reply was lost has raised the epoch; another raises it again, and ours is the newest either way.
 		cp, err = c.cfg.store.Claim(ctx, c.cfg.key)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("consumer: claim the checkpoint: %w", err)
 	}
-	if cp.Offset != "" {
+	if cp.Offset != "" { // empty is no checkpoint, which is not the start
 		from = cp.Offset
 	}
 	r := newRun(&c.cfg, m, &c.counters, from)

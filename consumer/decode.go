@@ -2,8 +2,8 @@ package consumer
 
 import (
 	"context"
-	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -37,6 +37,8 @@ type chunk[T any] struct {
 }
 
 func (ch *chunk[T]) decode(c codec.Codec[T]) {
+	// Values beside the records and not messages: a message is put together when it is handed out, so its record is
+	// copied once.
 	ch.values = make([]T, len(ch.recs))
 	for i := range ch.recs {
 		v, err := c.Decode(ch.recs[i].Value)
@@ -53,7 +55,8 @@ type pipeline[T any] struct {
 	codec    codec.Codec[T]
 	decoders int
 	budget   *budget
-	seq      uint64 // of the next record
+	seq      uint64       // of the next record
+	handed   atomic.Int64 // chunks on their way or received
 
 	work  chan *chunk[T] // to the decoders
 	queue chan *chunk[T] // to the loop, in order
@@ -72,20 +75,17 @@ func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
 	f.deliver = p.cut
 	p.group.Go(func() {
 		err := f.run(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == io.EOF {
-			err = nil
-		}
-		_ = p.hand(ctx, &chunk[T]{first: p.seq, last: true, err: err}) // fails when nobody listens any more
+		// The end goes through the queue like a chunk, so all that came before it is handed out first. It fails only
+		// when ctx is over, and then nobody listens.
+		_ = p.hand(ctx, &chunk[T]{first: p.seq, last: true, err: err})
 	})
 	for range p.decoders {
 		p.group.Go(func() { p.decodeAll(ctx) })
 	}
 }
 
-// cut makes chunks of a batch.
+// cut makes chunks of a batch. Each carries where to go on behind it, so that a chunk's end is a place like any record's;
+// what the store filtered out behind the last record belongs to the last chunk.
 func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Offset) error {
 	now := time.Now()
 	recs := b.Records
@@ -95,6 +95,7 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 			bytes += weigh(&recs[n])
 			n++
 		}
+		// The records are shared with the batch: what a reader returned is never written to again, by either side.
 		ch := &chunk[T]{first: p.seq, recs: recs[:n:n], bytes: bytes, start: start, arrived: now}
 		if recs = recs[n:]; len(recs) == 0 {
 			ch.next = b.Next
@@ -111,9 +112,11 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 	return nil
 }
 
-// hand passes ch on. A single decoder passes it on to the loop itself, which then is woken once for it. Several take
-// what comes, so the loop gets the chunks in order first and waits for each to be decoded.
+// hand passes ch on. Several decoders finish in any order, so the loop gets the chunks in the order read, before they are
+// decoded, and waits for each. A single one keeps the order by itself and passes the chunk to the loop when it is
+// decoded: the loop is then woken once for a chunk and not twice, which is most of the latency at the tail.
 func (p *pipeline[T]) hand(ctx context.Context, ch *chunk[T]) error {
+	p.handed.Add(1)
 	if p.decoders > 1 {
 		if len(ch.recs) > 0 {
 			ch.ready = make(chan struct{})

@@ -34,7 +34,8 @@
 // remembers its place as long as it lives. Places are saved as [CheckpointEvery] says, and once more at the end of the
 // loop, however it ends, even when ctx is over: that save has a budget of its own ([DrainTimeout]). When it fails, its
 // error comes instead of ctx's and is never wrapped with it, so that treating a cancelled ctx as success hides nothing.
-// A loop that was left early cannot yield it: then it is logged and is the error of the consumer's next loop.
+// A loop that was left early cannot yield it: then it is logged and is the error of the consumer's next loop, unless
+// [Consumer.Commit] has saved the place by then or said why it still cannot.
 //
 // The checkpoint never passes a record that is not done. It does pass what left nothing to do: filtered records, empty
 // batches, poison that was skipped. Saves are made between two records and never beside one in hand, so a place that

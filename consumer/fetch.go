@@ -27,15 +27,18 @@ type fetcher struct {
 	deliver func(ctx context.Context, b backend.Batch, start backend.Offset) error
 }
 
-// run returns why nothing more comes: io.EOF when the stream is closed, nil at the tail when it stops there.
+// run returns why nothing more comes: nil at the end of a closed stream, and at the tail when it stops there.
 func (f *fetcher) run(ctx context.Context) error {
 	// Attempts in a row without progress: neither a new place nor a reader that outlived the longest backoff. An idle
 	// consumer must survive routine disconnections for ever, and a server that accepts and drops must not be hammered.
 	for attempt, lost := 1, false; ; attempt++ {
 		begun, from := time.Now(), f.at
 		tail, err := f.session(ctx, attempt, lost)
-		if tail || err == io.EOF || ctx.Err() != nil {
-			return err
+		if tail || err == io.EOF { // bare: inside another error it is a cause, such as a connection that was cut
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if !retryable(err) {
 			return fmt.Errorf("consumer: read from %q: %w", f.at, err)
@@ -74,6 +77,7 @@ func (f *fetcher) session(ctx context.Context, attempt int, lost bool) (tail boo
 		fire(f.hooks, readerOpened, ev)
 	}
 	for {
+		// Before the read and not after it: a batch that is held back here would be memory without an account.
 		if err := f.budget.room(ctx); err != nil {
 			return false, err
 		}
@@ -96,6 +100,8 @@ func (f *fetcher) take(ctx context.Context, b backend.Batch) error {
 	if b.Next == "" && n > 0 {
 		b.Next = b.Records[n-1].Next
 	}
+	// A relative start stands until here: before a reader has said where it is there is nothing else to open. From here
+	// on it is never sent again, or a reconnect would move Latest to a later tail.
 	var start backend.Offset
 	if f.at.Relative() {
 		if start = b.Next; n > 0 {
@@ -106,6 +112,7 @@ func (f *fetcher) take(ctx context.Context, b backend.Batch) error {
 		}
 	}
 	if b.Next == "" && n > 0 {
+		// To go on from anywhere else would repeat records or lose some.
 		return fmt.Errorf("the batch at %q does not say where to go on", b.Records[0].Offset)
 	}
 	f.observe(b)
@@ -119,6 +126,7 @@ func (f *fetcher) take(ctx context.Context, b backend.Batch) error {
 func (f *fetcher) observe(b backend.Batch) {
 	f.counters.read.Add(uint64(len(b.Records)))
 	f.counters.caughtUp.Store(b.CaughtUp)
+	// The clock and the sizes are for the hooks alone.
 	if len(f.hooks) == 0 {
 		return
 	}

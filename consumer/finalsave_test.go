@@ -169,8 +169,8 @@ func TestSaveThatNeverWorksEndsTheLoop(t *testing.T) {
 				for m, err := range c.Messages(t.Context()) {
 					if err != nil {
 						errs++
-						if !errors.Is(err, cause) {
-							t.Errorf("got %v, want %v", err, cause)
+						if !errors.Is(err, cause) || strings.Count(err.Error(), cause.Error()) != 1 {
+							t.Errorf("got %v, want %v once", err, cause)
 						}
 						continue
 					}
@@ -203,10 +203,14 @@ func TestClaimIsTriedAgainAndFailsForGood(t *testing.T) {
 
 type claimFails struct {
 	*spyStore
-	errs []error
+	errs   []error
+	before func() // each claim; may be nil
 }
 
 func (s *claimFails) Claim(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
+	if s.before != nil {
+		s.before()
+	}
 	err := s.errs[0]
 	if s.errs = s.errs[1:]; err != nil {
 		return checkpoint.Checkpoint{}, fmt.Errorf("store: claim: %w", err)

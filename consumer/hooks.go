@@ -59,6 +59,7 @@ type SaveEvent struct {
 
 type hooks []Hooks
 
+// fire calls one hook of each Hooks. pick is a plain func and not a closure, so without hooks it costs a loop over nothing.
 func fire[E any](hs hooks, pick func(*Hooks) func(E), ev E) {
 	for i := range hs {
 		if f := pick(&hs[i]); f != nil {

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -16,14 +15,15 @@ type loop[T any] struct {
 	stop  context.CancelFunc // of what runs beside the loop
 	timer *time.Timer        // of CheckpointEvery; nil: none
 
-	cur  *chunk[T]
-	at   int                  // the next record of cur
-	held int                  // records taken and not handed out yet, so not to be passed
-	skip func(*chunk[T], int) // piped: a record without a receipt, done in its turn
+	cur     *chunk[T]
+	at      int      // the next record of cur
+	got     int64    // chunks received
+	held    int      // records taken and not handed out yet, so not to be passed
+	settler *settler // of a Pipe, else nil
 
-	over     bool  // nothing comes any more,
-	err      error // because of this; nil: the end
-	saveLost bool  // the loop ends because a save failed
+	over    bool  // nothing comes any more,
+	err     error // because of this; nil: the end
+	unsaved error // a save failed and the loop ends with this
 }
 
 // clean is the end of the records from at on that decoded.
@@ -38,7 +38,8 @@ func (l *loop[T]) clean() int {
 func (l *loop[T]) next() uint64 { return l.cur.first + uint64(l.at) }
 
 // ready makes cur.recs[at] a record that decoded, doing what is due on the way. It returns false when nothing comes any
-// more, and when nothing has come by until, unless that is zero.
+// more, with l.over and the reason, and when nothing has come by until, unless that is zero. Any other error ends the loop
+// at once. It may be called again after the end and says the same.
 func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 	for {
 		if l.over {
@@ -47,6 +48,8 @@ func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
+		// Nothing is in hand here: the caller has asked for the next record. So no save can overtake, and undo, what the
+		// loop's body stores for one in hand.
 		if l.run.due() {
 			if err := l.tidy(ctx); err != nil {
 				return false, err
@@ -66,6 +69,7 @@ func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 			return false, err
 		}
 		if ch.last {
+			// cur stays: its last record may still be waited for, by finish.
 			return false, l.end(ch.err)
 		}
 		if err := l.enter(ctx, ch); err != nil {
@@ -82,15 +86,17 @@ func (l *loop[T]) end(err error) error {
 
 // take receives the next chunk, decoded; nil when there is none by until.
 func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) {
+	// What is there comes before all else: a select takes any of what is ready, and a batch would be cut short at random
+	// when its time is up.
 	select {
 	case ch := <-l.pipe.queue:
-		return ch, l.decoded(ctx, ch)
+		return l.received(ctx, ch)
 	default:
 	}
 	var late <-chan time.Time
 	if !until.IsZero() {
 		left := time.Until(until)
-		if left <= 0 {
+		if left <= 0 || l.starved() {
 			return nil, nil
 		}
 		t := time.NewTimer(left)
@@ -100,12 +106,15 @@ func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) 
 	for {
 		select {
 		case ch := <-l.pipe.queue:
-			return ch, l.decoded(ctx, ch)
+			return l.received(ctx, ch)
 		case <-l.run.wake:
 			if l.run.due() {
 				if err := l.tidy(ctx); err != nil {
 					return nil, err
 				}
+			}
+			if late != nil && l.starved() {
+				return nil, nil
 			}
 		case <-late:
 			return nil, nil
@@ -115,17 +124,24 @@ func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) 
 	}
 }
 
-// decoded waits until ch is.
-func (l *loop[T]) decoded(ctx context.Context, ch *chunk[T]) error {
+// received waits until ch is decoded.
+func (l *loop[T]) received(ctx context.Context, ch *chunk[T]) (*chunk[T], error) {
+	l.got++
 	if ch.ready == nil {
-		return nil
+		return ch, nil
 	}
 	select {
 	case <-ch.ready:
-		return nil
+		return ch, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
+}
+
+// starved: reading has stopped for want of room and all that was read is here. A batch that waits for more holds the
+// room itself, so nothing comes before it is handed out.
+func (l *loop[T]) starved() bool {
+	return l.run.track.budget.full.Load() && l.got == l.pipe.handed.Load()
 }
 
 // enter goes on with ch.
@@ -149,19 +165,22 @@ func (l *loop[T]) enter(ctx context.Context, ch *chunk[T]) error {
 
 // pass leaves the record at hand behind: there is nothing to do about it.
 func (l *loop[T]) pass() {
-	switch at := l.at; {
+	switch seq := l.next(); {
 	case l.run.mode == byAck:
-		l.run.track.mark(l.next())
+		l.run.track.mark(seq)
 	case l.run.mode == piped:
-		l.skip(l.cur, at)
+		l.settler.push(owed{seq: seq, offset: l.cur.recs[l.at].Offset}) // done in its turn
 	case l.held == 0:
-		l.run.track.reach(l.next() + 1)
+		l.run.track.reach(seq + 1)
+	default: // it lies behind records that are not handed out yet, and is done with them
 	}
 	l.at++
 }
 
 // tidy does what is due between two records.
 func (l *loop[T]) tidy(ctx context.Context) error {
+	// The timer starts again after the save and not at the tick, so that a store slower than the interval is not all
+	// that the loop does.
 	ticked := l.run.tick.Swap(false)
 	err := l.save(ctx)
 	if ticked {
@@ -170,82 +189,16 @@ func (l *loop[T]) tidy(ctx context.Context) error {
 	return err
 }
 
+// save is a save in the middle of the loop. One that failed for good, or for as long as the policy has patience, ends
+// it: to go on would be to do work that a restart repeats without bound.
 func (l *loop[T]) save(ctx context.Context) error {
 	err := l.run.save(ctx)
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err() // the final save says how it stands
-	}
-	l.saveLost = err != nil
-	return err
-}
-
-// finish waits at the end of the stream until all that was handed out is done.
-func (l *loop[T]) finish(ctx context.Context) error {
-	head := l.next()
-	l.run.endAt.Store(head)
-	for l.run.track.low.Load() < head {
-		select {
-		case <-l.run.wake:
-			if l.run.due() {
-				if err := l.tidy(ctx); err != nil {
-					return err
-				}
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// close ends what runs beside the loop and saves the place. The caller's ctx may well be over: that is how most loops
-// end, and the place must be saved nevertheless.
-func (l *loop[T]) close(ctx context.Context) error {
-	l.stop()
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.c.cfg.drainTimeout)
-	defer cancel()
-	err := l.run.save(budget)
-	l.pipe.group.Wait()
-	if err == nil {
-		return nil
-	}
-	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)
-	if budget.Err() != nil {
-		err = fmt.Errorf("consumer: not saved within %v: %w", l.c.cfg.drainTimeout, err)
-	}
-	return &finalSaveError{err}
-}
-
-// leave ends a loop whose body broke, returned or panicked: what it has to say comes with the next call.
-func (l *loop[T]) leave(ctx context.Context) { l.c.finished(l.close(ctx)) }
-
-// settle ends a loop that is over because of err, and returns what is to be said.
-func (l *loop[T]) settle(ctx context.Context, err error) error {
-	failed := l.close(ctx)
-	l.c.finished(nil)
 	switch {
-	case failed == nil:
-		return err
-	case err == nil, l.saveLost, err == ctx.Err():
-		return failed
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err() // interrupted, not failed; the final save says how it stands
 	}
-	return errors.Join(err, failed)
+	l.unsaved = fmt.Errorf("consumer: checkpoint: %w", err)
+	return l.unsaved
 }
-
-// A finalSaveError is no context's error, even when the time for the save ran out: whoever takes a cancelled or expired
-// ctx for a clean end must not take this for one.
-type finalSaveError struct{ cause error }
-
-func (e *finalSaveError) Error() string { return e.cause.Error() }
-
-func (e *finalSaveError) Is(target error) bool {
-	if target == context.Canceled || target == context.DeadlineExceeded {
-		return false
-	}
-	return errors.Is(e.cause, target)
-}
-
-func (e *finalSaveError) As(target any) bool { return errors.As(e.cause, target) }

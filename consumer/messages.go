@@ -47,6 +47,7 @@ func (l *loop[T]) messages(ctx context.Context, yield func(Message[T], error) bo
 	inOrder := l.run.mode == inOrder
 	stopped := ctx.Done()
 	for {
+		// Once for each run of records that decoded, or when something is due; the loop below is what a record costs.
 		if ok, err := l.ready(ctx, time.Time{}); err != nil {
 			return false, err
 		} else if !ok {
@@ -59,7 +60,7 @@ func (l *loop[T]) messages(ctx context.Context, yield func(Message[T], error) bo
 			if !yield(Message[T]{Record: ch.recs[i], Value: ch.values[i], run: l.run, seq: ch.first + uint64(i)}, nil) {
 				return true, nil
 			}
-			if inOrder {
+			if inOrder { // the body has asked for the next
 				l.run.track.reach(ch.first + uint64(i) + 1)
 			}
 			select {

@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"runtime"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/consumer"
 )
 
@@ -187,6 +189,61 @@ func TestCtxEndsTheLoopAfterTheFinalSave(t *testing.T) {
 	if !slices.Equal(got, upTo(0, 3)) {
 		t.Errorf("got %v, want nothing after the cancel", got)
 	}
+}
+
+// What ctx interrupts says so in its own words; the loop's error is ctx's all the same.
+func TestCtxEndsWhateverTheLoopWaitsFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		interrupt consumer.Option
+		save      bool
+		want      backend.Offset
+	}{
+		"a save":        {nil, true, "3"},
+		"a dead letter": {consumer.DeadLetters(hangs{}), false, "3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				store := newSpy()
+				opts := []consumer.Option{consumer.Checkpoint(store, key), consumer.CheckpointEvery(3, 0)}
+				if tc.interrupt != nil {
+					opts = append(opts, tc.interrupt)
+				}
+				if tc.save {
+					store.fail = func(ctx context.Context, cp checkpoint.Checkpoint) error {
+						if cp.Offset == "3" && ctx.Err() == nil {
+							store.failing(nil)
+							cancel()
+							return fmt.Errorf("store: save: %w: %w", backend.ErrIndeterminate, ctx.Err())
+						}
+						return nil
+					}
+				} else {
+					time.AfterFunc(time.Millisecond, cancel)
+				}
+				src := newScript(step{from: 0, to: 5, values: []string{"0", "1", "2", "bad"}})
+				got, err := drain(ctx, newConsumer(t, src, opts...))
+				if !slices.Equal(got, upTo(0, 3)) || err != context.Canceled || stored(t, store) != tc.want {
+					t.Errorf("got %v and %v, %q is saved", got, err, stored(t, store))
+				}
+			})
+		})
+	}
+	t.Run("a claim", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		store := &claimFails{spyStore: newSpy(), errs: []error{backend.ErrTransient}, before: cancel}
+		if got, err := drain(ctx, newConsumer(t, newScript(), consumer.Checkpoint(store, key))); got != nil || err != context.Canceled {
+			t.Errorf("got %v and %v", got, err)
+		}
+	})
+}
+
+type hangs struct{}
+
+func (hangs) Send(ctx context.Context, _ ...consumer.DeadLetter) error {
+	<-ctx.Done()
+	return fmt.Errorf("letterbox: %w: %w", backend.ErrIndeterminate, ctx.Err())
 }
 
 func TestLoopUnderACtxThatIsOverDoesNothing(t *testing.T) {

@@ -39,11 +39,11 @@ type config struct {
 
 func newConfig(opts []Option) (config, error) {
 	c := config{
-		interval:     time.Second,
+		interval:     time.Second, // what a restart repeats, against one save a second
 		startAt:      backend.Earliest,
-		batchRecords: 1000,
-		batchWait:    5 * time.Millisecond,
-		bufferBytes:  8 << 20,
+		batchRecords: 1000,                 // the largest batch that S2 takes, as in the producer
+		batchWait:    5 * time.Millisecond, // the producer's Linger
+		bufferBytes:  8 << 20,              // a 640 Mbit/s line with a round trip of 100 ms
 		decoders:     1,
 		drainTimeout: 10 * time.Second,
 		logger:       slog.New(slog.DiscardHandler),
@@ -132,7 +132,8 @@ func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 func Decoders(n int) Option { return func(c *config) { c.decoders = n } }
 
 // DrainTimeout is how long the end of a loop may take to save the last place, whatever has become of its ctx; and, before
-// that, how long a [Consumer.Pipe] that was stopped waits for the receipts it was given. The default is 10 s.
+// that, how long dead letters that are on their way get to become durable, and how long a [Consumer.Pipe] that was
+// stopped waits for the receipts it was given. The default is 10 s.
 func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTimeout = d } }
 
 // OnPoison decides about a record that cannot be decoded: nil skips it, an error ends the loop with that error before
@@ -140,9 +141,9 @@ func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTime
 // Stop and, with [DeadLetters], Skip.
 func OnPoison(decide func(*DecodeError) error) Option { return func(c *config) { c.onPoison = decide } }
 
-// DeadLetters sends every record that is given up to to: a Producer[DeadLetter], or anything else whose Send returns
-// when the letters are durable. No checkpoint passes the record before that. A Send that fails ends the loop before the
-// record.
+// DeadLetters sends every record that is given up, such as one that [OnPoison] skips, to to: a Producer[DeadLetter], or
+// anything else whose Send returns when the letters are durable. No checkpoint passes the record before that. A Send
+// that fails ends the loop before the record.
 func DeadLetters(to interface {
 	Send(context.Context, ...DeadLetter) error
 }) Option {

@@ -41,23 +41,22 @@ func (l *loop[T]) pipeAll(ctx context.Context, f func(context.Context, Message[T
 	defer stop()
 	s := startSettler(ctx, l.run, stop)
 	defer s.abandon()
-	l.skip = func(ch *chunk[T], i int) {
-		s.push(owed{seq: ch.first + uint64(i), offset: ch.recs[i].Offset})
-	}
+	l.settler = s
 
-	err := l.handOn(handing, f, s)
+	err := l.handOn(handing, f)
 	if err == nil {
 		return nil // finish saw the last receipt
 	}
 	broken := handing.Err() != nil && ctx.Err() == nil // a receipt failed, and err comes of that
+	// What was handed on is as good as stored: to leave now would make most of it come twice.
 	if !s.drain(l.c.cfg.drainTimeout) {
 		l.c.cfg.logger.WarnContext(ctx, "consumer: pipe: receipts are still open; their records come again",
 			"waited", l.c.cfg.drainTimeout)
 	}
-	ended := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	ended := ctx.Err() != nil && errors.Is(err, ctx.Err()) // f may have put ctx's error in words of its own
 	switch {
 	case s.err != nil && (broken || ended):
-		return s.err
+		return s.err // alone: who ignores a cancelled ctx must not overlook it
 	case s.err != nil:
 		return errors.Join(s.err, err)
 	case ended:
@@ -67,7 +66,7 @@ func (l *loop[T]) pipeAll(ctx context.Context, f func(context.Context, Message[T
 }
 
 // handOn returns nil once the stream is over and everything is done.
-func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error), s *settler) error {
+func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
 	for {
 		if ok, err := l.ready(ctx, time.Time{}); err != nil {
 			return err
@@ -79,7 +78,7 @@ func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]
 		if err != nil {
 			return fmt.Errorf("consumer: pipe: record at %q: %w", m.Offset, err)
 		}
-		s.push(owed{seq: m.seq, offset: m.Offset, receipt: receipt})
-		l.at++
+		l.settler.push(owed{seq: m.seq, offset: m.Offset, receipt: receipt})
+		l.at++ // after f: an error leaves the record at hand, and a panic too
 	}
 }

@@ -41,11 +41,8 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 		}
 	}
 	if len(letters) > 0 {
-		if err := cfg.letters.Send(ctx, letters...); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return fmt.Errorf("consumer: dead letter for the record at %q: %w", letters[0].Offset, err)
+		if err := l.post(ctx, letters); err != nil {
+			return err
 		}
 		l.c.counters.letters.Add(uint64(len(letters)))
 	}
@@ -56,4 +53,24 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 		l.pass()
 	}
 	return stop
+}
+
+// post makes letters durable. A ctx that ends meanwhile gives them DrainTimeout more: letters that were handed over and
+// not waited for would come again with the records in the next loop.
+func (l *loop[T]) post(ctx context.Context, letters []DeadLetter) error {
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if sleep(sending, l.c.cfg.drainTimeout) {
+			cancel()
+		}
+	})()
+	err := l.c.cfg.letters.Send(sending, letters...)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("consumer: dead letter for the record at %q: %w", letters[0].Offset, err)
+	}
+	return nil
 }

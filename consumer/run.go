@@ -32,7 +32,7 @@ type run struct {
 	saveAt atomic.Uint64 // a save is due once all records below it are done
 	endAt  atomic.Uint64 // the loop waits for all records below it
 	tick   atomic.Bool   // the interval is over
-	wake   chan struct{} // one token: look at the four above again
+	wake   chan struct{} // one token: look at the three above and at the budget again
 
 	store    checkpoint.Store // nil: none
 	key      string
@@ -46,21 +46,22 @@ type run struct {
 	// Saves take turns by a token and not under a lock: one lasts as long as the store does.
 	saving chan struct{}
 	saved  backend.Offset // with the token
-	fenced error          // with the token: a newer claim has been met, nothing is ever saved again
 }
 
 func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
 	r := &run{
-		mode: m, track: newTracker(from, newBudget(cfg.bufferBytes)), wake: make(chan struct{}, 1),
+		mode: m, wake: make(chan struct{}, 1),
 		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)), retry: cfg.retry,
 		hooks: cfg.hooks, logger: cfg.logger, counters: n,
 		saving: make(chan struct{}, 1),
 	}
+	r.track = newTracker(from, newBudget(cfg.bufferBytes, r.nudge))
 	r.endAt.Store(math.MaxUint64)
 	r.rearm(0)
 	return r
 }
 
+// rearm makes the next save due once every more records are done.
 func (r *run) rearm(low uint64) {
 	if r.store == nil || r.every == 0 {
 		r.saveAt.Store(math.MaxUint64)
@@ -77,7 +78,7 @@ func (r *run) ack(seq uint64) {
 	case byAck:
 		r.track.mark(seq)
 		r.moved()
-	case piped:
+	case piped: // f has not finished the record by handing it on, whatever it says
 	}
 }
 
@@ -100,6 +101,10 @@ func (r *run) due() bool { return r.tick.Load() || r.track.low.Load() >= r.saveA
 
 // save stores the place behind the last done record, unless that is what is stored. It tries again what is safe to try
 // again: under one epoch, a save that had come through can only be repeated.
+//
+// Only the loop calls it on its own account, and only between two records: a goroutine that saved in the background could
+// send a place off, be overtaken by the transaction that the loop's body commits for the record in hand, and then move
+// the stored place back before an effect that is already there.
 func (r *run) save(ctx context.Context) error {
 	if r.store == nil {
 		return nil
@@ -110,25 +115,17 @@ func (r *run) save(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if r.fenced != nil {
-		return r.fenced
-	}
 	at, low := r.track.position()
+	if at == r.saved || at.Relative() { // a relative start is no place: it has not been resolved yet
+		return nil
+	}
 	if low < r.floor.Load() {
 		return nil // the caller's own transaction holds a later place, or will
-	}
-	if at == r.saved || at.Relative() {
-		r.rearm(low)
-		return nil
 	}
 	err := again(ctx, r.retry, func(attempt int) error {
 		return r.attempt(ctx, checkpoint.Checkpoint{Offset: at, Epoch: r.epoch}, attempt)
 	})
 	if err != nil {
-		err = fmt.Errorf("consumer: save the checkpoint: %w", err)
-		if errors.Is(err, backend.ErrFenced) {
-			r.fenced = err
-		}
 		return err
 	}
 	r.saved = at

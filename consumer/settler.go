@@ -76,6 +76,8 @@ func (s *settler) settle(ctx context.Context) {
 		}
 		for _, o := range batch {
 			if o.receipt != (producer.Receipt{}) {
+				// Wait tells the producer that somebody waits, so the batch of the oldest record does not linger while
+				// nothing else is under way.
 				if _, err := o.receipt.Wait(ctx); err != nil {
 					if ctx.Err() == nil {
 						s.err = fmt.Errorf("consumer: pipe: receipt of the record at %q: %w", o.offset, err)

@@ -25,19 +25,23 @@ type counters struct {
 	caughtUp                                     atomic.Bool
 }
 
-// Stats returns a snapshot. The counters are read one after the other, so a running loop may be between two of them.
+// Stats returns a snapshot. The counters are read one after the other, so a running loop may be between two of them; what
+// is done is read before what was read, and never exceeds it.
 func (c *Consumer[T]) Stats() Stats {
 	n := &c.counters
-	s := Stats{
-		Read: n.read.Load(), Done: n.done.Load(), Poison: n.poison.Load(), DeadLetters: n.letters.Load(),
-		Reopened: n.reopened.Load(), Saved: n.saved.Load(), CaughtUp: n.caughtUp.Load(),
-		Position: c.cfg.startAt,
-	}
-	if r := c.latest(); r != nil {
+	s := Stats{Position: c.cfg.startAt}
+	c.mu.Lock()
+	r := c.run
+	s.Done = n.done.Load()
+	c.mu.Unlock()
+	if r != nil {
 		var low uint64
 		s.Position, low = r.track.position()
-		s.Done += low // counters.done holds what earlier loops did
+		s.Done += low // n.done holds what earlier loops did
 		s.BufferedBytes = int(r.track.budget.used.Load())
 	}
+	s.Poison, s.DeadLetters = n.poison.Load(), n.letters.Load()
+	s.Reopened, s.Saved = n.reopened.Load(), n.saved.Load()
+	s.Read, s.CaughtUp = n.read.Load(), n.caughtUp.Load()
 	return s
 }

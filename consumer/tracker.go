@@ -12,7 +12,8 @@ import (
 // A tracker knows which records of a loop are done and which place in the stream that is. Records are numbered by the
 // loop: 0, 1, 2, … in the order read. It knows no loop and no store, so that records may be finished by whoever does.
 //
-// The place is looked up only when somebody asks. Finishing a record in order is one atomic store.
+// Offsets are opaque and cannot be compared, so the order is in the numbers; and a place is looked up only when somebody
+// asks, by number, in the records themselves. Finishing a record in order is one atomic store, and nothing is kept for it.
 type tracker struct {
 	low   atomic.Uint64 // all records below it are done
 	first atomic.Uint64 // the end of the oldest span: reaching it frees something
@@ -129,7 +130,7 @@ func (t *tracker) drop() {
 		t.first.Store(t.spans[0].end())
 	}
 	t.mu.Unlock()
-	t.budget.free(freed)
+	t.budget.free(freed) // off the lock: it wakes the reader
 }
 
 // position returns where to go on, behind the last of the contiguous done records, and the number of the next.

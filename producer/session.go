@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -279,6 +280,10 @@ func (e *engine) lost(reason error, failures int, lived time.Duration) {
 	e.mu.Lock()
 	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.taken(), Elapsed: lived, Err: reason}
 	e.mu.Unlock()
-	e.logger.Warn("producer: session lost", "unacked", ev.Unacked, "lived", lived, "err", reason)
+	level := slog.LevelWarn
+	if ev.Unacked == 0 && errors.Is(reason, backend.ErrTransient) {
+		level = slog.LevelInfo // a routine end
+	}
+	e.logger.Log(context.Background(), level, "producer: session lost", "unacked", ev.Unacked, "lived", lived, "err", reason)
 	e.hooks.session(lost, ev)
 }

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,9 +47,10 @@ func (s *flakySession) deliver(ack backend.Ack) {
 		s.die(flaky.lost("recv", e.err), seq)
 		return
 	case "LoseAck":
+		s.update(func() { s.silent = true })
 		return
 	case "Stall":
-		s.update(func() { s.stalled, s.cut = true, min(s.cut, seq) })
+		s.update(func() { s.stalled, s.silent, s.cut = true, true, min(s.cut, seq) })
 		return
 	case "ForgeAck":
 		ack = e.ack(ack)
@@ -128,8 +130,19 @@ func (s *flakySession) poll(now time.Time) (*delivery, time.Duration, error) {
 	if !s.settled() {
 		s.reason = s.appender.flaky.lost("recv", nil)
 	}
+	if s.silent && s.appender.untold() && !errors.Is(s.reason, backend.ErrIndeterminate) {
+		s.reason = s.unsure()
+	}
 	s.dead = true
 	return nil, 0, s.reason
+}
+
+// unsure adds to the reason that batches may be stored, as it speaks of those whose acks were dropped, too.
+func (s *flakySession) unsure() error {
+	if errors.Is(s.reason, backend.ErrTransient) { // which says that trying again is safe
+		return s.appender.flaky.lost("session", nil)
+	}
+	return fmt.Errorf("%w: %w", s.reason, backend.ErrIndeterminate)
 }
 
 // idle waits for a change, at most for d unless that is 0.

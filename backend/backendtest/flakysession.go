@@ -39,6 +39,7 @@ type flakySession struct {
 	dying   chan struct{} // closed when there is a reason
 	expiry  time.Time     // when the last words wait no longer for the store below
 	stalled bool
+	silent  bool               // acks were dropped on the way
 	sending bool               // the session below is being given a batch
 	abort   context.CancelFunc // of that
 	dead    bool               // Recv has returned the reason

@@ -208,6 +208,13 @@ func (a *flakyAppender) told() uint64 {
 	return a.acked
 }
 
+// untold reports whether batches are stored of which Recv has said nothing.
+func (a *flakyAppender) untold() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stored > a.acked
+}
+
 // known returns the ack of a resent batch that need not be stored again.
 func (a *flakyAppender) known(seq uint64) (backend.Ack, bool) {
 	a.mu.Lock()

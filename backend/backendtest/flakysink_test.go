@@ -100,7 +100,8 @@ func TestFlakySinkEndsASession(t *testing.T) {
 					t.Fatal(err)
 				}
 				err := s.Send(t.Context(), 2, recs("c"))
-				if taken := err == nil || strings.HasPrefix(test.name, "acks"); taken != test.taken {
+				lost := strings.HasPrefix(test.name, "acks") // by then or later
+				if taken := err == nil || lost; taken != test.taken {
 					t.Errorf("third batch taken: %v (%v)", taken, err)
 				}
 				acks, reason := drain(t, s)
@@ -203,6 +204,22 @@ func TestFlakySinkAcks(t *testing.T) {
 			t.Errorf("%d sends, %d acks, %d openings", sink.Calls(OnSend), sink.Calls(OnAck), sink.Calls(OnOpen))
 		}
 	})
+}
+
+// The last words are true of a batch whose ack was dropped on the way, too.
+func TestFlakySinkLastWordsAfterALostAck(t *testing.T) {
+	for _, end := range []Effect{Fail(nil), Refuse(backend.ErrRejected)} {
+		synctest.Test(t, func(t *testing.T) {
+			sink := NewFlakySink(newToy(), Nth(OnAck, 2, LoseAck()), Nth(OnSend, 3, end))
+			s := open(t, sink.NewAppender(backend.Format{}))
+			defer s.Close()
+			sendAll(t, s, 0, "a", "b", "c")
+			acks, reason := drain(t, s)
+			if !slices.Equal(acks, []uint64{0}) || !errors.Is(reason, backend.ErrIndeterminate) || errors.Is(reason, backend.ErrTransient) {
+				t.Errorf("acks %v and %v", acks, reason)
+			}
+		})
+	}
 }
 
 func TestFlakySinkStalls(t *testing.T) {

@@ -36,6 +36,14 @@ type Harness struct {
 	// Times is the precision to which a record keeps the Time it is given, such as time.Millisecond; 0: it does not.
 	Times time.Duration
 
+	// TimesAscend: a time that is before that of the record before it is raised to that.
+	TimesAscend bool
+
+	// Late: what a session had sent when it was closed may still reach the store afterwards, beside what the next session
+	// sends. First copies stay in order, but a replay need not be contiguous, and one that finds the stream moving may
+	// fail with ErrTransient and ErrIndeterminate together, to be tried again.
+	Late bool
+
 	// Offsets: every batch has its own ack, and OffsetOf is there.
 	Offsets bool
 

@@ -109,14 +109,18 @@ func headers(e *env) {
 	}
 }
 
-// times: events that happened earlier, or out of order, keep the time they were given.
+// times: events that happened earlier, or out of order where the store allows that, keep the time they were given.
 func times(e *env) {
 	e.need(e.h.Times > 0, "the store does not keep the times it is given")
 	base := time.Date(2026, 3, 4, 5, 6, 7, 891234567, time.UTC).Truncate(e.h.Times)
 	a := e.appender()
 	b := e.batch(a, 4)
 	for i := range b {
-		b[i].Time = base.Add(time.Duration(3-i) * time.Hour).In(time.FixedZone("east", 3600)) // not in order
+		hours := 3 - i // not in order
+		if e.h.TimesAscend {
+			hours = i
+		}
+		b[i].Time = base.Add(time.Duration(hours) * time.Hour).In(time.FixedZone("east", 3600))
 	}
 	unset := e.batch(a, 1)
 	e.write(b, unset)

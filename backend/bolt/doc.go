@@ -29,6 +29,12 @@
 //
 // # The file
 //
-// One process has the file open at a time, a second one is told [ErrInUse] within a second. The file never shrinks: space
-// that a trim frees is used again. Another use of the same file is welcome, see [DB.Bolt].
+// One process has the file open at a time, a second one is told [ErrInUse] within a second; a file that was cut short is
+// refused. It never shrinks: space that a trim frees is used again. Another use of the same file is welcome, see [DB.Bolt].
+//
+// Records are stored in blocks of about 8 KiB. Larger ones cost more than their size: bbolt rewrites up to four values with
+// an append, so records of 64 KiB and more that are sent one by one are written to disk four to five times over.
+//
+// What a reader returns is a copy that belongs to the caller. The records of one batch share one piece of memory: a record
+// that is kept keeps up to 1 MiB of its neighbours.
 package bolt

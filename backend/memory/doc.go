@@ -1,5 +1,4 @@
-// Package memory is a stream in the memory of the process: for tests, and the strictest of the backends. What runs on it
-// within its limits breaks no contract of package backend that could be seen.
+// Package memory is a stream in the memory of the process, for tests. It refuses whatever is out of contract.
 //
 // # Delivery
 //

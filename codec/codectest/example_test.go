@@ -16,7 +16,7 @@ var decimal = codec.Func("text/plain",
 func Example() {
 	var t *testing.T // the one of a function TestDecimal(t *testing.T)
 
-	codectest.Run(t, decimal, 0, -1, 1<<40)
+	codectest.Run(t, decimal, 0, -1, 1<<30)
 }
 
-func TestDecimal(t *testing.T) { codectest.Run(t, decimal, 0, -1, 1<<40) }
+func TestDecimal(t *testing.T) { codectest.Run(t, decimal, 0, -1, 1<<30) }

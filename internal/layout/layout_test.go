@@ -16,21 +16,22 @@ const module = "github.com/headrace/headrace/"
 // may lists, for each package or folder (…/), everything outside the standard library that its non-test code may depend
 // on, directly or through others. What is not listed has no rule: the leaf packages carry their own dependencies.
 var may = map[string][]string{
-	"backend":                   {},
-	"batcher":                   {},
-	"codec":                     {"github.com/go-json-experiment/json"},
-	"internal/backoff":          {module + "backend"},
-	"internal/streamlog":        {module + "backend"},
-	"checkpoint":                {module + "backend", "golang.org/x/sys"},
-	"producer":                  {module + "backend", module + "batcher", module + "codec", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync"},
-	"consumer":                  {module + "backend", module + "batcher", module + "codec", module + "checkpoint", module + "producer", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync", "golang.org/x/sys"},
-	"backend/memory":            {module + "backend", module + "internal/streamlog"},
-	"backend/bolt":              {module + "backend", module + "internal/streamlog", "go.etcd.io/bbolt", "golang.org/x/sys"},
-	"backend/backendtest":       {module + "backend", "go.uber.org/goleak"},
-	"checkpoint/boltstore":      {module + "backend", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
-	"codec/codectest":           {module + "codec", "github.com/go-json-experiment/json"},
-	"codec/compress":            {module + "codec", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
-	"checkpoint/checkpointtest": {module + "backend", module + "checkpoint", "golang.org/x/sys"},
+	"backend":                    {},
+	"batcher":                    {},
+	"codec":                      {"github.com/go-json-experiment/json"},
+	"internal/backoff":           {module + "backend"},
+	"internal/streamlog":         {module + "backend"},
+	"internal/streamlog/boltlog": {module + "backend", module + "internal/streamlog", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"checkpoint":                 {module + "backend", "golang.org/x/sys"},
+	"producer":                   {module + "backend", module + "batcher", module + "codec", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync"},
+	"consumer":                   {module + "backend", module + "batcher", module + "codec", module + "checkpoint", module + "producer", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync", "golang.org/x/sys"},
+	"backend/memory":             {module + "backend", module + "internal/streamlog"},
+	"backend/bolt":               {module + "backend", module + "internal/streamlog", module + "internal/streamlog/boltlog", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"backend/backendtest":        {module + "backend", "go.uber.org/goleak"},
+	"checkpoint/boltstore":       {module + "backend", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"codec/codectest":            {module + "codec", "github.com/go-json-experiment/json"},
+	"codec/compress":             {module + "codec", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
+	"checkpoint/checkpointtest":  {module + "backend", module + "checkpoint", "golang.org/x/sys"},
 }
 
 // deps returns what pkg depends on outside the standard library.

@@ -71,7 +71,7 @@ func (a *appender) claim(ctx context.Context) error {
 	}
 	_, err := Commit(ctx, a.log.store, &Write{ContentType: a.contentType})
 	if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err) // fixing it again changes nothing
+		return fmt.Errorf("%w: %w", backend.ErrTransient, ctxErr) // fixing it again changes nothing
 	}
 	return err
 }

@@ -75,6 +75,9 @@ func (b *Board) Err() error {
 	return b.err
 }
 
+// metaKeyBytes is well below what bbolt takes for a key; one it does not take would fail all that shares the commit.
+const metaKeyBytes = 4096
+
 // Apply advances s by w, which brings n records, or says why w cannot be stored. Every Store uses it, so that they agree.
 func (s *State) Apply(w *Write, n int) error {
 	// Repeating what is so already is harmless, also on a closed stream.
@@ -86,6 +89,11 @@ func (s *State) Apply(w *Write, n int) error {
 			return fmt.Errorf("the stream holds %q, not %q: %w", s.ContentType, w.ContentType, backend.ErrRejected)
 		}
 		s.ContentType = w.ContentType
+	}
+	for _, m := range w.Meta {
+		if len(m.Key) == 0 || len(m.Key) > metaKeyBytes {
+			return fmt.Errorf("metadata key of %d bytes, want 1 to %d: %w", len(m.Key), metaKeyBytes, backend.ErrRejected)
+		}
 	}
 	s.Tail += uint64(n)
 	s.Head = max(s.Head, min(w.Trim, s.Tail))

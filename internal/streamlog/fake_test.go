@@ -25,11 +25,14 @@ type slowStore struct {
 	mu      sync.Mutex
 	queue   []*streamlog.Write
 	recs    []backend.Record
-	reading func() // called by Read, off every lock
+	queued  sync.Cond // the queue got longer
+	reading func()    // called by Read, off every lock
 }
 
 func newSlowStore() *slowStore {
-	return &slowStore{board: streamlog.NewBoard(streamlog.State{})}
+	s := &slowStore{board: streamlog.NewBoard(streamlog.State{})}
+	s.queued.L = &s.mu
+	return s
 }
 
 func (s *slowStore) Board() *streamlog.Board { return s.board }
@@ -39,10 +42,20 @@ func (s *slowStore) Commit(w *streamlog.Write) {
 	copied.Records = append([]backend.Record(nil), w.Records...)
 	s.mu.Lock()
 	s.queue = append(s.queue, &copied)
+	s.queued.Broadcast()
 	auto := s.auto
 	s.mu.Unlock()
 	if auto {
 		s.step(nil)
+	}
+}
+
+// waitQueued returns when n writes wait to be stored.
+func (s *slowStore) waitQueued(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) < n {
+		s.queued.Wait()
 	}
 }
 

@@ -1,6 +1,7 @@
 package streamlog_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -57,6 +58,29 @@ func TestClosedStream(t *testing.T) {
 	again.Close()
 	_, err = a.Open(ctx)
 	wantErr(t, err, backend.ErrStreamClosed)
+}
+
+// A wait that is cut short leaves the outcome open; for the content type of a stream that does not matter.
+func TestContextCutsACommit(t *testing.T) {
+	s := newSlowStore()
+	log := newLog(s, backend.Limits{})
+	short, cancel := context.WithCancel(ctx)
+	go func() {
+		s.waitQueued(1)
+		cancel()
+	}()
+	wantErr(t, log.CloseForGood(short), backend.ErrIndeterminate, context.Canceled)
+
+	short, cancel = context.WithCancel(ctx)
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() {
+		_, err := log.NewAppender(backend.Format{ContentType: "text/plain"}).Open(short)
+		opened <- err
+	}()
+	s.waitQueued(2)
+	cancel()
+	wantErr(t, <-opened, backend.ErrTransient, context.Canceled)
 }
 
 func TestLimits(t *testing.T) {

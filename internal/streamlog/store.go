@@ -2,6 +2,7 @@ package streamlog
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -51,13 +52,14 @@ type Write struct {
 	Done func(first uint64, err error)
 }
 
-// Meta is a small value kept beside the records under a key. A nil Value removes it.
+// Meta is a small value kept beside the records under a key of 1 to 4096 bytes. A nil Value removes it.
 type Meta struct {
 	Key   string
 	Value []byte
 }
 
-// Commit gives w to s and waits until it is durable. The end of ctx ends the wait only, so the outcome is then unknown.
+// Commit gives w to s and waits until it is durable. The end of ctx ends the wait only: what becomes of w is then unknown,
+// and the error wraps ErrIndeterminate and ctx's.
 func Commit(ctx context.Context, s Store, w *Write) (first uint64, err error) {
 	type outcome struct {
 		first uint64
@@ -70,6 +72,6 @@ func Commit(ctx context.Context, s Store, w *Write) (first uint64, err error) {
 	case o := <-done:
 		return o.first, o.err
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, fmt.Errorf("%w: %w", backend.ErrIndeterminate, ctx.Err())
 	}
 }

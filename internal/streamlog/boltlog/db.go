@@ -67,6 +67,9 @@ func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
 		// address space and neither memory nor disk, but on Windows the file would be made that large.
 		options.InitialMmapSize = 256 << 20
 	}
+	if err := checkLength(path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
 	b, err := bbolt.Open(path, mode, options)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):

@@ -62,6 +62,12 @@ func testStore(t *testing.T, s streamlog.Store) {
 	wantState(streamlog.State{Tail: 2, ContentType: "text/plain"})
 	wantMeta("a", "x")
 
+	for _, key := range []string{"", string(make([]byte, 5000))} {
+		if _, err := commit(&streamlog.Write{Meta: []streamlog.Meta{{Key: key, Value: []byte("v")}}}); !errors.Is(err, backend.ErrRejected) {
+			t.Fatalf("metadata key of %d bytes: %v", len(key), err)
+		}
+	}
+
 	// What is dropped is not heard of again.
 	s.Commit(&streamlog.Write{
 		Records: []backend.Record{{Value: []byte("no")}},

@@ -1,0 +1,119 @@
+package protobuf
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+
+	"buf.build/go/protovalidate"
+	"github.com/headrace/headrace/codec"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+var errNil = errors.New("nil message")
+
+// Codec returns the codec for messages of type T, the pointer to a generated struct such as *orderspb.Order. Without
+// options it is binary.
+//
+// Codec panics when T is not such a type (proto.Message itself, a *dynamicpb.Message) and when a rule that [Validate]
+// needs does not compile: both are mistakes in the program.
+func Codec[T proto.Message](opts ...Option) codec.Codec[T] {
+	c := &protoCodec[T]{message: messageType[T]()}
+	for _, o := range opts {
+		o(&c.config)
+	}
+	desc := c.message.Descriptor()
+	c.name = desc.FullName()
+	c.format = codec.Format{ContentType: contentType(&c.config, c.name), Schema: schema(desc)}
+	if c.rules != nil {
+		c.validator = newValidator(desc, *c.rules)
+	}
+	return c
+}
+
+type protoCodec[T proto.Message] struct {
+	config
+	message   protoreflect.MessageType
+	name      protoreflect.FullName
+	format    codec.Format
+	validator protovalidate.Validator // nil without Validate
+}
+
+func messageType[T proto.Message]() (mt protoreflect.MessageType) {
+	var zero T
+	if any(zero) == nil {
+		panic("protobuf: Codec needs the type of one message, not an interface")
+	}
+	defer func() {
+		// Generated types answer for nil; what does not has its type in its value.
+		if p := recover(); p != nil {
+			panic(fmt.Sprintf("protobuf: Codec needs a generated message type, %T is none", zero))
+		}
+	}()
+	mt = zero.ProtoReflect().Type()
+	if _, ok := mt.New().Interface().(T); !ok {
+		panic("a type with another's reflection")
+	}
+	return mt
+}
+
+func contentType(c *config, name protoreflect.FullName) string {
+	switch {
+	case c.contentType != nil:
+		return *c.contentType
+	case c.json:
+		return "application/json"
+	}
+	return mime.FormatMediaType("application/x-protobuf", map[string]string{"proto": string(name)})
+}
+
+func (c *protoCodec[T]) Format() codec.Format { return c.format }
+
+func (c *protoCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
+	// IsValid is false for a nil pointer, which is not a nil interface.
+	if any(v) == nil || !v.ProtoReflect().IsValid() {
+		return dst, c.failed("encode", errNil)
+	}
+	if c.validator != nil {
+		if err := c.validate(v); err != nil {
+			return dst, err
+		}
+	}
+	var out []byte
+	var err error
+	if c.json {
+		out, err = protojson.MarshalOptions{UseProtoNames: c.protoNames}.MarshalAppend(dst, v)
+	} else {
+		out, err = proto.MarshalOptions{Deterministic: c.deterministic}.MarshalAppend(dst, v)
+	}
+	if err != nil {
+		return dst, c.failed("encode", err)
+	}
+	return out, nil
+}
+
+func (c *protoCodec[T]) Decode(src []byte) (T, error) {
+	var zero T
+	v := c.message.New().Interface().(T)
+	var err error
+	if c.json {
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(src, v)
+	} else {
+		err = proto.Unmarshal(src, v)
+	}
+	if err != nil {
+		return zero, c.failed("decode", err)
+	}
+	if c.validator != nil {
+		if err := c.validate(v); err != nil {
+			return zero, err
+		}
+	}
+	return v, nil
+}
+
+func (c *protoCodec[T]) failed(op string, err error) error {
+	return fmt.Errorf("protobuf: %s %s: %w", op, c.name, err)
+}

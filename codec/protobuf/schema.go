@@ -1,0 +1,274 @@
+package protobuf
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// schema returns the serialized DescriptorProto of m with everything that it refers to nested in it. The package page
+// says what it looks like and why.
+func schema(m protoreflect.MessageDescriptor) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(fold(m))
+	if err != nil {
+		panic(fmt.Sprintf("protobuf: descriptor of %s: %v", m.FullName(), err)) // it was a linked descriptor before
+	}
+	return b
+}
+
+func fold(root protoreflect.MessageDescriptor) *descriptorpb.DescriptorProto {
+	f := &folder{
+		root:    root,
+		closure: newClosure(root),
+		folded:  map[protoreflect.FullName]*descriptorpb.DescriptorProto{},
+		names:   map[protoreflect.FullName]string{},
+		taken:   map[*descriptorpb.DescriptorProto]map[string]bool{},
+	}
+	// All messages exist before any is placed, because what is nested goes into its neighbours.
+	for _, m := range f.messages {
+		f.folded[m.FullName()] = f.bare(m)
+	}
+	for _, m := range f.messages {
+		f.message(m)
+	}
+	for _, e := range f.enums {
+		f.enum(e)
+	}
+	for _, m := range f.messages {
+		f.fields(m)
+	}
+	for _, x := range f.extensions {
+		f.extension(x)
+	}
+	return f.folded[root.FullName()]
+}
+
+type folder struct {
+	*closure
+	root   protoreflect.MessageDescriptor
+	folded map[protoreflect.FullName]*descriptorpb.DescriptorProto
+	names  map[protoreflect.FullName]string // of messages and enums, as references are written
+	taken  map[*descriptorpb.DescriptorProto]map[string]bool
+}
+
+// bare copies m without its fields and nested types.
+func (f *folder) bare(m protoreflect.MessageDescriptor) *descriptorpb.DescriptorProto {
+	d := protodesc.ToDescriptorProto(m)
+	d.Field, d.NestedType, d.EnumType, d.Extension, d.Visibility = nil, nil, nil, nil, nil
+	d.Options = layout(d.Options)
+	for _, r := range d.ExtensionRange {
+		r.Options = nil // declarations name types that may not be here
+	}
+	// The compiler puts the oneofs that it makes for optional fields behind the real ones, so no index changes.
+	d.OneofDecl = nil
+	for i := range m.Oneofs().Len() {
+		if o := m.Oneofs().Get(i); !o.IsSynthetic() {
+			d.OneofDecl = append(d.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String(string(o.Name()))})
+		}
+	}
+	// Names that a type which comes from elsewhere must not get.
+	taken := map[string]bool{}
+	for i := range m.Fields().Len() {
+		field := m.Fields().Get(i)
+		taken[string(field.Name())] = true
+		if field.IsMap() {
+			taken[string(field.Message().Name())] = true
+		}
+	}
+	for _, o := range d.OneofDecl {
+		taken[o.GetName()] = true
+	}
+	for i := range m.Messages().Len() {
+		taken[string(m.Messages().Get(i).Name())] = true
+	}
+	for i := range m.Enums().Len() {
+		e := m.Enums().Get(i)
+		taken[string(e.Name())] = true
+		for k := range e.Values().Len() {
+			taken[string(e.Values().Get(k).Name())] = true
+		}
+	}
+	f.taken[d] = taken
+	return d
+}
+
+// home returns the message in which d is to be nested and the name it shall have there. If that is where it was declared,
+// declared is true.
+func (f *folder) home(d protoreflect.Descriptor) (into protoreflect.MessageDescriptor, name string, declared bool) {
+	path := string(d.Name())
+	for p := d.Parent(); p != nil; p = p.Parent() {
+		m, ok := p.(protoreflect.MessageDescriptor)
+		if !ok {
+			break
+		}
+		if f.folded[m.FullName()] != nil {
+			return m, f.free(m, path, p == d.Parent()), p == d.Parent()
+		}
+		path = string(m.Name()) + "_" + path
+	}
+	return f.root, f.free(f.root, strings.ReplaceAll(string(d.FullName()), ".", "_"), false), false
+}
+
+// free makes name one that nothing else in m has. What was declared there keeps its own.
+func (f *folder) free(m protoreflect.MessageDescriptor, name string, declared bool) string {
+	taken := f.taken[f.folded[m.FullName()]]
+	for !declared && taken[name] {
+		name += "_"
+	}
+	taken[name] = true
+	return name
+}
+
+func (f *folder) message(m protoreflect.MessageDescriptor) {
+	if m == f.root {
+		return
+	}
+	into, name, _ := f.home(m)
+	d, parent := f.folded[m.FullName()], f.folded[into.FullName()]
+	d.Name = proto.String(name)
+	parent.NestedType = append(parent.NestedType, d)
+}
+
+// reference returns the name of a folded message as fields write it, which is known once all are placed.
+func (f *folder) reference(m protoreflect.MessageDescriptor) string {
+	name := f.names[m.FullName()]
+	if name != "" {
+		return name
+	}
+	d := f.folded[m.FullName()]
+	if m == f.root {
+		name = "." + d.GetName()
+	} else {
+		name = f.reference(f.parent(m)) + "." + d.GetName()
+	}
+	f.names[m.FullName()] = name
+	return name
+}
+
+func (f *folder) parent(d protoreflect.Descriptor) protoreflect.MessageDescriptor {
+	for p := d.Parent(); p != nil; p = p.Parent() {
+		if m, ok := p.(protoreflect.MessageDescriptor); ok && f.folded[m.FullName()] != nil {
+			return m
+		}
+	}
+	return f.root
+}
+
+func (f *folder) enum(e protoreflect.EnumDescriptor) {
+	d := protodesc.ToEnumDescriptorProto(e)
+	d.Visibility = nil
+	d.Options = layout(d.Options)
+	for _, v := range d.Value {
+		v.Options = layout(v.Options)
+	}
+	into, name, declared := f.home(e)
+	parent, ref := f.folded[into.FullName()], f.reference(into)
+	if !declared {
+		wrapper := &descriptorpb.DescriptorProto{Name: proto.String(name)}
+		parent.NestedType = append(parent.NestedType, wrapper)
+		parent, ref = wrapper, ref+"."+name
+	}
+	parent.EnumType = append(parent.EnumType, d)
+	f.names[e.FullName()] = ref + "." + d.GetName()
+}
+
+func (f *folder) fields(m protoreflect.MessageDescriptor) {
+	d := f.folded[m.FullName()]
+	for i := range m.Fields().Len() {
+		field := m.Fields().Get(i)
+		if field.IsMap() {
+			d.NestedType = append(d.NestedType, f.entry(m, field.Message()))
+		}
+		d.Field = append(d.Field, f.field(field))
+	}
+}
+
+// entry folds the message that the compiler makes for a map field. It has to be where its field is.
+func (f *folder) entry(m, entry protoreflect.MessageDescriptor) *descriptorpb.DescriptorProto {
+	f.names[entry.FullName()] = f.reference(m) + "." + string(entry.Name())
+	return &descriptorpb.DescriptorProto{
+		Name:    proto.String(string(entry.Name())),
+		Field:   []*descriptorpb.FieldDescriptorProto{f.field(entry.Fields().Get(0)), f.field(entry.Fields().Get(1))},
+		Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)},
+	}
+}
+
+// extension folds one into the root, whatever message it extends.
+func (f *folder) extension(x protoreflect.ExtensionDescriptor) {
+	d := f.field(x)
+	name := string(x.Name())
+	if f.taken[f.folded[f.root.FullName()]][name] {
+		name = strings.ReplaceAll(string(x.FullName()), ".", "_")
+	}
+	d.Name = proto.String(f.free(f.root, name, false))
+	d.JsonName = nil
+	d.Extendee = proto.String(f.reference(x.ContainingMessage()))
+	root := f.folded[f.root.FullName()]
+	root.Extension = append(root.Extension, d)
+}
+
+func (f *folder) field(field protoreflect.FieldDescriptor) *descriptorpb.FieldDescriptorProto {
+	d := protodesc.ToFieldDescriptorProto(field)
+	// These two say what holds, where a file of an edition says it in features.
+	d.Type = descriptorpb.FieldDescriptorProto_Type(field.Kind()).Enum()
+	d.Label = descriptorpb.FieldDescriptorProto_Label(field.Cardinality()).Enum()
+	d.Proto3Optional = nil
+	if o := field.ContainingOneof(); o != nil && o.IsSynthetic() {
+		d.OneofIndex = nil
+	}
+	switch {
+	case field.Enum() != nil:
+		d.TypeName = proto.String(f.names[field.Enum().FullName()])
+	case field.Message() != nil && field.IsMap():
+		d.TypeName = proto.String(f.names[field.Message().FullName()])
+	case field.Message() != nil:
+		d.TypeName = proto.String(f.reference(field.Message()))
+	}
+	d.Options = layout(d.Options)
+	if packable(field) {
+		if d.Options == nil {
+			d.Options = new(descriptorpb.FieldOptions)
+		}
+		d.Options.Packed = proto.Bool(field.IsPacked())
+	}
+	return d
+}
+
+func packable(f protoreflect.FieldDescriptor) bool {
+	if !f.IsList() {
+		return false
+	}
+	switch f.Kind() {
+	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
+		return false
+	}
+	return true
+}
+
+// layout returns options with only what descriptor.proto itself declares, less the features, which the fields spell out.
+// Nil if nothing is left.
+func layout[T interface {
+	comparable
+	proto.Message
+}](options T) T {
+	var none T
+	m := options.ProtoReflect()
+	if !m.IsValid() {
+		return none
+	}
+	m.SetUnknown(nil)
+	m.Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if f.IsExtension() || f.Name() == "features" || f.Name() == "uninterpreted_option" {
+			m.Clear(f)
+		}
+		return true
+	})
+	if proto.Size(options) == 0 {
+		return none
+	}
+	return options
+}

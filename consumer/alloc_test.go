@@ -1,0 +1,79 @@
+package consumer_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/producer"
+)
+
+// What a pass over 100,000 records allocates, the reader's own allocations included, must not grow with the records: a
+// tenth of an allocation a record would be 10,000.
+func TestAllocationsPerRecord(t *testing.T) {
+	if race {
+		t.Skip("the race detector allocates")
+	}
+	s := filled(t, benchRecords)
+	bytes := func(opts ...consumer.Option) *consumer.Consumer[[]byte] {
+		c, err := consumer.New(s, codec.Bytes(), append(opts, consumer.StopAtTail())...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	durable := producer.Resolved(backend.Offset("1"), nil)
+	messages := func(ack bool, opts ...consumer.Option) func() {
+		return func() {
+			for m, err := range bytes(opts...).Messages(context.Background()) {
+				if err != nil {
+					t.Error(err)
+				}
+				if ack {
+					m.Ack()
+				}
+			}
+		}
+	}
+	for name, pass := range map[string]func(){
+		"Messages":                messages(false),
+		"Messages and Ack":        messages(true),
+		"Messages and Checkpoint": messages(false, consumer.Checkpoint(newSpy(), key), consumer.CheckpointEvery(1000, 0)),
+		"ManualAck":               messages(true, consumer.ManualAck()),
+		"Decoders":                messages(false, consumer.Decoders(2)),
+		"Batches": func() {
+			for _, err := range bytes().Batches(context.Background()) {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		},
+		"Pipe": func() {
+			err := bytes().Pipe(context.Background(), func(context.Context, consumer.Message[[]byte]) (producer.Receipt, error) {
+				return durable, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		if n := testing.AllocsPerRun(3, pass); n > benchRecords/20 {
+			t.Errorf("%s: %v allocations for %d records", name, n, benchRecords)
+		}
+	}
+}
+
+func TestMessageMethodsDoNotAllocate(t *testing.T) {
+	c := newConsumer(t, newScript(recs(0, 3)))
+	for m, err := range c.Messages(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() { _ = m.Checkpoint(); m.Ack() }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		break
+	}
+}

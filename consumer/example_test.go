@@ -1,0 +1,245 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/producer"
+)
+
+type order struct {
+	ID     int
+	Amount int
+}
+
+// orders returns a stream that holds some.
+func orders(ctx context.Context) *memory.Stream {
+	stream := memory.New()
+	p, err := producer.New(ctx, stream, codec.JSON[order]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Send(ctx, order{1, 10}, order{2, 20}, order{3, 30}); err != nil {
+		log.Fatal(err)
+	}
+	return stream
+}
+
+// A record is done when the loop asks for the next one. A consumer that is made later goes on from the checkpoint.
+func Example() {
+	ctx := context.Background()
+	stream, store := orders(ctx), checkpoint.NewMemory()
+
+	read := func(until int) error {
+		c, err := consumer.New(stream, codec.JSON[order](),
+			consumer.Checkpoint(store, "orders/billing"), consumer.StopAtTail())
+		if err != nil {
+			return err
+		}
+		for m, err := range c.Messages(ctx) {
+			if err != nil {
+				return err // final: there is nothing to retry in here
+			}
+			if m.Value.ID == until {
+				fmt.Println("stop in order", m.Value.ID)
+				return nil // before it is done: it comes again
+			}
+			fmt.Println("bill order", m.Value.ID)
+		}
+		return nil
+	}
+	if err := read(2); err != nil {
+		log.Fatal(err)
+	}
+	if err := read(0); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// bill order 1
+	// stop in order 2
+	// bill order 2
+	// bill order 3
+}
+
+// A batch is done as a whole. BatchWait bounds how long an incomplete one waits for more.
+func ExampleConsumer_Batches() {
+	ctx := context.Background()
+	c, err := consumer.New(orders(ctx), codec.JSON[order](), consumer.BatchRecords(2), consumer.StopAtTail())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for batch, err := range c.Batches(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		sum := 0
+		for _, m := range batch {
+			sum += m.Value.Amount
+		}
+		fmt.Println(len(batch), "orders, amount", sum)
+	}
+	// Output:
+	// 2 orders, amount 30
+	// 1 orders, amount 30
+}
+
+// From one stream to another: an order is done when what became of it is durable, and the pipeline stays full.
+func ExampleConsumer_Pipe() {
+	ctx := context.Background()
+	large := memory.New()
+	p, err := producer.New(ctx, large, codec.String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	c, err := consumer.New(orders(ctx), codec.JSON[order](), consumer.StopAtTail())
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = c.Pipe(ctx, func(ctx context.Context, m consumer.Message[order]) (producer.Receipt, error) {
+		if m.Value.Amount < 15 {
+			return producer.Receipt{}, nil // filtered out
+		}
+		return p.Enqueue(ctx, fmt.Sprintf("order %d: %d", m.Value.ID, m.Value.Amount))
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range large.Records() {
+		fmt.Printf("%s\n", r.Value)
+	}
+	// Output:
+	// order 2: 20
+	// order 3: 30
+}
+
+// Records may be finished in any order: the checkpoint stays before the first that is not.
+func ExampleManualAck() {
+	ctx := context.Background()
+	stream, store := orders(ctx), checkpoint.NewMemory()
+	c, err := consumer.New(stream, codec.JSON[order](), consumer.ManualAck(), consumer.Checkpoint(store, "orders/ship"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	var waiting []consumer.Message[order]
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if waiting = append(waiting, m); len(waiting) == 3 {
+			break
+		}
+	}
+	for _, i := range []int{1, 0} {
+		waiting[i].Ack()
+		if err := c.Commit(ctx); err != nil {
+			log.Fatal(err)
+		}
+		cp, err := store.Load(ctx, "orders/ship")
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("order %d is shipped; a new consumer would begin at %s\n", waiting[i].Value.ID, cp.Offset)
+	}
+	// Output:
+	// order 2 is shipped; a new consumer would begin at 0
+	// order 1 is shipped; a new consumer would begin at 2
+}
+
+// What cannot be decoded goes to a stream of its own, typed, and the loop goes on.
+func ExampleDeadLetters() {
+	ctx := context.Background()
+	stream, dead := memory.New(), memory.New()
+	raw, err := producer.New(ctx, stream, codec.String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer raw.Close()
+	if err := raw.Send(ctx, `{"ID":1}`, `{"ID":`, `{"ID":3}`); err != nil {
+		log.Fatal(err)
+	}
+
+	letters, err := producer.New(ctx, dead, codec.JSON[consumer.DeadLetter]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer letters.Close()
+	c, err := consumer.New(stream, codec.JSON[order](), consumer.DeadLetters(letters), consumer.StopAtTail())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("order", m.Value.ID)
+	}
+
+	look, err := consumer.New(dead, codec.JSON[consumer.DeadLetter](), consumer.StopAtTail())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for m, err := range look.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("dead letter of the record at %s: %s\n", m.Value.Offset, m.Value.Value)
+	}
+	// Output:
+	// order 1
+	// order 3
+	// dead letter of the record at 1: {"ID":
+}
+
+// Without a policy a record that cannot be decoded ends the loop, and the checkpoint stays before it.
+func ExampleDecodeError() {
+	ctx := context.Background()
+	c, err := consumer.New(orders(ctx), codec.JSON[string]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, err := range c.Messages(ctx) {
+		var poison *consumer.DecodeError
+		if errors.As(err, &poison) {
+			fmt.Printf("at %s: %s\n", poison.Offset, poison.Value)
+		}
+	}
+	// Output:
+	// at 0: {"ID":1,"Amount":10}
+}
+
+// The caller stores the place itself, in the transaction that holds the effect. Here the store's own Save stands in for
+// such a transaction.
+func ExampleMessage_Checkpoint() {
+	ctx := context.Background()
+	store := checkpoint.NewMemory()
+	c, err := consumer.New(orders(ctx), codec.JSON[order](),
+		consumer.Checkpoint(store, "orders/sums"), consumer.StopAtTail())
+	if err != nil {
+		log.Fatal(err)
+	}
+	sum := 0
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := store.Save(ctx, "orders/sums", m.Checkpoint()); err != nil {
+			if errors.Is(err, backend.ErrFenced) {
+				log.Fatal("a newer consumer has taken over: roll back")
+			}
+			log.Fatal(err)
+		}
+		sum += m.Value.Amount
+	}
+	fmt.Println(sum)
+	// Output:
+	// 60
+}
