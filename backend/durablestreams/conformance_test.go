@@ -79,3 +79,17 @@ func TestConformanceFramed(t *testing.T) {
 		Late:        true,
 	})
 }
+
+// With an id of its own a stream has one writer at a time: the one that came last.
+func TestConformanceExclusive(t *testing.T) {
+	backendtest.Run(t, backendtest.Harness{
+		Open: func(t testing.TB) backendtest.Target {
+			return target(t, "application/octet-stream", durablestreams.ProducerID("the writer"))
+		},
+		Headers:   true,
+		Times:     time.Nanosecond,
+		Dedup:     true,
+		Late:      true,
+		Exclusive: true,
+	})
+}
