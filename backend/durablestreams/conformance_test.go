@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -20,10 +21,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve starts a server in this process and returns a client of it.
 func serve(t testing.TB, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
 	t.Helper()
+	return serveVia(t, func(h http.Handler) http.Handler { return h }, nil, opts...)
+}
+
+// serveVia puts something between the client and the server.
+func serveVia(t testing.TB, via func(http.Handler) http.Handler, options []durablestreams.Option, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
+	t.Helper()
 	store := server.NewMemory()
 	opts = append([]server.Option{server.Prefix("/v1/stream/"), server.LongPoll(500 * time.Millisecond)}, opts...)
-	h := httptest.NewServer(server.New(store, opts...))
-	c, err := durablestreams.NewClient(h.URL + "/v1/stream")
+	h := httptest.NewServer(via(server.New(store, opts...)))
+	c, err := durablestreams.NewClient(h.URL+"/v1/stream", options...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,9 @@ var _ backend.Stream = (*Stream)(nil)
 // Name is the name that the stream was given.
 func (s *Stream) Name() string { return s.name }
 
+// URL is where the stream is, without the query parameters that the client adds to requests.
+func (s *Stream) URL() string { return s.url.Redacted() }
+
 // A StreamOption is an option of [Client.Stream].
 type StreamOption func(*streamConfig)
 
