@@ -65,6 +65,9 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("durablestreams: the base URL must be http or https, with a host and without query and fragment")
 	}
+	if u.Path == "" {
+		u.Path = "/" // or names would be joined to nothing and make a relative path
+	}
 	c := &Client{base: u, tries: 5}
 	for _, o := range opts {
 		o(c)
