@@ -23,7 +23,6 @@ type session struct {
 	queue  []*batch // taken and not returned by Recv, in order
 	stop   error    // why nothing more is taken; what is in the queue still comes to its end
 	over   error    // what Recv has said last
-	closed bool
 }
 
 // A batch is one request, sent as often as the server needs to take it in its turn.
