@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
@@ -87,7 +88,11 @@ func (a *appender) claim(ctx context.Context) error {
 		t := rand.Text()
 		token = &t
 	}
-	if _, err := a.stream.append(ctx, []backend.Record{FenceRecord(*token)}, Condition{}); err != nil {
+	// S2 raises the time to that of the record before. With the present one, times that are given to the records behind it
+	// would be raised to that; without one, a stream that requires times would refuse it.
+	fence := FenceRecord(*token)
+	fence.Time = time.UnixMilli(0)
+	if _, err := a.stream.append(ctx, []backend.Record{fence}, Condition{}); err != nil {
 		if errors.Is(err, backend.ErrIndeterminate) {
 			return fmt.Errorf("s2: %s: %w: %w", a.stream.op("claim"), backend.ErrTransient, err)
 		}

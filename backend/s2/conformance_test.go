@@ -38,7 +38,8 @@ func dial(t testing.TB, srv *s2test.Server, opts ...s2.Option) *s2.Client {
 func harness(data bool, client []s2.Option, stream ...s2.StreamOption) backendtest.Harness {
 	h := backendtest.Harness{
 		Headers: true,
-		// Times: given ones are kept, but S2 never lets them decrease, as the suite does: see TestTimes.
+		Times:   time.Millisecond, TimesAscend: true,
+		Late:    true,
 		Offsets: true,
 		Last:    true,
 		AtTime:  true,
