@@ -61,9 +61,12 @@ func target(t testing.TB, contentType string, opts ...durablestreams.StreamOptio
 	}
 }
 
-func TestConformanceJSON(t *testing.T) {
+func TestConformanceJSON(t *testing.T)    { conformanceJSON(t) }
+func TestConformanceJSONSSE(t *testing.T) { conformanceJSON(t, durablestreams.SSE()) }
+
+func conformanceJSON(t *testing.T, opts ...durablestreams.StreamOption) {
 	backendtest.Run(t, backendtest.Harness{
-		Open:        func(t testing.TB) backendtest.Target { return target(t, "application/json") },
+		Open:        func(t testing.TB) backendtest.Target { return target(t, "application/json", opts...) },
 		Format:      backend.Format{ContentType: "application/json"},
 		OtherFormat: backend.Format{ContentType: "application/octet-stream"},
 		Value: func(i, n int) []byte {
@@ -76,9 +79,12 @@ func TestConformanceJSON(t *testing.T) {
 	})
 }
 
-func TestConformanceFramed(t *testing.T) {
+func TestConformanceFramed(t *testing.T)    { conformanceFramed(t) }
+func TestConformanceFramedSSE(t *testing.T) { conformanceFramed(t, durablestreams.SSE()) }
+
+func conformanceFramed(t *testing.T, opts ...durablestreams.StreamOption) {
 	backendtest.Run(t, backendtest.Harness{
-		Open:        func(t testing.TB) backendtest.Target { return target(t, "application/octet-stream") },
+		Open:        func(t testing.TB) backendtest.Target { return target(t, "application/octet-stream", opts...) },
 		OtherFormat: backend.Format{ContentType: "application/json"},
 		Headers:     true,
 		Times:       time.Nanosecond,

@@ -47,8 +47,9 @@
 //
 // # Readers
 //
-// A reader asks for what there is, response by response, and by long-poll for more from the tail on. It decodes as the
-// bytes come: it holds 256 KiB, or a message ([MessageBytes]). What a batch returns shares one piece of memory, so a record
+// A reader asks for what there is, response by response, and waits for more from the tail on, by long-poll or over [SSE].
+// It decodes as the bytes come: it holds 256 KiB, or a message ([MessageBytes]); over SSE the data of an event as well. Data
+// of an event whose control event did not come is dropped and asked for again. What a batch returns shares one piece of memory, so a record
 // that is kept keeps up to that of its neighbours.
 //
 // Earliest is asked for by the name that the beginning has on the servers there are. Where it has another one, or was

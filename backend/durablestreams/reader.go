@@ -30,7 +30,8 @@ type reader struct {
 	live   bool // the tail was reached
 	ended  bool // the stream is closed and all of it was read
 
-	response // the one being read
+	events   *events // the SSE connection, if there is one
+	response         // the one being read
 	split    splitter
 	rest     []byte // of a message that has not come to its end
 	n        int64  // messages, or bytes, between the response's start and at

@@ -29,6 +29,17 @@ type response struct {
 // request asks for what is behind r.ask, and waits for it when the tail was reached. The request lives as long as the
 // reader, while ctx is that of the call, which the headers are asked for under.
 func (r *reader) request(ctx context.Context) error {
+	for r.live && r.stream.config.sse && r.stream.short.Load() < shortLives {
+		if r.events == nil {
+			if err := r.connect(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if ok, err := r.await(); ok || err != nil {
+			return err
+		}
+	}
 	params := url.Values{"offset": {r.ask}}
 	if r.live {
 		params.Set("live", "long-poll")

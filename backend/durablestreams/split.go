@@ -6,10 +6,11 @@ import "bytes"
 // decoder's business, and a server has checked them already. It does not allocate.
 type splitter struct {
 	phase phase
-	from  int // where the message begins that is being scanned
-	at    int // scanned up to here
-	depth int // open brackets within the message
-	quote int // where the string begins that is being scanned, -1 outside of one
+	from  int  // where the message begins that is being scanned
+	at    int  // scanned up to here
+	depth int  // open brackets within the message
+	quote int  // where the string begins that is being scanned, -1 outside of one
+	many  bool // arrays may follow each other
 }
 
 type phase byte
@@ -33,7 +34,7 @@ func (s *splitter) next(b []byte) (lo, hi int, ok bool, err error) {
 				continue
 			}
 			switch {
-			case s.phase == beforeArray && c == '[':
+			case (s.phase == beforeArray || s.many && s.phase == afterArray) && c == '[':
 				s.phase = beforeFirst
 				s.at++
 				continue

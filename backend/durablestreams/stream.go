@@ -2,6 +2,7 @@ package durablestreams
 
 import (
 	"net/url"
+	"sync/atomic"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -13,6 +14,10 @@ type Stream struct {
 	name   string
 	url    *url.URL
 	config streamConfig
+
+	// short counts SSE connections in a row that broke off at once. It outlives readers, because each of them is one
+	// connection to a consumer that opens a new one after a failure.
+	short atomic.Int32
 }
 
 var _ backend.Stream = (*Stream)(nil)
@@ -31,6 +36,7 @@ type streamConfig struct {
 	batchBytes  int
 	inFlight    int
 	messageSize int
+	sse         bool
 }
 
 func streamDefaults() streamConfig {
@@ -52,3 +58,8 @@ func InFlight(n int) StreamOption { return func(c *streamConfig) { c.inFlight = 
 // MessageBytes is the largest message or frame that a reader takes; a larger one fails it with [backend.ErrTooLarge].
 // It bounds a reader's memory. Default 64 MiB, at least 1 KiB.
 func MessageBytes(n int) StreamOption { return func(c *streamConfig) { c.messageSize = max(n, 1<<10) } }
+
+// SSE makes readers wait at the tail in one long response instead of a request for each answer, which has the lower latency.
+// Where that does not get through they wait by long-poll: when no event comes within 10 s, when the answer is no event
+// stream, or when three connections in a row break off within a second.
+func SSE() StreamOption { return func(c *streamConfig) { c.sse = true } }

@@ -126,6 +126,10 @@ func (r *reader) finish() error {
 	}
 	r.body = nil
 	r.ask, r.live, r.ended = r.response.next, r.live || r.tail, r.closed
+	if r.ended && r.events != nil {
+		r.events.close()
+		r.events = nil
+	}
 	return nil
 }
 

@@ -1,5 +1,5 @@
 // Durablestreams runs a server that keeps its streams in a file, a typed producer, and two consumers that tail the same
-// stream, all in one program and over HTTP.
+// stream, one over SSE and one by long-poll, all in one program and over HTTP.
 package main
 
 import (
@@ -77,9 +77,8 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 
 	lines := make(chan string)
 	ended := make(chan error)
-	for _, name := range []string{"display", "archive"} {
-		go func() { ended <- tail(ctx, stream, name, lines) }()
-	}
+	go func() { ended <- tail(ctx, client.Stream(stream.Name(), durablestreams.SSE()), "display", lines) }()
+	go func() { ended <- tail(ctx, stream, "archive", lines) }() // by long-poll
 	go func() { ended <- measure(ctx, stream, readings, every) }()
 	for parts := 3; parts > 0; {
 		select {
