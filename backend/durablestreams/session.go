@@ -18,12 +18,11 @@ type session struct {
 	steady   chan struct{} // one token: the server has accepted a batch of this epoch
 	requests sync.WaitGroup
 
-	mu     sync.Mutex
-	next   uint64
-	queue  []*batch // taken and not returned by Recv, in order
-	stop   error    // why nothing more is taken; what is in the queue still comes to its end
-	over   error    // what Recv has said last
-	closed bool
+	mu    sync.Mutex
+	next  uint64
+	queue []*batch // taken and not returned by Recv, in order
+	stop  error    // why nothing more is taken; what is in the queue still comes to its end
+	over  error    // what Recv has said last
 }
 
 // A batch is one request, sent as often as the server needs to take it in its turn.
