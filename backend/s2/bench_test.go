@@ -3,6 +3,7 @@ package s2_test
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
@@ -27,6 +28,17 @@ var codings = []struct {
 
 func records(b *testing.B, n int) {
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+}
+
+// allocations returns what reports those since then for each of n records, the server's included: what is reported by the
+// testing package is rounded down to 0.
+func allocations(b *testing.B) (report func(n int)) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	return func(n int) {
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(n), "allocs/record")
+	}
 }
 
 // BenchmarkProduce is a producer beside a loop that writes frames made before over one HTTP/2 stream to the same server.
@@ -72,6 +84,7 @@ func BenchmarkProduce(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.ReportAllocs()
+				report := allocations(b)
 				b.ResetTimer()
 				for range b.N {
 					if _, err := p.Enqueue(b.Context(), value); err != nil {
@@ -82,6 +95,7 @@ func BenchmarkProduce(b *testing.B) {
 					b.Fatal(err)
 				}
 				records(b, b.N)
+				report(b.N)
 			})
 		}
 	}
@@ -126,7 +140,7 @@ func BenchmarkLone(b *testing.B) {
 	})
 }
 
-// BenchmarkConsume reads a stream of 200 000 records again and again: raw frames, the reader, and a consumer. One
+// BenchmarkConsume reads a stream of 100 000 records again and again: raw frames, the reader, and a consumer. One
 // iteration is one record.
 func BenchmarkConsume(b *testing.B) {
 	for _, size := range []int{100, 1024} {
@@ -184,6 +198,7 @@ func BenchmarkConsume(b *testing.B) {
 			})
 			b.Run(fmt.Sprintf("%d/%s/consumer", size, c.name), func(b *testing.B) {
 				b.ReportAllocs()
+				report := allocations(b)
 				n := 0
 				for n < b.N {
 					c, err := consumer.New(st, codec.Bytes(), consumer.StopAtTail())
@@ -203,6 +218,7 @@ func BenchmarkConsume(b *testing.B) {
 					n += kept
 				}
 				records(b, n)
+				report(n)
 			})
 		}
 	}

@@ -170,7 +170,6 @@ func (s *Sink) dialOptions(ep endpoint) []grpc.DialOption {
 		grpc.WithIdleTimeout(0), // a quiet stream is not an idle connection
 		grpc.WithMaxHeaderListSize(headerBytes),
 		grpc.WithWriteBufferSize(writeBuffer),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(responseBytes), grpc.MaxCallSendMsgSize(1<<31-1)),
 	}
 	if ep.host != "" {

@@ -2,6 +2,7 @@
 //
 //	headrace serve --s2 127.0.0.1:4243 [--s2-token T] [--data DIR]
 //	headrace serve --zerobus 127.0.0.1:4244 [--oauth 127.0.0.1:4245] [--zerobus-client ID:SECRET] [--table NAME[=FILE]]... [--rows FILE]
+//	headrace serve --durable-streams 127.0.0.1:4437 [--long-poll 500ms] [--data DIR]
 //
 // Each server that is up says so in one line on standard output; what goes wrong is said on standard error. SIGINT and
 // SIGTERM end it within ten seconds, whatever clients are connected; a second one ends it at once.

@@ -33,7 +33,7 @@ type server interface {
 }
 
 // services are listed here and nowhere else.
-func services() []service { return []service{s2Service(), zerobusService()} }
+func services() []service { return []service{s2Service(), zerobusService(), durableStreamsService()} }
 
 // serve starts what the flags name and stops it when ctx ends.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {

@@ -26,7 +26,10 @@ func (b *Batch) Seq(i int) uint64 {
 
 // A Decoder reads the ReadBatches of one session. It remembers header names from record to record, so that the usual
 // stream, whose records all have the same ones, makes no string for each.
-type Decoder struct{ names []string }
+type Decoder struct {
+	names   []string
+	headers int // of the last batch: the next one is likely to have as many
+}
 
 // batchRecords is the protocol's limit. It bounds what a peer's few bytes make us allocate.
 const batchRecords = 1000
@@ -37,14 +40,14 @@ const nameLimit = 16
 // Decode reads a ReadBatch. Values alias p, which must not be written again.
 func (d *Decoder) Decode(p []byte) (Batch, error) {
 	var b Batch
-	n, headers, err := count(p)
+	n, err := count(p)
 	if err != nil {
 		return b, err
 	}
 	if n > 0 {
 		b.Records = make([]backend.Record, 0, n)
 	}
-	arena := make(backend.Headers, 0, headers)
+	arena := make(backend.Headers, 0, d.headers)
 	for len(p) > 0 {
 		f, rest, err := next(p)
 		if err != nil {
@@ -68,6 +71,7 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 			}
 		}
 	}
+	d.headers = len(arena)
 	return b, nil
 }
 
@@ -97,34 +101,26 @@ func (b *Batch) place(seq uint64) error {
 	return nil
 }
 
-// count looks how many records and headers p has, so that each kind is allocated once.
-func count(p []byte) (records, headers int, err error) {
+// count looks how many records p has, so that they are allocated once.
+func count(p []byte) (records int, err error) {
 	for len(p) > 0 {
 		f, rest, err := next(p)
 		if err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 		p = rest
 		if f.kind != 2 || f.num != 1 {
 			continue
 		}
 		if records++; records > batchRecords {
-			return 0, 0, fmt.Errorf("malformed batch: more than %d records", batchRecords)
-		}
-		for q := f.data; len(q) > 0; {
-			g, rest, err := next(q)
-			if err != nil {
-				return 0, 0, err
-			}
-			if q = rest; g.kind == 2 && g.num == 3 {
-				headers++
-			}
+			return 0, fmt.Errorf("malformed batch: more than %d records", batchRecords)
 		}
 	}
-	return records, headers, nil
+	return records, nil
 }
 
-// record reads a SequencedRecord. Its headers are cut from arena, which has room for them.
+// record reads a SequencedRecord. Its headers are cut from arena. When that has to grow, records before keep their part of
+// the old one.
 func (d *Decoder) record(r *backend.Record, arena backend.Headers, p []byte) (_ backend.Headers, seq uint64, err error) {
 	first := len(arena)
 	var ms uint64

@@ -1,0 +1,127 @@
+package durablestreams
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A CreateOption is an option of [Stream.Create].
+type CreateOption func(*creation)
+
+type creation struct {
+	header http.Header
+	body   []byte
+	err    error
+}
+
+func (c *creation) set(name, value string) { c.header.Set(name, value) }
+
+// TTL removes the stream when it was neither read nor written for d, rounded up to whole seconds; negative ones are
+// refused. Default: it stays.
+func TTL(d time.Duration) CreateOption {
+	return func(c *creation) {
+		if d < 0 {
+			c.err = fmt.Errorf("%w: a TTL of %v", backend.ErrRejected, d)
+			return
+		}
+		c.set("Stream-TTL", strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10))
+	}
+}
+
+// ExpiresAt removes the stream at t. It excludes [TTL].
+func ExpiresAt(t time.Time) CreateOption {
+	return func(c *creation) { c.set("Stream-Expires-At", t.UTC().Format(time.RFC3339Nano)) }
+}
+
+// Initial is what the stream holds from the start, as it goes over the wire: a JSON array on a JSON stream. It is not
+// stored a second time when the stream is there already. body is not kept after Create.
+func Initial(body []byte) CreateOption { return func(c *creation) { c.body = body } }
+
+// Closed makes a stream that is closed from the start.
+func Closed() CreateOption { return func(c *creation) { c.set("Stream-Closed", "true") } }
+
+// ForkOf makes the stream a fork of source, on the same server, at an offset of the server's, "" being the tail: it begins
+// with what source holds before it.
+func ForkOf(source *Stream, offset string) CreateOption {
+	return func(c *creation) {
+		c.set("Stream-Forked-From", source.url.EscapedPath())
+		if offset != "" {
+			c.set("Stream-Fork-Offset", offset)
+		}
+	}
+}
+
+// ForkBehind is how many messages, or bytes, behind the fork's offset its source is followed.
+func ForkBehind(n int64) CreateOption {
+	return func(c *creation) { c.set("Stream-Fork-Sub-Offset", strconv.FormatInt(n, 10)) }
+}
+
+// Create makes the stream with a content type; "" stands for that of the source of a fork, and for application/octet-stream
+// otherwise. It does nothing when there is one with the same configuration. A stream with another one is [ErrExists].
+func (s *Stream) Create(ctx context.Context, contentType string, opts ...CreateOption) (Info, error) {
+	c := creation{header: http.Header{}}
+	for _, o := range opts {
+		o(&c)
+	}
+	if c.err != nil {
+		return Info{}, fmt.Errorf("durablestreams: create: %w", c.err)
+	}
+	if contentType != "" {
+		c.set("Content-Type", contentType)
+	}
+	return s.call(ctx, "create", http.MethodPut, c.header, c.body, true)
+}
+
+// Info is what the server says of a stream.
+type Info struct {
+	ContentType string
+	Next        string        // the offset behind the last byte: the tail
+	Closed      bool          // for good
+	TTL         time.Duration // 0 when there is none
+	Expires     time.Time     // zero when there is no such time
+}
+
+// Head asks what there is to know about the stream. It does not renew its TTL.
+func (s *Stream) Head(ctx context.Context) (Info, error) {
+	return s.call(ctx, "head", http.MethodHead, nil, nil, true)
+}
+
+// Append appends a body as it goes over the wire: on a JSON stream a value, or an array whose elements are messages each.
+// The protocol cannot tell a second try from a second append, so it is tried again only where the first was refused.
+// For everything else there are producers.
+func (s *Stream) Append(ctx context.Context, contentType string, body []byte) (Info, error) {
+	return s.call(ctx, "append", http.MethodPost, http.Header{"Content-Type": {contentType}}, body, false)
+}
+
+// Close closes the stream for good: readers come to an end, appends are refused with [backend.ErrStreamClosed]. Closing a
+// closed stream does nothing.
+func (s *Stream) Close(ctx context.Context) (Info, error) {
+	return s.call(ctx, "close", http.MethodPost, http.Header{"Stream-Closed": {"true"}}, nil, true)
+}
+
+// Delete deletes the stream. Forks of it go on. When a try was lost on the way the next one may find nothing to delete,
+// which is [backend.ErrNotFound].
+func (s *Stream) Delete(ctx context.Context) error {
+	_, err := s.call(ctx, "delete", http.MethodDelete, nil, nil, true)
+	return err
+}
+
+func (s *Stream) info(h http.Header) Info {
+	i := Info{ContentType: h.Get("Content-Type"), Closed: isTrue(h.Get("Stream-Closed"))}
+	if o := h.Get("Stream-Next-Offset"); validOffset(o) {
+		i.Next = o
+	}
+	if n, ok := number(h.Get("Stream-TTL")); ok && n <= math.MaxInt64/int64(time.Second) {
+		i.TTL = time.Duration(n) * time.Second
+	}
+	if t, err := time.Parse(time.RFC3339, h.Get("Stream-Expires-At")); err == nil {
+		i.Expires = t
+	}
+	return i
+}

@@ -1,0 +1,164 @@
+package durablestreams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+const (
+	answerTime = 30 * time.Second // for one append, from the first byte to the answer
+	claims     = 3                // epochs that are tried before another producer's place is left to it
+)
+
+// deliver sends b until its fate is known. It does not send again what failed, but what came too early, or under an epoch
+// that was taken before this producer ever wrote.
+func (s *session) deliver(b *batch) (backend.Offset, error) {
+	a := s.appender
+	for claim := 0; ; {
+		alone := b.prev == nil || ended(b.prev)
+		if alone && b.prev != nil && b.prev.err != nil {
+			return "", b.prev.err
+		}
+		t := a.take(b.seq)
+		ans, err := s.post(b, t)
+		var status *StatusError
+		refused := errors.As(err, &status)
+		stale := refused && status.Epoch >= 0
+		gap := refused && status.Expected >= 0
+		switch {
+		case t.contested && !t.again && (stale || err == nil && ans.duplicate):
+			// Somebody has this epoch or a later one, and nothing of ours is stored.
+			if claim++; claim > claims {
+				return "", fmt.Errorf("durablestreams: append: %w: %d epochs in a row were taken", backend.ErrFenced, claims)
+			}
+			taken := t.epoch
+			if stale {
+				taken = max(taken, status.Epoch)
+			}
+			a.claim(taken + 1)
+		case err == nil && ans.highest > a.highest():
+			return "", fmt.Errorf("durablestreams: append: %w: sequence %d was written by another with the same id and epoch", backend.ErrFenced, ans.highest)
+		case err == nil:
+			a.accepted()
+			b.prev = nil
+			return ans.next, nil
+		case gap && !alone:
+			select {
+			case <-b.prev.done: // its turn has come, or never will
+			case <-s.life.Done():
+				return "", s.lost(context.Cause(s.life))
+			}
+		case gap:
+			b.renew = true
+			return "", fmt.Errorf("durablestreams: append: %w: the server has forgotten this producer: %w", backend.ErrIndeterminate, err)
+		case stale && t.again:
+			return "", fmt.Errorf("durablestreams: append: %w: %w", backend.ErrIndeterminate, err)
+		case refused && (errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)):
+			b.renew = true
+			return "", fmt.Errorf("durablestreams: append: %w", err)
+		case refused:
+			return "", fmt.Errorf("durablestreams: append: %w", err)
+		default:
+			return "", err
+		}
+	}
+}
+
+func ended(b *batch) bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// lost is the fate of a request without an answer: the server knows a resend by its sequence.
+func (s *session) lost(cause error) error {
+	return fmt.Errorf("durablestreams: append: %w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause)
+}
+
+// A ticket is under what name a batch is sent.
+type ticket struct {
+	epoch, seq int64
+	again      bool // it may have been stored under this ticket
+	contested  bool // others may have the epoch, and it may still be given up for a later one
+}
+
+func (a *appender) take(seq uint64) ticket {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := ticket{epoch: a.epoch, seq: int64(seq - a.base), contested: !a.claimed && !a.private}
+	t.again = a.sent >= t.seq
+	a.sent = max(a.sent, t.seq)
+	return t
+}
+
+func (a *appender) claim(epoch int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.epoch, a.sent = epoch, -1
+}
+
+func (a *appender) highest() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sent
+}
+
+func (a *appender) accepted() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.claimed, a.steady = true, true
+}
+
+// An answer is what the server says of a batch that is stored.
+type answer struct {
+	duplicate bool           // it was stored before
+	highest   int64          // the highest sequence that the server has of this producer
+	next      backend.Offset // "" when the server does not say
+}
+
+// post makes one request of b.
+func (s *session) post(b *batch, t ticket) (ans answer, err error) {
+	ctx, cancel := context.WithTimeout(s.life, answerTime)
+	defer cancel()
+	stream := s.appender.stream
+	body := &payload{b: b.body}
+	defer body.Close() // the batch's bytes are used again
+	req, err := stream.request(ctx, http.MethodPost, nil, body)
+	if err != nil {
+		return ans, fmt.Errorf("durablestreams: append: %w", err)
+	}
+	req.ContentLength = int64(len(b.body))
+	req.Header.Set("Content-Type", s.appender.encoding.contentType)
+	req.Header.Set("Producer-Id", s.appender.id)
+	req.Header.Set("Producer-Epoch", strconv.FormatInt(t.epoch, 10))
+	req.Header.Set("Producer-Seq", strconv.FormatInt(t.seq, 10))
+	resp, err := stream.do(req)
+	if err != nil {
+		return ans, s.lost(err)
+	}
+	discard(resp.Body)
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNoContent:
+	default:
+		return ans, statusError("append", resp)
+	}
+	ans.duplicate = resp.StatusCode == http.StatusNoContent
+	highest, ok := number(resp.Header.Get("Producer-Seq"))
+	if !ok || highest < t.seq {
+		return ans, fmt.Errorf("durablestreams: append: %w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
+	}
+	ans.highest = highest
+	if o := resp.Header.Get("Stream-Next-Offset"); !ans.duplicate && validOffset(o) {
+		ans.next = place(o, 0)
+	}
+	return ans, nil
+}

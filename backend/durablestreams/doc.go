@@ -1,0 +1,63 @@
+// Package durablestreams writes and reads streams of servers that speak the Durable Streams protocol: plain HTTP, no
+// library of anybody else. A [Stream] is a Sink and a Source; it also has the protocol's own operations.
+//
+// # Delivery
+//
+//   - Order: one order for all producers of a stream, whole batches.
+//   - Durability: an ack is the server's answer to an append; what it is worth is the server's to say.
+//   - Duplicates after a lost reply: none from one producer. Every batch has the producer's id, an epoch and a sequence, by
+//     which the server knows a resend. A server that forgets them, as one does that restarts without having stored them,
+//     is found out: the session ends with [backend.ErrIndeterminate], and the producer goes on under a new epoch.
+//   - Resume grain: every record. A place is "<offset>/<n>", n messages or bytes behind an offset of the server; reading
+//     from it asks for the offset and drops n. Earliest and Latest are the starts there are: the protocol cannot count back.
+//   - Limits: [BatchBytes] and [InFlight]; the protocol has no way to ask for the server's.
+//   - Times and headers: kept in framed streams, a time that is not given being that of the sending. In JSON streams there
+//     is no place for them: times are dropped, and records with headers are refused.
+//   - End of stream: [Stream.Close]. A place that the server has dropped, or that is beyond its tail, is
+//     [backend.ErrOutOfRange].
+//
+// # Producers
+//
+// Without a [ProducerID] each producer has a random one, and any number of them write at once. With one, each producer
+// begins an epoch of its own, the time in Unix milliseconds, and fences those before it. An epoch that was taken already is
+// answered by claiming the next, once, before anything was accepted; one that is lost later is [backend.ErrFenced].
+// Several requests are on their way at once as soon as the first one was accepted, and those that overtake others are sent
+// again in their turn.
+//
+// # JSON streams
+//
+// Records whose format is application/json, without a content encoding, are the messages of a stream of that type, as any
+// other client reads them. An append is one array of them, so a record that is an array stays one message. A value must be
+// one JSON value in UTF-8 without white space between its tokens: servers drop that, and the record would come back as other
+// bytes. What is not is refused when it is offered to a producer.
+//
+// # Framed streams
+//
+// The records of all other formats are framed, since the protocol has bytes there and no messages. The stream has the media
+// type of the format; application/octet-stream stands in for text types, for compressed JSON and for none. A frame is
+//
+//	length   uvarint, of what follows
+//	kind     1 byte: 1 with headers, 0 without
+//	time     8 bytes of seconds since 1970, signed, and 4 bytes of nanoseconds, big-endian
+//	headers  for kind 1: uvarint of how many; for each uvarint length, name, uvarint length, value
+//	value    the rest
+//
+// and an append is one frame behind the other. A server may cut its responses anywhere, also within a frame. A stream of a
+// text type has no records and is refused by readers.
+//
+// # Readers
+//
+// A reader asks for what there is, response by response, and by long-poll for more from the tail on. It decodes as the
+// bytes come: it holds 256 KiB, or a message ([MessageBytes]). What a batch returns shares one piece of memory, so a record
+// that is kept keeps up to that of its neighbours.
+//
+// Earliest is asked for by the name that the beginning has on the servers there are. Where it has another one, or was
+// dropped by the server's retention, reading begins at the first data there is, and the places within the first response
+// cannot be kept: they would move. They are refused later on; the place behind that response is a good one.
+//
+// # Requests
+//
+// [Header] and [Query] are asked before each request, so that tokens may rotate. No request of a session or a reader is
+// repeated in here: producers and consumers do that. The other operations are tried again as [Attempts] says, and heed
+// Retry-After. Redirects are not followed, nothing is compressed, and errors hold neither URLs nor bodies.
+package durablestreams

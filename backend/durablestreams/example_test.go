@@ -1,0 +1,67 @@
+package durablestreams_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/headrace/headrace/backend/durablestreams"
+	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/producer"
+)
+
+func Example() {
+	ctx := context.Background()
+	streams := server.NewMemory()
+	defer streams.Close()
+	srv, err := server.Start("127.0.0.1:0", server.New(streams, server.Prefix("/v1/stream/")))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Shutdown(ctx)
+
+	client, err := durablestreams.NewClient("http://" + srv.Address() + "/v1/stream")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.CloseIdleConnections()
+	words := client.Stream("words")
+	if _, err := words.Create(ctx, "application/json"); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	p, err := producer.New(ctx, words, codec.JSON[string]())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := p.Send(ctx, "hello", "world"); err != nil {
+		fmt.Println(err)
+	}
+	if err := p.Close(); err != nil {
+		fmt.Println(err)
+	}
+	if _, err := words.Close(ctx); err != nil {
+		fmt.Println(err)
+	}
+
+	c, err := consumer.New(words, codec.JSON[string](), consumer.StartAt("@earliest"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(m.Value)
+	}
+	// Output:
+	// hello
+	// world
+}

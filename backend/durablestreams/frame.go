@@ -1,0 +1,134 @@
+package durablestreams
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// frameHead is what a frame has before its headers: how it is made, and the time in seconds and nanoseconds.
+const frameHead = 1 + 8 + 4
+
+// The first byte of a frame.
+const (
+	framePlain   = 0 // the value follows the time
+	frameHeaders = 1 // headers come between the time and the value
+)
+
+// frameBody is how long a frame is behind its length.
+func frameBody(r *backend.Record) int {
+	n := frameHead + len(r.Value)
+	if len(r.Headers) > 0 {
+		n += uvarintLen(len(r.Headers))
+		for _, h := range r.Headers {
+			n += uvarintLen(len(h.Name)) + len(h.Name) + uvarintLen(len(h.Value)) + len(h.Value)
+		}
+	}
+	return n
+}
+
+func sizeFrame(r *backend.Record) (int, error) {
+	n := frameBody(r)
+	return uvarintLen(n) + n, nil
+}
+
+func uvarintLen(n int) int {
+	l := 1
+	for ; n >= 0x80; n >>= 7 {
+		l++
+	}
+	return l
+}
+
+// bodyFrames appends the frames of a batch. Records without a time are given that of the sending.
+func bodyFrames(dst []byte, recs []backend.Record) []byte {
+	total := 0
+	for i := range recs {
+		n, _ := sizeFrame(&recs[i])
+		total += n
+	}
+	if cap(dst) < total {
+		dst = make([]byte, 0, total)
+	}
+	now := time.Now()
+	for i := range recs {
+		r := &recs[i]
+		dst = binary.AppendUvarint(dst, uint64(frameBody(r)))
+		kind, at := byte(framePlain), r.Time
+		if len(r.Headers) > 0 {
+			kind = frameHeaders
+		}
+		if at.IsZero() {
+			at = now
+		}
+		dst = append(dst, kind)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(at.Unix()))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(at.Nanosecond()))
+		if kind == frameHeaders {
+			dst = binary.AppendUvarint(dst, uint64(len(r.Headers)))
+			for _, h := range r.Headers {
+				dst = binary.AppendUvarint(dst, uint64(len(h.Name)))
+				dst = append(dst, h.Name...)
+				dst = binary.AppendUvarint(dst, uint64(len(h.Value)))
+				dst = append(dst, h.Value...)
+			}
+		}
+		dst = append(dst, r.Value...)
+	}
+	return dst
+}
+
+// nextFrame returns the frame at the start of b and its whole length, or a length of 0 when b has to grow first.
+// A frame larger than limit is no frame.
+func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
+	size, w := binary.Uvarint(b)
+	switch {
+	case w < 0, w > 0 && (size < frameHead || w != uvarintLen(int(min(size, maxNumber)))):
+		return r, 0, malformed("the length of a frame")
+	case w == 0:
+		return r, 0, nil
+	case size > uint64(limit):
+		return r, 0, fmt.Errorf("%w: a frame of %d bytes, the limit MessageBytes is %d", backend.ErrTooLarge, size, limit)
+	case uint64(len(b)-w) < size:
+		return r, 0, nil
+	}
+	n = w + int(size)
+	body := b[w:n:n]
+	kind := body[0]
+	seconds, nanos := int64(binary.BigEndian.Uint64(body[1:])), binary.BigEndian.Uint32(body[9:])
+	if kind > frameHeaders || nanos >= 1e9 {
+		return r, 0, malformed("a frame of kind %d", kind)
+	}
+	r.Time = time.Unix(seconds, int64(nanos)).UTC()
+	body = body[frameHead:]
+	if kind == frameHeaders {
+		if r.Headers, body, err = headersOf(body); err != nil {
+			return r, 0, err
+		}
+	}
+	r.Value = body
+	return r, n, nil
+}
+
+func headersOf(b []byte) (backend.Headers, []byte, error) {
+	count, w := binary.Uvarint(b)
+	if w <= 0 || count == 0 || count > uint64(len(b)-w)/2 { // two bytes is the least that one takes
+		return nil, nil, malformed("the headers of a frame")
+	}
+	b = b[w:]
+	all := make(backend.Headers, count)
+	for i := range all {
+		var field [2][]byte
+		for j := range field {
+			n, w := binary.Uvarint(b)
+			if w <= 0 || n > uint64(len(b)-w) {
+				return nil, nil, malformed("a header of a frame")
+			}
+			field[j], b = b[w:w+int(n):w+int(n)], b[w+int(n):]
+		}
+		all[i] = backend.Header{Name: string(field[0]), Value: field[1]}
+	}
+	return all, b, nil
+}

@@ -1,0 +1,133 @@
+package durablestreams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// Bounds on what a server may send besides data.
+const (
+	maxHeader   = 64 << 10
+	maxDrain    = 64 << 10 // of a body that nobody reads, so that the connection can be used again
+	maxOffset   = 255
+	maxNumber   = 1<<53 - 1
+	maxCursor   = 64
+	maxControls = 16 << 10 // bytes of an SSE control event
+)
+
+// request makes one request with all that the client adds to it.
+func (s *Stream) request(ctx context.Context, method string, params url.Values, body io.Reader) (*http.Request, error) {
+	u := *s.url
+	if len(s.client.query) > 0 || len(params) > 0 {
+		q := make(url.Values, len(params)+len(s.client.query))
+		for _, d := range s.client.query {
+			v, err := d.value(ctx)
+			if err != nil {
+				return nil, credentials(ctx, err)
+			}
+			q.Set(d.name, v)
+		}
+		for k, v := range params {
+			q[k] = v
+		}
+		u.RawQuery = q.Encode() // sorted by name, so that caches see one URL
+	}
+	req := &http.Request{Method: method, URL: &u, Host: u.Host, Header: make(http.Header, 8)}
+	if body != nil {
+		if rc, ok := body.(io.ReadCloser); ok {
+			req.Body = rc
+		} else {
+			req.Body = io.NopCloser(body)
+		}
+	}
+	for _, d := range s.client.headers {
+		v, err := d.value(ctx)
+		if err != nil {
+			return nil, credentials(ctx, err)
+		}
+		req.Header.Set(d.name, v)
+	}
+	// A compressed body could expand without bound, and gains nothing that a compressing codec does not.
+	req.Header.Set("Accept-Encoding", "identity")
+	return req.WithContext(ctx), nil
+}
+
+// credentials classifies what the caller's own func says.
+func credentials(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	case errors.Is(err, backend.ErrTransient), errors.Is(err, backend.ErrUnauthorized):
+		return err
+	}
+	return fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
+}
+
+// do sends req. What it returns as an error of the transport has no URL in it, where secrets may be.
+func (s *Stream) do(req *http.Request) (*http.Response, error) {
+	resp, err := s.client.http.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) {
+			err = cause
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+// discard reads what little may be left of a body, so that its connection is used again, and closes it.
+func discard(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, maxDrain)
+	_ = body.Close()
+}
+
+// number reads digits only, as the protocol wants them, up to 2^53-1.
+func number(v string) (int64, bool) {
+	if v == "" || len(v) > 16 {
+		return 0, false
+	}
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	return n, err == nil && n <= maxNumber
+}
+
+func isTrue(v string) bool { return strings.EqualFold(strings.TrimSpace(v), "true") }
+
+// validOffset says whether a server may have minted o: what it may not contain would change the meaning of a place or of
+// a request. Sentinels are never minted.
+func validOffset(o string) bool {
+	if o == "" || len(o) > maxOffset || o == "now" || o == "-1" {
+		return false
+	}
+	for i := range len(o) {
+		if c := o[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`,&=?/"\`, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// nextOffset reads Stream-Next-Offset.
+func nextOffset(h http.Header) (string, error) {
+	o := h.Get("Stream-Next-Offset")
+	if !validOffset(o) {
+		return "", malformed("Stream-Next-Offset %.40q", o)
+	}
+	return o, nil
+}

@@ -1,0 +1,119 @@
+package durablestreams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// origin is where every stream begins on the servers that there are; the protocol's conformance suite requires it. Unlike
+// the protocol's own "-1" it stays the same place when a server drops the beginning of a stream.
+const origin = "0000000000000000_0000000000000000"
+
+// A response is what is known of one beside its body.
+type response struct {
+	body   io.ReadCloser
+	length int64
+	start  string // offset of the first byte
+	next   string // offset behind the last
+	tail   bool   // next is the tail
+	closed bool   // and there will be no more
+}
+
+// request asks for what is behind r.ask, and waits for it when the tail was reached. The request lives as long as the
+// reader, while ctx is that of the call, which the headers are asked for under.
+func (r *reader) request(ctx context.Context) error {
+	params := url.Values{"offset": {r.ask}}
+	if r.live {
+		params.Set("live", "long-poll")
+	}
+	if r.cursor != "" {
+		params.Set("cursor", r.cursor)
+	}
+	req, err := r.stream.request(ctx, http.MethodGet, params, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := r.stream.do(req.WithContext(r.life))
+	if err != nil {
+		return r.failure(err)
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNoContent:
+		if !r.live {
+			discard(resp.Body)
+			return malformed("status 204 for a read that does not wait")
+		}
+	default:
+		discard(resp.Body)
+		return statusError("read", resp)
+	}
+	if err := r.begin(resp); err != nil {
+		_ = resp.Body.Close()
+		return err
+	}
+	return nil
+}
+
+func (r *reader) begin(resp *http.Response) error {
+	next, err := nextOffset(resp.Header)
+	if err != nil {
+		return err
+	}
+	if validOffset(r.ask) && next < r.ask { // offsets are in the order of their bytes
+		return fmt.Errorf("%w: %.40q is beyond the tail, which is %.40q", backend.ErrOutOfRange, r.ask, next)
+	}
+	if c := resp.Header.Get("Stream-Cursor"); c != "" {
+		if _, ok := number(c); !ok {
+			return malformed("Stream-Cursor %.40q", c)
+		}
+		r.cursor = c
+	}
+	wait := resp.StatusCode == http.StatusNoContent
+	if !wait {
+		if err := r.kind(resp.Header.Get("Content-Type")); err != nil {
+			return err
+		}
+	}
+	r.response = response{
+		body: resp.Body, length: resp.ContentLength, start: r.ask, next: next,
+		tail: isTrue(resp.Header.Get("Stream-Up-To-Date")), closed: isTrue(resp.Header.Get("Stream-Closed")),
+	}
+	r.tail = r.tail || r.closed || wait
+	r.n, r.split = -int64(len(r.rest)), splitter{}
+	if wait {
+		r.split.phase = afterArray // there is no array
+	}
+	return nil
+}
+
+// kind learns from the content type how records are to be found in the bytes.
+func (r *reader) kind(contentType string) error {
+	t := mediaType(contentType)
+	if strings.HasPrefix(t, "text/") {
+		return fmt.Errorf("%w: a stream of %.80q has no records", backend.ErrUnsupported, t)
+	}
+	if framed := t != jsonType; !r.known || framed == r.framed {
+		r.framed, r.known = framed, true
+		return nil
+	}
+	return malformed("the content type has become %.80q", t)
+}
+
+// failure classifies what the transport says. A read can always be made again.
+func (r *reader) failure(err error) error {
+	if r.life.Err() != nil {
+		err = context.Cause(r.life)
+		if errors.Is(err, backend.ErrClosed) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+}

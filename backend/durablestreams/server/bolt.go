@@ -1,0 +1,136 @@
+package server
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Bolt is a Storage in one bbolt file. An append is acknowledged once it is on the disk together with the state of its
+// producer; appends that wait at the same time share one write. What is kept in memory is some hundred bytes a stream.
+//
+// The TTL of every stream begins anew when the file is opened: reads renew it, and are not written down.
+type Bolt struct {
+	*engine
+	db *bbolt.DB
+}
+
+var _ Storage = (*Bolt)(nil)
+
+// The buckets of the file. Keys of streams are eight bytes, as are positions, big-endian so that they sort.
+var (
+	bucketStreams   = []byte("streams")   // key: the stream, as row
+	bucketProducers = []byte("producers") // key, Producer-Id: epoch and seq, eight bytes each
+	bucketData      = []byte("data")      // key: a bucket of position: piece
+	bucketMeta      = []byte("meta")
+	keyFormat       = []byte("format")
+)
+
+const boltFormat = "durablestreams/1"
+
+// OpenBolt opens the file at path, or makes it. It waits up to 5 seconds for another process to let go of the file.
+func OpenBolt(path string, opts ...StorageOption) (*Bolt, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         5 * time.Second,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: 64 << 20, // growing the map waits for readers
+	})
+	if err != nil {
+		return nil, fmt.Errorf("server: open %s: %w", path, err)
+	}
+	b := &Bolt{newEngine(&boltVault{db: db}, storageOptionsOf(opts)), db}
+	if err := b.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("server: open %s: %w", path, err), db.Close())
+	}
+	return b, nil
+}
+
+// Close ends those who wait, lets the commit under way finish, and closes the file.
+func (b *Bolt) Close() error {
+	b.stop()
+	return b.db.Close()
+}
+
+// row is a stream as it is stored.
+type row struct {
+	ID     string   `json:"id"`
+	Name   []byte   `json:"name"` // any bytes, which a JSON string would not keep
+	Parent uint64   `json:"parent,omitempty"`
+	Base   Position `json:"base,omitempty"`
+	config
+	state
+}
+
+// load reads the streams, not their data. Sources of forks are linked when all are there.
+func (b *Bolt) load() error {
+	err := b.db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketStreams, bucketProducers, bucketData, bucketMeta} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		switch format := meta.Get(keyFormat); {
+		case format == nil:
+			return meta.Put(keyFormat, []byte(boltFormat))
+		case string(format) != boltFormat:
+			return fmt.Errorf("the file has format %q, not %q", format, boltFormat)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	streams, parents := map[uint64]*stream{}, map[*stream]uint64{}
+	err = b.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketStreams).ForEach(func(k, v []byte) error {
+			s, parent, err := parseRow(k, v)
+			if err != nil {
+				return err
+			}
+			streams[s.key] = s
+			if parent != 0 {
+				parents[s] = parent
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s, key := range parents {
+		if s.parent = streams[key]; s.parent == nil || key >= s.key {
+			return fmt.Errorf("stream %d is a fork of %d, which is not there", s.key, key)
+		}
+	}
+	now := time.Now()
+	for _, s := range streams {
+		if b.names[s.name] != nil {
+			return fmt.Errorf("streams %d and %d have one name", s.key, b.names[s.name].key)
+		}
+		s.touched = now
+		b.names[s.name] = s
+		b.watch(s)
+	}
+	return nil
+}
+
+func parseRow(k, v []byte) (s *stream, parent uint64, err error) {
+	var r row
+	if len(k) != 8 {
+		return nil, 0, errors.New("a stream with a broken key")
+	}
+	if err := json.Unmarshal(v, &r); err != nil {
+		return nil, 0, fmt.Errorf("stream %d: %w", binary.BigEndian.Uint64(k), err)
+	}
+	if r.Base > r.Start || r.Start > r.Tail || r.Tail > maxPosition {
+		return nil, 0, fmt.Errorf("stream %d: places out of order", binary.BigEndian.Uint64(k))
+	}
+	return &stream{key: binary.BigEndian.Uint64(k), id: r.ID, name: string(r.Name), base: r.Base, config: r.config, state: r.state}, r.Parent, nil
+}

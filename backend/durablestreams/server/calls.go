@@ -1,0 +1,297 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// defaultType is the content type of a stream made without one.
+const defaultType = "application/octet-stream"
+
+// Append implements [Storage].
+func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, error) {
+	var out Outcome
+	err := e.commit(ctx, len(a.Data), func(b *batch) error {
+		d := b.find(name)
+		if d == nil {
+			return ErrNotFound
+		}
+		err := b.append(d, &a, &out)
+		out.Tail, out.Closed = d.Tail, d.Closed
+		return err
+	})
+	return out, err
+}
+
+// append asks in the order that the protocol gives its refusals.
+func (b *batch) append(d *draft, a *Append, out *Outcome) error {
+	if d.Gone {
+		return ErrGone
+	}
+	duplicate, err := b.admit(d, a.Producer, out)
+	if d.Closed {
+		// What a producer sends again is stored whether or not the stream was closed behind it, and closing again without
+		// data changes nothing.
+		if err == nil && duplicate || a.Close && len(a.Data) == 0 && a.Producer == nil && a.Invalid == nil {
+			out.Duplicate = true
+			b.touch(d)
+			return nil
+		}
+		return ErrClosed
+	}
+	if (len(a.Data) > 0 || a.Invalid != nil) && mediaType(a.ContentType) != mediaType(d.config.ContentType) {
+		return ErrType
+	}
+	if err != nil {
+		return err
+	}
+	if duplicate {
+		out.Duplicate = true
+		b.touch(d)
+		return nil
+	}
+	if a.Sequence != "" && a.Sequence <= d.Sequence {
+		return ErrSequence
+	}
+	if a.Invalid != nil {
+		return a.Invalid
+	}
+	if Position(len(a.Data)) > maxPosition-d.Tail {
+		return fmt.Errorf("%w: the stream is full", ErrRequest)
+	}
+	b.keep(d).store(a)
+	if a.Producer != nil {
+		out.Epoch, out.Seq = a.Producer.Epoch, a.Producer.Seq
+	}
+	return nil
+}
+
+// touch renews the TTL where nothing else changes, without a commit.
+func (b *batch) touch(d *draft) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d.stream.touch()
+}
+
+func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err error) {
+	if p == nil {
+		return false, nil
+	}
+	at, known, err := b.place(d, p.ID)
+	if err != nil {
+		return false, err
+	}
+	out.Epoch, out.Seq = at.epoch, at.seq
+	return admit(at, known, p)
+}
+
+// Create implements [Storage].
+func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, bool, error) {
+	var refined prefix
+	if c.Fork != nil && c.Fork.Sub > 0 {
+		// What the source holds does not change, so it can be looked at before the commit.
+		var err error
+		if refined, err = e.within(c.Fork); err != nil {
+			return Info{}, false, err
+		}
+	}
+	var (
+		info    Info
+		created bool
+	)
+	err := e.commit(ctx, len(c.Data), func(b *batch) error {
+		if d := b.find(name); d != nil {
+			if d.Gone || !d.same(&c) {
+				return ErrExists
+			}
+			info = d.info()
+			info.Tail, info.Closed = d.Tail, d.Closed
+			return nil
+		}
+		d, err := b.create(name, &c, refined)
+		if err != nil {
+			return err
+		}
+		created = true
+		info = d.info()
+		info.Tail, info.Closed = d.Tail, d.Closed
+		return nil
+	})
+	return info, created, err
+}
+
+// same says whether c asks for what is there. What a fork's creation left out was inherited, so leaving it out again is
+// the same.
+func (d *draft) same(c *Creation) bool {
+	is := d.config
+	if (c.Fork == nil) != (is.Fork == nil) || c.Closed != d.Closed {
+		return false
+	}
+	if c.Fork != nil {
+		at := c.Fork.At == Now || c.Fork.At == is.Fork.At || is.Fork.At == Now && c.Fork.At == d.base
+		if c.Fork.Source != is.Fork.Source || !at || c.Fork.Sub != is.Fork.Sub {
+			return false
+		}
+		if !c.TTL.Set && c.Deadline.IsZero() {
+			c.TTL, c.Deadline = is.TTL, is.Deadline
+		}
+		if c.ContentType == "" {
+			c.ContentType = is.ContentType
+		}
+	}
+	if c.ContentType == "" {
+		c.ContentType = defaultType
+	}
+	return mediaType(c.ContentType) == mediaType(is.ContentType) && c.TTL == is.TTL && c.Deadline.Equal(is.Deadline)
+}
+
+func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error) {
+	s := &stream{name: name, touched: b.now, config: config{c.ContentType, c.TTL, c.Deadline, c.Closed, c.Fork}}
+	if c.Fork != nil {
+		if err := b.fork(s, refined); err != nil {
+			return nil, err
+		}
+	}
+	if s.config.ContentType == "" {
+		s.config.ContentType = defaultType
+	}
+	key, err := b.ledger.newKey()
+	if err != nil {
+		return nil, err
+	}
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	s.key, s.id = key, hex.EncodeToString(id[:])
+	d := b.keep(&draft{stream: s, fresh: true})
+	d.Start, d.Tail = s.base, s.base
+	d.store(&Append{Data: c.Data, Close: c.Closed})
+	if s.parent != nil {
+		b.draft(s.parent).Refs++
+	}
+	return d, nil
+}
+
+// fork checks where s branches off, and lets it inherit what it was not given. It takes no reference yet: the rest of the
+// creation may fail.
+func (b *batch) fork(s *stream, refined prefix) error {
+	f := s.config.Fork
+	source := b.find(f.Source)
+	switch {
+	case source == nil:
+		return ErrNotFound
+	case source.Gone:
+		return fmt.Errorf("%w: the source is deleted", ErrExists)
+	case s.config.ContentType == "":
+		s.config.ContentType = source.config.ContentType
+	case mediaType(s.config.ContentType) != mediaType(source.config.ContentType):
+		return ErrType
+	}
+	s.base = f.At
+	if f.At == Now {
+		s.base = source.Tail
+	}
+	if refined.size > 0 && refined.id != source.id {
+		return ErrNotFound // replaced by another one meanwhile
+	}
+	if s.base += refined.size; s.base > source.Tail {
+		return fmt.Errorf("%w: the fork offset is beyond the tail", ErrRequest)
+	}
+	if refined.size == 0 && s.base != source.Tail {
+		if err := b.boundary(source, s.base); err != nil {
+			return err
+		}
+	}
+	if !s.config.TTL.Set && s.config.Deadline.IsZero() {
+		s.config.TTL, s.config.Deadline = source.config.TTL, source.config.Deadline
+	}
+	s.parent = source.stream
+	return nil
+}
+
+// boundary refuses a place that no append of a JSON stream begins at, and one that is not kept.
+func (b *batch) boundary(d *draft, at Position) error {
+	if at >= d.stream.Tail {
+		for _, u := range d.units { // of this very batch
+			if u.at == at {
+				return nil
+			}
+		}
+		return fmt.Errorf("%w: the fork offset is within an append", ErrRequest)
+	}
+	info := d.info()
+	_, err := b.walk(d.segments(at), &info, at, 1, func(segment, Position) {})
+	return err
+}
+
+// A prefix is how much of the append at a fork's offset the fork takes over, and of which stream.
+type prefix struct {
+	id   string
+	size Position
+}
+
+// within returns how much the first Sub messages or bytes of the append at f.At are.
+func (e *engine) within(f *Fork) (prefix, error) {
+	beyond := fmt.Errorf("%w: the fork's sub-offset is beyond the append", ErrRequest)
+	if f.At == Now {
+		return prefix{}, beyond
+	}
+	c, err := e.read(f.Source, f.At, 1, false)
+	if err != nil {
+		return prefix{}, err
+	}
+	size := int64(c.Next - c.From)
+	if f.At != c.From || size == 0 {
+		return prefix{}, beyond
+	}
+	if !isJSON(c.ContentType) {
+		if f.Sub > size {
+			return prefix{}, beyond
+		}
+		return prefix{c.ID, Position(f.Sub)}, nil
+	}
+	stored := make([]byte, size)
+	if _, err := c.Data.ReadAt(stored, 0); err != nil {
+		return prefix{}, err
+	}
+	n, ok := messages(stored, f.Sub)
+	if !ok {
+		return prefix{}, beyond
+	}
+	return prefix{c.ID, Position(n)}, nil
+}
+
+// Delete implements [Storage].
+func (e *engine) Delete(ctx context.Context, name string) error {
+	return e.commit(ctx, 0, func(b *batch) error {
+		d := b.find(name)
+		if d == nil {
+			return ErrNotFound
+		}
+		if d.Gone {
+			return ErrGone
+		}
+		b.drop(b.keep(d))
+		return nil
+	})
+}
+
+// forget drops the units of a stream kept in memory that are below its start.
+func forget(s *stream) {
+	n, _ := slices.BinarySearchFunc(s.units, s.Start, func(u unit, p Position) int {
+		if u.at < p {
+			return -1
+		}
+		return 1
+	})
+	// A copy, since readers may hold the old list; not for every unit, since it is as long as the list.
+	if n > 0 && n >= len(s.units)/2 {
+		s.units = slices.Clone(s.units[n:])
+	}
+}
+
+// touch renews the TTL. The lock is held for writing.
+func (s *stream) touch() { s.touched = time.Now() }

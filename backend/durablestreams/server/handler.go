@@ -1,0 +1,215 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Handler serves a Storage.
+type Handler struct {
+	storage Storage
+	settings
+
+	// live are the readers that wait, so that Close can end them.
+	live struct {
+		sync.Mutex
+		closed bool
+		ends   map[*http.Request]context.CancelFunc
+	}
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New makes a Handler over s, which stays the caller's to close.
+func New(s Storage, opts ...Option) *Handler {
+	h := &Handler{storage: s, settings: defaults()}
+	for _, opt := range opts {
+		opt(&h.settings)
+	}
+	h.live.ends = map[*http.Request]context.CancelFunc{}
+	return h
+}
+
+// Close ends the responses of live readers, as if their time was over, and lets no later one wait. Register it with
+// [http.Server.RegisterOnShutdown]: a shutdown would otherwise wait for them. It never fails.
+func (h *Handler) Close() error {
+	h.live.Lock()
+	defer h.live.Unlock()
+	h.live.closed = true
+	for _, end := range h.live.ends {
+		end()
+	}
+	return nil
+}
+
+// waiting returns a context that ends with the request, after d, or with the Handler.
+func (h *Handler) waiting(r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	h.live.Lock()
+	defer h.live.Unlock()
+	if h.live.closed {
+		cancel()
+	}
+	h.live.ends[r] = cancel
+	return ctx, func() {
+		cancel()
+		h.live.Lock()
+		defer h.live.Unlock()
+		delete(h.live.ends, r)
+	}
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header["X-Content-Type-Options"] = nosniff
+	header["Cross-Origin-Resource-Policy"] = crossOrigin
+	if h.origin != "" {
+		h.share(header)
+	}
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	name, err := h.name(r.URL.Path)
+	if err == nil {
+		err = h.allow(r, name)
+	}
+	if err == nil {
+		switch r.Method {
+		case http.MethodPut:
+			err = h.create(w, r, name)
+		case http.MethodPost:
+			err = h.append(w, r, name)
+		case http.MethodGet:
+			err = h.read(w, r, name)
+		case http.MethodHead:
+			err = h.head(w, r, name)
+		case http.MethodDelete:
+			err = h.delete(w, r, name)
+		default:
+			header.Set("Allow", methods)
+			err = errMethod
+		}
+	}
+	if err != nil {
+		h.refuse(w, err)
+	}
+}
+
+var (
+	nosniff     = []string{"nosniff"}
+	crossOrigin = []string{"cross-origin"}
+	yes         = []string{"true"}
+	noStore     = []string{"no-store"}
+)
+
+const methods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
+
+var (
+	errMethod       = errors.New("server: method not allowed")
+	errTooLarge     = errors.New("server: the body is too large")
+	errUnauthorized = errors.New("server: not authorized")
+	errForbidden    = errors.New("server: forbidden")
+)
+
+// share lets pages of other origins use the protocol.
+func (h *Handler) share(header http.Header) {
+	header["Access-Control-Allow-Origin"] = []string{h.origin}
+	header["Access-Control-Allow-Methods"] = allowMethods
+	header["Access-Control-Allow-Headers"] = allowHeaders
+	header["Access-Control-Expose-Headers"] = exposeHeaders
+	if h.origin != "*" {
+		header.Add("Vary", "Origin")
+	}
+}
+
+var (
+	allowMethods = []string{methods}
+	allowHeaders = []string{"Content-Type, Authorization, If-None-Match, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, " +
+		"Stream-Forked-From, Stream-Fork-Offset, Stream-Fork-Sub-Offset, Producer-Id, Producer-Epoch, Producer-Seq"}
+	exposeHeaders = []string{"Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Producer-Epoch, Producer-Seq, " +
+		"Producer-Expected-Seq, Producer-Received-Seq, ETag, Location, Stream-SSE-Data-Encoding, Stream-TTL, Stream-Expires-At, Retry-After"}
+)
+
+// nameBytes bounds the name of a stream: it is a key of the storage.
+const nameBytes = 4 << 10
+
+func (h *Handler) name(path string) (string, error) {
+	if len(path) > nameBytes || strings.IndexByte(path, 0) >= 0 {
+		return "", ErrRequest
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		switch segment {
+		case ".", "..":
+			return "", ErrRequest
+		case "__ds":
+			return "", ErrNotFound // the protocol's prefix for subscriptions, which are not served
+		}
+	}
+	name, ok := h.path(path)
+	if !ok {
+		return "", ErrNotFound
+	}
+	return name, nil
+}
+
+func (h *Handler) allow(r *http.Request, name string) error {
+	if h.authorize == nil || h.authorize(r, name) == nil {
+		return nil
+	}
+	if r.Header.Get("Authorization") == "" {
+		return errUnauthorized
+	}
+	return errForbidden
+}
+
+// refuse answers with the status of an error. Details that came with the error are told in headers.
+func (h *Handler) refuse(w http.ResponseWriter, err error) {
+	header := w.Header()
+	header["Cache-Control"] = noStore
+	var (
+		status = http.StatusInternalServerError
+		stale  *StaleEpochError
+		gap    *GapError
+	)
+	switch {
+	case errors.As(err, &stale):
+		status = http.StatusForbidden
+		header.Set("Producer-Epoch", strconv.FormatInt(stale.Epoch, 10))
+	case errors.As(err, &gap):
+		status = http.StatusConflict
+		header.Set("Producer-Expected-Seq", strconv.FormatInt(gap.Expected, 10))
+		header.Set("Producer-Received-Seq", strconv.FormatInt(gap.Received, 10))
+	case errors.Is(err, ErrRequest):
+		status = http.StatusBadRequest
+	case errors.Is(err, errUnauthorized):
+		status = http.StatusUnauthorized
+		header.Set("WWW-Authenticate", "Bearer")
+	case errors.Is(err, errForbidden):
+		status = http.StatusForbidden
+	case errors.Is(err, ErrNotFound):
+		status = http.StatusNotFound
+	case errors.Is(err, errMethod):
+		status = http.StatusMethodNotAllowed
+	case errors.Is(err, ErrExists), errors.Is(err, ErrClosed), errors.Is(err, ErrType), errors.Is(err, ErrSequence):
+		status = http.StatusConflict
+	case errors.Is(err, ErrGone):
+		status = http.StatusGone
+	case errors.Is(err, errTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		status = http.StatusServiceUnavailable
+		header.Set("Retry-After", "1")
+	}
+	text := http.StatusText(status)
+	if status < http.StatusInternalServerError {
+		text = strings.TrimPrefix(err.Error(), "server: ")
+	}
+	http.Error(w, text, status)
+}

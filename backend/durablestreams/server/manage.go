@@ -1,0 +1,155 @@
+package server
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (h *Handler) create(w http.ResponseWriter, r *http.Request, name string) error {
+	c := Creation{ContentType: r.Header.Get("Content-Type"), Closed: closes(r)}
+	if _, _, err := mime.ParseMediaType(c.ContentType); err != nil || !strings.Contains(c.ContentType, "/") {
+		c.ContentType = ""
+	}
+	if err := expiry(r, &c); err != nil {
+		return err
+	}
+	if err := h.fork(r, &c); err != nil {
+		return err
+	}
+	body, err := h.body(w, r)
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 {
+		contentType := c.ContentType
+		if contentType == "" && c.Fork != nil {
+			// The body is split by the type that the fork will inherit; a source that changes meanwhile refuses below.
+			source, err := h.storage.Head(r.Context(), c.Fork.Source)
+			if err != nil {
+				return err
+			}
+			contentType = source.ContentType
+			c.ContentType = contentType
+		}
+		if c.Data, err = content(body, contentType); err != nil {
+			return err
+		}
+	}
+	info, created, err := h.storage.Create(r.Context(), name, c)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header["Cache-Control"] = noStore
+	header.Set("Content-Type", info.ContentType)
+	header.Set("Stream-Next-Offset", info.Tail.String())
+	if info.Closed {
+		header["Stream-Closed"] = yes
+	}
+	if !created {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	header.Set("Location", (&url.URL{Scheme: scheme, Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath}).String())
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func expiry(r *http.Request, c *Creation) error {
+	ttl, hasTTL := r.Header["Stream-Ttl"]
+	at, hasDeadline := r.Header["Stream-Expires-At"]
+	if hasTTL && hasDeadline {
+		return fmt.Errorf("%w: Stream-TTL and Stream-Expires-At exclude each other", ErrRequest)
+	}
+	if hasTTL {
+		n, ok := canonical(ttl[0])
+		if !ok || ttl[0] == "" {
+			return fmt.Errorf("%w: Stream-TTL is a whole number of seconds", ErrRequest)
+		}
+		c.TTL = TTL{Set: true, Seconds: n}
+	}
+	if hasDeadline {
+		t, err := time.Parse(time.RFC3339Nano, at[0])
+		if err != nil {
+			return fmt.Errorf("%w: Stream-Expires-At is an RFC 3339 time", ErrRequest)
+		}
+		c.Deadline = t.UTC()
+	}
+	return nil
+}
+
+func (h *Handler) fork(r *http.Request, c *Creation) error {
+	from := r.Header.Get("Stream-Forked-From")
+	at, hasAt := r.Header["Stream-Fork-Offset"]
+	sub, hasSub := r.Header["Stream-Fork-Sub-Offset"]
+	if from == "" {
+		if hasSub || hasAt {
+			return fmt.Errorf("%w: a fork offset without Stream-Forked-From", ErrRequest)
+		}
+		return nil
+	}
+	u, err := url.Parse(from)
+	if err != nil {
+		return fmt.Errorf("%w: Stream-Forked-From is no path", ErrRequest)
+	}
+	f := &Fork{At: Now}
+	if f.Source, err = h.name(u.Path); err != nil {
+		return err
+	}
+	if err := h.allow(r, f.Source); err != nil {
+		return err
+	}
+	if hasAt {
+		if f.At, err = ParsePosition(at[0]); err != nil {
+			return err
+		}
+	}
+	if hasSub {
+		n, ok := canonical(sub[0])
+		if !ok || sub[0] == "" {
+			return fmt.Errorf("%w: Stream-Fork-Sub-Offset is a whole number", ErrRequest)
+		}
+		f.Sub = n
+	}
+	c.Fork = f
+	return nil
+}
+
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request, name string) error {
+	if err := h.storage.Delete(r.Context(), name); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Handler) head(w http.ResponseWriter, r *http.Request, name string) error {
+	info, err := h.storage.Head(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header["Cache-Control"] = noStore
+	header.Set("Content-Type", info.ContentType)
+	header.Set("Stream-Next-Offset", info.Tail.String())
+	if info.Closed {
+		header["Stream-Closed"] = yes
+	}
+	if info.TTL.Set {
+		header.Set("Stream-TTL", strconv.FormatInt(info.TTL.Seconds, 10))
+	}
+	if !info.Deadline.IsZero() {
+		header.Set("Stream-Expires-At", info.Deadline.Format(time.RFC3339Nano))
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// An Option is an option of [New].
+type Option func(*settings)
+
+type settings struct {
+	path        func(urlPath string) (stream string, ok bool)
+	longPoll    time.Duration
+	lifetime    time.Duration
+	stall       time.Duration
+	appendBytes int
+	chunkBytes  int
+	origin      string
+	authorize   func(r *http.Request, stream string) error
+}
+
+func defaults() settings {
+	return settings{
+		path:        func(p string) (string, bool) { return p, true },
+		longPoll:    30 * time.Second,
+		lifetime:    60 * time.Second,
+		stall:       time.Minute,
+		appendBytes: 10 << 20,
+		chunkBytes:  1 << 20,
+		origin:      "*",
+	}
+}
+
+// Path maps the path of a URL, decoded, to the name of a stream; not ok is answered 404. It is also asked for the paths
+// that forks name as their source. Default: the path is the name.
+func Path(f func(urlPath string) (stream string, ok bool)) Option {
+	return func(s *settings) { s.path = f }
+}
+
+// Prefix is a [Path] that serves what is below a path: Prefix("/v1/stream/").
+func Prefix(root string) Option {
+	return Path(func(p string) (string, bool) {
+		name, ok := strings.CutPrefix(p, root)
+		return name, ok && name != ""
+	})
+}
+
+// LongPoll is how long a long-poll waits for data before it is answered 204. Default 30 s, at least 1 ms.
+func LongPoll(d time.Duration) Option {
+	return func(s *settings) { s.longPoll = max(d, time.Millisecond) }
+}
+
+// Lifetime is when an SSE response ends, so that proxies share readers out again. Default 60 s, at least 1 ms.
+func Lifetime(d time.Duration) Option {
+	return func(s *settings) { s.lifetime = max(d, time.Millisecond) }
+}
+
+// Stall is how long a connection may stand still within a request's or response's body before it is given up.
+// Default 1 minute, at least 1 ms.
+func Stall(d time.Duration) Option { return func(s *settings) { s.stall = max(d, time.Millisecond) } }
+
+// AppendBytes is the largest body of a POST or PUT; a larger one is answered 413 and stored nowhere. Default 10 MiB.
+func AppendBytes(n int) Option { return func(s *settings) { s.appendBytes = max(n, 1) } }
+
+// ChunkBytes is about how much one response, or one SSE event, holds; only a single append may be larger. Default 1 MiB.
+func ChunkBytes(n int) Option { return func(s *settings) { s.chunkBytes = max(n, 1) } }
+
+// Origin is what Access-Control-Allow-Origin says. Default "*"; "" turns cross-origin access off.
+func Origin(o string) Option { return func(s *settings) { s.origin = o } }
+
+// Authorize asks f before every request, preflights aside, and once more with the name of the source before a fork. Its
+// error refuses the request: 401 when there was no Authorization header, 403 otherwise; the error's text is not sent.
+// Responses are marked private to the user when there is an f.
+func Authorize(f func(r *http.Request, stream string) error) Option {
+	return func(s *settings) { s.authorize = f }
+}

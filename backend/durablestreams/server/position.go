@@ -1,0 +1,56 @@
+package server
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// A Position is a place in a stream, counted in stored bytes from 0. On the wire it is a token of two groups of sixteen
+// digits, the first of them zero: tokens must sort as the places do, and clients of the protocol know this shape.
+type Position uint64
+
+// Beginning and Now are what a reader may ask for in place of a Position: the earliest one kept, and the tail.
+const (
+	Now       Position = 1<<64 - 1
+	Beginning Position = 1<<64 - 2
+)
+
+const (
+	digits      = 16
+	maxPosition = Position(9_999_999_999_999_999)
+)
+
+// String returns the token.
+func (p Position) String() string {
+	var b [2*digits + 1]byte
+	for i := range b {
+		b[i] = '0'
+	}
+	b[digits] = '_'
+	for i := len(b) - 1; p > 0 && i > digits; i-- {
+		b[i] = byte('0' + p%10)
+		p /= 10
+	}
+	return string(b[:])
+}
+
+// ParsePosition is strict: a token that is not exactly what String writes, or might have written, is an error that wraps
+// [ErrRequest]. A first group other than zero is a place beyond every tail.
+func ParsePosition(token string) (Position, error) {
+	if len(token) != 2*digits+1 || token[digits] != '_' {
+		return 0, fmt.Errorf("%w: malformed offset", ErrRequest)
+	}
+	for i := range len(token) {
+		if c := token[i]; i != digits && (c < '0' || c > '9') {
+			return 0, fmt.Errorf("%w: malformed offset", ErrRequest)
+		}
+	}
+	if token[:digits] != "0000000000000000" {
+		return maxPosition, nil
+	}
+	n, err := strconv.ParseUint(token[digits+1:], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: malformed offset", ErrRequest)
+	}
+	return Position(n), nil
+}

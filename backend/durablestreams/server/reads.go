@@ -1,0 +1,176 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// visible returns the stream that readers see under a name. The lock is held.
+func (e *engine) visible(name string) (*stream, error) {
+	s := e.names[name]
+	switch {
+	case e.stopped:
+		return nil, ErrStopped
+	case s == nil:
+		return nil, ErrNotFound
+	case s.Gone:
+		return nil, ErrGone
+	case s.expired(time.Now()):
+		if s.Refs > 0 {
+			return nil, ErrGone
+		}
+		return nil, ErrNotFound
+	}
+	return s, nil
+}
+
+// Head implements [Storage].
+func (e *engine) Head(_ context.Context, name string) (Info, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	s, err := e.visible(name)
+	if err != nil {
+		return Info{}, err
+	}
+	return s.info(), nil
+}
+
+// Read implements [Storage].
+func (e *engine) Read(_ context.Context, name string, from Position, limit int) (Chunk, error) {
+	return e.read(name, from, limit, true)
+}
+
+func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk, error) {
+	e.mu.RLock()
+	s, err := e.visible(name)
+	if err != nil {
+		e.mu.RUnlock()
+		return Chunk{}, err
+	}
+	switch from {
+	case Now:
+		from = s.Tail
+	case Beginning:
+		from = s.earliest()
+	}
+	c := Chunk{Info: s.info(), From: from}
+	list := s.segments(from)
+	e.mu.RUnlock()
+	if from > c.Tail {
+		return c, fmt.Errorf("%w: the offset is beyond the tail", ErrGone)
+	}
+	pieces := make([]span, 0, len(list))
+	c.Next, err = e.walk(list, &c.Info, from, limit, func(s segment, next Position) {
+		pieces = append(pieces, span{s.from, next, e.vault.reader(s, next)})
+	})
+	if err != nil {
+		return c, err
+	}
+	c.Data = &data{from, pieces}
+	if touch && c.TTL.Set {
+		e.mu.Lock()
+		s.touch()
+		e.mu.Unlock()
+	}
+	return c, nil
+}
+
+// walk calls visit for each part of a range that begins at from and has about limit bytes, and returns its end.
+func (e *engine) walk(list []segment, info *Info, from Position, limit int, visit func(s segment, next Position)) (Position, error) {
+	at, upTo := from, from+Position(limit)
+	for _, s := range list {
+		if at >= upTo {
+			break
+		}
+		if at < s.start {
+			return at, fmt.Errorf("%w: the offset is before the earliest one kept", ErrGone)
+		}
+		next, whole, err := e.vault.span(s, upTo)
+		if err != nil {
+			return at, err
+		}
+		if !whole && at == from && isJSON(info.ContentType) {
+			return at, fmt.Errorf("%w: the offset is within a message", ErrRequest)
+		}
+		if next > upTo && at > from {
+			break // a large append, which begins the next chunk
+		}
+		visit(s, next)
+		if at = next; at < s.end {
+			break // there is more of the segment, but not within the limit
+		}
+	}
+	return at, nil
+}
+
+type span struct {
+	from, next Position
+	piece      piece
+}
+
+// data is the bytes of a Chunk: several pieces where forks are read through.
+type data struct {
+	from   Position
+	pieces []span
+}
+
+// ReadAt implements [io.ReaderAt].
+func (d *data) ReadAt(p []byte, off int64) (n int, err error) {
+	at := d.from + Position(off)
+	for _, s := range d.pieces {
+		if n == len(p) {
+			break
+		}
+		if at < s.from || at >= s.next {
+			continue
+		}
+		k := min(len(p)-n, int(s.next-at))
+		if err := s.piece.readAt(p[n:n+k], at); err != nil {
+			return n, err
+		}
+		n += k
+		at += Position(k)
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Wait implements [Storage].
+func (e *engine) Wait(ctx context.Context, name string, after Position) error {
+	e.mu.Lock()
+	s, err := e.visible(name)
+	if err != nil {
+		e.mu.Unlock()
+		return err
+	}
+	s.waiting++
+	for err == nil && s.Tail <= after && !s.Closed {
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		e.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		e.mu.Lock()
+		switch {
+		case s.removed:
+			err = ErrNotFound
+		case s.Gone:
+			err = ErrGone
+		case e.stopped:
+			err = ErrStopped
+		}
+	}
+	s.waiting--
+	s.touch()
+	e.mu.Unlock()
+	return err
+}

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// follow answers with server-sent events: what there is, then what comes, until the stream or the response's time ends.
+// While there is nothing to send it holds no buffer of ours.
+func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q query) error {
+	c, err := h.storage.Read(r.Context(), name, q.from, h.chunkBytes)
+	if err != nil {
+		return err
+	}
+	ctx, leave := h.waiting(r, h.lifetime)
+	defer leave()
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-cache")
+	header.Set("X-Accel-Buffering", "no")
+	json := isJSON(c.ContentType)
+	binary := !json && !strings.HasPrefix(mediaType(c.ContentType), "text/")
+	if binary {
+		header.Set("Stream-SSE-Data-Encoding", "base64")
+	}
+	w.WriteHeader(http.StatusOK)
+	control := http.NewResponseController(w)
+	for {
+		if c.Next > c.From {
+			if err := h.event(w, c, json, binary); err != nil {
+				return nil // the client reads on from the last control event it has
+			}
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(h.stall))
+		if _, err := w.Write(controlEvent(c, q.cursor)); err != nil {
+			return nil
+		}
+		if err := control.Flush(); err != nil {
+			return nil
+		}
+		_ = control.SetWriteDeadline(time.Time{})
+		if c.Next == c.Tail {
+			if c.Closed || h.storage.Wait(ctx, name, c.Next) != nil {
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		id := c.ID
+		if c, err = h.storage.Read(ctx, name, c.Next, h.chunkBytes); err != nil || c.ID != id {
+			return nil
+		}
+	}
+}
+
+// controlEvent writes a control event. Nothing in it comes from the client but a number.
+func controlEvent(c Chunk, sent string) []byte {
+	b := make([]byte, 0, 192)
+	b = append(b, "event: control\ndata:{\"streamNextOffset\":\""...)
+	b = append(b, c.Next.String()...)
+	b = append(b, '"')
+	switch tail := c.Next == c.Tail; {
+	case tail && c.Closed:
+		b = append(b, `,"upToDate":true,"streamClosed":true`...)
+	default:
+		b = append(b, `,"streamCursor":"`...)
+		b = append(b, cursor(sent, time.Now())...)
+		b = append(b, '"')
+		if tail {
+			b = append(b, `,"upToDate":true`...)
+		}
+	}
+	return append(b, "}\n\n"...)
+}
+
+// event writes one data event.
+func (h *Handler) event(w http.ResponseWriter, c Chunk, json, binary bool) error {
+	const (
+		open = "event: data\n"
+		line = "data:"
+		end  = "\n\n"
+	)
+	if _, err := w.Write([]byte(open)); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case json:
+		// Stored JSON has no line breaks.
+		if _, err = w.Write([]byte(line)); err == nil {
+			err = h.send(w, c, true, plainText)
+		}
+	case binary:
+		if _, err = w.Write([]byte(line)); err == nil {
+			to := base64.NewEncoder(base64.StdEncoding, w)
+			err = h.send(w, c, false, func(_ http.ResponseWriter, p []byte) error {
+				_, err := to.Write(p)
+				return err
+			})
+			if err == nil {
+				err = to.Close()
+			}
+		}
+	default:
+		l := lines{begin: true}
+		err = h.send(w, c, false, l.write)
+		if err == nil && l.begin {
+			_, err = w.Write([]byte(line)) // the text ended with a line break: the last line is empty
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write([]byte(end))
+	return err
+}
+
+// lines splits text at CRLF, CR and LF, so that no text can pass for a field or an event.
+type lines struct {
+	begin bool // at the beginning of a line
+	cr    bool // the byte before was a CR
+}
+
+func (l *lines) write(w http.ResponseWriter, p []byte) error {
+	for len(p) > 0 {
+		if l.cr && p[0] == '\n' {
+			l.cr = false
+			p = p[1:]
+			continue
+		}
+		l.cr = false
+		if l.begin {
+			// Parsers take one space off, so a line that begins with one needs another.
+			prefix := "data:"
+			if p[0] == ' ' {
+				prefix = "data: "
+			}
+			if _, err := w.Write([]byte(prefix)); err != nil {
+				return err
+			}
+			l.begin = false
+		}
+		n := bytes.IndexAny(p, "\r\n")
+		if n < 0 {
+			_, err := w.Write(p)
+			return err
+		}
+		l.cr = p[n] == '\r'
+		p[n] = '\n'
+		if _, err := w.Write(p[:n+1]); err != nil {
+			return err
+		}
+		l.begin = true
+		p = p[n+1:]
+	}
+	return nil
+}

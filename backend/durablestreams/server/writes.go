@@ -1,0 +1,168 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// body reads a request's body whole. The limit is enforced before anything is stored, whatever the length that the request
+// announces.
+func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > int64(h.appendBytes) {
+		return nil, errTooLarge
+	}
+	if r.ContentLength == 0 || r.Body == http.NoBody {
+		return nil, nil
+	}
+	// One byte more than announced: splitJSON may need it, and the end of the body shows in it. Who only announces much
+	// gets no memory for it: the whole is allocated behind the first bytes.
+	const first = 64 << 10
+	size := r.ContentLength
+	if size < 0 {
+		size = 511
+	}
+	buf := make([]byte, 0, min(size, first)+1)
+	control := http.NewResponseController(w)
+	for {
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, max(int(r.ContentLength)+1-len(buf), 1))
+		}
+		if err := control.SetReadDeadline(time.Now().Add(h.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return nil, err
+		}
+		n, err := r.Body.Read(buf[len(buf):min(cap(buf), len(buf)+256<<10)])
+		buf = buf[:len(buf)+n]
+		if len(buf) > h.appendBytes {
+			return nil, errTooLarge
+		}
+		if err == io.EOF {
+			_ = control.SetReadDeadline(time.Time{})
+			return buf, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: the body broke off", ErrRequest)
+		}
+	}
+}
+
+// content makes what is stored of a body.
+func content(body []byte, contentType string) ([]byte, error) {
+	if isJSON(contentType) {
+		var err error
+		if body, err = splitJSON(body); err != nil {
+			return nil, err
+		}
+	}
+	if len(body) < cap(body)*3/4 {
+		body = append(make([]byte, 0, len(body)), body...) // spare room is not worth keeping memory for
+	}
+	return body, nil
+}
+
+func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) error {
+	a := Append{
+		ContentType: r.Header.Get("Content-Type"),
+		Close:       closes(r),
+		Sequence:    r.Header.Get("Stream-Seq"),
+	}
+	if len(a.Sequence) > producerBytes {
+		return fmt.Errorf("%w: the Stream-Seq is too long", ErrRequest)
+	}
+	p, err := producerOf(r)
+	if err != nil {
+		return err
+	}
+	a.Producer = p
+	body, err := h.body(w, r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(body) == 0 && !a.Close:
+		return fmt.Errorf("%w: nothing to append", ErrRequest)
+	case len(body) > 0 && a.ContentType == "":
+		return fmt.Errorf("%w: no Content-Type", ErrRequest)
+	case len(body) > 0:
+		if a.Data, a.Invalid = content(body, a.ContentType); a.Invalid == nil && len(a.Data) == 0 {
+			a.Invalid = fmt.Errorf("%w: no message to append", ErrRequest)
+		}
+	}
+	out, err := h.storage.Append(r.Context(), name, a)
+	header := w.Header()
+	if err == nil || errors.Is(err, ErrClosed) {
+		header.Set("Stream-Next-Offset", out.Tail.String())
+		if out.Closed {
+			header["Stream-Closed"] = yes
+		}
+	}
+	if err != nil {
+		return err
+	}
+	header["Cache-Control"] = noStore
+	status := http.StatusNoContent
+	if p != nil {
+		header.Set("Producer-Epoch", strconv.FormatInt(out.Epoch, 10))
+		header.Set("Producer-Seq", strconv.FormatInt(out.Seq, 10))
+		// The status is how a producer tells an acceptance from a repetition.
+		if !out.Duplicate && len(body) > 0 {
+			status = http.StatusOK
+		}
+	}
+	w.WriteHeader(status)
+	return nil
+}
+
+func closes(r *http.Request) bool {
+	return strings.EqualFold(strings.TrimSpace(r.Header.Get("Stream-Closed")), "true")
+}
+
+const (
+	maxInteger    = 1<<53 - 1 // of the protocol
+	producerBytes = 8 << 10   // of a Producer-Id, which is a key of the storage, and of a Stream-Seq, which is a value
+)
+
+func producerOf(r *http.Request) (*Producer, error) {
+	id, epoch, seq := r.Header["Producer-Id"], r.Header["Producer-Epoch"], r.Header["Producer-Seq"]
+	if id == nil && epoch == nil && seq == nil {
+		return nil, nil
+	}
+	if len(id) != 1 || len(epoch) != 1 || len(seq) != 1 {
+		return nil, fmt.Errorf("%w: the three Producer headers go together, once each", ErrRequest)
+	}
+	p := &Producer{ID: id[0]}
+	if p.ID == "" || len(p.ID) > producerBytes {
+		return nil, fmt.Errorf("%w: the Producer-Id is empty or too long", ErrRequest)
+	}
+	var ok1, ok2 bool
+	p.Epoch, ok1 = integer(epoch[0])
+	p.Seq, ok2 = integer(seq[0])
+	if !ok1 || !ok2 {
+		return nil, fmt.Errorf("%w: Producer-Epoch and Producer-Seq are whole numbers up to 2^53-1", ErrRequest)
+	}
+	return p, nil
+}
+
+// integer reads digits and nothing else.
+func integer(s string) (int64, bool) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil && n <= maxInteger
+}
+
+// canonical reads `0|[1-9][0-9]*`.
+func canonical(s string) (int64, bool) {
+	if len(s) > 1 && s[0] == '0' {
+		return 0, false
+	}
+	return integer(s)
+}

@@ -1,0 +1,234 @@
+package durablestreams
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A session has each batch on its way in a request of its own, and a goroutine with it.
+type session struct {
+	appender *appender
+	life     context.Context
+	cancel   context.CancelCauseFunc
+	room     chan struct{} // one token for each batch taken that Recv has not returned
+	wake     chan struct{} // one token: the head of the queue or stop changed
+	steady   chan struct{} // one token: the server has accepted a batch of this epoch
+	requests sync.WaitGroup
+
+	mu    sync.Mutex
+	next  uint64
+	queue []*batch // taken and not returned by Recv, in order
+	stop  error    // why nothing more is taken; what is in the queue still comes to its end
+	over  error    // what Recv has said last
+}
+
+// A batch is one request, sent as often as the server needs to take it in its turn.
+type batch struct {
+	seq  uint64
+	body []byte
+	prev *batch // the one before it, when that was on its way
+
+	done  chan struct{} // closed when what follows is set
+	next  backend.Offset
+	err   error
+	renew bool // the batches that take the place of this one and those behind it need an epoch of their own
+}
+
+func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
+	if err := s.admit(ctx, seq, recs); err != nil {
+		return err
+	}
+	select {
+	case s.room <- struct{}{}:
+	case <-ctx.Done():
+		return s.refuse(fmt.Errorf("durablestreams: send: %w: %w", backend.ErrTransient, ctx.Err()))
+	case <-s.life.Done():
+		return s.refuse(context.Cause(s.life))
+	}
+	if err := s.settle(ctx); err != nil {
+		<-s.room
+		return s.refuse(err)
+	}
+	b := &batch{seq: seq, done: make(chan struct{})}
+	b.body = s.appender.encoding.body(s.appender.buffer(), recs) // the records are not needed any longer
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		<-s.room
+		return s.stop
+	}
+	if n := len(s.queue); n > 0 {
+		b.prev = s.queue[n-1]
+	}
+	s.queue = append(s.queue, b)
+	s.next++
+	s.requests.Add(1)
+	go s.run(b)
+	return nil
+}
+
+// admit checks what can be checked without waiting.
+func (s *session) admit(ctx context.Context, seq uint64, recs []backend.Record) error {
+	s.mu.Lock()
+	next, stop := s.next, s.stop
+	s.mu.Unlock()
+	switch {
+	case stop != nil:
+		return stop
+	case seq != next:
+		return s.refuse(fmt.Errorf("durablestreams: send: seq %d where %d is next: %w", seq, next, backend.ErrConflict))
+	case ctx.Err() != nil:
+		return s.refuse(fmt.Errorf("durablestreams: send: %w: %w", backend.ErrTransient, ctx.Err()))
+	case len(recs) == 0:
+		return s.refuse(fmt.Errorf("durablestreams: send: %w: a batch of no records", backend.ErrRejected))
+	}
+	limit, sum := s.appender.stream.config.batchBytes, 0
+	for i := range recs {
+		n := len(recs[i].Value) + 1
+		if s.appender.encoding.contentType != jsonType {
+			n, _ = sizeFrame(&recs[i])
+		}
+		if sum += n; n > limit {
+			err := &backend.RecordError{Index: i, Err: fmt.Errorf("%w: %d bytes, the limit RecordBytes is %d", backend.ErrTooLarge, n, limit)}
+			return s.refuse(fmt.Errorf("durablestreams: send: %w", err))
+		}
+	}
+	if sum > limit {
+		return s.refuse(fmt.Errorf("durablestreams: send: %w: a batch of %d bytes, the limit BatchBytes is %d", backend.ErrTooLarge, sum, limit))
+	}
+	return nil
+}
+
+// settle waits until the server has accepted a batch of this epoch, if one is on its way: had it lost the epoch, then so
+// would have all behind it.
+func (s *session) settle(ctx context.Context) error {
+	for {
+		s.appender.mu.Lock()
+		steady := s.appender.steady
+		s.appender.mu.Unlock()
+		s.mu.Lock()
+		n := len(s.queue)
+		idle := n == 0 || ended(s.queue[n-1])
+		s.mu.Unlock()
+		if steady || idle {
+			return nil
+		}
+		select {
+		case <-s.steady:
+		case <-ctx.Done():
+			return fmt.Errorf("durablestreams: send: %w: %w", backend.ErrTransient, ctx.Err())
+		case <-s.life.Done():
+			return context.Cause(s.life)
+		}
+	}
+}
+
+// refuse ends the taking of batches. The first reason stays.
+func (s *session) refuse(reason error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop == nil {
+		s.stop = reason
+	}
+	signal(s.wake)
+	return s.stop
+}
+
+func (s *session) run(b *batch) {
+	defer s.requests.Done()
+	b.next, b.err = s.deliver(b)
+	s.appender.reuse(b.body)
+	b.body = nil
+	close(b.done)
+	signal(s.steady)
+	signal(s.wake)
+}
+
+func (s *session) Recv(ctx context.Context) (backend.Ack, error) {
+	for {
+		if ack, ok, err := s.poll(); ok || err != nil {
+			return ack, err
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			s.leave(ctx.Err())
+		}
+	}
+}
+
+func (s *session) poll() (ack backend.Ack, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return ack, false, s.over
+	}
+	if len(s.queue) == 0 {
+		s.over = s.stop
+		return ack, false, s.over
+	}
+	b := s.queue[0]
+	select {
+	case <-b.done:
+	default:
+		return ack, false, nil
+	}
+	if b.err != nil {
+		// It speaks of those behind it as well. They are stored in order or not at all, so where this one is known not to
+		// be stored, they are not either.
+		s.over = b.err
+		if s.stop == nil {
+			s.stop = b.err
+		}
+		s.cancel(b.err) // before the epoch changes, so that nothing old is sent under the new one
+		if b.renew {
+			s.appender.fresh(b.seq)
+		}
+		return ack, false, s.over
+	}
+	s.queue[0] = nil
+	s.queue = s.queue[1:]
+	<-s.room
+	a := s.appender
+	a.mu.Lock()
+	a.acked = b.seq + 1
+	a.mu.Unlock()
+	return backend.Ack{Seq: b.seq, Next: b.next}, true, nil
+}
+
+// leave ends the session because the caller of Recv did.
+func (s *session) leave(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return
+	}
+	s.over = fmt.Errorf("durablestreams: recv: %w: %w", backend.ErrTransient, cause)
+	if len(s.queue) > 0 {
+		s.over = fmt.Errorf("durablestreams: recv: %w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause)
+	}
+	s.stop = s.over
+	s.cancel(s.over)
+}
+
+func (s *session) Close() error {
+	s.mu.Lock()
+	err := fmt.Errorf("durablestreams: %w", backend.ErrClosed)
+	s.over, s.stop = err, err
+	s.mu.Unlock()
+	s.cancel(err)
+	signal(s.wake)
+	s.requests.Wait()
+	return nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

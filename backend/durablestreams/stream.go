@@ -1,0 +1,54 @@
+package durablestreams
+
+import (
+	"net/url"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A Stream is the address of one stream: a [backend.Sink] and a [backend.Source], and the protocol's own operations. It
+// may be used from any goroutine, by any number of producers and consumers.
+type Stream struct {
+	client *Client
+	name   string
+	url    *url.URL
+	config streamConfig
+}
+
+var _ backend.Stream = (*Stream)(nil)
+
+// Name is the name that the stream was given.
+func (s *Stream) Name() string { return s.name }
+
+// URL is where the stream is, without the query parameters that the client adds to requests.
+func (s *Stream) URL() string { return s.url.Redacted() }
+
+// A StreamOption is an option of [Client.Stream].
+type StreamOption func(*streamConfig)
+
+type streamConfig struct {
+	producer    string
+	batchBytes  int
+	inFlight    int
+	messageSize int
+}
+
+func streamDefaults() streamConfig {
+	return streamConfig{batchBytes: 4 << 20, inFlight: 5, messageSize: 64 << 20}
+}
+
+// ProducerID names the producers of this Stream to the server. A producer that is started later under the same name
+// replaces the one before, which then fails with [backend.ErrFenced]; at most one of them writes at a time. Without it
+// every producer has a random name and any number of them write at once.
+func ProducerID(id string) StreamOption { return func(c *streamConfig) { c.producer = id } }
+
+// BatchBytes is how large the body of one append may become, and so also one record. The protocol has no way to ask for
+// the server's limit; ours has 10 MiB. Default 4 MiB, at least 64.
+func BatchBytes(n int) StreamOption { return func(c *streamConfig) { c.batchBytes = max(n, 64) } }
+
+// InFlight is how many appends of one producer are on their way at once. Each holds one body. Default 5, at least 1.
+func InFlight(n int) StreamOption { return func(c *streamConfig) { c.inFlight = max(n, 1) } }
+
+// MessageBytes is the largest message or frame that a reader takes; a larger one fails it with [backend.ErrTooLarge].
+// It bounds a reader's memory. Default 64 MiB, at least 1 KiB.
+func MessageBytes(n int) StreamOption { return func(c *streamConfig) { c.messageSize = max(n, 1<<10) } }

@@ -1,0 +1,164 @@
+package durablestreams
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// take makes a batch of what comes next in the response. Records lie in a buffer that is the caller's from then on.
+func (r *reader) take() (b backend.Batch, err error) {
+	size := readBytes
+	if l := r.length; l >= 0 {
+		size = min(size, int(min(l, readBytes))+1) // and one, to see the end
+	} else if r.live {
+		size = 8 << 10
+	}
+	if len(r.rest) > r.stream.config.messageSize {
+		return b, fmt.Errorf("%w: a message of more than %d bytes, the limit MessageBytes", backend.ErrTooLarge, r.stream.config.messageSize)
+	}
+	buf := make([]byte, len(r.rest), len(r.rest)+max(size, len(r.rest))) // a long message is moved a few times, not many
+	copy(buf, r.rest)
+	n, err := fill(r.body, buf[len(buf):cap(buf)])
+	buf = buf[:len(buf)+n]
+	if r.length >= 0 {
+		r.length -= int64(n)
+	}
+	end := errors.Is(err, io.EOF)
+	if err != nil && !end {
+		err = r.failure(err)
+	}
+	recs, bad := make([]backend.Record, 0, min(r.records+r.records/8, len(buf))), error(nil)
+	r.marks = r.marks[:0]
+	if r.framed {
+		recs, bad = r.takeFrames(recs, buf)
+	} else {
+		recs, bad = r.takeMessages(recs, buf)
+	}
+	r.records = len(recs)
+	switch {
+	case bad != nil:
+		r.late = bad
+	case end:
+		r.late = r.finish()
+	default:
+		r.late = err
+	}
+	r.name(recs)
+	if r.late != nil && len(recs) == 0 {
+		return b, r.late
+	}
+	return backend.Batch{Records: recs, Next: r.at, CaughtUp: r.body == nil && r.tail}, nil
+}
+
+// fill reads until p is full or there is an error, which it returns as it is: a response that broke off is not one that ended.
+func fill(body io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = body.Read(p[n:])
+		n += k
+	}
+	return n, err
+}
+
+func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Record, error) {
+	for {
+		lo, hi, ok, err := r.split.next(buf)
+		if err != nil {
+			return recs, err
+		}
+		if !ok {
+			break
+		}
+		if hi-lo > r.stream.config.messageSize {
+			return recs, fmt.Errorf("%w: a message of %d bytes, the limit MessageBytes is %d", backend.ErrTooLarge, hi-lo, r.stream.config.messageSize)
+		}
+		r.n++
+		if r.skip > 0 {
+			r.skip--
+			continue
+		}
+		recs = append(recs, backend.Record{Value: buf[lo:hi:hi]})
+		r.marks = append(r.marks, r.n)
+	}
+	r.rest = buf[r.split.from:]
+	r.split.dropped(r.split.from)
+	return recs, nil
+}
+
+func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record, error) {
+	if r.skip > 0 {
+		k := min(r.skip, int64(len(buf)))
+		r.skip -= k
+		r.n += k
+		buf = buf[k:]
+	}
+	for len(buf) > 0 {
+		rec, n, err := nextFrame(buf, r.stream.config.messageSize)
+		if err != nil {
+			return recs, err
+		}
+		if n == 0 {
+			break
+		}
+		buf = buf[n:]
+		r.n += int64(n)
+		recs = append(recs, rec)
+		r.marks = append(r.marks, r.n)
+	}
+	r.rest = buf
+	return recs, nil
+}
+
+// finish is the end of the response.
+func (r *reader) finish() error {
+	_ = r.body.Close()
+	switch {
+	case !r.framed && r.split.phase != afterArray:
+		return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("a JSON array that ends too early"))
+	case r.tail && r.skip > 0:
+		return fmt.Errorf("%w: there is less behind %.40q than the place asked for", backend.ErrOutOfRange, r.start)
+	case r.tail && len(r.rest) > 0:
+		return malformed("the stream ends within a frame")
+	}
+	r.body = nil
+	r.ask, r.live, r.ended = r.response.next, r.live || r.tail, r.closed
+	return nil
+}
+
+// name gives the records their places, cut from one string, and moves r.at behind them.
+func (r *reader) name(recs []backend.Record) {
+	ended := r.body == nil
+	last := len(recs) - 1
+	if last >= 0 {
+		text := make([]byte, 0, len(recs)*(len(r.start)+8))
+		for _, n := range r.marks {
+			text = append(text, r.start...)
+			text = append(text, '/')
+			text = strconv.AppendInt(text, n, 10)
+		}
+		all := string(text)
+		for i, n := range r.marks {
+			width := len(r.start) + 1 + decimals(n)
+			recs[i].Offset, recs[i].Next = r.at, backend.Offset(all[:width])
+			r.at, all = recs[i].Next, all[width:]
+		}
+	}
+	if ended && len(r.rest) == 0 { // a shorter way to the same place
+		r.at = place(r.response.next, r.skip)
+		if last >= 0 {
+			recs[last].Next = r.at
+		}
+	}
+}
+
+func decimals(n int64) int {
+	d := 1
+	for ; n >= 10; n /= 10 {
+		d++
+	}
+	return d
+}

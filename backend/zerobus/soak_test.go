@@ -1,0 +1,112 @@
+package zerobus_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/producer"
+)
+
+// rowCheck is the row log of a soak: it keeps how far the rows have come, and counts what is there again.
+type rowCheck struct {
+	mu         sync.Mutex
+	next       int64
+	duplicates int64
+	gap        string
+}
+
+func (c *rowCheck) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for at := 0; at < len(b); {
+		end := at
+		for end < len(b) && b[end] != '\n' {
+			end++
+		}
+		var line struct {
+			JSON row `json:"json"`
+		}
+		if err := json.Unmarshal(b[at:end], &line); err != nil {
+			return 0, err
+		}
+		switch n := int64(line.JSON.N); {
+		case n == c.next:
+			c.next++
+		case n < c.next:
+			c.duplicates++
+		case c.gap == "":
+			c.gap = fmt.Sprintf("row %d came where %d was next", n, c.next)
+		}
+		at = end + 1
+	}
+	return len(b), nil
+}
+
+// Rotations and random faults: what was acknowledged is in the table, and first copies are in order. HEADRACE_SOAK is how
+// many rows to write.
+func TestSoak(t *testing.T) {
+	rows := 20_000
+	if s := os.Getenv("HEADRACE_SOAK"); s != "" {
+		var err error
+		if rows, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := &rowCheck{}
+	life := 100 * time.Millisecond
+	if rows > 1_000_000 {
+		life = 2 * time.Second
+	}
+	srv := serve(t, zerobustest.DiscardRows(), zerobustest.RowLog(check), zerobustest.Lifetime(life, time.Second, zerobustest.EOF()))
+	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), codec.JSON[row](), producer.DrainTimeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := rand.Uint64()
+	dice := rand.New(rand.NewPCG(seed, 0))
+	faults := 0
+	for i := range rows {
+		if i%(rows/20) == rows/40 {
+			// With progress between them, a run of bad luck is no outage.
+			if err := p.Flush(t.Context()); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			faults++
+			srv.Inject(zerobustest.Fault{
+				Stage: []zerobustest.Stage{zerobustest.Creating, zerobustest.Receiving, zerobustest.Stored}[dice.IntN(3)],
+				Do: []zerobustest.Action{
+					zerobustest.Fail(codes.Unavailable, "away"), zerobustest.Fail(codes.Internal, "bug"), zerobustest.EOF(),
+					zerobustest.Drop(), zerobustest.AckWithoutOffset(),
+				}[dice.IntN(5)],
+			})
+		}
+		if _, err := p.EnqueueEncoded(t.Context(), backend.Record{Value: fmt.Appendf(nil, `{"n":%d}`, i)}); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	check.mu.Lock()
+	defer check.mu.Unlock()
+	if check.gap != "" || check.next != int64(rows) {
+		t.Errorf("seed %d: %d of %d rows in order; %s", seed, check.next, rows, check.gap)
+	}
+	s := srv.Stats()
+	if s.Streams < 2 {
+		t.Error("nothing went wrong")
+	}
+	t.Logf("%d rows, %d faults, %d streams: none missing, %d twice", rows, faults, s.Streams, check.duplicates)
+}
