@@ -306,6 +306,9 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 		if err := x.suffer(x.srv.strike(x.op, x.stream, Received)); err != nil {
 			return err
 		}
+		if x.conn().dropped.Load() {
+			return errAbort // what is still in buffers dies with the connection
+		}
 		slot, ok := q.reserve()
 		if !ok {
 			return errAbort

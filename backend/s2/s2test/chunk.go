@@ -90,16 +90,18 @@ func (b *batch) add(seg []byte, records, metered int, last uint64) {
 	b.last = last
 }
 
-// limits bound what a read may still take. until is exclusive.
+// limits bound what a read may still take. until is exclusive, unless it is forever.
 type limits struct {
 	records, metered int
 	until            uint64
 }
 
+func (l *limits) passed(ts uint64) bool { return ts >= l.until && l.until != forever }
+
 // take adds the records of c from seq on, as far as lim and a frame allow. all says that the chunk was exhausted; if not,
 // done says that the read is over: lim, and not the size of one batch, was in the way.
 func (b *batch) take(c *chunk, from uint64, lim limits) (all, done bool, err error) {
-	if from <= c.first && c.lastTS < lim.until && c.records <= min(lim.records, maxRecords)-b.records && c.metered <= min(lim.metered, maxMetered)-b.metered &&
+	if from <= c.first && !lim.passed(c.lastTS) && c.records <= min(lim.records, maxRecords)-b.records && c.metered <= min(lim.metered, maxMetered)-b.metered &&
 		b.size+len(c.data) <= maxSegments {
 		b.add(c.data, c.records, c.metered, c.end()-1)
 		return true, false, nil
@@ -124,7 +126,7 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (all, done bool, err err
 			start = at
 			continue
 		}
-		if s.ts >= lim.until || b.records+records == lim.records || b.metered+metered+s.metered > lim.metered {
+		if lim.passed(s.ts) || b.records+records == lim.records || b.metered+metered+s.metered > lim.metered {
 			flush()
 			return false, true, nil
 		}

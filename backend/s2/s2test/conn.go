@@ -5,12 +5,15 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // A conn is one connection of a client. It can be broken, and it follows the frames that the server writes closely
 // enough to put a GOAWAY between two of them.
 type conn struct {
 	net.Conn
+	handlers sync.WaitGroup // of the requests on it; the server's gate guards its beginnings
+	dropped  atomic.Bool
 
 	mu     sync.Mutex
 	h2     bool // what arrived began with the HTTP/2 preface
@@ -129,6 +132,7 @@ func (c *conn) cutAfter(n int) {
 
 // drop breaks the connection the hard way: the client sees a reset, and what was not sent is lost.
 func (c *conn) drop() {
+	c.dropped.Store(true)
 	if t, ok := c.Conn.(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // best effort: the close below is what matters
 	}

@@ -96,7 +96,7 @@ func RetryAfter(status int, code string, pause time.Duration) Effect {
 	return e
 }
 
-// Drop breaks the connection, with all that runs over it.
+// Drop breaks the connection, with all that runs over it: of what a session has sent, only what is stored already stays.
 func Drop() Effect { return Effect{do: doDrop} }
 
 // Reset ends the one request with RST_STREAM; over HTTP/1.1 it is Drop.
@@ -161,13 +161,6 @@ func (in *Injection) Remove() {
 	defer f.mu.Unlock()
 	f.list = slices.DeleteFunc(f.list, func(other *Injection) bool { return other == in })
 	f.any.Store(len(f.list) > 0)
-}
-
-// DropConnections breaks every connection there is.
-func (s *Server) DropConnections() {
-	for _, c := range s.listener.open() {
-		c.drop()
-	}
 }
 
 // strike returns what is to go wrong now, if anything.

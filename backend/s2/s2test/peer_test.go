@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -178,4 +179,12 @@ func input(bodies ...string) []byte {
 		in = in.bytes(1, pb(nil).bytes(3, []byte(s)))
 	}
 	return in
+}
+
+func decode[T any](t testing.TB, s string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(s), &v); err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+	return v
 }

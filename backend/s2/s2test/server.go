@@ -30,6 +30,7 @@ type Server struct {
 	handlers sync.WaitGroup
 	gate     sync.Mutex // between a request that begins and the wait for all
 	closed   bool
+	barrier  chan struct{} // while connections are dropped: requests that begin wait until it is closed
 	closing  chan struct{}
 	close    sync.Once
 	served   chan struct{}
@@ -211,10 +212,12 @@ type exchange struct {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	c := connOf(r.Context())
+	if !s.enter(c) {
 		panic(http.ErrAbortHandler)
 	}
 	defer s.handlers.Done()
+	defer c.handlers.Done()
 	x := &exchange{srv: s, w: w, r: r}
 	err := x.route()
 	switch {
@@ -226,18 +229,57 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) enter() bool {
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	if !s.closed {
-		s.handlers.Add(1)
+// enter counts a request that begins on c, or says that the server is closed.
+func (s *Server) enter(c *conn) bool {
+	for {
+		s.gate.Lock()
+		if s.closed || s.barrier == nil {
+			if !s.closed {
+				s.handlers.Add(1)
+				c.handlers.Add(1)
+			}
+			defer s.gate.Unlock()
+			return !s.closed
+		}
+		barrier := s.barrier
+		s.gate.Unlock()
+		<-barrier
 	}
-	return !s.closed
 }
+
+// DropConnections breaks every connection there is. When it returns, nothing that came over them is at work any more, and
+// only then do requests on new connections begin: what a client sends again is not overtaken by what it sent before.
+func (s *Server) DropConnections() {
+	barrier := make(chan struct{})
+	for {
+		s.gate.Lock()
+		other := s.barrier
+		if other == nil {
+			s.barrier = barrier
+			s.gate.Unlock()
+			break
+		}
+		s.gate.Unlock()
+		<-other
+	}
+	conns := s.listener.open()
+	for _, c := range conns {
+		c.drop()
+	}
+	for _, c := range conns {
+		c.handlers.Wait()
+	}
+	s.gate.Lock()
+	s.barrier = nil
+	s.gate.Unlock()
+	close(barrier)
+}
+
+func (x *exchange) conn() *conn { return connOf(x.r.Context()) }
 
 // suffer carries out a fault, as far as it is none that concerns a frame.
 func (x *exchange) suffer(e Effect) error {
-	c := connOf(x.r.Context())
+	c := x.conn()
 	switch e.do {
 	case doStatus:
 		return e.err
