@@ -42,7 +42,8 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 				taken = max(taken, status.Epoch)
 			}
 			a.claim(taken + 1)
-		case err == nil && ans.highest > a.highest():
+		case err == nil && (ans.highest > a.highest() || t.first && ans.duplicate && !t.again):
+			// The second is what an epoch that was begun after a refusal meets when another process has claimed it meanwhile.
 			return "", fmt.Errorf("durablestreams: append: %w: sequence %d was written by another with the same id and epoch", backend.ErrFenced, ans.highest)
 		case err == nil:
 			a.accepted()
@@ -89,12 +90,13 @@ type ticket struct {
 	epoch, seq int64
 	again      bool // it may have been stored under this ticket
 	contested  bool // others may have the epoch, and it may still be given up for a later one
+	first      bool // nothing of this epoch was accepted, and others may have it
 }
 
 func (a *appender) take(seq uint64) ticket {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t := ticket{epoch: a.epoch, seq: int64(seq - a.base), contested: !a.claimed && !a.private}
+	t := ticket{epoch: a.epoch, seq: int64(seq - a.base), contested: !a.claimed && !a.private, first: !a.steady && !a.private}
 	t.again = a.sent >= t.seq
 	a.sent = max(a.sent, t.seq)
 	return t

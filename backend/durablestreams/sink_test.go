@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -293,6 +294,36 @@ func TestForeignSequenceIsNoAck(t *testing.T) {
 	send(t, session, 0, 1)
 	recv(t, session, 0)
 	wantError(t, session, backend.ErrFenced)
+}
+
+// A producer that begins another epoch after its first may find that somebody with the same id did so before it. The
+// server takes its batch for a resend of the other's then, and nothing of it is stored.
+func TestLaterEpochOfAnotherIsNoAck(t *testing.T) {
+	var epoch atomic.Int64
+	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if !post(r, "1") {
+			if e, err := strconv.ParseInt(r.Header.Get("Producer-Epoch"), 10, 64); err == nil {
+				epoch.CompareAndSwap(0, e)
+			}
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		return true
+	}, durablestreams.ProducerID("id"))
+	a := s.NewAppender(jsonFormat)
+	session := open(t, a)
+	send(t, session, 0)
+	recv(t, session, 0)
+	send(t, session, 1)
+	wantError(t, session, backend.ErrRejected)
+	if err := session.Close(); err != nil {
+		t.Fatal(err)
+	}
+	jsonAppend{t, s}.post("id", strconv.FormatInt(epoch.Load()+1, 10), "0", "[-1]")
+	session = open(t, a)
+	send(t, session, 1)
+	wantError(t, session, backend.ErrFenced)
+	wantStored(t, s, "0 -1")
 }
 
 func TestForgottenProducerGoesOnUnderANewEpoch(t *testing.T) {

@@ -67,8 +67,8 @@ func fill(body io.Reader, p []byte) (n int, err error) {
 func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Record, error) {
 	for {
 		lo, hi, ok, err := r.split.next(buf)
-		if err != nil {
-			return recs, err
+		if err != nil { // of the response, not of what is stored: servers check that
+			return recs, fmt.Errorf("%w: %w", backend.ErrTransient, err)
 		}
 		if !ok {
 			break
