@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -28,11 +29,16 @@ func (b *Batch) Seq(i int) uint64 {
 // stream, whose records all have the same ones, makes no string for each.
 type Decoder struct {
 	names   []string
-	headers int // of the last batch: the next one is likely to have as many
+	headers int       // of the last batch: the next one is likely to have as many
+	ms      uint64    // of the last record: the next one is likely to have the same
+	time    time.Time // that is
 }
 
 // batchRecords is the protocol's limit. It bounds what a peer's few bytes make us allocate.
 const batchRecords = 1000
+
+// tagRecord is that of the records in a ReadBatch.
+const tagRecord = 1<<3 | delimited
 
 // nameLimit bounds what a Decoder remembers: names at this place in a record and behind are made anew each time.
 const nameLimit = 16
@@ -49,27 +55,27 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 	}
 	arena := make(backend.Headers, 0, d.headers)
 	for len(p) > 0 {
-		f, rest, err := next(p)
-		if err != nil {
-			return Batch{}, err
+		tag, _, from, to := next(p)
+		if to == 0 {
+			return Batch{}, malformed(p)
 		}
-		p = rest
-		switch {
-		case f.kind == 2 && f.num == 1:
+		switch tag {
+		case tagRecord:
 			b.Records = b.Records[:len(b.Records)+1]
 			var seq uint64
-			if arena, seq, err = d.record(&b.Records[len(b.Records)-1], arena, f.data); err != nil {
+			if arena, seq, err = d.record(&b.Records[len(b.Records)-1], arena, p[from:to]); err != nil {
 				return Batch{}, err
 			}
 			if err := b.place(seq); err != nil {
 				return Batch{}, err
 			}
-		case f.kind == 2 && f.num == 2:
+		case 2<<3 | delimited:
 			b.HasTail = true
-			if err := mergePosition(&b.Tail, f.data); err != nil {
+			if err := mergePosition(&b.Tail, p[from:to]); err != nil {
 				return Batch{}, err
 			}
 		}
+		p = p[to:]
 	}
 	d.headers = len(arena)
 	return b, nil
@@ -104,12 +110,12 @@ func (b *Batch) place(seq uint64) error {
 // count looks how many records p has, so that they are allocated once.
 func count(p []byte) (records int, err error) {
 	for len(p) > 0 {
-		f, rest, err := next(p)
-		if err != nil {
-			return 0, err
+		tag, _, _, to := next(p)
+		if to == 0 {
+			return 0, malformed(p)
 		}
-		p = rest
-		if f.kind != 2 || f.num != 1 {
+		p = p[to:]
+		if tag != tagRecord {
 			continue
 		}
 		if records++; records > batchRecords {
@@ -125,46 +131,50 @@ func (d *Decoder) record(r *backend.Record, arena backend.Headers, p []byte) (_ 
 	first := len(arena)
 	var ms uint64
 	for len(p) > 0 {
-		f, rest, err := next(p)
-		if err != nil {
-			return nil, 0, err
+		tag, val, from, to := next(p)
+		if to == 0 {
+			return nil, 0, malformed(p)
 		}
-		p = rest
-		switch {
-		case f.kind == 0 && f.num == 1:
-			seq = f.val
-		case f.kind == 0 && f.num == 2:
-			ms = f.val
-		case f.kind == 2 && f.num == 3:
-			h, err := d.header(len(arena)-first, f.data)
+		switch tag {
+		case 1<<3 | varint:
+			seq = val
+		case 2<<3 | varint:
+			ms = val
+		case 3<<3 | delimited:
+			h, err := d.header(len(arena)-first, p[from:to])
 			if err != nil {
 				return nil, 0, err
 			}
 			arena = append(arena, h)
-		case f.kind == 2 && f.num == 4:
-			r.Value = f.data
+		case 4<<3 | delimited:
+			r.Value = p[from:to:to]
 		}
+		p = p[to:]
 	}
 	if len(arena) > first {
 		r.Headers = arena[first:len(arena):len(arena)]
 	}
-	r.Time = Time(ms)
+	if ms != d.ms || d.time.IsZero() {
+		d.ms, d.time = ms, Time(ms)
+	}
+	r.Time = d.time
 	return arena, seq, nil
 }
 
 func (d *Decoder) header(i int, p []byte) (h backend.Header, err error) {
 	var name []byte
 	for len(p) > 0 {
-		var f field
-		if f, p, err = next(p); err != nil {
-			return h, err
+		tag, _, from, to := next(p)
+		if to == 0 {
+			return h, malformed(p)
 		}
-		switch {
-		case f.kind == 2 && f.num == 1:
-			name = f.data
-		case f.kind == 2 && f.num == 2:
-			h.Value = f.data
+		switch tag {
+		case 1<<3 | delimited:
+			name = p[from:to]
+		case 2<<3 | delimited:
+			h.Value = p[from:to:to]
 		}
+		p = p[to:]
 	}
 	if i < len(d.names) && string(name) == d.names[i] {
 		h.Name = d.names[i]
