@@ -9,16 +9,18 @@ import (
 
 // s2Service serves S2. Account and basins share the one address.
 func s2Service() service {
+	var retain int
 	return service{
 		name: "s2",
 		flags: func(set *flag.FlagSet) *flags {
 			f := new(flags)
 			set.StringVar(&f.addr, "s2", "", "serve S2 on this `host:port`; port 0 picks a free one")
 			set.StringVar(&f.token, "s2-token", "", "the `token` that S2 clients must have (default: any)")
+			set.IntVar(&retain, "s2-retain", 0, "drop the oldest records of an S2 stream in memory above so many `bytes` (default: all are kept)")
 			return f
 		},
 		start: func(f *flags, data string) (server, error) {
-			opts := []s2test.Option{s2test.Addr(f.addr), s2test.Token(f.token)}
+			opts := []s2test.Option{s2test.Addr(f.addr), s2test.Token(f.token), s2test.Retain(retain)}
 			if data != "" {
 				opts = append(opts, s2test.Data(filepath.Join(data, "s2.db")))
 			}

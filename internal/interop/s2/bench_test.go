@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -20,39 +21,44 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// serve runs the standalone server, which HEADRACE_BIN names, in a process of its own, so that what is measured is the
-// clients.
-func serve(b *testing.B) (url string) {
+// A process is the standalone server in a process of its own, so that what is measured is the clients.
+type process struct {
+	url string
+	cmd *exec.Cmd
+}
+
+// serve runs the command that HEADRACE_BIN names.
+func serve(b *testing.B, flags ...string) *process {
 	b.Helper()
 	bin := os.Getenv("HEADRACE_BIN")
 	if bin == "" {
 		b.Skip("HEADRACE_BIN does not name the headrace command: go build -o headrace ./cmd/headrace")
 	}
-	cmd := exec.Command(bin, "serve", "--s2", "127.0.0.1:0")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	p := &process{cmd: exec.Command(bin, append([]string{"serve", "--s2", "127.0.0.1:0"}, flags...)...)}
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := p.cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if i := strings.Index(lines.Text(), "http://"); i >= 0 {
-			go func() {
-				for lines.Scan() {
-				}
-			}()
-			return strings.TrimSpace(lines.Text()[i:])
-		}
+	b.Cleanup(p.stop)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
 	}
-	b.Fatal("the server did not say where it listens")
-	return ""
+	_, url, _ := strings.Cut(line, "http://")
+	p.url = "http://" + strings.TrimSpace(url)
+	return p
+}
+
+// stop ends the server, which then knows what it has spent.
+func (p *process) stop() {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		_ = p.cmd.Wait()
+	}
 }
 
 var streamNo atomic.Int64
@@ -76,10 +82,30 @@ func fresh(b *testing.B, url string) (*s2.Stream, *sdk.StreamClient) {
 	return client.Basin(basin).Stream(name), theirs.Basin(basin).Stream(sdk.StreamName(name))
 }
 
-// report adds records/s and what the client's process spent on a million records.
-func report(b *testing.B, before time.Duration) {
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
-	b.ReportMetric((cpu()-before).Seconds()/float64(b.N)*1e6, "cpu-s/Mrecord")
+// A meter reports records/s, and what a million records cost the client's process and the server's: seconds of processor
+// time, and the client's allocations, which the testing package rounds down to 0.
+type meter struct {
+	b       *testing.B
+	server  *process
+	cpu     time.Duration
+	mallocs uint64
+}
+
+func measure(b *testing.B, server *process) *meter {
+	b.ReportAllocs()
+	b.ResetTimer()
+	return &meter{b: b, server: server, cpu: cpu(), mallocs: mallocs()}
+}
+
+func (m *meter) report() {
+	m.b.StopTimer()
+	n := float64(m.b.N)
+	m.b.ReportMetric(n/m.b.Elapsed().Seconds(), "records/s")
+	m.b.ReportMetric((cpu()-m.cpu).Seconds()/n*1e6, "cpu-s/Mrecord")
+	m.b.ReportMetric(float64(mallocs()-m.mallocs)/n, "allocs/record")
+	m.server.stop()
+	state := m.server.cmd.ProcessState
+	m.b.ReportMetric((state.UserTime()+state.SystemTime()).Seconds()/n*1e6, "server-cpu-s/Mrecord")
 }
 
 func cpu() time.Duration {
@@ -88,18 +114,26 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// retain keeps the server small while much is written: fresh memory from the system would cost more than all else.
+const retain = "--s2-retain=268435456"
+
 func BenchmarkProducer(b *testing.B) {
 	for _, size := range []int{100, 1024} {
 		value := make([]byte, size)
 		b.Run(fmt.Sprintf("ours/%dB", size), func(b *testing.B) {
-			ours, _ := fresh(b, serve(b))
+			server := serve(b, retain)
+			ours, _ := fresh(b, server.url)
 			p, err := producer.New(b.Context(), ours, codec.Bytes())
 			if err != nil {
 				b.Fatal(err)
 			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			before := cpu()
+			m := measure(b, server)
 			for range b.N {
 				if _, err := p.Enqueue(context.Background(), value); err != nil {
 					b.Fatal(err)
@@ -108,10 +142,11 @@ func BenchmarkProducer(b *testing.B) {
 			if err := p.Close(); err != nil {
 				b.Fatal(err)
 			}
-			report(b, before)
+			m.report()
 		})
 		b.Run(fmt.Sprintf("sdk/%dB", size), func(b *testing.B) {
-			_, theirs := fresh(b, serve(b))
+			server := serve(b, retain)
+			_, theirs := fresh(b, server.url)
 			ctx := context.Background()
 			session, err := theirs.AppendSession(ctx, nil)
 			if err != nil {
@@ -119,9 +154,7 @@ func BenchmarkProducer(b *testing.B) {
 			}
 			defer session.Close()
 			p := sdk.NewProducer(ctx, sdk.NewBatcher(ctx, nil), session)
-			b.ReportAllocs()
-			b.ResetTimer()
-			before := cpu()
+			m := measure(b, server)
 			for range b.N {
 				if _, err := p.Submit(sdk.AppendRecord{Body: value}); err != nil {
 					b.Fatal(err)
@@ -130,7 +163,7 @@ func BenchmarkProducer(b *testing.B) {
 			if err := p.Close(); err != nil {
 				b.Fatal(err)
 			}
-			report(b, before)
+			m.report()
 		})
 	}
 }
@@ -138,8 +171,9 @@ func BenchmarkProducer(b *testing.B) {
 func BenchmarkRead(b *testing.B) {
 	for _, size := range []int{100, 1024} {
 		value := make([]byte, size)
-		fill := func(b *testing.B) (*s2.Stream, *sdk.StreamClient) {
-			ours, theirs := fresh(b, serve(b))
+		fill := func(b *testing.B) (*process, *s2.Stream, *sdk.StreamClient) {
+			server := serve(b)
+			ours, theirs := fresh(b, server.url)
 			p, err := producer.New(b.Context(), ours, codec.Bytes())
 			if err != nil {
 				b.Fatal(err)
@@ -152,33 +186,29 @@ func BenchmarkRead(b *testing.B) {
 			if err := p.Close(); err != nil {
 				b.Fatal(err)
 			}
-			return ours, theirs
+			return server, ours, theirs
 		}
 		b.Run(fmt.Sprintf("ours/%dB", size), func(b *testing.B) {
-			ours, _ := fill(b)
+			server, ours, _ := fill(b)
 			c, err := consumer.New(ours, codec.Bytes(), consumer.StopAtTail())
 			if err != nil {
 				b.Fatal(err)
 			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			before, n := cpu(), 0
+			m, n := measure(b, server), 0
 			for _, err := range c.Messages(b.Context()) {
 				if err != nil {
 					b.Fatal(err)
 				}
 				n++
 			}
-			report(b, before)
+			m.report()
 			if n != b.N {
 				b.Fatalf("read %d of %d", n, b.N)
 			}
 		})
 		b.Run(fmt.Sprintf("sdk/%dB", size), func(b *testing.B) {
-			_, theirs := fill(b)
-			b.ReportAllocs()
-			b.ResetTimer()
-			before, n := cpu(), 0
+			server, _, theirs := fill(b)
+			m, n := measure(b, server), 0
 			session, err := theirs.ReadSession(context.Background(), &sdk.ReadOptions{SeqNum: sdk.Uint64(0), Count: sdk.Uint64(uint64(b.N))})
 			if err != nil {
 				b.Fatal(err)
@@ -187,7 +217,7 @@ func BenchmarkRead(b *testing.B) {
 			for session.Next() {
 				n++
 			}
-			report(b, before)
+			m.report()
 			if err := session.Err(); err != nil || n != b.N {
 				b.Fatalf("read %d of %d: %v", n, b.N, err)
 			}
