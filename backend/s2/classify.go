@@ -1,6 +1,7 @@
 package s2
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -90,6 +91,10 @@ func judge(err error) verdict {
 	var pe *ProtocolError
 	if errors.As(err, &pe) {
 		return verdict{}
+	}
+	var cert *tls.CertificateVerificationError
+	if errors.As(err, &cert) {
+		return verdict{clean: true} // trying again would not make it trusted
 	}
 	// What never left this machine stored nothing.
 	var dial *net.OpError
