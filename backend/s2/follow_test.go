@@ -198,3 +198,20 @@ func TestUnaryCallsInBothForms(t *testing.T) {
 		}
 	}
 }
+
+// A heartbeat that names a later tail, and no records up to it: they are on their way, or they are gone for good.
+func TestAHeartbeatAheadOfItsRecords(t *testing.T) {
+	beat := s2test.Frame(frame(0, unhex("12 02 08 09"))) // the tail is at 9
+	for name, c := range map[string]struct {
+		from backend.Offset
+		kind error
+	}{"on their way": {"1", nil}, "gone": {"3", backend.ErrOutOfRange}} {
+		srv, st := fresh(t, nil)
+		put(t, st, "a", "b", "c")
+		in := srv.Inject(s2test.Fault{Op: s2test.ReadSession, Stage: s2test.Replying, Do: beat})
+		b, err := open(t, st, c.from).Read(t.Context())
+		if !errors.Is(err, c.kind) || err == nil && (len(b.Records) != 0 || b.Next != c.from || b.CaughtUp) || in.Hits() != 1 {
+			t.Errorf("%s: %+v, %v", name, b, err)
+		}
+	}
+}
