@@ -1,213 +1,251 @@
-package zerobus
+package zerobus_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/zerobus/zerobustest"
-	hcodec "github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/internal/benchpb"
+	pb "github.com/headrace/headrace/backend/zerobus/internal/zerobuspb"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/codec/protobuf"
 	"github.com/headrace/headrace/producer"
 )
 
-const benchTable = "main.bench.rows"
-
-// raw opens a stream without any of this package, but for the codec that passes prepared bytes on.
-func raw(b *testing.B, srv *zerobustest.Server) grpc.ClientStream {
-	b.Helper()
-	ep, err := parseEndpoint(srv.Endpoint)
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := Table(benchTable, Config{})
-	conn, err := grpc.NewClient(ep.target, s.dialOptions(ep)...)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = conn.Close() })
-	ctx, cancel := context.WithCancel(context.Background())
-	b.Cleanup(cancel)
-	stream, err := conn.NewStream(metadata.NewOutgoingContext(ctx, metadata.Pairs(headerAuthorization, "Bearer b", headerTable, benchTable)), &streamDesc, method)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var m outgoing
-	m.encodeRaw(appendCreate(nil, benchTable, jsonRecords, nil))
-	var r response
-	if err := stream.SendMsg(&m); err != nil {
-		b.Fatal(err)
-	}
-	if err := stream.RecvMsg(&r); err != nil {
-		b.Fatal(err)
-	}
-	return stream
+// A sample is benchpb.Reading as JSON.
+type sample struct {
+	Station string  `json:"station"`
+	TakenUS int64   `json:"taken_us,omitzero"`
+	PM25    float64 `json:"pm25,omitzero"`
+	Note    string  `json:"note,omitzero"`
 }
 
-func (m *outgoing) encodeRaw(b []byte) { m.buf = mem.SliceBuffer(b) }
+const takenUS = 1_760_000_000_000_000
 
-func benchServer(b *testing.B) *zerobustest.Server {
-	return zerobustest.New(b, zerobustest.Table(benchTable), zerobustest.DiscardRows(), zerobustest.AnyToken())
-}
-
-// stamp makes a copy of a request with another offset, written as a varint of six bytes.
-func stamp(whole []byte, at int, offset int64) []byte {
-	msg := bytes.Clone(whole)
-	for i := range 5 {
-		msg[at+i] = byte(offset>>(7*i)) | 0x80
+// jsonSample is a sample that is size bytes long, 20 or from 100 on.
+func jsonSample(size int) sample {
+	if size == 20 {
+		return sample{Station: "air-07"}
 	}
-	msg[at+5] = 0
-	return msg
+	r := sample{Station: "station-07", TakenUS: takenUS, PM25: 12.5}
+	r.Note = strings.Repeat("n", size-len(`{"station":"station-07","taken_us":1760000000000000,"pm25":12.5,"note":""}`))
+	return r
 }
 
-// BenchmarkThroughput compares: a loop over gRPC that sends prepared batches of 100 records (grpc), a session that is
-// given batches of 100 (session), and a producer that is given records (producer).
+// protoSample is the same as a message, with a station's name that fills 20 bytes and a note that fills the rest.
+func protoSample(size int) *benchpb.Reading {
+	r := &benchpb.Reading{Station: proto.String("station07"), TakenUs: proto.Int64(takenUS)}
+	if size > 20 {
+		r.Pm25, r.Note = proto.Float64(12.5), proto.String("")
+		for proto.Size(r) < size {
+			r.Note = proto.String(*r.Note + "n")
+		}
+	}
+	return r
+}
+
+// each runs f against a server in this process and against one in another, for both types of records.
+func each(b *testing.B, f func(b *testing.B, srv served, of pb.RecordType)) {
+	for _, where := range []struct {
+		name  string
+		serve func(*testing.B) served
+	}{{"same", sameProcess}, {"other", otherProcess}} {
+		b.Run(where.name, func(b *testing.B) {
+			srv := where.serve(b)
+			b.Run("json", func(b *testing.B) { f(b, srv, pb.RecordType_JSON) })
+			b.Run("proto", func(b *testing.B) { f(b, srv, pb.RecordType_PROTO) })
+		})
+	}
+}
+
+const perBatch = 100
+
+// BenchmarkThroughput stands beside a loop that sends batches of 100 records made before. An iteration is 100 records: of a
+// session that is given a batch of them; of a producer that is given them encoded one by one, and makes batches of
+// 100 (producer100) or what it makes by default (producer); and of one that encodes them (typed).
 func BenchmarkThroughput(b *testing.B) {
-	const per = 100
-	for _, size := range []int{20, 100, 1024} {
-		value := []byte(`"` + string(bytes.Repeat([]byte{'x'}, size-2)) + `"`)
-		recs := make([]backend.Record, per)
-		for i := range recs {
-			recs[i].Value = value
-		}
-		report := func(b *testing.B, n int) {
-			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
-			b.SetBytes(int64(size * n / b.N))
-		}
-		b.Run(fmt.Sprintf("grpc/%d", size), func(b *testing.B) {
-			stream := raw(b, benchServer(b))
-			r := ingestion{kind: jsonRecords, offset: 1 << 40, recs: recs}
-			whole := encodedForBench(&r)
-			at := bytes.Index(whole, protowire.AppendVarint(nil, 1<<40))
-			done := make(chan error, 1)
-			total := int64(b.N)
-			go func() {
-				var r response
-				for {
-					if err := stream.RecvMsg(&r); err != nil || *r.acked == total-1 {
-						done <- err
-						return
-					}
+	each(b, func(b *testing.B, srv served, of pb.RecordType) {
+		for _, size := range []int{20, 100, 1024} {
+			b.Run(fmt.Sprint(size), func(b *testing.B) {
+				if of == pb.RecordType_JSON {
+					throughput(b, srv, of, codec.JSON[sample](), jsonSample(size), size)
+				} else {
+					throughput(b, srv, of, protobuf.Codec[*benchpb.Reading](), protoSample(size), size)
 				}
-			}()
-			b.ReportAllocs()
-			b.ResetTimer()
-			for i := range total {
-				var m outgoing
-				m.encodeRaw(stamp(whole, at, i))
-				if err := stream.SendMsg(&m); err != nil {
-					b.Fatal(err)
-				}
-			}
-			if err := <-done; err != nil {
-				b.Fatal(err)
-			}
-			report(b, b.N*per)
-		})
-		b.Run(fmt.Sprintf("session/%d", size), func(b *testing.B) {
-			srv := benchServer(b)
-			s, err := Table(benchTable, Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "i", ClientSecret: "s"}).
-				NewAppender(backend.Format{ContentType: "application/json"}).Open(b.Context())
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer s.Close()
-			done := make(chan error, 1)
-			total := uint64(b.N)
-			go func() {
-				for {
-					if a, err := s.Recv(context.Background()); err != nil || a.Seq == total-1 {
-						done <- err
-						return
-					}
-				}
-			}()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			b.ReportAllocs()
-			b.ResetTimer()
-			for i := range total {
-				if err := s.Send(ctx, i, recs); err != nil {
-					b.Fatal(err)
-				}
-			}
-			if err := <-done; err != nil {
-				b.Fatal(err)
-			}
-			report(b, b.N*per)
-		})
-		b.Run(fmt.Sprintf("producer/%d", size), func(b *testing.B) {
-			srv := benchServer(b)
-			sink := Table(benchTable, Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "i", ClientSecret: "s"})
-			pass := hcodec.Func("application/json", func(dst []byte, v []byte) ([]byte, error) { return append(dst, v...), nil },
-				func(src []byte) ([]byte, error) { return src, nil })
-			p, err := producer.New(b.Context(), sink, pass)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer p.Close()
-			b.ReportAllocs()
-			b.ResetTimer()
-			for range b.N {
-				if _, err := p.Enqueue(b.Context(), value); err != nil {
-					b.Fatal(err)
-				}
-			}
-			if err := p.Flush(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-			report(b, b.N)
-		})
-	}
-}
-
-// BenchmarkLoneSend compares the round trip of one record over gRPC with that of a producer's Send.
-func BenchmarkLoneSend(b *testing.B) {
-	value := []byte(`{"n":1}`)
-	b.Run("grpc", func(b *testing.B) {
-		stream := raw(b, benchServer(b))
-		r := ingestion{kind: jsonRecords, offset: 1 << 40, recs: []backend.Record{{Value: value}}}
-		whole := encodedForBench(&r)
-		at := bytes.Index(whole, protowire.AppendVarint(nil, 1<<40))
-		b.ReportAllocs()
-		var res response
-		for i := int64(0); b.Loop(); i++ {
-			var m outgoing
-			m.encodeRaw(stamp(whole, at, i))
-			if err := stream.SendMsg(&m); err != nil {
-				b.Fatal(err)
-			}
-			if err := stream.RecvMsg(&res); err != nil {
-				b.Fatal(err)
-			}
+			})
 		}
 	})
-	b.Run("producer", func(b *testing.B) {
-		srv := benchServer(b)
-		sink := Table(benchTable, Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "i", ClientSecret: "s"})
-		pass := hcodec.Func("application/json", func(dst []byte, v []byte) ([]byte, error) { return append(dst, v...), nil },
-			func(src []byte) ([]byte, error) { return src, nil })
-		p, err := producer.New(b.Context(), sink, pass)
+}
+
+func throughput[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T], v T, size int) {
+	value, err := c.AppendEncode(nil, v)
+	if err != nil || len(value) != size {
+		b.Fatalf("%d bytes, want %d: %v", len(value), size, err)
+	}
+	recs, values := make([]backend.Record, perBatch), make([][]byte, perBatch)
+	for i := range recs {
+		recs[i].Value, values[i] = value, value
+	}
+	format := backend.Format(c.Format())
+	run := func(name string, own func(b *testing.B, sink *zerobus.Sink) func(n int) error) {
+		b.Run(name, func(b *testing.B) {
+			loop := newLoop(b, srv, of, format.Schema, values...)
+			f := own(b, zerobus.Table(table, srv.config()))
+			b.SetBytes(int64(perBatch * size))
+			took, loopTook := beside(b, loop.pipelined, f)
+			b.ReportMetric(float64(b.N*perBatch)/took.Seconds(), "records/s")
+			b.ReportMetric(float64(b.N*perBatch)/loopTook.Seconds(), "loop-records/s")
+			b.ReportMetric(loopTook.Seconds()/took.Seconds(), "of-loop")
+		})
+	}
+	producing := func(put func(*producer.Producer[T]) error, opts ...producer.Option) func(*testing.B, *zerobus.Sink) func(int) error {
+		return func(b *testing.B, sink *zerobus.Sink) func(int) error {
+			p, err := producer.New(b.Context(), sink, c, opts...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = p.Close() })
+			return func(n int) error {
+				for range n * perBatch {
+					if err := put(p); err != nil {
+						return err
+					}
+				}
+				return p.Flush(context.Background())
+			}
+		}
+	}
+	ctx := context.Background()
+	encoded := func(p *producer.Producer[T]) error {
+		_, err := p.EnqueueEncoded(ctx, backend.Record{Value: value})
+		return err
+	}
+	run("session", func(b *testing.B, sink *zerobus.Sink) func(int) error {
+		s, err := sink.NewAppender(format).Open(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer p.Close()
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := p.Send(b.Context(), value); err != nil {
-				b.Fatal(err)
+		b.Cleanup(func() { _ = s.Close() })
+		return sending(s, recs)
+	})
+	run("producer100", producing(encoded, producer.BatchRecords(perBatch)))
+	run("producer", producing(encoded))
+	run("typed", producing(func(p *producer.Producer[T]) error {
+		_, err := p.Enqueue(ctx, v)
+		return err
+	}))
+}
+
+// sending gives s the same batch n times and waits for the last ack.
+func sending(s backend.Session, recs []backend.Record) func(n int) error {
+	var next uint64
+	return func(n int) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		done, last := make(chan error, 1), next+uint64(n)-1
+		go func() {
+			for {
+				if a, err := s.Recv(ctx); err != nil || a.Seq == last {
+					done <- err
+					return
+				}
 			}
+		}()
+		for range n {
+			if err := s.Send(ctx, next, recs); err != nil {
+				return err
+			}
+			next++
+		}
+		return <-done
+	}
+}
+
+// BenchmarkCodec is what of typed is the codec's.
+func BenchmarkCodec(b *testing.B) {
+	for _, size := range []int{20, 100, 1024} {
+		b.Run(fmt.Sprintf("json/%d", size), func(b *testing.B) { encode(b, codec.JSON[sample](), jsonSample(size), size) })
+		b.Run(fmt.Sprintf("proto/%d", size), func(b *testing.B) {
+			encode(b, protobuf.Codec[*benchpb.Reading](), protoSample(size), size)
+		})
+	}
+}
+
+func encode[T any](b *testing.B, c codec.Codec[T], v T, size int) {
+	buf := make([]byte, 0, size)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.AppendEncode(buf, v); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+// BenchmarkLoneSend is a Send that nothing else goes with, beside a round trip of the same record over gRPC alone.
+func BenchmarkLoneSend(b *testing.B) {
+	each(b, func(b *testing.B, srv served, of pb.RecordType) {
+		if of == pb.RecordType_JSON {
+			loneSend(b, srv, of, codec.JSON[sample](), jsonSample(100))
+		} else {
+			loneSend(b, srv, of, protobuf.Codec[*benchpb.Reading](), protoSample(100))
 		}
 	})
 }
 
-func encodedForBench(r *ingestion) []byte {
-	_, body, list := r.sizes()
-	return r.appendTo(nil, body, list)
+func loneSend[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T], v T) {
+	value, err := c.AppendEncode(nil, v)
+	if err != nil {
+		b.Fatal(err)
+	}
+	loop := newLoop(b, srv, of, c.Format().Schema, value)
+	p, err := producer.New(b.Context(), zerobus.Table(table, srv.config()), c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = p.Close() })
+	took, loopTook := beside(b, loop.roundTrips, func(n int) error {
+		for range n {
+			if err := p.Send(context.Background(), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	b.ReportMetric(float64(loopTook.Nanoseconds())/float64(b.N), "loop-ns/op")
+	b.ReportMetric(took.Seconds()/loopTook.Seconds(), "x-loop")
+}
+
+// beside runs own and the loop in turns, so that what else the machine does meets both, and returns what each took for b.N.
+// The timer and the allocations are those of own.
+func beside(b *testing.B, loop, own func(n int) error) (took, loopTook time.Duration) {
+	b.Helper()
+	const turns = 10
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.StopTimer()
+	for i := range turns {
+		n := b.N*(i+1)/turns - b.N*i/turns
+		if n == 0 {
+			continue
+		}
+		began := time.Now()
+		if err := loop(n); err != nil {
+			b.Fatal(err)
+		}
+		loopTook += time.Since(began)
+		b.StartTimer()
+		if err := own(n); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+	}
+	return b.Elapsed(), loopTook
 }

@@ -1,0 +1,78 @@
+package zerobus_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+)
+
+// serveEnv makes the test binary be a server until its standard input ends.
+const serveEnv = "ZEROBUS_TEST_SERVE"
+
+// served is where a server of the benchmarks listens.
+type served struct{ endpoint, unityCatalog string }
+
+func (s served) target() string { return strings.TrimPrefix(s.endpoint, "http://") }
+
+func (s served) config() zerobus.Config {
+	return zerobus.Config{Endpoint: s.endpoint, UnityCatalog: s.unityCatalog, ClientID: "id", ClientSecret: "secret"}
+}
+
+// discarding are a server's options: it counts rows and forgets them.
+func discarding() []zerobustest.Option {
+	return []zerobustest.Option{zerobustest.Table(table), zerobustest.DiscardRows(), zerobustest.AnyToken()}
+}
+
+// sameProcess serves in this process.
+func sameProcess(b *testing.B) served {
+	b.Helper()
+	s := zerobustest.New(b, discarding()...)
+	return served{s.Endpoint, s.UnityCatalogURL}
+}
+
+// otherProcess serves in a process of its own, which ends with the benchmark.
+func otherProcess(b *testing.B) (s served) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serveEnv+"=1")
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			b.Errorf("the server's process: %v", err)
+		}
+	})
+	if _, err := fmt.Fscanln(bufio.NewReader(stdout), &s.endpoint, &s.unityCatalog); err != nil {
+		b.Fatalf("the server's process said no address: %v", err)
+	}
+	return s
+}
+
+// serveUntilEOF is the other process.
+func serveUntilEOF() error {
+	s, err := zerobustest.Start(discarding()...)
+	if err != nil {
+		return err
+	}
+	fmt.Println(s.Endpoint, s.UnityCatalogURL)
+	_, _ = io.Copy(io.Discard, os.Stdin) // the end of it is all that matters
+	return s.Close()
+}
