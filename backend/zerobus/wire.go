@@ -236,7 +236,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return r.parse(b.ReadOnlyData())
 }
 
-// An outgoing message is encoded into memory of gRPC's pool, which gets it back when the connection has taken it.
+// An outgoing message is encoded into memory of a pool, which gets it back when the connection has taken it.
 type outgoing struct {
 	buf mem.Buffer
 }
@@ -244,10 +244,13 @@ type outgoing struct {
 // encode makes the message ready for one SendMsg. What r lends is not read after it.
 func (m *outgoing) encode(r *ingestion) {
 	whole, body, list := r.sizes()
-	pool := mem.DefaultBufferPool()
-	b := pool.Get(whole)
+	if mem.IsBelowBufferPoolingThreshold(whole) {
+		m.buf = mem.SliceBuffer(r.appendTo(make([]byte, 0, whole), body, list)) // gRPC would not give it back
+		return
+	}
+	b := messages.Get(whole)
 	*b = r.appendTo((*b)[:0], body, list)
-	m.buf = mem.NewBuffer(b, pool)
+	m.buf = mem.NewBuffer(b, &messages)
 }
 
 // discard gives the memory back of a message that is not sent.

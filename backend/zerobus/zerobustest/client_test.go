@@ -97,8 +97,7 @@ func (c *rawClient) recv() ([]byte, error) {
 	if err := c.RecvMsg(&f); err != nil {
 		return nil, err
 	}
-	defer f.buf.Free()
-	return append([]byte(nil), f.buf.ReadOnlyData()...), nil
+	return f.msg, nil
 }
 
 // want receives exactly these messages.

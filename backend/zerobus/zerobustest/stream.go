@@ -1,7 +1,6 @@
 package zerobustest
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -103,8 +102,8 @@ func (st *stream) run(md metadata.MD) error {
 		return err
 	}
 	var req request
+	var f frame
 	for {
-		var f frame
 		err := st.rpc.RecvMsg(&f)
 		if errors.Is(err, io.EOF) {
 			return st.halfClosed()
@@ -112,14 +111,11 @@ func (st *stream) run(md metadata.MD) error {
 		if err != nil {
 			return err
 		}
-		msg := f.buf.ReadOnlyData()
-		if !st.srv.cfg.discardRows {
-			msg = bytes.Clone(msg) // rows alias it
-		}
-		err = st.request(&req, msg, md)
-		f.buf.Free()
-		if err != nil {
+		if err := st.request(&req, f.msg, md); err != nil {
 			return err
+		}
+		if !st.srv.cfg.discardRows {
+			f.msg = nil // rows alias it
 		}
 	}
 }

@@ -3,6 +3,7 @@ package zerobustest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -11,8 +12,8 @@ import (
 
 // A frame is a gRPC message that is not decoded yet. Requests are decoded by hand because generated types would make an
 // allocation for each record and this server would then be what a benchmark of a client measures. It also makes the two
-// ends independent readers of the same bytes.
-type frame struct{ buf mem.Buffer }
+// ends independent readers of the same bytes. Its memory is used again for the next message.
+type frame struct{ msg []byte }
 
 type frameCodec struct{}
 
@@ -32,7 +33,8 @@ func (frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return fmt.Errorf("zerobustest: cannot receive a %T", v)
 	}
-	f.buf = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	f.msg = slices.Grow(f.msg[:0], data.Len())[:data.Len()]
+	data.CopyTo(f.msg)
 	return nil
 }
 
