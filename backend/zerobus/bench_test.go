@@ -178,7 +178,7 @@ func BenchmarkCodec(b *testing.B) {
 }
 
 func encode[T any](b *testing.B, c codec.Codec[T], v T, size int) {
-	buf := make([]byte, 0, size)
+	buf := make([]byte, 0, 2*size)
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -37,7 +37,7 @@ func (p *buffers) Get(n int) *[]byte {
 
 // Put takes back what Get has returned.
 func (p *buffers) Put(b *[]byte) {
-	if size := bits.Len(uint(cap(*b) - 1)); size <= largestBuffer {
-		p[size].Put(b)
+	if n := cap(*b); n <= 1<<largestBuffer {
+		p[bits.Len(uint(n))-1].Put(b)
 	}
 }

@@ -1,0 +1,38 @@
+package zerobus
+
+import "testing"
+
+// What is lent is as long as was asked for, and nearly as long as it can be, also when it was lent before.
+func TestLentMemory(t *testing.T) {
+	var p buffers
+	for _, n := range []int{0, 1, 2, 3, 1023, 1024, 1025, 100_000, 1 << 20, 1<<20 + 1, 1 << largestBuffer, 1<<largestBuffer + 1, 10 << 20} {
+		for range 3 {
+			b := p.Get(n)
+			if len(*b) != n || cap(*b) > max(2*n, 1) {
+				t.Fatalf("asked for %d bytes, got %d of %d", n, len(*b), cap(*b))
+			}
+			*b = (*b)[:n/2] // a message may be shorter
+			p.Put(b)
+		}
+	}
+}
+
+func TestMemoryIsLentAgain(t *testing.T) {
+	var p buffers
+	const n = 100_000
+	if got := testing.AllocsPerRun(1000, func() { p.Put(p.Get(n)) }); got > 1 { // the race detector makes pools forget
+		t.Errorf("%v allocations to lend the same memory again", got)
+	}
+}
+
+func TestLargeMemoryIsNotKept(t *testing.T) {
+	var p buffers
+	b := p.Get(1<<largestBuffer + 1)
+	(*b)[0] = 'x'
+	p.Put(b)
+	for range 10 {
+		if again := p.Get(1<<largestBuffer + 1); (*again)[0] == 'x' {
+			t.Fatal("memory beyond the largest size was kept")
+		}
+	}
+}
