@@ -1,18 +1,16 @@
-// Pipe moves readings from a durable stream in a file to a table of Zerobus. Each is validated with protovalidate on the
-// way; what fails goes to a stream of dead letters. The checkpoint passes a reading only when its row is durable, so a pipe
-// that is killed loses nothing: run it again, and it goes on. Rows under way at the kill may be in the table twice.
+// Pipe moves readings from a stream of a Durable Streams server to a table of Zerobus. Each is validated with protovalidate
+// on the way; what fails goes to a stream of dead letters. The checkpoint passes a reading only when its row is durable, so
+// a pipe that is killed loses nothing: run it again, and it goes on. Rows under way at the kill may be in the table twice.
 //
-// The table is in this process, and its rows are lines of rows.ndjson, unless the environment names a workspace; see
-// examples/zerobus.
+// Both ends are in this process, and keep what they have in files, unless the environment names others: a server with
+// DURABLE_STREAMS_URL, such as http://127.0.0.1:4437/v1/stream, and a workspace as for examples/zerobus.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -21,9 +19,6 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/bolt"
-	"github.com/headrace/headrace/backend/zerobus"
-	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/codec/protobuf"
@@ -48,40 +43,40 @@ func run(ctx context.Context, dir string, n int64) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	db, err := bolt.Open(filepath.Join(dir, "streams.db"))
+	from, shutStreams, err := streams(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := fill(ctx, db.Stream("readings"), n); err != nil {
+	defer func() { err = errors.Join(err, shutStreams()) }()
+	if err := fill(ctx, from.readings, n); err != nil {
 		return err
 	}
-	sink, shut, err := table(dir)
+	to, shutTable, err := table(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, shut()) }()
-	return pipe(ctx, dir, db, sink)
+	defer func() { err = errors.Join(err, shutTable()) }()
+	return pipe(ctx, dir, from.readings, to, from.letters)
 }
 
 // pipe runs until the tail of the stream.
-func pipe(ctx context.Context, dir string, db *bolt.DB, sink backend.Sink) (err error) {
+func pipe(ctx context.Context, dir string, readings backend.Source, rows, letters backend.Sink) (err error) {
 	valid := protobuf.Codec[*airpb.Reading](protobuf.Validate())
-	out, err := producer.New(ctx, sink, valid)
+	out, err := producer.New(ctx, rows, valid)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	letters, err := producer.New(ctx, db.Stream("dead letters"), codec.JSON[consumer.DeadLetter]())
+	dead, err := producer.New(ctx, letters, codec.JSON[consumer.DeadLetter]())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, letters.Close()) }()
+	defer func() { err = errors.Join(err, dead.Close()) }()
 
-	in, err := consumer.New(db.Stream("readings"), valid,
+	in, err := consumer.New(readings, valid,
 		consumer.Checkpoint(checkpoint.NewFile(filepath.Join(dir, "checkpoint")), "readings to table"),
 		consumer.CheckpointEvery(2000, time.Second),
-		consumer.DeadLetters(letters), consumer.StopAtTail())
+		consumer.DeadLetters(dead), consumer.StopAtTail())
 	if err != nil {
 		return err
 	}
@@ -92,67 +87,8 @@ func pipe(ctx context.Context, dir string, db *bolt.DB, sink backend.Sink) (err 
 		}
 		return out.Enqueue(ctx, m.Value) // the receipt decides when the checkpoint may pass m
 	})
-	fmt.Printf("%d readings are in the table\n", moved)
+	if err == nil {
+		fmt.Printf("%d readings moved, every row is durable\n", moved)
+	}
 	return err
 }
-
-// table is a real one if the environment names it.
-func table(dir string) (sink backend.Sink, shut func() error, err error) {
-	name := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
-	if endpoint := os.Getenv("ZEROBUS_ENDPOINT"); endpoint != "" {
-		return zerobus.Table(name, zerobus.Config{
-			Endpoint: endpoint, UnityCatalog: os.Getenv("UNITY_CATALOG_URL"),
-			ClientID: os.Getenv("DATABRICKS_CLIENT_ID"), ClientSecret: os.Getenv("DATABRICKS_CLIENT_SECRET"),
-		}), func() error { return nil }, nil
-	}
-	rows, err := os.OpenFile(filepath.Join(dir, "rows.ndjson"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, nil, err
-	}
-	// A kill may have cut the last line short. What follows must not become part of it.
-	if at, err := rows.Seek(0, io.SeekEnd); err == nil && at > 0 {
-		if _, err := rows.WriteString("\n"); err != nil {
-			return nil, nil, errors.Join(err, rows.Close())
-		}
-	}
-	columns := zerobustest.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
-	srv, err := zerobustest.Start(zerobustest.Table(name, columns...), zerobustest.RowLog(rows), zerobustest.DiscardRows())
-	if err != nil {
-		return nil, nil, errors.Join(err, rows.Close())
-	}
-	sink = zerobus.Table(name, zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"})
-	return sink, func() error { return errors.Join(srv.Close(), rows.Close()) }, nil
-}
-
-// fill writes the readings that the stream does not have yet. Its codec does not validate, as other people's may not: one
-// in a hundred has no station.
-func fill(ctx context.Context, stream *bolt.Stream, n int64) error {
-	c := protobuf.Codec[*airpb.Reading]()
-	last, err := consumer.New(stream, c, consumer.StartAt(backend.Last(1)), consumer.StopAtTail())
-	if err != nil {
-		return err
-	}
-	next := int64(0)
-	for m, err := range last.Messages(ctx) {
-		if err != nil {
-			return err
-		}
-		next = m.Value.GetNumber() + 1
-	}
-	p, err := producer.New(ctx, stream, c)
-	if err != nil {
-		return err
-	}
-	for ; next < n; next++ {
-		station, at, pm25, number := fmt.Sprintf("station-%02d", next%20), time.Now().UnixMicro(), float64(next%350)/10, next
-		if invalid(number) {
-			station = ""
-		}
-		if _, err := p.Enqueue(ctx, &airpb.Reading{Station: &station, TakenUs: &at, Pm25: &pm25, Number: &number}); err != nil {
-			return errors.Join(err, p.Close())
-		}
-	}
-	return p.Close()
-}
-
-func invalid(number int64) bool { return number%100 == 99 }

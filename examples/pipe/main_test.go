@@ -2,9 +2,10 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,7 +16,6 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/headrace/headrace/backend/bolt"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/examples/internal/airpb"
@@ -35,7 +35,7 @@ const readings = 20_000
 func child(t *testing.T, dir string, lines int) (finished bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-dir", dir, "-readings", fmt.Sprint(readings))
-	cmd.Env = append(os.Environ(), "PIPE_CHILD=1", "ZEROBUS_ENDPOINT=", "ZEROBUS_TABLE=")
+	cmd.Env = append(os.Environ(), "PIPE_CHILD=1", "ZEROBUS_ENDPOINT=", "ZEROBUS_TABLE=", "DURABLE_STREAMS_URL=")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -57,6 +57,7 @@ func child(t *testing.T, dir string, lines int) (finished bool) {
 // Every valid reading is in the table and every other among the dead letters, whenever the pipe was killed, and first copies
 // are in order.
 func TestKilledAtRandomItLosesNothing(t *testing.T) {
+	t.Setenv("DURABLE_STREAMS_URL", "")
 	dir := t.TempDir()
 	kills := 0
 	for !child(t, dir, 1+rand.IntN(8)) {
@@ -81,9 +82,7 @@ func TestKilledAtRandomItLosesNothing(t *testing.T) {
 	if next < readings-1 {
 		t.Errorf("the table ends before reading %d", next)
 	}
-	if n := deadLetters(t, dir); n < readings/100 {
-		t.Errorf("%d dead letters, want one for each of the %d invalid readings", n, readings/100)
-	}
+	wantInvalid(t, deadLetters(t, dir), readings)
 	t.Logf("%d kills: nothing missing, %d rows twice", kills, repeated)
 }
 
@@ -111,21 +110,71 @@ func rows(t *testing.T, dir string) func(func(int64) bool) {
 	}
 }
 
-func deadLetters(t *testing.T, dir string) (n int) {
-	db, err := bolt.Open(filepath.Join(dir, "streams.db"))
+// deadLetters returns the numbers of the readings that are among the dead letters.
+func deadLetters(t *testing.T, dir string) map[int64]bool {
+	t.Helper()
+	from, shut, err := streams(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	c, err := consumer.New(db.Stream("dead letters"), codec.JSON[consumer.DeadLetter](), consumer.StopAtTail())
+	defer func() {
+		if err := shut(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := consumer.New(from.letters, codec.JSON[consumer.DeadLetter](), consumer.StopAtTail())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range c.Messages(context.Background()) {
+	numbers := map[int64]bool{}
+	for m, err := range c.Messages(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n++
+		var r airpb.Reading
+		if err := proto.Unmarshal(m.Value.Value, &r); err != nil {
+			t.Fatal(err)
+		}
+		numbers[r.GetNumber()] = true
 	}
-	return n
+	return numbers
+}
+
+// wantInvalid checks that the dead letters are the invalid ones of n readings.
+func wantInvalid(t *testing.T, letters map[int64]bool, n int64) {
+	t.Helper()
+	for number := range n {
+		if letters[number] != invalid(number) {
+			t.Errorf("reading %d is among the dead letters: %v", number, letters[number])
+		}
+	}
+}
+
+func TestServerOfTheEnvironment(t *testing.T) {
+	url, stop, err := serve(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Setenv("DURABLE_STREAMS_URL", url)
+	t.Setenv("ZEROBUS_ENDPOINT", "")
+	dir := t.TempDir()
+	if err := run(t.Context(), dir, 500); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "streams.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a server of its own has a file: %v", err)
+	}
+	moved := 0
+	for range rows(t, dir) {
+		moved++
+	}
+	if moved != 495 {
+		t.Errorf("%d rows, want 495", moved)
+	}
+	wantInvalid(t, deadLetters(t, dir), 500)
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/durablestreams"
+	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/codec/protobuf"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/examples/internal/airpb"
+	"github.com/headrace/headrace/producer"
+)
+
+// source is the streams that the pipe works on.
+type source struct{ readings, letters *durablestreams.Stream }
+
+// streams are on a server of this process, which keeps them in a file, unless the environment names another.
+func streams(ctx context.Context, dir string) (_ source, shut func() error, err error) {
+	url, stop := os.Getenv("DURABLE_STREAMS_URL"), func() error { return nil }
+	if url == "" {
+		if url, stop, err = serve(dir); err != nil {
+			return source{}, nil, err
+		}
+	}
+	client, err := durablestreams.NewClient(url)
+	if err != nil {
+		return source{}, nil, errors.Join(err, stop())
+	}
+	shut = func() error {
+		client.CloseIdleConnections()
+		return stop()
+	}
+	s := source{client.Stream("readings"), client.Stream("dead-letters")}
+	for stream, format := range map[*durablestreams.Stream]codec.Format{
+		s.readings: protobuf.Codec[*airpb.Reading]().Format(),
+		s.letters:  codec.JSON[consumer.DeadLetter]().Format(),
+	} {
+		if _, err := stream.Create(ctx, format.ContentType); err != nil { // nothing, if it is there
+			return source{}, nil, errors.Join(err, shut())
+		}
+	}
+	return s, shut, nil
+}
+
+// serve starts a server. What it has acknowledged is on the disk, so a kill loses nothing.
+func serve(dir string) (url string, stop func() error, err error) {
+	file, err := server.OpenBolt(filepath.Join(dir, "streams.db"))
+	if err != nil {
+		return "", nil, err
+	}
+	srv, err := server.Start("127.0.0.1:0", server.New(file, server.Prefix("/v1/stream/")))
+	if err != nil {
+		return "", nil, errors.Join(err, file.Close())
+	}
+	return "http://" + srv.Address() + "/v1/stream", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return errors.Join(srv.Shutdown(ctx), file.Close())
+	}, nil
+}
+
+// fill writes the readings that the stream does not have yet. Its codec does not validate, as other people's may not: one
+// in a hundred has no station.
+func fill(ctx context.Context, stream backend.Stream, n int64) error {
+	c := protobuf.Codec[*airpb.Reading]()
+	all, err := consumer.New(stream, c, consumer.StopAtTail())
+	if err != nil {
+		return err
+	}
+	next := int64(0)
+	for m, err := range all.Messages(ctx) {
+		if err != nil {
+			return err
+		}
+		next = m.Value.GetNumber() + 1
+	}
+	p, err := producer.New(ctx, stream, c)
+	if err != nil {
+		return err
+	}
+	for ; next < n; next++ {
+		station, at, pm25, number := fmt.Sprintf("station-%02d", next%20), time.Now().UnixMicro(), float64(next%350)/10, next
+		if invalid(number) {
+			station = ""
+		}
+		if _, err := p.Enqueue(ctx, &airpb.Reading{Station: &station, TakenUs: &at, Pm25: &pm25, Number: &number}); err != nil {
+			return errors.Join(err, p.Close())
+		}
+	}
+	return p.Close()
+}
+
+func invalid(number int64) bool { return number%100 == 99 }

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/examples/internal/airpb"
+)
+
+// table is a real one if the environment names it. The other is in this process, and its rows are lines of rows.ndjson.
+func table(dir string) (sink backend.Sink, shut func() error, err error) {
+	name := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
+	if endpoint := os.Getenv("ZEROBUS_ENDPOINT"); endpoint != "" {
+		return zerobus.Table(name, zerobus.Config{
+			Endpoint: endpoint, UnityCatalog: os.Getenv("UNITY_CATALOG_URL"),
+			ClientID: os.Getenv("DATABRICKS_CLIENT_ID"), ClientSecret: os.Getenv("DATABRICKS_CLIENT_SECRET"),
+		}), func() error { return nil }, nil
+	}
+	rows, err := os.OpenFile(filepath.Join(dir, "rows.ndjson"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A kill may have cut the last line short. What follows must not become part of it.
+	if at, err := rows.Seek(0, io.SeekEnd); err == nil && at > 0 {
+		if _, err := rows.WriteString("\n"); err != nil {
+			return nil, nil, errors.Join(err, rows.Close())
+		}
+	}
+	columns := zerobustest.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
+	srv, err := zerobustest.Start(zerobustest.Table(name, columns...), zerobustest.RowLog(rows), zerobustest.DiscardRows())
+	if err != nil {
+		return nil, nil, errors.Join(err, rows.Close())
+	}
+	sink = zerobus.Table(name, zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"})
+	return sink, func() error { return errors.Join(srv.Close(), rows.Close()) }, nil
+}
