@@ -3,7 +3,9 @@
 // runs in this process.
 //
 // The environment names a workspace with ZEROBUS_ENDPOINT, UNITY_CATALOG_URL, ZEROBUS_TABLE, DATABRICKS_CLIENT_ID and
-// DATABRICKS_CLIENT_SECRET.
+// DATABRICKS_CLIENT_SECRET. The table is one that was made with
+//
+//	CREATE TABLE main.air.readings (station STRING NOT NULL, taken_us TIMESTAMP NOT NULL, pm25 DOUBLE, number BIGINT)
 package main
 
 import (
