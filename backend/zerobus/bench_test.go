@@ -3,13 +3,9 @@ package zerobus_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/internal/benchpb"
 	pb "github.com/headrace/headrace/backend/zerobus/internal/zerobuspb"
@@ -17,38 +13,6 @@ import (
 	"github.com/headrace/headrace/codec/protobuf"
 	"github.com/headrace/headrace/producer"
 )
-
-// A sample is benchpb.Reading as JSON.
-type sample struct {
-	Station string  `json:"station"`
-	TakenUS int64   `json:"taken_us,omitzero"`
-	PM25    float64 `json:"pm25,omitzero"`
-	Note    string  `json:"note,omitzero"`
-}
-
-const takenUS = 1_760_000_000_000_000
-
-// jsonSample is a sample that is size bytes long, 20 or from 100 on.
-func jsonSample(size int) sample {
-	if size == 20 {
-		return sample{Station: "air-07"}
-	}
-	r := sample{Station: "station-07", TakenUS: takenUS, PM25: 12.5}
-	r.Note = strings.Repeat("n", size-len(`{"station":"station-07","taken_us":1760000000000000,"pm25":12.5,"note":""}`))
-	return r
-}
-
-// protoSample is the same as a message, with a station's name that fills 20 bytes and a note that fills the rest.
-func protoSample(size int) *benchpb.Reading {
-	r := &benchpb.Reading{Station: proto.String("station07"), TakenUs: proto.Int64(takenUS)}
-	if size > 20 {
-		r.Pm25, r.Note = proto.Float64(12.5), proto.String("")
-		for proto.Size(r) < size {
-			r.Note = proto.String(*r.Note + "n")
-		}
-	}
-	return r
-}
 
 // each runs f against a server in this process and against one in another, for both types of records.
 func each(b *testing.B, f func(b *testing.B, srv served, of pb.RecordType)) {
@@ -64,8 +28,6 @@ func each(b *testing.B, f func(b *testing.B, srv served, of pb.RecordType)) {
 	}
 }
 
-const perBatch = 100
-
 // BenchmarkThroughput stands beside a loop that sends batches of 100 records made before. An iteration is 100 records: of a
 // session that is given a batch of them; of a producer that is given them encoded one by one, and makes batches of
 // 100 (producer100) or what it makes by default (producer); and of one that encodes them (typed).
@@ -74,96 +36,31 @@ func BenchmarkThroughput(b *testing.B) {
 		for _, size := range []int{20, 100, 1024} {
 			b.Run(fmt.Sprint(size), func(b *testing.B) {
 				if of == pb.RecordType_JSON {
-					throughput(b, srv, of, codec.JSON[sample](), jsonSample(size), size)
+					throughput(b, newLoad(b, srv, of, codec.JSON[sample](), jsonSample(size), size))
 				} else {
-					throughput(b, srv, of, protobuf.Codec[*benchpb.Reading](), protoSample(size), size)
+					throughput(b, newLoad(b, srv, of, protobuf.Codec[*benchpb.Reading](), protoSample(size), size))
 				}
 			})
 		}
 	})
 }
 
-func throughput[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T], v T, size int) {
-	value, err := c.AppendEncode(nil, v)
-	if err != nil || len(value) != size {
-		b.Fatalf("%d bytes, want %d: %v", len(value), size, err)
-	}
-	recs, values := make([]backend.Record, perBatch), make([][]byte, perBatch)
-	for i := range recs {
-		recs[i].Value, values[i] = value, value
-	}
-	format := backend.Format(c.Format())
-	run := func(name string, own func(b *testing.B, sink *zerobus.Sink) func(n int) error) {
-		b.Run(name, func(b *testing.B) {
-			loop := newLoop(b, srv, of, format.Schema, values...)
-			f := own(b, zerobus.Table(table, srv.config()))
-			b.SetBytes(int64(perBatch * size))
-			took, loopTook := beside(b, loop.pipelined, f)
-			b.ReportMetric(float64(b.N*perBatch)/took.Seconds(), "records/s")
-			b.ReportMetric(float64(b.N*perBatch)/loopTook.Seconds(), "loop-records/s")
-			b.ReportMetric(loopTook.Seconds()/took.Seconds(), "of-loop")
-		})
-	}
-	producing := func(put func(*producer.Producer[T]) error, opts ...producer.Option) func(*testing.B, *zerobus.Sink) func(int) error {
-		return func(b *testing.B, sink *zerobus.Sink) func(int) error {
-			p, err := producer.New(b.Context(), sink, c, opts...)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Cleanup(func() { _ = p.Close() })
-			return func(n int) error {
-				for range n * perBatch {
-					if err := put(p); err != nil {
-						return err
-					}
-				}
-				return p.Flush(context.Background())
-			}
-		}
-	}
-	ctx := context.Background()
-	encoded := func(p *producer.Producer[T]) error {
-		_, err := p.EnqueueEncoded(ctx, backend.Record{Value: value})
-		return err
-	}
-	run("session", func(b *testing.B, sink *zerobus.Sink) func(int) error {
-		s, err := sink.NewAppender(format).Open(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = s.Close() })
-		return sending(s, recs)
-	})
-	run("producer100", producing(encoded, producer.BatchRecords(perBatch)))
-	run("producer", producing(encoded))
-	run("typed", producing(func(p *producer.Producer[T]) error {
-		_, err := p.Enqueue(ctx, v)
-		return err
-	}))
+func throughput[T any](b *testing.B, l *load[T]) {
+	b.Run("session", func(b *testing.B) { l.run(b, l.session(b)) })
+	b.Run("producer100", func(b *testing.B) { l.run(b, l.producer(b, l.encoded, producer.BatchRecords(perBatch))) })
+	b.Run("producer", func(b *testing.B) { l.run(b, l.producer(b, l.encoded)) })
+	b.Run("typed", func(b *testing.B) { l.run(b, l.producer(b, l.typed)) })
 }
 
-// sending gives s the same batch n times and waits for the last ack.
-func sending(s backend.Session, recs []backend.Record) func(n int) error {
-	var next uint64
-	return func(n int) error {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		done, last := make(chan error, 1), next+uint64(n)-1
-		go func() {
-			for {
-				if a, err := s.Recv(ctx); err != nil || a.Seq == last {
-					done <- err
-					return
-				}
-			}
-		}()
-		for range n {
-			if err := s.Send(ctx, next, recs); err != nil {
-				return err
-			}
-			next++
-		}
-		return <-done
+// BenchmarkPublishedSizes is what typed is in BenchmarkThroughput, with records as long as those that the vendor publishes
+// figures for.
+func BenchmarkPublishedSizes(b *testing.B) {
+	srv := otherProcess(b)
+	for _, size := range []int{20, 220, 750, 10_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			l := newLoad(b, srv, pb.RecordType_PROTO, protobuf.Codec[*benchpb.Reading](), protoSample(size), size)
+			l.run(b, l.producer(b, l.typed))
+		})
 	}
 }
 
