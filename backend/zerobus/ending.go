@@ -76,18 +76,6 @@ func (s *session) halfClose() {
 	}
 }
 
-// interrupt ends the session for a context.
-func (s *session) interrupt(cause error) {
-	a := s.appender
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s.reason == nil {
-		s.reason = s.wrap(cause)
-		wake(s.room)
-	}
-	s.kill()
-}
-
 // drained reports whether the session has a reason to end and nothing left to wait for.
 func (s *session) drained() bool {
 	a := s.appender

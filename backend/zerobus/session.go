@@ -40,6 +40,8 @@ type session struct {
 	acked     int64 // of them durable
 	sending   bool  // Send is between its checks and the connection
 	receiving bool
+	sender    watch
+	receiver  watch
 	finished  bool // no batch follows: the stream is to be, or has been, half-closed
 	reason    error
 	told      bool // Recv has returned the reason
@@ -62,10 +64,6 @@ func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) e
 	s.msg.encode(&ingestion{kind: s.appender.kind, offset: int64(seq - s.first), recs: recs})
 	if err := s.take(); err != nil {
 		return err
-	}
-	if ctx.Done() != nil {
-		// A server that reads nothing blocks SendMsg, which knows no context of a message.
-		defer context.AfterFunc(ctx, func() { s.interrupt(ctx.Err()) })()
 	}
 	return s.handedOver(s.stream.SendMsg(&s.msg))
 }
@@ -93,6 +91,8 @@ func (s *session) admit(ctx context.Context, seq uint64, recs []backend.Record) 
 		case limit == 0 || s.taken-s.acked < limit:
 			s.sending = true
 			s.calls.Add(1)
+			// A server that reads nothing blocks SendMsg, which knows no context of a message.
+			s.watch(ctx, &s.sender, &s.sending)
 			return nil
 		}
 		a.mu.Unlock()
@@ -160,11 +160,9 @@ func (s *session) Recv(ctx context.Context) (backend.Ack, error) {
 	}
 	s.receiving = true
 	s.calls.Add(1)
+	s.watch(ctx, &s.receiver, &s.receiving)
 	a.mu.Unlock()
 	defer s.calls.Done()
-	if ctx.Done() != nil {
-		defer context.AfterFunc(ctx, func() { s.interrupt(ctx.Err()) })()
-	}
 	seq, got, err := s.receive()
 	said := statement(err)
 	if said != nil && (said.Code == codes.Unauthenticated || said.Code == codes.PermissionDenied) {
@@ -272,6 +270,10 @@ func (s *session) shut() {
 		s.kill()
 	}
 	s.calls.Wait()
+	a.mu.Lock()
+	s.sender.end()
+	s.receiver.end()
+	a.mu.Unlock()
 	s.kill()
 	_ = s.conn.Close()
 }
