@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
-	"os"
 	"testing"
 	"time"
 
@@ -19,12 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serveEnv) != "" {
-		if err := serveUntilEOF(); err != nil {
-			log.Fatal(err)
-		}
-		return
-	}
+	serveIfAsked()
 	goleak.VerifyTestMain(m)
 }
 
