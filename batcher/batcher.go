@@ -46,7 +46,8 @@ type Batcher[E any] struct {
 	hint        int       // how many elements the newest batch that ended holds
 }
 
-// sparePart of the budget is what a batcher retains of released batches for reuse, at most.
+// sparePart of the budget is what an idle batcher retains of released batches for reuse, at most. While elements are
+// under way it is all of the budget: what is released then is what the next batches need.
 const sparePart = 8
 
 // New makes a Batcher. When keep is not nil it is called for each element just appended to b.Items, with the batcher
@@ -144,12 +145,15 @@ func (b *Batcher[E]) Release(batch *Batch[E]) {
 	b.used -= batch.cost
 	b.queued -= len(batch.Items)
 	b.outstanding--
-	if size := cap(batch.Items) * b.overhead; b.spared+size <= b.budget/sparePart {
+	if size := cap(batch.Items) * b.overhead; b.used+b.spared+size <= b.budget {
 		clear(batch.Items)
 		b.spare = append(b.spare, batch.Items[:0])
 		b.spared += size
 	}
 	batch.Items = nil
+	for b.used == 0 && b.spared > b.budget/sparePart {
+		b.items()
+	}
 	b.grant()
 	if b.open != nil && (b.open.wanted && b.outstanding == 0) {
 		b.signal()

@@ -16,7 +16,7 @@ const each = 8 // what an int counts against BufferBytes beside the bytes given
 
 func put(t *testing.T, b *batcher.Batcher[int], e, size int) *batcher.Batch[int] {
 	t.Helper()
-	batch, _, err := b.Put(t.Context(), e, size, size)
+	batch, _, err := b.Put(t.Context(), &e, size, size)
 	if err != nil {
 		t.Errorf("put %d: %v", e, err) // from any goroutine
 		return nil
@@ -183,16 +183,16 @@ func TestAFullBudgetFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := batcher.New[int](nil, batcher.BufferBytes(100+each))
 		put(t, b, 1, 100)
-		if _, _, err := b.TryPut(2, 1, 1); !errors.Is(err, batcher.ErrFull) {
+		if _, _, err := b.TryPut(new(2), 1, 1); !errors.Is(err, batcher.ErrFull) {
 			t.Errorf("TryPut: %v, want ErrFull", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, _, err := b.Put(ctx, 2, 1, 1)
+		_, _, err := b.Put(ctx, new(2), 1, 1)
 		if !errors.Is(err, batcher.ErrFull) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Put: %v, want ErrFull and the context's error", err)
 		}
-		if _, _, err := b.Put(t.Context(), 3, 101, 101); !errors.Is(err, batcher.ErrTooLarge) {
+		if _, _, err := b.Put(t.Context(), new(3), 101, 101); !errors.Is(err, batcher.ErrTooLarge) {
 			t.Errorf("Put of more than the budget: %v, want ErrTooLarge", err)
 		}
 		first := take(t, b)
@@ -208,7 +208,7 @@ func TestOneWhoLeavesTheQueueLetsThoseBehindHimIn(t *testing.T) {
 		b := batcher.New[int](nil, batcher.BufferBytes(100+each))
 		put(t, b, 1, 50)
 		ctx, leave := context.WithCancel(t.Context())
-		go b.Put(ctx, 2, 100, 100)
+		go b.Put(ctx, new(2), 100, 100)
 		synctest.Wait()
 		done := make(chan struct{})
 		go func() {
@@ -273,7 +273,7 @@ func TestCloseRefusesAndHandsOutTheRest(t *testing.T) {
 		cause := errors.New("no more")
 		blocked := make(chan error)
 		go func() {
-			_, _, err := b.Put(t.Context(), 2, 1, 1)
+			_, _, err := b.Put(t.Context(), new(2), 1, 1)
 			blocked <- err
 		}()
 		synctest.Wait()
@@ -282,7 +282,7 @@ func TestCloseRefusesAndHandsOutTheRest(t *testing.T) {
 		if err := <-blocked; err != cause {
 			t.Errorf("a blocked Put returned %v, want the cause", err)
 		}
-		if _, _, err := b.Put(t.Context(), 3, 1, 1); err != cause {
+		if _, _, err := b.Put(t.Context(), new(3), 1, 1); err != cause {
 			t.Errorf("Put after Close: %v, want the cause", err)
 		}
 		want(t, take(t, b), batcher.CauseClose, 1)
@@ -317,7 +317,7 @@ func TestPutAllocatesNothing(t *testing.T) {
 	ctx := t.Context()
 	cycle := func() {
 		for i := range 100 {
-			if _, _, err := b.Put(ctx, i, 8, 8); err != nil {
+			if _, _, err := b.Put(ctx, &i, 8, 8); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,7 +14,7 @@
 //			b.Release(batch)
 //		}
 //	}()
-//	_, _, err := b.Put(ctx, event, len(event.Payload), len(event.Payload))
+//	_, _, err := b.Put(ctx, &event, len(event.Payload), len(event.Payload))
 //
 // # When a batch is due
 //

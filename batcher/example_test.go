@@ -24,7 +24,7 @@ func Example() {
 		}
 	}()
 	for _, line := range []string{"one", "two", "three", "four"} {
-		if _, _, err := b.Put(context.Background(), line, len(line), len(line)); err != nil {
+		if _, _, err := b.Put(context.Background(), &line, len(line), len(line)); err != nil {
 			fmt.Println(err)
 		}
 	}

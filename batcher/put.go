@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// Put accepts e into the batch being filled and returns that batch and e's place in it. metered is what e counts against
-// BatchBytes, held what it counts against BufferBytes. Put blocks while the budget is used up, in order of arrival;
-// when ctx ends first, the error wraps [ErrFull] and ctx's and nothing was accepted. [ErrTooLarge] names the bound.
-func (b *Batcher[E]) Put(ctx context.Context, e E, metered, held int) (*Batch[E], int, error) {
+// Put accepts *e into the batch being filled and returns that batch and the element's place in it. It copies *e, once: an
+// element is often larger than what is done with it costs. metered is what it counts against BatchBytes, held what it
+// counts against BufferBytes. Put blocks while the budget is used up, in order of arrival; when ctx ends first, the error
+// wraps [ErrFull] and ctx's and nothing was accepted. [ErrTooLarge] names the bound.
+func (b *Batcher[E]) Put(ctx context.Context, e *E, metered, held int) (*Batch[E], int, error) {
 	cost := held + b.overhead
 	b.lock()
 	defer b.mu.Unlock()
@@ -21,19 +22,19 @@ func (b *Batcher[E]) Put(ctx context.Context, e E, metered, held int) (*Batch[E]
 	if err != nil {
 		return nil, 0, err
 	}
-	batch, i := b.place(&e, metered, cost)
+	batch, i := b.place(e, metered, cost)
 	return batch, i, nil
 }
 
 // TryPut is Put that never blocks: [ErrFull] when there is no room.
-func (b *Batcher[E]) TryPut(e E, metered, held int) (*Batch[E], int, error) {
+func (b *Batcher[E]) TryPut(e *E, metered, held int) (*Batch[E], int, error) {
 	cost := held + b.overhead
 	b.lock()
 	defer b.mu.Unlock()
 	if err := b.reserve(cost); err != nil {
 		return nil, 0, err
 	}
-	batch, i := b.place(&e, metered, cost)
+	batch, i := b.place(e, metered, cost)
 	return batch, i, nil
 }
 

@@ -47,8 +47,8 @@ type engine struct {
 // store is refusing everything.
 const refusalsInARow = 100
 
-// sparePart of BufferBytes is what an idle producer retains of arenas for reuse, at most. The batcher does the same with
-// the records.
+// sparePart of BufferBytes is what an idle producer retains of arenas for reuse, at most; a busy one retains all that fits
+// beside what is under way, or it would make as much garbage as it sends. The batcher does the same with the records.
 const sparePart = 8
 
 // errDrained ends a session because there is nothing left to send and never will be.
@@ -99,16 +99,35 @@ func (e *engine) arena() []byte {
 // retire gives back what a decided flight holds: its memory to the next ones, its room to those who wait for it, and
 // its latch to its receipts.
 func (e *engine) retire(f *flight) {
+	e.recycle(f)
+	e.queue.Release(f.batch)
+	if _, busy := e.queue.Held(); busy == 0 {
+		e.trim()
+	}
+	close(f.latch.done)
+}
+
+// recycle retains the arena of f, whose room is not given back yet, if that is within bounds.
+func (e *engine) recycle(f *flight) {
+	_, busy := e.queue.Held() // with f, in whose place the arena is counted
 	e.spareMu.Lock()
+	defer e.spareMu.Unlock()
 	e.hint = f.used
-	if e.spared+cap(f.arena) <= e.bufferBytes/sparePart {
+	if e.spared+max(busy, cap(f.arena)) <= e.bufferBytes {
 		e.spare = append(e.spare, f.arena[:0])
 		e.spared += cap(f.arena)
 	}
-	e.spareMu.Unlock()
 	f.arena, f.headers = nil, nil
-	e.queue.Release(f.batch)
-	close(f.latch.done)
+}
+
+// trim lets go of what an idle producer does not retain.
+func (e *engine) trim() {
+	e.spareMu.Lock()
+	defer e.spareMu.Unlock()
+	for n := len(e.spare); e.spared > e.bufferBytes/sparePart; n-- {
+		e.spared -= cap(e.spare[n-1])
+		e.spare[n-1], e.spare = nil, e.spare[:n-1]
+	}
 }
 
 // run is the producer's life: sessions until a fatal error, a Close with nothing left, or an abort.

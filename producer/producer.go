@@ -94,7 +94,7 @@ func (p *Producer[T]) EnqueueRecord(ctx context.Context, r Record[T]) (Receipt, 
 func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Receipt, error) {
 	d := drafts.Get().(*draft)
 	defer d.free()
-	d.rec = backend.Record{Value: r.Value, Headers: r.Headers, Time: r.Time}
+	d.rec.Value, d.rec.Headers, d.rec.Time = r.Value, r.Headers, r.Time
 	return p.put(ctx, d, false)
 }
 
@@ -105,7 +105,7 @@ func (p *Producer[T]) offer(ctx context.Context, r Record[T], try bool) (Receipt
 	if d.buf, err = p.codec.AppendEncode(d.buf, r.Value); err != nil {
 		return Receipt{}, fmt.Errorf("producer: %w", err)
 	}
-	d.rec = backend.Record{Value: d.buf, Headers: r.Headers, Time: r.Time}
+	d.rec.Value, d.rec.Headers, d.rec.Time = d.buf, r.Headers, r.Time
 	return p.put(ctx, d, try)
 }
 
@@ -121,9 +121,9 @@ func (p *Producer[T]) put(ctx context.Context, d *draft, try bool) (Receipt, err
 	var b *batch
 	var i int
 	if try {
-		b, i, err = p.engine.queue.TryPut(d.rec, size, held(&d.rec))
+		b, i, err = p.engine.queue.TryPut(&d.rec, size, held(&d.rec))
 	} else {
-		b, i, err = p.engine.queue.Put(ctx, d.rec, size, held(&d.rec))
+		b, i, err = p.engine.queue.Put(ctx, &d.rec, size, held(&d.rec))
 	}
 	switch {
 	case err == nil:

@@ -59,6 +59,7 @@ func (d *draft) free() {
 		return
 	}
 	clear(d.receipts)
-	d.buf, d.ends, d.receipts, d.rec = d.buf[:0], d.ends[:0], d.receipts[:0], backend.Record{}
+	d.buf, d.ends, d.receipts = d.buf[:0], d.ends[:0], d.receipts[:0]
+	d.rec.Value, d.rec.Headers, d.rec.Time = nil, nil, time.Time{} // all that is ever set
 	drafts.Put(d)
 }
