@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -27,7 +28,18 @@ func serve(t testing.TB, opts ...server.Option) (*durablestreams.Client, *httpte
 // serveVia puts something between the client and the server.
 func serveVia(t testing.TB, via func(http.Handler) http.Handler, options []durablestreams.Option, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
 	t.Helper()
-	store := server.NewMemory()
+	return serveFrom(t, server.NewMemory(), via, options, opts...)
+}
+
+// A store is a storage that can be closed.
+type store interface {
+	server.Storage
+	Close() error
+}
+
+// serveFrom is serveVia with a storage, which it closes at the end.
+func serveFrom(t testing.TB, store store, via func(http.Handler) http.Handler, options []durablestreams.Option, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
+	t.Helper()
 	opts = append([]server.Option{server.Prefix("/v1/stream/"), server.LongPoll(500 * time.Millisecond)}, opts...)
 	h := httptest.NewServer(via(server.New(store, opts...)))
 	c, err := durablestreams.NewClient(h.URL+"/v1/stream", options...)
@@ -45,37 +57,79 @@ func serveVia(t testing.TB, via func(http.Handler) http.Handler, options []durab
 	return c, h
 }
 
-func target(t testing.TB, contentType string, opts ...durablestreams.StreamOption) backendtest.Target {
+// A place opens a storage, where it can, on what the one before it has left there.
+type place struct {
+	keeps bool // beyond the end of the storage
+	open  func(t testing.TB, file string) store
+}
+
+// eachStore runs a suite on both storages of the server.
+func eachStore(t *testing.T, suite func(t *testing.T, at place)) {
+	t.Run("memory", func(t *testing.T) {
+		suite(t, place{open: func(testing.TB, string) store { return server.NewMemory() }})
+	})
+	t.Run("bolt", func(t *testing.T) {
+		suite(t, place{keeps: true, open: func(t testing.TB, file string) store {
+			b, err := server.OpenBolt(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}})
+	})
+}
+
+func (at place) target(t testing.TB, contentType string, opts ...durablestreams.StreamOption) backendtest.Target {
+	return at.serve(t, filepath.Join(t.TempDir(), "streams.db"), contentType, opts...)
+}
+
+func (at place) serve(t testing.TB, file, contentType string, opts ...durablestreams.StreamOption) backendtest.Target {
 	// Chunks are small, so that places lie in many responses and framed records are cut by them.
-	c, h := serve(t, server.ChunkBytes(300))
+	store := at.open(t, file)
+	c, h := serveFrom(t, store, func(h http.Handler) http.Handler { return h }, nil, server.ChunkBytes(300))
 	s := c.Stream("conformance/stream", opts...)
 	if _, err := s.Create(t.Context(), contentType); err != nil {
 		t.Fatal(err)
 	}
 	missing := c.Stream("missing")
-	return backendtest.Target{
+	target := backendtest.Target{
 		Sink: s, Source: s,
 		Break:       h.CloseClientConnections,
 		Finish:      func() error { _, err := s.Close(context.Background()); return err },
 		MissingSink: missing, MissingSource: missing,
 	}
+	if at.keeps {
+		target.Restart = func(t testing.TB) backendtest.Target {
+			h.CloseClientConnections()
+			h.Close()
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return at.serve(t, file, contentType, opts...)
+		}
+	}
+	return target
 }
 
 func TestConformanceJSON(t *testing.T)    { conformanceJSON(t) }
 func TestConformanceJSONSSE(t *testing.T) { conformanceJSON(t, durablestreams.SSE()) }
 
 func conformanceJSON(t *testing.T, opts ...durablestreams.StreamOption) {
-	backendtest.Run(t, backendtest.Harness{
-		Open:        func(t testing.TB) backendtest.Target { return target(t, "application/json", opts...) },
-		Format:      backend.Format{ContentType: "application/json"},
-		OtherFormat: backend.Format{ContentType: "application/octet-stream"},
-		Value: func(i, n int) []byte {
-			v := fmt.Appendf(nil, `{"i":%d,"s":"`, i)
-			return append(append(v, bytes.Repeat([]byte{'x'}, max(n-len(v)-2, 0))...), `"}`...)
-		},
-		Dedup:   true,
-		Refuses: []string{"empty", "binary", "object", "lines"},
-		Late:    true,
+	eachStore(t, func(t *testing.T, at place) {
+		backendtest.Run(t, backendtest.Harness{
+			Open: func(t testing.TB) backendtest.Target {
+				return at.target(t, "application/json", opts...)
+			},
+			Format:      backend.Format{ContentType: "application/json"},
+			OtherFormat: backend.Format{ContentType: "application/octet-stream"},
+			Value: func(i, n int) []byte {
+				v := fmt.Appendf(nil, `{"i":%d,"s":"`, i)
+				return append(append(v, bytes.Repeat([]byte{'x'}, max(n-len(v)-2, 0))...), `"}`...)
+			},
+			Dedup:   true,
+			Refuses: []string{"empty", "binary", "object", "lines"},
+			Late:    true,
+		})
 	})
 }
 
@@ -83,26 +137,32 @@ func TestConformanceFramed(t *testing.T)    { conformanceFramed(t) }
 func TestConformanceFramedSSE(t *testing.T) { conformanceFramed(t, durablestreams.SSE()) }
 
 func conformanceFramed(t *testing.T, opts ...durablestreams.StreamOption) {
-	backendtest.Run(t, backendtest.Harness{
-		Open:        func(t testing.TB) backendtest.Target { return target(t, "application/octet-stream", opts...) },
-		OtherFormat: backend.Format{ContentType: "application/json"},
-		Headers:     true,
-		Times:       time.Nanosecond,
-		Dedup:       true,
-		Late:        true,
+	eachStore(t, func(t *testing.T, at place) {
+		backendtest.Run(t, backendtest.Harness{
+			Open: func(t testing.TB) backendtest.Target {
+				return at.target(t, "application/octet-stream", opts...)
+			},
+			OtherFormat: backend.Format{ContentType: "application/json"},
+			Headers:     true,
+			Times:       time.Nanosecond,
+			Dedup:       true,
+			Late:        true,
+		})
 	})
 }
 
 // With an id of its own a stream has one writer at a time: the one that came last.
 func TestConformanceExclusive(t *testing.T) {
-	backendtest.Run(t, backendtest.Harness{
-		Open: func(t testing.TB) backendtest.Target {
-			return target(t, "application/octet-stream", durablestreams.ProducerID("the writer"))
-		},
-		Headers:   true,
-		Times:     time.Nanosecond,
-		Dedup:     true,
-		Late:      true,
-		Exclusive: true,
+	eachStore(t, func(t *testing.T, at place) {
+		backendtest.Run(t, backendtest.Harness{
+			Open: func(t testing.TB) backendtest.Target {
+				return at.target(t, "application/octet-stream", durablestreams.ProducerID("the writer"))
+			},
+			Headers:   true,
+			Times:     time.Nanosecond,
+			Dedup:     true,
+			Late:      true,
+			Exclusive: true,
+		})
 	})
 }
