@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/headrace/headrace v0.0.0
 	github.com/s2-streamstore/s2-sdk-go v0.14.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (

@@ -1,0 +1,269 @@
+package durablestreams
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/durablestreams"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/producer"
+)
+
+var modes = map[string][]durablestreams.StreamOption{"catch-up": nil, "long-poll": nil, "sse": {durablestreams.SSE()}}
+
+// read returns all records of a stream, to its end.
+func read(t *testing.T, s *durablestreams.Stream) ([]backend.Record, error) {
+	t.Helper()
+	c, err := consumer.New(s, codec.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recs []backend.Record
+	for m, err := range c.Messages(t.Context()) {
+		if err != nil {
+			return recs, err
+		}
+		recs = append(recs, m.Record)
+	}
+	return recs, nil
+}
+
+// weRead reads what the official client writes: while it does so, or afterwards.
+func weRead(t *testing.T, mode string, s *durablestreams.Stream, kind string, given any) []backend.Record {
+	t.Helper()
+	_, wait := official(t, given, "write", kind, s.URL())
+	if mode == "catch-up" {
+		wait()
+	}
+	recs, err := read(t, s)
+	if mode != "catch-up" {
+		wait()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recs
+}
+
+func TestWeReadTheJSONOfTheOfficialClient(t *testing.T) {
+	for mode, opts := range modes {
+		t.Run(mode, func(t *testing.T) {
+			s := fresh(t, "application/json", opts...)
+			var written, want []string
+			for _, v := range oddJSON() {
+				written = append(written, v, "\n "+v+"\t") // the white space is not part of the message
+				want = append(want, v, v)
+			}
+			recs := weRead(t, mode, s, "json", written)
+			if len(recs) != len(want) {
+				t.Fatalf("read %d records, want %d", len(recs), len(want))
+			}
+			for i := range want {
+				if string(recs[i].Value) != want[i] {
+					t.Errorf("record %d is %.200q, want %.200q", i, recs[i].Value, want[i])
+				}
+			}
+		})
+	}
+}
+
+// frame makes a frame as the documentation of our client says.
+func frame(v []byte, seconds int64, headers ...string) []byte {
+	body := []byte{0}
+	if len(headers) > 0 {
+		body[0] = 1
+	}
+	body = binary.BigEndian.AppendUint64(body, uint64(seconds))
+	body = binary.BigEndian.AppendUint32(body, 999_999_999)
+	if len(headers) > 0 {
+		body = binary.AppendUvarint(body, uint64(len(headers)/2))
+		for _, h := range headers {
+			body = append(binary.AppendUvarint(body, uint64(len(h))), h...)
+		}
+	}
+	body = append(body, v...)
+	return append(binary.AppendUvarint(nil, uint64(len(body))), body...)
+}
+
+// The official client knows no frames: it writes the bytes of them, as many in an append as it likes.
+func TestWeReadTheBytesOfTheOfficialClient(t *testing.T) {
+	want := oddBytes()
+	var frames []string
+	for i, v := range want {
+		frames = append(frames, base64.StdEncoding.EncodeToString(frame(v, int64(i)-5, "n", fmt.Sprint(i), "", "\x00\xff")))
+	}
+	for mode, opts := range modes {
+		t.Run(mode, func(t *testing.T) {
+			recs := weRead(t, mode, fresh(t, "application/octet-stream", opts...), "bytes", frames)
+			if len(recs) != len(want) {
+				t.Fatalf("read %d records, want %d", len(recs), len(want))
+			}
+			for i, r := range recs {
+				n, _ := r.Headers.Lookup("n")
+				odd, _ := r.Headers.Lookup("")
+				if !bytes.Equal(r.Value, want[i]) || string(n) != fmt.Sprint(i) || string(odd) != "\x00\xff" || r.Time.Unix() != int64(i)-5 || r.Time.Nanosecond() != 999_999_999 {
+					t.Errorf("record %d is %.200q with %q at %v", i, r.Value, r.Headers, r.Time)
+				}
+			}
+		})
+	}
+}
+
+// What has no records is refused, and not taken for some.
+func TestWeRefuseTextAndBytesWithoutRecords(t *testing.T) {
+	for kind, want := range map[string]struct {
+		contentType string
+		err         error
+		given       string
+	}{
+		"text":  {"text/plain", backend.ErrUnsupported, "one\r\ntwo é\n"},
+		"bytes": {"application/octet-stream", durablestreams.ErrMalformed, base64.StdEncoding.EncodeToString([]byte("not\x00a frame"))},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			s := fresh(t, want.contentType)
+			_, wait := official(t, []string{want.given}, "write", kind, s.URL())
+			wait()
+			if recs, err := read(t, s); !errors.Is(err, want.err) || len(recs) > 0 {
+				t.Errorf("read %d records: %v, want %v", len(recs), err, want.err)
+			}
+		})
+	}
+}
+
+// write lets one of our producers write to s, and closes the stream.
+func write(t *testing.T, s *durablestreams.Stream, c codec.Codec[[]byte], values [][]byte) {
+	t.Helper()
+	p, err := producer.New(t.Context(), s, c, producer.BatchRecords(50))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range values {
+		if _, err := p.Enqueue(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// theyRead starts the official client before or after ours writes, and returns what it has read.
+func theyRead(t *testing.T, mode string, s *durablestreams.Stream, kind string, given any, write func()) []byte {
+	t.Helper()
+	if mode == "catch-up" {
+		write()
+	}
+	out, wait := official(t, given, "read", kind, s.URL(), mode)
+	reading(t, out)
+	if mode != "catch-up" {
+		write()
+	}
+	return wait()
+}
+
+func TestTheOfficialClientReadsOurJSON(t *testing.T) {
+	asIs := codec.Func("application/json",
+		func(dst, v []byte) ([]byte, error) { return append(dst, v...), nil }, func(src []byte) ([]byte, error) { return src, nil })
+	want := oddJSON()
+	var values [][]byte
+	for _, v := range want {
+		values = append(values, []byte(v))
+	}
+	for mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			s := fresh(t, "application/json")
+			raw := theyRead(t, mode, s, "json", want, func() { write(t, s, asIs, values) })
+			var got []json.RawMessage
+			for arrays := json.NewDecoder(bytes.NewReader(raw)); ; { // one a response, or event
+				var some []json.RawMessage
+				err := arrays.Decode(&some)
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, some...)
+			}
+			if len(got) != len(want) {
+				t.Fatalf("the official client has read %d messages, want %d", len(got), len(want))
+			}
+			for i := range want {
+				if string(got[i]) != want[i] {
+					t.Errorf("message %d came as %.200q, want %.200q", i, got[i], want[i])
+				}
+			}
+		})
+	}
+}
+
+// Typed values as programs have them.
+func TestTheOfficialClientReadsOurTypedValues(t *testing.T) {
+	type order struct {
+		ID    uint64            `json:"id"`
+		Names map[string]string `json:"names"`
+		Price float64           `json:"price"`
+		Items []string          `json:"items"`
+	}
+	for mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			s := fresh(t, "application/json")
+			var values []order
+			var want []string
+			for i := range 300 {
+				values = append(values, order{uint64(i) << 40, map[string]string{"ключ<": "\u2028"}, 0.1 * float64(i), nil})
+				v, err := codec.JSON[order]().AppendEncode(nil, values[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, string(v))
+			}
+			theyRead(t, mode, s, "json", want, func() {
+				p, err := producer.New(t.Context(), s, codec.JSON[order]())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(p.Send(t.Context(), values...), p.Close()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := s.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+func TestTheOfficialClientReadsOurBytes(t *testing.T) {
+	want := oddBytes()
+	for mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			s := fresh(t, "application/octet-stream")
+			raw := theyRead(t, mode, s, "frames", nil, func() { write(t, s, codec.Bytes(), want) })
+			var got [][]byte
+			if err := json.Unmarshal(raw, &got); err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(want) {
+				t.Fatalf("the official client has read %d frames, want %d", len(got), len(want))
+			}
+			for i := range want {
+				if !bytes.Equal(got[i], want[i]) {
+					t.Errorf("value %d came as %.200q, want %.200q", i, got[i], want[i])
+				}
+			}
+		})
+	}
+}
