@@ -5,172 +5,300 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/producer"
 )
 
-// A value of 100 bytes. The server runs in the same process, on the same two or so cores.
-var hundred = append(append([]byte(`{"id":12345,"text":"`), bytes.Repeat([]byte{'x'}, 78)...), `"}`...)
+// The figures of the package: 100-byte JSON records over loopback, the server another process on the same cores. Beside each
+// is the limit: requests whose bodies are there already, by a client that does nothing else, the codec alone, the disk alone.
 
-func benchStream(b *testing.B) *durablestreams.Stream {
-	b.Helper()
-	c, _ := serve(b)
-	s := c.Stream("bench")
-	if _, err := s.Create(b.Context(), "application/json"); err != nil {
-		b.Fatal(err)
-	}
-	return s
+// An item is 100 bytes of JSON.
+type item struct {
+	ID   int64  `json:"id"`
+	Name string `json:"name"`
+	Text string `json:"text"`
 }
 
-// plain takes values for JSON as they are, so that it is not the encoder that is measured.
-var plain = codec.Func("application/json",
+func itemOf(i int) item {
+	return item{ID: 1_000_000_000 + int64(i), Name: "some name", Text: itemText}
+}
+
+var itemText = strings.Repeat("x", 54)
+
+const (
+	perOp    = 200_000 // records
+	perBatch = 10_000  // records, which is 1 MB
+)
+
+// asIs takes values for JSON as they are, so that it is not the encoder that is measured.
+var asIs = codec.Func("application/json",
 	func(dst, v []byte) ([]byte, error) { return append(dst, v...), nil }, func(src []byte) ([]byte, error) { return src, nil })
 
-func BenchmarkProducer(b *testing.B) {
-	s := benchStream(b)
-	p, err := producer.New(b.Context(), s, plain, producer.BatchRecords(10_000))
+func encodedItem(tb testing.TB) []byte {
+	tb.Helper()
+	v, err := codec.JSON[item]().AppendEncode(nil, itemOf(1))
+	if err != nil || len(v) != 100 {
+		tb.Fatalf("an item has %d bytes: %v", len(v), err)
+	}
+	return v
+}
+
+// arrayOf is a body of n items, as they go over the wire.
+func arrayOf(tb testing.TB, n int) []byte {
+	tb.Helper()
+	one := encodedItem(tb)
+	return append(append([]byte{'['}, bytes.Repeat(append(one, ','), n)[:n*(len(one)+1)-1]...), ']')
+}
+
+// BenchmarkAppend is a producer of typed values, one of values that are encoded already, and the bare requests.
+func BenchmarkAppend(b *testing.B) {
+	eachServer(b, func(b *testing.B, p *process) {
+		s := p.stream(b)
+		b.Run("typed", func(b *testing.B) { produce(b, p, s, codec.JSON[item](), itemOf) })
+		one := encodedItem(b)
+		b.Run("encoded", func(b *testing.B) { produce(b, p, s, asIs, func(int) []byte { return one }) })
+		b.Run("bare", func(b *testing.B) { bareAppend(b, p, s.URL()) })
+	})
+}
+
+func produce[T any](b *testing.B, on *process, s *durablestreams.Stream, c codec.Codec[T], value func(i int) T) {
+	b.Helper()
+	ctx := context.Background()
+	p, err := producer.New(ctx, s, c, producer.BatchRecords(perBatch))
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportAllocs()
-	b.SetBytes(int64(len(hundred)))
-	for b.Loop() {
-		if _, err := p.Enqueue(b.Context(), hundred); err != nil {
+	on.measure(b, perOp, func() {
+		for i := range perOp {
+			if _, err := p.Enqueue(ctx, value(i)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := p.Flush(ctx); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
 	if err := p.Close(); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
-// BenchmarkSession is the Sink alone: batches of 5,000 records, five on their way.
-func BenchmarkSession(b *testing.B) {
-	const batch = 5000
-	session, err := benchStream(b).NewAppender(jsonFormat).Open(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer session.Close()
-	recs := make([]backend.Record, batch)
-	for i := range recs {
-		recs[i].Value = hundred
-	}
-	b.ReportAllocs()
-	b.SetBytes(int64(batch * len(hundred)))
-	sent, acked := uint64(0), uint64(0)
-	recv := func() {
-		if _, err := session.Recv(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		acked++
-	}
-	for b.Loop() {
-		if sent-acked == 5 {
-			recv()
-		}
-		if err := session.Send(b.Context(), sent, recs); err != nil {
-			b.Fatal(err)
-		}
-		sent++
-	}
-	for acked < sent {
-		recv()
-	}
-	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "records/s")
-}
-
-func fillBench(b *testing.B, s *durablestreams.Stream) int {
+func bareAppend(b *testing.B, p *process, url string) {
 	b.Helper()
-	const batches, batch = 20, 5000
-	body := []byte{'['}
-	for range batch {
-		body = append(append(body, hundred...), ',')
-	}
-	body[len(body)-1] = ']'
-	for range batches {
-		if _, err := s.Append(context.Background(), "application/json", body); err != nil {
-			b.Fatal(err)
+	body := arrayOf(b, perBatch)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 5, WriteBufferSize: 64 << 10}}
+	defer client.CloseIdleConnections()
+	p.measure(b, perOp, func() {
+		var writers sync.WaitGroup
+		for w := range 5 {
+			writers.Go(func() {
+				for i := w; i < perOp/perBatch; i += 5 {
+					barePost(b, client, url, body)
+				}
+			})
 		}
-	}
-	return batches * batch
+		writers.Wait()
+	})
 }
 
-func BenchmarkRead(b *testing.B) {
-	s := benchStream(b)
-	n := fillBench(b, s)
-	b.ReportAllocs()
-	b.SetBytes(int64(n * len(hundred)))
-	for b.Loop() {
-		r, err := s.OpenReader(b.Context(), backend.Earliest)
-		if err != nil {
-			b.Fatal(err)
-		}
-		got := 0
-		for {
-			batch, err := r.Read(b.Context())
+func barePost(b *testing.B, client *http.Client, url string, body []byte) {
+	resp, err := client.Post(url, "application/json", bytes.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		b.Error(resp.Status)
+	}
+}
+
+// BenchmarkLoneAppend is one append at a time with its answer: a producer's, a session's, and the bare request.
+func BenchmarkLoneAppend(b *testing.B) {
+	eachServer(b, func(b *testing.B, p *process) {
+		s, ctx, one := p.stream(b), context.Background(), encodedItem(b)
+		b.Run("producer", func(b *testing.B) {
+			lone, err := producer.New(ctx, s, asIs)
 			if err != nil {
 				b.Fatal(err)
 			}
-			if got += len(batch.Records); batch.CaughtUp {
+			p.measure(b, 1, func() {
+				if err := lone.Send(ctx, one); err != nil {
+					b.Fatal(err)
+				}
+			})
+			if err := lone.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+		b.Run("session", func(b *testing.B) {
+			session, err := s.NewAppender(jsonFormat).Open(ctx)
+			if err != nil {
+				b.Fatal(err)
+			}
+			recs, seq := []backend.Record{{Value: one}}, uint64(0)
+			p.measure(b, 1, func() {
+				if err := session.Send(ctx, seq, recs); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := session.Recv(ctx); err != nil {
+					b.Fatal(err)
+				}
+				seq++
+			})
+			if err := session.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+		b.Run("bare", func(b *testing.B) {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			p.measure(b, 1, func() { barePost(b, client, s.URL(), one) })
+		})
+	})
+}
+
+// BenchmarkRead is a consumer of typed values and one of single messages as they are, a reader's batches, and the bare
+// responses, from the first record to the tail.
+func BenchmarkRead(b *testing.B) {
+	eachServer(b, func(b *testing.B, p *process) {
+		s, body := p.stream(b), arrayOf(b, perBatch)
+		for range perOp / perBatch {
+			if _, err := s.Append(context.Background(), "application/json", body); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run("typed", func(b *testing.B) { consume(b, p, s, codec.JSON[item]()) })
+		b.Run("messages", func(b *testing.B) { consume(b, p, s, codec.Bytes()) })
+		b.Run("batches", func(b *testing.B) { readBatches(b, p, s) })
+		b.Run("bare", func(b *testing.B) { bareRead(b, p, s.URL()) })
+	})
+}
+
+func consume[T any](b *testing.B, p *process, s *durablestreams.Stream, c codec.Codec[T]) {
+	b.Helper()
+	ctx := context.Background()
+	p.measure(b, perOp, func() {
+		r, err := consumer.New(s, c, consumer.StopAtTail())
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		for _, err := range r.Messages(ctx) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != perOp {
+			b.Fatalf("%d records, want %d", n, perOp)
+		}
+	})
+}
+
+func readBatches(b *testing.B, p *process, s *durablestreams.Stream) {
+	b.Helper()
+	ctx := context.Background()
+	p.measure(b, perOp, func() {
+		r, err := s.OpenReader(ctx, backend.Earliest)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		for {
+			batch, err := r.Read(ctx)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n += len(batch.Records); batch.CaughtUp {
 				break
 			}
 		}
-		r.Close()
-		if got != n {
-			b.Fatalf("%d records, want %d", got, n)
+		if err := r.Close(); err != nil || n != perOp {
+			b.Fatalf("%d records, want %d: %v", n, perOp, err)
 		}
-	}
-	b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "records/s")
+	})
 }
 
-// BenchmarkBareHTTP is the limit for BenchmarkRead: the same responses, thrown away.
-func BenchmarkBareHTTP(b *testing.B) {
-	s := benchStream(b)
-	n := fillBench(b, s)
-	var client http.Client
+func bareRead(b *testing.B, p *process, url string) {
+	b.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, ReadBufferSize: 64 << 10}}
 	defer client.CloseIdleConnections()
 	buf := make([]byte, 256<<10)
-	b.SetBytes(int64(n * len(hundred)))
-	for b.Loop() {
+	p.measure(b, perOp, func() {
 		for offset, tail := "-1", false; !tail; {
-			resp, err := client.Get(s.URL() + "?offset=" + offset)
+			resp, err := client.Get(url + "?offset=" + offset)
 			if err != nil {
 				b.Fatal(err)
 			}
 			if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp.Body, buf); err != nil {
 				b.Fatal(err)
 			}
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			offset, tail = resp.Header.Get("Stream-Next-Offset"), resp.Header.Get("Stream-Up-To-Date") != ""
 		}
-	}
-	b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "records/s")
+	})
 }
 
-// BenchmarkSend is a lone append with its answer.
-func BenchmarkSend(b *testing.B) {
-	session, err := benchStream(b).NewAppender(jsonFormat).Open(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer session.Close()
-	recs := []backend.Record{{Value: hundred}}
-	b.ReportAllocs()
-	seq := uint64(0)
-	for b.Loop() {
-		if err := session.Send(b.Context(), seq, recs); err != nil {
-			b.Fatal(err)
+// BenchmarkCodec is what the JSON engine alone takes for the same values.
+func BenchmarkCodec(b *testing.B) {
+	one := encodedItem(b)
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		c, buf, i := codec.JSON[item](), []byte(nil), 0
+		for b.Loop() {
+			var err error
+			if buf, err = c.AppendEncode(buf[:0], itemOf(i)); err != nil {
+				b.Fatal(err)
+			}
+			i++
 		}
-		if _, err := session.Recv(b.Context()); err != nil {
-			b.Fatal(err)
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var v item
+			if err := json.Unmarshal(one, &v); err != nil {
+				b.Fatal(err)
+			}
 		}
-		seq++
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+}
+
+// BenchmarkDisk is the limit of a server that has everything on the disk: the same bytes, synced as often as one commit of
+// that server may hold, and for a single record.
+func BenchmarkDisk(b *testing.B) {
+	for name, n := range map[string]int{"batch": perBatch, "lone": 1} {
+		body := arrayOf(b, n)
+		b.Run(name, func(b *testing.B) {
+			f, err := os.Create(filepath.Join(b.TempDir(), "disk"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			for b.Loop() {
+				if _, err := f.Write(body); err != nil {
+					b.Fatal(err)
+				}
+				if err := f.Sync(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "records/s")
+		})
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }

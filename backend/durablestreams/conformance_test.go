@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,7 +18,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The test binary is also the server that benchmarks run as another process: HEADRACE_SERVE names its file, or "memory".
+func TestMain(m *testing.M) {
+	if file := os.Getenv("HEADRACE_SERVE"); file != "" {
+		if err := child(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // serve starts a server in this process and returns a client of it.
 func serve(t testing.TB, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
