@@ -38,7 +38,8 @@ type reader struct {
 	skip     int64  // messages, or bytes, to drop before the place asked for
 	framed   bool
 	known    bool    // framed is
-	records  int     // in the last batch: a guess for the next
+	records  int     // in the last batch that had some,
+	bytes    int     // and what it was made of: a guess for the next
 	marks    []int64 // n behind each record of a batch
 	late     error   // comes when the records before it were returned
 }

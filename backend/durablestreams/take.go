@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -31,14 +33,16 @@ func (r *reader) take() (b backend.Batch, err error) {
 	if err != nil && !end {
 		err = r.failure(err)
 	}
-	recs, bad := make([]backend.Record, 0, min(r.records+r.records/8, len(buf))), error(nil)
+	recs, bad := make([]backend.Record, 0, r.expect(len(buf))), error(nil)
 	r.marks = r.marks[:0]
 	if r.framed {
 		recs, bad = r.takeFrames(recs, buf)
 	} else {
 		recs, bad = r.takeMessages(recs, buf)
 	}
-	r.records = len(recs)
+	if len(recs) > 0 {
+		r.records, r.bytes = len(recs), len(buf)
+	}
 	switch {
 	case bad != nil:
 		r.late = bad
@@ -52,6 +56,14 @@ func (r *reader) take() (b backend.Batch, err error) {
 		return b, r.late
 	}
 	return backend.Batch{Records: recs, Next: r.at, CaughtUp: r.body == nil && r.tail}, nil
+}
+
+// expect is how many records n bytes may hold, by the last batch, with a few to spare: to grow costs more than those.
+func (r *reader) expect(n int) int {
+	if r.bytes == 0 {
+		return 0
+	}
+	return min(int(int64(n)*int64(r.records)/int64(r.bytes))*33/32+1, n)
 }
 
 // fill reads until p is full or there is an error, which it returns as it is: a response that broke off is not one that ended.
@@ -81,7 +93,11 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 			r.skip--
 			continue
 		}
-		recs = append(recs, backend.Record{Value: buf[lo:hi:hi]})
+		if len(recs) == cap(recs) {
+			recs = slices.Grow(recs, 1)
+		}
+		recs = recs[:len(recs)+1] // zero, and one pointer is written into it: to append a whole one costs twice as much
+		recs[len(recs)-1].Value = buf[lo:hi:hi]
 		r.marks = append(r.marks, r.n)
 	}
 	r.rest = buf[r.split.from:]
@@ -138,13 +154,15 @@ func (r *reader) name(recs []backend.Record) {
 	ended := r.body == nil
 	last := len(recs) - 1
 	if last >= 0 {
-		text := make([]byte, 0, len(recs)*(len(r.start)+8))
+		var text strings.Builder // its string is not a copy
+		text.Grow(len(recs) * (len(r.start) + 1 + decimals(r.marks[last])))
+		var digits [20]byte
 		for _, n := range r.marks {
-			text = append(text, r.start...)
-			text = append(text, '/')
-			text = strconv.AppendInt(text, n, 10)
+			text.WriteString(r.start)
+			text.WriteByte('/')
+			text.Write(strconv.AppendInt(digits[:0], n, 10))
 		}
-		all := string(text)
+		all := text.String()
 		for i, n := range r.marks {
 			width := len(r.start) + 1 + decimals(n)
 			recs[i].Offset, recs[i].Next = r.at, backend.Offset(all[:width])
