@@ -1,9 +1,11 @@
 package durablestreams
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 const (
 	answerTime = 30 * time.Second // for one append, from the first byte to the answer
+	oneWrite   = 4 << 10          // a body up to this leaves in one packet with its headers, as the transport does with readers it knows
 	claims     = 3                // epochs that are tried before another producer's place is left to it
 )
 
@@ -132,8 +135,14 @@ func (s *session) post(b *batch, t ticket) (ans answer, err error) {
 	ctx, cancel := context.WithTimeout(s.life, answerTime)
 	defer cancel()
 	stream := s.appender.stream
-	body := &payload{b: b.body}
-	defer body.Close() // the batch's bytes are used again
+	var body io.Reader
+	if len(b.body) <= oneWrite {
+		body = bytes.NewReader(bytes.Clone(b.body))
+	} else {
+		p := &payload{b: b.body}
+		defer p.Close() // the batch's bytes are used again
+		body = p
+	}
 	req, err := stream.request(ctx, http.MethodPost, nil, body)
 	if err != nil {
 		return ans, fmt.Errorf("durablestreams: append: %w", err)

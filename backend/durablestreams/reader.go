@@ -38,10 +38,10 @@ type reader struct {
 	skip     int64  // messages, or bytes, to drop before the place asked for
 	framed   bool
 	known    bool    // framed is
-	records  int     // in the last batch that had some,
-	bytes    int     // and what it was made of: a guess for the next
+	records  int     // in the last batch: a guess for the next
 	marks    []int64 // n behind each record of a batch
 	late     error   // comes when the records before it were returned
+	bytes    int     // that records were made of
 }
 
 // OpenReader implements [backend.Source]. [backend.Last] and [backend.AtTime] are not supported: the protocol can neither
