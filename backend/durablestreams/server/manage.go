@@ -98,8 +98,8 @@ func (h *Handler) fork(r *http.Request, c *Creation) error {
 		return nil
 	}
 	u, err := url.Parse(from)
-	if err != nil {
-		return fmt.Errorf("%w: Stream-Forked-From is no path", ErrRequest)
+	if err != nil || u.Host != "" && u.Host != r.Host {
+		return fmt.Errorf("%w: Stream-Forked-From is no path of this server", ErrRequest)
 	}
 	f := &Fork{At: Now}
 	if f.Source, err = h.name(u.Path); err != nil {

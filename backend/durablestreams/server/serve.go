@@ -118,7 +118,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 			header["Stream-Closed"] = yes
 		}
 	}
-	if q.from == Now && q.live == "" {
+	if q.from == Now { // which is another place for the next who asks
 		header["Cache-Control"] = noStore
 	} else {
 		header["Cache-Control"] = h.caching(partial || q.live != "")
