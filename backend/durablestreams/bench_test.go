@@ -174,7 +174,7 @@ func BenchmarkLoneAppend(b *testing.B) {
 	})
 }
 
-// BenchmarkRead is a consumer of typed values and one of single messages as they are, a reader's batches, and the bare
+// BenchmarkRead is a consumer of typed values, decoded by one goroutine and by two, and one of single messages as they are, a reader's batches, and the bare
 // responses, from the first record to the tail.
 func BenchmarkRead(b *testing.B) {
 	eachServer(b, func(b *testing.B, p *process) {
@@ -185,17 +185,18 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 		b.Run("typed", func(b *testing.B) { consume(b, p, s, codec.JSON[item]()) })
+		b.Run("typed on two", func(b *testing.B) { consume(b, p, s, codec.JSON[item](), consumer.Decoders(2)) })
 		b.Run("messages", func(b *testing.B) { consume(b, p, s, codec.Bytes()) })
 		b.Run("batches", func(b *testing.B) { readBatches(b, p, s) })
 		b.Run("bare", func(b *testing.B) { bareRead(b, p, s.URL()) })
 	})
 }
 
-func consume[T any](b *testing.B, p *process, s *durablestreams.Stream, c codec.Codec[T]) {
+func consume[T any](b *testing.B, p *process, s *durablestreams.Stream, c codec.Codec[T], opts ...consumer.Option) {
 	b.Helper()
 	ctx := context.Background()
 	p.measure(b, perOp, func() {
-		r, err := consumer.New(s, c, consumer.StopAtTail())
+		r, err := consumer.New(s, c, append(opts, consumer.StopAtTail())...)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -243,5 +244,42 @@ func TestRefusedForkKeepsAReference(t *testing.T) {
 		}
 		// A source on another server is no stream of this one.
 		drain(t, request(t, "PUT", url+"/other", nil, "Stream-Forked-From", "http://elsewhere/s"), 400)
+	})
+}
+
+// Batches of one producer that come by several connections overtake each other all the time. One that is a little early is
+// not refused, to be sent a second time, but stored in its turn; one whose predecessors do not come still is.
+func TestOvertakingBatchIsSentTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := server.NewMemory()
+		defer m.Close()
+		h := server.New(m)
+		serve(t, h, "PUT", "/s", "", 201, "Content-Type", "text/plain")
+		send := func(seq, want int) time.Duration {
+			begin := time.Now()
+			serve(t, h, "POST", "/s", strconv.Itoa(seq), want, "Content-Type", "text/plain",
+				"Producer-Id", "p", "Producer-Epoch", "0", "Producer-Seq", strconv.Itoa(seq))
+			return time.Since(begin)
+		}
+		var early sync.WaitGroup
+		for _, seq := range []int{4, 2, 1, 3} {
+			early.Go(func() { send(seq, 200) })
+			synctest.Wait()
+		}
+		send(0, 200)
+		early.Wait()
+		if got := serve(t, h, "GET", "/s", "", 200).Body.String(); got != "01234" {
+			t.Errorf("stored %q", got)
+		}
+		if took := send(6, 409); took != 50*time.Millisecond {
+			t.Errorf("refused after %v", took)
+		}
+		if took := send(1000, 409); took != 0 {
+			t.Errorf("who is far ahead is refused after %v", took)
+		}
+		early.Go(func() { send(6, 409) })
+		synctest.Wait()
+		serve(t, h, "POST", "/s", "", 204, "Stream-Closed", "true")
+		early.Wait()
 	})
 }

@@ -8,7 +8,8 @@
 //   - Data, the state of its producer and the closing of the stream are one commit: after a crash a producer that sends
 //     again what was not acknowledged stores it once. The state of a producer is kept as long as its stream, so that an
 //     old batch is known again however late it comes, also behind the end of the stream.
-//   - Concurrent appends share a commit. Their order is the order of the offsets.
+//   - Concurrent appends share a commit. Their order is the order of the offsets. A producer's batch that overtakes others
+//     of it on the way waits for them for 50 ms before it is refused as a gap.
 //   - JSON streams keep the bytes of every number, string and key; white space between tokens goes. A top-level array is
 //     taken apart one level deep. JSON that is not valid UTF-8, or nested more than 10,000 deep, is refused.
 //   - Every offset that a response names can be read from, exactly. One beyond the tail, as a client may hold after the

@@ -16,7 +16,8 @@ type Storage interface {
 	// Create makes a stream. One that exists with the same configuration is left as it is, and created is false.
 	Create(ctx context.Context, name string, c Creation) (info Info, created bool, err error)
 
-	// Append stores data, closes the stream, or both. Outcome is also filled in beside [ErrClosed].
+	// Append stores data, closes the stream, or both. Outcome is also filled in beside [ErrClosed] and [GapError], after
+	// which the same Append may be tried again.
 	Append(ctx context.Context, name string, a Append) (Outcome, error)
 
 	// Read finds what is stored from a Position, [Beginning] or [Now] on: whole appends, at least one unless from is the
@@ -70,7 +71,7 @@ type Fork struct {
 // An Append is one POST.
 type Append struct {
 	ContentType string
-	// Data is given away with the call. Of a JSON stream it is the messages, compact, each with a comma behind it.
+	// Data is given away with the call that stores it. Of a JSON stream it is the messages, compact, each with a comma behind it.
 	Data []byte
 	// Invalid says why Data cannot be stored, and is returned only if nothing that the protocol checks earlier is wrong.
 	Invalid  error

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -93,7 +94,7 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 			a.Invalid = fmt.Errorf("%w: no message to append", ErrRequest)
 		}
 	}
-	out, err := h.storage.Append(r.Context(), name, a)
+	out, err := h.inTurn(r.Context(), name, a)
 	header := w.Header()
 	if err == nil || errors.Is(err, ErrClosed) {
 		header.Set("Stream-Next-Offset", out.Tail.String())
@@ -116,6 +117,28 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	}
 	w.WriteHeader(status)
 	return nil
+}
+
+// overtaking is how long a batch that has overtaken those before it may wait for them. Requests of one producer that come by
+// several connections do so all the time, and would be sent a second time each; those that were lost are not worth a wait.
+const (
+	overtaking = 50 * time.Millisecond
+	overtakers = 16 // batches: who is further ahead has lost some
+)
+
+// inTurn appends, and gives a producer's batch that came too early a little time.
+func (h *Handler) inTurn(ctx context.Context, name string, a Append) (Outcome, error) {
+	var early *GapError
+	out, err := h.storage.Append(ctx, name, a)
+	if !errors.As(err, &early) || early.Received-early.Expected > overtakers {
+		return out, err
+	}
+	wait, cancel := context.WithTimeout(ctx, overtaking)
+	defer cancel()
+	for errors.As(err, &early) && wait.Err() == nil && h.storage.Wait(wait, name, out.Tail) == nil {
+		out, err = h.storage.Append(ctx, name, a)
+	}
+	return out, err
 }
 
 func closes(r *http.Request) bool {
