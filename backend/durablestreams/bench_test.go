@@ -65,21 +65,23 @@ func arrayOf(tb testing.TB, i, n int) []byte {
 	return body
 }
 
-// BenchmarkAppend is a producer of typed values, one of values that are encoded already, and the bare requests.
+// BenchmarkAppend is a producer of typed values, in large batches and in those that it makes by default, one of values that
+// are encoded already, and the bare requests.
 func BenchmarkAppend(b *testing.B) {
 	eachServer(b, func(b *testing.B, p *process) {
 		s := p.stream(b)
-		b.Run("typed", func(b *testing.B) { produce(b, p, s, codec.JSON[item](), itemOf) })
+		b.Run("typed", func(b *testing.B) { produce(b, p, s, codec.JSON[item](), itemOf, producer.BatchRecords(perBatch)) })
+		b.Run("typed by default", func(b *testing.B) { produce(b, p, s, codec.JSON[item](), itemOf) })
 		one := encodedItem(b, 1)
-		b.Run("encoded", func(b *testing.B) { produce(b, p, s, asIs, func(int) []byte { return one }) })
+		b.Run("encoded", func(b *testing.B) { produce(b, p, s, asIs, func(int) []byte { return one }, producer.BatchRecords(perBatch)) })
 		b.Run("bare", func(b *testing.B) { bareAppend(b, p, s.URL()) })
 	})
 }
 
-func produce[T any](b *testing.B, on *process, s *durablestreams.Stream, c codec.Codec[T], value func(i int) T) {
+func produce[T any](b *testing.B, on *process, s *durablestreams.Stream, c codec.Codec[T], value func(i int) T, opts ...producer.Option) {
 	b.Helper()
 	ctx := context.Background()
-	p, err := producer.New(ctx, s, c, producer.BatchRecords(perBatch))
+	p, err := producer.New(ctx, s, c, opts...)
 	if err != nil {
 		b.Fatal(err)
 	}
