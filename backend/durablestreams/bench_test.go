@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -73,7 +74,9 @@ func BenchmarkAppend(b *testing.B) {
 		b.Run("typed", func(b *testing.B) { produce(b, p, s, codec.JSON[item](), itemOf, producer.BatchRecords(perBatch)) })
 		b.Run("typed by default", func(b *testing.B) { produce(b, p, s, codec.JSON[item](), itemOf) })
 		one := encodedItem(b, 1)
-		b.Run("encoded", func(b *testing.B) { produce(b, p, s, asIs, func(int) []byte { return one }, producer.BatchRecords(perBatch)) })
+		b.Run("encoded", func(b *testing.B) {
+			produce(b, p, s, asIs, func(int) []byte { return one }, producer.BatchRecords(perBatch))
+		})
 		b.Run("bare", func(b *testing.B) { bareAppend(b, p, s.URL()) })
 	})
 }
@@ -188,6 +191,8 @@ func BenchmarkRead(b *testing.B) {
 		}
 		b.Run("typed", func(b *testing.B) { consume(b, p, s, codec.JSON[item]()) })
 		b.Run("typed on two", func(b *testing.B) { consume(b, p, s, codec.JSON[item](), consumer.Decoders(2)) })
+		b.Run("typed beside the decoder", func(b *testing.B) { besideDecoder(b, s) })
+		b.Run("typed on two beside the decoder", func(b *testing.B) { besideDecoder(b, s, consumer.Decoders(2)) })
 		b.Run("messages", func(b *testing.B) { consume(b, p, s, codec.Bytes()) })
 		b.Run("batches", func(b *testing.B) { readBatches(b, p, s) })
 		b.Run("bare", func(b *testing.B) { bareRead(b, p, s.URL()) })
@@ -196,23 +201,51 @@ func BenchmarkRead(b *testing.B) {
 
 func consume[T any](b *testing.B, p *process, s *durablestreams.Stream, c codec.Codec[T], opts ...consumer.Option) {
 	b.Helper()
-	ctx := context.Background()
-	p.measure(b, perOp, func() {
-		r, err := consumer.New(s, c, append(opts, consumer.StopAtTail())...)
+	p.measure(b, perOp, func() { readAll(b, s, c, opts...) })
+}
+
+// readAll reads a stream of perOp records to its tail.
+func readAll[T any](b *testing.B, s *durablestreams.Stream, c codec.Codec[T], opts ...consumer.Option) {
+	b.Helper()
+	r, err := consumer.New(s, c, append(opts, consumer.StopAtTail())...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for _, err := range r.Messages(context.Background()) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		n := 0
-		for _, err := range r.Messages(ctx) {
-			if err != nil {
+		n++
+	}
+	if n != perOp {
+		b.Fatalf("%d records, want %d", n, perOp)
+	}
+}
+
+// besideDecoder reads typed values and decodes the same ones without a stream, in turns, and reports how fast the one is in
+// terms of the other. Both have the same machine then, whatever else it does.
+func besideDecoder(b *testing.B, s *durablestreams.Stream, opts ...consumer.Option) {
+	b.Helper()
+	var records [][]byte
+	for i := range perOp {
+		records = append(records, encodedItem(b, i))
+	}
+	var typed, bare time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		readAll(b, s, codec.JSON[item](), opts...)
+		typed += time.Since(begin)
+		begin = time.Now()
+		for _, r := range records {
+			var v item
+			if err := json.Unmarshal(r, &v); err != nil {
 				b.Fatal(err)
 			}
-			n++
 		}
-		if n != perOp {
-			b.Fatalf("%d records, want %d", n, perOp)
-		}
-	})
+		bare += time.Since(begin)
+	}
+	b.ReportMetric(bare.Seconds()/typed.Seconds(), "of-bare-decoder")
 }
 
 func readBatches(b *testing.B, p *process, s *durablestreams.Stream) {
