@@ -61,8 +61,9 @@ func target(t testing.TB, contentType string, opts ...durablestreams.StreamOptio
 	}
 }
 
-func TestConformanceJSON(t *testing.T)    { conformanceJSON(t) }
-func TestConformanceJSONSSE(t *testing.T) { conformanceJSON(t, durablestreams.SSE()) }
+// Readers wait over SSE on a JSON stream unless told otherwise, and by long-poll on others.
+func TestConformanceJSON(t *testing.T)         { conformanceJSON(t) }
+func TestConformanceJSONLongPoll(t *testing.T) { conformanceJSON(t, durablestreams.LongPoll()) }
 
 func conformanceJSON(t *testing.T, opts ...durablestreams.StreamOption) {
 	backendtest.Run(t, backendtest.Harness{

@@ -55,9 +55,27 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 		}
 		req.Header.Set(d.name, v)
 	}
+	if err := sendable(req.Header); err != nil {
+		return nil, fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
+	}
 	// A compressed body could expand without bound, and gains nothing that a compressing codec does not.
 	req.Header.Set("Accept-Encoding", "identity")
 	return req.WithContext(ctx), nil
+}
+
+// sendable finds what the transport would refuse as if the network had failed: a token read with the end of its line, an id
+// with a control character. Tokens are secret, so what is wrong is named by its header alone.
+func sendable(h http.Header) error {
+	for name, values := range h {
+		for _, v := range values {
+			for i := range len(v) {
+				if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+					return fmt.Errorf("%w: the value of header %s has a control character", backend.ErrRejected, name)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // credentials classifies what the caller's own func says.

@@ -125,7 +125,7 @@ func TestHeadersAndParametersAreMadeForEachRequest(t *testing.T) {
 		durablestreams.Header("Authorization", func(context.Context) (string, error) { return fmt.Sprint("token ", made.Add(1)), nil }),
 		durablestreams.Query("tenant", durablestreams.Static("a&b")),
 	}, server.LongPoll(time.Millisecond))
-	s := c.Stream("s")
+	s := c.Stream("s", durablestreams.LongPoll())
 	if _, err := s.Create(t.Context(), "application/json"); err != nil {
 		t.Fatal(err)
 	}
