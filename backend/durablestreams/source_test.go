@@ -161,37 +161,3 @@ func TestFailingCredentialsAreUnauthorized(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// Places within a stream's first response cannot be kept where the server does not say where the stream begins: they are
-// refused, rather than found somewhere else.
-func TestPlacesBehindAnUnknownBeginning(t *testing.T) {
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if o := r.URL.Query().Get("offset"); o != "-1" && o != "b" {
-			w.WriteHeader(http.StatusGone)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Stream-Next-Offset", "b")
-		w.Header().Set("Stream-Up-To-Date", "true")
-		_, _ = io.WriteString(w, `[1,2]`)
-	}))
-	defer h.Close()
-	c, err := durablestreams.NewClient(h.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.CloseIdleConnections()
-	s := c.Stream("s")
-	r, err := s.OpenReader(t.Context(), backend.Earliest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	b, err := r.Read(t.Context())
-	if err != nil || len(b.Records) != 2 || b.Next != "b/0" {
-		t.Fatalf("%+v, %v", b, err)
-	}
-	if _, err := s.OpenReader(t.Context(), b.Records[1].Offset); !errors.Is(err, backend.ErrOutOfRange) {
-		t.Errorf("from %q: %v", b.Records[1].Offset, err)
-	}
-}
