@@ -120,7 +120,9 @@ func TestCloseThatLeavesTheStreamOpenIsAnError(t *testing.T) {
 
 func TestAppendWithIdentityIsStoredOnce(t *testing.T) {
 	s, posts := losing(t, "text/plain", "", "")
-	identity := func(epoch, seq int64) durablestreams.AppendOption { return durablestreams.Identity("writer", epoch, seq) }
+	identity := func(epoch, seq int64) durablestreams.AppendOption {
+		return durablestreams.Identity("writer", epoch, seq)
+	}
 	post := func(epoch, seq int64) (durablestreams.Info, error) {
 		return s.Append(t.Context(), "text/plain", []byte("a\r\n"), identity(epoch, seq))
 	}

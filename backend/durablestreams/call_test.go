@@ -2,8 +2,6 @@ package durablestreams_test
 
 import (
 	"errors"
-	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,41 +64,4 @@ func TestOperations(t *testing.T) {
 	if _, err := s.Create(ctx, "text/plain", durablestreams.TTL(-1)); !errors.Is(err, backend.ErrRejected) {
 		t.Fatal(err)
 	}
-}
-
-// An append without a producer is sent again where it was refused, and not where it may be stored.
-func TestOperationsAreTriedAgain(t *testing.T) {
-	var status, left, calls atomic.Int64
-	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		calls.Add(1)
-		if left.Add(-1) < 0 {
-			return false
-		}
-		w.Header().Set("Retry-After", "0")
-		w.WriteHeader(int(status.Load()))
-		return true
-	})
-	try := func(code, times int64, f func() error) (int64, error) {
-		status.Store(code)
-		left.Store(times)
-		calls.Store(0)
-		err := f()
-		left.Store(0)
-		return calls.Load(), err
-	}
-	head := func() error { _, err := s.Head(t.Context()); return err }
-	put := func() error { _, err := s.Append(t.Context(), "application/json", []byte("1")); return err }
-	if n, err := try(500, 2, head); n != 3 || err != nil {
-		t.Errorf("head: %d tries, %v", n, err)
-	}
-	if n, err := try(429, 1, put); n != 2 || err != nil {
-		t.Errorf("append, refused: %d tries, %v", n, err)
-	}
-	if n, err := try(503, 1, put); n != 1 || !errors.Is(err, backend.ErrIndeterminate) {
-		t.Errorf("append, unknown: %d tries, %v", n, err)
-	}
-	if n, err := try(500, 99, head); n != 5 || !errors.Is(err, backend.ErrTransient) {
-		t.Errorf("head, for ever: %d tries, %v", n, err)
-	}
-	wantStored(t, s, "1")
 }

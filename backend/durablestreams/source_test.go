@@ -7,47 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
-	"github.com/headrace/headrace/backend/durablestreams/server"
 )
-
-func TestNoRequestAfterTheEnd(t *testing.T) {
-	var reads atomic.Int64
-	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if r.Method == http.MethodGet {
-			reads.Add(1)
-		}
-		return false
-	})
-	if _, err := s.Append(t.Context(), "application/json", []byte(`[1,2]`)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r, err := s.OpenReader(t.Context(), backend.Earliest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	for err == nil {
-		_, err = r.Read(t.Context())
-	}
-	before := reads.Load()
-	for range 10 {
-		if _, err := r.Read(t.Context()); err != io.EOF {
-			t.Fatal(err)
-		}
-	}
-	if n := reads.Load(); n != before || n > 2 {
-		t.Errorf("%d requests, %d of them after the end", n, n-before)
-	}
-}
 
 // canned answers every read with body, under the length given.
 func canned(t *testing.T, contentType, body string, length int) *durablestreams.Stream {
@@ -107,46 +71,6 @@ func TestBrokenResponses(t *testing.T) {
 				t.Errorf("%d records and %v, want %d and %v", records, err, test.records, test.want)
 			}
 		})
-	}
-}
-
-// Tokens that rotate go with every request, those of producers and waiting readers included.
-func TestHeadersAndParametersAreMadeForEachRequest(t *testing.T) {
-	var made, seen atomic.Int64
-	c, _ := serveVia(t, func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n := seen.Add(1)
-			if r.Header.Get("Authorization") != fmt.Sprint("token ", n) || r.URL.Query().Get("tenant") != "a&b" {
-				t.Errorf("%s %s: token %q, want %d", r.Method, r.URL, r.Header.Get("Authorization"), n)
-			}
-			h.ServeHTTP(w, r)
-		})
-	}, []durablestreams.Option{
-		durablestreams.Header("Authorization", func(context.Context) (string, error) { return fmt.Sprint("token ", made.Add(1)), nil }),
-		durablestreams.Query("tenant", durablestreams.Static("a&b")),
-	}, server.LongPoll(time.Millisecond))
-	s := c.Stream("s", durablestreams.LongPoll())
-	if _, err := s.Create(t.Context(), "application/json"); err != nil {
-		t.Fatal(err)
-	}
-	session := open(t, s.NewAppender(jsonFormat))
-	send(t, session, 0)
-	recv(t, session, 0)
-	r, err := s.OpenReader(t.Context(), backend.Earliest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	for range 3 { // the record, and two waits
-		if _, err := r.Read(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Delete(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n := seen.Load(); n < 7 {
-		t.Errorf("%d requests", n)
 	}
 }
 

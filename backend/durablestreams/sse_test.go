@@ -250,34 +250,3 @@ func TestEventTooLargeToHoldIsReadInPieces(t *testing.T) {
 		t.Errorf("%d records and %v, over %d SSE connections and %d other", n, err, sse.Load(), again.Load())
 	}
 }
-
-// What several data events hold before one control event is put together, comments and unknown events are passed over.
-func TestSeveralDataEventsBeforeOneControl(t *testing.T) {
-	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if r.URL.Query().Get("live") != "sse" {
-			return false
-		}
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = w.Write([]byte(": hello\r\nevent: data\r\ndata: [1,\r\ndata:2]\r\n\r\nevent: other\ndata: x\n\nevent: data\ndata:[3]\n\n" +
-			"event: control\ndata: {\"streamNextOffset\":\"9\",\"streamClosed\":true}\n\n"))
-		return true
-	}, durablestreams.SSE())
-	ctx := t.Context()
-	r, err := s.OpenReader(ctx, backend.Earliest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	got := ""
-	deadline := time.Now().Add(time.Minute)
-	for err == nil && time.Now().Before(deadline) {
-		var b backend.Batch
-		b, err = r.Read(ctx)
-		for _, rec := range b.Records {
-			got += string(rec.Value)
-		}
-	}
-	if got != "123" {
-		t.Errorf("%s, %v", got, err)
-	}
-}
