@@ -13,10 +13,7 @@ import (
 	"github.com/headrace/headrace/backend/backendtest"
 	"github.com/headrace/headrace/backend/durablestreams"
 	"github.com/headrace/headrace/backend/durablestreams/server"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve starts a server in this process and returns a client of it.
 func serve(t testing.TB, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
