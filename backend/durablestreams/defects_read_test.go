@@ -187,6 +187,9 @@ func TestDefect24_BadEventsAreTakenForGood(t *testing.T) {
 		"control that is no JSON": "event: control\ndata: {\n\n",
 		"control of nothing":      "event: control\ndata:\n\n",
 		"control without data":    "event: control\n\n",
+		"control of null":         "event: control\ndata: null\n\n",
+		"control of no place":     "event: control\ndata: {\"streamNextOffset\":\"now\"}\n\n",
+		"a place before the last": "event: control\ndata: {\"streamNextOffset\":\"/\"}\n\n",
 		"data that is no array":   "event: data\ndata: {}\n\n" + lastEvent,
 		"data that does not end":  "event: data\ndata: [1,2\n\n" + lastEvent,
 	} {

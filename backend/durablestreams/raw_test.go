@@ -112,54 +112,65 @@ func TestRawReadsAnyBytes(t *testing.T) {
 
 // One reader catches up, waits, and comes to an end, whatever it waits by.
 func TestRawFollowsToTheEnd(t *testing.T) {
-	modes := map[string][]durablestreams.StreamOption{"auto": nil, "long-poll": {durablestreams.LongPoll()}, "SSE": {durablestreams.SSE()}}
-	for mode, opts := range modes {
+	eachMode(t, func(t *testing.T, contentType string, opt durablestreams.StreamOption) {
+		followRaw(t, typed(t, contentType, nil, opt), contentType)
+	})
+}
+
+// eachMode runs a test for what streams may hold and how readers may wait.
+func eachMode(t *testing.T, test func(t *testing.T, contentType string, opt durablestreams.StreamOption)) {
+	modes := map[string]durablestreams.StreamOption{
+		"choice": durablestreams.InFlight(5), "long-poll": durablestreams.LongPoll(), "SSE": durablestreams.SSE(),
+	}
+	for mode, opt := range modes {
 		for _, contentType := range []string{"application/octet-stream", "text/plain", "application/json"} {
-			t.Run(contentType+" by "+mode, func(t *testing.T) {
-				s := typed(t, contentType, nil, opts...)
-				want := ""
-				say := func(v string) {
-					put(t, s, contentType, v)
-					want += v
-				}
-				say(`"one"`)
-				r, err := s.Raw().OpenReader(t.Context(), backend.Earliest)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer r.Close()
-				got, next := "", backend.Offset("")
-				read := func() error {
-					b, err := r.Read(t.Context())
-					if got += joined(b.Records); err == nil {
-						next = b.Next
-					}
-					return err
-				}
-				for i := range 20 {
-					for got != want {
-						if err := read(); err != nil {
-							t.Fatal(err)
-						}
-					}
-					say(fmt.Sprintf(`"%d ö"`, i))
-				}
-				last := next
-				if _, err := s.CloseWith(t.Context(), contentType, []byte(`"end"`)); err != nil {
-					t.Fatal(err)
-				}
-				want += `"end"`
-				for err == nil {
-					err = read()
-				}
-				if err != io.EOF || got != want {
-					t.Errorf("%q and %v, want %q and the end", got, err, want)
-				}
-				if got := joined(all(t, s.Raw(), last)); got != `"19 ö""end"` {
-					t.Errorf("%q behind the last place but two", got)
-				}
-			})
+			t.Run(contentType+" by "+mode, func(t *testing.T) { test(t, contentType, opt) })
 		}
+	}
+}
+
+func followRaw(t *testing.T, s *durablestreams.Stream, contentType string) {
+	t.Helper()
+	want := ""
+	say := func(v string) {
+		put(t, s, contentType, v)
+		want += v
+	}
+	say(`"one"`)
+	r, err := s.Raw().OpenReader(t.Context(), backend.Earliest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, next := "", backend.Offset("")
+	read := func() error {
+		b, err := r.Read(t.Context())
+		if got += joined(b.Records); err == nil {
+			next = b.Next
+		}
+		return err
+	}
+	for i := range 20 {
+		for got != want {
+			if err := read(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		say(fmt.Sprintf(`"%d ö"`, i))
+	}
+	last := next
+	if _, err := s.CloseWith(t.Context(), contentType, []byte(`"end"`)); err != nil {
+		t.Fatal(err)
+	}
+	want += `"end"`
+	for err == nil {
+		err = read()
+	}
+	if err != io.EOF || got != want {
+		t.Errorf("%q and %v, want %q and the end", got, err, want)
+	}
+	if got := joined(all(t, s.Raw(), last)); got != `"19 ö""end"` {
+		t.Errorf("%q behind the last place but two", got)
 	}
 }
 

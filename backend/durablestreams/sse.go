@@ -90,7 +90,9 @@ func (r *reader) await() (bool, error) {
 	c, err := e.next()
 	late := !timer.Stop()
 	if err == nil {
-		return true, r.event(e, c)
+		if err = r.event(e, c); err == nil {
+			return true, nil
+		}
 	}
 	r.events = nil
 	e.close()
