@@ -65,3 +65,47 @@ func TestOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestCreateTakesEverythingTheProtocolHas(t *testing.T) {
+	ctx := t.Context()
+	c, _ := serve(t)
+	expiry := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	whole := c.Stream("whole")
+	for range 2 {
+		if _, err := whole.Create(ctx, "application/json", durablestreams.ExpiresAt(expiry), durablestreams.Initial([]byte(`[1,2,3]`)), durablestreams.Closed()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := whole.Head(ctx); err != nil || !info.Closed || !info.Expires.Equal(expiry) || info.TTL != 0 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	wantStored(t, whole, "1 2 3")
+
+	source := c.Stream("a source/of forks")
+	first, err := source.Create(ctx, "application/json", durablestreams.Initial([]byte(`[1,2]`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Append(ctx, "application/json", []byte(`[3,4,5]`)); err != nil {
+		t.Fatal(err)
+	}
+	for name, fork := range map[string]struct {
+		opts []durablestreams.CreateOption
+		want string
+	}{
+		"at the tail":     {[]durablestreams.CreateOption{durablestreams.ForkOf(source, "")}, "1 2 3 4 5"},
+		"at an offset":    {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next)}, "1 2"},
+		"behind it":       {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next), durablestreams.ForkBehind(2)}, "1 2 3 4"},
+		"with first data": {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next), durablestreams.Initial([]byte(`[9]`))}, "1 2 9"},
+	} {
+		s := c.Stream("fork " + name)
+		if _, err := s.Create(ctx, "", fork.opts...); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		wantStored(t, s, fork.want)
+	}
+	if _, err := c.Stream("none").Create(ctx, "", durablestreams.ForkOf(c.Stream("missing"), "")); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("a fork of nothing: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
+	"github.com/headrace/headrace/backend/durablestreams/server"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/producer"
 )
@@ -151,13 +153,11 @@ func TestDefect05_ABatchWhoseLingerEndsWhileAllIsInFlightIsForgotten(t *testing.
 			t.Fatal("the first batch is not the first")
 		}
 	}
-	for lingered := time.NewTimer(50 * time.Millisecond); ; {
-		select {
-		case seq := <-came:
-			t.Fatalf("batch %s beside the first", seq)
-		case <-lingered.C:
-		}
-		break
+	lingered := time.NewTimer(50 * time.Millisecond)
+	select {
+	case seq := <-came:
+		t.Fatalf("batch %s beside the first", seq)
+	case <-lingered.C:
 	}
 	close(release)
 	if seq := <-came; seq != "1" {
@@ -200,6 +200,30 @@ func TestDefect06_NothingHoldsTheWriterBackAndNoBatchIsBounded(t *testing.T) {
 	}
 	if n := len(strings.Fields(stored(t, s))); n != taken-1 {
 		t.Errorf("%d records are stored, %d were taken", n, taken-1)
+	}
+}
+
+// A server whose limit is lower than what the client knows of refuses a batch: it comes in smaller ones, and nothing is lost.
+func TestDefect35_ABatchThatIsTooLargeIsLost(t *testing.T) {
+	c, _ := serveVia(t, func(h http.Handler) http.Handler { return h }, nil, server.AppendBytes(2000))
+	s := c.Stream("s")
+	if _, err := s.Create(t.Context(), "application/json"); err != nil {
+		t.Fatal(err)
+	}
+	p, want := numbers(t, s, producer.BatchRecords(10_000), producer.Linger(time.Hour)), 3000
+	for i := range want {
+		if _, err := p.Enqueue(t.Context(), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _, errs := consumed(t, s); len(errs) > 0 || len(got) != want || !slices.IsSorted(got) {
+		t.Errorf("%d records, want %d in order, %v", len(got), want, errs)
+	}
+	if _, err := s.Append(t.Context(), "application/json", make([]byte, 3000)); !errors.Is(err, backend.ErrTooLarge) {
+		t.Errorf("an append of 3000 bytes: %v", err)
 	}
 }
 

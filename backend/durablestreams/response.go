@@ -94,8 +94,8 @@ func (r *reader) begin(resp *http.Response) error {
 	}
 	wait := resp.StatusCode == http.StatusNoContent
 	if !wait {
-		if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-			return malformed("content encoding %.40q, which was not asked for", e)
+		if encoded(resp.Header) {
+			return malformed("content encoding %.40q, which was not asked for", resp.Header.Get("Content-Encoding"))
 		}
 		if err := r.kind(resp.Header.Get("Content-Type")); err != nil {
 			return err
@@ -111,6 +111,12 @@ func (r *reader) begin(resp *http.Response) error {
 		r.split.phase = afterArray // there is no array
 	}
 	return nil
+}
+
+// encoded says whether the bytes of a response are others than those of the stream.
+func encoded(h http.Header) bool {
+	e := h.Get("Content-Encoding")
+	return e != "" && !strings.EqualFold(e, "identity")
 }
 
 // startOffset is where a response begins that was asked for as ask. For "-1" only the server knows, and only ours says so,

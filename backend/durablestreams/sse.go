@@ -53,7 +53,7 @@ func (r *reader) connect(ctx context.Context) error {
 	case err != nil:
 		cancel()
 		return r.failure(err)
-	case resp.StatusCode == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream":
+	case resp.StatusCode == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream" && !encoded(resp.Header):
 	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusNotAcceptable,
 		resp.StatusCode == http.StatusMethodNotAllowed, resp.StatusCode == http.StatusNotImplemented:
 		cancel()

@@ -250,3 +250,24 @@ func TestEventTooLargeToHoldIsReadInPieces(t *testing.T) {
 		t.Errorf("%d records and %v, over %d SSE connections and %d other", n, err, sse.Load(), again.Load())
 	}
 }
+
+// Who only wants what there is does not wait for more, by whatever it would wait.
+func TestCatchingUpWaitsForNothing(t *testing.T) {
+	for _, contentType := range []string{"application/json", "application/octet-stream"} {
+		var live atomic.Int64
+		s := typed(t, contentType, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if r.URL.Query().Get("live") != "" {
+				live.Add(1)
+			}
+			return false
+		})
+		session := open(t, s.NewAppender(backend.Format{ContentType: contentType}))
+		for i := range 300 { // more than one response holds
+			send(t, session, i)
+			recv(t, session, i)
+		}
+		if got, _, errs := consumed(t, s); len(got) != 300 || len(errs) > 0 || live.Load() > 0 {
+			t.Errorf("%s: %d records, %v, and %d requests that wait", contentType, len(got), errs, live.Load())
+		}
+	}
+}
