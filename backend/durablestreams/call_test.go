@@ -2,6 +2,7 @@ package durablestreams_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,5 +108,44 @@ func TestCreateTakesEverythingTheProtocolHas(t *testing.T) {
 	}
 	if _, err := c.Stream("none").Create(ctx, "", durablestreams.ForkOf(c.Stream("missing"), "")); !errors.Is(err, backend.ErrNotFound) {
 		t.Errorf("a fork of nothing: %v", err)
+	}
+}
+
+func TestClientsAreMadeOfGoodURLsOnly(t *testing.T) {
+	for _, base := range []string{"", "server", "ftp://server", "http://", "http://server?a=secret", "http://server#a", "http://user:secret@server:port", "://secret"} {
+		if _, err := durablestreams.NewClient(base); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", base, err)
+		}
+	}
+	for _, name := range []string{"offset", "live", "cursor"} {
+		if _, err := durablestreams.NewClient("http://server", durablestreams.Query(name, durablestreams.Static("1"))); err == nil {
+			t.Errorf("the protocol's own parameter %s", name)
+		}
+	}
+	c, err := durablestreams.NewClient("http://user:secret@server/a%2Fb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"s": "/a%2Fb/s", "x/y z": "/a%2Fb/x/y%20z", "a?b#c%2F": "/a%2Fb/a%3Fb%23c%252F", "..a/.b.": "/a%2Fb/..a/.b."} {
+		if got := c.Stream(name).URL(); got != "http://user:xxxxx@server"+want {
+			t.Errorf("%q is at %s, want %s", name, got, want)
+		}
+	}
+}
+
+// A name that came from somewhere must not reach streams outside of the base URL.
+func TestNamesStayBelowTheBaseURL(t *testing.T) {
+	c, _ := serve(t)
+	for _, name := range []string{"..", "../x", "a/../../x", ".", "a/./b", "../stream/x"} {
+		s := c.Stream(name)
+		_, created := s.Create(t.Context(), "text/plain")
+		_, opened := s.OpenReader(t.Context(), backend.Earliest)
+		_, session := s.NewAppender(jsonFormat).Open(t.Context())
+		_, forked := c.Stream("x").Create(t.Context(), "", durablestreams.ForkOf(s, ""))
+		for op, err := range map[string]error{"create": created, "read": opened, "write": session, "fork": forked} {
+			if !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTransient) {
+				t.Errorf("%s %q: %v", op, name, err)
+			}
+		}
 	}
 }

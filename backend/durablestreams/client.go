@@ -125,7 +125,8 @@ func newHTTP() *http.Client {
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 // Stream names a stream below the client's base URL. name is a path, not encoded: "orders", "eu/orders". It does no I/O
-// and makes no stream: see [Stream.Create].
+// and makes no stream: see [Stream.Create]. With "." or ".." between its slashes a name would lead out of the base URL, in
+// whatever way it is encoded: every operation on it is refused with [backend.ErrRejected].
 func (c *Client) Stream(name string, opts ...StreamOption) *Stream {
 	s := &Stream{client: c, name: name, url: c.base.JoinPath(escape(name)), config: streamDefaults()}
 	for _, o := range opts {

@@ -54,6 +54,9 @@ func Closed() CreateOption { return func(c *creation) { c.set("Stream-Closed", "
 // with what source holds before it.
 func ForkOf(source *Stream, offset string) CreateOption {
 	return func(c *creation) {
+		if err := source.inside(); err != nil {
+			c.err = err
+		}
 		c.set("Stream-Forked-From", source.url.EscapedPath())
 		if offset != "" {
 			c.set("Stream-Fork-Offset", offset)

@@ -55,7 +55,7 @@
 // A reader asks for what there is, response by response, and waits for more from the tail on, until the stream is closed:
 // over SSE where the stream is JSON and the server or a proxy does not stand in the way, by long-poll otherwise, or as [SSE]
 // and [LongPoll] say. It decodes as the bytes come: it holds 256 KiB, or a message ([MessageBytes]); over SSE up to 4 MiB of
-// an event as well, and what is larger is read without SSE. Data of an event whose control event did not come is dropped and
+// an event as well, for a moment twice, and what is larger is read without SSE. Data of an event whose control event did not come is dropped and
 // asked for again. What a batch returns shares one piece of memory, so a record that is kept keeps up to that of its
 // neighbours.
 //

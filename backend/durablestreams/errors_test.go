@@ -213,3 +213,25 @@ func TestTryingAgainEndsWithTheContext(t *testing.T) {
 		}
 	})
 }
+
+// A server that is broken for good is given up, by whoever tries again.
+func TestBrokenServersAreGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		s := answering(t, func(r *http.Request) (*http.Response, error) {
+			reads++
+			resp := reply(r, "application/json", "", false)
+			resp.StatusCode = http.StatusInternalServerError
+			return resp, nil
+		})
+		c, err := consumer.New(s, codec.JSON[int]())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err = range c.Messages(t.Context()) {
+		}
+		if !errors.Is(err, backend.ErrTransient) || reads < 3 || reads > 1000 {
+			t.Errorf("%v, after %d requests", err, reads)
+		}
+	})
+}

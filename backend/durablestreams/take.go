@@ -46,6 +46,10 @@ func (r *reader) take() (b backend.Batch, err error) {
 		recs = r.takeChunk(recs, buf, end)
 	}
 	r.records = len(recs)
+	if len(recs) > 0 && r.start == r.response.next {
+		// It would be read again and again.
+		return b, malformed("data at %.40q that leads no further", r.start)
+	}
 	switch {
 	case bad != nil:
 		r.late = bad
