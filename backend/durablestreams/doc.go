@@ -55,9 +55,9 @@
 // A reader asks for what there is, response by response, and waits for more from the tail on, until the stream is closed:
 // over SSE where the stream is JSON and the server or a proxy does not stand in the way, by long-poll otherwise, or as [SSE]
 // and [LongPoll] say. It decodes as the bytes come: it holds 256 KiB, or a message ([MessageBytes]); over SSE up to 4 MiB of
-// an event as well, for a moment twice, and what is larger is read without SSE. Data of an event whose control event did not come is dropped and
-// asked for again. What a batch returns shares one piece of memory, so a record that is kept keeps up to that of its
-// neighbours.
+// an event as well, for a moment twice, and what is larger is read without SSE. Data of an event whose control event did not
+// come is dropped and asked for again. What a batch returns shares one piece of memory, so a record that is kept keeps up to
+// that of its neighbours.
 //
 // Earliest is asked for by the name that the beginning has on the servers there are. Where it has another one, or was
 // dropped by the server's retention, reading begins at the first data there is. Only our server says where that is, in a
@@ -68,5 +68,6 @@
 //
 // [Header] and [Query] are asked before each request, so that tokens may rotate. No request of a session or a reader is
 // repeated in here: producers and consumers do that. The other operations are tried again as [Attempts] says, and heed
-// Retry-After; an append only where it cannot be stored twice ([Identity]). Redirects are not followed, nothing is compressed, and errors hold neither URLs nor bodies.
+// Retry-After; an append only where it cannot be stored twice ([Identity]). Redirects are not followed, nothing is
+// compressed, and errors hold neither URLs nor bodies.
 package durablestreams
