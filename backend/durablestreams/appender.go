@@ -16,7 +16,11 @@ import (
 // NewAppender implements [backend.Sink]. Records whose format is application/json become messages of a JSON stream; all
 // others are framed.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender {
-	a := &appender{stream: s, encoding: encodingOf(f), sent: -1}
+	return s.newAppender(encodingOf(f))
+}
+
+func (s *Stream) newAppender(e encoding) *appender {
+	a := &appender{stream: s, encoding: e, sent: -1}
 	if a.id = s.config.producer; a.id == "" {
 		a.id, a.private = rand.Text(), true
 	}
@@ -42,7 +46,7 @@ type appender struct {
 
 func (a *appender) Limits() backend.Limits {
 	c := &a.stream.config
-	return backend.Limits{BatchBytes: c.batchBytes, RecordBytes: c.batchBytes, InFlight: c.inFlight, Size: a.encoding.size}
+	return backend.Limits{BatchBytes: c.batchBytes, RecordBytes: c.batchBytes, InFlight: c.inFlight, Size: a.encoding.meter}
 }
 
 func (a *appender) Open(ctx context.Context) (backend.Session, error) {
@@ -74,6 +78,9 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 // wrong content type and for other conflicts.
 func (a *appender) check(ctx context.Context) error {
 	s := a.stream
+	if err := sendable(http.Header{"Producer-Id": {a.id}, "Content-Type": {a.encoding.contentType}}); err != nil {
+		return err
+	}
 	req, err := s.request(ctx, http.MethodHead, nil, nil)
 	if err != nil {
 		return err

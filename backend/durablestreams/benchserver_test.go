@@ -17,7 +17,7 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// child is the test binary as a server for benchmarks, on a file or in memory. It ends with its standard input, so that it
+// child is the test binary as a server, on a file or in memory. It ends with its standard input, so that it
 // never outlives its parent.
 func child(file string) error {
 	var storage store = server.NewMemory()
@@ -28,11 +28,11 @@ func child(file string) error {
 		}
 		storage = bolt
 	}
-	s, err := server.Start("127.0.0.1:0", server.New(storage, server.Prefix("/v1/stream/")))
+	s, err := server.Start("127.0.0.1:0", server.New(storage))
 	if err != nil {
 		return err
 	}
-	fmt.Println("ready http://" + s.Address())
+	fmt.Println(s.Address())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := s.Shutdown(context.Background()); err != nil {
 		return err
@@ -89,9 +89,12 @@ func startProcess(b *testing.B, cmd *exec.Cmd) *process {
 		}
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	at, ok := strings.CutPrefix(strings.TrimSpace(line), "ready ")
-	if !ok {
-		b.Fatalf("the server said %q: %v", line, err)
+	if err != nil {
+		b.Fatal("the server did not start: ", err)
+	}
+	at, official := strings.CutPrefix(strings.TrimSpace(line), "ready ")
+	if !official {
+		at = "http://" + at
 	}
 	return &process{cmd, at}
 }

@@ -45,6 +45,9 @@ func (s *Stream) call(ctx context.Context, op, method string, header http.Header
 }
 
 func (s *Stream) once(ctx context.Context, op, method string, header http.Header, body []byte) (Info, error) {
+	if err := sendable(header); err != nil {
+		return Info{}, err
+	}
 	var r io.Reader
 	if len(body) > 0 {
 		r = bytes.NewReader(body)
@@ -67,7 +70,10 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 	discard(resp.Body)
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
-		return s.info(resp.Header), nil
+		info := s.info(resp.Header)
+		// Close-only appends are answered 204 also the first time.
+		info.Duplicate = resp.StatusCode == http.StatusNoContent && header.Get("Producer-Id") != "" && len(body) > 0
+		return info, nil
 	}
 	return Info{}, statusError(op, resp)
 }

@@ -2,8 +2,7 @@ package durablestreams_test
 
 import (
 	"errors"
-	"net/http"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,39 +67,85 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// An append without a producer is sent again where it was refused, and not where it may be stored.
-func TestOperationsAreTriedAgain(t *testing.T) {
-	var status, left, calls atomic.Int64
-	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		calls.Add(1)
-		if left.Add(-1) < 0 {
-			return false
+func TestCreateTakesEverythingTheProtocolHas(t *testing.T) {
+	ctx := t.Context()
+	c, _ := serve(t)
+	expiry := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	whole := c.Stream("whole")
+	for range 2 {
+		if _, err := whole.Create(ctx, "application/json", durablestreams.ExpiresAt(expiry), durablestreams.Initial([]byte(`[1,2,3]`)), durablestreams.Closed()); err != nil {
+			t.Fatal(err)
 		}
-		w.Header().Set("Retry-After", "0")
-		w.WriteHeader(int(status.Load()))
-		return true
-	})
-	try := func(code, times int64, f func() error) (int64, error) {
-		status.Store(code)
-		left.Store(times)
-		calls.Store(0)
-		err := f()
-		left.Store(0)
-		return calls.Load(), err
 	}
-	head := func() error { _, err := s.Head(t.Context()); return err }
-	put := func() error { _, err := s.Append(t.Context(), "application/json", []byte("1")); return err }
-	if n, err := try(500, 2, head); n != 3 || err != nil {
-		t.Errorf("head: %d tries, %v", n, err)
+	if info, err := whole.Head(ctx); err != nil || !info.Closed || !info.Expires.Equal(expiry) || info.TTL != 0 {
+		t.Errorf("%+v, %v", info, err)
 	}
-	if n, err := try(429, 1, put); n != 2 || err != nil {
-		t.Errorf("append, refused: %d tries, %v", n, err)
+	wantStored(t, whole, "1 2 3")
+
+	source := c.Stream("a source/of forks")
+	first, err := source.Create(ctx, "application/json", durablestreams.Initial([]byte(`[1,2]`)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n, err := try(503, 1, put); n != 1 || !errors.Is(err, backend.ErrIndeterminate) {
-		t.Errorf("append, unknown: %d tries, %v", n, err)
+	if _, err := source.Append(ctx, "application/json", []byte(`[3,4,5]`)); err != nil {
+		t.Fatal(err)
 	}
-	if n, err := try(500, 99, head); n != 5 || !errors.Is(err, backend.ErrTransient) {
-		t.Errorf("head, for ever: %d tries, %v", n, err)
+	for name, fork := range map[string]struct {
+		opts []durablestreams.CreateOption
+		want string
+	}{
+		"at the tail":     {[]durablestreams.CreateOption{durablestreams.ForkOf(source, "")}, "1 2 3 4 5"},
+		"at an offset":    {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next)}, "1 2"},
+		"behind it":       {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next), durablestreams.ForkBehind(2)}, "1 2 3 4"},
+		"with first data": {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next), durablestreams.Initial([]byte(`[9]`))}, "1 2 9"},
+	} {
+		s := c.Stream("fork " + name)
+		if _, err := s.Create(ctx, "", fork.opts...); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		wantStored(t, s, fork.want)
 	}
-	wantStored(t, s, "1")
+	if _, err := c.Stream("none").Create(ctx, "", durablestreams.ForkOf(c.Stream("missing"), "")); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("a fork of nothing: %v", err)
+	}
+}
+
+func TestClientsAreMadeOfGoodURLsOnly(t *testing.T) {
+	for _, base := range []string{"", "server", "ftp://server", "http://", "http://server?a=secret", "http://server#a", "http://user:secret@server:port", "://secret"} {
+		if _, err := durablestreams.NewClient(base); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", base, err)
+		}
+	}
+	for _, name := range []string{"offset", "live", "cursor"} {
+		if _, err := durablestreams.NewClient("http://server", durablestreams.Query(name, durablestreams.Static("1"))); err == nil {
+			t.Errorf("the protocol's own parameter %s", name)
+		}
+	}
+	c, err := durablestreams.NewClient("http://user:secret@server/a%2Fb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"s": "/a%2Fb/s", "x/y z": "/a%2Fb/x/y%20z", "a?b#c%2F": "/a%2Fb/a%3Fb%23c%252F", "..a/.b.": "/a%2Fb/..a/.b."} {
+		if got := c.Stream(name).URL(); got != "http://user:xxxxx@server"+want {
+			t.Errorf("%q is at %s, want %s", name, got, want)
+		}
+	}
+}
+
+// A name that came from somewhere must not reach streams outside of the base URL.
+func TestNamesStayBelowTheBaseURL(t *testing.T) {
+	c, _ := serve(t)
+	for _, name := range []string{"..", "../x", "a/../../x", ".", "a/./b", "../stream/x"} {
+		s := c.Stream(name)
+		_, created := s.Create(t.Context(), "text/plain")
+		_, opened := s.OpenReader(t.Context(), backend.Earliest)
+		_, session := s.NewAppender(jsonFormat).Open(t.Context())
+		_, forked := c.Stream("x").Create(t.Context(), "", durablestreams.ForkOf(s, ""))
+		for op, err := range map[string]error{"create": created, "read": opened, "write": session, "fork": forked} {
+			if !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTransient) {
+				t.Errorf("%s %q: %v", op, name, err)
+			}
+		}
+	}
 }

@@ -81,7 +81,23 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 			return nil, fmt.Errorf("durablestreams: query parameter %q is the protocol's own", q.name)
 		}
 	}
+	for _, h := range c.headers {
+		if !validName(h.name) {
+			return nil, fmt.Errorf("durablestreams: %q is no name of a header", h.name)
+		}
+	}
 	return c, nil
+}
+
+// validName says whether HTTP has such header names: a token of RFC 9110.
+func validName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // newHTTP keeps connections for as many batches in flight as anybody will want, or each burst would dial anew.
@@ -95,6 +111,7 @@ func newHTTP() *http.Client {
 			MaxIdleConnsPerHost:    64,
 			IdleConnTimeout:        90 * time.Second,
 			TLSHandshakeTimeout:    10 * time.Second,
+			ResponseHeaderTimeout:  2 * time.Minute, // a long-poll has answered by then: 30 s is what servers wait
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
 			WriteBufferSize:        64 << 10,
@@ -108,7 +125,8 @@ func newHTTP() *http.Client {
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 // Stream names a stream below the client's base URL. name is a path, not encoded: "orders", "eu/orders". It does no I/O
-// and makes no stream: see [Stream.Create].
+// and makes no stream: see [Stream.Create]. With "." or ".." between its slashes a name would lead out of the base URL, in
+// whatever way it is encoded: every operation on it is refused with [backend.ErrRejected].
 func (c *Client) Stream(name string, opts ...StreamOption) *Stream {
 	s := &Stream{client: c, name: name, url: c.base.JoinPath(escape(name)), config: streamDefaults()}
 	for _, o := range opts {

@@ -18,7 +18,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The test binary is also the server that benchmarks run as another process: HEADRACE_SERVE names its file, or "memory".
+// The test binary is also the server that the kill test and the benchmarks run as another process: HEADRACE_SERVE names its
+// file, or "memory".
 func TestMain(m *testing.M) {
 	if file := os.Getenv("HEADRACE_SERVE"); file != "" {
 		if err := child(file); err != nil {
@@ -122,8 +123,9 @@ func (at place) serve(t testing.TB, file, contentType string, opts ...durablestr
 	return target
 }
 
-func TestConformanceJSON(t *testing.T)    { conformanceJSON(t) }
-func TestConformanceJSONSSE(t *testing.T) { conformanceJSON(t, durablestreams.SSE()) }
+// Readers wait over SSE on a JSON stream unless told otherwise, and by long-poll on others.
+func TestConformanceJSON(t *testing.T)         { conformanceJSON(t) }
+func TestConformanceJSONLongPoll(t *testing.T) { conformanceJSON(t, durablestreams.LongPoll()) }
 
 func conformanceJSON(t *testing.T, opts ...durablestreams.StreamOption) {
 	eachStore(t, func(t *testing.T, at place) {

@@ -30,7 +30,11 @@ func TTL(d time.Duration) CreateOption {
 			c.err = fmt.Errorf("%w: a TTL of %v", backend.ErrRejected, d)
 			return
 		}
-		c.set("Stream-TTL", strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10))
+		seconds := int64(d / time.Second)
+		if d%time.Second > 0 {
+			seconds++
+		}
+		c.set("Stream-TTL", strconv.FormatInt(seconds, 10))
 	}
 }
 
@@ -50,6 +54,9 @@ func Closed() CreateOption { return func(c *creation) { c.set("Stream-Closed", "
 // with what source holds before it.
 func ForkOf(source *Stream, offset string) CreateOption {
 	return func(c *creation) {
+		if err := source.inside(); err != nil {
+			c.err = err
+		}
 		c.set("Stream-Forked-From", source.url.EscapedPath())
 		if offset != "" {
 			c.set("Stream-Fork-Offset", offset)
@@ -69,6 +76,9 @@ func (s *Stream) Create(ctx context.Context, contentType string, opts ...CreateO
 	for _, o := range opts {
 		o(&c)
 	}
+	if c.header.Get("Stream-TTL") != "" && c.header.Get("Stream-Expires-At") != "" {
+		c.err = fmt.Errorf("%w: both a TTL and a time of expiry", backend.ErrRejected)
+	}
 	if c.err != nil {
 		return Info{}, fmt.Errorf("durablestreams: create: %w", c.err)
 	}
@@ -83,6 +93,7 @@ type Info struct {
 	ContentType string
 	Next        string        // the offset behind the last byte: the tail
 	Closed      bool          // for good
+	Duplicate   bool          // the server had the append before, by its [Identity]
 	TTL         time.Duration // 0 when there is none
 	Expires     time.Time     // zero when there is no such time
 }
@@ -90,19 +101,6 @@ type Info struct {
 // Head asks what there is to know about the stream. It does not renew its TTL.
 func (s *Stream) Head(ctx context.Context) (Info, error) {
 	return s.call(ctx, "head", http.MethodHead, nil, nil, true)
-}
-
-// Append appends a body as it goes over the wire: on a JSON stream a value, or an array whose elements are messages each.
-// The protocol cannot tell a second try from a second append, so it is tried again only where the first was refused.
-// For everything else there are producers.
-func (s *Stream) Append(ctx context.Context, contentType string, body []byte) (Info, error) {
-	return s.call(ctx, "append", http.MethodPost, http.Header{"Content-Type": {contentType}}, body, false)
-}
-
-// Close closes the stream for good: readers come to an end, appends are refused with [backend.ErrStreamClosed]. Closing a
-// closed stream does nothing.
-func (s *Stream) Close(ctx context.Context) (Info, error) {
-	return s.call(ctx, "close", http.MethodPost, http.Header{"Stream-Closed": {"true"}}, nil, true)
 }
 
 // Delete deletes the stream. Forks of it go on. When a try was lost on the way the next one may find nothing to delete,

@@ -13,7 +13,7 @@
 //   - Limits: [BatchBytes] and [InFlight]; the protocol has no way to ask for the server's.
 //   - Times and headers: kept in framed streams, a time that is not given being that of the sending. In JSON streams there
 //     is no place for them: times are dropped, and records with headers are refused.
-//   - End of stream: [Stream.Close]. A place that the server has dropped, or that is beyond its tail, is
+//   - End of stream: [Stream.Close], or [Stream.CloseWith] together with the last data. A place that the server has dropped, or that is beyond its tail, is
 //     [backend.ErrOutOfRange].
 //
 // # Producers
@@ -45,20 +45,29 @@
 // and an append is one frame behind the other. A server may cut its responses anywhere, also within a frame. A stream of a
 // text type has no records and is refused by readers.
 //
+// # Raw streams
+//
+// Streams that others write, as text or as bytes of any type, have no frames. [Stream.Raw] reads them as they are, piece by
+// piece, and has a producer append what it is given as it is. Consumers and their checkpoints work with it as with records.
+//
 // # Readers
 //
-// A reader asks for what there is, response by response, and waits for more from the tail on, by long-poll or over [SSE].
-// It decodes as the bytes come: it holds 256 KiB, or a message ([MessageBytes]); over SSE the data of an event as well. Data
-// of an event whose control event did not come is dropped and asked for again. What a batch returns shares one piece of memory, so a record
-// that is kept keeps up to that of its neighbours.
+// A reader asks for what there is, response by response, and waits for more from the tail on, until the stream is closed:
+// over SSE where the stream is JSON and the server or a proxy does not stand in the way, by long-poll otherwise, or as [SSE]
+// and [LongPoll] say. It decodes as the bytes come: it holds 256 KiB, or a message ([MessageBytes]); over SSE up to 4 MiB of
+// an event as well, for a moment twice, and what is larger is read without SSE. Data of an event whose control event did not
+// come is dropped and asked for again. What a batch returns shares one piece of memory, so a record that is kept keeps up to
+// that of its neighbours.
 //
 // Earliest is asked for by the name that the beginning has on the servers there are. Where it has another one, or was
-// dropped by the server's retention, reading begins at the first data there is, and the places within the first response
-// cannot be kept: they would move. They are refused later on; the place behind that response is a good one.
+// dropped by the server's retention, reading begins at the first data there is. Only our server says where that is, in a
+// header of its own, Headrace-Start-Offset. Of others the places within the first response cannot be kept: they would move.
+// They are refused later on; the place behind that response is a good one.
 //
 // # Requests
 //
 // [Header] and [Query] are asked before each request, so that tokens may rotate. No request of a session or a reader is
 // repeated in here: producers and consumers do that. The other operations are tried again as [Attempts] says, and heed
-// Retry-After. Redirects are not followed, nothing is compressed, and errors hold neither URLs nor bodies.
+// Retry-After; an append only where it cannot be stored twice ([Identity]). Redirects are not followed, nothing is
+// compressed, and errors hold neither URLs nor bodies.
 package durablestreams

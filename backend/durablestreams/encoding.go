@@ -7,36 +7,54 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-const jsonType = "application/json"
+const (
+	jsonType   = "application/json"
+	binaryType = "application/octet-stream"
+)
 
-// An encoding is how records become the body of a request: size meters one, body appends a batch.
+// An encoding is how records become the body of a request: check refuses one that cannot, nil refusing none, size meters
+// one, body appends a batch.
 type encoding struct {
 	contentType string
-	size        func(*backend.Record) (int, error)
+	check       func(*backend.Record) error
+	size        func(*backend.Record) int
 	body        func(dst []byte, recs []backend.Record) []byte
+}
+
+// meter is the door of every record.
+func (e encoding) meter(r *backend.Record) (int, error) {
+	if e.check != nil {
+		if err := e.check(r); err != nil {
+			return 0, err
+		}
+	}
+	return e.size(r), nil
 }
 
 // encodingOf chooses by the format. A framed stream is never of a text type, or readers over SSE would lose its line ends.
 func encodingOf(f backend.Format) encoding {
 	t := mediaType(f.ContentType)
 	if t == jsonType && f.ContentEncoding == "" {
-		return encoding{jsonType, sizeJSON, bodyJSON}
+		return encoding{jsonType, checkMessage, sizeMessage, bodyJSON}
 	}
 	if t == "" || t == jsonType || strings.HasPrefix(t, "text/") {
-		t = "application/octet-stream"
+		t = binaryType
 	}
-	return encoding{t, sizeFrame, bodyFrames}
+	return encoding{t, nil, sizeFrame, bodyFrames}
 }
 
-func sizeJSON(r *backend.Record) (int, error) {
+func checkMessage(r *backend.Record) error {
 	if len(r.Headers) > 0 {
-		return 0, fmt.Errorf("durablestreams: %w: a JSON stream has no place for headers", backend.ErrRejected)
+		return fmt.Errorf("durablestreams: %w: a JSON stream has no place for headers", backend.ErrRejected)
 	}
 	if what := checkJSON(r.Value); what != "" {
-		return 0, fmt.Errorf("durablestreams: %w: a value is no message of a JSON stream: %s", backend.ErrRejected, what)
+		return fmt.Errorf("durablestreams: %w: a value is no message of a JSON stream: %s", backend.ErrRejected, what)
 	}
-	return len(r.Value) + 1, nil
+	return nil
 }
+
+// sizeMessage counts the comma, or a bracket in its place.
+func sizeMessage(r *backend.Record) int { return len(r.Value) + 1 }
 
 // bodyJSON makes one array, whose elements the server takes as messages: a value that is an array itself stays one.
 func bodyJSON(dst []byte, recs []backend.Record) []byte {

@@ -73,7 +73,7 @@ func statusError(op string, resp *http.Response) *StatusError {
 	e := &StatusError{Op: op, Status: resp.StatusCode, Epoch: -1, Expected: -1, Received: -1, retryAfter: retryAfter(resp.Header)}
 	h := resp.Header
 	switch s := resp.StatusCode; {
-	case s == http.StatusForbidden && op == "append" && h.Get("Producer-Epoch") != "":
+	case s == http.StatusForbidden && (op == "append" || op == "close") && h.Get("Producer-Epoch") != "":
 		if n, ok := number(h.Get("Producer-Epoch")); ok {
 			e.Epoch = n
 		}

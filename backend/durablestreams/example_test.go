@@ -65,3 +65,48 @@ func Example() {
 	// hello
 	// world
 }
+
+// A stream of text that anybody writes, without Headrace's frames, followed to its end.
+func ExampleStream_Raw() {
+	ctx := context.Background()
+	streams := server.NewMemory()
+	defer streams.Close()
+	srv, err := server.Start("127.0.0.1:0", server.New(streams))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer srv.Shutdown(ctx)
+	client, err := durablestreams.NewClient("http://" + srv.Address())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.CloseIdleConnections()
+
+	log := client.Stream("log")
+	if _, err := log.Create(ctx, "text/plain", durablestreams.Initial([]byte("started\n"))); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := log.CloseWith(ctx, "text/plain", []byte("done\n")); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	c, err := consumer.New(log.Raw(), codec.String())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for m, err := range c.Messages(ctx) { // pieces of the text, cut anywhere
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Print(m.Value)
+	}
+	// Output:
+	// started
+	// done
+}

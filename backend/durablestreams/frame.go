@@ -29,9 +29,9 @@ func frameBody(r *backend.Record) int {
 	return n
 }
 
-func sizeFrame(r *backend.Record) (int, error) {
+func sizeFrame(r *backend.Record) int {
 	n := frameBody(r)
-	return uvarintLen(n) + n, nil
+	return uvarintLen(n) + n
 }
 
 func uvarintLen(n int) int {
@@ -46,8 +46,7 @@ func uvarintLen(n int) int {
 func bodyFrames(dst []byte, recs []backend.Record) []byte {
 	total := 0
 	for i := range recs {
-		n, _ := sizeFrame(&recs[i])
-		total += n
+		total += sizeFrame(&recs[i])
 	}
 	if cap(dst) < total {
 		dst = make([]byte, 0, total)

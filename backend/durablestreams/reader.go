@@ -36,8 +36,9 @@ type reader struct {
 	rest     []byte // of a message that has not come to its end
 	n        int64  // messages, or bytes, between the response's start and at
 	skip     int64  // messages, or bytes, to drop before the place asked for
-	framed   bool
-	known    bool    // framed is
+	raw      bool   // bytes are no frames
+	as       content
+	text     bool    // of a text type
 	records  int     // in the last batch: a guess for the next
 	marks    []int64 // n behind each record of a batch
 	late     error   // comes when the records before it were returned
@@ -47,7 +48,11 @@ type reader struct {
 // OpenReader implements [backend.Source]. [backend.Last] and [backend.AtTime] are not supported: the protocol can neither
 // count back nor does it keep times.
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
-	r := &reader{stream: s, at: from}
+	return s.openReader(ctx, from, false)
+}
+
+func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) (backend.Reader, error) {
+	r := &reader{stream: s, at: from, raw: raw}
 	switch {
 	case from == backend.Earliest:
 		r.ask = origin
@@ -83,8 +88,9 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 func (r *reader) open(ctx context.Context, from backend.Offset) error {
 	err := r.request(ctx)
 	if from == backend.Earliest && errors.Is(err, backend.ErrOutOfRange) {
-		// The beginning is trimmed, or has another name here. What the response holds cannot be found again by a place
-		// within it, as the beginning may be another one by then: those places are refused when they are asked for.
+		// The beginning is trimmed, or has another name here. Where the server does not give that name, what the response
+		// holds cannot be found again by a place within it, as the beginning may be another one by then: those places are
+		// refused when they are asked for.
 		r.ask = "-1"
 		err = r.request(ctx)
 	}
@@ -92,12 +98,10 @@ func (r *reader) open(ctx context.Context, from backend.Offset) error {
 		return err
 	}
 	if from.Relative() {
-		start := r.ask
-		if start == "now" {
-			start = r.response.next
+		if r.ask == "now" {
+			r.response.start = r.response.next
 		}
-		r.at = place(start, 0)
-		r.response.start = start
+		r.at = place(r.response.start, 0)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func referenceTarget(t testing.TB, base, contentType string, opts ...durablestre
 }
 
 func TestReferenceConformance(t *testing.T) {
-	modes := map[string][]durablestreams.StreamOption{"long-poll": nil, "SSE": {durablestreams.SSE()}}
+	modes := map[string][]durablestreams.StreamOption{"long-poll": {durablestreams.LongPoll()}, "SSE": {durablestreams.SSE()}}
 	eachReference(t, func(t *testing.T, base string) {
 		for mode, opts := range modes {
 			t.Run("JSON over "+mode, func(t *testing.T) { backendtest.Run(t, jsonHarness(base, opts)) })
@@ -146,6 +147,15 @@ func jsonHarness(base string, opts []durablestreams.StreamOption) backendtest.Ha
 		Dedup: true, Late: true,
 		Refuses: []string{"empty", "binary", "object", "lines"},
 	}
+}
+
+// Streams of bytes and text, as others write them, and their closing with the last data.
+func TestReferenceRaw(t *testing.T) {
+	eachReference(t, func(t *testing.T, base string) {
+		eachMode(t, func(t *testing.T, contentType string, opt durablestreams.StreamOption) {
+			followRaw(t, referenceTarget(t, base, contentType, opt).Sink.(*durablestreams.Stream), contentType)
+		})
+	})
 }
 
 // inject has the reference server fail the next requests of a stream.
@@ -192,10 +202,25 @@ func TestReferenceFaults(t *testing.T) {
 		"a 503 on read":          {"status": 503, "count": 1, "method": "GET"},
 		"two dropped reads":      {"dropConnection": true, "count": 2, "method": "GET"},
 		"a truncated read":       {"truncateBodyBytes": 100, "count": 1, "method": "GET"},
+		"a corrupt read":         {"corruptBody": true, "count": 1, "method": "GET"},
+	}
+	// What comes on an SSE connection before the events of the stream, and whether the reader is lost by it.
+	events := map[string]struct {
+		kind, data string
+		lost       bool
+	}{
+		"an event of an unknown type": {"unknown", "data: control", false},
+		"a control event not JSON":    {"control", "{not json", true},
+		"a control event of nothing":  {"control", "", true},
+		"a control event of no place": {"control", "{\"upToDate\":true}", true},
+		"a data event not JSON":       {"data", "{", true},
 	}
 	eachReference(t, func(t *testing.T, base string) {
 		for name, fault := range faults {
 			t.Run(name, func(t *testing.T) { surviveFault(t, base, fault) })
+		}
+		for name, e := range events {
+			t.Run(name, func(t *testing.T) { surviveEvent(t, base, e.kind, e.data, e.lost) })
 		}
 	})
 }
@@ -247,10 +272,89 @@ func surviveFault(t *testing.T, base string, fault map[string]any) {
 		t.Errorf("%d records read, want %d, in order and once", len(got), len(want))
 	}
 	happened := wire.seen.Load() > 0
-	if _, cut := fault["truncateBodyBytes"]; cut {
+	if fault["truncateBodyBytes"] != nil || fault["corruptBody"] != nil {
 		happened = r.Stats().Reopened > 0
 	}
 	if !happened {
 		t.Error("the fault did not happen")
+	}
+}
+
+// tapped keeps what comes over SSE.
+type tapped struct {
+	http.RoundTripper
+	mu   sync.Mutex
+	seen bytes.Buffer
+}
+
+type tap struct {
+	io.ReadCloser
+	to *tapped
+}
+
+func (c *tapped) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(r)
+	if err == nil && resp.Header.Get("Content-Type") == "text/event-stream" {
+		resp.Body = tap{resp.Body, c}
+	}
+	return resp, err
+}
+
+func (b tap) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.to.mu.Lock()
+	defer b.to.mu.Unlock()
+	b.to.seen.Write(p[:n])
+	return n, err
+}
+
+// surviveEvent has a consumer wait over SSE, on a connection that begins with an event that does not belong there.
+func surviveEvent(t *testing.T, base, kind, data string, lost bool) {
+	t.Helper()
+	wire := &tapped{RoundTripper: &http.Transport{DisableKeepAlives: true}}
+	c, err := durablestreams.NewClient(base+"/v1/stream", durablestreams.HTTP(&http.Client{Transport: wire}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Stream(fmt.Sprintf("faults/%d", referenceStreams.Add(1)))
+	if _, err := s.Create(t.Context(), "application/json"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "application/json", "[0,1,2]")
+	inject(t, base, map[string]any{ // the first read catches up, the second is the SSE connection
+		"path": "/v1/stream/" + s.Name(), "method": "GET", "count": 2,
+		"injectSseEvent": map[string]string{"eventType": kind, "data": data},
+	})
+	r, err := consumer.New(s, codec.JSON[int]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := 0
+	for m, err := range r.Messages(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Value != next {
+			t.Fatalf("record %d, want %d", m.Value, next)
+		}
+		switch next++; next {
+		case 3, 4, 5: // one after the other, behind the fault
+			put(t, s, "application/json", fmt.Sprint(next))
+		case 6:
+			if _, err := s.CloseWith(t.Context(), "application/json", []byte("6")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if next != 7 {
+		t.Errorf("%d records, want 7", next)
+	}
+	wire.mu.Lock()
+	defer wire.mu.Unlock()
+	if want := "event: " + kind + "\ndata: " + data; !strings.HasPrefix(wire.seen.String(), want) {
+		t.Errorf("the fault did not happen: %.80q", wire.seen.String())
+	}
+	if n := r.Stats().Reopened; lost != (n > 0) {
+		t.Errorf("readers were opened again %d times", n)
 	}
 }

@@ -19,12 +19,14 @@ const (
 	maxDrain    = 64 << 10 // of a body that nobody reads, so that the connection can be used again
 	maxOffset   = 255
 	maxNumber   = 1<<53 - 1
-	maxCursor   = 64
 	maxControls = 16 << 10 // bytes of an SSE control event
 )
 
 // request makes one request with all that the client adds to it.
 func (s *Stream) request(ctx context.Context, method string, params url.Values, body io.Reader) (*http.Request, error) {
+	if err := s.inside(); err != nil {
+		return nil, err
+	}
 	u := *s.url
 	if len(s.client.query) > 0 || len(params) > 0 {
 		q := make(url.Values, len(params)+len(s.client.query))
@@ -55,9 +57,37 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 		}
 		req.Header.Set(d.name, v)
 	}
+	if err := sendable(req.Header); err != nil {
+		return nil, fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
+	}
 	// A compressed body could expand without bound, and gains nothing that a compressing codec does not.
 	req.Header.Set("Accept-Encoding", "identity")
 	return req.WithContext(ctx), nil
+}
+
+// inside refuses names that lead out of the base URL: what stands for a dot in a path is a dot to somebody on the way.
+func (s *Stream) inside() error {
+	for part := range strings.SplitSeq(s.name, "/") {
+		if part == "." || part == ".." {
+			return fmt.Errorf("%w: the name %.80q leads elsewhere", backend.ErrRejected, s.name)
+		}
+	}
+	return nil
+}
+
+// sendable finds what the transport would refuse as if the network had failed: a token read with the end of its line, an id
+// with a control character. Tokens are secret, so what is wrong is named by its header alone.
+func sendable(h http.Header) error {
+	for name, values := range h {
+		for _, v := range values {
+			for i := range len(v) {
+				if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+					return fmt.Errorf("%w: the value of header %s has a control character", backend.ErrRejected, name)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // credentials classifies what the caller's own func says.

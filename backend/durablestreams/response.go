@@ -24,12 +24,13 @@ type response struct {
 	next   string // offset behind the last
 	tail   bool   // next is the tail
 	closed bool   // and there will be no more
+	whole  bool   // it is one record
 }
 
 // request asks for what is behind r.ask, and waits for it when the tail was reached. The request lives as long as the
 // reader, while ctx is that of the call, which the headers are asked for under.
 func (r *reader) request(ctx context.Context) error {
-	for r.live && r.stream.config.sse && r.stream.short.Load() < shortLives {
+	for r.live && r.overSSE() {
 		if r.events == nil {
 			if err := r.connect(ctx); err != nil {
 				return err
@@ -87,14 +88,21 @@ func (r *reader) begin(resp *http.Response) error {
 		}
 		r.cursor = c
 	}
+	start, err := startOffset(r.ask, next, resp.Header)
+	if err != nil {
+		return err
+	}
 	wait := resp.StatusCode == http.StatusNoContent
 	if !wait {
+		if encoded(resp.Header) {
+			return malformed("content encoding %.40q, which was not asked for", resp.Header.Get("Content-Encoding"))
+		}
 		if err := r.kind(resp.Header.Get("Content-Type")); err != nil {
 			return err
 		}
 	}
 	r.response = response{
-		body: resp.Body, length: resp.ContentLength, start: r.ask, next: next,
+		body: resp.Body, length: resp.ContentLength, start: start, next: next,
 		tail: isTrue(resp.Header.Get("Stream-Up-To-Date")), closed: isTrue(resp.Header.Get("Stream-Closed")),
 	}
 	r.tail = r.tail || r.closed || wait
@@ -105,17 +113,55 @@ func (r *reader) begin(resp *http.Response) error {
 	return nil
 }
 
+// encoded says whether the bytes of a response are others than those of the stream.
+func encoded(h http.Header) bool {
+	e := h.Get("Content-Encoding")
+	return e != "" && !strings.EqualFold(e, "identity")
+}
+
+// startOffset is where a response begins that was asked for as ask. For "-1" only the server knows, and only ours says so,
+// in a header that is no part of the protocol.
+func startOffset(ask, next string, h http.Header) (string, error) {
+	start := h.Get("Headrace-Start-Offset")
+	switch {
+	case ask != "-1" || start == "":
+		return ask, nil
+	case !validOffset(start) || start > next:
+		return "", malformed("Headrace-Start-Offset %.40q before %.40q", start, next)
+	}
+	return start, nil
+}
+
+// content is how records are found in the bytes.
+type content byte
+
+const (
+	unknown  content = iota
+	messages         // of a JSON array
+	frames           // see the documentation of the package
+	chunks           // they are the bytes as they come
+)
+
 // kind learns from the content type how records are to be found in the bytes.
 func (r *reader) kind(contentType string) error {
 	t := mediaType(contentType)
-	if strings.HasPrefix(t, "text/") {
-		return fmt.Errorf("%w: a stream of %.80q has no records", backend.ErrUnsupported, t)
+	text := strings.HasPrefix(t, "text/")
+	as := frames
+	switch {
+	case t == jsonType:
+		as = messages
+	case r.raw:
+		as = chunks
+	case text:
+		return fmt.Errorf("%w: a stream of %.80q has no records, only bytes: see Stream.Raw", backend.ErrUnsupported, t)
 	}
-	if framed := t != jsonType; !r.known || framed == r.framed {
-		r.framed, r.known = framed, true
-		return nil
+	if r.as == unknown {
+		r.as, r.text = as, text
 	}
-	return malformed("the content type has become %.80q", t)
+	if r.as != as || r.text != text {
+		return malformed("the content type has become %.80q", t)
+	}
+	return nil
 }
 
 // failure classifies what the transport says. A read can always be made again.

@@ -88,10 +88,7 @@ func (s *session) admit(ctx context.Context, seq uint64, recs []backend.Record) 
 	}
 	limit, sum := s.appender.stream.config.batchBytes, 0
 	for i := range recs {
-		n := len(recs[i].Value) + 1
-		if s.appender.encoding.contentType != jsonType {
-			n, _ = sizeFrame(&recs[i])
-		}
+		n := s.appender.encoding.size(&recs[i])
 		if sum += n; n > limit {
 			err := &backend.RecordError{Index: i, Err: fmt.Errorf("%w: %d bytes, the limit RecordBytes is %d", backend.ErrTooLarge, n, limit)}
 			return s.refuse(fmt.Errorf("durablestreams: send: %w", err))

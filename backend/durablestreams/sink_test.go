@@ -200,39 +200,6 @@ func TestOvertakenRequestsAreSentAgain(t *testing.T) {
 	wantStored(t, s, "0 1 2 3 4")
 }
 
-func TestClosedStreamIsNoGap(t *testing.T) {
-	s := jsonStream(t, nil)
-	session := open(t, s.NewAppender(jsonFormat))
-	for i := range 40 {
-		send(t, session, i)
-		recv(t, session, i)
-	}
-	if _, err := s.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	send(t, session, 40)
-	wantError(t, session, backend.ErrStreamClosed)
-}
-
-func TestCallersBytesMayBeUsedAgain(t *testing.T) {
-	release := make(chan struct{})
-	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if r.Method == http.MethodPost {
-			<-release
-		}
-		return false
-	})
-	session := open(t, s.NewAppender(jsonFormat))
-	value := []byte("123")
-	if err := session.Send(t.Context(), 0, []backend.Record{{Value: value}}); err != nil {
-		t.Fatal(err)
-	}
-	copy(value, "999")
-	close(release)
-	recv(t, session, 0)
-	wantStored(t, s, "123")
-}
-
 func TestEpochIsClaimedOnceAndOnlyBeforeTheFirstBatch(t *testing.T) {
 	const later = "8000000000000000"
 	var epochs sync.Map

@@ -7,47 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
-	"github.com/headrace/headrace/backend/durablestreams/server"
 )
-
-func TestNoRequestAfterTheEnd(t *testing.T) {
-	var reads atomic.Int64
-	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if r.Method == http.MethodGet {
-			reads.Add(1)
-		}
-		return false
-	})
-	if _, err := s.Append(t.Context(), "application/json", []byte(`[1,2]`)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r, err := s.OpenReader(t.Context(), backend.Earliest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	for err == nil {
-		_, err = r.Read(t.Context())
-	}
-	before := reads.Load()
-	for range 10 {
-		if _, err := r.Read(t.Context()); err != io.EOF {
-			t.Fatal(err)
-		}
-	}
-	if n := reads.Load(); n != before || n > 2 {
-		t.Errorf("%d requests, %d of them after the end", n, n-before)
-	}
-}
 
 // canned answers every read with body, under the length given.
 func canned(t *testing.T, contentType, body string, length int) *durablestreams.Stream {
@@ -110,46 +74,6 @@ func TestBrokenResponses(t *testing.T) {
 	}
 }
 
-// Tokens that rotate go with every request, those of producers and waiting readers included.
-func TestHeadersAndParametersAreMadeForEachRequest(t *testing.T) {
-	var made, seen atomic.Int64
-	c, _ := serveVia(t, func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n := seen.Add(1)
-			if r.Header.Get("Authorization") != fmt.Sprint("token ", n) || r.URL.Query().Get("tenant") != "a&b" {
-				t.Errorf("%s %s: token %q, want %d", r.Method, r.URL, r.Header.Get("Authorization"), n)
-			}
-			h.ServeHTTP(w, r)
-		})
-	}, []durablestreams.Option{
-		durablestreams.Header("Authorization", func(context.Context) (string, error) { return fmt.Sprint("token ", made.Add(1)), nil }),
-		durablestreams.Query("tenant", durablestreams.Static("a&b")),
-	}, server.LongPoll(time.Millisecond))
-	s := c.Stream("s")
-	if _, err := s.Create(t.Context(), "application/json"); err != nil {
-		t.Fatal(err)
-	}
-	session := open(t, s.NewAppender(jsonFormat))
-	send(t, session, 0)
-	recv(t, session, 0)
-	r, err := s.OpenReader(t.Context(), backend.Earliest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	for range 3 { // the record, and two waits
-		if _, err := r.Read(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Delete(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n := seen.Load(); n < 7 {
-		t.Errorf("%d requests", n)
-	}
-}
-
 func TestFailingCredentialsAreUnauthorized(t *testing.T) {
 	cause := errors.New("no token")
 	c, err := durablestreams.NewClient("http://127.0.0.1:1", durablestreams.Header("Authorization", func(context.Context) (string, error) { return "", cause }))
@@ -159,39 +83,5 @@ func TestFailingCredentialsAreUnauthorized(t *testing.T) {
 	_, err = c.Stream("s").OpenReader(t.Context(), backend.Earliest)
 	if !errors.Is(err, backend.ErrUnauthorized) || !errors.Is(err, cause) || errors.Is(err, backend.ErrTransient) {
 		t.Error(err)
-	}
-}
-
-// Places within a stream's first response cannot be kept where the server does not say where the stream begins: they are
-// refused, rather than found somewhere else.
-func TestPlacesBehindAnUnknownBeginning(t *testing.T) {
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if o := r.URL.Query().Get("offset"); o != "-1" && o != "b" {
-			w.WriteHeader(http.StatusGone)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Stream-Next-Offset", "b")
-		w.Header().Set("Stream-Up-To-Date", "true")
-		_, _ = io.WriteString(w, `[1,2]`)
-	}))
-	defer h.Close()
-	c, err := durablestreams.NewClient(h.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.CloseIdleConnections()
-	s := c.Stream("s")
-	r, err := s.OpenReader(t.Context(), backend.Earliest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	b, err := r.Read(t.Context())
-	if err != nil || len(b.Records) != 2 || b.Next != "b/0" {
-		t.Fatalf("%+v, %v", b, err)
-	}
-	if _, err := s.OpenReader(t.Context(), b.Records[1].Offset); !errors.Is(err, backend.ErrOutOfRange) {
-		t.Errorf("from %q: %v", b.Records[1].Offset, err)
 	}
 }

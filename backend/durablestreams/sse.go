@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,24 +16,18 @@ import (
 
 const (
 	firstEvent = 10 * time.Second // for the first event: what holds it back longer is a proxy that collects
+	silence    = 2 * time.Minute  // between events: servers end a connection each minute, so this one is dead
 	shortLife  = time.Second      // a connection that lives no longer is worth less than a long-poll
 	shortLives = 3                // in a row, until long-poll takes over
 )
 
-// events is one SSE connection.
-type events struct {
-	body   io.ReadCloser
-	cancel context.CancelFunc
-	from   time.Time
-	lines  *bufio.Reader
-	data   []byte // of the data events that no control event has followed yet
-	event  []byte // of the event being read
-	some   bool   // a control event has come
-}
-
-func (e *events) close() {
-	e.cancel()
-	_ = e.body.Close()
+// overSSE says whether to wait over SSE.
+func (r *reader) overSSE() bool {
+	if r.stream.short.Load() >= shortLives {
+		return false
+	}
+	wait := r.stream.config.wait
+	return wait == waitSSE || wait == waitAuto && r.as == messages
 }
 
 // connect opens an SSE connection at r.ask. Without an error and without r.events it does not get through here.
@@ -61,7 +53,7 @@ func (r *reader) connect(ctx context.Context) error {
 	case err != nil:
 		cancel()
 		return r.failure(err)
-	case resp.StatusCode == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream":
+	case resp.StatusCode == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream" && !encoded(resp.Header):
 	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusNotAcceptable,
 		resp.StatusCode == http.StatusMethodNotAllowed, resp.StatusCode == http.StatusNotImplemented:
 		cancel()
@@ -73,12 +65,16 @@ func (r *reader) connect(ctx context.Context) error {
 		cancel()
 		return statusError("read", resp)
 	}
-	if r.framed != (resp.Header.Get("Stream-SSE-Data-Encoding") == "base64") {
+	encoding := resp.Header.Get("Stream-SSE-Data-Encoding")
+	if binary := r.as != messages && !r.text; encoding != "" && encoding != "base64" || binary != (encoding != "") {
 		cancel()
 		_ = resp.Body.Close()
-		return malformed("Stream-SSE-Data-Encoding %.40q", resp.Header.Get("Stream-SSE-Data-Encoding"))
+		return malformed("Stream-SSE-Data-Encoding %.40q", encoding)
 	}
-	r.events = &events{body: resp.Body, cancel: cancel, from: time.Now(), lines: bufio.NewReaderSize(resp.Body, 32<<10)}
+	r.events = &events{
+		body: resp.Body, cancel: cancel, since: time.Now(),
+		base64: encoding != "", in: bufio.NewReaderSize(resp.Body, 32<<10),
+	}
 	return nil
 }
 
@@ -86,47 +82,37 @@ func (r *reader) connect(ctx context.Context) error {
 // does as a matter of routine. Data without a control event has no place yet: it is dropped, and comes again.
 func (r *reader) await() (bool, error) {
 	e := r.events
-	var timer *time.Timer
+	patience := silence
 	if !e.some {
-		timer = time.AfterFunc(firstEvent, e.cancel)
-		defer timer.Stop()
+		patience = firstEvent
 	}
-	c, err := e.next(r.framed, r.stream.config.messageSize)
+	timer := time.AfterFunc(patience, e.cancel)
+	c, err := e.next()
+	late := !timer.Stop()
 	if err == nil {
-		e.some = true
-		if !validOffset(c.Next) || c.Next < r.ask {
-			return false, malformed("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
+		if err = r.event(e, c); err == nil {
+			return true, nil
 		}
-		if c.Cursor != "" {
-			if _, ok := number(c.Cursor); !ok {
-				return false, malformed("streamCursor %.40q", c.Cursor)
-			}
-			r.cursor = c.Cursor
-		}
-		r.response = response{
-			body: io.NopCloser(bytes.NewReader(e.data)), length: int64(len(e.data)), start: r.ask, next: c.Next,
-			tail: c.UpToDate || c.Closed, closed: c.Closed,
-		}
-		r.n, r.split = -int64(len(r.rest)), splitter{many: true, phase: afterArray}
-		e.data = nil
-		return true, nil
 	}
 	r.events = nil
-	late := timer != nil && !timer.Stop() && r.life.Err() == nil
-	lived := time.Since(e.from)
 	e.close()
+	lived := time.Since(e.since)
 	switch {
-	case late:
+	case r.life.Err() != nil:
+		return false, r.failure(err)
+	case late && !e.some:
 		r.stream.short.Store(shortLives)
 		return false, nil
+	case late, errors.Is(err, context.Canceled): // by the timer, if not of this wait then of the one before
+		return false, nil
 	case errors.Is(err, backend.ErrTooLarge):
-		return false, err
+		r.live = false // catches up by a response that can be read in pieces, and is back here at the tail
+		return false, nil
 	case errors.Is(err, ErrMalformed):
 		return false, fmt.Errorf("%w: %w", backend.ErrTransient, err)
-	}
-	if lived < shortLife && r.life.Err() == nil {
+	case lived < shortLife:
 		r.stream.short.Add(1)
-	} else {
+	default:
 		r.stream.short.Store(0)
 	}
 	if errors.Is(err, io.EOF) {
@@ -135,72 +121,24 @@ func (r *reader) await() (bool, error) {
 	return false, r.failure(err)
 }
 
-// control is what a control event says.
-type control struct {
-	Next     string `json:"streamNextOffset"`
-	Cursor   string `json:"streamCursor"`
-	UpToDate bool   `json:"upToDate"`
-	Closed   bool   `json:"streamClosed"`
-}
-
-// next reads events up to a control event and collects in e.data what the data events before it hold: each is an array or a
-// base64 text of its own. It returns io.EOF only at the end of the connection.
-func (e *events) next(framed bool, limit int) (c control, err error) {
-	limit += limit/2 + maxControls // base64 is longer by a third
-	var name string
-	e.event = e.event[:0]
-	for {
-		line, err := e.line(limit - len(e.event) - len(e.data))
-		if err != nil {
-			return c, err
+// event makes a response of what a control event closes.
+func (r *reader) event(e *events, c control) error {
+	e.some = true
+	if !validOffset(c.Next) || c.Next < r.ask {
+		return malformed("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
+	}
+	if c.Cursor != "" {
+		if _, ok := number(c.Cursor); !ok {
+			return malformed("streamCursor %.40q", c.Cursor)
 		}
-		switch {
-		case len(line) > 0 && bytes.HasPrefix(line, []byte("event:")):
-			name = string(bytes.TrimPrefix(line[len("event:"):], []byte(" ")))
-		case len(line) > 0 && bytes.HasPrefix(line, []byte("data:")):
-			if len(e.event) > 0 && !framed {
-				e.event = append(e.event, '\n')
-			}
-			e.event = append(e.event, bytes.TrimPrefix(line[len("data:"):], []byte(" "))...)
-		case len(line) > 0: // a comment, or a field that says nothing here
-		case name == "data" && framed:
-			if e.data, err = base64.StdEncoding.AppendDecode(e.data, e.event); err != nil {
-				return c, malformed("an event that is not base64")
-			}
-			name, e.event = "", e.event[:0]
-		case name == "data":
-			e.data = append(e.data, e.event...)
-			name, e.event = "", e.event[:0]
-		case name == "control":
-			if len(e.event) > maxControls || json.Unmarshal(e.event, &c) != nil {
-				return c, malformed("a control event")
-			}
-			return c, nil
-		default:
-			name, e.event = "", e.event[:0]
-		}
+		r.cursor = c.Cursor
 	}
-}
-
-// line returns the next line without its end, which is good until the next call.
-func (e *events) line(limit int) ([]byte, error) {
-	line, err := e.lines.ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
-		long := bytes.Clone(line)
-		for errors.Is(err, bufio.ErrBufferFull) {
-			if len(long) > limit {
-				break
-			}
-			line, err = e.lines.ReadSlice('\n')
-			long = append(long, line...)
-		}
-		line = long
+	r.response = response{
+		body: io.NopCloser(bytes.NewReader(e.data)), length: int64(len(e.data)), start: r.ask, next: c.Next,
+		tail: c.UpToDate || c.Closed, closed: c.Closed,
+		whole: r.text, // line ends are not what they were, so bytes cannot be counted
 	}
-	if len(line) > limit {
-		return nil, fmt.Errorf("%w: an event of more than %d bytes, by the limit MessageBytes", backend.ErrTooLarge, limit)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
+	r.n, r.split = -int64(len(r.rest)), splitter{many: true, phase: afterArray}
+	e.data = nil
+	return nil
 }

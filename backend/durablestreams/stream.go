@@ -36,8 +36,17 @@ type streamConfig struct {
 	batchBytes  int
 	inFlight    int
 	messageSize int
-	sse         bool
+	wait        waiting
 }
+
+// waiting is how readers wait at the tail.
+type waiting byte
+
+const (
+	waitAuto waiting = iota
+	waitLongPoll
+	waitSSE
+)
 
 func streamDefaults() streamConfig {
 	return streamConfig{batchBytes: 4 << 20, inFlight: 5, messageSize: 64 << 20}
@@ -62,4 +71,10 @@ func MessageBytes(n int) StreamOption { return func(c *streamConfig) { c.message
 // SSE makes readers wait at the tail in one long response instead of a request for each answer, which has the lower latency.
 // Where that does not get through they wait by long-poll: when no event comes within 10 s, when the answer is no event
 // stream, or when three connections in a row break off within a second.
-func SSE() StreamOption { return func(c *streamConfig) { c.sse = true } }
+//
+// Neither SSE nor [LongPoll] given, readers choose by the stream: SSE for JSON, which it carries as it is, and long-poll for
+// everything else, since SSE makes bytes longer by a third and all line ends of a text alike.
+func SSE() StreamOption { return func(c *streamConfig) { c.wait = waitSSE } }
+
+// LongPoll makes readers wait at the tail by one request for each answer, whatever the stream holds. See [SSE].
+func LongPoll() StreamOption { return func(c *streamConfig) { c.wait = waitLongPoll } }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -14,9 +15,12 @@ import (
 // take makes a batch of what comes next in the response. Records lie in a buffer that is the caller's from then on.
 func (r *reader) take() (b backend.Batch, err error) {
 	size := readBytes
-	if l := r.length; l >= 0 {
-		size = min(size, int(min(l, readBytes))+1) // and one, to see the end
-	} else if r.live {
+	switch l := r.length; {
+	case r.whole:
+		size = int(l) + 1 // and one, to see the end
+	case l >= 0:
+		size = min(size, int(min(l, readBytes))+1)
+	case r.live:
 		size = 8 << 10
 	}
 	if len(r.rest) > r.stream.config.messageSize {
@@ -35,13 +39,20 @@ func (r *reader) take() (b backend.Batch, err error) {
 	}
 	recs, bad := make([]backend.Record, 0, r.expect(len(buf))), error(nil)
 	r.marks = r.marks[:0]
-	if r.framed {
-		recs, bad = r.takeFrames(recs, buf)
-	} else {
+	switch r.as {
+	case messages:
 		recs, bad = r.takeMessages(recs, buf)
+	case frames:
+		recs, bad = r.takeFrames(recs, buf)
+	case chunks:
+		recs = r.takeChunk(recs, buf, end)
 	}
 	if len(recs) > 0 {
 		r.records, r.bytes = len(recs), len(buf)
+	}
+	if len(recs) > 0 && r.start == r.response.next {
+		// It would be read again and again.
+		return b, malformed("data at %.40q that leads no further", r.start)
 	}
 	switch {
 	case bad != nil:
@@ -105,13 +116,40 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 	return recs, nil
 }
 
-func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record, error) {
-	if r.skip > 0 {
-		k := min(r.skip, int64(len(buf)))
-		r.skip -= k
-		r.n += k
-		buf = buf[k:]
+// passOver drops the bytes before the place asked for.
+func (r *reader) passOver(buf []byte) []byte {
+	k := min(r.skip, int64(len(buf)))
+	r.skip -= k
+	r.n += k
+	return buf[k:]
+}
+
+// takeChunk makes one record of what there is. It does not cut a character of a text, for the sake of decoders, unless the
+// response ends within it.
+func (r *reader) takeChunk(recs []backend.Record, buf []byte, end bool) []backend.Record {
+	buf = r.passOver(buf)
+	n := len(buf)
+	if r.text && !end {
+		for k := 1; k < utf8.UTFMax && k <= len(buf); k++ {
+			if b := buf[len(buf)-k:]; utf8.RuneStart(b[0]) {
+				if !utf8.FullRune(b) {
+					n -= k
+				}
+				break
+			}
+		}
 	}
+	r.rest = buf[n:]
+	if n > 0 {
+		r.n += int64(n)
+		recs = append(recs, backend.Record{Value: buf[:n:n]})
+		r.marks = append(r.marks, r.n)
+	}
+	return recs
+}
+
+func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record, error) {
+	buf = r.passOver(buf)
 	for len(buf) > 0 {
 		rec, n, err := nextFrame(buf, r.stream.config.messageSize)
 		if err != nil {
@@ -133,7 +171,7 @@ func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record
 func (r *reader) finish() error {
 	_ = r.body.Close()
 	switch {
-	case !r.framed && r.split.phase != afterArray:
+	case r.as == messages && r.split.phase != afterArray:
 		return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("a JSON array that ends too early"))
 	case r.tail && r.skip > 0:
 		return fmt.Errorf("%w: there is less behind %.40q than the place asked for", backend.ErrOutOfRange, r.start)

@@ -111,6 +111,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 	header := w.Header()
 	header.Set("Content-Type", c.ContentType)
 	header.Set("Stream-Next-Offset", c.Next.String())
+	if q.from == Beginning {
+		// Ours, and no part of the protocol: a client that asks for "-1" cannot tell otherwise where the bytes are that it
+		// gets, as the beginning of a stream moves with what Retain drops.
+		header.Set("Headrace-Start-Offset", c.From.String())
+	}
 	partial := c.Next < c.Tail
 	if !partial {
 		header["Stream-Up-To-Date"] = yes

@@ -1,0 +1,93 @@
+package durablestreams
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// An AppendOption is an option of [Stream.Append], [Stream.CloseWith] and [Stream.CloseRecords].
+type AppendOption func(http.Header)
+
+// Sequence has the append refused with [ErrSequence] unless v is greater, byte by byte, than that of every append before:
+// the protocol's Stream-Seq, by which writers that do not know each other find out who is late. "10" is less than "9".
+func Sequence(v string) AppendOption {
+	return func(h http.Header) { h.Set("Stream-Seq", v) }
+}
+
+// Identity makes the append known to the server as number seq of a producer's epoch, the first of each epoch being 0. One
+// that the server has already is not stored again, whatever it holds ([Info.Duplicate]), so an append with an identity is
+// also tried again when its answer was lost, and may be repeated by another process. A gap is a [StatusError] with what is
+// expected, a stale epoch one with the current one. epoch and seq are at most 2^53-1.
+func Identity(id string, epoch, seq int64) AppendOption {
+	return func(h http.Header) {
+		h.Set("Producer-Id", id)
+		h.Set("Producer-Epoch", strconv.FormatInt(epoch, 10))
+		h.Set("Producer-Seq", strconv.FormatInt(seq, 10))
+	}
+}
+
+// Append appends a body as it goes over the wire, bytes as they are: on a JSON stream a value, or an array whose elements are
+// messages each. Without an [Identity] the protocol cannot tell a second try from a second append, so it is tried again only
+// where the first was refused.
+func (s *Stream) Append(ctx context.Context, contentType string, body []byte, opts ...AppendOption) (Info, error) {
+	return s.append(ctx, "append", appendHeader(contentType, opts), body)
+}
+
+// Close closes the stream for good: readers come to an end, appends are refused with [backend.ErrStreamClosed]. Closing a
+// closed stream does nothing.
+func (s *Stream) Close(ctx context.Context) (Info, error) {
+	return s.closed(s.call(ctx, "close", http.MethodPost, http.Header{"Stream-Closed": {"true"}}, nil, true))
+}
+
+// CloseWith appends a body as [Stream.Append] does and closes the stream in the same step: no reader sees the one without the
+// other. It has an [Identity] of its own unless it is given one, so it is tried again when its answer was lost. Repeated with
+// the same one it succeeds without doing anything; otherwise a closed stream is [backend.ErrStreamClosed].
+func (s *Stream) CloseWith(ctx context.Context, contentType string, body []byte, opts ...AppendOption) (Info, error) {
+	header := appendHeader(contentType, append([]AppendOption{Identity(rand.Text(), 0, 0)}, opts...))
+	header.Set("Stream-Closed", "true")
+	return s.closed(s.append(ctx, "close", header, body))
+}
+
+// CloseRecords is [Stream.CloseWith] for records, which become what [Stream.NewAppender] makes of those of their format.
+func (s *Stream) CloseRecords(ctx context.Context, f backend.Format, recs []backend.Record, opts ...AppendOption) (Info, error) {
+	e := encodingOf(f)
+	var body []byte
+	for i := range recs {
+		if _, err := e.meter(&recs[i]); err != nil {
+			return Info{}, fmt.Errorf("durablestreams: close: %w", &backend.RecordError{Index: i, Err: err})
+		}
+	}
+	if len(recs) > 0 {
+		body = e.body(nil, recs)
+	}
+	return s.CloseWith(ctx, e.contentType, body, opts...)
+}
+
+func appendHeader(contentType string, opts []AppendOption) http.Header {
+	h := http.Header{"Content-Type": {contentType}}
+	for _, o := range opts {
+		o(h)
+	}
+	return h
+}
+
+func (s *Stream) append(ctx context.Context, op string, header http.Header, body []byte) (Info, error) {
+	if len(body) == 0 {
+		return Info{}, fmt.Errorf("durablestreams: %s: %w: nothing to append", op, backend.ErrRejected)
+	}
+	return s.call(ctx, op, http.MethodPost, header, body, header.Get("Producer-Id") != "")
+}
+
+// closed refuses to believe in a success that leaves the stream open, as that of a server which does not know how to close.
+// Of a close that it had before a server need not say it again.
+func (s *Stream) closed(info Info, err error) (Info, error) {
+	if err == nil && !info.Closed && !info.Duplicate {
+		return info, fmt.Errorf("durablestreams: close: %w", malformed("the stream is not said to be closed"))
+	}
+	return info, err
+}
