@@ -165,7 +165,9 @@ func silent(t *testing.T, events string) (asked []string, took time.Duration) {
 		case live == "sse":
 			return reply(r, "text/event-stream", "event: data\rdata: [1]\r\revent: control\rdata: {\"streamNextOffset\":\"7\"}\r\r", true), nil
 		case live == "long-poll":
-			return reply(r, "application/json", "[1]", false), nil
+			answer := reply(r, "application/json", "[1]", false)
+			answer.Header.Set("Stream-Next-Offset", "7")
+			return answer, nil
 		}
 		return reply(r, "application/json", "[]", false), nil
 	})}))
