@@ -5,17 +5,18 @@ import assert from "node:assert/strict"
 import { json } from "node:stream/consumers"
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client"
 
-const types = { json: "application/json", text: "text/plain" }
 const [way, kind, url, mode] = process.argv.slice(2)
 const live = mode === "catch-up" ? false : mode
 const given = await json(process.stdin)
 
 if (way === "write") await write()
 else if (kind === "json") await readJSON()
-else await readFrames()
+else if (kind === "frames") await readFrames()
+else await readBytes()
 
 async function write() {
-  const handle = new DurableStream({ url, contentType: types[kind] ?? "application/octet-stream" })
+  const { contentType } = await new DurableStream({ url }).head()
+  const handle = new DurableStream({ url, contentType })
   const failures = []
   const producer = new IdempotentProducer(handle, "official", { maxBatchBytes: 700, onError: (e) => failures.push(e) })
   for (const one of given) producer.append(kind === "json" || kind === "text" ? one : Buffer.from(one, "base64"))
@@ -32,6 +33,14 @@ async function readJSON() {
   const [items, raw] = await Promise.all([all(values.jsonStream()), all(bytes.bodyStream())])
   assert.deepStrictEqual(items, given.map((one) => JSON.parse(one)))
   process.stdout.write(Buffer.concat(raw))
+}
+
+// readBytes prints bytes as they come, and a text as the client makes it of them.
+async function readBytes() {
+  const response = await stream({ url, live })
+  console.log("reading")
+  const parts = await all(kind === "text" ? response.textStream() : response.bodyStream())
+  process.stdout.write(kind === "text" ? parts.join("") : Buffer.concat(parts))
 }
 
 // readFrames takes framed records apart by what the documentation of our client says of them, and prints their values.

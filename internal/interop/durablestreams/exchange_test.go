@@ -117,4 +117,3 @@ func oddBytes() [][]byte {
 	}
 	return values
 }
-

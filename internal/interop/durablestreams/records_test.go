@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
@@ -18,10 +19,10 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-var modes = map[string][]durablestreams.StreamOption{"catch-up": nil, "long-poll": nil, "sse": {durablestreams.SSE()}}
+var modes = map[string][]durablestreams.StreamOption{"catch-up": nil, "long-poll": {durablestreams.LongPoll()}, "sse": {durablestreams.SSE()}}
 
 // read returns all records of a stream, to its end.
-func read(t *testing.T, s *durablestreams.Stream) ([]backend.Record, error) {
+func read(t *testing.T, s backend.Source) ([]backend.Record, error) {
 	t.Helper()
 	c, err := consumer.New(s, codec.Bytes())
 	if err != nil {
@@ -37,14 +38,14 @@ func read(t *testing.T, s *durablestreams.Stream) ([]backend.Record, error) {
 	return recs, nil
 }
 
-// weRead reads what the official client writes: while it does so, or afterwards.
-func weRead(t *testing.T, mode string, s *durablestreams.Stream, kind string, given any) []backend.Record {
+// weRead reads from of what the official client writes to s: while it does so, or afterwards.
+func weRead(t *testing.T, mode string, s *durablestreams.Stream, from backend.Source, kind string, given any) []backend.Record {
 	t.Helper()
 	_, wait := official(t, given, "write", kind, s.URL())
 	if mode == "catch-up" {
 		wait()
 	}
-	recs, err := read(t, s)
+	recs, err := read(t, from)
 	if mode != "catch-up" {
 		wait()
 	}
@@ -63,7 +64,7 @@ func TestWeReadTheJSONOfTheOfficialClient(t *testing.T) {
 				written = append(written, v, "\n "+v+"\t") // the white space is not part of the message
 				want = append(want, v, v)
 			}
-			recs := weRead(t, mode, s, "json", written)
+			recs := weRead(t, mode, s, s, "json", written)
 			if len(recs) != len(want) {
 				t.Fatalf("read %d records, want %d", len(recs), len(want))
 			}
@@ -95,7 +96,7 @@ func frame(v []byte, seconds int64, headers ...string) []byte {
 }
 
 // The official client knows no frames: it writes the bytes of them, as many in an append as it likes.
-func TestWeReadTheBytesOfTheOfficialClient(t *testing.T) {
+func TestWeReadTheFramesOfTheOfficialClient(t *testing.T) {
 	want := oddBytes()
 	var frames []string
 	for i, v := range want {
@@ -103,7 +104,8 @@ func TestWeReadTheBytesOfTheOfficialClient(t *testing.T) {
 	}
 	for mode, opts := range modes {
 		t.Run(mode, func(t *testing.T) {
-			recs := weRead(t, mode, fresh(t, "application/octet-stream", opts...), "bytes", frames)
+			s := fresh(t, "application/octet-stream", opts...)
+			recs := weRead(t, mode, s, s, "bytes", frames)
 			if len(recs) != len(want) {
 				t.Fatalf("read %d records, want %d", len(recs), len(want))
 			}
@@ -115,6 +117,44 @@ func TestWeReadTheBytesOfTheOfficialClient(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Bytes and text that have no records are read as they are.
+func TestWeReadTheBytesAndTextOfTheOfficialClient(t *testing.T) {
+	var bytesGiven []string
+	var all []byte
+	for _, v := range oddBytes() {
+		if len(v) > 0 { // the official client appends nothing for those
+			bytesGiven = append(bytesGiven, base64.StdEncoding.EncodeToString(v))
+			all = append(all, v...)
+		}
+	}
+	texts := oddJSON()
+	for i := range texts {
+		texts[i] += "\n \n" // line ends that come through events as they are
+	}
+	for mode, opts := range modes {
+		t.Run("bytes over "+mode, func(t *testing.T) {
+			s := fresh(t, "image/png", opts...)
+			same(t, weRead(t, mode, s, s.Raw(), "bytes", bytesGiven), all)
+		})
+		t.Run("text over "+mode, func(t *testing.T) {
+			s := fresh(t, "text/plain; charset=utf-8", opts...)
+			same(t, weRead(t, mode, s, s.Raw(), "text", texts), []byte(strings.Join(texts, "")))
+		})
+	}
+}
+
+// same compares what pieces are together.
+func same(t *testing.T, pieces []backend.Record, want []byte) {
+	t.Helper()
+	var got []byte
+	for _, p := range pieces {
+		got = append(got, p.Value...)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("read %d bytes in %d pieces, want %d, or not the same", len(got), len(pieces), len(want))
 	}
 }
 
@@ -139,10 +179,10 @@ func TestWeRefuseTextAndBytesWithoutRecords(t *testing.T) {
 	}
 }
 
-// write lets one of our producers write to s, and closes the stream.
-func write(t *testing.T, s *durablestreams.Stream, c codec.Codec[[]byte], values [][]byte) {
+// write lets one of our producers write to a sink of s, and closes the stream.
+func write(t *testing.T, s *durablestreams.Stream, to backend.Sink, c codec.Codec[[]byte], values [][]byte) {
 	t.Helper()
-	p, err := producer.New(t.Context(), s, c, producer.BatchRecords(50))
+	p, err := producer.New(t.Context(), to, c, producer.BatchRecords(50))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +224,7 @@ func TestTheOfficialClientReadsOurJSON(t *testing.T) {
 	for mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := fresh(t, "application/json")
-			raw := theyRead(t, mode, s, "json", want, func() { write(t, s, asIs, values) })
+			raw := theyRead(t, mode, s, "json", want, func() { write(t, s, s, asIs, values) })
 			var got []json.RawMessage
 			for arrays := json.NewDecoder(bytes.NewReader(raw)); ; { // one a response, or event
 				var some []json.RawMessage
@@ -251,7 +291,7 @@ func TestTheOfficialClientReadsOurBytes(t *testing.T) {
 	for mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := fresh(t, "application/octet-stream")
-			raw := theyRead(t, mode, s, "frames", nil, func() { write(t, s, codec.Bytes(), want) })
+			raw := theyRead(t, mode, s, "frames", nil, func() { write(t, s, s, codec.Bytes(), want) })
 			var got [][]byte
 			if err := json.Unmarshal(raw, &got); err != nil {
 				t.Fatal(err)
@@ -264,6 +304,31 @@ func TestTheOfficialClientReadsOurBytes(t *testing.T) {
 					t.Errorf("value %d came as %.200q, want %.200q", i, got[i], want[i])
 				}
 			}
+		})
+	}
+}
+
+// Without frames values are what others read as one stream of bytes, or a text.
+func TestTheOfficialClientReadsOurBytesAndText(t *testing.T) {
+	var values, texts [][]byte
+	for _, v := range oddBytes() {
+		if len(v) > 0 {
+			values = append(values, v)
+		}
+	}
+	for _, v := range oddJSON() {
+		texts = append(texts, []byte(v+"\n"))
+	}
+	text := codec.Func("text/plain",
+		func(dst, v []byte) ([]byte, error) { return append(dst, v...), nil }, func(src []byte) ([]byte, error) { return src, nil })
+	for mode := range modes {
+		t.Run("bytes over "+mode, func(t *testing.T) {
+			s := fresh(t, "application/octet-stream")
+			same(t, []backend.Record{{Value: theyRead(t, mode, s, "bytes", nil, func() { write(t, s, s.Raw(), codec.Bytes(), values) })}}, bytes.Join(values, nil))
+		})
+		t.Run("text over "+mode, func(t *testing.T) {
+			s := fresh(t, "text/plain")
+			same(t, []backend.Record{{Value: theyRead(t, mode, s, "text", nil, func() { write(t, s, s.Raw(), text, texts) })}}, bytes.Join(texts, nil))
 		})
 	}
 }
