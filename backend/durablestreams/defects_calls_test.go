@@ -233,3 +233,27 @@ func TestDefect18_AnUnsendableHeaderPassesForATransientFailure(t *testing.T) {
 		}
 	}
 }
+
+// Servers there are that ignore a body whose length they are not told.
+func TestDefect36_BodiesAreSentWithoutTheirLength(t *testing.T) {
+	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if r.ContentLength < 0 || len(r.TransferEncoding) > 0 {
+			t.Errorf("%s: a body of length %d, %v", r.Method, r.ContentLength, r.TransferEncoding)
+		}
+		return false
+	})
+	if err := s.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), "application/json", durablestreams.Initial([]byte("[1]"))); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "application/json", "2")
+	if err := numbers(t, s).Send(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CloseWith(t.Context(), "application/json", []byte("4")); err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, s, "1 2 3 4")
+}
