@@ -257,3 +257,47 @@ func TestDefect36_BodiesAreSentWithoutTheirLength(t *testing.T) {
 	}
 	wantStored(t, s, "1 2 3 4")
 }
+
+// A reader that waits is closed by somebody else: Read ends at once and says so, and the request ends with it.
+func TestDefect37_ClosingAReaderRacesWithItsReading(t *testing.T) {
+	for mode, opt := range map[string]durablestreams.StreamOption{"sse": durablestreams.SSE(), "long-poll": durablestreams.LongPoll()} {
+		waits, left := make(chan struct{}, 1), make(chan struct{}, 1)
+		s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if r.URL.Query().Get("live") != mode {
+				return false
+			}
+			if mode == "sse" {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_ = http.NewResponseController(w).Flush()
+			}
+			waits <- struct{}{}
+			<-r.Context().Done()
+			left <- struct{}{}
+			return true
+		}, opt)
+		r, err := s.OpenReader(t.Context(), backend.Latest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error)
+		go func() {
+			for {
+				if _, err := r.Read(t.Context()); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		<-waits
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, backend.ErrClosed) || errors.Is(err, backend.ErrTransient) {
+			t.Errorf("%s: %v", mode, err)
+		}
+		<-left
+		if _, err := r.Read(t.Context()); !errors.Is(err, backend.ErrClosed) {
+			t.Errorf("%s, once more: %v", mode, err)
+		}
+	}
+}
