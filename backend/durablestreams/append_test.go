@@ -2,6 +2,7 @@ package durablestreams_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -124,7 +125,9 @@ func TestAppendWithIdentityIsStoredOnce(t *testing.T) {
 		return durablestreams.Identity("writer", epoch, seq)
 	}
 	post := func(epoch, seq int64) (durablestreams.Info, error) {
-		return s.Append(t.Context(), "text/plain", []byte("a\r\n"), identity(epoch, seq))
+		// The sequence is the same for a second try, which is recognised before that counts.
+		sequence := durablestreams.Sequence(fmt.Sprintf("%d.%d", epoch, seq))
+		return s.Append(t.Context(), "text/plain", []byte("a\r\n"), identity(epoch, seq), sequence)
 	}
 	if _, err := post(1, 0); err != nil || posts.Load() != 2 {
 		t.Fatalf("%v, after %d requests", err, posts.Load())

@@ -233,3 +233,71 @@ func TestDefect18_AnUnsendableHeaderPassesForATransientFailure(t *testing.T) {
 		}
 	}
 }
+
+// Servers there are that ignore a body whose length they are not told.
+func TestDefect36_BodiesAreSentWithoutTheirLength(t *testing.T) {
+	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if r.ContentLength < 0 || len(r.TransferEncoding) > 0 {
+			t.Errorf("%s: a body of length %d, %v", r.Method, r.ContentLength, r.TransferEncoding)
+		}
+		return false
+	})
+	if err := s.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), "application/json", durablestreams.Initial([]byte("[1]"))); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "application/json", "2")
+	if err := numbers(t, s).Send(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CloseWith(t.Context(), "application/json", []byte("4")); err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, s, "1 2 3 4")
+}
+
+// A reader that waits is closed by somebody else: Read ends at once and says so, and the request ends with it.
+func TestDefect37_ClosingAReaderRacesWithItsReading(t *testing.T) {
+	for mode, opt := range map[string]durablestreams.StreamOption{"sse": durablestreams.SSE(), "long-poll": durablestreams.LongPoll()} {
+		waits, left := make(chan struct{}, 1), make(chan struct{}, 1)
+		s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			if r.URL.Query().Get("live") != mode {
+				return false
+			}
+			if mode == "sse" {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_ = http.NewResponseController(w).Flush()
+			}
+			waits <- struct{}{}
+			<-r.Context().Done()
+			left <- struct{}{}
+			return true
+		}, opt)
+		r, err := s.OpenReader(t.Context(), backend.Latest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error)
+		go func() {
+			for {
+				if _, err := r.Read(t.Context()); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		<-waits
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, backend.ErrClosed) || errors.Is(err, backend.ErrTransient) {
+			t.Errorf("%s: %v", mode, err)
+		}
+		<-left
+		if _, err := r.Read(t.Context()); !errors.Is(err, backend.ErrClosed) {
+			t.Errorf("%s, once more: %v", mode, err)
+		}
+	}
+}

@@ -23,6 +23,9 @@
 // of its connection. A connection that stands still is given up ([Stall]). Who waits is woken by the append, by a channel
 // closed once for all of them; there is no polling and no goroutine a reader beside those of net/http.
 //
+// A catch-up or long-poll response to a read from the beginning says where it begins, in a header that is ours and no part
+// of the protocol, Headrace-Start-Offset: once a beginning was dropped, nothing else tells.
+//
 // Over SSE, text is split into lines at CR, LF and CRLF, which all arrive as LF: the protocol's events cannot carry more.
 // Other types than text and JSON are sent in base64, and are exact.
 //
