@@ -35,8 +35,9 @@ type appender struct {
 	descriptor []byte
 	refused    error // why there can be no stream of the format
 
-	mu    sync.Mutex
-	acked uint64 // seqs below it were returned by Recv
+	mu     sync.Mutex
+	acked  uint64 // seqs below it were returned by Recv
+	opened bool   // there was a session
 }
 
 // Limits are the service's for one request. Framing is not metered: see batchRecords.
@@ -67,6 +68,9 @@ func (a *appender) open(ctx context.Context) (backend.Session, error) {
 	if a.refused != nil {
 		return nil, a.refused
 	}
+	if a.spent() {
+		return nil, errSpent
+	}
 	if err := checkTable(a.sink.table); err != nil {
 		return nil, err
 	}
@@ -95,12 +99,21 @@ func (a *appender) open(ctx context.Context) (backend.Session, error) {
 		var said *Error
 		if errors.As(err, &said) && (said.Code == codes.Unauthenticated || said.Code == codes.PermissionDenied) {
 			a.sink.invalidate(attempt, g)
-			if g.reused && !again {
+			if g.reused && !again && a.sink.cfg.recovery {
 				continue
 			}
 		}
 		return nil, err
 	}
+}
+
+var errSpent = errors.New("the stream before has ended, and Recovery is off")
+
+// spent reports whether there was a session and none may follow.
+func (a *appender) spent() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.opened && !a.sink.cfg.recovery
 }
 
 // dial makes a connection and opens a stream. ctx bounds this and nothing later; its values stay.
@@ -184,6 +197,7 @@ const writeBuffer = 128 << 10
 func (a *appender) newSession(conn *grpc.ClientConn, stream grpc.ClientStream, kill context.CancelFunc, g grant, id string) *session {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.opened = true
 	return &session{
 		appender: a, conn: conn, stream: stream, kill: kill, grant: g, id: id,
 		first: a.acked,

@@ -10,8 +10,6 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
-	"github.com/headrace/headrace/codec"
-	"github.com/headrace/headrace/producer"
 )
 
 // final are the codes that no further attempt changes, as the vendor lists them; all others are to be tried again.
@@ -99,28 +97,5 @@ func TestSchemaErrorsAreStructured(t *testing.T) {
 	if !errors.As(err, &said) || said.Reason != "SCHEMA_VALIDATION_FAILED" || len(said.Causes) != 2 || said.Causes[1] != "TYPE_INCOMPATIBLE" ||
 		said.ErrorCode != "8001" {
 		t.Errorf("%v: %+v", err, said)
-	}
-}
-
-// Recovery(false) leaves nothing to try again, and does not hide what happened.
-func TestWithoutRecoveryEveryFailureIsFinal(t *testing.T) {
-	srv := serve(t)
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unavailable, "not now")})
-	sink := zerobus.Table(table, config(srv), zerobus.Recovery(false))
-	_, err := producer.New(limited(t), sink, codec.JSON[row]())
-	var said *zerobus.Error
-	if wantIs(t, err); !errors.As(err, &said) || said.Code != codes.Unavailable {
-		t.Errorf("open: %v", err)
-	}
-	if n := srv.Stats().Streams; n != 1 {
-		t.Errorf("%d attempts", n)
-	}
-	p := produce(t, sink)
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unavailable, "gone")})
-	if err := p.Send(limited(t), row{1}); !errors.As(err, &said) || said.Message != "gone" {
-		t.Errorf("send: %v", err)
-	}
-	if err := p.Send(limited(t), row{2}); err == nil {
-		t.Error("the producer went on")
 	}
 }

@@ -50,8 +50,8 @@ func PauseLimit(d time.Duration) Option { return func(c *config) { d := max(d, 0
 func InFlight(n int) Option { return func(c *config) { c.inFlight = max(n, 0) } }
 
 // Recovery(false) makes every failure final: a producer is not told that it may try again, so it stops at the first failed
-// opening and at the first end of a stream, and close signals of the server are ignored until it ends the stream. The
-// default is true.
+// opening and at the first end of a stream, be it by its own AckTimeout, and close signals of the server are ignored until
+// it ends the stream. The default is true.
 func Recovery(on bool) Option { return func(c *config) { c.recovery = on } }
 
 // RefreshBuffer is how long before its end a token is replaced, but never before half of its life. While the replacement

@@ -40,31 +40,7 @@ func TestASinkIsNoSource(t *testing.T) {
 	}
 }
 
-// single_record_ingestion, json_batch_ingestion, mixed_batch_and_single: a lone record goes as one, several as one batch
-// under one offset.
-func TestBatchesAreOneRequest(t *testing.T) {
-	srv := serve(t)
-	s := open(t, zerobus.Table(table, config(srv)))
-	for i, recs := range [][]backend.Record{records("{}"), records("{}", "{}", "{}"), records("{}")} {
-		if err := s.Send(limited(t), uint64(i), recs); err != nil {
-			t.Fatal(err)
-		}
-		if a, err := s.Recv(limited(t)); err != nil || a.Seq != uint64(i) || a.OffsetOf != nil {
-			t.Fatalf("%+v, %v", a, err)
-		}
-	}
-	var got []string
-	for _, e := range srv.Streams()[0].Events {
-		if e.Kind == zerobustest.Ingested {
-			got = append(got, fmt.Sprint(e.Offset, e.Records, e.Batch))
-		}
-	}
-	if want := []string{"0 1 false", "1 3 true", "2 1 false"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// batch_too_large_rejected_by_server, and what follows from it: only the offending rows fail, the others are stored in
+// What follows from a refusal: only the offending rows fail, the others are stored in
 // order and once.
 func TestARejectedRowFailsAlone(t *testing.T) {
 	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
