@@ -118,7 +118,7 @@ func (a *appender) spent() bool {
 
 // dial makes a connection and opens a stream. ctx bounds this and nothing later; its values stay.
 func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, err error) {
-	conn, err := grpc.NewClient(ep.target, a.sink.dialOptions(ep)...)
+	conn, release, err := a.sink.connect(ep)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", backend.ErrRejected, err)
 	}
@@ -134,7 +134,10 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 				err = fmt.Errorf("no answer: %w", ctx.Err())
 			}
 			kill()
-			_ = conn.Close()
+			if said := statement(err); ctx.Err() != nil || said.Code == codes.Unavailable {
+				a.sink.shared.distrust(conn)
+			}
+			release()
 		}
 	}()
 	stream, err := conn.NewStream(metadata.NewOutgoingContext(life, g.header), &streamDesc, method)
@@ -156,7 +159,7 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 	case r.stream == nil:
 		return nil, &Error{Code: codes.Internal, Message: "the server opened a stream without an id"}
 	}
-	return a.newSession(conn, stream, kill, g, *r.stream), nil
+	return a.newSession(release, stream, kill, g, *r.stream), nil
 }
 
 var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}
@@ -194,12 +197,12 @@ func (s *Sink) dialOptions(ep endpoint) []grpc.DialOption {
 // writeBuffer is how much goes to the connection at once, while a session has that much to send.
 const writeBuffer = 128 << 10
 
-func (a *appender) newSession(conn *grpc.ClientConn, stream grpc.ClientStream, kill context.CancelFunc, g grant, id string) *session {
+func (a *appender) newSession(release func(), stream grpc.ClientStream, kill context.CancelFunc, g grant, id string) *session {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.opened = true
 	return &session{
-		appender: a, conn: conn, stream: stream, kill: kill, grant: g, id: id,
+		appender: a, release: release, stream: stream, kill: kill, grant: g, id: id,
 		first: a.acked,
 		room:  make(chan struct{}, 1),
 		clear: make(chan struct{}, 1),

@@ -138,7 +138,7 @@ func TestADayOfRotationsUnderLoad(t *testing.T) {
 					enqueue(t, p, n, 1)
 					pass(4100 * time.Millisecond)
 				}
-				if err := p.Close(); err != nil {
+				if err := p.Flush(t.Context()); err != nil {
 					t.Error(err)
 				}
 				signals := heard(t, srv)

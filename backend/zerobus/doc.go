@@ -28,7 +28,7 @@
 //
 // # Streams
 //
-// Each session is one stream on a connection of its own. The service ends streams after about 15 minutes. It says so
+// Each session is one stream on a connection of its own ([ConnectionPerStream]). The service ends streams after about 15 minutes. It says so
 // before, and from then on nothing more is sent; what is under way is acknowledged, and a new stream goes on from there.
 // That is routine, and no row is written twice for it unless the service leaves before it has acknowledged everything.
 //

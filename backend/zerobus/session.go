@@ -14,12 +14,12 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A session is one stream on a connection of its own: when that is closed, nothing more comes of it, and a slow table
-// holds up no other. Acks are cumulative and offsets are dense, so all it has to keep of the batches under way is how many
+// A session is one stream, on a connection of its own unless told otherwise: when that is closed, nothing more comes of it,
+// and a slow table holds up no other. Acks are cumulative and offsets are dense, so all it has to keep of the batches under way is how many
 // there are.
 type session struct {
 	appender *appender
-	conn     *grpc.ClientConn
+	release  func() // lets go of the connection
 	stream   grpc.ClientStream
 	kill     context.CancelFunc
 	grant    grant
@@ -275,7 +275,7 @@ func (s *session) shut() {
 	s.receiver.end()
 	a.mu.Unlock()
 	s.kill()
-	_ = s.conn.Close()
+	s.release()
 }
 
 func (s *session) errClosed() error { return s.wrap(backend.ErrClosed) }
