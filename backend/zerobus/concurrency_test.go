@@ -105,13 +105,14 @@ func TestFlushWithConcurrentIngestion(t *testing.T) {
 		p := produce(t, sinkOf(srv), producer.BatchRecords(1))
 		enqueue(t, p, 0, 5)
 		began := time.Now()
-		var late producer.Receipt
-		time.AfterFunc(100*time.Millisecond, func() { late = enqueue(t, p, 5, 1)[0] })
+		late := make(chan producer.Receipt, 1)
+		time.AfterFunc(100*time.Millisecond, func() { late <- enqueue(t, p, 5, 1)[0] })
 		if err := p.Flush(t.Context()); err != nil {
 			t.Error(err)
 		}
 		took(t, began, 500*time.Millisecond)
-		if _, err := late.Wait(t.Context()); err != nil {
+		r := <-late
+		if _, err := r.Wait(t.Context()); err != nil {
 			t.Error(err)
 		}
 		took(t, began, time.Second)

@@ -70,8 +70,6 @@ func TestEarlyRecoveryAllAcksReceived(t *testing.T) {
 	})
 }
 
-// TestNoRecordIsSentAfterACloseSignal and TestThePauseEndsWithTheAcksOfWhatWasSent: see TestDefect13.
-
 func TestDefaultGracefulCloseWaitsForFullServerDuration(t *testing.T) {
 	pauses(t, time.Second, time.Second)
 }

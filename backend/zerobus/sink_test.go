@@ -3,7 +3,6 @@ package zerobus_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -37,75 +36,6 @@ func TestASinkIsNoSource(t *testing.T) {
 	}
 	if _, is := sink.(backend.Sink); !is {
 		t.Error("a table cannot be written")
-	}
-}
-
-// What follows from a refusal: only the offending rows fail, the others are stored in
-// order and once.
-func TestARejectedRowFailsAlone(t *testing.T) {
-	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
-	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(10))
-	var receipts []producer.Receipt
-	for i := range 50 {
-		r := backend.Record{Value: fmt.Appendf(nil, `{"n":%d}`, i)}
-		if i == 17 || i == 33 {
-			r.Value = fmt.Appendf(nil, `{"n":%d,"nobody":1}`, i)
-		}
-		receipt, err := p.EnqueueEncoded(limited(t), r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		receipts = append(receipts, receipt)
-	}
-	for i, r := range receipts {
-		_, err := r.Wait(limited(t))
-		if bad := i == 17 || i == 33; bad != errors.Is(err, backend.ErrRejected) || !bad && err != nil {
-			t.Errorf("row %d: %v", i, err)
-		}
-	}
-	want := slices.DeleteFunc(numbered(50), func(v string) bool { return v == `{"n":17}` || v == `{"n":33}` })
-	var firsts []string
-	for _, v := range values(srv) {
-		if !slices.Contains(firsts, v) {
-			firsts = append(firsts, v)
-		}
-	}
-	if !slices.Equal(firsts, want) {
-		t.Errorf("%d rows: %s", len(firsts), firstDifference(firsts, want))
-	}
-}
-
-// Over-acks, regressing and absent ones, an unknown message, a second create response: none of them is believed, none
-// counts as an ack, and a producer gets over each.
-func TestAcksThatCannotBe(t *testing.T) {
-	for name, do := range map[string]zerobustest.Action{
-		"beyond what was sent":     zerobustest.Ack(5),
-		"the largest there is":     zerobustest.Ack(1<<63 - 1),
-		"below 0":                  zerobustest.Ack(-2),
-		"without an offset":        zerobustest.AckWithoutOffset(),
-		"an unknown message":       zerobustest.Reply(nil),
-		"a second create response": zerobustest.NoStreamID(),
-		"not protobuf":             zerobustest.Reply([]byte{0xff}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			srv := serve(t)
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: do})
-			s := open(t, zerobus.Table(table, config(srv)))
-			if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
-				t.Fatal(err)
-			}
-			acked, err := reason(t, s)
-			wantIs(t, err, backend.ErrIndeterminate)
-			var said *zerobus.Error
-			if len(acked) > 0 || !errors.As(err, &said) || said.Code != codes.Internal {
-				t.Errorf("%v acknowledged, then %v", acked, err)
-			}
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: do})
-			p := produce(t, zerobus.Table(table, config(srv)))
-			if err := p.Send(limited(t), row{1}); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 }
 
