@@ -142,6 +142,9 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 	}()
 	stream, err := conn.NewStream(metadata.NewOutgoingContext(life, g.header), &streamDesc, method)
 	if err != nil {
+		if refusal := conn.dialer.refusal.Load(); refusal != nil {
+			return nil, *refusal
+		}
 		return nil, fromStatus(err)
 	}
 	create := outgoing{buf: mem.SliceBuffer(appendCreate(nil, a.sink.table, a.kind, a.descriptor))}
@@ -165,7 +168,7 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}
 
 // dialOptions are for one connection. Nothing in it retries: that is the producer's work, as is the backoff.
-func (s *Sink) dialOptions(ep endpoint) []grpc.DialOption {
+func (s *Sink) dialOptions(ep endpoint, d *dialer) []grpc.DialOption {
 	agent := "headrace-zerobus"
 	if s.cfg.application != "" {
 		agent += " " + s.cfg.application
@@ -189,7 +192,7 @@ func (s *Sink) dialOptions(ep endpoint) []grpc.DialOption {
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(responseBytes), grpc.MaxCallSendMsgSize(1<<31-1)),
 	}
 	if ep.host != "" {
-		opts = append(opts, grpc.WithContextDialer(dialThrough))
+		opts = append(opts, grpc.WithContextDialer(d.dial))
 	}
 	return append(opts, s.cfg.dial...)
 }

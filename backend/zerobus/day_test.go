@@ -136,7 +136,7 @@ func TestADayOfRotationsUnderLoad(t *testing.T) {
 				n := 0
 				for began := time.Now(); time.Since(began) < day; n++ {
 					enqueue(t, p, n, 1)
-					pass(4100 * time.Millisecond)
+					pass(9100 * time.Millisecond)
 				}
 				if err := p.Flush(t.Context()); err != nil {
 					t.Error(err)
