@@ -2,6 +2,9 @@ package zerobus
 
 import (
 	"errors"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
@@ -40,7 +43,7 @@ func TestEndpoints(t *testing.T) {
 }
 
 func TestTableNamesThatAreNotThreeParts(t *testing.T) {
-	for _, name := range []string{"", "t", "s.t", "a.b.c.d", ".b.c", "a..c", "a.b.", "..", "a.b.\n", "a.b.ä"} {
+	for _, name := range []string{"", "t", "s.t", "a.b.c.d", ".b.c", "a..c", "a.b.", "..", ".", "a..", "..c", ".b.", "a.b.\n", "a.b.ä"} {
 		if err := checkTable(name); !errors.Is(err, backend.ErrRejected) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -76,6 +79,9 @@ func TestProxyVariables(t *testing.T) {
 		if err != nil || got != test.want {
 			t.Errorf("%v: %q, %v", test.vars, got, err)
 		}
+	}
+	if _, err := discreet(func(*http.Request) (*url.URL, error) { return nil, errors.New("http://u:hunter2@%zz") })(nil); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("the token endpoint's proxy: %v", err)
 	}
 	if _, err := proxyFor("x:1", env(map[string]string{"grpc_proxy": "socks5://u:hunter2@p:1"})); err == nil {
 		t.Error("a proxy that is none of ours was ignored")

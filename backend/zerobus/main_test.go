@@ -121,7 +121,7 @@ func open(t testing.TB, sink *zerobus.Sink) backend.Session {
 // produce makes a producer of rows.
 func produce(t testing.TB, sink backend.Sink, opts ...producer.Option) *producer.Producer[row] {
 	t.Helper()
-	p, err := producer.New(limited(t), sink, codec.JSON[row](), opts...)
+	p, err := producer.New(t.Context(), sink, codec.JSON[row](), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

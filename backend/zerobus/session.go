@@ -282,7 +282,7 @@ func (s *session) errClosed() error { return s.wrap(backend.ErrClosed) }
 
 // wrap names the table and the stream.
 func (s *session) wrap(err error) error {
-	return fmt.Errorf("zerobus: append to %s (stream %s): %w", s.appender.sink.table, clip(s.id), err)
+	return fmt.Errorf("zerobus: append to %s (stream %s): %w", clip(s.appender.sink.table), clip(s.id), err)
 }
 
 func wake(c chan struct{}) {
