@@ -51,7 +51,8 @@ func (a *appender) Limits() backend.Limits {
 	}
 }
 
-// Open gets a token, makes a connection and opens a stream on it. A token that was kept and is refused is replaced, once.
+// Open gets a token, makes a connection and opens a stream on it. A token that is refused is replaced, once: that which was
+// kept may have been revoked, and that which is new may not be known everywhere yet.
 func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	s, err := a.open(ctx)
 	if err == nil {
@@ -99,7 +100,7 @@ func (a *appender) open(ctx context.Context) (backend.Session, error) {
 		var said *Error
 		if errors.As(err, &said) && (said.Code == codes.Unauthenticated || said.Code == codes.PermissionDenied) {
 			a.sink.invalidate(attempt, g)
-			if g.reused && !again && a.sink.cfg.recovery {
+			if (g.reused || said.Code == codes.Unauthenticated) && !again && a.sink.cfg.recovery {
 				continue
 			}
 		}

@@ -51,13 +51,35 @@ func TestTimeoutedStreamCreation(t *testing.T) {
 func TestNonRetriableErrorDuringStreamCreation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Script(table, zerobustest.StepFail(codes.Unauthenticated, "non-retriable error", 0), zerobustest.StepCreate("never", 0))
+		srv.Script(table, zerobustest.StepFail(codes.PermissionDenied, "non-retriable error", 0), zerobustest.StepCreate("never", 0))
 		_, err := producer.New(t.Context(), sinkOf(srv), codec.JSON[row]())
 		if wantIs(t, err, backend.ErrUnauthorized); !strings.Contains(err.Error(), "non-retriable error") {
 			t.Error(err)
 		}
 		if n := srv.Stats().Streams; n != 1 {
 			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
+// UNAUTHENTICATED gets one more attempt, with another token, and is final then.
+func TestOneShotAuthRetryAtOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unauthenticated, "not known yet")})
+		p := produce(t, sinkOf(srv))
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(codes.Unauthenticated, "not known at all")})
+		began := time.Now()
+		_, err := producer.New(t.Context(), sinkOf(srv), codec.JSON[row]())
+		took(t, began, 0)
+		if wantIs(t, err, backend.ErrUnauthorized); !strings.Contains(err.Error(), "not known at all") {
+			t.Error(err)
+		}
+		if s := srv.Stats(); s.Streams != 4 || s.TokenRequests != 4 {
+			t.Errorf("%+v: want two attempts for each producer", s)
 		}
 	})
 }
