@@ -100,3 +100,38 @@ func TestASinkWithItsOwnOptionsSharesNoConnection(t *testing.T) {
 		}
 	})
 }
+
+// GOAWAY lets a stream go on and is no end of anything: what is written meanwhile and after is there once.
+func TestGoAway(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		t.Run(fmt.Sprintf("ConnectionPerStream(%v)", own), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := quiet(t)
+				client := zerobus.New(config(srv), append(reach(srv), zerobus.ConnectionPerStream(own))...)
+				p := produce(t, client.Table(table))
+				n := 0
+				write := func() {
+					for range 5 {
+						if err := p.Send(t.Context(), row{n}); err != nil {
+							t.Fatal(err)
+						}
+						n++
+					}
+				}
+				write()
+				restarted := make(chan error)
+				go func() { restarted <- srv.Restart(true, 0) }()
+				synctest.Wait()
+				write()
+				srv.Signal(table, 0)
+				if err := <-restarted; err != nil {
+					t.Fatal(err)
+				}
+				write()
+				if got := values(srv); !slices.Equal(got, numbered(n)) || srv.Stats().Connections != 2 {
+					t.Errorf("%q over %d connections", got, srv.Stats().Connections)
+				}
+			})
+		})
+	}
+}

@@ -38,9 +38,9 @@ type pipes struct {
 	last int // number given to a listener or to the client's end of a connection
 }
 
-func (p *pipes) name(kind string) pipeAddr {
+func (p *pipes) name(host string) pipeAddr {
 	p.last++
-	return pipeAddr(fmt.Sprintf("%s.memory:%d", kind, p.last))
+	return pipeAddr(fmt.Sprintf("%s:%d", host, p.last))
 }
 
 func (p *pipes) listen(addr string) (net.Listener, error) {
@@ -48,7 +48,7 @@ func (p *pipes) listen(addr string) (net.Listener, error) {
 	defer p.mu.Unlock()
 	at := pipeAddr(addr)
 	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		at = p.name("server")
+		at = p.name("localhost") // which is in the certificate
 	}
 	if p.open[string(at)] != nil {
 		return nil, &net.OpError{Op: "listen", Net: at.Network(), Addr: at, Err: syscall.EADDRINUSE}
