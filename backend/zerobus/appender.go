@@ -210,6 +210,7 @@ func (a *appender) newSession(release func(), stream grpc.ClientStream, kill con
 		first: a.acked,
 		room:  make(chan struct{}, 1),
 		clear: make(chan struct{}, 1),
+		gone:  make(chan struct{}),
 	}
 }
 

@@ -54,7 +54,7 @@ func (c *connections) lease(dial func() (*link, error)) (conn *link, release fun
 		c.users = map[*link]int{}
 	}
 	c.users[conn]++
-	return conn, sync.OnceFunc(func() { c.release(conn) }), nil
+	return conn, func() { c.release(conn) }, nil
 }
 
 func (c *connections) release(conn *link) {

@@ -29,7 +29,7 @@ type session struct {
 	room  chan struct{} // one token: there is room for the Send that may wait
 	clear chan struct{} // one token: the message on its way is, or is not
 	calls sync.WaitGroup
-	once  sync.Once
+	gone  chan struct{} // closed when Close has done its work
 
 	msg outgoing // of Send
 	in  response // of Recv
@@ -245,14 +245,22 @@ func (s *session) dead() error {
 // Close abandons what is not acknowledged. A stream that owes nothing is ended as the protocol wants it: half-closed,
 // and read to its end for up to half a second.
 func (s *session) Close() error {
-	s.once.Do(s.shut)
+	a := s.appender
+	a.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	a.mu.Unlock()
+	if first {
+		s.shut()
+		close(s.gone)
+	}
+	<-s.gone
 	return nil
 }
 
 func (s *session) shut() {
 	a := s.appender
 	a.mu.Lock()
-	s.closed = true
 	polite := s.reason == nil && s.taken == s.acked && !s.sending
 	receiving := s.receiving
 	if s.timer != nil {
