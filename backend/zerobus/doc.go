@@ -56,8 +56,8 @@
 //
 // # Errors
 //
-// What the service said is an [*Error] with its gRPC code; what the token endpoint did is a [*TokenError]. Both come
-// wrapped with the error of package backend that says what to do. INVALID_ARGUMENT is [backend.ErrRejected], NOT_FOUND
+// What the service said is an [*Error] with its gRPC code; what the token endpoint did is a [*TokenError]; a proxy that makes
+// no tunnel is a [*ProxyError]. They come wrapped with the error of package backend that says what to do. INVALID_ARGUMENT is [backend.ErrRejected], NOT_FOUND
 // [backend.ErrNotFound], PERMISSION_DENIED and UNAUTHENTICATED [backend.ErrUnauthorized], UNIMPLEMENTED
 // [backend.ErrUnsupported], OUT_OF_RANGE [backend.ErrConflict]; every other code may be tried again. UNAUTHENTICATED on a
 // stream that was open is tried again too, if the token came from here: the next opening has a new one, or fails for good.

@@ -1,9 +1,13 @@
 package zerobus
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -110,4 +114,35 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%+v: %v, %v", test.f, got, err)
 		}
 	}
+}
+
+// Whatever a token endpoint says of a token's life, what is left of it can be read, and the rest of the answer is as it was.
+func FuzzLifetime(f *testing.F) {
+	for _, s := range []string{`3600`, `"3600"`, `3599.5`, `1e3`, `-1`, `null`, `{}`, `"+5"`, `"007"`, `99999999999999999999`, `"\u0033"`} {
+		f.Add([]byte(`{"access_token":"tok","expires_in":` + s + `}`))
+	}
+	f.Add([]byte("<html>"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var before map[string]any
+		if json.Unmarshal(body, &before) != nil {
+			if got := lifetime(body); !bytes.Equal(got, body) {
+				t.Fatalf("%q became %q", body, got)
+			}
+			return
+		}
+		var after map[string]any
+		if err := json.Unmarshal(lifetime(body), &after); err != nil {
+			t.Fatal(err)
+		}
+		if seconds, ok := after["expires_in"]; ok {
+			if n, is := seconds.(float64); !is || n != math.Trunc(n) || n > math.MaxInt32 {
+				t.Fatalf("%q leaves %v", body, seconds)
+			}
+		}
+		delete(before, "expires_in")
+		delete(after, "expires_in")
+		if !reflect.DeepEqual(before, after) {
+			t.Fatalf("%v became %v", before, after)
+		}
+	})
 }

@@ -195,12 +195,9 @@ func lifetime(body []byte) []byte {
 		return body
 	}
 	seconds, err := strconv.ParseInt(strings.Trim(string(answer["expires_in"]), `"`), 10, 64)
-	switch {
-	case err == nil:
-		return body
-	case errors.Is(err, strconv.ErrRange) && seconds > 0:
-		answer["expires_in"] = json.RawMessage(strconv.Itoa(math.MaxInt32)) // as oauth2 does with what it can read
-	default:
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		answer["expires_in"] = json.RawMessage(strconv.FormatInt(min(seconds, math.MaxInt32), 10))
+	} else {
 		delete(answer, "expires_in")
 	}
 	if plain, err := json.Marshal(answer); err == nil {

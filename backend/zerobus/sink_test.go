@@ -53,7 +53,7 @@ func TestARepeatedAckSaysNothing(t *testing.T) {
 	}
 }
 
-// timeouted_stream_creation: a server that never answers is given up in time, headers or not.
+// A server that never answers is given up in time, headers or not.
 func TestAServerThatNeverAnswers(t *testing.T) {
 	for name, stage := range map[string]zerobustest.Stage{"no headers": zerobustest.Opening, "no response": zerobustest.Creating} {
 		t.Run(name, func(t *testing.T) {
@@ -79,13 +79,12 @@ func TestCreateResponsesThatAreNone(t *testing.T) {
 			sink := zerobus.Table(table, config(srv))
 			_, err := sink.NewAppender(jsonFormat).Open(limited(t))
 			wantIs(t, err, backend.ErrTransient)
-			_ = open(t, sink) // recovery_during_stream_creation
+			_ = open(t, sink)
 		})
 	}
 }
 
-// recovery_after_retriable_receiver_error, recovery_after_server_unresponsiveness, a restarted server: all rows arrive, in
-// order.
+// Whatever ends a stream, over real sockets: all rows arrive, in order.
 func TestProducerRecovers(t *testing.T) {
 	for name, fault := range map[string]zerobustest.Fault{
 		"UNAVAILABLE before storing": {Stage: zerobustest.Receiving, Skip: 3, Do: zerobustest.Fail(codes.Unavailable, "gone")},
@@ -122,7 +121,7 @@ func TestProducerRecovers(t *testing.T) {
 	}
 }
 
-// graceful_close: an idle stream is half-closed and not torn down, also when the server takes its time.
+// An idle stream is half-closed and not torn down, also when the server takes its time.
 func TestCloseIsPolite(t *testing.T) {
 	srv := serve(t)
 	s := open(t, zerobus.Table(table, config(srv)))
@@ -168,6 +167,18 @@ func TestConfigurationIsCheckedAtOpen(t *testing.T) {
 	if n := srv.Stats(); n.Streams+n.TokenRequests != 0 {
 		t.Errorf("%+v: it was asked all the same", n)
 	}
+}
+
+func TestInvalidApplicationNames(t *testing.T) {
+	srv := serve(t)
+	for _, name := range []string{"line\nend", "zoë", "\x7f", "\x00", "tab\t", "\xff"} {
+		_, err := zerobus.Table(table, config(srv), zerobus.Application(name)).NewAppender(jsonFormat).Open(limited(t))
+		wantIs(t, err, backend.ErrRejected)
+	}
+	if n := srv.Stats(); n.Streams+n.TokenRequests != 0 {
+		t.Errorf("%+v: it was asked all the same", n)
+	}
+	_ = open(t, zerobus.Table(table, config(srv), zerobus.Application("my-app/1.0 (tests; ~)"))).Close()
 }
 
 func TestMetadata(t *testing.T) {

@@ -144,7 +144,7 @@ func (k soak) run(t *testing.T) {
 
 // HEADRACE_SOAK_RECORDS=20000000 makes it long, with a rotation every 2 s.
 func TestSoak(t *testing.T) {
-	records, streams, life, pause := 200_000, int64(15), 150*time.Millisecond, 15*time.Millisecond
+	records, streams, life, pause := 100_000, int64(10), 150*time.Millisecond, 15*time.Millisecond
 	if v := os.Getenv("HEADRACE_SOAK_RECORDS"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil {
