@@ -35,8 +35,9 @@ type appender struct {
 	descriptor []byte
 	refused    error // why there can be no stream of the format
 
-	mu    sync.Mutex
-	acked uint64 // seqs below it were returned by Recv
+	mu     sync.Mutex
+	acked  uint64 // seqs below it were returned by Recv
+	opened bool   // there was a session
 }
 
 // Limits are the service's for one request. Framing is not metered: see batchRecords.
@@ -50,7 +51,8 @@ func (a *appender) Limits() backend.Limits {
 	}
 }
 
-// Open gets a token, makes a connection and opens a stream on it. A token that was kept and is refused is replaced, once.
+// Open gets a token, makes a connection and opens a stream on it. A token that is refused is replaced, once: that which was
+// kept may have been revoked, and that which is new may not be known everywhere yet.
 func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	s, err := a.open(ctx)
 	if err == nil {
@@ -66,6 +68,9 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 func (a *appender) open(ctx context.Context) (backend.Session, error) {
 	if a.refused != nil {
 		return nil, a.refused
+	}
+	if a.spent() {
+		return nil, errSpent
 	}
 	if err := checkTable(a.sink.table); err != nil {
 		return nil, err
@@ -95,7 +100,7 @@ func (a *appender) open(ctx context.Context) (backend.Session, error) {
 		var said *Error
 		if errors.As(err, &said) && (said.Code == codes.Unauthenticated || said.Code == codes.PermissionDenied) {
 			a.sink.invalidate(attempt, g)
-			if g.reused && !again {
+			if (g.reused || said.Code == codes.Unauthenticated) && !again && a.sink.cfg.recovery {
 				continue
 			}
 		}
@@ -103,9 +108,18 @@ func (a *appender) open(ctx context.Context) (backend.Session, error) {
 	}
 }
 
+var errSpent = errors.New("the stream before has ended, and Recovery is off")
+
+// spent reports whether there was a session and none may follow.
+func (a *appender) spent() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.opened && !a.sink.cfg.recovery
+}
+
 // dial makes a connection and opens a stream. ctx bounds this and nothing later; its values stay.
 func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, err error) {
-	conn, err := grpc.NewClient(ep.target, a.sink.dialOptions(ep)...)
+	conn, release, err := a.sink.connect(ep)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", backend.ErrRejected, err)
 	}
@@ -121,11 +135,17 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 				err = fmt.Errorf("no answer: %w", ctx.Err())
 			}
 			kill()
-			_ = conn.Close()
+			if said := statement(err); ctx.Err() != nil || said.Code == codes.Unavailable {
+				a.sink.shared.distrust(conn)
+			}
+			release()
 		}
 	}()
 	stream, err := conn.NewStream(metadata.NewOutgoingContext(life, g.header), &streamDesc, method)
 	if err != nil {
+		if refusal := conn.dialer.refusal.Load(); refusal != nil {
+			return nil, *refusal
+		}
 		return nil, fromStatus(err)
 	}
 	create := outgoing{buf: mem.SliceBuffer(appendCreate(nil, a.sink.table, a.kind, a.descriptor))}
@@ -143,13 +163,13 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 	case r.stream == nil:
 		return nil, &Error{Code: codes.Internal, Message: "the server opened a stream without an id"}
 	}
-	return a.newSession(conn, stream, kill, g, *r.stream), nil
+	return a.newSession(release, stream, kill, g, *r.stream), nil
 }
 
 var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}
 
 // dialOptions are for one connection. Nothing in it retries: that is the producer's work, as is the backoff.
-func (s *Sink) dialOptions(ep endpoint) []grpc.DialOption {
+func (s *Sink) dialOptions(ep endpoint, d *dialer) []grpc.DialOption {
 	agent := "headrace-zerobus"
 	if s.cfg.application != "" {
 		agent += " " + s.cfg.application
@@ -173,7 +193,7 @@ func (s *Sink) dialOptions(ep endpoint) []grpc.DialOption {
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(responseBytes), grpc.MaxCallSendMsgSize(1<<31-1)),
 	}
 	if ep.host != "" {
-		opts = append(opts, grpc.WithContextDialer(dialThrough))
+		opts = append(opts, grpc.WithContextDialer(d.dial))
 	}
 	return append(opts, s.cfg.dial...)
 }
@@ -181,14 +201,16 @@ func (s *Sink) dialOptions(ep endpoint) []grpc.DialOption {
 // writeBuffer is how much goes to the connection at once, while a session has that much to send.
 const writeBuffer = 128 << 10
 
-func (a *appender) newSession(conn *grpc.ClientConn, stream grpc.ClientStream, kill context.CancelFunc, g grant, id string) *session {
+func (a *appender) newSession(release func(), stream grpc.ClientStream, kill context.CancelFunc, g grant, id string) *session {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.opened = true
 	return &session{
-		appender: a, conn: conn, stream: stream, kill: kill, grant: g, id: id,
+		appender: a, release: release, stream: stream, kill: kill, grant: g, id: id,
 		first: a.acked,
 		room:  make(chan struct{}, 1),
 		clear: make(chan struct{}, 1),
+		gone:  make(chan struct{}),
 	}
 }
 

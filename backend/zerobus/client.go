@@ -25,11 +25,13 @@ func (c Config) String() string { return "zerobus:" + c.Endpoint }
 // GoString is String, so that no way of printing shows the secret.
 func (c Config) GoString() string { return c.String() }
 
-// A Client is a workspace and who writes to it. Its Sinks share tokens. It holds no connection and needs no closing.
+// A Client is a workspace and who writes to it. Its Sinks share tokens. It holds no connection that no stream needs, so it
+// needs no closing.
 type Client struct {
 	config Config // without the secret
 	opts   []Option
 	tokens *tokens
+	shared *connections
 
 	// The secret sits in a closure, so that printing a Client, however deep, does not print it.
 	secret func() string
@@ -39,12 +41,15 @@ type Client struct {
 func New(c Config, opts ...Option) *Client {
 	secret := c.ClientSecret
 	c.ClientSecret = ""
-	return &Client{config: c, opts: opts, tokens: newTokens(), secret: func() string { return secret }}
+	return &Client{config: c, opts: opts, tokens: newTokens(), shared: &connections{}, secret: func() string { return secret }}
 }
 
 // Table addresses a table by its full name, catalog.schema.table. The options go behind those of the Client.
 func (c *Client) Table(name string, opts ...Option) *Sink {
-	s := &Sink{client: c, table: name, cfg: defaults()}
+	s := &Sink{client: c, table: name, cfg: defaults(), shared: c.shared}
+	if len(opts) > 0 {
+		s.shared = &connections{} // they may be about connections
+	}
 	for _, o := range append(c.opts[:len(c.opts):len(c.opts)], opts...) {
 		o(&s.cfg)
 	}
@@ -60,6 +65,7 @@ type Sink struct {
 	client *Client
 	table  string
 	cfg    config
+	shared *connections
 }
 
 // String names the endpoint and the table.

@@ -2,7 +2,12 @@ package zerobus_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -10,8 +15,6 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
-	"github.com/headrace/headrace/codec"
-	"github.com/headrace/headrace/producer"
 )
 
 // final are the codes that no further attempt changes, as the vendor lists them; all others are to be tried again.
@@ -21,70 +24,114 @@ var final = map[codes.Code]error{
 	codes.Unimplemented: backend.ErrUnsupported,
 }
 
+// verdict is what an error asks for, for the matrix that the test prints.
+func verdict(err error) string {
+	var all []string
+	for name, sentinel := range map[string]error{
+		"transient": backend.ErrTransient, "indeterminate": backend.ErrIndeterminate, "rejected": backend.ErrRejected, "not found": backend.ErrNotFound,
+		"unauthorized": backend.ErrUnauthorized, "unsupported": backend.ErrUnsupported, "conflict": backend.ErrConflict,
+	} {
+		if errors.Is(err, sentinel) {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, " + ")
+}
+
 // Every code at an opening and in the middle of a stream, with nothing, one and two batches unacknowledged. Code 0 is the
 // end of a stream without an error.
 func TestEveryCode(t *testing.T) {
+	matrix := fmt.Sprintf("\n%-22s %-16s %-26s %-30s %s", "code", "at open", "mid-stream, idle", "mid-stream, one unacked", "mid-stream, two unacked")
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
+		matrix += fmt.Sprintf("\n%2d %-19v", code, code)
 		t.Run(code.String(), func(t *testing.T) {
 			t.Run("at open", func(t *testing.T) {
-				srv := serve(t)
-				srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(code, "told you")})
-				_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
-				if why := final[code]; why != nil {
-					wantIs(t, err, why)
-				} else {
-					wantIs(t, err, backend.ErrTransient)
-				}
-				var said *zerobus.Error
-				if !errors.As(err, &said) || said.Code != code || code != codes.OK && said.Message != "told you" {
-					t.Errorf("%v names %+v", err, said)
-				}
-				if n := srv.Stats().Streams; n != 1 {
-					t.Errorf("%d attempts in one opening", n)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					err := codeAtOpen(t, code)
+					matrix += fmt.Sprintf(" %-16s", verdict(err))
+				})
 			})
 			for unacked := range 3 {
 				t.Run([]string{"idle", "one unacked", "two unacked"}[unacked], func(t *testing.T) {
-					srv := serve(t, zerobustest.Acks(zerobustest.AckNever()))
-					s := open(t, zerobus.Table(table, config(srv)))
-					if unacked == 0 {
-						srv.End(table, zerobustest.Fail(code, "told you"))
-					} else {
-						srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: unacked - 1, Do: zerobustest.Fail(code, "told you")})
-					}
-					for i := range unacked {
-						if err := s.Send(limited(t), uint64(i), records(`{}`)); err != nil {
-							t.Fatal(err)
-						}
-					}
-					acked, err := reason(t, s)
-					if len(acked) > 0 {
-						t.Errorf("%v were acknowledged", acked)
-					}
-					var want []error
-					switch {
-					case code == codes.InvalidArgument && unacked == 2:
-						want = []error{backend.ErrRejected, backend.ErrIndeterminate}
-					case code == codes.Unauthenticated && unacked == 0:
-						want = []error{backend.ErrUnauthorized, backend.ErrTransient}
-					case code == codes.Unauthenticated:
-						want = []error{backend.ErrUnauthorized, backend.ErrIndeterminate}
-					case final[code] != nil:
-						want = []error{final[code]}
-					case unacked == 0:
-						want = []error{backend.ErrTransient}
-					default:
-						want = []error{backend.ErrIndeterminate}
-					}
-					wantIs(t, err, want...)
-					var said *zerobus.Error
-					if !errors.As(err, &said) || said.Code != code {
-						t.Errorf("%v names %+v", err, said)
-					}
+					synctest.Test(t, func(t *testing.T) {
+						err := codeInMidStream(t, code, unacked)
+						matrix += fmt.Sprintf(" %-*s", []int{26, 30, 0}[unacked], verdict(err))
+					})
 				})
 			}
 		})
 	}
+	t.Log(matrix)
+}
+
+func codeAtOpen(t *testing.T, code codes.Code) error {
+	t.Helper()
+	srv := quiet(t)
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(code, "told you")})
+	began := time.Now()
+	_, err := sinkOf(srv).NewAppender(jsonFormat).Open(t.Context())
+	took(t, began, 0)
+	if why := final[code]; why != nil {
+		wantIs(t, err, why)
+	} else {
+		wantIs(t, err, backend.ErrTransient)
+	}
+	var said *zerobus.Error
+	if !errors.As(err, &said) || said.Code != code || code != codes.OK && said.Message != "told you" {
+		t.Errorf("%v names %+v", err, said)
+	}
+	want := int64(1)
+	if code == codes.Unauthenticated {
+		want = 2 // with another token
+	}
+	if n := srv.Stats().Streams; n != want {
+		t.Errorf("%d attempts in one opening, want %d", n, want)
+	}
+	return err
+}
+
+func codeInMidStream(t *testing.T, code codes.Code, unacked int) error {
+	t.Helper()
+	srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
+	s := open(t, sinkOf(srv))
+	if unacked == 0 {
+		srv.End(table, zerobustest.Fail(code, "told you"))
+	} else {
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: unacked - 1, Do: zerobustest.Fail(code, "told you")})
+	}
+	for i := range unacked {
+		if err := s.Send(t.Context(), uint64(i), records(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	acked, err := reason(t, s)
+	took(t, began, 0)
+	if len(acked) > 0 {
+		t.Errorf("%v were acknowledged", acked)
+	}
+	var want []error
+	switch {
+	case code == codes.InvalidArgument && unacked == 2:
+		want = []error{backend.ErrRejected, backend.ErrIndeterminate}
+	case code == codes.Unauthenticated && unacked == 0:
+		want = []error{backend.ErrUnauthorized, backend.ErrTransient}
+	case code == codes.Unauthenticated:
+		want = []error{backend.ErrUnauthorized, backend.ErrIndeterminate}
+	case final[code] != nil:
+		want = []error{final[code]}
+	case unacked == 0:
+		want = []error{backend.ErrTransient}
+	default:
+		want = []error{backend.ErrIndeterminate}
+	}
+	wantIs(t, err, want...)
+	var said *zerobus.Error
+	if !errors.As(err, &said) || said.Code != code {
+		t.Errorf("%v names %+v", err, said)
+	}
+	return err
 }
 
 // The reason of a refusal is there for programs, not only in a text.
@@ -99,28 +146,5 @@ func TestSchemaErrorsAreStructured(t *testing.T) {
 	if !errors.As(err, &said) || said.Reason != "SCHEMA_VALIDATION_FAILED" || len(said.Causes) != 2 || said.Causes[1] != "TYPE_INCOMPATIBLE" ||
 		said.ErrorCode != "8001" {
 		t.Errorf("%v: %+v", err, said)
-	}
-}
-
-// Recovery(false) leaves nothing to try again, and does not hide what happened.
-func TestWithoutRecoveryEveryFailureIsFinal(t *testing.T) {
-	srv := serve(t)
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unavailable, "not now")})
-	sink := zerobus.Table(table, config(srv), zerobus.Recovery(false))
-	_, err := producer.New(limited(t), sink, codec.JSON[row]())
-	var said *zerobus.Error
-	if wantIs(t, err); !errors.As(err, &said) || said.Code != codes.Unavailable {
-		t.Errorf("open: %v", err)
-	}
-	if n := srv.Stats().Streams; n != 1 {
-		t.Errorf("%d attempts", n)
-	}
-	p := produce(t, sink)
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unavailable, "gone")})
-	if err := p.Send(limited(t), row{1}); !errors.As(err, &said) || said.Message != "gone" {
-		t.Errorf("send: %v", err)
-	}
-	if err := p.Send(limited(t), row{2}); err == nil {
-		t.Error("the producer went on")
 	}
 }

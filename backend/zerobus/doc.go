@@ -28,7 +28,7 @@
 //
 // # Streams
 //
-// Each session is one stream on a connection of its own. The service ends streams after about 15 minutes. It says so
+// Each session is one stream on a connection of its own ([ConnectionPerStream]). The service ends streams after about 15 minutes. It says so
 // before, and from then on nothing more is sent; what is under way is acknowledged, and a new stream goes on from there.
 // That is routine, and no row is written twice for it unless the service leaves before it has acknowledged everything.
 //
@@ -56,8 +56,8 @@
 //
 // # Errors
 //
-// What the service said is an [*Error] with its gRPC code; what the token endpoint did is a [*TokenError]. Both come
-// wrapped with the error of package backend that says what to do. INVALID_ARGUMENT is [backend.ErrRejected], NOT_FOUND
+// What the service said is an [*Error] with its gRPC code; what the token endpoint did is a [*TokenError]; a proxy that makes
+// no tunnel is a [*ProxyError]. They come wrapped with the error of package backend that says what to do. INVALID_ARGUMENT is [backend.ErrRejected], NOT_FOUND
 // [backend.ErrNotFound], PERMISSION_DENIED and UNAUTHENTICATED [backend.ErrUnauthorized], UNIMPLEMENTED
 // [backend.ErrUnsupported], OUT_OF_RANGE [backend.ErrConflict]; every other code may be tried again. UNAUTHENTICATED on a
 // stream that was open is tried again too, if the token came from here: the next opening has a new one, or fails for good.

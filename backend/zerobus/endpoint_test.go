@@ -1,7 +1,14 @@
 package zerobus
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"math"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
@@ -40,7 +47,7 @@ func TestEndpoints(t *testing.T) {
 }
 
 func TestTableNamesThatAreNotThreeParts(t *testing.T) {
-	for _, name := range []string{"", "t", "s.t", "a.b.c.d", ".b.c", "a..c", "a.b.", "..", "a.b.\n", "a.b.ä"} {
+	for _, name := range []string{"", "t", "s.t", "a.b.c.d", ".b.c", "a..c", "a.b.", "..", ".", "a..", "..c", ".b.", "a.b.\n", "a.b.ä"} {
 		if err := checkTable(name); !errors.Is(err, backend.ErrRejected) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -77,6 +84,9 @@ func TestProxyVariables(t *testing.T) {
 			t.Errorf("%v: %q, %v", test.vars, got, err)
 		}
 	}
+	if _, err := discreet(func(*http.Request) (*url.URL, error) { return nil, errors.New("http://u:hunter2@%zz") })(nil); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("the token endpoint's proxy: %v", err)
+	}
 	if _, err := proxyFor("x:1", env(map[string]string{"grpc_proxy": "socks5://u:hunter2@p:1"})); err == nil {
 		t.Error("a proxy that is none of ours was ignored")
 	}
@@ -104,4 +114,35 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%+v: %v, %v", test.f, got, err)
 		}
 	}
+}
+
+// Whatever a token endpoint says of a token's life, what is left of it can be read, and the rest of the answer is as it was.
+func FuzzLifetime(f *testing.F) {
+	for _, s := range []string{`3600`, `"3600"`, `3599.5`, `1e3`, `-1`, `null`, `{}`, `"+5"`, `"007"`, `99999999999999999999`, `"\u0033"`} {
+		f.Add([]byte(`{"access_token":"tok","expires_in":` + s + `}`))
+	}
+	f.Add([]byte("<html>"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var before map[string]any
+		if json.Unmarshal(body, &before) != nil {
+			if got := lifetime(body); !bytes.Equal(got, body) {
+				t.Fatalf("%q became %q", body, got)
+			}
+			return
+		}
+		var after map[string]any
+		if err := json.Unmarshal(lifetime(body), &after); err != nil {
+			t.Fatal(err)
+		}
+		if seconds, ok := after["expires_in"]; ok {
+			if n, is := seconds.(float64); !is || n != math.Trunc(n) || n > math.MaxInt32 {
+				t.Fatalf("%q leaves %v", body, seconds)
+			}
+		}
+		delete(before, "expires_in")
+		delete(after, "expires_in")
+		if !reflect.DeepEqual(before, after) {
+			t.Fatalf("%v became %v", before, after)
+		}
+	})
 }

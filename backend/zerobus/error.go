@@ -37,7 +37,7 @@ func (e *Error) Error() string {
 	if e.Reason == "" {
 		return s
 	}
-	return fmt.Sprintf("%s (%s)", s, strings.Join(append([]string{e.Reason}, e.Causes...), " "))
+	return fmt.Sprintf("%s (%s)", s, clip(strings.Join(append([]string{e.Reason}, e.Causes...), " ")))
 }
 
 // RetryAfter is how long the service asks to wait before trying again; 0 if it does not say.

@@ -21,12 +21,12 @@ const batchRecords = 20_000
 // recordTypeOf says what a stream of that format is, or why there can be none.
 func recordTypeOf(f backend.Format) (recordType, error) {
 	if f.ContentEncoding != "" {
-		return 0, fmt.Errorf("%w: a table takes no content encoding, and this is %q", backend.ErrRejected, f.ContentEncoding)
+		return 0, fmt.Errorf("%w: a table takes no content encoding, and this is %q", backend.ErrRejected, clip(f.ContentEncoding))
 	}
 	media, _, err := mime.ParseMediaType(f.ContentType)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%w: content type %q: a table takes application/json or application/x-protobuf", backend.ErrRejected, f.ContentType)
+		return 0, fmt.Errorf("%w: content type %q: a table takes application/json or application/x-protobuf", backend.ErrRejected, clip(f.ContentType))
 	case media == "application/json":
 		return jsonRecords, nil
 	case media != "application/x-protobuf" && media != "application/protobuf":
@@ -41,15 +41,15 @@ func recordTypeOf(f backend.Format) (recordType, error) {
 func checkTable(name string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 {
-		return fmt.Errorf("%w: table name %q: must have exactly 3 parts", backend.ErrRejected, name)
+		return fmt.Errorf("%w: table name %q: must have exactly 3 parts", backend.ErrRejected, clip(name))
 	}
 	for i, what := range []string{"catalog", "schema", "table"} {
 		if parts[i] == "" {
-			return fmt.Errorf("%w: table name %q: %s name cannot be empty", backend.ErrRejected, name, what)
+			return fmt.Errorf("%w: table name %q: %s name cannot be empty", backend.ErrRejected, clip(name), what)
 		}
 	}
 	if !printable(name) {
-		return fmt.Errorf("%w: table name %q: cannot be a header value", backend.ErrRejected, name)
+		return fmt.Errorf("%w: table name %q: cannot be a header value", backend.ErrRejected, clip(name))
 	}
 	return nil
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
@@ -40,6 +43,62 @@ func serve(t testing.TB, opts ...zerobustest.Option) *zerobustest.Server {
 	return zerobustest.New(t, append([]zerobustest.Option{zerobustest.Table(table)}, opts...)...)
 }
 
+// quiet starts a server with the table off the network, for a bubble with a clock of its own.
+func quiet(t testing.TB, opts ...zerobustest.Option) *zerobustest.Server {
+	t.Helper()
+	return serve(t, append([]zerobustest.Option{zerobustest.InMemory()}, opts...)...)
+}
+
+// reach is the client's side of quiet.
+func reach(srv *zerobustest.Server) []zerobus.Option {
+	dial := func(ctx context.Context, _, hostport string) (net.Conn, error) { return srv.Dial(ctx, hostport) }
+	return []zerobus.Option{
+		zerobus.DialOptions(grpc.WithContextDialer(srv.Dial)),
+		zerobus.HTTPClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
+	}
+}
+
+// sinkOf is the table of a quiet server.
+func sinkOf(srv *zerobustest.Server, opts ...zerobus.Option) *zerobus.Sink {
+	return zerobus.Table(table, config(srv), append(reach(srv), opts...)...)
+}
+
+// took fails unless exactly so much time has passed on the bubble's clock.
+func took(t testing.TB, began time.Time, want time.Duration) {
+	t.Helper()
+	if d := time.Since(began); d != want {
+		t.Errorf("it took %v, want %v", d, want)
+	}
+}
+
+// pass lets time pass on the bubble's clock.
+func pass(d time.Duration) { <-time.After(d) }
+
+// requests tells what came on the streams of a server, as stream, wire offset and number of records.
+func requests(srv *zerobustest.Server) (all []string) {
+	for _, st := range srv.Streams() {
+		for _, e := range st.Events {
+			if e.Kind == zerobustest.Ingested {
+				all = append(all, fmt.Sprintf("%d/%d:%d", st.Number, e.Offset, e.Records))
+			}
+		}
+	}
+	return all
+}
+
+// enqueue accepts rows from first on and returns their receipts.
+func enqueue(t testing.TB, p *producer.Producer[row], first, n int) (receipts []producer.Receipt) {
+	t.Helper()
+	for i := range n {
+		r, err := p.Enqueue(t.Context(), row{first + i})
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipts = append(receipts, r)
+	}
+	return receipts
+}
+
 // limited is a context that turns a hang into a failure.
 func limited(t testing.TB) context.Context {
 	t.Helper()
@@ -62,7 +121,7 @@ func open(t testing.TB, sink *zerobus.Sink) backend.Session {
 // produce makes a producer of rows.
 func produce(t testing.TB, sink backend.Sink, opts ...producer.Option) *producer.Producer[row] {
 	t.Helper()
-	p, err := producer.New(limited(t), sink, codec.JSON[row](), opts...)
+	p, err := producer.New(t.Context(), sink, codec.JSON[row](), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

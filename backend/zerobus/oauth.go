@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -132,13 +133,24 @@ func (s *Sink) tokenClient() (client http.Client, shut func()) {
 		return client, func() {}
 	}
 	t := &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
+		Proxy:             discreet(http.ProxyFromEnvironment),
 		DisableKeepAlives: true,
 	}
 	if s.cfg.tls != nil {
 		t.TLSClientConfig = s.cfg.tls.Clone()
 	}
 	return http.Client{Transport: t}, t.CloseIdleConnections
+}
+
+// discreet keeps the text of a proxy variable, which may hold a password, out of what is said of it.
+func discreet(lookup func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		u, err := lookup(r)
+		if err != nil {
+			return nil, errProxy
+		}
+		return u, nil
+	}
 }
 
 // A tokenExchange is the transport of one request. It writes the credentials as the endpoint reads them, which is not
@@ -170,8 +182,28 @@ func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.broken = err
 		return nil, err
 	}
-	res.Body = io.NopCloser(bytes.NewReader(body))
+	res.Header.Set("Content-Type", "application/json") // anything else oauth2 would take for a form
+	res.Body = io.NopCloser(bytes.NewReader(lifetime(body)))
 	return res, nil
+}
+
+// lifetime makes of expires_in what oauth2 reads: whole seconds, in quotes or not. What is anything else promises nothing, so
+// it is left out; a failure would throw away a token that is good.
+func lifetime(body []byte) []byte {
+	var answer map[string]json.RawMessage
+	if json.Unmarshal(body, &answer) != nil || answer["expires_in"] == nil {
+		return body
+	}
+	seconds, err := strconv.ParseInt(strings.Trim(string(answer["expires_in"]), `"`), 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		answer["expires_in"] = json.RawMessage(strconv.FormatInt(min(seconds, math.MaxInt32), 10))
+	} else {
+		delete(answer, "expires_in")
+	}
+	if plain, err := json.Marshal(answer); err == nil {
+		return plain
+	}
+	return body
 }
 
 // classify says whether another attempt may help. It keeps the body of the answer out: nobody knows what is in it.
@@ -186,6 +218,9 @@ func (x *tokenExchange) classify(ctx context.Context, err error) error {
 		failed.Code = refused.ErrorCode
 	case x.broken != nil:
 		failed.Status, failed.Err = 0, x.broken
+		if errors.Is(x.broken, errProxy) {
+			return failed
+		}
 		return fmt.Errorf("%w: %w", backend.ErrTransient, failed)
 	case x.status == 0: // no request could be made
 		return fmt.Errorf("%w: %w", backend.ErrRejected, failed)

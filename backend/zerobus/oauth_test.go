@@ -148,36 +148,31 @@ func TestUnauthenticatedMidStreamGetsANewToken(t *testing.T) {
 	}
 }
 
-func TestTokensAreRefreshedEarlyAndTheOldServesMeanwhile(t *testing.T) {
-	srv := serve(t)
-	srv.InjectToken(zerobustest.TokenFault{ExpiresIn: `2`}) // due when half of it is over
-	sink := zerobus.Table(table, config(srv))
-	_ = open(t, sink).Close()
-	<-time.After(1100 * time.Millisecond)
-	srv.InjectToken(zerobustest.TokenFault{Status: 503})
-	_ = open(t, sink).Close()
-	if s := srv.Stats(); s.TokenRequests != 2 || s.Tokens != 1 {
-		t.Errorf("%+v: want a refresh that failed and the old token", s)
-	}
-}
-
 func TestTokenEndpointFailures(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault zerobustest.TokenFault
 		want  error
 		after time.Duration
 	}{
-		"400":                    {zerobustest.TokenFault{Status: 400}, backend.ErrUnauthorized, 0},
-		"401":                    {zerobustest.TokenFault{Status: 401}, backend.ErrUnauthorized, 0},
-		"403":                    {zerobustest.TokenFault{Status: 403}, backend.ErrUnauthorized, 0},
-		"429":                    {zerobustest.TokenFault{Status: 429, RetryAfter: "7"}, backend.ErrTransient, 7 * time.Second},
-		"429 without a time":     {zerobustest.TokenFault{Status: 429}, backend.ErrTransient, 0},
-		"500":                    {zerobustest.TokenFault{Status: 500}, backend.ErrTransient, 0},
-		"503 with HTML":          {zerobustest.TokenFault{Status: 503, RetryAfter: "1", ContentType: "text/html", Body: "<html>busy"}, backend.ErrTransient, time.Second},
-		"HTML":                   {zerobustest.TokenFault{ContentType: "text/html", Body: "<html>log in"}, backend.ErrUnauthorized, 0},
-		"no access token":        {zerobustest.TokenFault{Body: `{"token_type":"Bearer"}`}, backend.ErrUnauthorized, 0},
-		"a token of line ends":   {zerobustest.TokenFault{Body: `{"access_token":"a\nb","expires_in":9}`}, backend.ErrUnauthorized, 0},
-		"a connection that ends": {zerobustest.TokenFault{Drop: true}, backend.ErrTransient, 0},
+		"400":                     {zerobustest.TokenFault{Status: 400}, backend.ErrUnauthorized, 0},
+		"401":                     {zerobustest.TokenFault{Status: 401}, backend.ErrUnauthorized, 0},
+		"403":                     {zerobustest.TokenFault{Status: 403}, backend.ErrUnauthorized, 0},
+		"429":                     {zerobustest.TokenFault{Status: 429, RetryAfter: "7"}, backend.ErrTransient, 7 * time.Second},
+		"429 without a time":      {zerobustest.TokenFault{Status: 429}, backend.ErrTransient, 0},
+		"500":                     {zerobustest.TokenFault{Status: 500}, backend.ErrTransient, 0},
+		"503 with HTML":           {zerobustest.TokenFault{Status: 503, RetryAfter: "1", ContentType: "text/html", Body: "<html>busy"}, backend.ErrTransient, time.Second},
+		"HTML":                    {zerobustest.TokenFault{ContentType: "text/html", Body: "<html>log in"}, backend.ErrUnauthorized, 0},
+		"HTML said to be JSON":    {zerobustest.TokenFault{Body: "<html>log in"}, backend.ErrUnauthorized, 0},
+		"HTML said to be a form":  {zerobustest.TokenFault{ContentType: "text/plain", Body: "access_token=<html>"}, backend.ErrUnauthorized, 0},
+		"nothing":                 {zerobustest.TokenFault{Body: " "}, backend.ErrUnauthorized, 0},
+		"JSON cut off":            {zerobustest.TokenFault{Body: `{"access_token":"tok","expi`}, backend.ErrUnauthorized, 0},
+		"a token of another type": {zerobustest.TokenFault{Body: `{"access_token":{"a":1}}`}, backend.ErrUnauthorized, 0},
+		"429 by date, past":       {zerobustest.TokenFault{Status: 429, RetryAfter: "Mon, 01 Jan 1990 00:00:00 GMT"}, backend.ErrTransient, 0},
+		"429 for ever":            {zerobustest.TokenFault{Status: 429, RetryAfter: "4000000000"}, backend.ErrTransient, time.Hour},
+		"429 with nonsense":       {zerobustest.TokenFault{Status: 429, RetryAfter: "soon"}, backend.ErrTransient, 0},
+		"no access token":         {zerobustest.TokenFault{Body: `{"token_type":"Bearer"}`}, backend.ErrUnauthorized, 0},
+		"a token of line ends":    {zerobustest.TokenFault{Body: `{"access_token":"a\nb","expires_in":9}`}, backend.ErrUnauthorized, 0},
+		"a connection that ends":  {zerobustest.TokenFault{Drop: true}, backend.ErrTransient, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
@@ -190,22 +185,6 @@ func TestTokenEndpointFailures(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "html") {
 				t.Errorf("%v tells too much", err)
-			}
-		})
-	}
-}
-
-// expires_in decides how often a token is asked for.
-func TestTokensWithoutALifeAreUsedOnce(t *testing.T) {
-	for life, want := range map[string]int64{`3600`: 1, `"3600"`: 1, `0`: 2, `-5`: 2, `-`: 2} {
-		t.Run(life, func(t *testing.T) {
-			srv := serve(t)
-			srv.InjectToken(zerobustest.TokenFault{Times: -1, ExpiresIn: life})
-			sink := zerobus.Table(table, config(srv))
-			_ = open(t, sink).Close()
-			_ = open(t, sink).Close()
-			if n := srv.Stats().TokenRequests; n != want {
-				t.Errorf("%d token requests for 2 streams, want %d", n, want)
 			}
 		})
 	}

@@ -13,26 +13,28 @@ import (
 type Option func(*config)
 
 type config struct {
-	attemptTimeout time.Duration
-	refreshBuffer  time.Duration
-	tokenCache     bool
-	pauseLimit     *time.Duration
-	inFlight       int
-	recovery       bool
-	application    string
-	tls            *tls.Config
-	http           *http.Client
-	headers        HeadersProvider
-	dial           []grpc.DialOption
+	attemptTimeout      time.Duration
+	refreshBuffer       time.Duration
+	tokenCache          bool
+	pauseLimit          *time.Duration
+	inFlight            int
+	recovery            bool
+	connectionPerStream bool
+	application         string
+	tls                 *tls.Config
+	http                *http.Client
+	headers             HeadersProvider
+	dial                []grpc.DialOption
 }
 
 func defaults() config {
 	return config{
-		attemptTimeout: 15 * time.Second,
-		refreshBuffer:  5 * time.Minute,
-		tokenCache:     true,
-		inFlight:       1_000_000,
-		recovery:       true,
+		attemptTimeout:      15 * time.Second,
+		refreshBuffer:       5 * time.Minute,
+		tokenCache:          true,
+		inFlight:            1_000_000,
+		recovery:            true,
+		connectionPerStream: true,
 	}
 }
 
@@ -50,9 +52,15 @@ func PauseLimit(d time.Duration) Option { return func(c *config) { d := max(d, 0
 func InFlight(n int) Option { return func(c *config) { c.inFlight = max(n, 0) } }
 
 // Recovery(false) makes every failure final: a producer is not told that it may try again, so it stops at the first failed
-// opening and at the first end of a stream, and close signals of the server are ignored until it ends the stream. The
-// default is true.
+// opening and at the first end of a stream, be it by its own AckTimeout, and close signals of the server are ignored until
+// it ends the stream. The default is true.
 func Recovery(on bool) Option { return func(c *config) { c.recovery = on } }
+
+// ConnectionPerStream(false) makes the streams of a Client share one connection, which is there while any of them is. It
+// saves handshakes and sockets; a slow table then holds up the others, all streams end when the connection does, and the
+// server may limit how many there can be. A Sink that is given options of its own has a connection of its own. The default is
+// true.
+func ConnectionPerStream(on bool) Option { return func(c *config) { c.connectionPerStream = on } }
 
 // RefreshBuffer is how long before its end a token is replaced, but never before half of its life. While the replacement
 // fails the old one is used. The default is 5 minutes; 0 or less replaces tokens when they have expired.

@@ -6,13 +6,19 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/headrace/headrace/backend"
 )
+
+var errProxy = fmt.Errorf("%w: the proxy of the environment is not http://host[:port]", backend.ErrRejected)
 
 // proxyFor returns the proxy for a host:port by the variables that gRPC clients in other languages honour; nil for none.
 // grpc-go itself knows HTTPS_PROXY and NO_PROXY only.
@@ -35,7 +41,7 @@ func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
-		return nil, errors.New("the proxy of the environment is not http://host[:port]") // which may hold a password
+		return nil, errProxy // the text of which may hold a password
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), "80")
@@ -54,7 +60,26 @@ func bypassed(host, list string) bool {
 	return false
 }
 
-// dialThrough makes the connection, with an HTTP CONNECT where there is a proxy.
+// proxyBytes bounds what is read of a proxy's answer: its headers, and what it says to a refusal.
+const proxyBytes = 64 << 10
+
+// A dialer makes the connections of one grpc.ClientConn, with an HTTP CONNECT where there is a proxy. It remembers why there
+// was no tunnel, of which gRPC keeps the text only.
+type dialer struct {
+	refusal atomic.Pointer[error] // of the latest attempt; nil for none
+}
+
+func (d *dialer) dial(ctx context.Context, hostport string) (net.Conn, error) {
+	conn, err := dialThrough(ctx, hostport)
+	var refusal *ProxyError
+	if errors.As(err, &refusal) || errors.Is(err, errProxy) {
+		d.refusal.Store(&err)
+	} else {
+		d.refusal.Store(nil)
+	}
+	return conn, err
+}
+
 func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 	var d net.Dialer
 	proxy, err := proxyFor(hostport, os.Getenv)
@@ -66,7 +91,7 @@ func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 	}
 	conn, err := d.DialContext(ctx, "tcp", proxy.Host)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	// The answer to a CONNECT is read under ctx: a proxy that is silent must not hold up the opening.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -76,7 +101,7 @@ func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
+		return nil, err
 	}
 	return tunnel, nil
 }
@@ -88,16 +113,15 @@ func connect(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}
 	if err := req.Write(conn); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
 	}
-	r := bufio.NewReader(conn)
-	res, err := http.ReadResponse(r, req)
+	r := bufio.NewReader(io.LimitReader(conn, proxyBytes))
+	res, err := http.ReadResponse(r, req) // the connection is all there is to close of it
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
 	}
-	_ = res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("CONNECT: status %d", res.StatusCode)
+		return nil, &ProxyError{Proxy: proxy.Host, Status: res.StatusCode}
 	}
 	if r.Buffered() > 0 {
 		return &prefixed{Conn: conn, r: r}, nil
@@ -111,4 +135,9 @@ type prefixed struct {
 	r *bufio.Reader
 }
 
-func (c *prefixed) Read(p []byte) (int, error) { return c.r.Read(p) }
+func (c *prefixed) Read(p []byte) (int, error) {
+	if c.r.Buffered() > 0 {
+		return c.r.Read(p)
+	}
+	return c.Conn.Read(p)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -18,116 +19,203 @@ import (
 func TestIdleRotationIsImmediate(t *testing.T) {
 	for _, d := range []time.Duration{0, -1, time.Second, 200 * 365 * 24 * time.Hour} {
 		t.Run(d.String(), func(t *testing.T) {
-			srv := serve(t)
-			s := open(t, zerobus.Table(table, config(srv)))
-			srv.Signal(table, d)
-			_, err := reason(t, s)
-			wantIs(t, err, backend.ErrTransient)
-			if err := s.Send(limited(t), 0, records(`{}`)); err == nil {
-				t.Error("a batch was taken after the signal")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				srv := quiet(t)
+				s := open(t, sinkOf(srv))
+				began := time.Now()
+				srv.Signal(table, d)
+				_, err := reason(t, s)
+				took(t, began, 0)
+				wantIs(t, err, backend.ErrTransient)
+				if err := s.Send(t.Context(), 0, records(`{}`)); err == nil {
+					t.Error("a batch was taken after the signal")
+				}
+			})
 		})
 	}
 }
 
-// early_recovery_all_acks_received: the pause ends with the last ack, which the session returns before it ends; nothing is
-// sent after the signal.
-func TestRotationDrainsAcksAndSendsNothing(t *testing.T) {
-	srv := serve(t, zerobustest.Acks(zerobustest.AckEvery(3, time.Hour)))
-	s := open(t, zerobus.Table(table, config(srv)))
-	for i := range 2 {
-		if err := s.Send(limited(t), uint64(i), records(`{}`)); err != nil {
+// rotated opens a session, sends batches up to the one that brings a signal, and returns what the session says of it. The
+// signal comes before what the batch is due.
+func rotated(t *testing.T, srv *zerobustest.Server, batches int, pause time.Duration, opts ...zerobus.Option) (acked []uint64, why error) {
+	t.Helper()
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: batches - 1, Do: zerobustest.CloseSignal(pause)})
+	s := open(t, sinkOf(srv, opts...))
+	for i := range batches {
+		if err := s.Send(t.Context(), uint64(i), records(`{}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.CloseSignal(time.Hour)})
-	if err := s.Send(limited(t), 2, records(`{}`)); err != nil { // the third lets the server signal, and then acknowledge
-		t.Fatal(err)
-	}
-	acked, err := reason(t, s)
-	wantIs(t, err, backend.ErrTransient)
-	if !slices.Equal(acked, []uint64{2}) {
-		t.Errorf("acknowledged %v", acked)
-	}
-	if err := s.Send(limited(t), 3, records(`{}`)); err == nil {
+	acked, why = reason(t, s)
+	if err := s.Send(t.Context(), uint64(batches), records(`{}`)); err == nil {
 		t.Error("a batch was taken after the signal")
 	}
-	if n := srv.Stats().Records; n != 3 {
+	if n := srv.Stats().Records; n != int64(batches) {
 		t.Errorf("%d records came", n)
 	}
+	return acked, why
 }
 
-// default_graceful_close_waits_for_full_server_duration, immediate_recovery_on_close_signal, client_max_less_than_server,
-// client_max_greater_than_server: what is not acknowledged when the pause is over may be stored.
-func TestPauseEndsAtItsLimit(t *testing.T) {
-	for name, opts := range map[string][]zerobus.Option{
-		"as the server says":       nil,
-		"at once":                  {zerobus.PauseLimit(0)},
-		"before the server's time": {zerobus.PauseLimit(time.Millisecond)},
-		"not after it":             {zerobus.PauseLimit(time.Hour)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			srv := serve(t, zerobustest.Acks(zerobustest.AckNever()))
-			s := open(t, zerobus.Table(table, config(srv), opts...))
-			pause := 50 * time.Millisecond
-			if name == "at once" || name == "before the server's time" {
-				pause = time.Hour // so that it would hang
-			}
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.CloseSignal(pause)})
-			if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
-				t.Fatal(err)
-			}
-			_, err := reason(t, s)
-			wantIs(t, err, backend.ErrIndeterminate)
+// The pause ends with the last ack, which the session returns before it ends.
+func TestEarlyRecoveryAllAcksReceived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t, zerobustest.Acks(zerobustest.AckAfter(200*time.Millisecond)))
+		began := time.Now()
+		acked, err := rotated(t, srv, 3, time.Hour)
+		took(t, began, 200*time.Millisecond)
+		wantIs(t, err, backend.ErrTransient)
+		if len(acked) == 0 || acked[len(acked)-1] != 2 {
+			t.Errorf("acknowledged %v", acked)
+		}
+	})
+}
+
+func TestDefaultGracefulCloseWaitsForFullServerDuration(t *testing.T) {
+	pauses(t, time.Second, time.Second)
+}
+
+func TestImmediateRecoveryOnCloseSignal(t *testing.T) {
+	t.Run("as the client wants it", func(t *testing.T) { pauses(t, time.Hour, 0, zerobus.PauseLimit(0)) })
+	t.Run("as the server says", func(t *testing.T) { pauses(t, 0, 0) })
+	t.Run("no duration", func(t *testing.T) { pauses(t, -1, 0) })
+}
+
+func TestClientMaxLessThanServer(t *testing.T) {
+	pauses(t, 5*time.Second, time.Second, zerobus.PauseLimit(time.Second))
+}
+
+func TestClientMaxGreaterThanServer(t *testing.T) {
+	pauses(t, time.Second, time.Second, zerobus.PauseLimit(2*time.Second))
+}
+
+// pauses is a rotation with one batch that is never acknowledged: a session says that it may be stored, after so long. A
+// producer goes on on a new stream with that one and with what has come meanwhile.
+func pauses(t *testing.T, server, want time.Duration, opts ...zerobus.Option) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
+		began := time.Now()
+		_, err := rotated(t, srv, 1, server, opts...)
+		took(t, began, want)
+		wantIs(t, err, backend.ErrIndeterminate)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		srv.Script(table, zerobustest.StepCreate("one", 0), zerobustest.StepAck(2, 0), zerobustest.StepSignal(server, 0),
+			zerobustest.StepCreate("two", 0), zerobustest.StepAck(1, 0))
+		p := produce(t, sinkOf(srv, opts...), producer.BatchRecords(1), producer.Linger(0))
+		enqueue(t, p, 0, 4)
+		synctest.Wait()
+		began := time.Now()
+		enqueue(t, p, 4, 1)
+		if err := p.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		within(t, began, want, want+pauseMost)
+		// 4 + 2: the one that was not acknowledged, and the one that came after the signal and did not leak.
+		if got := requests(srv); !slices.Equal(got, []string{"0/0:1", "0/1:1", "0/2:1", "0/3:1", "1/0:1", "1/1:1"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+// What comes during the pause is accepted at once and sent when it is over.
+func TestBufferedRecordsDuringPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		srv.Script(table, zerobustest.StepCreate("one", 0), zerobustest.StepSignal(time.Second, 0),
+			zerobustest.StepCreate("two", 0), zerobustest.StepAck(3, 0))
+		p := produce(t, sinkOf(srv), producer.BatchRecords(1), producer.Linger(0))
+		enqueue(t, p, 0, 1)
+		synctest.Wait()
+		began := time.Now()
+		enqueue(t, p, 1, 3)
+		took(t, began, 0)
+		if err := p.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		within(t, began, time.Second, time.Second+pauseMost)
+		if got := requests(srv); !slices.Equal(got, []string{"0/0:1", "1/0:1", "1/1:1", "1/2:1", "1/3:1"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+// What the server says last counts: INTERNAL is got over, a refusal is one.
+func TestErrorDuringGracefulClose(t *testing.T) {
+	for code, want := range map[codes.Code]error{codes.Internal: backend.ErrIndeterminate, codes.InvalidArgument: backend.ErrRejected} {
+		t.Run(code.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := quiet(t)
+				fault := zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Then(
+					zerobustest.CloseSignal(time.Hour), zerobustest.Delay(100*time.Millisecond), zerobustest.Fail(code, "broken"))}
+				srv.Inject(fault)
+				s := open(t, sinkOf(srv))
+				if err := s.Send(t.Context(), 0, records(`{}`)); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				_, err := reason(t, s)
+				took(t, began, 100*time.Millisecond)
+				wantIs(t, err, want)
+				srv.Inject(fault)
+				p := produce(t, sinkOf(srv))
+				err = p.Send(t.Context(), row{0})
+				if code == codes.Internal && err != nil {
+					t.Error(err)
+				} else if code != codes.Internal {
+					wantIs(t, err, backend.ErrRejected)
+				}
+			})
 		})
 	}
 }
 
 // At the end of a pause the stream is half-closed, and the acks that this brings save the rows from being sent twice.
 func TestLastAcksAreTakenAtTheEndOfAPause(t *testing.T) {
-	srv := serve(t, zerobustest.Acks(zerobustest.AckAfter(time.Hour)))
-	s := open(t, zerobus.Table(table, config(srv)))
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.CloseSignal(time.Millisecond)})
-	if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
-		t.Fatal(err)
-	}
-	acked, err := reason(t, s)
-	wantIs(t, err, backend.ErrTransient)
-	if !slices.Equal(acked, []uint64{0}) {
-		t.Errorf("acknowledged %v", acked)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t, zerobustest.Acks(zerobustest.AckAfter(time.Hour)))
+		began := time.Now()
+		acked, err := rotated(t, srv, 1, time.Second)
+		took(t, began, time.Second)
+		wantIs(t, err, backend.ErrTransient)
+		if !slices.Equal(acked, []uint64{0}) {
+			t.Errorf("acknowledged %v", acked)
+		}
+	})
 }
 
-// error_during_graceful_close: what the server says last counts.
-func TestAnErrorDuringThePause(t *testing.T) {
-	srv := serve(t, zerobustest.Acks(zerobustest.AckNever()))
-	s := open(t, zerobus.Table(table, config(srv)))
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Then(
-		zerobustest.CloseSignal(time.Hour), zerobustest.Fail(codes.InvalidArgument, "no such column"))})
-	if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
-		t.Fatal(err)
-	}
-	_, err := reason(t, s)
-	wantIs(t, err, backend.ErrRejected)
+// A server that neither acknowledges nor ends is waited for half a second after the half-close, and no longer.
+func TestThePauseEndsThoughTheServerDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
+		began := time.Now()
+		_, err := rotated(t, srv, 1, time.Second)
+		took(t, began, 1500*time.Millisecond)
+		wantIs(t, err, backend.ErrIndeterminate)
+	})
 }
 
 // With recovery off the signal is ignored, as in the vendor's clients.
 func TestWithoutRecoverySignalsAreIgnored(t *testing.T) {
-	srv := serve(t)
-	p := produce(t, zerobus.Table(table, config(srv), zerobus.Recovery(false)))
-	srv.Signal(table, 0)
-	for i := range 3 {
-		if err := p.Send(limited(t), row{i}); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		p := produce(t, sinkOf(srv, zerobus.Recovery(false)))
+		srv.Signal(table, 0)
+		synctest.Wait()
+		for i := range 3 {
+			if err := p.Send(t.Context(), row{i}); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if n := srv.Stats().Streams; n != 1 {
-		t.Errorf("%d streams", n)
-	}
+		if n := srv.Stats().Streams; n != 1 {
+			t.Errorf("%d streams", n)
+		}
+	})
 }
 
-// buffered_records_during_pause and recovery_on_close_signal: a producer writes on through rotations without a gap and
-// without a duplicate.
+// A producer writes on through rotations without a gap and without a duplicate, over real sockets too.
 func TestProducerThroughRotations(t *testing.T) {
 	srv := serve(t, zerobustest.Lifetime(100*time.Millisecond, 5*time.Second, zerobustest.EOF()))
 	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(7))

@@ -14,12 +14,12 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A session is one stream on a connection of its own: when that is closed, nothing more comes of it, and a slow table
-// holds up no other. Acks are cumulative and offsets are dense, so all it has to keep of the batches under way is how many
+// A session is one stream, on a connection of its own unless told otherwise: when that is closed, nothing more comes of it,
+// and a slow table holds up no other. Acks are cumulative and offsets are dense, so all it has to keep of the batches under way is how many
 // there are.
 type session struct {
 	appender *appender
-	conn     *grpc.ClientConn
+	release  func() // lets go of the connection
 	stream   grpc.ClientStream
 	kill     context.CancelFunc
 	grant    grant
@@ -29,7 +29,7 @@ type session struct {
 	room  chan struct{} // one token: there is room for the Send that may wait
 	clear chan struct{} // one token: the message on its way is, or is not
 	calls sync.WaitGroup
-	once  sync.Once
+	gone  chan struct{} // closed when Close has done its work
 
 	msg outgoing // of Send
 	in  response // of Recv
@@ -245,14 +245,22 @@ func (s *session) dead() error {
 // Close abandons what is not acknowledged. A stream that owes nothing is ended as the protocol wants it: half-closed,
 // and read to its end for up to half a second.
 func (s *session) Close() error {
-	s.once.Do(s.shut)
+	a := s.appender
+	a.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	a.mu.Unlock()
+	if first {
+		s.shut()
+		close(s.gone)
+	}
+	<-s.gone
 	return nil
 }
 
 func (s *session) shut() {
 	a := s.appender
 	a.mu.Lock()
-	s.closed = true
 	polite := s.reason == nil && s.taken == s.acked && !s.sending
 	receiving := s.receiving
 	if s.timer != nil {
@@ -275,14 +283,14 @@ func (s *session) shut() {
 	s.receiver.end()
 	a.mu.Unlock()
 	s.kill()
-	_ = s.conn.Close()
+	s.release()
 }
 
 func (s *session) errClosed() error { return s.wrap(backend.ErrClosed) }
 
 // wrap names the table and the stream.
 func (s *session) wrap(err error) error {
-	return fmt.Errorf("zerobus: append to %s (stream %s): %w", s.appender.sink.table, clip(s.id), err)
+	return fmt.Errorf("zerobus: append to %s (stream %s): %w", clip(s.appender.sink.table), clip(s.id), err)
 }
 
 func wake(c chan struct{}) {

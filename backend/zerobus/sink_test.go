@@ -3,7 +3,6 @@ package zerobus_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -40,99 +39,6 @@ func TestASinkIsNoSource(t *testing.T) {
 	}
 }
 
-// single_record_ingestion, json_batch_ingestion, mixed_batch_and_single: a lone record goes as one, several as one batch
-// under one offset.
-func TestBatchesAreOneRequest(t *testing.T) {
-	srv := serve(t)
-	s := open(t, zerobus.Table(table, config(srv)))
-	for i, recs := range [][]backend.Record{records("{}"), records("{}", "{}", "{}"), records("{}")} {
-		if err := s.Send(limited(t), uint64(i), recs); err != nil {
-			t.Fatal(err)
-		}
-		if a, err := s.Recv(limited(t)); err != nil || a.Seq != uint64(i) || a.OffsetOf != nil {
-			t.Fatalf("%+v, %v", a, err)
-		}
-	}
-	var got []string
-	for _, e := range srv.Streams()[0].Events {
-		if e.Kind == zerobustest.Ingested {
-			got = append(got, fmt.Sprint(e.Offset, e.Records, e.Batch))
-		}
-	}
-	if want := []string{"0 1 false", "1 3 true", "2 1 false"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// batch_too_large_rejected_by_server, and what follows from it: only the offending rows fail, the others are stored in
-// order and once.
-func TestARejectedRowFailsAlone(t *testing.T) {
-	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
-	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(10))
-	var receipts []producer.Receipt
-	for i := range 50 {
-		r := backend.Record{Value: fmt.Appendf(nil, `{"n":%d}`, i)}
-		if i == 17 || i == 33 {
-			r.Value = fmt.Appendf(nil, `{"n":%d,"nobody":1}`, i)
-		}
-		receipt, err := p.EnqueueEncoded(limited(t), r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		receipts = append(receipts, receipt)
-	}
-	for i, r := range receipts {
-		_, err := r.Wait(limited(t))
-		if bad := i == 17 || i == 33; bad != errors.Is(err, backend.ErrRejected) || !bad && err != nil {
-			t.Errorf("row %d: %v", i, err)
-		}
-	}
-	want := slices.DeleteFunc(numbered(50), func(v string) bool { return v == `{"n":17}` || v == `{"n":33}` })
-	var firsts []string
-	for _, v := range values(srv) {
-		if !slices.Contains(firsts, v) {
-			firsts = append(firsts, v)
-		}
-	}
-	if !slices.Equal(firsts, want) {
-		t.Errorf("%d rows: %s", len(firsts), firstDifference(firsts, want))
-	}
-}
-
-// Over-acks, regressing and absent ones, an unknown message, a second create response: none of them is believed, none
-// counts as an ack, and a producer gets over each.
-func TestAcksThatCannotBe(t *testing.T) {
-	for name, do := range map[string]zerobustest.Action{
-		"beyond what was sent":     zerobustest.Ack(5),
-		"the largest there is":     zerobustest.Ack(1<<63 - 1),
-		"below 0":                  zerobustest.Ack(-2),
-		"without an offset":        zerobustest.AckWithoutOffset(),
-		"an unknown message":       zerobustest.Reply(nil),
-		"a second create response": zerobustest.NoStreamID(),
-		"not protobuf":             zerobustest.Reply([]byte{0xff}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			srv := serve(t)
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: do})
-			s := open(t, zerobus.Table(table, config(srv)))
-			if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
-				t.Fatal(err)
-			}
-			acked, err := reason(t, s)
-			wantIs(t, err, backend.ErrIndeterminate)
-			var said *zerobus.Error
-			if len(acked) > 0 || !errors.As(err, &said) || said.Code != codes.Internal {
-				t.Errorf("%v acknowledged, then %v", acked, err)
-			}
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: do})
-			p := produce(t, zerobus.Table(table, config(srv)))
-			if err := p.Send(limited(t), row{1}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 func TestARepeatedAckSaysNothing(t *testing.T) {
 	srv := serve(t)
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Skip: 1, Do: zerobustest.Then(zerobustest.Ack(0), zerobustest.Ack(1))})
@@ -147,7 +53,7 @@ func TestARepeatedAckSaysNothing(t *testing.T) {
 	}
 }
 
-// timeouted_stream_creation: a server that never answers is given up in time, headers or not.
+// A server that never answers is given up in time, headers or not.
 func TestAServerThatNeverAnswers(t *testing.T) {
 	for name, stage := range map[string]zerobustest.Stage{"no headers": zerobustest.Opening, "no response": zerobustest.Creating} {
 		t.Run(name, func(t *testing.T) {
@@ -173,13 +79,12 @@ func TestCreateResponsesThatAreNone(t *testing.T) {
 			sink := zerobus.Table(table, config(srv))
 			_, err := sink.NewAppender(jsonFormat).Open(limited(t))
 			wantIs(t, err, backend.ErrTransient)
-			_ = open(t, sink) // recovery_during_stream_creation
+			_ = open(t, sink)
 		})
 	}
 }
 
-// recovery_after_retriable_receiver_error, recovery_after_server_unresponsiveness, a restarted server: all rows arrive, in
-// order.
+// Whatever ends a stream, over real sockets: all rows arrive, in order.
 func TestProducerRecovers(t *testing.T) {
 	for name, fault := range map[string]zerobustest.Fault{
 		"UNAVAILABLE before storing": {Stage: zerobustest.Receiving, Skip: 3, Do: zerobustest.Fail(codes.Unavailable, "gone")},
@@ -216,7 +121,7 @@ func TestProducerRecovers(t *testing.T) {
 	}
 }
 
-// graceful_close: an idle stream is half-closed and not torn down, also when the server takes its time.
+// An idle stream is half-closed and not torn down, also when the server takes its time.
 func TestCloseIsPolite(t *testing.T) {
 	srv := serve(t)
 	s := open(t, zerobus.Table(table, config(srv)))
@@ -262,6 +167,18 @@ func TestConfigurationIsCheckedAtOpen(t *testing.T) {
 	if n := srv.Stats(); n.Streams+n.TokenRequests != 0 {
 		t.Errorf("%+v: it was asked all the same", n)
 	}
+}
+
+func TestInvalidApplicationNames(t *testing.T) {
+	srv := serve(t)
+	for _, name := range []string{"line\nend", "zoë", "\x7f", "\x00", "tab\t", "\xff"} {
+		_, err := zerobus.Table(table, config(srv), zerobus.Application(name)).NewAppender(jsonFormat).Open(limited(t))
+		wantIs(t, err, backend.ErrRejected)
+	}
+	if n := srv.Stats(); n.Streams+n.TokenRequests != 0 {
+		t.Errorf("%+v: it was asked all the same", n)
+	}
+	_ = open(t, zerobus.Table(table, config(srv), zerobus.Application("my-app/1.0 (tests; ~)"))).Close()
 }
 
 func TestMetadata(t *testing.T) {

@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
-	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -36,12 +36,21 @@ func (c *rowCheck) Write(b []byte) (int, error) {
 			end++
 		}
 		var line struct {
-			JSON row `json:"json"`
+			JSON  row    `json:"json"`
+			Proto []byte `json:"proto"`
 		}
 		if err := json.Unmarshal(b[at:end], &line); err != nil {
 			return 0, err
 		}
-		switch n := int64(line.JSON.N); {
+		n := int64(line.JSON.N)
+		if len(line.Proto) > 0 {
+			v, size := protowire.ConsumeVarint(line.Proto[1:])
+			if size != len(line.Proto)-1 {
+				return 0, fmt.Errorf("row %x", line.Proto)
+			}
+			n = int64(v)
+		}
+		switch {
 		case n == c.next:
 			c.next++
 		case n < c.next:
@@ -57,6 +66,16 @@ func (c *rowCheck) Write(b []byte) (int, error) {
 // Rotations and random faults: what was acknowledged is in the table, and first copies are in order. HEADRACE_SOAK is how
 // many rows to write.
 func TestSoak(t *testing.T) {
+	t.Run("JSON", func(t *testing.T) {
+		soak(t, jsonCodec(), nil, func(n int) []byte { return fmt.Appendf(nil, `{"n":%d}`, n) })
+	})
+	t.Run("PROTO", func(t *testing.T) {
+		soak(t, protoCodec(t), []zerobustest.Column{{Name: "n", Type: "INT"}}, func(n int) []byte { return protowire.AppendVarint([]byte{1 << 3}, uint64(n)) })
+	})
+}
+
+func soak(t *testing.T, c raw, columns []zerobustest.Column, value func(n int) []byte) {
+	t.Helper()
 	rows := 20_000
 	if s := os.Getenv("HEADRACE_SOAK"); s != "" {
 		var err error
@@ -69,8 +88,8 @@ func TestSoak(t *testing.T) {
 	if rows > 1_000_000 {
 		life = 2 * time.Second
 	}
-	srv := serve(t, zerobustest.DiscardRows(), zerobustest.RowLog(check), zerobustest.Lifetime(life, time.Second, zerobustest.EOF()))
-	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), codec.JSON[row](), producer.DrainTimeout(time.Minute))
+	srv := zerobustest.New(t, zerobustest.Table(table, columns...), zerobustest.DiscardRows(), zerobustest.RowLog(check), zerobustest.Lifetime(life, time.Second, zerobustest.EOF()))
+	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), c, producer.DrainTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +111,7 @@ func TestSoak(t *testing.T) {
 				}[dice.IntN(5)],
 			})
 		}
-		if _, err := p.EnqueueEncoded(t.Context(), backend.Record{Value: fmt.Appendf(nil, `{"n":%d}`, i)}); err != nil {
+		if _, err := p.EnqueueEncoded(t.Context(), backend.Record{Value: value(i)}); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 	}

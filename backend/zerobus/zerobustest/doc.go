@@ -2,7 +2,7 @@
 // and the tables behind them, for tests of programs that ingest.
 //
 //	srv := zerobustest.New(t, zerobustest.Table("main.air.readings"))
-//	client, err := zerobus.New(srv.Endpoint, srv.UnityCatalogURL, …)
+//	client := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, …})
 //	…
 //	rows := srv.Rows("main.air.readings")
 //
@@ -17,4 +17,6 @@
 // Left alone it acknowledges every request and never fails. [Server.Inject] makes it fail in one place,
 // [Server.InjectToken] does so for tokens, [Server.Script] says everything that a table answers, [Lifetime] rotates
 // streams, and [Server.Signal], [Server.End] and [Server.DropConnections] act on what is open now.
+//
+// It listens on the loopback interface, in plaintext or with [TLS], or with [InMemory] on no network at all.
 package zerobustest

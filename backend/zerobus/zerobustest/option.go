@@ -11,6 +11,7 @@ type Option func(*config)
 
 type config struct {
 	grpcAddr, oauthAddr string
+	pipes               *pipes // nil: TCP
 	tls                 bool
 	tables              map[string][]Column
 	createTables        bool

@@ -27,7 +27,7 @@ const (
 	stepFail
 )
 
-// StepCreate answers a create with the id, after the delay.
+// StepCreate answers a create with the id, after the delay; with "" it answers without one.
 func StepCreate(id string, delay time.Duration) Step {
 	return Step{kind: stepCreate, id: id, delay: delay}
 }

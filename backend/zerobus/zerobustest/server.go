@@ -76,7 +76,7 @@ func Start(opts ...Option) (*Server, error) {
 	}
 	s.tables.init(s.cfg)
 	s.tokens.init(s.cfg)
-	oauth, err := net.Listen("tcp", s.cfg.oauthAddr)
+	oauth, err := s.cfg.listen(s.cfg.oauthAddr)
 	if err != nil {
 		return nil, fmt.Errorf("zerobustest: start: %w", err)
 	}
@@ -97,7 +97,7 @@ func Start(opts ...Option) (*Server, error) {
 
 // serve starts the gRPC server.
 func (s *Server) serve(addr string) error {
-	l, err := net.Listen("tcp", addr)
+	l, err := s.cfg.listen(addr)
 	if err != nil {
 		return err
 	}

@@ -2,16 +2,23 @@ package zerobustest_test
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
@@ -21,42 +28,102 @@ import (
 
 const soaked = "main.soak.numbers"
 
-// TestSoak sends numbers in order through faults and rotations. Every number that is acknowledged must be in the table
-// then, each stream must hold consecutive numbers, and what is there twice must be of a batch that was sent again.
-//
-// HEADRACE_SOAK_RECORDS=20000000 makes it long, with a rotation every 2 s.
-func TestSoak(t *testing.T) {
-	records, streams, life, pause := 200_000, int64(15), 150*time.Millisecond, 15*time.Millisecond
-	if v := os.Getenv("HEADRACE_SOAK_RECORDS"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			t.Fatalf("HEADRACE_SOAK_RECORDS: %v", err)
-		}
-		records, streams, life, pause = n, 100, 2*time.Second, 200*time.Millisecond
-	}
-	book := newLedger()
-	srv := zerobustest.New(t, zerobustest.Table(soaked), zerobustest.DiscardRows(), zerobustest.Tap(book.stored),
-		zerobustest.Lifetime(life, life/4, zerobustest.EOF()))
-	client := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "id", ClientSecret: "secret"})
-	numbers := codec.Func("application/json",
-		func(dst []byte, n int) ([]byte, error) {
-			return append(strconv.AppendInt(append(dst, `{"n":`...), int64(n), 10), '}'), nil
+// A form is how the numbers are written.
+type form struct {
+	columns []zerobustest.Column
+	codec   func(t testing.TB) codec.Codec[int]
+	number  func(row []byte) (int, error)
+}
+
+func unread([]byte) (int, error) { return 0, io.EOF }
+
+var forms = map[string]form{
+	"JSON": {
+		codec: func(testing.TB) codec.Codec[int] {
+			return codec.Func("application/json", func(dst []byte, n int) ([]byte, error) {
+				return append(strconv.AppendInt(append(dst, `{"n":`...), int64(n), 10), '}'), nil
+			}, unread)
 		},
-		func([]byte) (int, error) { return 0, io.EOF })
-	p, err := producer.New(t.Context(), client.Table(soaked), numbers, producer.Linger(time.Millisecond),
+		number: func(row []byte) (int, error) { return strconv.Atoi(string(row[len(`{"n":`) : len(row)-1])) },
+	},
+	"PROTO": {
+		columns: []zerobustest.Column{{Name: "n", Type: "BIGINT", Required: true}}, // each record is checked
+		codec: func(t testing.TB) codec.Codec[int] {
+			return numberMessages{codec.Func("application/x-protobuf", func(dst []byte, n int) ([]byte, error) {
+				return protowire.AppendVarint(append(dst, 1<<3), uint64(n)), nil
+			}, unread), numberSchema(t)}
+		},
+		number: func(row []byte) (int, error) {
+			n, size := protowire.ConsumeVarint(row[1:])
+			if row[0] != 1<<3 || size != len(row)-1 {
+				return 0, errors.New("not a number")
+			}
+			return int(n), nil
+		},
+	},
+}
+
+// numberMessages are a codec with a schema.
+type numberMessages struct {
+	codec.Codec[int]
+	schema []byte
+}
+
+func (m numberMessages) Format() codec.Format {
+	f := m.Codec.Format()
+	f.Schema = m.schema
+	return f
+}
+
+// numberSchema describes a message with one field, required int64 n.
+func numberSchema(t testing.TB) []byte {
+	t.Helper()
+	b, err := proto.Marshal(&descriptorpb.DescriptorProto{Name: proto.String("Number"), Field: []*descriptorpb.FieldDescriptorProto{{
+		Name: proto.String("n"), Number: proto.Int32(1), Type: descriptorpb.FieldDescriptorProto_TYPE_INT64.Enum(),
+		Label: descriptorpb.FieldDescriptorProto_LABEL_REQUIRED.Enum(),
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A soak sends numbers in order through faults and rotations. Every number that is acknowledged must be in the table then,
+// each stream must hold consecutive numbers, and what is there twice must be of a batch that was sent again.
+type soak struct {
+	form
+	life  time.Duration // of a stream, after which the server wants it to go
+	pause time.Duration // between faults, about
+	pace  time.Duration // between numbers; 0: as fast as it goes
+	opts  []zerobustest.Option
+	dial  func(*zerobustest.Server) []zerobus.Option
+
+	goOn func(n int, s zerobustest.Stats) bool // whether number n follows
+}
+
+func (k soak) run(t *testing.T) {
+	t.Helper()
+	book := newLedger(k.number)
+	srv := zerobustest.New(t, append(k.opts, zerobustest.Table(soaked, k.columns...), zerobustest.DiscardRows(), zerobustest.Tap(book.stored),
+		zerobustest.Lifetime(k.life, k.life/4, zerobustest.EOF()))...)
+	client := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "id", ClientSecret: "secret"}, k.dial(srv)...)
+	p, err := producer.New(t.Context(), client.Table(soaked), k.codec(t), producer.Linger(time.Millisecond),
 		producer.Observe(producer.Hooks{BatchAcked: book.acked, BatchResent: book.resent, BatchFailed: book.failed}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var trouble sync.WaitGroup
-	trouble.Go(func() { makeTrouble(ctx, srv, pause) })
+	trouble.Go(func() { makeTrouble(ctx, srv, k.pause) })
 
 	start := time.Now()
 	n := 0
-	for ; n < records || n%1000 != 0 || srv.Stats().Streams < streams; n++ { // faster than trouble comes, it goes on until there was enough
+	for ; n%1000 != 0 || k.goOn(n, srv.Stats()); n++ {
 		if _, err := p.Enqueue(t.Context(), n); err != nil {
 			t.Fatalf("record %d: %v", n, err)
+		}
+		if k.pace > 0 {
+			<-time.After(k.pace)
 		}
 	}
 	cancel()
@@ -75,6 +142,53 @@ func TestSoak(t *testing.T) {
 		n, elapsed.Round(time.Millisecond), float64(n)/elapsed.Seconds(), s.Streams, s.Connections, s.Requests, book.twice, len(book.again))
 }
 
+// HEADRACE_SOAK_RECORDS=20000000 makes it long, with a rotation every 2 s.
+func TestSoak(t *testing.T) {
+	records, streams, life, pause := 100_000, int64(10), 150*time.Millisecond, 15*time.Millisecond
+	if v := os.Getenv("HEADRACE_SOAK_RECORDS"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatalf("HEADRACE_SOAK_RECORDS: %v", err)
+		}
+		records, streams, life, pause = n, 100, 2*time.Second, 200*time.Millisecond
+	}
+	for name, f := range forms {
+		t.Run(name, func(t *testing.T) {
+			soak{
+				form: f, life: life, pause: pause,
+				dial: func(*zerobustest.Server) []zerobus.Option { return nil },
+				// Faster than trouble comes, it goes on until there was enough.
+				goOn: func(n int, s zerobustest.Stats) bool { return n < records || s.Streams < streams },
+			}.run(t)
+		})
+	}
+}
+
+// Five minutes with a rotation every 2 s of a stream's life, on the bubble's clock.
+func TestSoakOnAClockOfItsOwn(t *testing.T) {
+	for name, f := range forms {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				soak{
+					form: f, life: 2 * time.Second, pause: time.Second, pace: 20 * time.Millisecond, dial: inMemory,
+					opts: []zerobustest.Option{zerobustest.InMemory(), zerobustest.Acks(zerobustest.AckAfter(30 * time.Millisecond))},
+					goOn: func(int, zerobustest.Stats) bool { return time.Since(began) < 5*time.Minute },
+				}.run(t)
+			})
+		})
+	}
+}
+
+// inMemory is the client's side of a server that is off the network.
+func inMemory(srv *zerobustest.Server) []zerobus.Option {
+	dial := func(ctx context.Context, _, hostport string) (net.Conn, error) { return srv.Dial(ctx, hostport) }
+	return []zerobus.Option{
+		zerobus.DialOptions(grpc.WithContextDialer(srv.Dial)),
+		zerobus.HTTPClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
+	}
+}
+
 // makeTrouble does one thing at random after another, each after about pause.
 func makeTrouble(ctx context.Context, srv *zerobustest.Server, pause time.Duration) {
 	transient := []codes.Code{codes.Canceled, codes.Unknown, codes.DeadlineExceeded, codes.AlreadyExists, codes.ResourceExhausted,
@@ -82,6 +196,10 @@ func makeTrouble(ctx context.Context, srv *zerobustest.Server, pause time.Durati
 	stages := []zerobustest.Stage{zerobustest.Opening, zerobustest.Creating, zerobustest.Receiving, zerobustest.Stored}
 	at := func(s zerobustest.Stage, a zerobustest.Action) {
 		srv.Inject(zerobustest.Fault{Stage: s, Skip: rand.IntN(3), Do: a})
+	}
+	token := func(f zerobustest.TokenFault) {
+		srv.RevokeTokens() // else faults pile up for as long as a token lasts
+		srv.InjectToken(f)
 	}
 	things := []func(){
 		func() { at(stages[rand.IntN(4)], zerobustest.Fail(transient[rand.IntN(len(transient))], "trouble")) },
@@ -100,9 +218,9 @@ func makeTrouble(ctx context.Context, srv *zerobustest.Server, pause time.Durati
 		func() { srv.Signal("", rand.N(2*pause)) },
 		func() { srv.DropConnections() },
 		func() { srv.RevokeTokens() },
-		func() { srv.InjectToken(zerobustest.TokenFault{Status: 503}) },
-		func() { srv.InjectToken(zerobustest.TokenFault{Status: 429, RetryAfter: "0"}) },
-		func() { srv.InjectToken(zerobustest.TokenFault{Drop: true}) },
+		func() { token(zerobustest.TokenFault{Status: 503}) },
+		func() { token(zerobustest.TokenFault{Status: 429, RetryAfter: "0"}) },
+		func() { token(zerobustest.TokenFault{Drop: true}) },
 	}
 	acks := int64(-1)
 	for {
@@ -117,107 +235,6 @@ func makeTrouble(ctx context.Context, srv *zerobustest.Server, pause time.Durati
 			}
 			acks = now
 			things[rand.IntN(len(things))]()
-		}
-	}
-}
-
-// A ledger compares what the producer was told with what the table holds.
-type ledger struct {
-	mu      sync.Mutex
-	there   []bool
-	doubled []int
-	last    map[int]int // by stream
-	faults  []string
-
-	confirmed int            // records acknowledged, from 0 on
-	start     map[uint64]int // of each batch acknowledged
-	size      map[uint64]int
-	again     map[uint64]bool
-	twice     int
-}
-
-func newLedger() *ledger {
-	return &ledger{last: map[int]int{}, start: map[uint64]int{}, size: map[uint64]int{}, again: map[uint64]bool{}}
-}
-
-func (l *ledger) fault(format string, args ...any) {
-	if len(l.faults) < 20 {
-		l.faults = append(l.faults, fmt.Sprintf(format, args...))
-	}
-}
-
-func (l *ledger) stored(_ string, rows []zerobustest.Row) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range rows {
-		n, err := strconv.Atoi(string(r.Value[len(`{"n":`) : len(r.Value)-1]))
-		if err != nil || n < 0 {
-			l.fault("row %q", r.Value)
-			continue
-		}
-		if before, ok := l.last[r.Stream]; ok && n != before+1 {
-			l.fault("stream %d holds %d after %d", r.Stream, n, before)
-		}
-		l.last[r.Stream] = n
-		for len(l.there) <= n {
-			l.there = append(l.there, false)
-		}
-		if l.there[n] {
-			l.doubled = append(l.doubled, n)
-		}
-		l.there[n] = true
-	}
-}
-
-func (l *ledger) acked(ev producer.BatchEvent) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.start[ev.Seq], l.size[ev.Seq] = l.confirmed, ev.Records
-	for range ev.Records { // batches are acknowledged in order, and hold the numbers in order
-		if l.confirmed >= len(l.there) || !l.there[l.confirmed] {
-			l.fault("%d is acknowledged and not in the table", l.confirmed)
-		}
-		l.confirmed++
-	}
-}
-
-func (l *ledger) resent(ev producer.BatchEvent) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.again[ev.Seq] = true
-}
-
-func (l *ledger) failed(ev producer.BatchEvent) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fault("batch %d failed: %v", ev.Seq, ev.Err)
-}
-
-func (l *ledger) settle(t *testing.T, n int) {
-	t.Helper()
-	l.close(n)
-	for _, f := range l.faults {
-		t.Error(f)
-	}
-}
-
-// close looks for what shows only when everything has come: n records in all.
-func (l *ledger) close(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.confirmed != n || len(l.there) != n {
-		l.fault("%d records are acknowledged and %d in the table, of %d", l.confirmed, len(l.there), n)
-	}
-	replayed := make([]bool, len(l.there))
-	for seq := range l.again {
-		for i := range l.size[seq] {
-			replayed[l.start[seq]+i] = true
-		}
-	}
-	l.twice = len(l.doubled)
-	for _, n := range l.doubled {
-		if !replayed[n] {
-			l.fault("%d is there twice and was not sent again", n)
 		}
 	}
 }

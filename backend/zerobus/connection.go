@@ -1,0 +1,84 @@
+package zerobus
+
+import (
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+)
+
+// A link is a connection to the service, which gRPC makes when a stream needs it.
+type link struct {
+	*grpc.ClientConn
+	dialer *dialer
+}
+
+func (s *Sink) newLink(ep endpoint) (*link, error) {
+	d := &dialer{}
+	conn, err := grpc.NewClient(ep.target, s.dialOptions(ep, d)...) // no I/O yet
+	return &link{ClientConn: conn, dialer: d}, err
+}
+
+// connections are what streams share, where they do: one connection that is there while a stream needs it, and those that
+// have failed and still have streams on them.
+type connections struct {
+	mu    sync.Mutex
+	conn  *link // the one that new streams get
+	users map[*link]int
+}
+
+// connect returns a connection for one stream, and what lets go of it.
+func (s *Sink) connect(ep endpoint) (conn *link, release func(), err error) {
+	if !s.cfg.connectionPerStream {
+		return s.shared.lease(func() (*link, error) { return s.newLink(ep) })
+	}
+	if conn, err = s.newLink(ep); err != nil {
+		return nil, nil, err
+	}
+	return conn, func() { _ = conn.Close() }, nil
+}
+
+// lease returns the connection, made anew if there is none or it has failed: gRPC's own backoff, of up to two minutes, would
+// use up the producer's attempts.
+func (c *connections) lease(dial func() (*link, error)) (conn *link, release func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || c.conn.GetState() == connectivity.TransientFailure {
+		if conn, err = dial(); err != nil {
+			return nil, nil, err
+		}
+		c.conn = conn
+	}
+	conn = c.conn
+	if c.users == nil {
+		c.users = map[*link]int{}
+	}
+	c.users[conn]++
+	return conn, func() { c.release(conn) }, nil
+}
+
+func (c *connections) release(conn *link) {
+	c.mu.Lock()
+	c.users[conn]--
+	last := c.users[conn] == 0
+	if last {
+		delete(c.users, conn)
+		if c.conn == conn {
+			c.conn = nil
+		}
+	}
+	c.mu.Unlock()
+	if last {
+		_ = conn.Close()
+	}
+}
+
+// distrust gives the next stream another connection than conn, on which one could not be opened: it may be dead without
+// having noticed.
+func (c *connections) distrust(conn *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == conn {
+		c.conn = nil
+	}
+}

@@ -1,0 +1,152 @@
+package zerobus_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/producer"
+)
+
+// The service ends a stream after about 15 minutes and says so before. A day of that, on the bubble's clock, whose end also
+// shows that no goroutine stays.
+const (
+	day      = 24 * time.Hour
+	lifetime = 15 * time.Minute
+	notice   = 30 * time.Second
+)
+
+// ends are what a server may do to who has not gone when the notice is over.
+var ends = map[string]zerobustest.Action{
+	"the end":          zerobustest.EOF(),
+	"UNAVAILABLE":      zerobustest.Fail(codes.Unavailable, "rotated"),
+	"a cut connection": zerobustest.Drop(),
+}
+
+// A diary is what a producer went through.
+type diary struct {
+	lost   []error
+	unsure int // sessions that ended with batches of unknown fate
+	resent int
+}
+
+func (d *diary) keep() producer.Option {
+	return producer.Observe(producer.Hooks{
+		SessionLost: func(e producer.SessionEvent) {
+			d.lost = append(d.lost, e.Err)
+			if e.Unacked > 0 || !errors.Is(e.Err, backend.ErrTransient) {
+				d.unsure++
+			}
+		},
+		BatchResent: func(producer.BatchEvent) { d.resent++ },
+	})
+}
+
+// heard fails if a request came on a stream after its signal. Nothing is on its way when a signal comes here.
+func heard(t testing.TB, srv *zerobustest.Server) (signals int) {
+	t.Helper()
+	for _, st := range srv.Streams() {
+		signalled := false
+		for _, e := range st.Events {
+			signalled = signalled || e.Kind == zerobustest.Signalled
+			if signalled && e.Kind == zerobustest.Ingested {
+				t.Errorf("stream %d: a request after the signal", st.Number)
+			}
+		}
+		if signalled {
+			signals++
+		}
+	}
+	return signals
+}
+
+// A producer with nothing to write loses its stream once, opens no other, and writes when there is something.
+func TestADayOfRotationsIdle(t *testing.T) {
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := quiet(t, zerobustest.Lifetime(lifetime, notice, end))
+				var d diary
+				p := produce(t, sinkOf(srv), d.keep())
+				pass(day)
+				if s := srv.Stats(); s.Streams != 1 || s.Connections != 1 || s.TokenRequests != 1 {
+					t.Errorf("%+v: it was busy", s)
+				}
+				if err := p.Send(t.Context(), row{0}); err != nil {
+					t.Error(err)
+				}
+				if err := p.Close(); err != nil {
+					t.Error(err)
+				}
+				if d.unsure != 0 || d.resent != 0 || !slices.Equal(values(srv), numbered(1)) {
+					t.Errorf("%+v; rows %q", d, values(srv))
+				}
+				t.Logf("%+v, sessions lost: %v", srv.Stats(), d.lost)
+			})
+		})
+	}
+}
+
+// A producer that writes now and then, at any time, writes each row once.
+func TestADayOfRotationsNowAndThen(t *testing.T) {
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			seed := rand.Uint64()
+			dice := rand.New(rand.NewPCG(seed, 0))
+			synctest.Test(t, func(t *testing.T) {
+				srv := quiet(t, zerobustest.Lifetime(lifetime, notice, end), zerobustest.Acks(zerobustest.AckAfter(200*time.Millisecond)))
+				var d diary
+				p := produce(t, sinkOf(srv), d.keep())
+				n := 0
+				for began := time.Now(); time.Since(began) < day; n++ {
+					pass(time.Duration(dice.Int64N(int64(10 * time.Minute))))
+					if err := p.Send(t.Context(), row{n}); err != nil {
+						t.Fatalf("seed %d, row %d: %v", seed, n, err)
+					}
+				}
+				if err := p.Close(); err != nil {
+					t.Error(err)
+				}
+				s := srv.Stats()
+				if !slices.Equal(values(srv), numbered(n)) || d.resent != 0 || d.unsure != 0 || heard(t, srv) < 50 || s.Streams > 100 {
+					t.Errorf("seed %d: %d of %d rows; %+v; %+v", seed, len(values(srv)), n, d, s)
+				}
+				t.Logf("%d rows, %+v", n, s)
+			})
+		})
+	}
+}
+
+// Under load, with acks that come late, what is under way at each signal is drained: no row is missing and none is there
+// twice, though every rotation finds batches that are not acknowledged.
+func TestADayOfRotationsUnderLoad(t *testing.T) {
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := quiet(t, zerobustest.Lifetime(lifetime, notice, end), zerobustest.Acks(zerobustest.AckAfter(20*time.Second)))
+				var d diary
+				p := produce(t, sinkOf(srv), d.keep())
+				n := 0
+				for began := time.Now(); time.Since(began) < day; n++ {
+					enqueue(t, p, n, 1)
+					pass(9100 * time.Millisecond)
+				}
+				if err := p.Flush(t.Context()); err != nil {
+					t.Error(err)
+				}
+				signals := heard(t, srv)
+				if !slices.Equal(values(srv), numbered(n)) || d.resent != 0 || d.unsure != 0 || signals < 94 || signals > 97 {
+					t.Errorf("%d of %d rows, %d rotations; %+v", len(values(srv)), n, signals, d)
+				}
+				t.Logf("%d rows, %d rotations, %+v", n, signals, srv.Stats())
+			})
+		})
+	}
+}

@@ -1,0 +1,66 @@
+package zerobus_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/headrace/headrace/backend/zerobus"
+	"github.com/headrace/headrace/producer"
+)
+
+// A stuck connection takes nothing more once it is stuck, as one does whose peer has gone without a word.
+type stuck struct {
+	net.Conn
+	is   *atomic.Bool
+	gone chan struct{}
+	once sync.Once
+}
+
+func (c *stuck) Write(p []byte) (int, error) {
+	if c.is.Load() {
+		<-c.gone
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *stuck) Close() error {
+	c.once.Do(func() { close(c.gone) })
+	return c.Conn.Close()
+}
+
+// A peer that is dead without a word costs AckTimeout, and then the 5 s for which gRPC tries to say goodbye. Two who close at
+// once, as a producer does, wait for the same.
+func TestADeadConnectionIsLetGoOf(t *testing.T) {
+	const goodbye = 5 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		var is atomic.Bool
+		first := true
+		dial := func(ctx context.Context, hostport string) (net.Conn, error) {
+			c, err := srv.Dial(ctx, hostport)
+			if err != nil || !first {
+				return c, err
+			}
+			first = false
+			return &stuck{Conn: c, is: &is, gone: make(chan struct{})}, nil
+		}
+		p := produce(t, sinkOf(srv, zerobus.DialOptions(grpc.WithContextDialer(dial))), producer.AckTimeout(10*time.Second))
+		if err := p.Send(t.Context(), row{0}); err != nil {
+			t.Fatal(err)
+		}
+		is.Store(true)
+		began := time.Now()
+		if err := p.Send(t.Context(), row{1}); err != nil {
+			t.Fatal(err)
+		}
+		within(t, began, 10*time.Second+goodbye+pauseLeast, 10*time.Second+goodbye+pauseMost)
+	})
+}
