@@ -41,7 +41,7 @@ func newConfig(opts []Option) (config, error) {
 	c := config{
 		interval:     time.Second, // what a restart repeats, against one save a second
 		startAt:      backend.Earliest,
-		batchRecords: 1000,                 // the largest batch that S2 takes, as in the producer
+		batchRecords: 1000,
 		batchWait:    5 * time.Millisecond, // the producer's Linger
 		bufferBytes:  8 << 20,              // a 640 Mbit/s line with a round trip of 100 ms
 		decoders:     1,

@@ -23,7 +23,7 @@
 // A batch goes when the first of these holds it up:
 //
 //	reason   when                                                                option         default
-//	full     the next record would exceed the batch                              BatchRecords   1,000
+//	full     the next record would exceed the batch                              BatchRecords   10,000
 //	                                                                             BatchBytes     1 MiB
 //	full     a caller is blocked because the buffer is full                      BufferBytes    32 MiB
 //	wanted   someone waits (Send, a Receipt, Flush) and nothing is in flight

@@ -27,7 +27,7 @@ type config struct {
 func newConfig(opts []Option) (config, error) {
 	c := config{
 		linger:       5 * time.Millisecond,
-		batchRecords: 1000,
+		batchRecords: 10_000,
 		batchBytes:   1 << 20,
 		bufferBytes:  32 << 20,
 		drainTimeout: 10 * time.Second,
@@ -54,7 +54,7 @@ func newConfig(opts []Option) (config, error) {
 func Linger(d time.Duration) Option { return func(c *config) { c.linger = d } }
 
 // BatchRecords is how many records go in one batch at most, and never more than the store's own limit. The default is
-// 1,000; it is at least 1.
+// 10,000, so that small records fill a batch by their bytes; it is at least 1.
 func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } }
 
 // BatchBytes is how many bytes, by the store's own meter, go in one batch at most, and never more than the store's own
