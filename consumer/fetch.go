@@ -44,7 +44,7 @@ func (f *fetcher) run(ctx context.Context) error {
 			return fmt.Errorf("consumer: read from %q: %w", f.at, err)
 		}
 		lived := time.Since(begun)
-		if f.at != from || lived > f.retry.Max {
+		if f.at != from || f.retry.Progress(lived) {
 			attempt = 1
 		}
 		if attempt > f.retry.Budget {

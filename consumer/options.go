@@ -59,6 +59,9 @@ func newConfig(opts []Option) (config, error) {
 			return c, fmt.Errorf("consumer: %s(%d): must be at least 1", name, n)
 		}
 	}
+	if err := c.retry.Check(); err != nil {
+		return c, fmt.Errorf("consumer: %w", err)
+	}
 	if c.drainTimeout <= 0 {
 		return c, fmt.Errorf("consumer: DrainTimeout(%v): must be more than 0, or no place is ever saved", c.drainTimeout)
 	}
@@ -130,6 +133,17 @@ func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 // Decoders is how many goroutines decode, ahead of the loop. The order of records is kept. The default is 1. More are
 // for codecs that cost more than about a microsecond a record and cores that have nothing else to do.
 func Decoders(n int) Option { return func(c *config) { c.decoders = n } }
+
+// Attempts is how many times in a row reading, claiming or saving may fail without progress before the loop ends with the
+// error: a new place is progress, and so is a reader that lived for longer than 5 s and the longest backoff. The default is
+// 13, which with the default [Backoff] is about half a minute; it is at least 1.
+func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } }
+
+// Backoff is how long the consumer waits before it tries again: least at first, then twice as long each time up to most,
+// the upper half of it at random. A store that asks for more gets it. The default is 50 ms to 5 s; zeros do not wait.
+func Backoff(least, most time.Duration) Option {
+	return func(c *config) { c.retry.Base, c.retry.Max = least, most }
+}
 
 // DrainTimeout is how long the end of a loop may take to save the last place, whatever has become of its ctx; and, before
 // that, how long dead letters that are on their way get to become durable, and how long a [Consumer.Pipe] that was

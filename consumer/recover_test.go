@@ -78,6 +78,38 @@ func TestBudgetWithoutProgressRunsOut(t *testing.T) {
 	}
 }
 
+func TestAttemptsAndBackoff(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts     []consumer.Option
+		openings int
+		from, to time.Duration
+	}{
+		"the default":      {nil, 13, 15 * time.Second, time.Minute},
+		"one attempt":      {[]consumer.Option{consumer.Attempts(1)}, 1, 0, 0},
+		"three, no waits":  {[]consumer.Option{consumer.Attempts(3), consumer.Backoff(0, 0)}, 3, 0, 0},
+		"three, slow ones": {[]consumer.Option{consumer.Attempts(3), consumer.Backoff(time.Minute, time.Hour)}, 3, 90 * time.Second, 3 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := newScript()
+				for range 100 {
+					src.add(step{open: errLost})
+				}
+				begun := time.Now()
+				_, err := drain(t.Context(), newConsumer(t, src, c.opts...))
+				if n, took := len(src.opens()), time.Since(begun); !errors.Is(err, backend.ErrTransient) || n != c.openings || took < c.from || took > c.to {
+					t.Errorf("%d openings in %v, %v", n, took, err)
+				}
+			})
+		})
+	}
+	for _, o := range []consumer.Option{consumer.Attempts(0), consumer.Backoff(-1, 1), consumer.Backoff(2, 1)} {
+		if _, err := consumer.New(newScript(), numbers, o); err == nil {
+			t.Error("attempts that are none are taken")
+		}
+	}
+}
+
 func TestOnlyProgressResetsTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newScript()

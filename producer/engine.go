@@ -155,7 +155,7 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 			return ctx.Err()
 		}
 		e.lost(reason, failures, lived)
-		if e.progress() > before || lived > e.retry.Max {
+		if e.progress() > before || e.retry.Progress(lived) {
 			failures = 0
 		}
 		refused, err := e.judge(reason)

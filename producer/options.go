@@ -45,6 +45,9 @@ func newConfig(opts []Option) (config, error) {
 			return c, fmt.Errorf("producer: %s(%d): must be at least 1", name, n)
 		}
 	}
+	if err := c.retry.Check(); err != nil {
+		return c, fmt.Errorf("producer: %w", err)
+	}
 	return c, nil
 }
 
@@ -74,6 +77,18 @@ func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTime
 // starts again at every acknowledgement, and ends the session: what is not acknowledged is sent again on the next one.
 // An opening that takes longer is given up and tried again too. The default is 30 s; 0 or less means no timeout.
 func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout = d } }
+
+// Attempts is how many sessions in a row may be lost, or not be opened, without progress, before the producer gives up:
+// an ack is progress, and so is a session that lived for longer than 5 s and the longest backoff. The default is 13, which
+// with the default [Backoff] is about half a minute; it is at least 1.
+func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } }
+
+// Backoff is how long the producer waits before it opens a session again: least at first, then twice as long each time up
+// to most, the upper half of it at random. A store that asks for more gets it. The default is 50 ms to 5 s; zeros do not
+// wait.
+func Backoff(least, most time.Duration) Option {
+	return func(c *config) { c.retry.Base, c.retry.Max = least, most }
+}
 
 // AtMostOnce sends a batch again only when that cannot store it twice ([backend.ErrTransient]). Where it may be stored
 // and might be stored again ([backend.ErrIndeterminate] alone), the producer stops with that error instead.

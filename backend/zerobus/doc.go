@@ -28,9 +28,10 @@
 //
 // # Streams
 //
-// Each session is one stream on a connection of its own ([ConnectionPerStream]). The service ends streams after about 15 minutes. It says so
-// before, and from then on nothing more is sent; what is under way is acknowledged, and a new stream goes on from there.
-// That is routine, and no row is written twice for it unless the service leaves before it has acknowledged everything.
+// Each session is one stream on a connection of its own ([ConnectionPerStream]). The service ends streams after about 15
+// minutes. It says so before, and from then on nothing more is sent; what is under way is acknowledged, and a new stream
+// goes on from there. That is routine, and no row is written twice for it unless the service leaves before it has
+// acknowledged everything.
 //
 // A token is asked for each table and kept for as long as it lasts; streams of one [Client] share it. It is replaced
 // before its end, or when the service refuses it.
@@ -44,7 +45,8 @@
 //	                             producer.BufferBytes, of bytes                   32 MiB
 //	recovery                     [Recovery]                                       true
 //	recovery timeout             [AttemptTimeout]                                 15 s
-//	recovery backoff, retries    producer: 50 ms to 5 s with jitter, 12 attempts without progress
+//	recovery backoff             producer.Backoff, doubling with jitter           50 ms to 5 s
+//	recovery retries             producer.Attempts, in a row without progress     13 with the first
 //	server lack of ack timeout   producer.AckTimeout, from the oldest unacked     30 s
 //	flush timeout                the context of Flush, producer.DrainTimeout      10 s
 //	stream paused max wait       [PauseLimit]                                     as the server says
@@ -56,9 +58,10 @@
 //
 // # Errors
 //
-// What the service said is an [*Error] with its gRPC code; what the token endpoint did is a [*TokenError]; a proxy that makes
-// no tunnel is a [*ProxyError]. They come wrapped with the error of package backend that says what to do. INVALID_ARGUMENT is [backend.ErrRejected], NOT_FOUND
-// [backend.ErrNotFound], PERMISSION_DENIED and UNAUTHENTICATED [backend.ErrUnauthorized], UNIMPLEMENTED
-// [backend.ErrUnsupported], OUT_OF_RANGE [backend.ErrConflict]; every other code may be tried again. UNAUTHENTICATED on a
-// stream that was open is tried again too, if the token came from here: the next opening has a new one, or fails for good.
+// What the service said is an [*Error] with its gRPC code; what the token endpoint did is a [*TokenError]; a proxy that
+// makes no tunnel is a [*ProxyError]. They come wrapped with the error of package backend that says what to do.
+// INVALID_ARGUMENT is [backend.ErrRejected], NOT_FOUND [backend.ErrNotFound], PERMISSION_DENIED and UNAUTHENTICATED
+// [backend.ErrUnauthorized], UNIMPLEMENTED [backend.ErrUnsupported], OUT_OF_RANGE [backend.ErrConflict]; every other code
+// may be tried again. UNAUTHENTICATED on a stream that was open is tried again too, if the token came from here: the next
+// opening has a new one, or fails for good.
 package zerobus

@@ -2,6 +2,7 @@
 package backoff
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -18,14 +19,31 @@ type Policy struct {
 
 // Default is the schedule of the producer and the consumer. It tries for about half a minute: enough for a server's
 // restart, short enough for a wrong address to be noticed.
-func Default() Policy { return Policy{Base: 50 * time.Millisecond, Max: 5 * time.Second, Budget: 12} }
+func Default() Policy { return Policy{Base: 50 * time.Millisecond, Max: longest, Budget: 12} }
+
+const longest = 5 * time.Second
+
+// Check says what is wrong with a policy of the user's.
+func (p Policy) Check() error {
+	switch {
+	case p.Budget < 0:
+		return fmt.Errorf("Attempts(%d): must be at least 1", p.Budget+1)
+	case p.Base < 0 || p.Max < p.Base:
+		return fmt.Errorf("Backoff(%v, %v): the first must not be less than 0, nor more than the second", p.Base, p.Max)
+	}
+	return nil
+}
+
+// Progress says whether what lived so long was worth opening, so that the count of attempts starts again: it outlived the
+// longest delay, and also that of the default, or a server that accepts and drops would be asked for ever.
+func (p Policy) Progress(lived time.Duration) bool { return lived > max(p.Max, longest) }
 
 // Delay returns how long to wait before the attempt after failures failures in a row (1 or more), the last of which was
 // err. It doubles from Base to Max, the upper half of it at random, so that clients which failed together do not return
 // together; it is never below what err asks for with RetryAfter.
 func (p Policy) Delay(failures int, err error) time.Duration {
 	d := p.Max
-	if shift := failures - 1; shift < 32 && p.Base<<shift < p.Max {
+	if shift := failures - 1; p.Base < p.Max>>min(shift, 63) || p.Base == 0 {
 		d = p.Base << shift
 	}
 	if half := d / 2; half > 0 {

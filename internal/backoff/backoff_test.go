@@ -37,3 +37,47 @@ func TestDelayIsNeverBelowWhatTheStoreAsksFor(t *testing.T) {
 		t.Errorf("got %v, want the minute that the error asks for", d)
 	}
 }
+
+func TestDelayOfExtremePolicies(t *testing.T) {
+	for _, failures := range []int{1, 2, 31, 32, 63, 64, 1 << 30} {
+		if d := (Policy{}).Delay(failures, nil); d != 0 {
+			t.Errorf("zeros wait for %v after %d failures", d, failures)
+		}
+		if d := (Policy{Max: time.Second}).Delay(failures, nil); d != 0 {
+			t.Errorf("twice nothing is %v after %d failures", d, failures)
+		}
+		const year = 365 * 24 * time.Hour
+		if d := (Policy{Base: year, Max: 200 * year}).Delay(failures, nil); d < year/2 || d > 200*year {
+			t.Errorf("%v after %d failures, want a year to two hundred", d, failures)
+		}
+	}
+}
+
+func TestProgressOutlivesTheDefaultToo(t *testing.T) {
+	for _, c := range []struct {
+		p     Policy
+		lived time.Duration
+		want  bool
+	}{
+		{Default(), 5 * time.Second, false}, {Default(), 6 * time.Second, true},
+		{Policy{}, 5 * time.Second, false}, {Policy{}, 6 * time.Second, true},
+		{Policy{Max: time.Minute}, 30 * time.Second, false},
+	} {
+		if got := c.p.Progress(c.lived); got != c.want {
+			t.Errorf("%+v, %v: %v", c.p, c.lived, got)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for _, p := range []Policy{{Budget: -1}, {Base: -1}, {Base: 2, Max: 1}} {
+		if p.Check() == nil {
+			t.Errorf("%+v is taken", p)
+		}
+	}
+	for _, p := range []Policy{{}, Default(), {Base: 1, Max: 1}} {
+		if err := p.Check(); err != nil {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package producer_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/backendtest"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/producer"
+)
+
+func TestAttemptsAndBackoff(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts     []producer.Option
+		openings int
+		from, to time.Duration
+	}{
+		"the default":      {nil, 13, 15 * time.Second, time.Minute},
+		"one attempt":      {[]producer.Option{producer.Attempts(1)}, 1, 0, 0},
+		"three, no waits":  {[]producer.Option{producer.Attempts(3), producer.Backoff(0, 0)}, 3, 0, 0},
+		"three, slow ones": {[]producer.Option{producer.Attempts(3), producer.Backoff(time.Minute, time.Hour)}, 3, 90 * time.Second, 3 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sink := backendtest.NewFlakySink(memory.New(), backendtest.Every(backendtest.OnOpen, 1, backendtest.Fail(backend.ErrTransient)))
+				begun := time.Now()
+				_, err := producer.New(t.Context(), sink, text(), c.opts...)
+				took := time.Since(begun)
+				if !errors.Is(err, backend.ErrTransient) || sink.Calls(backendtest.OnOpen) != c.openings || took < c.from || took > c.to {
+					t.Errorf("%d openings in %v, %v", sink.Calls(backendtest.OnOpen), took, err)
+				}
+			})
+		})
+	}
+}
+
+// A session that is lost is the one attempt, when there is but one.
+func TestOneAttemptEndsWithItsSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(), backendtest.Nth(backendtest.OnSend, 1, backendtest.DropBefore(nil)))
+		p := open(t, sink, producer.Attempts(1))
+		r := enqueue(t, p, "a")[0]
+		if _, err := r.Wait(t.Context()); !errors.Is(err, backend.ErrIndeterminate) {
+			t.Errorf("%v, want that its fate is unknown", err)
+		}
+		if err := p.Close(); err == nil || sink.Calls(backendtest.OnOpen) != 1 {
+			t.Errorf("%v after %d openings", err, sink.Calls(backendtest.OnOpen))
+		}
+	})
+}
+
+func TestAttemptsThatAreNone(t *testing.T) {
+	for want, o := range map[string]producer.Option{
+		"Attempts(0)":     producer.Attempts(0),
+		"Backoff(-1ns, ":  producer.Backoff(-1, 1),
+		"Backoff(2s, 1s)": producer.Backoff(2*time.Second, time.Second),
+	} {
+		if _, err := producer.New(t.Context(), memory.New(), text(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want one that says %s", err, want)
+		}
+	}
+}
