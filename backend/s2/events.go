@@ -37,6 +37,21 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	return nil
 }
 
+// fallBack tries server-sent events where HTTP/2 came to nothing and never has come to anything: the server, or a proxy in
+// front of it, may not speak it. What it says then counts, also when it refuses. If it says nothing, why does.
+func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
+	r.stream.client().release(r.transport)
+	r.transport = nil
+	if r.life.Err() != nil { // it was silent for too long
+		r.life, r.kill = context.WithCancel(context.Background())
+	}
+	err := r.openEvents(ctx, q)
+	if refused := new(*Error); err != nil && !errors.As(err, refused) {
+		return why
+	}
+	return err
+}
+
 // eventLimit bounds an event: a batch of 1 MiB in base64, with a JSON record around each piece.
 const eventLimit = 4 << 20
 

@@ -84,17 +84,10 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	res, err := client.open(ctx, r.kill, r.transport, req)
 	if err != nil {
 		var refused *Error
-		v := judge(err)
-		if errors.As(err, &refused) || v.clean || ctx.Err() != nil || r.life.Err() != nil || client.basin.scheme != "http" {
+		if errors.As(err, &refused) || judge(err).clean || ctx.Err() != nil || client.http2.Load() {
 			return err
 		}
-		// There is a server that does not speak HTTP/2.
-		client.release(r.transport)
-		r.transport = nil
-		if r.openEvents(ctx, q) != nil {
-			return err
-		}
-		return nil
+		return r.fallBack(ctx, q, err)
 	}
 	r.body = res.Body
 	coder, err := s2s.NewCoder(s2s.None)

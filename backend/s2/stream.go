@@ -72,7 +72,8 @@ func Commands() StreamOption { return func(c *streamConfig) { c.commands = true 
 func JSON() StreamOption { return func(c *streamConfig) { c.json = true } }
 
 // EventStream makes readers use server-sent events over HTTP/1.1, for networks that do not let HTTP/2 streams pass. A
-// reader on plain http also does so by itself when the server does not speak HTTP/2.
+// reader also does so by itself when its attempt over HTTP/2 ends without an answer and no session of the Client has had
+// one before; the next reader tries HTTP/2 again.
 func EventStream() StreamOption { return func(c *streamConfig) { c.events = true } }
 
 // Silence is how long a reader waits on the network before it takes the connection for dead, 20 s unless given. Servers

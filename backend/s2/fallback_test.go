@@ -1,0 +1,226 @@
+package s2_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/s2test"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+)
+
+// proxies are ways to a server on which HTTP/2 does not pass. Each returns the URL to use and what a client needs for it.
+var proxies = map[string]func(t *testing.T, srv *s2test.Server) (string, []s2.Option){
+	"plain HTTP/1.1": func(t *testing.T, srv *s2test.Server) (string, []s2.Option) {
+		p := proxy(t, srv)
+		p.Start()
+		return p.URL, nil
+	},
+	"TLS that offers HTTP/1.1 only": func(t *testing.T, srv *s2test.Server) (string, []s2.Option) {
+		p := proxy(t, srv)
+		p.StartTLS()
+		return p.URL, trusting(p)
+	},
+	"TLS that negotiates nothing": func(t *testing.T, srv *s2test.Server) (string, []s2.Option) {
+		p := proxy(t, srv)
+		p.StartTLS()
+		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: p.TLS.Certificates})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare := &http.Server{Handler: p.Config.Handler, ErrorLog: quiet, Protocols: p.Config.Protocols}
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			_ = bare.Serve(l) // it ends with the listener
+		}()
+		t.Cleanup(func() {
+			_ = bare.Close()
+			<-served
+		})
+		return "https://" + l.Addr().String(), trusting(p)
+	},
+	"a server that hangs up on HTTP/2": func(t *testing.T, srv *s2test.Server) (string, []s2.Option) {
+		return preface(t, srv, func(net.Conn) {}), nil
+	},
+	"a server that HTTP/2 puzzles": func(t *testing.T, srv *s2test.Server) (string, []s2.Option) {
+		wait := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) } // until the client gives up
+		return preface(t, srv, wait), []s2.Option{s2.RequestTimeout(300 * time.Millisecond), s2.ConnectTimeout(300 * time.Millisecond)}
+	},
+}
+
+var quiet = log.New(io.Discard, "", 0)
+
+// proxy passes requests on over HTTP/1.1.
+func proxy(t *testing.T, srv *s2test.Server) *httptest.Server {
+	t.Helper()
+	to, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := &http.Transport{}
+	p := httptest.NewUnstartedServer(&httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		Transport: behind,
+		ErrorLog:  quiet,
+	})
+	p.Config.ErrorLog = quiet
+	p.Config.Protocols = new(http.Protocols)
+	p.Config.Protocols.SetHTTP1(true)
+	t.Cleanup(func() {
+		p.CloseClientConnections()
+		p.Close()
+		behind.CloseIdleConnections()
+	})
+	return p
+}
+
+func trusting(p *httptest.Server) []s2.Option {
+	roots := x509.NewCertPool()
+	roots.AddCert(p.Certificate())
+	return []s2.Option{s2.TLS(&tls.Config{RootCAs: roots})}
+}
+
+// preface treats connections that begin with HTTP/2 as told, and passes the others on.
+func preface(t *testing.T, srv *s2test.Server, treat func(net.Conn)) string {
+	t.Helper()
+	p := proxy(t, srv)
+	p.Listener = &sniffer{Listener: p.Listener, treat: treat}
+	p.Start()
+	return p.URL
+}
+
+type sniffer struct {
+	net.Listener
+	treat func(net.Conn)
+}
+
+func (l *sniffer) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &sniffed{Conn: c, in: bufio.NewReader(c), treat: l.treat}, nil
+}
+
+type sniffed struct {
+	net.Conn
+	in    *bufio.Reader
+	treat func(net.Conn)
+}
+
+func (c *sniffed) Read(p []byte) (int, error) {
+	if b, err := c.in.Peek(3); err == nil && string(b) == "PRI" {
+		c.treat(c.Conn)
+		return 0, io.EOF
+	}
+	return c.in.Read(p)
+}
+
+// Where HTTP/2 does not pass, a reader uses server-sent events by itself. A break costs nothing there either.
+func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
+	for name, way := range proxies {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := s2test.New(t, s2test.Basin(basinName, true))
+			direct := dial(t, srv).Basin(basinName).Stream(streamName())
+			want := fillStream(t, direct, 5000)
+			at, opts := way(t, srv)
+			c, err := s2.New(srv.Token(), append(opts, s2.AccountEndpoint(at), s2.BasinEndpoint(at))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			over := srv.Inject(s2test.Fault{Op: s2test.EventRead, Times: s2test.Always, Do: s2test.Delay(0)}) // counts
+			var breaks []*s2test.Injection
+			for i, do := range []s2test.Effect{s2test.Drop(), s2test.CutAfter(1000), s2test.End()} {
+				breaks = append(breaks, srv.Inject(s2test.Fault{Op: s2test.EventRead, Stage: s2test.Replying, Skip: 1 + 2*i, Do: do}))
+			}
+			src, err := consumer.New(c.Basin(basinName).Stream(direct.Name()), codec.String(), consumer.StopAtTail())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for m, err := range src.Messages(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, m.Value)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d records read, want exactly %d in order", len(got), len(want))
+			}
+			for i, in := range breaks {
+				if in.Hits() != 1 {
+					t.Errorf("break %d struck %d times", i, in.Hits())
+				}
+			}
+			if n := src.Stats().Reopened; n < 3 || over.Hits() < 4 {
+				t.Errorf("reopened %d times, %d sessions of events", n, over.Hits())
+			}
+
+			// Appends have no such way out: they fail, and in time.
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if s, err := c.Basin(basinName).Stream(direct.Name()).NewAppender(backend.Format{}).Open(ctx); err == nil {
+				_ = s.Close()
+				t.Error("an append session opened without HTTP/2")
+			}
+
+			// What the server refuses is said as it says it, and not as a failure of HTTP/2.
+			_, err = c.Basin("no-such-basin").Stream("orders").OpenReader(t.Context(), backend.Earliest)
+			var refused *s2.Error
+			if !errors.Is(err, backend.ErrNotFound) || !errors.As(err, &refused) {
+				t.Errorf("a stream that does not exist: %v, want ErrNotFound", err)
+			}
+		})
+	}
+}
+
+// A server that has spoken HTTP/2 is not left for events because one connection breaks.
+func TestABrokenOpeningIsNoReasonForEvents(t *testing.T) {
+	srv, st := fresh(t, nil)
+	fillStream(t, st, 1)
+	over := srv.Inject(s2test.Fault{Op: s2test.EventRead, Times: s2test.Always, Do: s2test.Delay(0)})
+	srv.Inject(s2test.Fault{Op: s2test.ReadSession, Do: s2test.Drop()})
+	if r, err := st.OpenReader(t.Context(), backend.Earliest); !errors.Is(err, backend.ErrTransient) {
+		t.Errorf("%v, %v, want ErrTransient", r, err)
+	}
+	if over.Hits() != 0 {
+		t.Error("it went on with events")
+	}
+}
+
+// A caller who gives up during the fall back is told so, and nothing is left behind.
+func TestAFallBackEndsWithItsContext(t *testing.T) {
+	srv := s2test.New(t, s2test.Basin(basinName, true))
+	srv.Inject(s2test.Fault{Op: s2test.EventRead, Times: s2test.Always, Do: s2test.Stall()})
+	at, _ := proxies["plain HTTP/1.1"](t, srv)
+	c, err := s2.New(srv.Token(), s2.AccountEndpoint(at), s2.BasinEndpoint(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	r, err := c.Basin(basinName).Stream("orders").OpenReader(ctx, backend.Earliest)
+	if !errors.Is(err, backend.ErrTransient) {
+		t.Errorf("%s, %v, want ErrTransient", fmt.Sprint(r), err)
+	}
+}
