@@ -34,8 +34,18 @@ func dial(t testing.TB, srv *s2test.Server, opts ...s2.Option) *s2.Client {
 	return c
 }
 
-// harness describes what S2 keeps. opts make the variants.
-func harness(data bool, client []s2.Option, stream ...s2.StreamOption) backendtest.Harness {
+// serve starts a server that keeps its records in "memory" or in "bolt". With auto, streams need not be created.
+func serve(t testing.TB, store string, auto bool) *s2test.Server {
+	t.Helper()
+	opts := []s2test.Option{s2test.Basin(basinName, auto), s2test.TrimDelay(0)}
+	if store == "bolt" {
+		opts = append(opts, s2test.Data(filepath.Join(t.TempDir(), "s2.db")))
+	}
+	return s2test.New(t, opts...)
+}
+
+// harness describes what S2 keeps. client and stream make the variants; prepare sees each server, if it is not nil.
+func harness(store string, prepare func(testing.TB, *s2test.Server), client []s2.Option, stream ...s2.StreamOption) backendtest.Harness {
 	h := backendtest.Harness{
 		Headers: true,
 		Times:   time.Millisecond, TimesAscend: true,
@@ -46,15 +56,14 @@ func harness(data bool, client []s2.Option, stream ...s2.StreamOption) backendte
 		Foreign: []backend.Offset{"00", "1/2", "-1", "1.0", "99999999999999999999"},
 	}
 	h.Open = func(t testing.TB) backendtest.Target {
-		opts := []s2test.Option{s2test.Basin(basinName, false), s2test.TrimDelay(0)}
-		if data {
-			opts = append(opts, s2test.Data(filepath.Join(t.TempDir(), "s2.db")))
-		}
-		srv := s2test.New(t, opts...)
+		srv := serve(t, store, false)
 		b := dial(t, srv, client...).Basin(basinName)
 		name := streamName()
 		if _, err := b.CreateStream(context.Background(), name, s2.StreamConfig{}); err != nil {
 			t.Fatal(err)
+		}
+		if prepare != nil {
+			prepare(t, srv)
 		}
 		st := b.Stream(name, stream...)
 		missing := b.Stream("no-such-stream", stream...)
@@ -100,13 +109,13 @@ func trim(st *s2.Stream, before backend.Offset) error {
 }
 
 func TestConformance(t *testing.T) {
-	t.Run("memory", func(t *testing.T) { backendtest.Run(t, harness(false, nil)) })
-	t.Run("bolt", func(t *testing.T) { backendtest.Run(t, harness(true, nil)) })
-	t.Run("zstd", func(t *testing.T) { backendtest.Run(t, harness(false, []s2.Option{s2.Zstd()})) })
-	t.Run("gzip", func(t *testing.T) { backendtest.Run(t, harness(false, []s2.Option{s2.Gzip()})) })
-	t.Run("events", func(t *testing.T) { backendtest.Run(t, harness(false, nil, s2.EventStream())) })
+	t.Run("memory", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, nil)) })
+	t.Run("bolt", func(t *testing.T) { backendtest.Run(t, harness("bolt", nil, nil)) })
+	t.Run("zstd", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, []s2.Option{s2.Zstd()})) })
+	t.Run("gzip", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, []s2.Option{s2.Gzip()})) })
+	t.Run("events", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, nil, s2.EventStream())) })
 	t.Run("fenced", func(t *testing.T) {
-		h := harness(false, nil, s2.Exclusive(), s2.Fence(""))
+		h := harness("memory", nil, nil, s2.Exclusive(), s2.Fence(""))
 		h.Dedup, h.Exclusive = true, true // Exclusive alone would be a conflict for several producers
 		backendtest.Run(t, h)
 	})
