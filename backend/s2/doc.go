@@ -22,6 +22,8 @@
 //
 // # Sessions
 //
+// A part of a stream, by count, bytes or time, is what a [ReadSession] reads; it resumes by itself.
+//
 // Each append session has an HTTP/2 connection of its own, which ends with it; read sessions share connections. On
 // plain http they use HTTP/2 with prior knowledge. What the server sends is bounded: frames of 2 MiB also after
 // decompression, 1000 records a batch, 8 MiB an answer.

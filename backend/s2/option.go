@@ -39,8 +39,9 @@ func RequestTimeout(d time.Duration) Option { return func(c *config) { c.timeout
 // ConnectTimeout bounds the making of a connection, TLS included. Default 3 s; 0 or less is the default.
 func ConnectTimeout(d time.Duration) Option { return func(c *config) { c.connect = d } }
 
-// Attempts is how often a management call is tried in all while its failures allow it. Default 3; less than 1 counts as
-// 1. Appends and reads are never tried again by the client: that is the producer's and the consumer's work.
+// Attempts is how often a management call is tried in all while its failures allow it, and how often in a row a
+// [ReadSession] may fail without progress. Default 3; less than 1 counts as 1. Other reads and appends are never tried
+// again by the client: that is the producer's and the consumer's work.
 func Attempts(n int) Option { return func(c *config) { c.attempts = max(n, 1) } }
 
 // Zstd compresses appends of 1 KiB and more with zstd and asks the server to do so with what is read. Default is no

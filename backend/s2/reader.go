@@ -20,10 +20,19 @@ import (
 // are understood. Command records are skipped unless [Commands] is given; a stretch of nothing else is an empty Batch.
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	q, err := startQuery(from)
-	if err == nil {
-		err = s.basin.check(s.name)
-	}
 	if err != nil {
+		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
+	}
+	r, err := s.openReader(ctx, from, q)
+	if err != nil {
+		return nil, err // and no reader that is nil
+	}
+	return r, nil
+}
+
+// openReader opens one for a query that starts at from.
+func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Values) (*reader, error) {
+	if err := s.basin.check(s.name); err != nil {
 		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
 	}
 	r := &reader{stream: s}
@@ -56,11 +65,13 @@ type reader struct {
 	once      sync.Once
 
 	// Only Read uses these.
-	known    bool   // next is absolute
-	next     uint64 // where the next record must be
-	earliest bool   // what is first need not be at next
-	advised  bool   // to reconnect
-	pending  error  // what comes after the batch returned last
+	known    bool          // next is absolute
+	next     uint64        // where the next record must be
+	earliest bool          // what is first need not be at next
+	advised  bool          // to reconnect
+	tail     wire.Position // as said with the batch returned last
+	hasTail  bool
+	pending  error // what comes after the batch returned last
 	dead     error
 }
 
@@ -151,6 +162,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if len(b.Records) == 0 && !b.HasTail {
 			continue
 		}
+		r.tail, r.hasTail = b.Tail, b.HasTail
 		return r.batch(ctx, b)
 	}
 }

@@ -112,7 +112,7 @@ type Range struct {
 	Count int            // records at most; one request never returns more than 1000
 	Bytes int            // metered bytes at most; one request never returns more than 1 MiB
 	Until time.Time      // only records before it
-	Wait  time.Duration  // at the tail, for a first record; whole seconds, 60 s at most count for Read
+	Wait  time.Duration  // at the tail, for a first record; whole seconds, rounded up, 60 s at most count for Read
 }
 
 // A Slice is what one request read.
@@ -135,7 +135,7 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 		return Slice{}, fmt.Errorf("s2: %s: %w", op, err)
 	}
 	// The server answers when the wait is over, so that comes on top of what an answer may take.
-	c := &call{op: op, method: http.MethodGet, url: s.recordsURL(), query: q, basin: s.basin.name, wait: min(r.Wait, time.Minute)}
+	c := &call{op: op, method: http.MethodGet, url: s.recordsURL(), query: q, basin: s.basin.name, wait: min(max(r.Wait, 0), time.Minute)}
 	if s.cfg.json {
 		c.header = s.binary()
 	} else {
@@ -180,7 +180,10 @@ func (r *Range) query() (url.Values, error) {
 	if !r.Until.IsZero() {
 		q.Set("until", strconv.FormatInt(max(ceilMilli(r.Until), 0), 10))
 	}
-	if r.Wait > 0 {
+	switch {
+	case r.Wait < 0:
+		q.Set("wait", "0")
+	case r.Wait > 0:
 		q.Set("wait", strconv.FormatInt(min(int64((r.Wait+time.Second-1)/time.Second), math.MaxUint32), 10))
 	}
 	return q, nil
