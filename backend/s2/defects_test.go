@@ -210,8 +210,8 @@ func TestDefect07_AnEndWithUnackedInputIsNoticedByTimeoutOnly(t *testing.T) {
 	}
 }
 
-// fake is a stream on a server that answers as h does.
-func fake(t testing.TB, h http.HandlerFunc, opts ...s2.StreamOption) *s2.Stream {
+// listen starts a server that answers as h does and returns its URL.
+func listen(t testing.TB, h http.HandlerFunc) string {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
 	srv.Config.Protocols = new(http.Protocols)
@@ -219,7 +219,14 @@ func fake(t testing.TB, h http.HandlerFunc, opts ...s2.StreamOption) *s2.Stream 
 	srv.Config.Protocols.SetUnencryptedHTTP2(true)
 	srv.Start()
 	t.Cleanup(srv.Close)
-	c, err := s2.New("secret-token", s2.AccountEndpoint(srv.URL), s2.BasinEndpoint(srv.URL))
+	return srv.URL
+}
+
+// fake is a stream on a server that answers as h does.
+func fake(t testing.TB, h http.HandlerFunc, opts ...s2.StreamOption) *s2.Stream {
+	t.Helper()
+	url := listen(t, h)
+	c, err := s2.New("secret-token", s2.AccountEndpoint(url), s2.BasinEndpoint(url))
 	if err != nil {
 		t.Fatal(err)
 	}
