@@ -177,7 +177,11 @@ func (s *session) dial(ctx context.Context) error {
 	req.ContentLength = -1
 	req.Header.Set("Content-Type", "s2s/proto")
 	req.Header.Set("Accept", protobuf)
-	res, err := client.open(ctx, s.kill, s.transport, req)
+	giveUp := func() {
+		s.kill()
+		_ = s.out.Close() // over HTTP/1.1 the transport waits for its reading of the body, whatever becomes of the request
+	}
+	res, err := client.open(ctx, giveUp, s.transport, req)
 	if err != nil {
 		return err
 	}
