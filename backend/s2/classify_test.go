@@ -142,6 +142,7 @@ func TestAnswersAreBounded(t *testing.T) {
 
 // A server that stops reading makes Send wait while the session holds a few megabytes, not all that it is given.
 func TestASessionHoldsLittleOfWhatIsNotTaken(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, nil, s2.InFlight(1000))
 	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Received, Do: s2test.Stall()})
 	s, err := st.NewAppender(backend.Format{}).Open(t.Context())

@@ -73,6 +73,7 @@ func exactly(t *testing.T, st *s2.Stream, n int) {
 
 // Whatever goes wrong and when, N appends are N records in order, each acknowledged where it is.
 func TestExclusiveIsExactlyOnce(t *testing.T) {
+	t.Parallel()
 	const n = 3000
 	on := func(op s2test.Op, stage s2test.Stage, do s2test.Effect) s2test.Fault {
 		return s2test.Fault{Op: op, Stage: stage, Do: do}

@@ -269,6 +269,7 @@ func (b *blow) final(t *testing.T, err error) {
 // s2test can inject strikes. Nothing that was acknowledged may be lost, whatever happens; and what else may happen is
 // told for each fault.
 func TestConformanceUnderFaults(t *testing.T) {
+	t.Parallel()
 	stores := []string{"memory", "bolt"}
 	t.Run("append", func(t *testing.T) {
 		var results table
@@ -333,7 +334,7 @@ func appendUnder(t *testing.T, b blow, store string, exclusive bool, results *ta
 	st := dial(t, srv, b.client...).Basin(basinName).Stream(name, opts...)
 	var seen causes
 	p, err := producer.New(t.Context(), st, codec.String(), append(b.writer,
-		producer.BatchRecords(10), producer.Linger(0), producer.Logger(slog.New(&seen)))...)
+		producer.BatchRecords(10), producer.Linger(0), producer.Backoff(time.Millisecond, 20*time.Millisecond), producer.Logger(slog.New(&seen)))...)
 	var receipts []producer.Receipt
 	var stats producer.Stats
 	if err == nil {
@@ -410,7 +411,7 @@ func readUnder(t *testing.T, b blow, store, form string, results *table) {
 	want := fillStream(t, st, n)
 	in, struck := b.inject(t, srv)
 	var seen causes
-	c, err := consumer.New(st, codec.String(), consumer.StopAtTail(), consumer.Observe(consumer.Hooks{
+	c, err := consumer.New(st, codec.String(), consumer.StopAtTail(), consumer.Backoff(time.Millisecond, 20*time.Millisecond), consumer.Observe(consumer.Hooks{
 		ReaderLost: func(ev consumer.ReaderEvent) { seen.add(ev.Err) },
 	}))
 	if err != nil {

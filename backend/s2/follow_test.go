@@ -143,6 +143,7 @@ func TestAPlaceThatIsTrimmed(t *testing.T) {
 
 // JSON and protobuf say the same.
 func TestUnaryCallsInBothForms(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]s2.StreamOption{"protobuf": nil, "JSON": {s2.JSON()}} {
 		_, st := fresh(t, []s2.Option{s2.Gzip()}, opts...)
 		ctx := t.Context()

@@ -72,6 +72,7 @@ var ranges = map[string]struct {
 
 // Whatever breaks in the middle, a session gives the records of its range, each once, and ends.
 func TestAReadSessionGivesItsRangeWhateverBreaks(t *testing.T) {
+	t.Parallel()
 	both := s2test.ReadSession | s2test.EventRead
 	at := func(skip int, do s2test.Effect) s2test.Fault {
 		return s2test.Fault{Op: both, Stage: s2test.Replying, Skip: skip, Times: 2, Do: do}

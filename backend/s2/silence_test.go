@@ -11,6 +11,7 @@ import (
 
 // Silence is that of the network: a reader that is not read from for longer loses nothing, not even its session.
 func TestASlowConsumerIsNoSilence(t *testing.T) {
+	t.Parallel()
 	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream()} {
 		srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(20*time.Millisecond, 30*time.Millisecond))
 		st := dial(t, srv).Basin(basinName).Stream(streamName(), opt, s2.Silence(2*time.Second))
