@@ -35,7 +35,7 @@ func stored(t testing.TB, st *s2.Stream) []backend.Record {
 // produce sends n records in batches of ten and checks that the receipts tell the true offsets.
 func produce(t *testing.T, st *s2.Stream, n int) producer.Stats {
 	t.Helper()
-	p, err := producer.New(t.Context(), st, codec.String(), producer.BatchRecords(10), producer.Linger(0))
+	p, err := producer.New(t.Context(), st, codec.String(), producer.BatchRecords(10), producer.Linger(0), producer.Backoff(time.Millisecond, 50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,8 @@ func TestExclusiveIsExactlyOnce(t *testing.T) {
 		return s2test.Fault{Op: op, Stage: stage, Do: do}
 	}
 	lost := on(s2test.AppendSession, s2test.Replying, s2test.Drop()) // so that there is something to look for
+	var all crowd
+	defer all.Wait()
 	for _, c := range []struct {
 		name   string
 		faults []s2test.Fault
@@ -102,8 +104,7 @@ func TestExclusiveIsExactlyOnce(t *testing.T) {
 		{"reading back dropped", []s2test.Fault{lost, on(s2test.UnaryRead, s2test.Arrived, s2test.Drop())}},
 		{"reading back refused", []s2test.Fault{lost, on(s2test.UnaryRead, s2test.Replying, s2test.Status(500, "other"))}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
+		all.run(t, c.name, func(t *testing.T) {
 			srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Duplicates())
 			st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.Exclusive())
 			var injected []*s2test.Injection

@@ -312,7 +312,7 @@ type crowd struct {
 
 func (c *crowd) run(t *testing.T, name string, f func(*testing.T)) {
 	if c.places == nil {
-		c.places = make(chan struct{}, 8)
+		c.places = make(chan struct{}, 16)
 	}
 	c.places <- struct{}{}
 	c.Go(func() {
