@@ -73,15 +73,21 @@ func (b *Batcher[E]) await(ctx context.Context, cost int) error {
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
-	switch w.state {
-	case granted:
-		b.waiters.recycle(w)
+	state := w.state
+	if state == waiting {
+		b.waiters.remove(w)
+	}
+	b.waiters.recycle(w)
+	switch {
+	case state == granted && b.closed != nil:
+		// Closed after the grant, and maybe emptied since: an element placed now might never be taken.
+		b.used -= cost
+		return b.closed
+	case state == granted:
 		return nil
-	case refused:
-		b.waiters.recycle(w)
+	case state == refused:
 		return b.closed
 	}
-	b.waiters.leave(w)
 	b.grant() // those behind may fit where this one did not
 	return fmt.Errorf("%w: %w", ErrFull, ctx.Err())
 }

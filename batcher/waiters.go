@@ -7,7 +7,8 @@ type waiter struct {
 	cost  int
 	state waitState
 	ready chan struct{} // one token when state has become granted or refused
-	next  *waiter
+
+	next, prev *waiter // in the queue; next alone among the free
 }
 
 type waitState uint8
@@ -16,11 +17,10 @@ const (
 	waiting waitState = iota
 	granted           // its cost is reserved
 	refused           // the batcher was closed
-	gone              // its caller left; it is dropped when it reaches the head
 )
 
 type waiters struct {
-	live       int // waiting ones in the queue
+	live       int // in the queue
 	head, tail *waiter
 	free       *waiter
 }
@@ -32,7 +32,7 @@ func (q *waiters) park(cost int) *waiter {
 	} else {
 		q.free = w.next
 	}
-	w.cost, w.state, w.next = cost, waiting, nil
+	w.cost, w.state, w.next, w.prev = cost, waiting, nil, q.tail
 	if q.tail == nil {
 		q.head = w
 	} else {
@@ -43,28 +43,28 @@ func (q *waiters) park(cost int) *waiter {
 	return w
 }
 
-// leave marks a waiter whose caller gave up.
-func (q *waiters) leave(w *waiter) {
-	w.state = gone
+// remove takes a waiter out of the queue, wherever it stands: callers with short deadlines, behind one who waits for much
+// room, would otherwise add up.
+func (q *waiters) remove(w *waiter) {
+	if w.prev == nil {
+		q.head = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		q.tail = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.next, w.prev = nil, nil
 	q.live--
 }
 
 // serve settles waiters from the head for as long as settle says so.
 func (q *waiters) serve(settle func(w *waiter) bool) {
-	for w := q.head; w != nil; w = q.head {
-		if w.state == waiting {
-			if !settle(w) {
-				return
-			}
-			q.live--
-			w.ready <- struct{}{}
-		} else {
-			defer q.recycle(w) // its caller has left already
-		}
-		q.head = w.next
-		if q.head == nil {
-			q.tail = nil
-		}
+	for w := q.head; w != nil && settle(w); w = q.head {
+		q.remove(w)
+		w.ready <- struct{}{}
 	}
 }
 
