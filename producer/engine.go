@@ -40,7 +40,8 @@ type engine struct {
 	spareMu sync.Mutex // below the batcher's lock and e.mu
 	spare   [][]byte   // arenas of decided flights
 	spared  int        // bytes that these hold
-	hint    int        // what the newest decided flight used of its arena
+
+	filled int // bytes copied into the newest flight; under the batcher's lock
 }
 
 // refusalsInARow is how many refusals with nothing stored between them are one record's fault each; beyond that the
@@ -80,10 +81,13 @@ func (e *engine) keep(b *batch) {
 		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
 		b.Tag = &flight{batch: b, latch: l, arena: e.arena()}
 	}
-	flightOf(b).keep()
+	f := flightOf(b)
+	f.keep()
+	e.filled = f.used
 }
 
-// arena returns memory for a new batch: that of a decided one, or as much as the last one needed.
+// arena returns memory for a new batch: that of a decided one, or as much as the one just before it needed. A batch that
+// was decided longer ago is no guide: a store may be silent for thousands of small batches behind one large one.
 func (e *engine) arena() []byte {
 	e.spareMu.Lock()
 	defer e.spareMu.Unlock()
@@ -93,7 +97,7 @@ func (e *engine) arena() []byte {
 		e.spared -= cap(a)
 		return a
 	}
-	return make([]byte, 0, max(e.hint, firstChunk))
+	return make([]byte, 0, max(e.filled, firstChunk))
 }
 
 // retire gives back what a decided flight holds: its memory to the next ones, its room to those who wait for it, and
@@ -112,7 +116,6 @@ func (e *engine) recycle(f *flight) {
 	_, busy := e.queue.Held() // with f, in whose place the arena is counted
 	e.spareMu.Lock()
 	defer e.spareMu.Unlock()
-	e.hint = f.used
 	if e.spared+max(busy, cap(f.arena)) <= e.bufferBytes {
 		e.spare = append(e.spare, f.arena[:0])
 		e.spared += cap(f.arena)

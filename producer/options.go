@@ -65,8 +65,7 @@ func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } 
 func BatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
 
 // BufferBytes bounds what the producer holds of records that are not yet acknowledged: their bytes and about 100 bytes
-// for each. A full buffer blocks Enqueue and fails TryEnqueue; a record that is larger by itself is ErrTooLarge. An idle
-// producer retains at most a quarter of it for reuse. The default is 32 MiB; it is at least 1.
+// for X is 32 MiB; it is at least 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 
 // DrainTimeout is how long Close waits for what was accepted to become durable. The default is 10 s; 0 or less does not

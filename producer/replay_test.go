@@ -399,6 +399,7 @@ func TestASinkThatLiesAboutAcksIsFatal(t *testing.T) {
 	for name, forge := range map[string]func(backend.Ack) backend.Ack{
 		"beyond what was sent": func(a backend.Ack) backend.Ack { a.Seq += 5; return a },
 		"going back":           func(a backend.Ack) backend.Ack { a.Seq--; return a },
+		"beyond any number":    func(a backend.Ack) backend.Ack { a.Seq += 1<<63 - 1; return a },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -184,11 +184,12 @@ func (e *engine) receive(ctx context.Context, s backend.Session) error {
 func (e *engine) ack(a backend.Ack) error {
 	e.mu.Lock()
 	w := &e.window
-	n := int(a.Seq-w.next) + 1
-	if a.Seq < w.next || n > w.sent {
+	if a.Seq < w.next || a.Seq-w.next >= uint64(w.sent) {
+		first, sent := w.next, w.sent
 		e.mu.Unlock()
-		return fmt.Errorf("the sink acknowledged seq %d, where %d to %d were sent", a.Seq, w.next, int(w.next)+w.sent-1)
+		return fmt.Errorf("the sink acknowledged seq %d, where %d batches from seq %d on were sent", a.Seq, sent, first)
 	}
+	n := int(a.Seq-w.next) + 1
 	var events []BatchEvent
 	var over []*flight
 	for i, p := range w.parts[:n] {

@@ -2,6 +2,7 @@ package producer_test
 
 import (
 	"context"
+	"sync"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -47,3 +48,43 @@ func (m *measuring) Send(ctx context.Context, seq uint64, recs []backend.Record)
 	m.sink.largest = max(m.sink.largest, len(recs))
 	return m.Session.Send(ctx, seq, recs)
 }
+
+// gated is a sink whose acks are sent by the test. It keeps what each batch's records were, without their values.
+type gated struct {
+	acks chan uint64
+	sent []backend.Record // of the sender's goroutine, until their ack
+}
+
+func newGated() *gated { return &gated{acks: make(chan uint64)} }
+
+func (g *gated) NewAppender(backend.Format) backend.Appender { return g }
+func (g *gated) Limits() backend.Limits                      { return backend.Limits{} }
+func (g *gated) Open(context.Context) (backend.Session, error) {
+	return &gatedSession{gated: g, over: make(chan struct{})}, nil
+}
+
+type gatedSession struct {
+	*gated
+	over chan struct{}
+	once sync.Once
+}
+
+func (s *gatedSession) Send(_ context.Context, _ uint64, recs []backend.Record) error {
+	for _, r := range recs {
+		s.sent = append(s.sent, backend.Record{Time: r.Time, Headers: r.Headers, Offset: r.Offset, Next: r.Next})
+	}
+	return nil
+}
+
+func (s *gatedSession) Recv(ctx context.Context) (backend.Ack, error) {
+	select {
+	case seq := <-s.acks:
+		return backend.Ack{Seq: seq}, nil
+	case <-s.over:
+		return backend.Ack{}, backend.ErrClosed
+	case <-ctx.Done():
+		return backend.Ack{}, ctx.Err()
+	}
+}
+
+func (s *gatedSession) Close() error { s.once.Do(func() { close(s.over) }); return nil }
