@@ -32,6 +32,7 @@ type Batcher[E any] struct {
 	bytes    int
 	budget   int
 	overhead int // counted for every element beside the bytes it holds
+	batch    int // and for every batch beside its elements
 	keep     func(*Batch[E])
 
 	linger      time.Duration
@@ -62,6 +63,7 @@ func New[E any](keep func(b *Batch[E]), opts ...Option) *Batcher[E] {
 	return &Batcher[E]{
 		linger:   c.linger,
 		budget:   c.budget,
+		batch:    c.batch,
 		overhead: int(reflect.TypeFor[E]().Size()),
 		keep:     keep,
 		wake:     make(chan struct{}, 1),

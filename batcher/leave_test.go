@@ -78,3 +78,31 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+func TestABatchCountsItsOverheadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const overhead = 50
+		b := batcher.New[int](nil, batcher.BufferBytes(200), batcher.BatchOverhead(overhead))
+		put(t, b, 1, 10)
+		put(t, b, 2, 10)
+		if _, bytes := b.Held(); bytes != 2*(10+each)+overhead {
+			t.Errorf("%d bytes held by two elements in one batch", bytes)
+		}
+		first := take(t, b)
+		put(t, b, 3, 10)
+		if _, bytes := b.Held(); bytes != 3*(10+each)+2*overhead {
+			t.Errorf("%d bytes held by two batches", bytes)
+		}
+		blocked := make(chan *batcher.Batch[int])
+		go func() { blocked <- put(t, b, 4, 30) }() // 38 more would fit, a batch of them would not
+		synctest.Wait()
+		b.Release(first)
+		<-blocked
+		second := take(t, b)
+		want(t, second, batcher.CauseLinger, 3, 4)
+		b.Release(second)
+		if n, bytes := b.Held(); n != 0 || bytes != 0 {
+			t.Errorf("%d elements and %d bytes held after the last release", n, bytes)
+		}
+	})
+}

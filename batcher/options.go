@@ -13,6 +13,7 @@ type config struct {
 	records int
 	bytes   int
 	budget  int
+	batch   int
 }
 
 func defaults() config {
@@ -31,8 +32,12 @@ func BatchRecords(n int) Option { return func(c *config) { c.records = n } }
 func BatchBytes(n int) Option { return func(c *config) { c.bytes = n } }
 
 // BufferBytes is the budget: how many bytes may be held at once, in elements put and not yet released. Each element
-// counts what it holds and the size of its own value. The default is 32 MiB; it is at least 1.
+// counts what it holds and the size of its own value, each batch its [BatchOverhead]. The default is 32 MiB; it is at least 1.
 func BufferBytes(n int) Option { return func(c *config) { c.budget = n } }
+
+// BatchOverhead is how many bytes a batch itself counts against BufferBytes, beside its elements: what its taker keeps for
+// each, which is most of it where batches are small. The default is 0, as is anything less.
+func BatchOverhead(n int) Option { return func(c *config) { c.batch = max(n, 0) } }
 
 // check panics on bounds under which nothing could ever be put: that is a bug in the caller, not a condition.
 func (c *config) check() {

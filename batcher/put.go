@@ -49,8 +49,10 @@ func (b *Batcher[E]) lock() {
 	b.mu.Lock()
 }
 
-// reserve takes cost of the budget, before anything is accepted.
+// reserve takes cost of the budget, before anything is accepted, and what a batch counts: whether the element begins one
+// is known when it is placed.
 func (b *Batcher[E]) reserve(cost int) error {
+	cost += b.batch
 	switch {
 	case b.closed != nil:
 		return b.closed
@@ -65,7 +67,7 @@ func (b *Batcher[E]) reserve(cost int) error {
 
 // await blocks for cost of the budget. It is called and returns with the lock held.
 func (b *Batcher[E]) await(ctx context.Context, cost int) error {
-	w := b.waiters.park(cost)
+	w := b.waiters.park(cost + b.batch)
 	b.signal() // the budget holds this element back, so the open batch is due
 	b.mu.Unlock()
 	select {
@@ -81,7 +83,7 @@ func (b *Batcher[E]) await(ctx context.Context, cost int) error {
 	switch {
 	case state == granted && b.closed != nil:
 		// Closed after the grant, and maybe emptied since: an element placed now might never be taken.
-		b.used -= cost
+		b.used -= cost + b.batch
 		return b.closed
 	case state == granted:
 		return nil
@@ -111,7 +113,9 @@ func (b *Batcher[E]) place(e *E, metered, cost int) (*Batch[E], int) {
 	}
 	first := b.open == nil
 	if first {
-		b.open = &Batch[E]{First: time.Now(), Items: b.items()}
+		b.open = &Batch[E]{First: time.Now(), Items: b.items(), cost: b.batch}
+	} else {
+		b.used -= b.batch
 	}
 	o := b.open
 	o.Items = append(o.Items, *e)

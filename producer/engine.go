@@ -64,7 +64,8 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	}
 	e.queue = batcher.New(e.keep,
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
-		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes))
+		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
+		batcher.BatchOverhead(min(flightBytes, c.bufferBytes>>10))) // a buffer of a few records still takes those
 	first, err := e.open(ctx, 0, nil)
 	if err != nil {
 		return nil, err

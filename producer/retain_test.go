@@ -56,6 +56,35 @@ func TestSmallBatchesAfterALargeOneHoldLittle(t *testing.T) {
 	})
 }
 
+// Where nothing lingers each record is a batch of its own, which weighs more than a small record.
+func TestABufferOfLoneRecordsIsNoLarger(t *testing.T) {
+	const budget = 8 << 20
+	bubble(t, func(t *testing.T) {
+		sink := newGated()
+		p := openBytes(t, sink, producer.BufferBytes(budget), producer.Linger(0), producer.AckTimeout(0), producer.DrainTimeout(0))
+		before := heap()
+		for {
+			_, err := p.TryEnqueue(make([]byte, 100))
+			if errors.Is(err, producer.ErrFull) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // sent
+		}
+		sink.sent = nil
+		if s := p.Stats(); s.InFlight != s.Buffered || s.BufferedBytes < budget/2 {
+			t.Errorf("%+v, want a buffer full of batches of one", s)
+		}
+		if held := int(heap()) - int(before); held > 3*budget/2 {
+			t.Errorf("%.1f MiB held, the buffer is 8 MiB", float64(held)/(1<<20))
+		}
+		if err := p.Close(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("close: %v", err)
+		}
+	})
+}
+
 // While there is work the memory of a decided batch serves the next one; when there is none, a quarter of the buffer stays.
 func TestMemoryIsReusedWhileBusyAndLetGoWhenIdle(t *testing.T) {
 	const (
