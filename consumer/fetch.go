@@ -54,7 +54,7 @@ func (f *fetcher) run(ctx context.Context) error {
 		delay := f.retry.Delay(attempt, err)
 		f.logger.WarnContext(ctx, "consumer: lost the reader", "at", f.at, "attempt", attempt, "retry_in", delay, "err", err)
 		fire(f.hooks, readerLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
-		if !sleep(ctx, delay) {
+		if !backoff.Sleep(ctx, delay) {
 			return ctx.Err()
 		}
 	}

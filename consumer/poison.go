@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"fmt"
+
+	"github.com/headrace/headrace/internal/backoff"
 )
 
 // Stop ends the loop with the *DecodeError. See [OnPoison].
@@ -61,7 +63,7 @@ func (l *loop[T]) post(ctx context.Context, letters []DeadLetter) error {
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
-		if sleep(sending, l.c.cfg.drainTimeout) {
+		if backoff.Sleep(sending, l.c.cfg.drainTimeout) {
 			cancel()
 		}
 	})()

@@ -164,20 +164,8 @@ func again(ctx context.Context, p backoff.Policy, f func(attempt int) error) err
 		if attempt > p.Budget {
 			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
 		}
-		if !sleep(ctx, p.Delay(attempt, err)) {
+		if !backoff.Sleep(ctx, p.Delay(attempt, err)) {
 			return err
 		}
-	}
-}
-
-// sleep reports whether d went by before ctx was over.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

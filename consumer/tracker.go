@@ -70,7 +70,8 @@ func (t *tracker) extend(next backend.Offset) {
 	}
 }
 
-// reach marks all records below seq done. One goroutine calls it, or all do through raise.
+// reach marks all records below seq done. One goroutine calls it, and never with less than was handed out: a raise beside
+// it, by an Ack, is of a record before seq, so it needs no comparison.
 func (t *tracker) reach(seq uint64) {
 	t.low.Store(seq)
 	if seq >= t.first.Load() {

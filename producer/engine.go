@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/batcher"
+	"github.com/headrace/headrace/internal/backoff"
 )
 
 // An engine is the producer below its type: it takes batches from the batcher, sends them through one session after
@@ -189,14 +190,10 @@ func (e *engine) pause(ctx context.Context, failures int, reason error) error {
 	if failures > e.retry.Budget {
 		return fmt.Errorf("gave up after %d attempts without progress: %w", failures, reason)
 	}
-	t := time.NewTimer(e.retry.Delay(failures, reason))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
+	if !backoff.Sleep(ctx, e.retry.Delay(failures, reason)) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // await returns when there is something to send: a lost session is not opened again before that. It returns errDrained

@@ -2,6 +2,7 @@
 package backoff
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -50,4 +51,16 @@ func (p Policy) Delay(failures int, err error) time.Duration {
 		d = half + rand.N(half+1)
 	}
 	return max(d, backend.RetryAfter(err))
+}
+
+// Sleep reports whether d went by before ctx was over.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

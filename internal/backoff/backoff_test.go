@@ -1,9 +1,11 @@
 package backoff
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -80,4 +82,18 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%+v: %v", p, err)
 		}
 	}
+}
+
+func TestSleepEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begun := time.Now()
+		if !Sleep(ctx, time.Second) || time.Since(begun) != time.Second {
+			t.Errorf("a second within a minute was cut short after %v", time.Since(begun))
+		}
+		if Sleep(ctx, time.Hour) || time.Since(begun) != time.Minute {
+			t.Errorf("an hour in a minute took %v", time.Since(begun))
+		}
+	})
 }
