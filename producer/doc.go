@@ -39,6 +39,6 @@
 //
 // A session with the store that ends is opened again when something waits to be sent, after a jittered exponential
 // backoff ([Backoff], 50 ms to 5 s, never less than the store asks for) and for at most so many attempts in a row
-// ([Attempts], 13). Only progress starts that count again: an ack, or a session that lived for longer than the longest
-// backoff.
+// ([Attempts], 13). Only progress starts that count again: an ack, or a session that lived for longer than 5 s and
+// the longest backoff.
 package producer

@@ -167,7 +167,7 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 		if err != nil {
 			return err
 		}
-		if !refused {
+		if !refused { // a refusal is an answer: the store is there, and there is nothing to wait for
 			failures++
 			if err := e.pause(ctx, failures, reason); err != nil {
 				return err
@@ -244,6 +244,7 @@ func (e *engine) open(ctx context.Context, failures int, reason error) (backend.
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("producer: open: %w", err)
 		}
+		// A refusal here condemns no record, so there is nothing to cut and nothing that a retry would change.
 		retry := errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)
 		if is, _ := refusal(err); is || !retry {
 			return nil, fmt.Errorf("producer: open: %w", err)

@@ -18,6 +18,7 @@ func (e *engine) finish(err error) {
 		cause = fmt.Errorf("producer: %w", backend.ErrClosed)
 		e.queue.Close(cause)
 	}
+	// What no session has taken is Unacked's too, behind what one has, in the order in which it was accepted.
 	for {
 		b, err := e.queue.Take(context.Background()) // closed: it returns at once
 		if err != nil {

@@ -21,7 +21,7 @@ type Hooks struct {
 
 // A BatchEvent is about one batch, or a part of one that was split because the store refused it.
 type BatchEvent struct {
-	Seq     uint64
+	Seq     uint64 // a resend keeps it; when a batch is refused, those behind it take its place
 	Records int
 	Bytes   int           // by the store's meter
 	Cause   batcher.Cause // why the batch was ended: full, linger, wanted, flush, close

@@ -125,7 +125,7 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 	p.attempts++
 	w.parts[i].attempts, w.parts[i].taken = p.attempts, true // before Send, whose ack may come before it returns
 	w.sent++
-	if i == 0 && e.watchdog != nil {
+	if i == 0 && e.watchdog != nil { // the oldest is what the store owes: those behind it do not prolong its time
 		e.watchdog.Reset(e.ackTimeout)
 	}
 	e.stats.Batches++
@@ -175,7 +175,7 @@ func (e *engine) receive(ctx context.Context, s backend.Session) error {
 			return err
 		}
 		if err := e.ack(ack); err != nil {
-			return err
+			return err // fatal: what a sink that miscounts has stored nobody knows
 		}
 	}
 }
@@ -194,7 +194,7 @@ func (e *engine) ack(a backend.Ack) error {
 	var over []*flight
 	for i, p := range w.parts[:n] {
 		s := span{first: p.lo, n: p.hi - p.lo}
-		if i == n-1 {
+		if i == n-1 { // one ack for several batches knows the places of the last only
 			s.offsetOf = a.OffsetOf
 		}
 		if p.decide(s) {
@@ -208,7 +208,7 @@ func (e *engine) ack(a backend.Ack) error {
 	w.pop(n)
 	w.next += uint64(n)
 	e.solo = max(e.solo-n, 0)
-	e.refusals = 0
+	e.refusals = 0 // something was stored, so the store does not refuse everything
 	if e.watchdog != nil {
 		if w.sent > 0 {
 			e.watchdog.Reset(e.ackTimeout)

@@ -49,6 +49,7 @@ func appendCut(parts []part, p part, l *backend.Limits) []part {
 	if fits(l, p.hi-p.lo, p.metered) {
 		return append(parts, p)
 	}
+	// As many to a piece as fit, and at least one: a record that fits nowhere goes alone, for the store to refuse.
 	cut := part{flight: p.flight, lo: p.lo, hi: p.lo}
 	for i := p.lo; i < p.hi; i++ {
 		size := meter(l, p.Items[i:i+1])
