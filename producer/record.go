@@ -19,7 +19,8 @@ type Record[T any] struct {
 
 // A draft is the memory of one call: values are encoded into it outside every lock and copied from it into the batch.
 type draft struct {
-	buf  []byte
+	own  []byte         // the draft's memory, which buf begins in
+	buf  []byte         // what the codec made of it; it may be memory of the value's, so it is never written to again
 	ends []int          // of each value in buf
 	rec  backend.Record // the one being offered; a field, because the store's meter takes its address
 
@@ -58,8 +59,11 @@ func (d *draft) free() {
 	if cap(d.buf) > draftBytes || cap(d.ends) > draftBytes/8 {
 		return
 	}
+	if cap(d.own) < cap(d.buf) {
+		d.own = make([]byte, 0, cap(d.buf)) // and not buf itself
+	}
 	clear(d.receipts)
-	d.buf, d.ends, d.receipts = d.buf[:0], d.ends[:0], d.receipts[:0]
+	d.buf, d.ends, d.receipts = d.own[:0], d.ends[:0], d.receipts[:0]
 	d.rec.Value, d.rec.Headers, d.rec.Time = nil, nil, time.Time{} // all that is ever set
 	drafts.Put(d)
 }
