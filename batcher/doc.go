@@ -33,6 +33,6 @@
 // # Bounds
 //
 // Room is reserved before an element is accepted and given back by Release: what the batcher and its taker hold
-// together never exceeds BufferBytes. Put blocks for room in order of arrival, and its context bounds that wait only:
-// an element that was accepted stays accepted.
+// together, elements and batches, never exceeds BufferBytes. Put blocks for room in order of arrival, and its context
+// bounds that wait only: an element that was accepted stays accepted.
 package batcher

@@ -65,7 +65,7 @@ func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } 
 func BatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
 
 // BufferBytes bounds what the producer holds of records that are not yet acknowledged: their bytes, about 100 bytes for
-// each, and 1 KiB for each batch. A full buffer blocks Enqueue and fails TryEnqueue; a record that is larger by itself is
+// each, and 850 for each batch. A full buffer blocks Enqueue and fails TryEnqueue; a record that is larger by itself is
 // ErrTooLarge. Memory of acknowledged batches is retained for the next ones: with what is held, at most about twice
 // BufferBytes while records are on their way, and a quarter of it when none are. The default is 32 MiB; it is at least 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
