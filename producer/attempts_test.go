@@ -52,6 +52,25 @@ func TestOneAttemptEndsWithItsSession(t *testing.T) {
 	})
 }
 
+// A store that takes everything and acknowledges nothing is given up, however long each session lasts; one that was idle
+// for a day before it fell silent has all its attempts.
+func TestASilentStoreIsGivenUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(), backendtest.Every(backendtest.OnSend, 1, backendtest.Stall()))
+		p := open(t, sink, producer.AckTimeout(time.Minute), producer.Attempts(4))
+		<-time.After(24 * time.Hour)
+		begun := time.Now()
+		r := enqueue(t, p, "a")[0]
+		_, err := r.Wait(t.Context())
+		if took := time.Since(begun); !errors.Is(err, backend.ErrIndeterminate) || took < 4*time.Minute || took > 5*time.Minute || sink.Calls(backendtest.OnOpen) != 4 {
+			t.Errorf("%v after %v and %d openings, want four of a minute each", err, took, sink.Calls(backendtest.OnOpen))
+		}
+		if err := p.Close(); err == nil {
+			t.Error("Close has nothing to say")
+		}
+	})
+}
+
 func TestAttemptsThatAreNone(t *testing.T) {
 	for want, o := range map[string]producer.Option{
 		"Attempts(0)":     producer.Attempts(0),

@@ -160,6 +160,9 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 			return ctx.Err()
 		}
 		e.lost(reason, failures, lived)
+		if errors.Is(reason, errAckTimeout) {
+			lived -= e.ackTimeout // silence is no life, or a silent store would be tried for ever
+		}
 		if e.progress() > before || e.retry.Progress(lived) {
 			failures = 0
 		}
