@@ -81,8 +81,7 @@ func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout 
 
 // Attempts is how many sessions in a row may be lost, or not be opened, without progress, before the producer gives up:
 // an ack is progress, and so is a session that lived for longer than 5 s and the longest backoff, not counting the
-// [AckTimeout] that ended it. The default is 13, which
-// with the default [Backoff] is about half a minute; it is at least 1.
+// [AckTimeout] that ended it. The default is 13, which with the default [Backoff] is about half a minute; it is at least 1.
 func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } }
 
 // Backoff is how long the producer waits before it opens a session again: least at first, then twice as long each time up
