@@ -60,7 +60,7 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	}
 	err = fmt.Errorf("zerobus: open %s: %w", clip(a.sink.table), unopened(err))
 	if !a.sink.cfg.recovery {
-		err = terminal(err)
+		err = &terminalError{err: err}
 	}
 	return nil, err
 }
@@ -135,7 +135,7 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 				err = fmt.Errorf("no answer: %w", ctx.Err())
 			}
 			kill()
-			if said := statement(err); ctx.Err() != nil || said.Code == codes.Unavailable {
+			if said := statement(err, g.hidden); ctx.Err() != nil || said.Code == codes.Unavailable {
 				a.sink.shared.distrust(conn)
 			}
 			release()
@@ -146,24 +146,24 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 		if refusal := conn.dialer.refusal.Load(); refusal != nil {
 			return nil, *refusal
 		}
-		return nil, fromStatus(err)
+		return nil, fromStatus(err, g.hidden)
 	}
 	create := outgoing{buf: mem.SliceBuffer(appendCreate(nil, a.sink.table, a.kind, a.descriptor))}
 	if err := stream.SendMsg(&create); err != nil && err != io.EOF { // io.EOF: RecvMsg says why
-		return nil, fromStatus(err)
+		return nil, fromStatus(err, g.hidden)
 	}
 	var r response
 	switch err := stream.RecvMsg(&r); {
 	case err == io.EOF:
 		return nil, &Error{Code: codes.OK, Message: "stream closed gracefully by server"}
 	case err != nil:
-		return nil, fromStatus(err)
+		return nil, fromStatus(err, g.hidden)
 	case r.kind != created:
 		return nil, &Error{Code: codes.Internal, Message: "unexpected response from server: " + r.kind.String()}
 	case r.stream == nil:
 		return nil, &Error{Code: codes.Internal, Message: "the server opened a stream without an id"}
 	}
-	return a.newSession(release, stream, kill, g, *r.stream), nil
+	return a.newSession(release, stream, kill, g, g.hidden.hide(*r.stream)), nil
 }
 
 var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}

@@ -1,6 +1,11 @@
 package zerobus
 
-import "github.com/headrace/headrace/backend"
+import (
+	"log/slog"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+)
 
 // A Config says which workspace to write to, and as whom.
 type Config struct {
@@ -19,11 +24,16 @@ type Config struct {
 	WorkspaceID string
 }
 
-// String names the endpoint and keeps the secret.
-func (c Config) String() string { return "zerobus:" + c.Endpoint }
+// String names the endpoint and keeps the secret, and what an Endpoint has before an @, which is none and is refused.
+func (c Config) String() string {
+	return "zerobus:" + c.Endpoint[strings.LastIndexByte(c.Endpoint, '@')+1:]
+}
 
 // GoString is String, so that no way of printing shows the secret.
 func (c Config) GoString() string { return c.String() }
+
+// LogValue is String, also for logs in JSON.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // A Client is a workspace and who writes to it. Its Sinks share tokens. It holds no connection that no stream needs, so it
 // needs no closing.

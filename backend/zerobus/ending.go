@@ -85,7 +85,7 @@ func (s *session) drained() bool {
 }
 
 // statement is how a stream ended, nil if it did not.
-func statement(err error) *Error {
+func statement(err error, hidden secrets) *Error {
 	var said *Error
 	switch {
 	case err == nil:
@@ -95,7 +95,7 @@ func statement(err error) *Error {
 	case errors.As(err, &said):
 		return said
 	}
-	return fromStatus(err)
+	return fromStatus(err, hidden)
 }
 
 // tell decides the last words. The lock is held.
@@ -111,7 +111,7 @@ func (s *session) tell(said *Error) error {
 	s.told = true
 	s.reason = s.words(said)
 	if !s.appender.sink.cfg.recovery {
-		s.reason = terminal(s.reason)
+		s.reason = &terminalError{err: s.reason}
 	}
 	return s.reason
 }
@@ -132,6 +132,8 @@ func (s *session) words(said *Error) error {
 		return s.wrap(ended(said, unacked, false))
 	case errors.Is(own, context.Canceled) || errors.Is(own, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", maybeStored(unacked), own)
+	case errors.As(own, &said): // gRPC refused to send
+		return ended(own, unacked, false)
 	case unacked > 0:
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, own)
 	default:

@@ -46,10 +46,10 @@ func parseEndpoint(s string) (endpoint, error) {
 			err = cause.Err // without the text again, which may hold what its user took for a password
 		}
 		return endpoint{}, fmt.Errorf("%w: endpoint: %w", backend.ErrRejected, err)
-	case u.Scheme != "https" && u.Scheme != "http":
-		return bad("the scheme is not https or http")
 	case u.User != nil:
 		return endpoint{}, fmt.Errorf("%w: endpoint: credentials do not belong there", backend.ErrRejected)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return bad("the scheme is not https or http")
 	case u.Hostname() == "":
 		return bad("no host")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:

@@ -40,27 +40,30 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (%s)", s, clip(strings.Join(append([]string{e.Reason}, e.Causes...), " ")))
 }
 
-// RetryAfter is how long the service asks to wait before trying again; 0 if it does not say.
+// longestWait is how long a wait that is asked for can be.
+const longestWait = time.Hour
+
+// RetryAfter is how long the service asks to wait before trying again, at most an hour; 0 if it does not say.
 func (e *Error) RetryAfter() time.Duration { return e.after }
 
-// fromStatus makes an Error of what a call of gRPC returned.
-func fromStatus(err error) *Error {
+// fromStatus makes an Error of what a call of gRPC returned, without what is to be hidden.
+func fromStatus(err error, hidden secrets) *Error {
 	st, _ := status.FromError(err)
-	e := &Error{Code: st.Code(), Message: st.Message()}
+	e := &Error{Code: st.Code(), Message: hidden.hide(st.Message())}
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
 			if d.GetDomain() != "" && d.GetDomain() != "zerobus.databricks.com" {
 				continue
 			}
-			e.Reason, e.ErrorCode = d.GetReason(), d.GetMetadata()["error_code"]
-			for c := range strings.SplitSeq(d.GetMetadata()["causes"], ",") {
+			e.Reason, e.ErrorCode = hidden.hide(d.GetReason()), hidden.hide(d.GetMetadata()["error_code"])
+			for c := range strings.SplitSeq(hidden.hide(d.GetMetadata()["causes"]), ",") {
 				if c = strings.TrimSpace(c); c != "" {
 					e.Causes = append(e.Causes, c)
 				}
 			}
 		case *errdetails.RetryInfo:
-			e.after = max(d.GetRetryDelay().AsDuration(), 0)
+			e.after = min(max(d.GetRetryDelay().AsDuration(), 0), longestWait)
 		}
 	}
 	return e
@@ -126,15 +129,7 @@ func maybeStored(unacked int) error {
 	return backend.ErrTransient
 }
 
-// terminal hides that err could be tried again, but not what it is: without recovery every end is the last.
-func terminal(err error) error {
-	if errors.Is(err, backend.ErrClosed) {
-		return err
-	}
-	t := &terminalError{err: err}
-	return t
-}
-
+// A terminalError hides that err could be tried again, but not what it is: without recovery every end is the last.
 type terminalError struct{ err error }
 
 func (e *terminalError) Error() string { return e.err.Error() }

@@ -44,6 +44,7 @@ type grant struct {
 	header metadata.MD
 	reused bool   // it was not made for this attempt
 	token  *token // nil for provided headers
+	hidden secrets
 }
 
 // grant asks the provider, or the cache, or the token endpoint.
@@ -54,7 +55,7 @@ func (s *Sink) grant(ctx context.Context, ep endpoint) (grant, error) {
 			return grant{}, fmt.Errorf("headers provider: %w", err)
 		}
 		header, err := checkHeaders(given)
-		return grant{header: header, reused: true}, err
+		return grant{header: header, reused: true, hidden: provided(header)}, err
 	}
 	t, reused, err := s.client.tokens.get(ctx, s, ep)
 	if err != nil {
@@ -67,7 +68,22 @@ func (s *Sink) grant(ctx context.Context, ep endpoint) (grant, error) {
 		header: metadata.Pairs(headerAuthorization, "Bearer "+t.value, headerTable, s.table),
 		reused: reused,
 		token:  t,
+		hidden: append(basic(s.client.config.ClientID, s.client.secret()), t.value),
 	}, nil
+}
+
+// provided are the secrets among the headers of a provider: the authorization, and of others all that is long enough to
+// be one and does not name the table.
+func provided(header metadata.MD) (hidden secrets) {
+	for name, values := range header {
+		if value := values[0]; name == headerAuthorization {
+			_, token, _ := strings.Cut(value, " ")
+			hidden = append(hidden, value, token)
+		} else if name != headerTable && len(value) >= 8 {
+			hidden = append(hidden, value)
+		}
+	}
+	return hidden
 }
 
 // invalidate makes the next attempt be made with something else.

@@ -24,7 +24,8 @@ import (
 const tokenBytes = 1 << 20
 
 // A TokenError is a failure of the token endpoint. It comes wrapped: what may work later, which is a network that fails,
-// a status of 500 or more, and 429, beside [backend.ErrTransient], and anything else beside [backend.ErrUnauthorized].
+// a status of 500 or more, and 429, beside [backend.ErrTransient], a request that cannot be made beside
+// [backend.ErrRejected], and anything else beside [backend.ErrUnauthorized].
 type TokenError struct {
 	Status int    // of HTTP; 0 if there was no answer
 	Code   string // of OAuth, such as invalid_client; empty if the answer has none
@@ -51,7 +52,7 @@ func (e *TokenError) Error() string {
 // Unwrap returns what went wrong on the way, nil where the endpoint refused in so many words.
 func (e *TokenError) Unwrap() error { return e.Err }
 
-// RetryAfter is how long the endpoint asks to wait; 0 if it does not say.
+// RetryAfter is how long the endpoint asks to wait, at most an hour; 0 if it does not say.
 func (e *TokenError) RetryAfter() time.Duration { return e.after }
 
 // A privilege is one of the authorization details that a token is asked for.
@@ -211,13 +212,14 @@ func (x *tokenExchange) classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, &TokenError{Err: ctx.Err()})
 	}
+	hidden := basic(x.id, x.secret)
 	failed := &TokenError{Status: x.status, after: x.after}
 	var refused *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refused):
-		failed.Code = refused.ErrorCode
+		failed.Code = hidden.hide(refused.ErrorCode)
 	case x.broken != nil:
-		failed.Status, failed.Err = 0, x.broken
+		failed.Status, failed.Err = 0, hidden.redact(x.broken)
 		if errors.Is(x.broken, errProxy) {
 			return failed
 		}
@@ -235,12 +237,11 @@ func (x *tokenExchange) classify(ctx context.Context, err error) error {
 
 // retryAfter reads the header in both of its forms, up to an hour.
 func retryAfter(s string) time.Duration {
-	const most = time.Hour
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return min(time.Duration(n)*time.Second, most)
+		return min(time.Duration(n)*time.Second, longestWait)
 	}
 	if at, err := http.ParseTime(s); err == nil {
-		return min(max(time.Until(at), 0), most)
+		return min(max(time.Until(at), 0), longestWait)
 	}
 	return 0
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -259,14 +260,35 @@ func TestHeadersProvider(t *testing.T) {
 	wantIs(t, try())
 }
 
+// A function has nothing to invalidate; it is asked once more all the same.
+func TestHeadersFunc(t *testing.T) {
+	srv := serve(t, zerobustest.Token("second"))
+	tokens := []string{"Bearer first", "Bearer second"}
+	asked := 0
+	s := open(t, zerobus.Table(table, zerobus.Config{Endpoint: srv.Endpoint}, zerobus.Headers(zerobus.HeadersFunc(
+		func(_ context.Context, name string) (map[string]string, error) {
+			asked++
+			return map[string]string{"authorization": tokens[asked-1], "x-databricks-zerobus-table-name": name}, nil
+		}))))
+	if trip(t, limited(t), s, 0); asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
 func TestNothingPrintsTheSecret(t *testing.T) {
 	c := zerobus.Config{Endpoint: "https://x.y", UnityCatalog: "https://z", ClientID: "id", ClientSecret: "hunter2"}
 	client := zerobus.New(c)
-	for _, v := range []any{c, &c, client, *client, client.Table("a.b.c")} {
+	misplaced := zerobus.Config{Endpoint: "https://id:hunter2@x.y"}
+	for _, v := range []any{c, &c, client, *client, client.Table("a.b.c"), misplaced, zerobus.Table("a.b.c", misplaced)} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 			if s := fmt.Sprintf(verb, v); strings.Contains(s, "hunter2") {
 				t.Errorf("%s of a %T is %s", verb, v, s)
 			}
 		}
+	}
+	var out strings.Builder
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("made", "of", c, "and", misplaced)
+	if strings.Contains(out.String(), "hunter2") || !strings.Contains(out.String(), "zerobus:https://x.y") {
+		t.Error(out.String())
 	}
 }

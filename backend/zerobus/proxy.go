@@ -3,7 +3,6 @@ package zerobus
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -108,9 +107,12 @@ func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 
 func connect(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: hostport}, Host: hostport, Header: http.Header{}}
+	var hidden secrets
 	if u := proxy.User; u != nil {
 		password, _ := u.Password()
-		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
+		req.SetBasicAuth(u.Username(), password)
+		req.Header = http.Header{"Proxy-Authorization": req.Header["Authorization"]}
+		hidden = basic(u.Username(), password)
 	}
 	if err := req.Write(conn); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
@@ -118,7 +120,7 @@ func connect(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 	r := bufio.NewReader(io.LimitReader(conn, proxyBytes))
 	res, err := http.ReadResponse(r, req) // the connection is all there is to close of it
 	if err != nil {
-		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, hidden.redact(err))
 	}
 	if res.StatusCode != http.StatusOK {
 		return nil, &ProxyError{Proxy: proxy.Host, Status: res.StatusCode}

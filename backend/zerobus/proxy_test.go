@@ -1,6 +1,7 @@
 package zerobus_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -212,6 +213,13 @@ func TestProxiesThatAreNone(t *testing.T) {
 		"endless": func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)) },
 		"no HTTP": func(c net.Conn) { _, _ = io.WriteString(c, "220 mail.example.com ESMTP\r\n") },
 		"hasty":   func(c net.Conn) { _ = c.Close() },
+		"echo": func(c net.Conn) {
+			req, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 hunter2:"+strings.TrimPrefix(req.Header.Get("Proxy-Authorization"), "Basic ")+" what\r\n\r\n")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t, zerobustest.TLS())
@@ -235,9 +243,12 @@ func TestProxiesThatAreNone(t *testing.T) {
 				}
 			})
 			t.Cleanup(func() { _ = l.Close(); wg.Wait() })
-			t.Setenv("HTTPS_PROXY", "http://"+l.Addr().String())
+			t.Setenv("HTTPS_PROXY", "http://user:hunter2@"+l.Addr().String())
 			_, err = secure(srv, zerobus.AttemptTimeout(300*time.Millisecond)).NewAppender(jsonFormat).Open(limited(t))
 			if wantIs(t, err, backend.ErrTransient); name == "silent" && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			if s := err.Error(); strings.Contains(s, "hunter2") || strings.Contains(s, "dXNlcjpodW50ZXIy") || name == "echo" && !strings.Contains(s, "[hidden]") {
 				t.Error(err)
 			}
 		})

@@ -146,7 +146,7 @@ func (s *session) handedOver(err error) error {
 		return s.wrap(fmt.Errorf("%w: %w", backend.ErrTransient, errWaiting))
 	}
 	s.kill()
-	return s.end(fromStatus(err))
+	return s.end(fromStatus(err, s.grant.hidden))
 }
 
 // Recv returns acks, then the reason. It is what notices that the server closes the stream, so it is to be waiting all
@@ -164,7 +164,7 @@ func (s *session) Recv(ctx context.Context) (backend.Ack, error) {
 	a.mu.Unlock()
 	defer s.calls.Done()
 	seq, got, err := s.receive()
-	said := statement(err)
+	said := statement(err, s.grant.hidden)
 	if said != nil && (said.Code == codes.Unauthenticated || said.Code == codes.PermissionDenied) {
 		a.sink.invalidate(ctx, s.grant)
 	}
