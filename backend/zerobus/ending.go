@@ -130,10 +130,8 @@ func (s *session) words(said *Error) error {
 		return s.wrap(fmt.Errorf("%w: %w", maybeStored(unacked), errClosing))
 	case said != nil && said.Code == codes.InvalidArgument: // refused, which is more than that nothing more is taken
 		return s.wrap(ended(said, unacked, false))
-	case errors.Is(own, context.Canceled) || errors.Is(own, context.DeadlineExceeded):
+	case errors.As(own, new(*Error)) || errors.Is(own, context.Canceled) || errors.Is(own, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", maybeStored(unacked), own)
-	case errors.As(own, &said): // gRPC refused to send
-		return ended(own, unacked, false)
 	case unacked > 0:
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, own)
 	default:

@@ -70,7 +70,7 @@ func TestServerUnresponsivenessFailsStream(t *testing.T) {
 func TestGetUnackedRecordsAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(4, 0), zerobustest.StepFail(codes.Internal, "broken", 0))
+		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(4, 0), zerobustest.StepFail(codes.Internal, "broken", time.Second))
 		p := produce(t, sinkOf(srv, zerobus.Recovery(false)), producer.BatchRecords(1), producer.Linger(0))
 		receipts := enqueue(t, p, 0, 10)
 		_ = p.Close()
@@ -147,7 +147,7 @@ func TestFlushOfATerminallyFailedEmptyStreamReportsTheFailure(t *testing.T) {
 func TestRecreateStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(0, 0), zerobustest.StepFail(codes.PermissionDenied, "for now", 0))
+		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(0, 0), zerobustest.StepFail(codes.PermissionDenied, "for now", time.Second))
 		old := produce(t, sinkOf(srv), producer.BatchRecords(1))
 		enqueue(t, old, 0, 4)
 		if err := old.Close(); !errors.Is(err, backend.ErrUnauthorized) {

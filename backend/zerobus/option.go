@@ -58,8 +58,8 @@ func Recovery(on bool) Option { return func(c *config) { c.recovery = on } }
 
 // ConnectionPerStream(false) makes the streams of a Client share one connection, which is there while any of them is. It
 // saves handshakes and sockets; a slow table then holds up the others, all streams end when the connection does, and the
-// server may limit how many there can be. A Sink that is given options of its own has a connection of its own. The default is
-// true.
+// server may limit how many there can be. A Sink that is given options of its own has a connection of its own, which its
+// streams share. The default is true.
 func ConnectionPerStream(on bool) Option { return func(c *config) { c.connectionPerStream = on } }
 
 // RefreshBuffer is how long before its end a token is replaced, but never before half of its life. While the replacement
@@ -79,7 +79,7 @@ func Application(name string) Option { return func(c *config) { c.application = 
 // system does.
 func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
 
-// HTTPClient is used for the token endpoint. The default makes a connection for each token and honours HTTPS_PROXY,
+// HTTPClient is used for the token endpoint, with its own TLS and not that of [TLS]. The default makes a connection for each token and honours HTTPS_PROXY,
 // HTTP_PROXY and NO_PROXY.
 func HTTPClient(h *http.Client) Option { return func(c *config) { c.http = h } }
 

@@ -15,8 +15,8 @@ import (
 )
 
 // A session is one stream, on a connection of its own unless told otherwise: when that is closed, nothing more comes of it,
-// and a slow table holds up no other. Acks are cumulative and offsets are dense, so all it has to keep of the batches under way is how many
-// there are.
+// and a slow table holds up no other. Acks are cumulative and offsets are dense, so all it has to keep of the batches under
+// way is how many there are.
 type session struct {
 	appender *appender
 	release  func() // lets go of the connection

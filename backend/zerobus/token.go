@@ -93,7 +93,7 @@ func (ts *tokens) get(ctx context.Context, s *Sink, ep endpoint) (t *token, reus
 			p.fetch = nil
 		}
 	}
-	if err != nil && old != nil && ctx.Err() == nil && p.token == old {
+	if err != nil && old != nil && ctx.Err() == nil && p.token == old && old.valid(time.Now()) {
 		left, buffer := time.Until(old.expires), s.cfg.refreshBuffer
 		p.retryAt = time.Now().Add(min(max(left/2, buffer/300), max(buffer/60, time.Second)))
 		return old, true, nil

@@ -24,13 +24,6 @@ const (
 	jsonRecords  recordType = 2
 )
 
-func (t recordType) String() string {
-	if t == jsonRecords {
-		return "JSON"
-	}
-	return "PROTO"
-}
-
 // Tags with their wire type, as they are on the wire.
 const (
 	tagCreate = 1<<3 | 2 // EphemeralStreamRequest

@@ -59,7 +59,8 @@ func CreateTables() Option { return func(c *config) { c.createTables = true } }
 // DiscardRows keeps no rows: they are counted and forgotten. For benchmarks and long runs.
 func DiscardRows() Option { return func(c *config) { c.discardRows = true } }
 
-// CountDuplicates counts the rows whose bytes the table had stored before, for [Stats]. It keeps 8 bytes for each row.
+// CountDuplicates counts the rows whose bytes the table had stored before, for [Stats]. It keeps a hash of 8 bytes for each of
+// them, in a map that is about twice as large.
 func CountDuplicates() Option { return func(c *config) { c.countDuplicates = true } }
 
 // RowLog writes every row to w as a line of JSON before it is acknowledged. When w fails, so does the request, with
