@@ -1,10 +1,12 @@
 package zerobus_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -112,6 +114,9 @@ func TestATokenEndpointThatRepeatsTheCredentials(t *testing.T) {
 				c, err := l.Accept()
 				if err != nil {
 					return
+				}
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+					t.Error(err)
 				}
 				_, _ = io.WriteString(c, basic+" "+secret+"\r\n\r\n")
 				_, _ = io.Copy(io.Discard, c)
