@@ -254,3 +254,45 @@ func TestProxiesThatAreNone(t *testing.T) {
 		})
 	}
 }
+
+// What the service says first may come in one piece with the proxy's answer.
+func TestAProxyThatAnswersTogetherWithTheService(t *testing.T) {
+	srv := serve(t)
+	newTunnelProxy(t) // clears the variables
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		here, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer here.Close()
+		r := bufio.NewReader(here)
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		there, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", req.Host)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer there.Close()
+		first := make([]byte, 9) // a frame's header: the server's settings
+		if _, err := io.ReadFull(there, first); err != nil {
+			t.Error(err)
+		}
+		_, _ = here.Write(append([]byte("HTTP/1.1 200 OK\r\n\r\n"), first...))
+		wg.Go(func() { _, _ = io.Copy(there, r); _ = there.Close() })
+		_, _ = io.Copy(here, there)
+	})
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	t.Setenv("grpc_proxy", l.Addr().String())
+	if acks := sendAll(t, open(t, zerobus.Table(table, config(srv))), 1, 2); len(acks) != 2 {
+		t.Errorf("%v", acks)
+	}
+}
