@@ -131,9 +131,9 @@ func TestDefect03_NothingCanBeCancelled(t *testing.T) {
 }
 
 func TestDefect04_CloseRacesWithIngestAndWait(t *testing.T) {
-	for range 6 {
+	for range 20 {
 		srv := serve(t)
-		p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(3))
+		p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(3), producer.BufferBytes(64<<10)) // so small that Close overtakes those who wait for room
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		accepted, confirmed := 0, 0
