@@ -106,7 +106,6 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 				return ErrExists
 			}
 			info = d.info()
-			info.Tail, info.Closed = d.Tail, d.Closed
 			return nil
 		}
 		d, err := b.create(name, &c, refined)
@@ -115,7 +114,6 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 		}
 		created = true
 		info = d.info()
-		info.Tail, info.Closed = d.Tail, d.Closed
 		return nil
 	})
 	return info, created, err
@@ -220,7 +218,10 @@ func (b *batch) boundary(d *draft, at Position) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("%w: the fork offset is within an append", ErrRequest)
+		if isJSON(d.config.ContentType) {
+			return fmt.Errorf("%w: the fork offset is within an append", ErrRequest)
+		}
+		return nil
 	}
 	info := d.info()
 	_, err := b.walk(d.segments(at), &info, at, 1, func(segment, Position) {})

@@ -2,7 +2,12 @@ package server_test
 
 import (
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+
+	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
 // What is wrong with a fork is said in the same way whether or not it has a sub-offset.
@@ -37,4 +42,64 @@ func TestForkRefusals(t *testing.T) {
 			t.Errorf("the fork is %s", got)
 		}
 	})
+}
+
+// What is appended and forked in one commit is what would be forked a moment later.
+func TestForkOfWhatIsBeingAppended(t *testing.T) {
+	for contentType, within := range map[string]int{"application/json": 400, "text/plain": 201} {
+		synctest.Test(t, func(t *testing.T) {
+			m := server.NewMemory()
+			defer m.Close()
+			h := server.New(m)
+			serve(t, h, "PUT", "/s", "1", 201, "Content-Type", contentType)
+			info, err := m.Head(t.Context(), "/s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			release := server.Hold(m)
+			var calls sync.WaitGroup
+			call := func(method, url, body string, want int, header ...string) {
+				calls.Go(func() { serve(t, h, method, url, body, want, header...) })
+				synctest.Wait()
+			}
+			call("POST", "/s", "23", 204, "Content-Type", contentType)
+			call("POST", "/s", "45", 204, "Content-Type", contentType)
+			for i, want := range []int{201, within} {
+				at := (info.Tail + server.Position(i)).String()
+				call("PUT", fmt.Sprint("/f", i), "", want, "Stream-Forked-From", "/s", "Stream-Fork-Offset", at)
+			}
+			release()
+			calls.Wait()
+			if got := serve(t, h, "GET", "/f0", "", 200).Body.String(); strings.Trim(got, "[]") != "1" {
+				t.Errorf("%s: the fork is %s", contentType, got)
+			}
+		})
+	}
+}
+
+// A refusal says in words what its headers say in numbers.
+func TestProducerRefusals(t *testing.T) {
+	m := server.NewMemory()
+	defer m.Close()
+	h := server.New(m)
+	serve(t, h, "PUT", "/s", "", 201, "Content-Type", "text/plain")
+	send := func(epoch, seq string, want int) string {
+		return serve(t, h, "POST", "/s", "x", want, "Content-Type", "text/plain", "Producer-Id", "p",
+			"Producer-Epoch", epoch, "Producer-Seq", seq).Body.String()
+	}
+	send("2", "0", 200)
+	for _, test := range []struct {
+		epoch, seq string
+		status     int
+		text       string
+	}{
+		{"1", "0", 403, "stale producer epoch, the current one is 2\n"},
+		{"2", "99", 409, "producer sequence 99, expected 1\n"},
+		{"3", "1", 400, "bad request: a new producer epoch begins at sequence 0\n"},
+		{"", "1", 400, "bad request: Producer-Epoch and Producer-Seq are whole numbers up to 2^53-1\n"},
+	} {
+		if got := send(test.epoch, test.seq, test.status); got != test.text {
+			t.Errorf("epoch %s, sequence %s: %q", test.epoch, test.seq, got)
+		}
+	}
 }

@@ -202,7 +202,7 @@ const interval = 20 * time.Second
 // client's. What a client sent is never echoed.
 func cursor(sent string, now time.Time) string {
 	current := int64(now.Sub(epoch) / interval)
-	if n, ok := integer(sent); ok && sent != "" && n >= current && n < maxInteger-200 {
+	if n, ok := integer(sent); ok && n >= current && n < maxInteger-200 {
 		current = n + 1 + rand.Int64N(180)
 	}
 	return strconv.FormatInt(current, 10)

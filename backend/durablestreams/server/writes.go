@@ -174,7 +174,7 @@ func producerOf(r *http.Request) (*Producer, error) {
 	return p, nil
 }
 
-// integer reads digits and nothing else.
+// integer reads digits, one at least, and nothing else.
 func integer(s string) (int64, bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
