@@ -1,7 +1,6 @@
 package durablestreams
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,11 +47,12 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 	if err := sendable(header); err != nil {
 		return Info{}, err
 	}
-	var r io.Reader
+	var payload io.ReadCloser
 	if len(body) > 0 {
-		r = bytes.NewReader(body)
+		payload = payloadOf(body)
+		defer payload.Close() // the caller may write to body again
 	}
-	req, err := s.request(ctx, method, nil, r)
+	req, err := s.request(ctx, method, nil, payload)
 	if err != nil {
 		return Info{}, err
 	}

@@ -126,7 +126,8 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 // Stream names a stream below the client's base URL. name is a path, not encoded: "orders", "eu/orders". It does no I/O
 // and makes no stream: see [Stream.Create]. With "." or ".." between its slashes a name would lead out of the base URL, in
-// whatever way it is encoded: every operation on it is refused with [backend.ErrRejected].
+// whatever way it is encoded, and with nothing between them to the stream of another name: every operation on it is refused
+// with [backend.ErrRejected].
 func (c *Client) Stream(name string, opts ...StreamOption) *Stream {
 	s := &Stream{client: c, name: name, url: c.base.JoinPath(escape(name)), config: streamDefaults()}
 	for _, o := range opts {

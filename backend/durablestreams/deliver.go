@@ -1,11 +1,9 @@
 package durablestreams
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,7 +13,6 @@ import (
 
 const (
 	answerTime = 30 * time.Second // for one append, from the first byte to the answer
-	oneWrite   = 4 << 10          // a body up to this leaves in one packet with its headers, as the transport does with readers it knows
 	claims     = 3                // epochs that are tried before another producer's place is left to it
 )
 
@@ -28,7 +25,10 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 		if alone && b.prev != nil && b.prev.err != nil {
 			return "", b.prev.err
 		}
-		t := a.take(b.seq)
+		t, ok := s.take(b.seq)
+		if !ok {
+			return "", s.lost(context.Cause(s.life))
+		}
 		ans, err := s.post(b, t)
 		var status *StatusError
 		refused := errors.As(err, &status)
@@ -96,13 +96,18 @@ type ticket struct {
 	first      bool // nothing of this epoch was accepted, and others may have it
 }
 
-func (a *appender) take(seq uint64) ticket {
+// take names the batch, unless the session is over: the epoch may be the next one's by then, under which nothing was sent.
+func (s *session) take(seq uint64) (t ticket, ok bool) {
+	a := s.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t := ticket{epoch: a.epoch, seq: int64(seq - a.base), contested: !a.claimed && !a.private, first: !a.steady && !a.private}
+	if s.life.Err() != nil {
+		return t, false
+	}
+	t = ticket{epoch: a.epoch, seq: int64(seq - a.base), contested: !a.claimed && !a.private, first: !a.steady && !a.private}
 	t.again = a.sent >= t.seq
 	a.sent = max(a.sent, t.seq)
-	return t
+	return t, true
 }
 
 func (a *appender) claim(epoch int64) {
@@ -135,14 +140,8 @@ func (s *session) post(b *batch, t ticket) (ans answer, err error) {
 	ctx, cancel := context.WithTimeout(s.life, answerTime)
 	defer cancel()
 	stream := s.appender.stream
-	var body io.Reader
-	if len(b.body) <= oneWrite {
-		body = bytes.NewReader(bytes.Clone(b.body))
-	} else {
-		p := &payload{b: b.body}
-		defer p.Close() // the batch's bytes are used again
-		body = p
-	}
+	body := payloadOf(b.body)
+	defer body.Close() // the batch's bytes are used again
 	req, err := stream.request(ctx, http.MethodPost, nil, body)
 	if err != nil {
 		return ans, fmt.Errorf("durablestreams: append: %w", err)

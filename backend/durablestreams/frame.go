@@ -117,8 +117,8 @@ func headersOf(b []byte) (backend.Headers, []byte, error) {
 		return nil, nil, malformed("the headers of a frame")
 	}
 	b = b[w:]
-	all := make(backend.Headers, count)
-	for i := range all {
+	all := make(backend.Headers, 0, min(count, 64)) // no more on trust: a header in memory is 20 times those two bytes
+	for range count {
 		var field [2][]byte
 		for j := range field {
 			n, w := binary.Uvarint(b)
@@ -127,7 +127,7 @@ func headersOf(b []byte) (backend.Headers, []byte, error) {
 			}
 			field[j], b = b[w:w+int(n):w+int(n)], b[w+int(n):]
 		}
-		all[i] = backend.Header{Name: string(field[0]), Value: field[1]}
+		all = append(all, backend.Header{Name: string(field[0]), Value: field[1]})
 	}
 	return all, b, nil
 }

@@ -23,7 +23,7 @@ const (
 )
 
 // request makes one request with all that the client adds to it.
-func (s *Stream) request(ctx context.Context, method string, params url.Values, body io.Reader) (*http.Request, error) {
+func (s *Stream) request(ctx context.Context, method string, params url.Values, body io.ReadCloser) (*http.Request, error) {
 	if err := s.inside(); err != nil {
 		return nil, err
 	}
@@ -42,14 +42,7 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 		}
 		u.RawQuery = q.Encode() // sorted by name, so that caches see one URL
 	}
-	req := &http.Request{Method: method, URL: &u, Host: u.Host, Header: make(http.Header, 8)}
-	if body != nil {
-		if rc, ok := body.(io.ReadCloser); ok {
-			req.Body = rc
-		} else {
-			req.Body = io.NopCloser(body)
-		}
-	}
+	req := &http.Request{Method: method, URL: &u, Host: u.Host, Header: make(http.Header, 8), Body: body}
 	for _, d := range s.client.headers {
 		v, err := d.value(ctx)
 		if err != nil {
@@ -65,8 +58,12 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 	return req.WithContext(ctx), nil
 }
 
-// inside refuses names that lead out of the base URL: what stands for a dot in a path is a dot to somebody on the way.
+// inside refuses names that lead out of the base URL: what stands for a dot in a path is a dot to somebody on the way. So
+// it is with slashes, of which a path is left with one where there are several.
 func (s *Stream) inside() error {
+	if strings.Contains(s.name, "//") {
+		return fmt.Errorf("%w: the name %.80q has slashes with nothing between them", backend.ErrRejected, s.name)
+	}
 	for part := range strings.SplitSeq(s.name, "/") {
 		if part == "." || part == ".." {
 			return fmt.Errorf("%w: the name %.80q leads elsewhere", backend.ErrRejected, s.name)

@@ -51,8 +51,7 @@ func (r *reader) take() (b backend.Batch, err error) {
 		r.records, r.bytes = len(recs), len(buf)
 	}
 	if len(recs) > 0 && r.start == r.response.next {
-		// It would be read again and again.
-		return b, malformed("data at %.40q that leads no further", r.start)
+		return b, r.nowhere()
 	}
 	switch {
 	case bad != nil:
@@ -171,6 +170,8 @@ func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record
 func (r *reader) finish() error {
 	_ = r.body.Close()
 	switch {
+	case r.start == r.response.next && (r.n > 0 || !r.tail && r.events == nil): // an event says in this way that it lives
+		return r.nowhere()
 	case r.as == messages && r.split.phase != afterArray:
 		return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("a JSON array that ends too early"))
 	case r.tail && r.skip > 0:
@@ -185,6 +186,11 @@ func (r *reader) finish() error {
 		r.events = nil
 	}
 	return nil
+}
+
+// nowhere is said of a response that would be asked for again and again.
+func (r *reader) nowhere() error {
+	return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("an answer at %.40q that leads no further", r.start))
 }
 
 // name gives the records their places, cut from one string, and moves r.at behind them.

@@ -78,7 +78,7 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 	lines := make(chan string)
 	ended := make(chan error)
 	go func() { ended <- tail(ctx, client.Stream(stream.Name(), durablestreams.SSE()), "display", lines) }()
-	go func() { ended <- tail(ctx, stream, "archive", lines) }() // by long-poll
+	go func() { ended <- tail(ctx, client.Stream(stream.Name(), durablestreams.LongPoll()), "archive", lines) }()
 	go func() { ended <- measure(ctx, stream, readings, every) }()
 	for parts := 3; parts > 0; {
 		select {

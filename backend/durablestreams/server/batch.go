@@ -21,6 +21,12 @@ type draft struct {
 	touch  bool
 }
 
+func (d *draft) info() Info {
+	i := d.stream.info()
+	i.Tail, i.Closed = d.Tail, d.Closed
+	return i
+}
+
 // draft returns the draft of s. A group touches few streams, so that a list does.
 func (b *batch) draft(s *stream) *draft {
 	for _, d := range b.drafts {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"go.etcd.io/bbolt"
 )
@@ -63,6 +64,24 @@ type row struct {
 	Base   Position `json:"base,omitempty"`
 	config
 	state
+
+	// Other strings of clients, where they are not UTF-8 either.
+	RawSource   []byte `json:"rawSource,omitempty"`
+	RawSequence []byte `json:"rawSequence,omitempty"`
+}
+
+func rowOf(d *draft) *row {
+	r := &row{ID: d.id, Name: []byte(d.name), Base: d.base, config: d.config, state: d.state}
+	if d.parent != nil {
+		r.Parent = d.parent.key
+	}
+	if r.Fork != nil && !utf8.ValidString(r.Fork.Source) {
+		r.RawSource = []byte(r.Fork.Source)
+	}
+	if !utf8.ValidString(r.Sequence) {
+		r.RawSequence = []byte(r.Sequence)
+	}
+	return r
 }
 
 // load reads the streams, not their data. Sources of forks are linked when all are there.
@@ -131,6 +150,12 @@ func parseRow(k, v []byte) (s *stream, parent uint64, err error) {
 	}
 	if r.Base > r.Start || r.Start > r.Tail || r.Tail > maxPosition {
 		return nil, 0, fmt.Errorf("stream %d: places out of order", binary.BigEndian.Uint64(k))
+	}
+	if r.RawSequence != nil {
+		r.Sequence = string(r.RawSequence)
+	}
+	if r.RawSource != nil && r.Fork != nil {
+		r.Fork.Source = string(r.RawSource)
 	}
 	return &stream{key: binary.BigEndian.Uint64(k), id: r.ID, name: string(r.Name), base: r.Base, config: r.config, state: r.state}, r.Parent, nil
 }

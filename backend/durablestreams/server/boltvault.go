@@ -87,11 +87,7 @@ func (l *boltLedger) write(d *draft) error {
 		}
 		return l.remove(id)
 	}
-	r := row{ID: d.id, Name: []byte(d.name), Base: d.base, config: d.config, state: d.state}
-	if d.parent != nil {
-		r.Parent = d.parent.key
-	}
-	v, err := json.Marshal(&r)
+	v, err := json.Marshal(rowOf(d))
 	if err != nil {
 		return err
 	}

@@ -93,11 +93,8 @@ func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err 
 func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, bool, error) {
 	var refined prefix
 	if c.Fork != nil && c.Fork.Sub > 0 {
-		// What the source holds does not change, so it can be looked at before the commit.
-		var err error
-		if refined, err = e.within(c.Fork); err != nil {
-			return Info{}, false, err
-		}
+		// What the source holds does not change, so it can be looked at before the commit. Whether it matters is seen there.
+		refined = e.within(c.Fork)
 	}
 	var (
 		info    Info
@@ -109,7 +106,6 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 				return ErrExists
 			}
 			info = d.info()
-			info.Tail, info.Closed = d.Tail, d.Closed
 			return nil
 		}
 		d, err := b.create(name, &c, refined)
@@ -118,7 +114,6 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 		}
 		created = true
 		info = d.info()
-		info.Tail, info.Closed = d.Tail, d.Closed
 		return nil
 	})
 	return info, created, err
@@ -200,6 +195,9 @@ func (b *batch) fork(s *stream, refined prefix) error {
 	if s.base += refined.size; s.base > source.Tail {
 		return fmt.Errorf("%w: the fork offset is beyond the tail", ErrRequest)
 	}
+	if refined.err != nil {
+		return refined.err
+	}
 	if refined.size == 0 && s.base != source.Tail {
 		if err := b.boundary(source, s.base); err != nil {
 			return err
@@ -220,48 +218,52 @@ func (b *batch) boundary(d *draft, at Position) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("%w: the fork offset is within an append", ErrRequest)
+		if isJSON(d.config.ContentType) {
+			return fmt.Errorf("%w: the fork offset is within an append", ErrRequest)
+		}
+		return nil
 	}
 	info := d.info()
 	_, err := b.walk(d.segments(at), &info, at, 1, func(segment, Position) {})
 	return err
 }
 
-// A prefix is how much of the append at a fork's offset the fork takes over, and of which stream.
+// A prefix is how much of the append at a fork's offset the fork takes over, and of which stream, or why none of it.
 type prefix struct {
 	id   string
 	size Position
+	err  error
 }
 
 // within returns how much the first Sub messages or bytes of the append at f.At are.
-func (e *engine) within(f *Fork) (prefix, error) {
-	beyond := fmt.Errorf("%w: the fork's sub-offset is beyond the append", ErrRequest)
+func (e *engine) within(f *Fork) prefix {
+	beyond := prefix{err: fmt.Errorf("%w: the fork's sub-offset is beyond the append", ErrRequest)}
 	if f.At == Now {
-		return prefix{}, beyond
+		return beyond
 	}
 	c, err := e.read(f.Source, f.At, 1, false)
 	if err != nil {
-		return prefix{}, err
+		return prefix{err: err}
 	}
 	size := int64(c.Next - c.From)
 	if f.At != c.From || size == 0 {
-		return prefix{}, beyond
+		return beyond
 	}
 	if !isJSON(c.ContentType) {
 		if f.Sub > size {
-			return prefix{}, beyond
+			return beyond
 		}
-		return prefix{c.ID, Position(f.Sub)}, nil
+		return prefix{id: c.ID, size: Position(f.Sub)}
 	}
 	stored := make([]byte, size)
 	if _, err := c.Data.ReadAt(stored, 0); err != nil {
-		return prefix{}, err
+		return prefix{err: err}
 	}
 	n, ok := messages(stored, f.Sub)
 	if !ok {
-		return prefix{}, beyond
+		return beyond
 	}
-	return prefix{c.ID, Position(n)}, nil
+	return prefix{id: c.ID, size: Position(n)}
 }
 
 // Delete implements [Storage].

@@ -223,6 +223,9 @@ const sweepEvery = time.Second
 
 // expire removes what has expired, and comes back for the rest.
 func (e *engine) expire() {
+	e.mu.Lock()
+	e.sweep = nil // whatever is published from here on, and is not looked at below, starts it anew
+	e.mu.Unlock()
 	now := time.Now()
 	var names []string
 	more := false
@@ -246,8 +249,7 @@ func (e *engine) expire() {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sweep = nil
-	if more && !e.stopped {
+	if more && e.sweep == nil && !e.stopped {
 		e.sweep = time.AfterFunc(sweepEvery, e.expire)
 	}
 }

@@ -17,6 +17,12 @@ func Waiting(h *Handler) int {
 	return len(h.live.ends)
 }
 
+// Hold keeps changes waiting until release is called, which makes them in one commit.
+func Hold(m *Memory) (release func()) {
+	m.turn <- struct{}{}
+	return func() { <-m.turn }
+}
+
 // FailCommits lets the next n commits fail.
 func FailCommits(m *Memory, n int) { m.vault = &failing{m.vault, n} }
 

@@ -15,7 +15,7 @@ type Handler struct {
 	storage Storage
 	settings
 
-	// live are the readers that wait, so that Close can end them.
+	// live are the requests that wait, readers and batches that came too early, so that Close can end them.
 	live struct {
 		sync.Mutex
 		closed bool
@@ -35,7 +35,7 @@ func New(s Storage, opts ...Option) *Handler {
 	return h
 }
 
-// Close ends the responses of live readers, as if their time was over, and lets no later one wait. Register it with
+// Close ends whatever waits, live readers above all, as if its time was over, and lets nothing wait later. Register it with
 // [http.Server.RegisterOnShutdown]: a shutdown would otherwise wait for them. It never fails.
 func (h *Handler) Close() error {
 	h.live.Lock()
@@ -114,6 +114,7 @@ const methods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
 var (
 	errMethod       = errors.New("server: method not allowed")
 	errTooLarge     = errors.New("server: the body is too large")
+	errStalled      = errors.New("server: the body stands still")
 	errUnauthorized = errors.New("server: not authorized")
 	errForbidden    = errors.New("server: forbidden")
 )
@@ -201,6 +202,8 @@ func (h *Handler) refuse(w http.ResponseWriter, err error) {
 		status = http.StatusConflict
 	case errors.Is(err, ErrGone):
 		status = http.StatusGone
+	case errors.Is(err, errStalled):
+		status = http.StatusRequestTimeout // a network's fault, so that clients try again
 	case errors.Is(err, errTooLarge):
 		status = http.StatusRequestEntityTooLarge
 	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -37,8 +37,8 @@ func Start(address string, h *Handler) (*Server, error) {
 // Address is the host and port that the server listens on.
 func (s *Server) Address() string { return s.address }
 
-// Shutdown ends live readers and lets the other requests finish. When ctx is done first, it breaks them off and returns
-// the error of ctx; nothing of the server runs afterwards either way. It is called once.
+// Shutdown ends live readers and lets the other requests finish. When ctx is done first, it breaks their connections and
+// returns the error of ctx: what they were doing in the storage may then still come to its end. It is called once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	_ = s.handler.Close()
 	err := s.http.Shutdown(ctx)

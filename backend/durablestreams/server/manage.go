@@ -72,7 +72,7 @@ func expiry(r *http.Request, c *Creation) error {
 	}
 	if hasTTL {
 		n, ok := canonical(ttl[0])
-		if !ok || ttl[0] == "" {
+		if !ok {
 			return fmt.Errorf("%w: Stream-TTL is a whole number of seconds", ErrRequest)
 		}
 		c.TTL = TTL{Set: true, Seconds: n}
@@ -115,7 +115,7 @@ func (h *Handler) fork(r *http.Request, c *Creation) error {
 	}
 	if hasSub {
 		n, ok := canonical(sub[0])
-		if !ok || sub[0] == "" {
+		if !ok {
 			return fmt.Errorf("%w: Stream-Fork-Sub-Offset is a whole number", ErrRequest)
 		}
 		f.Sub = n

@@ -60,10 +60,12 @@ func Lifetime(d time.Duration) Option {
 // Default 1 minute, at least 1 ms.
 func Stall(d time.Duration) Option { return func(s *settings) { s.stall = max(d, time.Millisecond) } }
 
-// AppendBytes is the largest body of a POST or PUT; a larger one is answered 413 and stored nowhere. Default 10 MiB.
+// AppendBytes is the largest body of a POST or PUT; a larger one is answered 413 and stored nowhere. Default 10 MiB, at
+// least 1.
 func AppendBytes(n int) Option { return func(s *settings) { s.appendBytes = max(n, 1) } }
 
-// ChunkBytes is about how much one response, or one SSE event, holds; only a single append may be larger. Default 1 MiB.
+// ChunkBytes is about how much one response, or one SSE event, holds; only a single append may be larger. Default 1 MiB,
+// at least 1.
 func ChunkBytes(n int) Option { return func(s *settings) { s.chunkBytes = max(n, 1) } }
 
 // Origin is what Access-Control-Allow-Origin says. Default "*"; "" turns cross-origin access off.

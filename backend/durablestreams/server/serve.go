@@ -77,8 +77,8 @@ func (h *Handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 		ctx, leave := h.waiting(r, h.longPoll)
 		err := h.storage.Wait(ctx, name, c.From)
 		leave()
-		if r.Context().Err() != nil {
-			return nil // nobody is there to be answered
+		if err := r.Context().Err(); err != nil {
+			return err // to the client, if it is still there, another answer would say that there is no data
 		}
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 			return err
@@ -202,7 +202,7 @@ const interval = 20 * time.Second
 // client's. What a client sent is never echoed.
 func cursor(sent string, now time.Time) string {
 	current := int64(now.Sub(epoch) / interval)
-	if n, ok := integer(sent); ok && sent != "" && n >= current && n < maxInteger-200 {
+	if n, ok := integer(sent); ok && n >= current && n < maxInteger-200 {
 		current = n + 1 + rand.Int64N(180)
 	}
 	return strconv.FormatInt(current, 10)

@@ -31,7 +31,7 @@ type Storage interface {
 	Delete(ctx context.Context, name string) error
 
 	// Wait returns nil once there is something behind after, or the stream is closed; an error once the stream is gone or
-	// ctx is done. A stream somebody waits on does not outlive its TTL.
+	// ctx is done. However long it waits, the TTL does not run out.
 	Wait(ctx context.Context, name string, after Position) error
 }
 

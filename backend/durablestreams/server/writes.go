@@ -1,11 +1,11 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +45,9 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		if err == io.EOF {
 			_ = control.SetReadDeadline(time.Time{})
 			return buf, nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, errStalled
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: the body broke off", ErrRequest)
@@ -94,7 +97,7 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 			a.Invalid = fmt.Errorf("%w: no message to append", ErrRequest)
 		}
 	}
-	out, err := h.inTurn(r.Context(), name, a)
+	out, err := h.inTurn(r, name, a)
 	header := w.Header()
 	if err == nil || errors.Is(err, ErrClosed) {
 		header.Set("Stream-Next-Offset", out.Tail.String())
@@ -127,16 +130,16 @@ const (
 )
 
 // inTurn appends, and gives a producer's batch that came too early a little time.
-func (h *Handler) inTurn(ctx context.Context, name string, a Append) (Outcome, error) {
+func (h *Handler) inTurn(r *http.Request, name string, a Append) (Outcome, error) {
 	var early *GapError
-	out, err := h.storage.Append(ctx, name, a)
+	out, err := h.storage.Append(r.Context(), name, a)
 	if !errors.As(err, &early) || early.Received-early.Expected > overtakers {
 		return out, err
 	}
-	wait, cancel := context.WithTimeout(ctx, overtaking)
-	defer cancel()
+	wait, leave := h.waiting(r, overtaking)
+	defer leave()
 	for errors.As(err, &early) && wait.Err() == nil && h.storage.Wait(wait, name, out.Tail) == nil {
-		out, err = h.storage.Append(ctx, name, a)
+		out, err = h.storage.Append(r.Context(), name, a)
 	}
 	return out, err
 }
@@ -171,7 +174,7 @@ func producerOf(r *http.Request) (*Producer, error) {
 	return p, nil
 }
 
-// integer reads digits and nothing else.
+// integer reads digits, one at least, and nothing else.
 func integer(s string) (int64, bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {

@@ -1,0 +1,49 @@
+package durablestreams
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A session that is over sends nothing more, and does not say of a batch that it was sent under the epoch of the next session.
+func TestNothingIsSentAfterTheEnd(t *testing.T) {
+	c, err := NewClient("http://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Stream("s").newAppender(encodingOf(backend.Format{ContentType: jsonType}))
+	life, cancel := context.WithCancelCause(t.Context())
+	s := &session{appender: a, life: life, cancel: cancel}
+	cancel(backend.ErrClosed)
+	a.fresh(7)
+	if _, err := s.deliver(&batch{seq: 9}); !errors.Is(err, backend.ErrClosed) {
+		t.Error(err)
+	}
+	if a.highest() != -1 {
+		t.Errorf("sequence %d of the new epoch counts as sent", a.highest())
+	}
+}
+
+// A frame that says it has millions of headers, and has not, gets no memory for them.
+func TestHeadersThatAreNotThere(t *testing.T) {
+	b := make([]byte, 1<<20)
+	b[0], b[1], b[2] = 0xff, 0xff, 0x1f // 524,287 of them
+	b[3] = 0xff                         // the first of which does not end
+	for i := range b[4:20] {
+		b[4+i] = 0xff
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := headersOf(b)
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, ErrMalformed) {
+		t.Error(err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes for headers that are not there", n)
+	}
+}
