@@ -1,6 +1,6 @@
 // The official client as one half of an exchange with our Go client: node exchange.mjs write|read json|text|bytes|frames URL
 // [live]. What is to be written, or is expected, comes on standard input as JSON: texts, or bytes in base64. A reader says
-// "reading" once it has a first answer, and at the end what it has read.
+// "reading" once it has a first answer, "at" with each offset that it comes to if it is live, and at the end what it has read.
 import assert from "node:assert/strict"
 import { json } from "node:stream/consumers"
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client"
@@ -29,7 +29,7 @@ async function write() {
 async function readJSON() {
   const values = await stream({ url, live })
   const bytes = await stream({ url, live })
-  console.log("reading")
+  reading(values, bytes)
   const [items, raw] = await Promise.all([all(values.jsonStream()), all(bytes.bodyStream())])
   assert.deepStrictEqual(items, given.map((one) => JSON.parse(one)))
   process.stdout.write(Buffer.concat(raw))
@@ -38,7 +38,7 @@ async function readJSON() {
 // readBytes prints bytes as they come, and a text as the client makes it of them.
 async function readBytes() {
   const response = await stream({ url, live })
-  console.log("reading")
+  reading(response)
   const parts = await all(kind === "text" ? response.textStream() : response.bodyStream())
   process.stdout.write(kind === "text" ? parts.join("") : Buffer.concat(parts))
 }
@@ -46,7 +46,7 @@ async function readBytes() {
 // readFrames takes framed records apart by what the documentation of our client says of them, and prints their values.
 async function readFrames() {
   const bytes = await stream({ url, live })
-  console.log("reading")
+  reading(bytes)
   const data = Buffer.concat(await all(bytes.bodyStream()))
   let at = 0
   const length = () => {
@@ -69,6 +69,18 @@ async function readFrames() {
     at = end
   }
   process.stdout.write(JSON.stringify(values))
+}
+
+// reading says how far all of the responses have come. Who closes the stream has to wait for that: bodyStream and textStream
+// fetch one answer ahead, and leave the loop when that one closes the stream, without its data.
+function reading(...responses) {
+  console.log("reading")
+  if (!live) return
+  let last = ""
+  setInterval(() => {
+    const { offset } = responses[0]
+    if (offset !== last && responses.every((r) => r.offset === offset)) console.log("at", (last = offset))
+  }, 5).unref()
 }
 
 async function all(parts) {

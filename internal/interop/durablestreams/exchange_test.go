@@ -72,11 +72,17 @@ func official(t *testing.T, given any, args ...string) (out *bufio.Reader, wait 
 	}
 }
 
-// reading waits until the official client has its first answer.
-func reading(t *testing.T, out *bufio.Reader) {
+// said waits until the official client says so. What it says before that of places on the way does not matter.
+func said(t *testing.T, out *bufio.Reader, want string) {
 	t.Helper()
-	if line, err := out.ReadString('\n'); err != nil || line != "reading\n" {
-		t.Fatalf("the official client said %q: %v", line, err)
+	for {
+		line, err := out.ReadString('\n')
+		if line == want+"\n" {
+			return
+		}
+		if err != nil || !strings.HasPrefix(line, "at ") {
+			t.Fatalf("the official client said %q before %q: %v", line, want, err)
+		}
 	}
 }
 

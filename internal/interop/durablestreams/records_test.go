@@ -180,7 +180,7 @@ func TestWeRefuseTextAndBytesWithoutRecords(t *testing.T) {
 }
 
 // write lets one of our producers write to a sink of s, and closes the stream.
-func write(t *testing.T, s *durablestreams.Stream, to backend.Sink, c codec.Codec[[]byte], values [][]byte) {
+func write(t *testing.T, to backend.Sink, c codec.Codec[[]byte], values [][]byte) {
 	t.Helper()
 	p, err := producer.New(t.Context(), to, c, producer.BatchRecords(50))
 	if err != nil {
@@ -194,21 +194,31 @@ func write(t *testing.T, s *durablestreams.Stream, to backend.Sink, c codec.Code
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
 }
 
-// theyRead starts the official client before or after ours writes, and returns what it has read.
+// theyRead starts the official client before or after ours writes, and returns what it has read. The stream is closed once
+// a client that waits has got to its end: see exchange.mjs.
 func theyRead(t *testing.T, mode string, s *durablestreams.Stream, kind string, given any, write func()) []byte {
 	t.Helper()
+	end := func() {
+		if _, err := s.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if mode == "catch-up" {
 		write()
+		end()
 	}
 	out, wait := official(t, given, "read", kind, s.URL(), mode)
-	reading(t, out)
+	said(t, out, "reading")
 	if mode != "catch-up" {
 		write()
+		tail, err := s.Head(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		said(t, out, "at "+tail.Next)
+		end()
 	}
 	return wait()
 }
@@ -224,7 +234,7 @@ func TestTheOfficialClientReadsOurJSON(t *testing.T) {
 	for mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := fresh(t, "application/json")
-			raw := theyRead(t, mode, s, "json", want, func() { write(t, s, s, asIs, values) })
+			raw := theyRead(t, mode, s, "json", want, func() { write(t, s, asIs, values) })
 			var got []json.RawMessage
 			for arrays := json.NewDecoder(bytes.NewReader(raw)); ; { // one a response, or event
 				var some []json.RawMessage
@@ -278,9 +288,6 @@ func TestTheOfficialClientReadsOurTypedValues(t *testing.T) {
 				if err := errors.Join(p.Send(t.Context(), values...), p.Close()); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := s.Close(t.Context()); err != nil {
-					t.Fatal(err)
-				}
 			})
 		})
 	}
@@ -291,7 +298,7 @@ func TestTheOfficialClientReadsOurBytes(t *testing.T) {
 	for mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := fresh(t, "application/octet-stream")
-			raw := theyRead(t, mode, s, "frames", nil, func() { write(t, s, s, codec.Bytes(), want) })
+			raw := theyRead(t, mode, s, "frames", nil, func() { write(t, s, codec.Bytes(), want) })
 			var got [][]byte
 			if err := json.Unmarshal(raw, &got); err != nil {
 				t.Fatal(err)
@@ -324,11 +331,11 @@ func TestTheOfficialClientReadsOurBytesAndText(t *testing.T) {
 	for mode := range modes {
 		t.Run("bytes over "+mode, func(t *testing.T) {
 			s := fresh(t, "application/octet-stream")
-			same(t, []backend.Record{{Value: theyRead(t, mode, s, "bytes", nil, func() { write(t, s, s.Raw(), codec.Bytes(), values) })}}, bytes.Join(values, nil))
+			same(t, []backend.Record{{Value: theyRead(t, mode, s, "bytes", nil, func() { write(t, s.Raw(), codec.Bytes(), values) })}}, bytes.Join(values, nil))
 		})
 		t.Run("text over "+mode, func(t *testing.T) {
 			s := fresh(t, "text/plain")
-			same(t, []backend.Record{{Value: theyRead(t, mode, s, "text", nil, func() { write(t, s, s.Raw(), text, texts) })}}, bytes.Join(texts, nil))
+			same(t, []backend.Record{{Value: theyRead(t, mode, s, "text", nil, func() { write(t, s.Raw(), text, texts) })}}, bytes.Join(texts, nil))
 		})
 	}
 }
