@@ -121,7 +121,7 @@ func mallocs() uint64 {
 }
 
 // retain keeps the server small while much is written: fresh memory from the system would cost more than all else.
-const retain = "--s2-retain=268435456"
+const retain = "--s2-retain=67108864"
 
 func BenchmarkProducer(b *testing.B) {
 	for _, size := range []int{100, 1024} {
