@@ -71,6 +71,9 @@ type Harness struct {
 	// Foreign are offsets of other backends, for OpenReader to refuse beside the ones that Run makes up.
 	Foreign []backend.Offset
 
+	// Beside says that other tests run at the same time: outside a bubble goroutines are not counted then.
+	Beside bool
+
 	// Patience is how long one call may take that should return. 0 is 30 s.
 	Patience time.Duration
 

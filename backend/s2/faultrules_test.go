@@ -58,7 +58,7 @@ func rulesUnderFaults(t *testing.T) {
 					opts = append(opts, s2.Silence(100*time.Millisecond))
 				}
 				h := harness(store, inject, nil, opts...)
-				h.Dedup, h.Exclusive = true, true
+				h.Dedup, h.Exclusive, h.Beside = true, true, true
 				fresh := h.Open
 				h.Open = func(t testing.TB) backendtest.Target {
 					target := fresh(t)
