@@ -32,7 +32,8 @@ func BatchRecords(n int) Option { return func(c *config) { c.records = n } }
 func BatchBytes(n int) Option { return func(c *config) { c.bytes = n } }
 
 // BufferBytes is the budget: how many bytes may be held at once, in elements put and not yet released. Each element
-// counts what it holds and the size of its own value, each batch its [BatchOverhead]. The default is 32 MiB; it is at least 1.
+// counts what it holds and the size of its own value, each batch its [BatchOverhead]. The default is 32 MiB; it is at
+// least 1.
 func BufferBytes(n int) Option { return func(c *config) { c.budget = n } }
 
 // BatchOverhead is how many bytes a batch itself counts against BufferBytes, beside its elements: what its taker keeps for
