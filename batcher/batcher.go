@@ -88,8 +88,12 @@ func (b *Batcher[E]) full() bool {
 	return len(b.open.Items) >= b.records || b.open.Metered >= b.bytes || b.waiters.live > 0
 }
 
-// end moves the open batch to those that can be taken.
+// end moves the open batch to those that can be taken. One that is full ended for that, however soon after it Take,
+// Flush or Close comes.
 func (b *Batcher[E]) end(why Cause) {
+	if b.full() {
+		why = CauseFull
+	}
 	b.open.Cause = why
 	b.ended.push(b.open)
 	b.hint = len(b.open.Items)

@@ -292,6 +292,20 @@ func TestCloseRefusesAndHandsOutTheRest(t *testing.T) {
 	})
 }
 
+func TestAFullBatchEndedForThatWhoeverNoticesFirst(t *testing.T) {
+	for _, end := range []func(*batcher.Batcher[int]){
+		func(b *batcher.Batcher[int]) {}, // Take itself
+		func(b *batcher.Batcher[int]) { b.Flush() },
+		func(b *batcher.Batcher[int]) { b.Close(nil) },
+	} {
+		b := batcher.New[int](nil, batcher.BatchRecords(2), batcher.Linger(time.Hour))
+		put(t, b, 1, 1)
+		put(t, b, 2, 1)
+		end(b)
+		want(t, take(t, b), batcher.CauseFull, 1, 2)
+	}
+}
+
 func TestKeepIsCalledForEachElementUnderItsBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var kept []int

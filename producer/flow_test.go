@@ -70,7 +70,7 @@ func TestTheStoresLimitsBoundBatches(t *testing.T) {
 		p := open(t, memory.New(memory.BatchRecords(2), memory.BatchBytes(10)), producer.Linger(time.Hour), seen.hook())
 		enqueue(t, p, "a", "b", "123456", "123456", "c")
 		closeNow(t, p)
-		seen.want(t, []int{2, 1, 2}, batcher.CauseFull, batcher.CauseFull, batcher.CauseClose)
+		seen.want(t, []int{2, 1, 2}, batcher.CauseFull, batcher.CauseFull, batcher.CauseFull)
 	})
 }
 
