@@ -7,7 +7,8 @@ type Batch[E any] struct {
 	Items   []E // lent until Release
 	Metered int // sum of what was given to Put as metered
 
-	cost int // reserved of the budget
+	memory *[]E // what Items began in, for the next batch
+	cost   int  // reserved of the budget
 
 	// Tag belongs to the caller: what it keeps beside the elements, such as the memory they lie in. A keep function sets
 	// it with the first element.

@@ -42,14 +42,9 @@ type Batcher[E any] struct {
 	outstanding int       // taken and not released
 	queued      int       // elements in batches that ended and were not released
 	hurry       bool      // the open batch is due
-	spare       [][]E     // Items of released batches
-	spared      int       // bytes that these hold
+	spare       sync.Pool // of *[]E: Items of released batches, as long as the garbage collector leaves them
 	hint        int       // how many elements the newest batch that ended holds
 }
-
-// sparePart of the budget is what an idle batcher retains of released batches for reuse, at most. While elements are
-// under way it is all of the budget: what is released then is what the next batches need.
-const sparePart = 8
 
 // New makes a Batcher. When keep is not nil it is called for each element just appended to b.Items, with the batcher
 // locked: the place to copy what the element lends into memory of the batch. It must be short and must not call the
@@ -72,15 +67,13 @@ func New[E any](keep func(b *Batch[E]), opts ...Option) *Batcher[E] {
 	}
 }
 
-// items returns memory for a new batch: that of a released one, or as much as the last one needed.
-func (b *Batcher[E]) items() []E {
-	if n := len(b.spare); n > 0 {
-		s := b.spare[n-1]
-		b.spare[n-1], b.spare = nil, b.spare[:n-1]
-		b.spared -= cap(s) * b.overhead
-		return s
+// begin opens a batch, in memory of a released one or in as much as the last one needed.
+func (b *Batcher[E]) begin() {
+	memory, ok := b.spare.Get().(*[]E)
+	if !ok {
+		memory = new(make([]E, 0, b.hint))
 	}
-	return make([]E, 0, b.hint)
+	b.open = &Batch[E]{First: time.Now(), Items: *memory, memory: memory, cost: b.batch}
 }
 
 // full reports whether the open batch is due because it, or the budget, holds the next element back.
@@ -146,20 +139,16 @@ func (b *Batcher[E]) Flush() *Batch[E] {
 
 // Release gives back the room of a batch that Take returned, and the memory of its Items. It is called once a batch.
 func (b *Batcher[E]) Release(batch *Batch[E]) {
+	n := len(batch.Items)
+	clear(batch.Items) // off the lock: of a large batch this is a megabyte
+	*batch.memory = batch.Items[:0]
+	b.spare.Put(batch.memory)
+	batch.Items, batch.memory = nil, nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= batch.cost
-	b.queued -= len(batch.Items)
+	b.queued -= n
 	b.outstanding--
-	if size := cap(batch.Items) * b.overhead; b.used+b.spared+size <= b.budget {
-		clear(batch.Items)
-		b.spare = append(b.spare, batch.Items[:0])
-		b.spared += size
-	}
-	batch.Items = nil
-	for b.used == 0 && b.spared > b.budget/sparePart {
-		b.items()
-	}
 	b.grant()
 	if b.open != nil && (b.open.wanted && b.outstanding == 0) {
 		b.signal()

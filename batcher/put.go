@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"time"
 )
 
 // Put accepts *e into the batch being filled and returns that batch and the element's place in it. It copies *e, once: an
@@ -113,7 +112,7 @@ func (b *Batcher[E]) place(e *E, metered, cost int) (*Batch[E], int) {
 	}
 	first := b.open == nil
 	if first {
-		b.open = &Batch[E]{First: time.Now(), Items: b.items(), cost: b.batch}
+		b.begin()
 	} else {
 		b.used -= b.batch
 	}

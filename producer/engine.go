@@ -38,20 +38,13 @@ type engine struct {
 	left      []part      // what was never decided
 	stats     Stats
 
-	spareMu sync.Mutex // below the batcher's lock and e.mu
-	spare   [][]byte   // arenas of decided flights
-	spared  int        // bytes that these hold
-
-	filled int // bytes copied into the newest flight; under the batcher's lock
+	spare  sync.Pool // of *[]byte: arenas of decided flights, as long as the garbage collector leaves them
+	filled int       // bytes copied into the newest flight; under the batcher's lock
 }
 
 // refusalsInARow is how many refusals with nothing stored between them are one record's fault each; beyond that the
 // store is refusing everything.
 const refusalsInARow = 100
-
-// sparePart of BufferBytes is what an idle producer retains of arenas for reuse, at most; a busy one retains all that fits
-// beside what is under way, or it would make as much garbage as it sends. The batcher does the same with the records.
-const sparePart = 8
 
 // errDrained ends a session because there is nothing left to send and never will be.
 var errDrained = errors.New("drained")
@@ -81,7 +74,8 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 func (e *engine) keep(b *batch) {
 	if len(b.Items) == 1 {
 		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
-		b.Tag = &flight{batch: b, latch: l, arena: e.arena()}
+		memory := e.arena()
+		b.Tag = &flight{batch: b, latch: l, arena: *memory, memory: memory}
 	}
 	f := flightOf(b)
 	f.keep()
@@ -90,49 +84,21 @@ func (e *engine) keep(b *batch) {
 
 // arena returns memory for a new batch: that of a decided one, or as much as the one just before it needed. A batch that
 // was decided longer ago is no guide: a store may be silent for thousands of small batches behind one large one.
-func (e *engine) arena() []byte {
-	e.spareMu.Lock()
-	defer e.spareMu.Unlock()
-	if n := len(e.spare); n > 0 {
-		a := e.spare[n-1]
-		e.spare = e.spare[:n-1]
-		e.spared -= cap(a)
+func (e *engine) arena() *[]byte {
+	if a, ok := e.spare.Get().(*[]byte); ok {
 		return a
 	}
-	return make([]byte, 0, max(e.filled, firstChunk))
+	return new(make([]byte, 0, max(e.filled, firstChunk)))
 }
 
 // retire gives back what a decided flight holds: its memory to the next ones, its room to those who wait for it, and
 // its latch to its receipts.
 func (e *engine) retire(f *flight) {
-	e.recycle(f)
+	*f.memory = f.arena[:0]
+	e.spare.Put(f.memory)
+	f.arena, f.memory, f.headers = nil, nil, nil
 	e.queue.Release(f.batch)
-	if _, busy := e.queue.Held(); busy == 0 {
-		e.trim()
-	}
 	close(f.latch.done)
-}
-
-// recycle retains the arena of f, whose room is not given back yet, if that is within bounds.
-func (e *engine) recycle(f *flight) {
-	_, busy := e.queue.Held() // with f, in whose place the arena is counted
-	e.spareMu.Lock()
-	defer e.spareMu.Unlock()
-	if e.spared+max(busy, cap(f.arena)) <= e.bufferBytes {
-		e.spare = append(e.spare, f.arena[:0])
-		e.spared += cap(f.arena)
-	}
-	f.arena, f.headers = nil, nil
-}
-
-// trim lets go of what an idle producer does not retain.
-func (e *engine) trim() {
-	e.spareMu.Lock()
-	defer e.spareMu.Unlock()
-	for n := len(e.spare); e.spared > e.bufferBytes/sparePart; n-- {
-		e.spared -= cap(e.spare[n-1])
-		e.spare[n-1], e.spare = nil, e.spare[:n-1]
-	}
 }
 
 // run is the producer's life: sessions until a fatal error, a Close with nothing left, or an abort.

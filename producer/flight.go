@@ -12,8 +12,9 @@ type batch = batcher.Batch[backend.Record]
 type flight struct {
 	*batch
 	latch     *latch
-	arena     []byte // what the records' values lie in; the newest chunk of it
-	used      int    // bytes copied, over all chunks
+	arena     []byte  // what the records' values lie in; the newest chunk of it
+	memory    *[]byte // what arena began in, for the next flight
+	used      int     // bytes copied, over all chunks
 	headers   []backend.Header
 	undecided int // records; the latch opens at 0
 }

@@ -66,8 +66,8 @@ func BatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
 
 // BufferBytes bounds what the producer holds of records that are not yet acknowledged: their bytes, about 100 bytes for
 // each, and 850 for each batch. A full buffer blocks Enqueue and fails TryEnqueue; a record that is larger by itself is
-// ErrTooLarge. Memory of acknowledged batches is retained for the next ones: with what is held, at most about twice
-// BufferBytes while records are on their way, and a quarter of it when none are. The default is 32 MiB; it is at least 1.
+// ErrTooLarge. Memory of acknowledged batches serves the next ones, or else goes to the garbage collector: with what is
+// held it is at most about twice BufferBytes. The default is 32 MiB; it is at least 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 
 // DrainTimeout is how long Close waits for what was accepted to become durable. The default is 10 s; 0 or less does not
