@@ -3,6 +3,7 @@ package s2_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -154,8 +155,16 @@ func (s *steadySession) replace(ctx context.Context, failed backend.Session) err
 	if moved || dead != nil {
 		return dead
 	}
-	for range attempts {
-		next, err := s.reopen(ctx, failed)
+	for left, err := attempts, error(nil); ; left-- {
+		if left == 0 {
+			return s.die(fmt.Errorf("it fails whenever it is opened: %v", err))
+		}
+		before := s.open()
+		var next backend.Session
+		next, err = s.reopen(ctx, failed)
+		if s.open() < before {
+			left = attempts // it gets on: what dead connections still store is settled opening by opening
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -169,7 +178,13 @@ func (s *steadySession) replace(ctx context.Context, failed backend.Session) err
 		}
 		failed = next
 	}
-	return s.die(errors.New("it fails whenever it is opened"))
+}
+
+// open is how many batches are not acknowledged.
+func (s *steadySession) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.unacked)
 }
 
 func (s *steadySession) die(why error) error {
