@@ -255,6 +255,7 @@ func TestHooksAndStatsTellWhatHappened(t *testing.T) {
 		}), producer.Logger(slog.New(slog.NewTextHandler(&logged, nil))))
 		for _, v := range []string{"one", "three", "bad"} {
 			_ = p.Send(t.Context(), v)
+			synctest.Wait() // it may return before the hook has heard of the ack
 		}
 		if s := p.Stats(); s.Acked != 2 || s.Failed != 1 || s.Resent != 1 || s.Batches != 4 || s.Sessions != 2 || s.Buffered != 0 || s.BufferedBytes != 0 || s.InFlight != 0 {
 			t.Errorf("stats: %+v", s)

@@ -42,12 +42,14 @@ func producersAtOnce(e *env) {
 	e.need(!e.h.Exclusive, "the stream has one writer")
 	const producers, batches = 4, 25
 	sent := make([][][]backend.Record, producers)
+	sessions := make([]backend.Session, producers)
+	for p := range producers { // all are open before one writes, or the first may be through before the last comes
+		a := e.appender()
+		sent[p], sessions[p] = e.batches(a, batches, 4), e.open(a)
+	}
 	errs := make([]error, producers)
 	var all sync.WaitGroup
-	for p := range producers {
-		a := e.appender()
-		sent[p] = e.batches(a, batches, 4)
-		s := e.open(a)
+	for p, s := range sessions {
 		all.Go(func() { _, errs[p] = pump(e.Context(), s, 0, sent[p]) })
 	}
 	e.within("writing by several at once", all.Wait)

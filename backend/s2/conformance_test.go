@@ -25,7 +25,8 @@ func streamName() string { return fmt.Sprintf("orders/%d", streamNo.Add(1)) }
 // dial makes a client of srv that is closed with the test.
 func dial(t testing.TB, srv *s2test.Server, opts ...s2.Option) *s2.Client {
 	t.Helper()
-	opts = append([]s2.Option{s2.AccountEndpoint(srv.URL), s2.BasinEndpoint(srv.URL)}, opts...)
+	// A machine may be too busy to connect to itself within the default of 3 s.
+	opts = append([]s2.Option{s2.AccountEndpoint(srv.URL), s2.BasinEndpoint(srv.URL), s2.ConnectTimeout(time.Minute)}, opts...)
 	c, err := s2.New(srv.Token(), opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +79,7 @@ func harness(store string, prepare func(testing.TB, *s2test.Server), client []s2
 
 // trim returns when the records are unreadable: S2 removes them in its own time.
 func trim(st *s2.Stream, before backend.Offset) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tail, err := st.CheckTail(ctx)
 	if err != nil {

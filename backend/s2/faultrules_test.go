@@ -55,7 +55,7 @@ func rulesUnderFaults(t *testing.T) {
 				}
 				opts := []s2.StreamOption{s2.Exclusive(), s2.Fence("")}
 				if name == stalled {
-					opts = append(opts, s2.Silence(100*time.Millisecond))
+					opts = append(opts, s2.Silence(300*time.Millisecond))
 				}
 				h := harness(store, inject, nil, opts...)
 				h.Dedup, h.Exclusive, h.Beside = true, true, true

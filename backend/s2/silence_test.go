@@ -14,7 +14,7 @@ func TestASlowConsumerIsNoSilence(t *testing.T) {
 	t.Parallel()
 	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream()} {
 		srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(20*time.Millisecond, 30*time.Millisecond))
-		st := dial(t, srv).Basin(basinName).Stream(streamName(), opt, s2.Silence(2*time.Second))
+		st := dial(t, srv).Basin(basinName).Stream(streamName(), opt, s2.Silence(5*time.Second))
 		timed(t, st, 3000)
 		sessions := srv.Stats().Requests
 		r, err := st.OpenReader(t.Context(), backend.Earliest)
@@ -28,7 +28,7 @@ func TestASlowConsumerIsNoSilence(t *testing.T) {
 				t.Fatalf("%s: behind %d records: %v", form, got, err)
 			}
 			if got += len(b.Records); got == 1000 {
-				slow := time.NewTimer(2500 * time.Millisecond)
+				slow := time.NewTimer(6 * time.Second)
 				<-slow.C
 			}
 		}

@@ -3,6 +3,7 @@ package s2_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -57,6 +58,7 @@ type steadySession struct {
 	inner   backend.Session
 	moved   chan struct{} // closed when inner is another
 	unacked []sentBatch
+	acked   int
 	acks    []backend.Ack // received on the way to a reopening
 	final   bool          // Send or Recv has told the caller: what inner says now is the end
 	dead    error         // there is no inner any more
@@ -131,6 +133,7 @@ func (s *steadySession) recv(ctx context.Context, inner backend.Session) (backen
 	defer s.mu.Unlock()
 	for err == nil && len(s.unacked) > 0 && s.unacked[0].seq <= ack.Seq {
 		s.unacked = s.unacked[1:]
+		s.acked++
 	}
 	return ack, err
 }
@@ -154,8 +157,16 @@ func (s *steadySession) replace(ctx context.Context, failed backend.Session) err
 	if moved || dead != nil {
 		return dead
 	}
-	for range attempts {
-		next, err := s.reopen(ctx, failed)
+	for left, err := attempts, error(nil); ; left-- {
+		if left == 0 {
+			return s.die(fmt.Errorf("it fails whenever it is opened: %v", err))
+		}
+		before := s.settled()
+		var next backend.Session
+		next, err = s.reopen(ctx, failed)
+		if s.settled() > before {
+			left = attempts // it gets on: what dead connections still store is settled opening by opening
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -169,7 +180,13 @@ func (s *steadySession) replace(ctx context.Context, failed backend.Session) err
 		}
 		failed = next
 	}
-	return s.die(errors.New("it fails whenever it is opened"))
+}
+
+// settled is how many batches have been acknowledged.
+func (s *steadySession) settled() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked
 }
 
 func (s *steadySession) die(why error) error {

@@ -102,7 +102,7 @@ func enqueue(t testing.TB, p *producer.Producer[row], first, n int) (receipts []
 // limited is a context that turns a hang into a failure.
 func limited(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -96,7 +97,7 @@ func TestProducerRecovers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
 			srv.Inject(fault)
-			p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(2), producer.AckTimeout(200*time.Millisecond))
+			p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(2), producer.AckTimeout(time.Second))
 			for i := range 20 {
 				if _, err := p.Enqueue(limited(t), row{i}); err != nil {
 					t.Fatal(err)
@@ -123,19 +124,24 @@ func TestProducerRecovers(t *testing.T) {
 
 // An idle stream is half-closed and not torn down, also when the server takes its time.
 func TestCloseIsPolite(t *testing.T) {
-	srv := serve(t)
-	s := open(t, zerobus.Table(table, config(srv)))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	events := srv.Streams()[0].Events
-	if last := events[len(events)-2:]; last[0].Kind != zerobustest.HalfClosed || last[1].Status != codes.OK {
-		t.Errorf("%+v", events)
-	}
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
-	if err := open(t, zerobus.Table(table, config(srv))).Close(); err != nil { // returns after half a second, or the test hangs
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		began := time.Now()
+		s := open(t, sinkOf(srv))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		took(t, began, 0)
+		events := srv.Streams()[0].Events
+		if last := events[len(events)-2:]; last[0].Kind != zerobustest.HalfClosed || last[1].Status != codes.OK {
+			t.Errorf("%+v", events)
+		}
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
+		if err := open(t, sinkOf(srv)).Close(); err != nil {
+			t.Error(err)
+		}
+		took(t, began, 500*time.Millisecond)
+	})
 }
 
 func TestConfigurationIsCheckedAtOpen(t *testing.T) {

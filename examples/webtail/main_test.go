@@ -106,7 +106,7 @@ func browse(t *testing.T, path, url string) *browser {
 	}
 	_, _ = theirsIn.Close(), theirsOut.Close()
 	b := &browser{to: to, from: bufio.NewReader(from)}
-	deadline := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	deadline := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() })
 	b.end = func() {
 		deadline.Stop()
 		b.session = ""
@@ -182,7 +182,7 @@ func (b *browser) until(t *testing.T, want []string) {
 	var got []string
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for range 500 {
+	for range 5000 { // 100 s at least, for a machine that is slow
 		got = got[:0]
 		if list, ok := b.eval(t, `[...document.querySelectorAll("#records li")].map(e => e.textContent)`).([]any); ok {
 			for _, text := range list {

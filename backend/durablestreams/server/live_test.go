@@ -76,13 +76,13 @@ func TestStallOfAnEarlierResponse(t *testing.T) {
 		_, h := get(t, url+"/s", 200)
 		// On the same connection, and answered later than a stalled one would have been given up.
 		get(t, url+"/s?live=long-poll&offset="+h.Get("Stream-Next-Offset"), 204)
-	}, server.Stall(20*time.Millisecond), server.LongPoll(200*time.Millisecond))
+	}, server.Stall(time.Second), server.LongPoll(1500*time.Millisecond))
 }
 
 // Who takes nothing of a response, or sends nothing of a body, is given up.
 func TestStalledClient(t *testing.T) {
 	m := server.NewMemory()
-	h := server.New(m, server.Stall(100*time.Millisecond))
+	h := server.New(m, server.Stall(500*time.Millisecond))
 	var begun, ended atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun.Add(1)

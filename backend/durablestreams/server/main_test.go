@@ -148,14 +148,14 @@ func storages(t testing.TB, opts ...server.StorageOption) map[string]func() (ser
 // until waits for a condition that other goroutines bring about.
 func until(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			tb.Fatal("never: ", what, ": ", errors.New("gave up after 20 s"))
+			tb.Fatal("never: ", what, ": ", errors.New("gave up after 2 min"))
 		case <-tick.C:
 		}
 	}

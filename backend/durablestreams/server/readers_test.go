@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -23,15 +24,25 @@ func TestManyReaders(t *testing.T) {
 		readers := readers * len(kinds)
 		t.Run(strings.Join(kinds, " and "), func(t *testing.T) {
 			p := start(t, "memory")
-			defer p.end()
-			put(t, p.url+"/s", "application/json", "")
-			goroutines, bytes := p.ask()
 			var connected, received sync.WaitGroup
+			defer func() {
+				p.end()
+				received.Wait()
+			}()
+			goroutines, bytes := p.ask()
+			made := request(t, "PUT", p.url+"/s", nil, "Content-Type", "application/json")
+			drain(t, made, 201)
+			tail := made.Header.Get("Stream-Next-Offset")
+			http.DefaultClient.CloseIdleConnections()
+			until(t, "the connection gone that made the stream", func() bool {
+				n, _ := p.ask()
+				return n <= goroutines
+			})
 			conns := make([]net.Conn, readers)
 			connected.Add(readers)
 			for i := range conns {
 				received.Go(func() {
-					conns[i] = follow(t, p.url, kinds[i%len(kinds)], connected.Done)
+					conns[i] = follow(t, p.url, tail, kinds[i%len(kinds)], connected.Done)
 				})
 			}
 			connected.Wait()
@@ -48,6 +59,7 @@ func TestManyReaders(t *testing.T) {
 			post(t, p.url+"/s", "application/json", `{"n":1}`, 204)
 			received.Wait()
 			last := time.Since(begin)
+			http.DefaultClient.CloseIdleConnections()
 			for _, c := range conns {
 				if c != nil {
 					_ = c.Close()
@@ -64,8 +76,9 @@ func TestManyReaders(t *testing.T) {
 	}
 }
 
-// follow reads as a client without any buffer of its own would, up to the record.
-func follow(t *testing.T, url, live string, connected func()) net.Conn {
+// follow reads as a client without any buffer of its own would, up to the record. It asks by the offset of the tail: it gets
+// what comes also when it is late.
+func follow(t *testing.T, url, tail, live string, connected func()) net.Conn {
 	var once sync.Once
 	defer once.Do(connected)
 	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -73,7 +86,7 @@ func follow(t *testing.T, url, live string, connected func()) net.Conn {
 		t.Error(err)
 		return nil
 	}
-	if _, err := fmt.Fprintf(c, "GET /s?offset=now&live=%s HTTP/1.1\r\nHost: x\r\n\r\n", live); err != nil {
+	if _, err := fmt.Fprintf(c, "GET /s?offset=%s&live=%s HTTP/1.1\r\nHost: x\r\n\r\n", tail, live); err != nil {
 		t.Error(err)
 	}
 	if live == "long-poll" {

@@ -10,10 +10,10 @@ import (
 
 // What is on disk is there after a restart: names, configs, records, conditions, deletions, tokens.
 func TestARestartForgetsNothing(t *testing.T) {
-	now := time.Now()
+	c := &clock{at: time.Now()}
 	opts := []s2test.Option{
 		s2test.Data(filepath.Join(t.TempDir(), "s2.db")), s2test.Basin(testBasin, true), s2test.Token("root"),
-		s2test.TrimDelay(0), s2test.Clock(func() time.Time { return now }),
+		s2test.TrimDelay(0), s2test.Clock(c.now),
 	}
 	first, err := s2test.Start(opts...)
 	if err != nil {
@@ -51,13 +51,13 @@ func TestARestartForgetsNothing(t *testing.T) {
 
 // Deletion lasts as long as the clock says, then the name is free and its old records are not in it.
 func TestADeletedNameComesBackEmpty(t *testing.T) {
-	now := time.Now()
-	p := start(t, s2test.Clock(func() time.Time { return now }))
+	c := &clock{at: time.Now()}
+	p := start(t, s2test.Clock(c.now))
 	p.append("s", `{"body":"a"}`)
 	p.want(202, "", "DELETE", "/streams/s", "")
 	p.want(202, "", "DELETE", "/streams/s", "")
 	p.want(409, `"stream_deletion_pending"`, "POST", "/streams", `{"stream":"s"}`)
-	now = now.Add(2 * time.Second) // no request is under way
+	c.move(2 * time.Second)
 	p.want(404, `"stream_not_found"`, "GET", "/streams/s", "")
 	p.want(201, `"name":"s"`, "POST", "/streams", `{"stream":"s"}`)
 	p.wantTail("s", 0)
@@ -65,7 +65,7 @@ func TestADeletedNameComesBackEmpty(t *testing.T) {
 	p.want(202, "", "DELETE", "/basins/"+testBasin, "")
 	p.want(409, `"basin_deletion_pending"`, "POST", "/basins", `{"basin":"`+testBasin+`"}`)
 	p.want(409, `"basin_deletion_pending"`, "GET", "/streams/s/records/tail", "")
-	now = now.Add(2 * time.Second)
+	c.move(2 * time.Second)
 	p.want(404, `"basin_not_found"`, "GET", "/streams", "")
 }
 

@@ -107,7 +107,7 @@ func (k soak) run(t *testing.T) {
 	srv := zerobustest.New(t, append(k.opts, zerobustest.Table(soaked, k.columns...), zerobustest.DiscardRows(), zerobustest.Tap(book.stored),
 		zerobustest.Lifetime(k.life, k.life/4, zerobustest.EOF()))...)
 	client := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "id", ClientSecret: "secret"}, k.dial(srv)...)
-	p, err := producer.New(t.Context(), client.Table(soaked), k.codec(t), producer.Linger(time.Millisecond),
+	p, err := producer.New(t.Context(), client.Table(soaked), k.codec(t), producer.Linger(time.Millisecond), producer.Attempts(200), // a busy machine gets few acks into a short life
 		producer.Observe(producer.Hooks{BatchAcked: book.acked, BatchResent: book.resent, BatchFailed: book.failed}))
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func (k soak) run(t *testing.T) {
 
 // HEADRACE_SOAK_RECORDS=20000000 makes it long, with a rotation every 2 s.
 func TestSoak(t *testing.T) {
-	records, streams, life, pause := 100_000, int64(10), 150*time.Millisecond, 15*time.Millisecond
+	records, streams, life, pause := 100_000, int64(10), 500*time.Millisecond, 15*time.Millisecond
 	if v := os.Getenv("HEADRACE_SOAK_RECORDS"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil {

@@ -60,7 +60,7 @@ async function take(session, n) {
 
 for (const transport of ["s2s", "fetch"]) {
 	const options = { forceTransport: transport };
-	const on = (name, f) => test(`${transport}: ${name}`, { timeout: 30_000 }, f);
+	const on = (name, f) => test(`${transport}: ${name}`, { timeout: 180_000 }, f);
 
 	on("append and read bytes exactly", async () => {
 		const stream = await fresh(undefined, options);
@@ -229,7 +229,7 @@ for (const transport of ["s2s", "fetch"]) {
 }
 
 for (const compression of ["none", "gzip", "zstd"]) {
-	test(`compression ${compression}`, { timeout: 30_000 }, async (t) => {
+	test(`compression ${compression}`, { timeout: 180_000 }, async (t) => {
 		if (compression === "zstd" && !zlib.zstdCompressSync) {
 			t.skip("the zlib of this Node has no zstd (it has from 22.15 on)");
 			return;
@@ -252,7 +252,7 @@ for (const compression of ["none", "gzip", "zstd"]) {
 	});
 }
 
-test("management", { timeout: 30_000 }, async () => {
+test("management", { timeout: 180_000 }, async () => {
 	const basin = s2.basin(basinName);
 	const prefix = `page-${randomUUID().slice(0, 8)}/`;
 	for (let i = 0; i < 5; i++) await basin.streams.create({ stream: `${prefix}${i}` });
@@ -292,7 +292,7 @@ test("management", { timeout: 30_000 }, async () => {
 	assert.equal((await s2.locations.getDefault()).name, "aws:us-east-1");
 });
 
-test("auto-create", { timeout: 30_000 }, async () => {
+test("auto-create", { timeout: 180_000 }, async () => {
 	const name = `ts-${randomUUID().slice(0, 12)}`;
 	await s2.basins.create({ basin: name, config: { createStreamOnAppend: true, createStreamOnRead: true } });
 	const basin = s2.basin(name);
@@ -307,7 +307,7 @@ test("auto-create", { timeout: 30_000 }, async () => {
 	await assert.rejects(s2.basins.create({ basin: name }), status(409));
 });
 
-test("access tokens", { timeout: 30_000 }, async () => {
+test("access tokens", { timeout: 180_000 }, async () => {
 	const id = `t-${randomUUID()}`;
 	const { accessToken } = await s2.accessTokens.issue({
 		id,
@@ -340,7 +340,7 @@ test("access tokens", { timeout: 30_000 }, async () => {
 	await assert.rejects(limited.streams.list(), status(401, "authn"));
 });
 
-test("metrics", { timeout: 30_000 }, async () => {
+test("metrics", { timeout: 180_000 }, async () => {
 	const now = Date.now();
 	const span = { start: new Date(now - 3600_000), end: new Date(now) };
 	const account = await s2.metrics.account({ set: "active-basins", ...span });
