@@ -30,6 +30,7 @@ type batch struct {
 	seq  uint64
 	body []byte
 	prev *batch // the one before it, when that was on its way
+	sent bool   // in this session, under the present epoch
 
 	done  chan struct{} // closed when what follows is set
 	next  backend.Offset
