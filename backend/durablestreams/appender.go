@@ -20,7 +20,7 @@ func (s *Stream) NewAppender(f backend.Format) backend.Appender {
 }
 
 func (s *Stream) newAppender(e encoding) *appender {
-	a := &appender{stream: s, encoding: e, sent: -1, before: -1}
+	a := &appender{stream: s, encoding: e, sent: -1, before: -1, window: window{size: s.config.inFlight}}
 	if a.id = s.config.producer; a.id == "" {
 		a.id, a.private = rand.Text(), true
 	}
@@ -43,6 +43,7 @@ type appender struct {
 	sent    int64  // highest Producer-Seq sent in this epoch, -1 for none
 	before  int64  // the same by the sessions before the one that is open
 	free    [][]byte
+	window  window
 }
 
 func (a *appender) Limits() backend.Limits {
@@ -72,7 +73,7 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &session{
 		appender: a, life: life, cancel: cancel, next: a.acked,
-		room: make(chan struct{}, a.stream.config.inFlight), wake: make(chan struct{}, 1), steady: make(chan struct{}, 1),
+		room: make(chan struct{}, a.stream.config.inFlight), wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"time"
 
@@ -51,6 +52,7 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 			return ans.next, nil
 		case gap && !alone:
 			b.sent = false // nothing of it is stored
+			s.early(b)
 			select {
 			case <-b.prev.done: // its turn has come, or never will
 			case <-s.life.Done():
@@ -92,6 +94,7 @@ type ticket struct {
 	again      bool // it may have been stored under this ticket
 	contested  bool // others may have the epoch, and it may still be given up for a later one
 	first      bool // nothing of this epoch was accepted, and others may have it
+	ordered    bool // the batch behind it waits until this one was written
 }
 
 // take names the batch, unless the session is over: the epoch may be the next one's by then, under which nothing was sent.
@@ -102,7 +105,10 @@ func (s *session) take(b *batch) (t ticket, ok bool) {
 	if s.life.Err() != nil {
 		return t, false
 	}
-	t = ticket{epoch: a.epoch, seq: int64(b.seq - a.base), contested: !a.claimed && !a.private, first: !a.steady && !a.private}
+	t = ticket{
+		epoch: a.epoch, seq: int64(b.seq - a.base), ordered: a.window.ordered,
+		contested: !a.claimed && !a.private, first: !a.steady && !a.private,
+	}
 	t.again = b.sent || t.seq <= a.before
 	b.sent = true
 	a.sent = max(a.sent, t.seq)
@@ -125,6 +131,7 @@ func (a *appender) accepted() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.claimed, a.steady = true, true
+	a.window.accepted(a.stream.config.inFlight)
 }
 
 // An answer is what the server says of a batch that is stored.
@@ -154,6 +161,13 @@ func (s *session) post(b *batch) (ans answer, t ticket, err error) {
 	req.Header.Set("Producer-Id", s.appender.id)
 	req.Header.Set("Producer-Epoch", strconv.FormatInt(t.epoch, 10))
 	req.Header.Set("Producer-Seq", strconv.FormatInt(t.seq, 10))
+	if t.ordered {
+		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
+			if w.Err == nil {
+				s.written(b)
+			}
+		}}))
+	}
 	resp, err := stream.do(req)
 	if err != nil {
 		return ans, t, s.lost(err)
