@@ -47,7 +47,7 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 			// The second is what an epoch that was begun after a refusal meets when another process has claimed it meanwhile.
 			return "", fmt.Errorf("durablestreams: append: %w: sequence %d was written by another with the same id and epoch", backend.ErrFenced, ans.highest)
 		case err == nil:
-			a.accepted()
+			a.accepted(t)
 			b.prev = nil
 			return ans.next, nil
 		case gap && !alone:
@@ -127,10 +127,11 @@ func (a *appender) highest() int64 {
 	return a.sent
 }
 
-func (a *appender) accepted() {
+// accepted takes note that the server has taken a batch under t. It may say so when another epoch has begun.
+func (a *appender) accepted(t ticket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.claimed, a.steady = true, true
+	a.claimed, a.steady = true, a.steady || t.epoch == a.epoch
 	a.window.accepted(a.stream.config.inFlight)
 }
 
