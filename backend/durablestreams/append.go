@@ -41,16 +41,19 @@ func (s *Stream) Append(ctx context.Context, contentType string, body []byte, op
 // Close closes the stream for good: readers come to an end, appends are refused with [backend.ErrStreamClosed]. Closing a
 // closed stream does nothing.
 func (s *Stream) Close(ctx context.Context) (Info, error) {
-	return s.closed(s.call(ctx, "close", http.MethodPost, http.Header{"Stream-Closed": {"true"}}, nil, true))
+	info, err := s.call(ctx, "close", http.MethodPost, http.Header{"Stream-Closed": {"true"}}, nil, true)
+	return s.closed(ctx, info, err)
 }
 
 // CloseWith appends a body as [Stream.Append] does and closes the stream in the same step: no reader sees the one without the
 // other. It has an [Identity] of its own unless it is given one, so it is tried again when its answer was lost. Repeated with
-// the same one it succeeds without doing anything; otherwise a closed stream is [backend.ErrStreamClosed].
+// the same one it succeeds without doing anything; otherwise a closed stream is [backend.ErrStreamClosed]. An identity that
+// an append without a close has had is [backend.ErrConflict].
 func (s *Stream) CloseWith(ctx context.Context, contentType string, body []byte, opts ...AppendOption) (Info, error) {
 	header := appendHeader(contentType, append([]AppendOption{Identity(rand.Text(), 0, 0)}, opts...))
 	header.Set("Stream-Closed", "true")
-	return s.closed(s.append(ctx, "close", header, body))
+	info, err := s.append(ctx, "close", header, body)
+	return s.closed(ctx, info, err)
 }
 
 // CloseRecords is [Stream.CloseWith] for records, which become what [Stream.NewAppender] makes of those of their format.
@@ -84,10 +87,22 @@ func (s *Stream) append(ctx context.Context, op string, header http.Header, body
 }
 
 // closed refuses to believe in a success that leaves the stream open, as that of a server which does not know how to close.
-// Of a close that it had before a server need not say it again.
-func (s *Stream) closed(info Info, err error) (Info, error) {
-	if err == nil && !info.Closed && !info.Duplicate {
+// Of a close that it had before a server need not say it again, but an append that it had under the same identity may not
+// have been a close.
+func (s *Stream) closed(ctx context.Context, info Info, err error) (Info, error) {
+	if err != nil || info.Closed {
+		return info, err
+	}
+	if !info.Duplicate {
 		return info, fmt.Errorf("durablestreams: close: %w", malformed("the stream is not said to be closed"))
 	}
-	return info, err
+	head, err := s.Head(ctx)
+	if err != nil {
+		return info, fmt.Errorf("durablestreams: close: %w", err)
+	}
+	if !head.Closed {
+		return info, fmt.Errorf("durablestreams: close: %w: the server has an append with this identity that did not close the stream", backend.ErrConflict)
+	}
+	info.Closed = true
+	return info, nil
 }

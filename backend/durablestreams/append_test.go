@@ -76,6 +76,34 @@ func TestCloseWithIsRepeatedUnderItsIdentity(t *testing.T) {
 	wantStored(t, s, "1 2")
 }
 
+// The identity of an append that did not close has the server take the close for a resend of that.
+func TestCloseWithTheIdentityOfAnAppendIsNoClose(t *testing.T) {
+	var quiet atomic.Bool // the server does not say of a resend that the stream is closed
+	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) bool {
+		if !quiet.Load() || r.Method != http.MethodPost {
+			return false
+		}
+		answer := discarded{http.Header{}}
+		server.ServeHTTP(answer, r)
+		w.Header().Set("Producer-Seq", answer.header.Get("Producer-Seq"))
+		w.WriteHeader(http.StatusNoContent)
+		return true
+	})
+	if _, err := s.Append(t.Context(), "application/json", []byte("1"), durablestreams.Identity("p", 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CloseWith(t.Context(), "application/json", []byte("2"), durablestreams.Identity("p", 0, 0)); !errors.Is(err, backend.ErrConflict) {
+		t.Errorf("with the identity of an append: %v", err)
+	}
+	for i := range 2 {
+		if info, err := s.CloseWith(t.Context(), "application/json", []byte("2"), durablestreams.Identity("p", 0, 1)); err != nil || !info.Closed {
+			t.Errorf("close %d: %+v, %v", i, info, err)
+		}
+		quiet.Store(true)
+	}
+	wantStored(t, s, "1 2")
+}
+
 func TestCloseRecords(t *testing.T) {
 	for _, f := range []backend.Format{{ContentType: "application/json"}, {ContentType: "image/png"}, {}} {
 		contentType := f.ContentType

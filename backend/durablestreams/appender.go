@@ -20,7 +20,7 @@ func (s *Stream) NewAppender(f backend.Format) backend.Appender {
 }
 
 func (s *Stream) newAppender(e encoding) *appender {
-	a := &appender{stream: s, encoding: e, sent: -1}
+	a := &appender{stream: s, encoding: e, sent: -1, before: -1, window: window{size: s.config.inFlight}}
 	if a.id = s.config.producer; a.id == "" {
 		a.id, a.private = rand.Text(), true
 	}
@@ -41,7 +41,9 @@ type appender struct {
 	base    uint64 // the seq that is Producer-Seq 0 in this epoch
 	acked   uint64 // seqs below it were returned by Recv
 	sent    int64  // highest Producer-Seq sent in this epoch, -1 for none
+	before  int64  // the same by the sessions before the one that is open
 	free    [][]byte
+	window  window
 }
 
 func (a *appender) Limits() backend.Limits {
@@ -67,10 +69,11 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	if a.epoch == 0 && !a.private {
 		a.epoch = time.Now().UnixMilli()
 	}
+	a.before = a.sent
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &session{
 		appender: a, life: life, cancel: cancel, next: a.acked,
-		room: make(chan struct{}, a.stream.config.inFlight), wake: make(chan struct{}, 1), steady: make(chan struct{}, 1),
+		room: make(chan struct{}, a.stream.config.inFlight), wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -105,7 +108,7 @@ func (a *appender) fresh(seq uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.epoch++
-	a.base, a.sent, a.steady = seq, -1, false
+	a.base, a.sent, a.before, a.steady = seq, -1, -1, false
 }
 
 // buffer returns an empty buffer that may have been used before.

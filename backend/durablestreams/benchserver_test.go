@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,13 @@ import (
 // child is the test binary as a server, on a file or in memory. It ends with its standard input, so that it
 // never outlives its parent.
 func child(file string) error {
+	if file == "strict" {
+		h := httptest.NewServer(newStrict(false))
+		defer h.Close()
+		fmt.Println(strings.TrimPrefix(h.URL, "http://"))
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	}
 	var storage store = server.NewMemory()
 	if file != "memory" {
 		bolt, err := server.OpenBolt(file)
@@ -49,7 +57,12 @@ type process struct {
 // eachServer runs a benchmark against our server, on both storages, and against the official one where it is installed. Each
 // is a process of its own.
 func eachServer(b *testing.B, bench func(b *testing.B, p *process)) {
-	for _, kind := range []string{"memory", "bolt", "reference"} {
+	onServers(b, bench, "memory", "bolt", "reference")
+}
+
+func onServers(b *testing.B, bench func(b *testing.B, p *process), kinds ...string) {
+	b.Helper()
+	for _, kind := range kinds {
 		b.Run(kind, func(b *testing.B) {
 			cmd := exec.Command(os.Args[0])
 			switch kind {
@@ -58,8 +71,8 @@ func eachServer(b *testing.B, bench func(b *testing.B, p *process)) {
 				if cmd.Dir = os.Getenv("HEADRACE_DURABLE_STREAMS_REFERENCE"); cmd.Dir == "" {
 					b.Skip("HEADRACE_DURABLE_STREAMS_REFERENCE does not name the folder where .ci/durablestreams-reference installs the official server")
 				}
-			case "memory":
-				cmd.Env = append(os.Environ(), "HEADRACE_SERVE=memory")
+			case "memory", "strict":
+				cmd.Env = append(os.Environ(), "HEADRACE_SERVE="+kind)
 			case "bolt":
 				cmd.Env = append(os.Environ(), "HEADRACE_SERVE="+filepath.Join(b.TempDir(), "streams.db"))
 			}
@@ -100,9 +113,9 @@ func startProcess(b *testing.B, cmd *exec.Cmd) *process {
 }
 
 // stream makes a stream of JSON.
-func (p *process) stream(b *testing.B) *durablestreams.Stream {
+func (p *process) stream(b *testing.B, opts ...durablestreams.Option) *durablestreams.Stream {
 	b.Helper()
-	c, err := durablestreams.NewClient(p.base + "/v1/stream")
+	c, err := durablestreams.NewClient(p.base+"/v1/stream", opts...)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"time"
 
@@ -25,11 +26,7 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 		if alone && b.prev != nil && b.prev.err != nil {
 			return "", b.prev.err
 		}
-		t, ok := s.take(b.seq)
-		if !ok {
-			return "", s.lost(context.Cause(s.life))
-		}
-		ans, err := s.post(b, t)
+		ans, t, err := s.post(b)
 		var status *StatusError
 		refused := errors.As(err, &status)
 		stale := refused && status.Epoch >= 0
@@ -45,14 +42,17 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 				taken = max(taken, status.Epoch)
 			}
 			a.claim(taken + 1)
+			b.sent = false
 		case err == nil && (ans.highest > a.highest() || t.first && ans.duplicate && !t.again):
 			// The second is what an epoch that was begun after a refusal meets when another process has claimed it meanwhile.
 			return "", fmt.Errorf("durablestreams: append: %w: sequence %d was written by another with the same id and epoch", backend.ErrFenced, ans.highest)
 		case err == nil:
-			a.accepted()
+			a.accepted(t)
 			b.prev = nil
 			return ans.next, nil
 		case gap && !alone:
+			b.sent = false // nothing of it is stored
+			s.early(b)
 			select {
 			case <-b.prev.done: // its turn has come, or never will
 			case <-s.life.Done():
@@ -94,18 +94,23 @@ type ticket struct {
 	again      bool // it may have been stored under this ticket
 	contested  bool // others may have the epoch, and it may still be given up for a later one
 	first      bool // nothing of this epoch was accepted, and others may have it
+	ordered    bool // the batch behind it waits until this one was written
 }
 
 // take names the batch, unless the session is over: the epoch may be the next one's by then, under which nothing was sent.
-func (s *session) take(seq uint64) (t ticket, ok bool) {
+func (s *session) take(b *batch) (t ticket, ok bool) {
 	a := s.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s.life.Err() != nil {
 		return t, false
 	}
-	t = ticket{epoch: a.epoch, seq: int64(seq - a.base), contested: !a.claimed && !a.private, first: !a.steady && !a.private}
-	t.again = a.sent >= t.seq
+	t = ticket{
+		epoch: a.epoch, seq: int64(b.seq - a.base), ordered: a.window.ordered,
+		contested: !a.claimed && !a.private, first: !a.steady && !a.private,
+	}
+	t.again = b.sent || t.seq <= a.before
+	b.sent = true
 	a.sent = max(a.sent, t.seq)
 	return t, true
 }
@@ -113,7 +118,7 @@ func (s *session) take(seq uint64) (t ticket, ok bool) {
 func (a *appender) claim(epoch int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.epoch, a.sent = epoch, -1
+	a.epoch, a.sent, a.before = epoch, -1, -1
 }
 
 func (a *appender) highest() int64 {
@@ -122,10 +127,12 @@ func (a *appender) highest() int64 {
 	return a.sent
 }
 
-func (a *appender) accepted() {
+// accepted takes note that the server has taken a batch under t. It may say so when another epoch has begun.
+func (a *appender) accepted(t ticket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.claimed, a.steady = true, true
+	a.claimed, a.steady = true, a.steady || t.epoch == a.epoch
+	a.window.accepted(a.stream.config.inFlight)
 }
 
 // An answer is what the server says of a batch that is stored.
@@ -135,8 +142,8 @@ type answer struct {
 	next      backend.Offset // "" when the server does not say
 }
 
-// post makes one request of b.
-func (s *session) post(b *batch, t ticket) (ans answer, err error) {
+// post makes one request of b. Nothing is known of a ticket with an error that came before it was taken.
+func (s *session) post(b *batch) (ans answer, t ticket, err error) {
 	ctx, cancel := context.WithTimeout(s.life, answerTime)
 	defer cancel()
 	stream := s.appender.stream
@@ -144,31 +151,42 @@ func (s *session) post(b *batch, t ticket) (ans answer, err error) {
 	defer body.Close() // the batch's bytes are used again
 	req, err := stream.request(ctx, http.MethodPost, nil, body)
 	if err != nil {
-		return ans, fmt.Errorf("durablestreams: append: %w", err)
+		return ans, t, fmt.Errorf("durablestreams: append: %w", err)
+	}
+	t, ok := s.take(b) // not before the credentials are there: without them nothing is sent
+	if !ok {
+		return ans, t, s.lost(context.Cause(s.life))
 	}
 	req.ContentLength = int64(len(b.body))
 	req.Header.Set("Content-Type", s.appender.encoding.contentType)
 	req.Header.Set("Producer-Id", s.appender.id)
 	req.Header.Set("Producer-Epoch", strconv.FormatInt(t.epoch, 10))
 	req.Header.Set("Producer-Seq", strconv.FormatInt(t.seq, 10))
+	if t.ordered {
+		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
+			if w.Err == nil {
+				s.written(b)
+			}
+		}}))
+	}
 	resp, err := stream.do(req)
 	if err != nil {
-		return ans, s.lost(err)
+		return ans, t, s.lost(err)
 	}
 	discard(resp.Body)
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusNoContent:
 	default:
-		return ans, statusError("append", resp)
+		return ans, t, statusError("append", resp)
 	}
 	ans.duplicate = resp.StatusCode == http.StatusNoContent
 	highest, ok := number(resp.Header.Get("Producer-Seq"))
 	if !ok || highest < t.seq {
-		return ans, fmt.Errorf("durablestreams: append: %w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
+		return ans, t, fmt.Errorf("durablestreams: append: %w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
 	}
 	ans.highest = highest
 	if o := resp.Header.Get("Stream-Next-Offset"); !ans.duplicate && validOffset(o) {
 		ans.next = place(o, 0)
 	}
-	return ans, nil
+	return ans, t, nil
 }

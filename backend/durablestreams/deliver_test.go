@@ -28,6 +28,24 @@ func TestNothingIsSentAfterTheEnd(t *testing.T) {
 	}
 }
 
+// An answer to a batch behind one that was refused may come when the next epoch has begun. It says nothing of that one, whose
+// first batch has to be accepted before others are sent.
+func TestLateAnswerDoesNotSettleTheNextEpoch(t *testing.T) {
+	c, err := NewClient("http://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Stream("s").newAppender(encodingOf(backend.Format{ContentType: jsonType}))
+	late := ticket{epoch: a.epoch}
+	a.fresh(7)
+	if a.accepted(late); a.steady {
+		t.Error("the answer to a batch of the epoch before has settled the next one")
+	}
+	if a.accepted(ticket{epoch: a.epoch}); !a.steady {
+		t.Error("the answer to its own batch has not settled the epoch")
+	}
+}
+
 // A frame that says it has millions of headers, and has not, gets no memory for them.
 func TestHeadersThatAreNotThere(t *testing.T) {
 	b := make([]byte, 1<<20)

@@ -21,8 +21,10 @@
 // Without a [ProducerID] each producer has a random one, and any number of them write at once. With one, each producer
 // begins an epoch of its own, the time in Unix milliseconds, and fences those before it. An epoch that was taken already is
 // answered by claiming the next, up to three times, before anything was accepted; one that is lost later is [backend.ErrFenced].
-// Several requests are on their way at once as soon as the first one was accepted, and those that overtake others are sent
-// again in their turn.
+// Several requests are on their way at once as soon as the first one was accepted. Over several connections some overtake
+// others. Our server lets those wait a little; most refuse them, and they are sent again in their turn. To such a server each
+// request begins when the one before it was written, and fewer are on their way at once while some are still refused, so that
+// about one batch in thirty is sent twice at most.
 //
 // # JSON streams
 //

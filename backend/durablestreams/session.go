@@ -15,12 +15,13 @@ type session struct {
 	cancel   context.CancelCauseFunc
 	room     chan struct{} // one token for each batch taken that Recv has not returned
 	wake     chan struct{} // one token: the head of the queue or stop changed
-	steady   chan struct{} // one token: the server has accepted a batch of this epoch
+	turn     chan struct{} // one token: the next request may have got its turn
 	requests sync.WaitGroup
 
 	mu    sync.Mutex
 	next  uint64
 	queue []*batch // taken and not returned by Recv, in order
+	away  int      // of those, how many are not done
 	stop  error    // why nothing more is taken; what is in the queue still comes to its end
 	over  error    // what Recv has said last
 }
@@ -30,6 +31,8 @@ type batch struct {
 	seq  uint64
 	body []byte
 	prev *batch // the one before it, when that was on its way
+	sent bool   // in this session, under the present epoch
+	left bool   // its request was written to a connection, and not refused for coming too early; under the session's lock
 
 	done  chan struct{} // closed when what follows is set
 	next  backend.Offset
@@ -48,17 +51,19 @@ func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) e
 	case <-s.life.Done():
 		return s.refuse(context.Cause(s.life))
 	}
-	if err := s.settle(ctx); err != nil {
-		<-s.room
-		return s.refuse(err)
-	}
 	b := &batch{seq: seq, done: make(chan struct{})}
 	b.body = s.appender.encoding.body(s.appender.buffer(), recs) // the records are not needed any longer
+	err := s.await(ctx)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stop == nil {
+		s.stop = err
+	}
 	if s.stop != nil {
 		<-s.room
+		s.appender.reuse(b.body)
+		signal(s.wake)
 		return s.stop
 	}
 	if n := len(s.queue); n > 0 {
@@ -66,6 +71,7 @@ func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) e
 	}
 	s.queue = append(s.queue, b)
 	s.next++
+	s.away++
 	s.requests.Add(1)
 	go s.run(b)
 	return nil
@@ -100,30 +106,6 @@ func (s *session) admit(ctx context.Context, seq uint64, recs []backend.Record) 
 	return nil
 }
 
-// settle waits until the server has accepted a batch of this epoch, if one is on its way: had it lost the epoch, then so
-// would have all behind it.
-func (s *session) settle(ctx context.Context) error {
-	for {
-		s.appender.mu.Lock()
-		steady := s.appender.steady
-		s.appender.mu.Unlock()
-		s.mu.Lock()
-		n := len(s.queue)
-		idle := n == 0 || ended(s.queue[n-1])
-		s.mu.Unlock()
-		if steady || idle {
-			return nil
-		}
-		select {
-		case <-s.steady:
-		case <-ctx.Done():
-			return fmt.Errorf("durablestreams: send: %w: %w", backend.ErrTransient, ctx.Err())
-		case <-s.life.Done():
-			return context.Cause(s.life)
-		}
-	}
-}
-
 // refuse ends the taking of batches. The first reason stays.
 func (s *session) refuse(reason error) error {
 	s.mu.Lock()
@@ -140,8 +122,11 @@ func (s *session) run(b *batch) {
 	b.next, b.err = s.deliver(b)
 	s.appender.reuse(b.body)
 	b.body = nil
+	s.mu.Lock()
+	s.away-- // in one with done, or Recv could empty the queue while something seems to be under way
 	close(b.done)
-	signal(s.steady)
+	s.mu.Unlock()
+	signal(s.turn)
 	signal(s.wake)
 }
 

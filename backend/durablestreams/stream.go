@@ -61,7 +61,8 @@ func ProducerID(id string) StreamOption { return func(c *streamConfig) { c.produ
 // the server's limit; ours has 10 MiB. Default 4 MiB, at least 64.
 func BatchBytes(n int) StreamOption { return func(c *streamConfig) { c.batchBytes = max(n, 64) } }
 
-// InFlight is how many appends of one producer are on their way at once. Each holds one body. Default 5, at least 1.
+// InFlight is how many appends of one producer are on their way at once, at most: fewer on a server that refuses those which
+// overtake others, while some do. Each holds one body. Default 5, at least 1.
 func InFlight(n int) StreamOption { return func(c *streamConfig) { c.inFlight = max(n, 1) } }
 
 // MessageBytes is the largest message or frame that a reader takes; a larger one fails it with [backend.ErrTooLarge].
