@@ -201,6 +201,24 @@ func TestResendingUnackedThroughANewProducer(t *testing.T) {
 	})
 }
 
+// Its last batch may be stored, but no session that it opens will ever be let in again.
+func TestAFencedProducerStopsThoughABatchMayBeStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(),
+			backendtest.Nth(backendtest.OnSend, 1, backendtest.DropAfter(fmt.Errorf("%w: %w", backend.ErrFenced, backend.ErrIndeterminate))))
+		p := open(t, sink)
+		if err := p.Send(t.Context(), "a"); !errors.Is(err, backend.ErrFenced) || !errors.Is(err, backend.ErrIndeterminate) {
+			t.Errorf("Send: %v", err)
+		}
+		if n := sink.Calls(backendtest.OnOpen); n != 1 {
+			t.Errorf("%d sessions, want the first alone", n)
+		}
+		if err := p.Close(); !errors.Is(err, backend.ErrFenced) {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
 func TestSeveralProducersOnOneSinkInTurnAtOnceAndAfterAFatalError(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := memory.New()

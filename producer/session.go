@@ -259,6 +259,8 @@ func (e *engine) judge(reason error) (refused bool, fatal error) {
 		return true, e.refuse(reason, unsure && sent > 1)
 	}
 	switch {
+	case errors.Is(reason, backend.ErrFenced): // whatever else is unknown: who has taken the place keeps it
+		return false, reason
 	case errors.Is(reason, backend.ErrTransient):
 		return false, nil
 	case errors.Is(reason, backend.ErrIndeterminate) && (sent == 0 || !e.atMostOnce):
