@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -50,30 +51,52 @@ func FuzzSplit(f *testing.F) {
 		f.Add([]byte(a), []byte{0})
 		f.Add([]byte(a), []byte{1, 0, 2})
 	}
-	f.Fuzz(func(t *testing.T, b, sizes []byte) {
-		got, whole, err := splitAll(b, nil)
-		pieces, pwhole, perr := splitAll(b, sizes)
-		if len(got) != len(pieces) || whole != pwhole || (err == nil) != (perr == nil) {
-			t.Fatalf("%q: %q %v %v, and in pieces %q %v %v", b, got, whole, err, pieces, pwhole, perr)
+	f.Fuzz(checkSplit)
+}
+
+func checkSplit(t *testing.T, b, sizes []byte) {
+	t.Helper()
+	got, whole, err := splitAll(b, nil)
+	pieces, pwhole, perr := splitAll(b, sizes)
+	if len(got) != len(pieces) || whole != pwhole || (err == nil) != (perr == nil) {
+		t.Fatalf("%q: %q %v %v, and in pieces %q %v %v", b, got, whole, err, pieces, pwhole, perr)
+	}
+	for i := range got {
+		if got[i] != pieces[i] {
+			t.Fatalf("%q: message %d is %q, and in pieces %q", b, i, got[i], pieces[i])
 		}
-		for i := range got {
-			if got[i] != pieces[i] {
-				t.Fatalf("%q: message %d is %q, and in pieces %q", b, i, got[i], pieces[i])
+	}
+	var want []json.RawMessage
+	if json.Unmarshal(b, &want) != nil || bytes.HasPrefix(bytes.TrimSpace(b), []byte("null")) {
+		return
+	}
+	if err != nil || !whole || len(got) != len(want) {
+		t.Fatalf("%q: %q, whole: %v, %v; want %q", b, got, whole, err, want)
+	}
+	for i := range want {
+		if got[i] != string(want[i]) {
+			t.Fatalf("%q: message %d is %q, want %q", b, i, got[i], want[i])
+		}
+	}
+}
+
+// Strings are looked at by words of eight bytes, then otherwise. Whatever a string holds, wherever in a word it lies and
+// wherever it is cut, it is found to end where encoding/json says.
+func TestSplitStrings(t *testing.T) {
+	const longest = 40
+	inside := []string{"", `\"`, `\\`, `\\\"`, `[{,]}`, "!#", "\u00a2\ua2a2", `\u0022`}
+	for n := range longest {
+		for _, s := range inside {
+			for _, m := range []int{0, 1, 7, 8, 17} {
+				one := `"` + strings.Repeat("x", n) + s + strings.Repeat("y", m) + `"`
+				array := []byte(`[` + one + `,{` + one + `:[` + one + `,1]},"]"]`)
+				for _, size := range []byte{0, 6, 7, 8, 30} {
+					checkSplit(t, array, []byte{size})
+				}
+				checkSplit(t, array[:len(array)-1], []byte{15})
 			}
 		}
-		var want []json.RawMessage
-		if json.Unmarshal(b, &want) != nil || bytes.HasPrefix(bytes.TrimSpace(b), []byte("null")) {
-			return
-		}
-		if err != nil || !whole || len(got) != len(want) {
-			t.Fatalf("%q: %q, whole: %v, %v; want %q", b, got, whole, err, want)
-		}
-		for i := range want {
-			if got[i] != string(want[i]) {
-				t.Fatalf("%q: message %d is %q, want %q", b, i, got[i], want[i])
-			}
-		}
-	})
+	}
 }
 
 func TestSplitDoesNotAllocate(t *testing.T) {

@@ -1,6 +1,10 @@
 package durablestreams
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // A splitter finds the messages of a JSON array that comes in pieces. It looks no closer than it has to: the values are the
 // decoder's business, and a server has checked them already. It does not allocate.
@@ -73,49 +77,83 @@ func (s *splitter) next(b []byte) (lo, hi int, ok bool, err error) {
 
 // scan goes on to the comma or bracket behind the message, and reports whether it is in b.
 func (s *splitter) scan(b []byte) (end bool, err error) {
-	i := s.at
+	i, depth, quote := s.at, s.depth, s.quote
 	for i < len(b) {
-		if s.quote >= 0 {
-			j := bytes.IndexByte(b[i:], '"')
-			if j < 0 {
-				i = len(b)
+		if quote >= 0 {
+			// Most strings in JSON are names and words: to look at eight bytes costs less than it takes IndexByte to
+			// begin, which is the faster one by far in long texts.
+			for words := 0; ; words++ {
+				if words < 2 && len(b)-i >= 8 {
+					found := quotes(binary.LittleEndian.Uint64(b[i:]))
+					if found == 0 {
+						i += 8
+						continue
+					}
+					i += bits.TrailingZeros64(found) / 8
+					break
+				}
+				k := bytes.IndexByte(b[i:], '"')
+				if k < 0 {
+					s.at, s.depth, s.quote = len(b), depth, quote
+					return false, nil
+				}
+				i += k
 				break
 			}
-			i += j
-			k := i
-			for k-1 > s.quote && b[k-1] == '\\' {
-				k--
-			}
-			if (i-k)%2 == 0 { // no backslash is left over to escape the quote
-				s.quote = -1
+			if b[i-1] != '\\' || !escapes(b[quote+1:i]) {
+				quote = -1
 			}
 			i++
 			continue
 		}
-		switch b[i] {
-		case '"':
-			s.quote = i
-		case '{', '[':
-			s.depth++
-		case ',':
-			if s.depth == 0 {
-				s.at = i
-				return true, nil
+		switch m := meanings[b[i]]; {
+		case m == nothing: // most often, hence first
+		case m == aString:
+			quote = i
+		case m == opens:
+			depth++
+		case depth == 0:
+			s.at, s.depth, s.quote = i, depth, quote
+			if b[i] == '}' {
+				return false, malformed("a bracket of the JSON array is missing")
 			}
-		case '}', ']':
-			if s.depth == 0 {
-				s.at = i
-				if b[i] == '}' {
-					return false, malformed("a bracket of the JSON array is missing")
-				}
-				return true, nil
-			}
-			s.depth--
+			return true, nil
+		case m == closes:
+			depth--
 		}
 		i++
 	}
-	s.at = i
+	s.at, s.depth, s.quote = i, depth, quote
 	return false, nil
+}
+
+// A meaning is that of a byte outside of strings.
+type meaning byte
+
+const (
+	nothing meaning = iota
+	aString
+	opens
+	closes
+	divides
+)
+
+var meanings = [256]meaning{'"': aString, '{': opens, '[': opens, '}': closes, ']': closes, ',': divides}
+
+// quotes has a bit set in the first byte of w, as it lies in memory, that is a quote, and none below; 0 when none is.
+func quotes(w uint64) uint64 {
+	const lows, highs = 0x0101010101010101, 0x8080808080808080
+	w ^= '"' * lows // quotes are zeros now
+	return (w - lows) &^ w & highs
+}
+
+// escapes says whether the end of b, which a string begins with, escapes what is behind it: the backslashes there are odd.
+func escapes(b []byte) bool {
+	k := len(b)
+	for k > 0 && b[k-1] == '\\' {
+		k--
+	}
+	return (len(b)-k)%2 == 1
 }
 
 // dropped tells that b has lost its first n bytes, none of them behind from.

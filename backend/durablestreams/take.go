@@ -198,19 +198,21 @@ func (r *reader) name(recs []backend.Record) {
 	ended := r.body == nil
 	last := len(recs) - 1
 	if last >= 0 {
-		var text strings.Builder // its string is not a copy
+		var text strings.Builder // its string is not a copy, and stays where it is as long as there is room
 		text.Grow(len(recs) * (len(r.start) + 1 + decimals(r.marks[last])))
-		var digits [20]byte
-		for _, n := range r.marks {
-			text.WriteString(r.start)
-			text.WriteByte('/')
-			text.Write(strconv.AppendInt(digits[:0], n, 10))
-		}
-		all := text.String()
+		line := append(append(make([]byte, 0, maxOffset+1+20), r.start...), '/')
+		head := len(line)
 		for i, n := range r.marks {
-			width := len(r.start) + 1 + decimals(n)
-			recs[i].Offset, recs[i].Next = r.at, backend.Offset(all[:width])
-			r.at, all = recs[i].Next, all[width:]
+			if i > 0 && n == r.marks[i-1]+1 && line[len(line)-1] < '9' {
+				line[len(line)-1]++ // messages are counted one by one
+			} else {
+				line = strconv.AppendInt(line[:head], n, 10)
+			}
+			from := text.Len()
+			text.Write(line)
+			recs[i].Offset = r.at
+			r.at = backend.Offset(text.String()[from:])
+			recs[i].Next = r.at
 		}
 	}
 	if ended && len(r.rest) == 0 { // a shorter way to the same place

@@ -18,7 +18,7 @@
 //
 // # Reading
 //
-// A response, or an SSE event, holds whole appends of about [ChunkBytes] together. It is sent from the storage in small
+// A response, or an SSE event, holds whole appends, together about what [ChunkBytes] says. It is sent from the storage in small
 // parts: a slow reader costs a buffer of 32 KiB while it is being written to, and one that waits costs no buffer but those
 // of its connection. A connection that stands still is given up ([Stall]). Who waits is woken by the append, by a channel
 // closed once for all of them; there is no polling and no goroutine a reader beside those of net/http.

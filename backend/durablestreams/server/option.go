@@ -27,7 +27,7 @@ func defaults() settings {
 		lifetime:    60 * time.Second,
 		stall:       time.Minute,
 		appendBytes: 10 << 20,
-		chunkBytes:  1 << 20,
+		chunkBytes:  4 << 20,
 		origin:      "*",
 	}
 }
@@ -64,8 +64,9 @@ func Stall(d time.Duration) Option { return func(s *settings) { s.stall = max(d,
 // least 1.
 func AppendBytes(n int) Option { return func(s *settings) { s.appendBytes = max(n, 1) } }
 
-// ChunkBytes is about how much one response, or one SSE event, holds; only a single append may be larger. Default 1 MiB,
-// at least 1.
+// ChunkBytes is about how much one response holds; only a single append may be larger. A reader that comes back to a place
+// within a response is sent it from its beginning. An SSE event holds as much, but not more than about 1 MiB: clients have
+// it in memory as a whole. Default 4 MiB, at least 1.
 func ChunkBytes(n int) Option { return func(s *settings) { s.chunkBytes = max(n, 1) } }
 
 // Origin is what Access-Control-Allow-Origin says. Default "*"; "" turns cross-origin access off.

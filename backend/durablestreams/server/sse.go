@@ -8,10 +8,14 @@ import (
 	"time"
 )
 
+// eventBytes is about how much one event holds at most. Clients take events as a whole, ours up to 4 MiB after base64.
+const eventBytes = 1 << 20
+
 // follow answers with server-sent events: what there is, then what comes, until the stream or the response's time ends.
 // While there is nothing to send it holds no buffer of ours.
 func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q query) error {
-	c, err := h.storage.Read(r.Context(), name, q.from, h.chunkBytes)
+	limit := min(h.chunkBytes, eventBytes)
+	c, err := h.storage.Read(r.Context(), name, q.from, limit)
 	if err != nil {
 		return err
 	}
@@ -51,7 +55,7 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 			return nil
 		}
 		id := c.ID
-		if c, err = h.storage.Read(ctx, name, c.Next, h.chunkBytes); err != nil || c.ID != id {
+		if c, err = h.storage.Read(ctx, name, c.Next, limit); err != nil || c.ID != id {
 			return nil
 		}
 	}
