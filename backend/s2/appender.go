@@ -159,17 +159,28 @@ func (a *appender) newSession(tail uint64) *session {
 // dial opens the request. ctx bounds this and nothing later.
 func (s *session) dial(ctx context.Context) error {
 	client := s.stream.client()
-	s.transport = client.streaming(func(c net.Conn) {
+	var plain *settledConn // with TLS, what is read says nothing of settings
+	s.transport = client.streaming(func(c net.Conn) net.Conn {
 		s.connMu.Lock()
 		defer s.connMu.Unlock()
 		s.conns = append(s.conns, c)
+		if client.basin.scheme == "http" {
+			plain = newSettledConn(c)
+			c = plain
+		}
+		return c
+	})
+	life := settled(s.life, func() *settledConn {
+		s.connMu.Lock()
+		defer s.connMu.Unlock()
+		return plain
 	})
 	coder, err := s2s.NewCoder(client.cfg.compression)
 	if err != nil {
 		return err
 	}
 	s.coder = coder
-	req, err := s.stream.request(s.life, http.MethodPost, nil)
+	req, err := s.stream.request(life, http.MethodPost, nil)
 	if err != nil {
 		return err
 	}

@@ -65,9 +65,8 @@ func BenchmarkProduce(b *testing.B) {
 					}
 					failed <- nil
 				}()
-				buf := make([]byte, 64)
 				for range frames {
-					if _, _, err := r.out.NextInto(buf); err != nil {
+					if _, _, err := r.out.Borrow(); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -110,13 +109,12 @@ func BenchmarkLone(b *testing.B) {
 		defer r.end()
 		frame := []byte{0, 0, 105, 0, 0x0a, 102, 0x1a, 100}
 		frame = append(frame, value...)
-		buf := make([]byte, 64)
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := r.in.Write(frame); err != nil {
 				b.Fatal(err)
 			}
-			if _, _, err := r.out.NextInto(buf); err != nil {
+			if _, _, err := r.out.Borrow(); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -70,8 +70,8 @@ func (c *Client) Close() error {
 // String names the account endpoint.
 func (c *Client) String() string { return "s2:" + c.account.host }
 
-// transport makes one for unary calls. conns hears of every connection made.
-func (c *Client) transport(conns func(net.Conn)) *http.Transport {
+// transport makes one for unary calls. wrap, if not nil, is given every connection made.
+func (c *Client) transport(wrap func(net.Conn) net.Conn) *http.Transport {
 	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -80,8 +80,8 @@ func (c *Client) transport(conns func(net.Conn)) *http.Transport {
 		ForceAttemptHTTP2:   true,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
-			if err == nil && conns != nil {
-				conns(conn)
+			if err == nil && wrap != nil {
+				conn = wrap(conn)
 			}
 			return conn, err
 		},
@@ -93,8 +93,8 @@ func (c *Client) transport(conns func(net.Conn)) *http.Transport {
 }
 
 // streaming makes a transport for sessions: HTTP/2 only, with prior knowledge on plain http.
-func (c *Client) streaming(conns func(net.Conn)) *http.Transport {
-	t := c.transport(conns)
+func (c *Client) streaming(wrap func(net.Conn) net.Conn) *http.Transport {
+	t := c.transport(wrap)
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP2(true)
 	t.Protocols.SetUnencryptedHTTP2(true)

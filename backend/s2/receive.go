@@ -16,9 +16,8 @@ func (s *session) receive() {
 	defer s.body.Close()
 	coder, _ := s2s.NewCoder(s2s.None) // only opens
 	defer coder.Close()
-	buf := make([]byte, 64)
 	for {
-		flags, payload, err := s.frames.NextInto(buf)
+		flags, payload, err := s.frames.Borrow()
 		if err == nil {
 			err = s.frame(coder, flags, payload)
 		}

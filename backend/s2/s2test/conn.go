@@ -1,6 +1,7 @@
 package s2test
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"net"
@@ -12,6 +13,7 @@ import (
 // enough to put a GOAWAY between two of them.
 type conn struct {
 	net.Conn
+	in       *bufio.Reader  // HTTP/2 reads every frame's head by itself, of Conn in a system call each
 	handlers sync.WaitGroup // of the requests on it; the server's gate guards its beginnings
 	dropped  atomic.Bool
 
@@ -38,7 +40,7 @@ func connOf(ctx context.Context) *conn {
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.in.Read(p)
 	if n > 0 && !c.asked {
 		c.mu.Lock()
 		c.asked, c.h2 = true, p[0] == 'P' && n > 1 && p[1] == 'R'
@@ -151,7 +153,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c}, nil
+	return &conn{Conn: c, in: bufio.NewReader(c)}, nil
 }
 
 func (l *listener) track(c *conn, open bool) {

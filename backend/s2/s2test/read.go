@@ -129,7 +129,7 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 // seek sets the start. A start at the tail that may not wait there is out of range, unless it is a time that was
 // reached and matched nothing.
 func (rd *reading) seek(q *query) (err error) {
-	if rd.tail, err = rd.s.position(); err != nil {
+	if rd.tail, err = rd.s.beginRead(); err != nil {
 		return err
 	}
 	matchedNothing := false

@@ -32,6 +32,8 @@ type stream struct {
 	tail      position // behind the last durable batch
 	changed   chan struct{}
 	scratch   []byte
+	spare     []byte // of a chunk that Retain dropped, the next scratch
+	read      bool   // somebody has, and may hold on to chunks for as long as a connection takes
 	lastWrite time.Time
 	keyHash   [32]byte // of the encryption key, once one was used
 	bytes     int64    // metered, of chunks
@@ -82,7 +84,11 @@ func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) error {
 	if err != nil {
 		return err
 	}
-	c.data = bytes.Clone(s.scratch)
+	if s.spare != nil && len(s.scratch) >= cap(s.scratch)*3/4 {
+		c.data, s.scratch, s.spare = s.scratch, s.spare[:0], nil
+	} else {
+		c.data = bytes.Clone(s.scratch)
+	}
 	if cap(s.scratch) > 4*maxFrame {
 		s.scratch = nil
 	}
@@ -173,6 +179,9 @@ func (s *stream) publish(srv *Server, c chunk) {
 	s.bytes += int64(c.metered)
 	s.retained += len(c.data)
 	for srv.cfg.retain > 0 && s.retained > srv.cfg.retain && len(s.chunks) > 1 {
+		if !s.read {
+			s.spare = s.chunks[0].data
+		}
 		s.dropTo(s.chunks[1].first)
 	}
 	s.wake()
@@ -320,6 +329,14 @@ func (s *stream) position() (position, error) {
 		return position{}, streamDeleting()
 	}
 	return s.tail, nil
+}
+
+// beginRead returns the tail to somebody who is going to read.
+func (s *stream) beginRead() (position, error) {
+	s.mu.Lock()
+	s.read = true
+	s.mu.Unlock()
+	return s.position()
 }
 
 // remove begins the deletion: an irrevocable trim of everything, and the end of all who follow.

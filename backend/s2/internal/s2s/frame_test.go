@@ -196,3 +196,38 @@ func TestDecompressionIsBounded(t *testing.T) {
 		c.Close()
 	}
 }
+
+func TestPayloadsThatAreNotLentAreTheReceivers(t *testing.T) {
+	var in bytes.Buffer
+	var want [][]byte
+	for i, n := range []int{3, 0, aheadFirst, aheadMost - HeaderSize, 5000, aheadMost, aheadMost + 1, MaxPayload, 1, 70_000, 70_000, 70_000, 70_000} {
+		want = append(want, bytes.Repeat([]byte{byte(i + 1)}, n))
+		in.Write(seal(t, None, want[i]))
+	}
+	whole := in.Bytes()
+	for _, chunk := range []int{1 << 30, 100_000, 4096, 777} {
+		r := NewReader(&slow{whole, chunk})
+		var got [][]byte
+		for range want {
+			_, payload, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, payload)
+		}
+		for i := range want {
+			if !bytes.Equal(got[i], want[i]) {
+				t.Errorf("chunks of %d: payload %d of %d bytes is %d others", chunk, i, len(want[i]), len(got[i]))
+			}
+		}
+		if _, _, err := r.Next(); err != io.EOF {
+			t.Errorf("behind the last frame: %v, want EOF", err)
+		}
+		r = NewReader(&slow{whole, chunk})
+		for i := range want {
+			if _, payload, err := r.Borrow(); err != nil || !bytes.Equal(payload, want[i]) {
+				t.Fatalf("chunks of %d: lent payload %d of %d bytes is %d others, %v", chunk, i, len(want[i]), len(payload), err)
+			}
+		}
+	}
+}

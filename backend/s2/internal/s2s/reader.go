@@ -1,43 +1,47 @@
 package s2s
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 )
 
+// How much a Reader reads ahead: little, until a frame comes that fits into more. Larger frames are read into memory of
+// their own.
+const (
+	aheadFirst = 2 << 10
+	aheadMost  = 256 << 10
+)
+
 // A Reader cuts frames from a stream.
 type Reader struct {
-	buf   *bufio.Reader
-	spare []byte // for compressed payloads, which are of no use once they are opened
+	src      io.Reader
+	buf      []byte // buf[off:end] was read and not returned
+	off, end int
+	spare    []byte // for payloads that are lent and do not fit into buf
 }
 
 // NewReader makes a Reader. It reads ahead, so src is its own from now on.
-func NewReader(src io.Reader) *Reader {
-	// Small frames (acks, heartbeats) come out of the buffer; a large payload is read past it into its own memory. From
-	// 4 KiB read at once, HTTP/2 tells the peer that there is room again, which takes a system call: less is read here, so
-	// that it comes but once for a large frame.
-	return &Reader{buf: bufio.NewReaderSize(src, 2<<10)}
-}
+func NewReader(src io.Reader) *Reader { return &Reader{src: src, buf: make([]byte, aheadFirst)} }
 
 // Next returns the next frame's flags and payload, which is newly allocated and nobody else's; a compressed one is good
-// until the following call only. io.EOF means that the stream ended between two frames; an end within one is
-// [io.ErrUnexpectedEOF], since what was cut off is missing.
-func (r *Reader) Next() (Flags, []byte, error) { return r.next(nil) }
+// until the following call only, as it is of no use once it is opened. io.EOF means that the stream ended between two
+// frames; an end within one is [io.ErrUnexpectedEOF], since what was cut off is missing.
+func (r *Reader) Next() (Flags, []byte, error) { return r.next(false) }
 
-// NextInto is Next with the payload in dst's memory, if that is large enough, until the following call.
-func (r *Reader) NextInto(dst []byte) (Flags, []byte, error) { return r.next(dst) }
+// Borrow is Next with a payload that is good until the following call only.
+func (r *Reader) Borrow() (Flags, []byte, error) { return r.next(true) }
 
-func (r *Reader) next(dst []byte) (Flags, []byte, error) {
-	head, err := r.buf.Peek(HeaderSize)
-	if err != nil {
-		if errors.Is(err, io.EOF) && len(head) > 0 {
+func (r *Reader) next(lent bool) (Flags, []byte, error) {
+	if err := r.fill(HeaderSize); err != nil {
+		if r.end > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 			err = fmt.Errorf("in a frame's header: %w", io.ErrUnexpectedEOF)
 		}
 		return 0, nil, err
 	}
+	head := r.buf[r.off:]
 	length := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
 	flags := Flags(head[3])
 	switch {
@@ -48,26 +52,68 @@ func (r *Reader) next(dst []byte) (Flags, []byte, error) {
 	case flags.Codec() > Gzip:
 		return 0, nil, &FormatError{"unknown compression " + flags.Codec().String()}
 	}
-	_, _ = r.buf.Discard(HeaderSize) // it was peeked
-	n := length - 1
-	own := dst == nil && flags.Codec() != None
-	if own {
-		dst = r.spare
-	}
-	if cap(dst) < n {
-		dst = make([]byte, n)
-	}
-	dst = dst[:n]
-	if own {
-		r.spare = dst
-	}
-	if got, err := io.ReadFull(r.buf, dst); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = fmt.Errorf("after %d of a payload's %d bytes: %w", got, n, io.ErrUnexpectedEOF)
-		}
+	r.off += HeaderSize
+	payload, err := r.payload(length-1, lent || flags.Codec() != None)
+	if err != nil {
 		return 0, nil, err
 	}
-	return flags, dst, nil
+	return flags, payload, nil
+}
+
+// payload reads the n bytes that come next.
+func (r *Reader) payload(n int, lent bool) (p []byte, err error) {
+	ahead := r.end - r.off
+	if n <= aheadMost {
+		// Whatever has come is read at once. HTTP/2 tells the peer after each reading that there is room again, which costs
+		// both sides system calls; several frames in one are worth the copy. That takes the place of clearing memory.
+		if err = r.fill(n); err == nil {
+			p = r.buf[r.off : r.off+n : r.off+n]
+			r.off += n
+			if !lent {
+				p = bytes.Clone(p)
+			}
+			return p, nil
+		}
+		ahead = r.end - r.off
+	} else {
+		if lent && cap(r.spare) >= n {
+			p = r.spare[:n]
+		} else {
+			p = make([]byte, n)
+		}
+		if lent {
+			r.spare = p
+		}
+		copy(p, r.buf[r.off:r.end])
+		r.off, r.end = 0, 0
+		var m int
+		m, err = io.ReadFull(r.src, p[ahead:])
+		ahead += m
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("after %d of a payload's %d bytes: %w", ahead, n, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// fill makes buf[off:off+n] known. When it fails buf[:end] is what there was.
+func (r *Reader) fill(n int) error {
+	missing := n - (r.end - r.off)
+	if missing <= 0 {
+		return nil
+	}
+	buf := r.buf
+	if n > len(buf) {
+		buf = make([]byte, aheadMost)
+	}
+	r.end = copy(buf, r.buf[r.off:r.end])
+	r.buf, r.off = buf, 0
+	m, err := io.ReadAtLeast(r.src, r.buf[r.end:], missing)
+	r.end += m
+	return err
 }
 
 // Terminal takes the payload of a terminal frame apart: an HTTP status and an error body.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"time"
@@ -61,9 +62,13 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 		}
 		switch tag {
 		case tagRecord:
-			b.Records = b.Records[:len(b.Records)+1]
-			var seq uint64
-			if arena, seq, err = d.record(&b.Records[len(b.Records)-1], arena, p[from:to]); err != nil {
+			i := len(b.Records)
+			b.Records = b.Records[:i+1]
+			r := &b.Records[i]
+			seq, ms, body := usual(p[from:to])
+			if body > 0 {
+				r.Value, r.Time = p[from+body:to:to], d.at(ms)
+			} else if arena, seq, err = d.record(r, arena, p[from:to]); err != nil {
 				return Batch{}, err
 			}
 			if err := b.place(seq); err != nil {
@@ -125,6 +130,38 @@ func count(p []byte) (records int, err error) {
 	return records, nil
 }
 
+// usual reads a SequencedRecord of the shape that nearly all have: number, time and a body of less than 16 KiB, each once
+// and in this order. The body goes from body to the end; 0 is a record of another shape, for [Decoder.record]. It costs
+// half of that.
+func usual(p []byte) (seq, ms uint64, body int) {
+	if len(p) < 8 || p[0] != 1<<3|varint {
+		return 0, 0, 0
+	}
+	seq, n := binary.Uvarint(p[1:])
+	at := 1 + n
+	if n <= 0 || at >= len(p) || p[at] != 2<<3|varint {
+		return 0, 0, 0
+	}
+	ms, n = binary.Uvarint(p[at+1:])
+	at += 1 + n
+	if n <= 0 || len(p)-at < 3 || p[at] != 4<<3|delimited {
+		return 0, 0, 0
+	}
+	size := int(p[at+1])
+	at += 2
+	if size >= 0x80 {
+		if p[at] >= 0x80 {
+			return 0, 0, 0
+		}
+		size = size&0x7f | int(p[at])<<7
+		at++
+	}
+	if size != len(p)-at {
+		return 0, 0, 0
+	}
+	return seq, ms, at
+}
+
 // record reads a SequencedRecord. Its headers are cut from arena. When that has to grow, records before keep their part of
 // the old one.
 func (d *Decoder) record(r *backend.Record, arena backend.Headers, p []byte) (_ backend.Headers, seq uint64, err error) {
@@ -154,11 +191,15 @@ func (d *Decoder) record(r *backend.Record, arena backend.Headers, p []byte) (_ 
 	if len(arena) > first {
 		r.Headers = arena[first:len(arena):len(arena)]
 	}
+	r.Time = d.at(ms)
+	return arena, seq, nil
+}
+
+func (d *Decoder) at(ms uint64) time.Time {
 	if ms != d.ms || d.time.IsZero() {
 		d.ms, d.time = ms, Time(ms)
 	}
-	r.Time = d.time
-	return arena, seq, nil
+	return d.time
 }
 
 func (d *Decoder) header(i int, p []byte) (h backend.Header, err error) {

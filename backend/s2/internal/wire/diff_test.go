@@ -169,6 +169,8 @@ func FuzzDecode(f *testing.F) {
 		f.Add(readBatch(f, recs))
 	}
 	f.Add(unhex(f, "12 06 08 96 01 10 ac 02"))
+	f.Add(unhex(f, "0a 08 08 01 10 ac 02 22 01 68 0a 0b 08 02 10 ac 02 22 04 68 69 22 00")) // usual, and in the body what looks like one
+	f.Add(unhex(f, "0a 0b 08 01 10 ac 02 22 81 80 00 68"))                                  // a length of three bytes
 	f.Add(unhex(f, "0a 02 08 03 0a 02 08 07"))
 	f.Add([]byte{0x0b, 0x0c})
 	f.Fuzz(compareBatch)
