@@ -18,7 +18,8 @@ import (
 func TestAStalledSinkHoldsNoMoreThanTwiceTheBudget(t *testing.T) {
 	const budget = 8 << 20
 	sink := backendtest.NewFlakySink(memory.New(memory.InFlight(0)), backendtest.Nth(backendtest.OnOpen, 1, backendtest.Stall()))
-	p, err := producer.New(t.Context(), sink, codec.Bytes(), producer.BufferBytes(budget), producer.DrainTimeout(0))
+	p, err := producer.New(t.Context(), sink, codec.Bytes(), producer.BufferBytes(budget), producer.DrainTimeout(0),
+		producer.AckTimeout(0)) // or it would be stalled for half a minute only, which a slow machine takes
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -212,6 +213,7 @@ func TestDefect06_AcksThatNobodyAwaitsLeakAndAReceiptCanBeAskedOnce(t *testing.T
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
+		runtime.GC() // what lies in pools outlives one
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
@@ -226,9 +228,14 @@ func TestDefect06_AcksThatNobodyAwaitsLeakAndAReceiptCanBeAskedOnce(t *testing.T
 		}
 	}
 	spend() // buffers grow to their size
-	before := heap()
-	spend()
-	if more := heap() - before; more > 4<<20 { // 21 bytes a record
+	before, more := heap(), int64(math.MaxInt64)
+	for range 5 { // a leak is there each time and grows, a buffer of the connection comes and goes
+		spend()
+		if more = min(more, heap()-before); more <= 4<<20 { // 21 bytes a record
+			break
+		}
+	}
+	if more > 4<<20 {
 		t.Errorf("%d bytes more after 200,000 records that nobody waited for", more)
 	}
 	if s := p.Stats(); s.Buffered != 0 || s.BufferedBytes != 0 {

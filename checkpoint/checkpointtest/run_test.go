@@ -36,6 +36,7 @@ type faulty struct {
 	check    func(key string, cp checkpoint.Checkpoint) error
 	context  func(context.Context) error
 	twoSteps bool // reads and writes are two steps
+	begun    int  // updates, of twoSteps
 }
 
 func (f *faulty) Load(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
@@ -113,11 +114,13 @@ func (f *faulty) update(key string, change func(checkpoint.Checkpoint) checkpoin
 	defer f.mu.Unlock()
 	cp := f.m[f.name(key)]
 	if f.twoSteps {
-		f.mu.Unlock()
-		for range 10 { // lets another call in between without a clock
+		f.begun++
+		begun := f.begun
+		for i := 0; i < 1000 && f.begun == begun; i++ { // lets another call in between, without a clock
+			f.mu.Unlock()
 			runtime.Gosched()
+			f.mu.Lock()
 		}
-		f.mu.Lock()
 	}
 	cp = change(cp)
 	f.m[f.name(key)] = cp

@@ -197,9 +197,22 @@ func makeTrouble(ctx context.Context, srv *zerobustest.Server, pause time.Durati
 	at := func(s zerobustest.Stage, a zerobustest.Action) {
 		srv.Inject(zerobustest.Fault{Stage: s, Skip: rand.IntN(3), Do: a})
 	}
+	// An opening replaces a token that was revoked, but not a second one: there is another to revoke once a stream that
+	// was opened with the new one has had an ack.
+	var issued, first int64
+	revoke := func() bool {
+		s := srv.Stats()
+		if s.Tokens <= issued || first < 0 || s.Acks <= first {
+			return false
+		}
+		issued, first = s.Tokens, -1
+		srv.RevokeTokens()
+		return true
+	}
 	token := func(f zerobustest.TokenFault) {
-		srv.RevokeTokens() // else faults pile up for as long as a token lasts
-		srv.InjectToken(f)
+		if revoke() { // else faults pile up for as long as a token lasts
+			srv.InjectToken(f)
+		}
 	}
 	things := []func(){
 		func() { at(stages[rand.IntN(4)], zerobustest.Fail(transient[rand.IntN(len(transient))], "trouble")) },
@@ -217,7 +230,7 @@ func makeTrouble(ctx context.Context, srv *zerobustest.Server, pause time.Durati
 		func() { srv.End("", zerobustest.Fail(codes.Unavailable, "trouble")) },
 		func() { srv.Signal("", rand.N(2*pause)) },
 		func() { srv.DropConnections() },
-		func() { srv.RevokeTokens() },
+		func() { revoke() },
 		func() { token(zerobustest.TokenFault{Status: 503}) },
 		func() { token(zerobustest.TokenFault{Status: 429, RetryAfter: "0"}) },
 		func() { token(zerobustest.TokenFault{Drop: true}) },
@@ -229,11 +242,14 @@ func makeTrouble(ctx context.Context, srv *zerobustest.Server, pause time.Durati
 			return
 		case <-time.After(pause/2 + rand.N(pause)):
 			// Without progress in between, trouble would pile up until the producer rightly gives up.
-			now := srv.Stats().Acks
-			if now == acks {
+			s := srv.Stats()
+			if first < 0 && s.Tokens > issued {
+				first = s.Acks
+			}
+			if s.Acks == acks {
 				continue
 			}
-			acks = now
+			acks = s.Acks
 			things[rand.IntN(len(things))]()
 		}
 	}
