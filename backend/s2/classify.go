@@ -115,8 +115,9 @@ func harmless(err error) error {
 }
 
 // storing classifies the error of a request that stores records.
-func storing(err error) error {
-	v := judge(err)
+func storing(err error) error { return judge(err).storing(err) }
+
+func (v verdict) storing(err error) error {
 	switch {
 	case v.kind != nil:
 		return fmt.Errorf("%w: %w", v.kind, err)
