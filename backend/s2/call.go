@@ -129,7 +129,12 @@ func readAll(res *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
-	switch enc := res.Header.Get("Content-Encoding"); enc {
+	return decompress(res.Header.Get("Content-Encoding"), body)
+}
+
+// decompress undoes a content-encoding, within bounds.
+func decompress(encoding string, body []byte) (_ []byte, err error) {
+	switch encoding {
 	case "", "identity":
 	case "zstd":
 		body, err = s2s.Unzstd(body, responseLimit)
@@ -139,7 +144,7 @@ func readAll(res *http.Response) ([]byte, error) {
 			body, err = io.ReadAll(io.LimitReader(gz, responseLimit+1))
 		}
 	default:
-		return nil, protocolErrorf("content-encoding %q", enc)
+		return nil, protocolErrorf("content-encoding %q", encoding)
 	}
 	if err != nil {
 		return nil, protocolErrorf("decompressing the answer: %w", err)

@@ -92,6 +92,10 @@ func judge(err error) verdict {
 	if errors.As(err, &pe) {
 		return verdict{}
 	}
+	var hidden *redacted
+	if errors.As(err, &hidden) {
+		err = hidden.err
+	}
 	var cert *tls.CertificateVerificationError
 	if errors.As(err, &cert) {
 		return verdict{clean: true} // trying again would not make it trusted

@@ -191,8 +191,10 @@ func (c *Client) refusal(res *http.Response) error {
 	if err != nil && len(body) == 0 {
 		return fmt.Errorf("status %d, and reading why: %w", res.StatusCode, c.redact(err))
 	}
-	e := parseError(res.StatusCode, body)
-	e.Message = c.hide(e.Message)
+	if body, err = decompress(res.Header.Get("Content-Encoding"), body); err != nil {
+		body = nil // the status still counts
+	}
+	e := parseError(res.StatusCode, body, func(s string) string { return hideKey(c.hide(s), res.Request.Header.Get(keyHeader)) })
 	e.wait = retryAfter(res.Header)
 	return e
 }
@@ -200,15 +202,29 @@ func (c *Client) refusal(res *http.Response) error {
 // hide removes the token from what a server says: some proxies repeat the request's headers.
 func (c *Client) hide(s string) string { return strings.ReplaceAll(s, c.token(), "[token]") }
 
+func hideKey(s, key string) string {
+	if key == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, key, "[key]")
+}
+
 // redact hides the token in an error's text. Nothing of ours puts it there, so the error is nearly always returned as
-// it is.
+// it is. What it means stays the same, also where a token as short as a word is in it by chance.
 func (c *Client) redact(err error) error {
-	if err == nil || !strings.Contains(err.Error(), c.token()) {
+	switch e := err.(type) {
+	case nil, *Error: // the latter is made of what is hidden already
+		return err
+	case *ProtocolError:
+		return &ProtocolError{c.redact(e.Err)}
+	}
+	if !strings.Contains(err.Error(), c.token()) {
 		return err
 	}
 	return &redacted{text: c.hide(err.Error()), err: err}
 }
 
+// redacted is an error of the network, which only judge looks into.
 type redacted struct {
 	text string
 	err  error

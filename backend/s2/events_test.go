@@ -14,7 +14,7 @@ import (
 
 func eventsOf(in []byte) *events {
 	c, _ := New("secret-token")
-	return &events{client: c, in: bufio.NewReaderSize(bytes.NewReader(in), 64)}
+	return &events{hide: c.hide, in: bufio.NewReaderSize(bytes.NewReader(in), 64)}
 }
 
 const batchEvent = "event: batch\nid: 8,2,22\ndata: {\"records\":[{\"seq_num\":7,\"timestamp\":300,\"headers\":[[\"aw==\",\"dg==\"]],\"body\":\"aGk=\"},{\"seq_num\":8}]}\n\n"
@@ -122,7 +122,7 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add(502, []byte("<html>"))
 	f.Add(404, []byte(`{"code":"stream_not_found","message":"no"}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		e := parseError(status, body)
+		e := parseError(status, body, func(s string) string { return s })
 		if e.Status != status || len(e.Message) > messageLimit+len("…") {
 			t.Fatalf("%+v", e)
 		}

@@ -35,9 +35,7 @@ func (s *session) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error
 		if err != nil {
 			return err
 		}
-		e := parseError(status, body)
-		e.Message = s.stream.client().hide(e.Message)
-		return e
+		return parseError(status, body, s.stream.hide)
 	}
 	payload, err := coder.Open(flags, payload)
 	if err != nil {
