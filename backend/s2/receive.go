@@ -88,6 +88,7 @@ func (s *session) ended(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.over = true
+	s.out.stop() // nobody would answer what leaves from now on, and what has left is what classify goes by
 	unanswered := len(s.inflight) - s.answered
 	switch {
 	case s.reason == nil:
@@ -95,7 +96,6 @@ func (s *session) ended(err error) {
 	case unanswered > 0:
 		s.reason = s.besides(s.classify(err))
 	}
-	s.out.finish()
 	wake(s.recv)
 	wake(s.send)
 }
