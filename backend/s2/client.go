@@ -22,7 +22,7 @@ type Client struct {
 	// The token sits in a closure, so that printing a Client, however deep, does not print it.
 	token func() string
 	unary *http.Transport
-	http2 atomic.Bool // the server has answered over HTTP/2
+	http2 atomic.Bool // the server has answered a session over HTTP/2
 
 	mu     sync.Mutex
 	reads  *http.Transport // the HTTP/2 connections of read sessions
@@ -158,10 +158,10 @@ func (c *Client) open(ctx context.Context, kill func(), t *http.Transport, req *
 	defer settled()
 	res, err := t.RoundTrip(req)
 	switch {
-	case err != nil:
+	case err != nil || t == c.unary: // events say nothing of what becomes of sessions
 	case res.ProtoMajor == 2:
 		c.http2.Store(true)
-	case t != c.unary: // a TLS peer that negotiates nothing is spoken to in HTTP/1.1 all the same
+	default: // a TLS peer that negotiates nothing is spoken to in HTTP/1.1 all the same
 		_ = res.Body.Close()
 		return nil, protocolErrorf("an answer in %s where sessions need HTTP/2", res.Proto)
 	}

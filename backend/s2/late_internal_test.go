@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
@@ -36,5 +40,40 @@ func TestNothingLeavesBehindTheEndOfAnAppendSession(t *testing.T) {
 	}
 	if left, err := io.ReadAll(s.out); len(left) > 0 || err != nil {
 		t.Errorf("%d bytes left afterwards, %v", len(left), err)
+	}
+}
+
+// A record that comes once the session is back begins the wait anew, which the new connection was told was over.
+func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
+	var waits []string
+	var opened atomic.Int64
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") != "text/event-stream" {
+			_, _ = io.WriteString(w, `{"records":[]}`)
+			return
+		}
+		waits = append(waits, r.URL.Query().Get("wait"))
+		w.Header().Set("Content-Type", "text/event-stream")
+		if opened.Add(1) == 1 {
+			_, _ = io.WriteString(w, "event: batch\ndata: {\"records\":[{\"seq_num\":0}]}\n\n")
+		}
+		_, _ = io.WriteString(w, "data: [DONE]\n\n")
+	}))
+	defer web.Close()
+	c, err := New("any-token", BasinEndpoint(web.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := c.Basin("test-basin").Stream("s", EventStream(), JSON()).ReadSession(Range{From: "0", Wait: time.Hour})
+	r.quiet = time.Now().Add(-2 * time.Hour) // a connection before had come to the tail
+	n := 0
+	for _, err := range r.Records(t.Context()) {
+		if n++; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != 1 || len(waits) != 2 || waits[0] != "0" || waits[1] != "3600" {
+		t.Errorf("%d records, asked to wait %v, want none at first and then the hour", n, waits)
 	}
 }
