@@ -132,9 +132,10 @@ func (e *events) event() (name string, data []byte, err error) {
 		}
 		whole = bytes.TrimSuffix(bytes.TrimSuffix(whole, []byte("\n")), []byte("\r"))
 		if len(whole) == 0 {
-			if begun {
+			if lines > 0 {
 				return name, data, nil
 			}
+			name, size, begun = "", 0, false // without data it is none
 			continue
 		}
 		field, value, _ := bytes.Cut(whole, []byte(":"))

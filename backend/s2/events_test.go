@@ -39,6 +39,16 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// An event without data is none, by the rules of server-sent events; and comments that keep an idle connection alive are
+// part of no event, however many there are.
+func TestWhatIsNoEvent(t *testing.T) {
+	comments := strings.Repeat(": "+strings.Repeat("x", 60)+"\n\n", eventLimit/60)
+	e := eventsOf([]byte("event: ping\n\nevent: batch\nid: 1\n\n" + comments + batchEvent))
+	if b, _, err := e.next(); err != nil || len(b.Records) != 2 {
+		t.Errorf("%+v, %v, want the batch", b, err)
+	}
+}
+
 func TestMalformedEvents(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"no JSON", "event: batch\ndata: {\n\n", "event batch"},
