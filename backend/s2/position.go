@@ -76,6 +76,9 @@ func (r *reader) heartbeat(ctx context.Context, b wire.Batch) (backend.Batch, er
 
 // look asks where the first record from next on is. It is the tail if there is none.
 func (r *reader) look(ctx context.Context, tail uint64) (uint64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)() // Close ends it
 	got, err := r.stream.Read(ctx, Range{From: At(r.next), Count: 1})
 	switch {
 	case errors.Is(err, backend.ErrOutOfRange) || err == nil && len(got.Records) == 0:

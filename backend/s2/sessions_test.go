@@ -146,6 +146,37 @@ func TestAHeartbeatAheadOfTheEarliestRecordsIsNotTheTail(t *testing.T) {
 	}
 }
 
+// What a reader asks besides its session ends with it too.
+func TestCloseEndsAReadThatLooksForARecord(t *testing.T) {
+	looking := make(chan struct{})
+	st := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Type") == "s2s/proto" {
+			_, _ = w.Write(frame(0, unhex("12 02 08 09"))) // the tail is at 9
+			_ = http.NewResponseController(w).Flush()
+		} else {
+			close(looking)
+		}
+		<-r.Context().Done()
+	}, s2.RequestTimeout(time.Hour)).Basin(basinName).Stream("s")
+	r, err := st.OpenReader(t.Context(), "1")
+	check(t, err)
+	read := make(chan error, 1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	go func() {
+		_, err := r.Read(ctx)
+		read <- err
+	}()
+	<-looking
+	check(t, r.Close())
+	select {
+	case err := <-read:
+		want(t, err, backend.ErrClosed)
+	case <-time.After(10 * time.Second):
+		t.Fatal("Read goes on after Close")
+	}
+}
+
 // The wait of a session that is over while it is away ends it, also where it began.
 func TestAWaitThatIsOverIsAnEndAlsoWhereTheSessionBegan(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(50*time.Millisecond, 60*time.Millisecond))
