@@ -50,7 +50,6 @@ func New(token string, opts ...Option) (*Client, error) {
 	}
 	c.unary = c.transport(nil)
 	c.unary.MaxIdleConnsPerHost = 32
-	c.unary.IdleConnTimeout = 90 * time.Second
 	c.reads = c.streaming(nil)
 	return c, nil
 }
@@ -78,6 +77,7 @@ func (c *Client) transport(wrap func(net.Conn) net.Conn) *http.Transport {
 		TLSHandshakeTimeout: c.cfg.connect,
 		DisableCompression:  true, // asked for, and undone within bounds, here
 		ForceAttemptHTTP2:   true,
+		IdleConnTimeout:     90 * time.Second,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err == nil && wrap != nil {

@@ -2,6 +2,7 @@ package s2
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -40,6 +41,34 @@ func TestNothingLeavesBehindTheEndOfAnAppendSession(t *testing.T) {
 	}
 	if left, err := io.ReadAll(s.out); len(left) > 0 || err != nil {
 		t.Errorf("%d bytes left afterwards, %v", len(left), err)
+	}
+}
+
+// The last words stay what they were, whatever becomes of the connection afterwards.
+func TestTheLastWordsOfASessionDoNotChange(t *testing.T) {
+	c, err := New("any-token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s := c.Basin("test-basin").Stream("s").NewAppender(backend.Format{}).(*appender).newSession(0)
+	if s.coder, err = s2s.NewCoder(s2s.None); err != nil {
+		t.Fatal(err)
+	}
+	in, end := io.Pipe()
+	s.body, s.frames = in, s2s.NewReader(in)
+	go s.receive()
+	defer s.Close()
+	if err := s.Send(t.Context(), 0, []backend.Record{{Value: []byte("a")}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, told := s.Recv(ctx)
+	_ = end.Close()
+	<-s.done
+	if _, again := s.Recv(t.Context()); told == nil || again.Error() != told.Error() || !errors.Is(again, backend.ErrIndeterminate) {
+		t.Errorf("%v, and then %v", told, again)
 	}
 }
 

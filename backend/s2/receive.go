@@ -91,6 +91,7 @@ func (s *session) ended(err error) {
 	s.out.stop() // nobody would answer what leaves from now on, and what has left is what classify goes by
 	unanswered := len(s.inflight) - s.answered
 	switch {
+	case s.told: // it has been acted on
 	case s.reason == nil:
 		s.reason = fmt.Errorf("s2: %s: %w", s.op(), s.classify(err))
 	case unanswered > 0:
