@@ -74,14 +74,14 @@ func TestTheLastWordsOfASessionDoNotChange(t *testing.T) {
 
 // A record that comes once the session is back begins the wait anew, which the new connection was told was over.
 func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
-	var waits []string
+	waits := make(chan string, 10)
 	var opened atomic.Int64
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept") != "text/event-stream" {
 			_, _ = io.WriteString(w, `{"records":[]}`)
 			return
 		}
-		waits = append(waits, r.URL.Query().Get("wait"))
+		waits <- r.URL.Query().Get("wait")
 		w.Header().Set("Content-Type", "text/event-stream")
 		if opened.Add(1) == 1 {
 			_, _ = io.WriteString(w, "event: batch\ndata: {\"records\":[{\"seq_num\":0}]}\n\n")
@@ -102,7 +102,10 @@ func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n != 1 || len(waits) != 2 || waits[0] != "0" || waits[1] != "3600" {
-		t.Errorf("%d records, asked to wait %v, want none at first and then the hour", n, waits)
+	if n != 1 || len(waits) != 2 {
+		t.Fatalf("%d records over %d connections, want 1 over 2", n, len(waits))
+	}
+	if first, second := <-waits, <-waits; first != "0" || second != "3600" {
+		t.Errorf("asked to wait %s and %s, want not at all and then the hour", first, second)
 	}
 }

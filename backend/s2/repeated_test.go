@@ -37,9 +37,9 @@ func refuse(w http.ResponseWriter, status int, code string) {
 // was never there is.
 func TestADeletionWhoseReplyWasLostIsDone(t *testing.T) {
 	var asked atomic.Int64
-	var lost bool
+	var lost atomic.Bool
 	c := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1) == 1 && lost {
+		if asked.Add(1) == 1 && lost.Load() {
 			hangUp()
 		}
 		refuse(w, 404, "access_token_not_found")
@@ -50,11 +50,11 @@ func TestADeletionWhoseReplyWasLostIsDone(t *testing.T) {
 		"stream": func() error { return c.Basin(basinName).DeleteStream(t.Context(), "s") },
 	} {
 		asked.Store(0)
-		lost = true
+		lost.Store(true)
 		if err := call(); err != nil || asked.Load() != 2 {
 			t.Errorf("%s: %v after %d attempts, want success at the second", what, err, asked.Load())
 		}
-		lost = false
+		lost.Store(false)
 		want(t, call(), backend.ErrNotFound)
 	}
 }
@@ -109,11 +109,12 @@ func TestAReadThatWaitsLessThanASecondIsAnswered(t *testing.T) {
 
 // Times and waits at the end of their range are that, and do not come out at the other.
 func TestHugeTimesDoNotOverflow(t *testing.T) {
-	var query url.Values
-	c := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) { query = r.URL.Query() })
+	asked := make(chan url.Values, 2)
+	c := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) { asked <- r.URL.Query() })
 	st := c.Basin(basinName).Stream("s")
 	_, err := st.Read(t.Context(), s2.Range{From: backend.Earliest, Until: time.Unix(1<<62, 0), Wait: math.MaxInt64})
-	if check(t, err); query.Get("wait") != "4294967295" || query.Get("until") != "9223372036854775807" {
+	check(t, err)
+	if query := <-asked; query.Get("wait") != "4294967295" || query.Get("until") != "9223372036854775807" {
 		t.Errorf("asked for %v", query)
 	}
 	late := values("late")
