@@ -111,11 +111,16 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 		return 0, nil
 	}
 	pos, err := a.stream.CheckTail(ctx)
-	if err != nil {
-		return 0, err
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var refused *Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == "stream_not_found" && a.next == 0:
+		// The first append may create it, and it will begin at 0. If none may, the opening says so.
+		pos = Position{}
+	case err != nil:
+		return 0, err
+	}
 	if !a.placed {
 		a.placed, a.next = true, pos.SeqNum
 	}

@@ -40,11 +40,12 @@ const (
 	Unchanged Provision = "noop"
 )
 
-func provision(status int, h http.Header) Provision {
-	if p := Provision(h.Get("S2-Provision-Result")); p != "" {
+// provision reads the header that says what was done. Without one, the status tells creation from the rest.
+func provision(a answer) Provision {
+	if p := Provision(a.header.Get("S2-Provision-Result")); p != "" {
 		return p
 	}
-	if status == http.StatusCreated {
+	if a.status == http.StatusCreated {
 		return Created
 	}
 	return ""
@@ -89,11 +90,11 @@ func put[T any](ctx context.Context, c *Client, r *call, refusal error, v any) (
 	if r.body, err = encode(r.op, v); err != nil {
 		return out, "", err
 	}
-	var h http.Header
-	if out, h, err = fetch[T](ctx, c, r); err != nil {
+	out, a, err := fetch[T](ctx, c, r)
+	if err != nil {
 		return out, "", err
 	}
-	return out, provision(0, h), nil
+	return out, provision(a), nil
 }
 
 // BasinConfig returns a basin's configuration.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/internal/backoff"
 )
@@ -44,26 +45,39 @@ type answer struct {
 // do sends a management call until it succeeds, its failure is final, or the attempts are used up.
 func (c *Client) do(ctx context.Context, r *call) (answer, error) {
 	policy := backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
+	unsure := false // whether an attempt has done it
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, r)
 		if err == nil {
 			return a, nil
 		}
 		v := judge(err)
+		if unsure && r.method == http.MethodDelete && v.kind == backend.ErrNotFound {
+			return answer{}, nil // it has, and its reply was lost
+		}
+		unsure = unsure || !v.clean
 		if attempt >= c.cfg.attempts || !v.retryable || r.once && !v.clean || ctx.Err() != nil {
-			if r.once {
-				return answer{}, fmt.Errorf("s2: %s: %w", r.op, storing(err))
-			}
-			return answer{}, classed(r.op, err)
+			return answer{}, r.failed(err, unsure)
 		}
 		timer := time.NewTimer(policy.Delay(attempt, err))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return answer{}, classed(r.op, fmt.Errorf("%w, after: %w", ctx.Err(), err))
+			return answer{}, r.failed(fmt.Errorf("%w, after: %w", ctx.Err(), err), unsure)
 		}
 	}
+}
+
+// failed classifies the error of a management call. What a POST creates is not created again: another call finds the name
+// taken, perhaps by this one.
+func (r *call) failed(err error, unsure bool) error {
+	if r.method != http.MethodPost {
+		return classed(r.op, err)
+	}
+	v := judge(err)
+	v.clean = !unsure
+	return fmt.Errorf("s2: %s: %w", r.op, v.storing(err))
 }
 
 // attempt sends the call once.
@@ -115,7 +129,12 @@ func readAll(res *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
-	switch enc := res.Header.Get("Content-Encoding"); enc {
+	return decompress(res.Header.Get("Content-Encoding"), body)
+}
+
+// decompress undoes a content-encoding, within bounds.
+func decompress(encoding string, body []byte) (_ []byte, err error) {
+	switch encoding {
 	case "", "identity":
 	case "zstd":
 		body, err = s2s.Unzstd(body, responseLimit)
@@ -125,7 +144,7 @@ func readAll(res *http.Response) ([]byte, error) {
 			body, err = io.ReadAll(io.LimitReader(gz, responseLimit+1))
 		}
 	default:
-		return nil, protocolErrorf("content-encoding %q", enc)
+		return nil, protocolErrorf("content-encoding %q", encoding)
 	}
 	if err != nil {
 		return nil, protocolErrorf("decompressing the answer: %w", err)
@@ -149,16 +168,14 @@ func retryAfter(h http.Header) time.Duration {
 }
 
 // fetch does a call that answers with JSON.
-func fetch[T any](ctx context.Context, c *Client, r *call) (T, http.Header, error) {
-	var out T
-	a, err := c.do(ctx, r)
-	if err != nil {
-		return out, nil, err
+func fetch[T any](ctx context.Context, c *Client, r *call) (out T, a answer, err error) {
+	if a, err = c.do(ctx, r); err != nil {
+		return out, a, err
 	}
 	if err := json.Unmarshal(a.body, &out); err != nil {
-		return out, nil, fmt.Errorf("s2: %s: %w", r.op, protocolErrorf("%w", err))
+		return out, a, fmt.Errorf("s2: %s: %w", r.op, protocolErrorf("%w", err))
 	}
-	return out, a.header, nil
+	return out, a, nil
 }
 
 // encode makes a JSON body of one of this package's types, which all can be one.

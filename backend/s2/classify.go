@@ -92,6 +92,10 @@ func judge(err error) verdict {
 	if errors.As(err, &pe) {
 		return verdict{}
 	}
+	var hidden *redacted
+	if errors.As(err, &hidden) {
+		err = hidden.err
+	}
 	var cert *tls.CertificateVerificationError
 	if errors.As(err, &cert) {
 		return verdict{clean: true} // trying again would not make it trusted
@@ -115,8 +119,9 @@ func harmless(err error) error {
 }
 
 // storing classifies the error of a request that stores records.
-func storing(err error) error {
-	v := judge(err)
+func storing(err error) error { return judge(err).storing(err) }
+
+func (v verdict) storing(err error) error {
 	switch {
 	case v.kind != nil:
 		return fmt.Errorf("%w: %w", v.kind, err)

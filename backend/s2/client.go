@@ -22,7 +22,7 @@ type Client struct {
 	// The token sits in a closure, so that printing a Client, however deep, does not print it.
 	token func() string
 	unary *http.Transport
-	http2 atomic.Bool // the server has answered over HTTP/2
+	http2 atomic.Bool // the server has answered a session over HTTP/2
 
 	mu     sync.Mutex
 	reads  *http.Transport // the HTTP/2 connections of read sessions
@@ -50,7 +50,6 @@ func New(token string, opts ...Option) (*Client, error) {
 	}
 	c.unary = c.transport(nil)
 	c.unary.MaxIdleConnsPerHost = 32
-	c.unary.IdleConnTimeout = 90 * time.Second
 	c.reads = c.streaming(nil)
 	return c, nil
 }
@@ -78,6 +77,7 @@ func (c *Client) transport(wrap func(net.Conn) net.Conn) *http.Transport {
 		TLSHandshakeTimeout: c.cfg.connect,
 		DisableCompression:  true, // asked for, and undone within bounds, here
 		ForceAttemptHTTP2:   true,
+		IdleConnTimeout:     90 * time.Second,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err == nil && wrap != nil {
@@ -158,10 +158,10 @@ func (c *Client) open(ctx context.Context, kill func(), t *http.Transport, req *
 	defer settled()
 	res, err := t.RoundTrip(req)
 	switch {
-	case err != nil:
+	case err != nil || t == c.unary: // events say nothing of what becomes of sessions
 	case res.ProtoMajor == 2:
 		c.http2.Store(true)
-	case t != c.unary: // a TLS peer that negotiates nothing is spoken to in HTTP/1.1 all the same
+	default: // a TLS peer that negotiates nothing is spoken to in HTTP/1.1 all the same
 		_ = res.Body.Close()
 		return nil, protocolErrorf("an answer in %s where sessions need HTTP/2", res.Proto)
 	}
@@ -191,8 +191,10 @@ func (c *Client) refusal(res *http.Response) error {
 	if err != nil && len(body) == 0 {
 		return fmt.Errorf("status %d, and reading why: %w", res.StatusCode, c.redact(err))
 	}
-	e := parseError(res.StatusCode, body)
-	e.Message = c.hide(e.Message)
+	if body, err = decompress(res.Header.Get("Content-Encoding"), body); err != nil {
+		body = nil // the status still counts
+	}
+	e := parseError(res.StatusCode, body, func(s string) string { return hideKey(c.hide(s), res.Request.Header.Get(keyHeader)) })
 	e.wait = retryAfter(res.Header)
 	return e
 }
@@ -200,15 +202,29 @@ func (c *Client) refusal(res *http.Response) error {
 // hide removes the token from what a server says: some proxies repeat the request's headers.
 func (c *Client) hide(s string) string { return strings.ReplaceAll(s, c.token(), "[token]") }
 
+func hideKey(s, key string) string {
+	if key == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, key, "[key]")
+}
+
 // redact hides the token in an error's text. Nothing of ours puts it there, so the error is nearly always returned as
-// it is.
+// it is. What it means stays the same, also where a token as short as a word is in it by chance.
 func (c *Client) redact(err error) error {
-	if err == nil || !strings.Contains(err.Error(), c.token()) {
+	switch e := err.(type) {
+	case nil, *Error: // the latter is made of what is hidden already
+		return err
+	case *ProtocolError:
+		return &ProtocolError{c.redact(e.Err)}
+	}
+	if !strings.Contains(err.Error(), c.token()) {
 		return err
 	}
 	return &redacted{text: c.hide(err.Error()), err: err}
 }
 
+// redacted is an error of the network, which only judge looks into.
 type redacted struct {
 	text string
 	err  error

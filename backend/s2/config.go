@@ -2,6 +2,7 @@ package s2
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -30,7 +31,7 @@ func (r Retention) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads S2's form.
 func (r *Retention) UnmarshalJSON(b []byte) error {
 	var v struct {
-		Age      *int64           `json:"age"`
+		Age      *uint64          `json:"age"`
 		Infinite *json.RawMessage `json:"infinite"`
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
@@ -39,7 +40,7 @@ func (r *Retention) UnmarshalJSON(b []byte) error {
 	*r = Retention{Forever: v.Infinite != nil}
 	if v.Age != nil {
 		// More seconds than a Duration holds are as good as for ever, but not the same: they are cut.
-		r.Age = time.Duration(min(*v.Age, int64(1<<63-1)/int64(time.Second))) * time.Second
+		r.Age = time.Duration(min(*v.Age, uint64(math.MaxInt64/time.Second))) * time.Second
 	}
 	return nil
 }

@@ -65,8 +65,9 @@ func protocolErrorf(format string, args ...any) error {
 // messageLimit bounds the text of an error: a proxy may answer with a page.
 const messageLimit = 1024
 
-// parseError reads an error body. It always makes an Error: a body that is none becomes the message.
-func parseError(status int, body []byte) *Error {
+// parseError reads an error body. It always makes an Error: a body that is none becomes the message. hide removes secrets,
+// before a text is cut and the first half of one stays.
+func parseError(status int, body []byte, hide func(string) string) *Error {
 	e := &Error{Status: status}
 	// Numbers are read as they are, not by way of float64: sequence numbers have 64 bits.
 	var b struct {
@@ -77,10 +78,10 @@ func parseError(status int, body []byte) *Error {
 		Tail    *Position `json:"tail"`
 	}
 	if err := json.Unmarshal(body, &b); err != nil {
-		e.Message = clip(strings.ToValidUTF8(strings.TrimSpace(string(body[:min(len(body), messageLimit)])), "?"))
+		e.Message = clip(strings.ToValidUTF8(strings.TrimSpace(hide(string(body))), "?"))
 		return e
 	}
-	e.Code, e.Message = b.Code, clip(b.Message)
+	e.Code, e.Message = clip(hide(b.Code)), clip(hide(b.Message))
 	switch {
 	case status == 412 && b.Token != nil:
 		e.Code, e.Token = CodeFencingTokenMismatch, *b.Token

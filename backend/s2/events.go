@@ -33,7 +33,7 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))
 	}
-	r.source = &events{client: client, in: bufio.NewReaderSize(watched{r}, 32<<10)}
+	r.source = &events{hide: r.stream.hide, in: bufio.NewReaderSize(watched{r}, 32<<10)}
 	return nil
 }
 
@@ -52,13 +52,14 @@ func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
 	return err
 }
 
-// eventLimit bounds an event: a batch of 1 MiB in base64, with a JSON record around each piece.
-const eventLimit = 4 << 20
+// eventLimit bounds an event: a batch of 1 MiB, of which headers of a byte take four times as much in base64 and brackets,
+// with a JSON record around each piece.
+const eventLimit = 5 << 20
 
 // events are the batches of a session of server-sent events.
 type events struct {
-	client *Client
-	in     *bufio.Reader
+	hide func(string) string // secrets
+	in   *bufio.Reader
 }
 
 func (e *events) next() (b wire.Batch, _ bool, err error) {
@@ -97,11 +98,10 @@ func (e *events) next() (b wire.Batch, _ bool, err error) {
 
 // refusal reads the data of an error event, which comes without a status: its code has one.
 func (e *events) refusal(data []byte) error {
-	err := parseError(http.StatusServiceUnavailable, data) // worth another try when nothing is known of it
+	err := parseError(http.StatusServiceUnavailable, data, e.hide) // worth another try when nothing is known of it
 	if v, ok := verdicts[err.Code]; ok {
 		err.Status = v.status
 	}
-	err.Message = e.client.hide(err.Message)
 	return err
 }
 
@@ -132,9 +132,10 @@ func (e *events) event() (name string, data []byte, err error) {
 		}
 		whole = bytes.TrimSuffix(bytes.TrimSuffix(whole, []byte("\n")), []byte("\r"))
 		if len(whole) == 0 {
-			if begun {
+			if lines > 0 {
 				return name, data, nil
 			}
+			name, size, begun = "", 0, false // without data it is none
 			continue
 		}
 		field, value, _ := bytes.Cut(whole, []byte(":"))

@@ -14,7 +14,7 @@ import (
 
 func eventsOf(in []byte) *events {
 	c, _ := New("secret-token")
-	return &events{client: c, in: bufio.NewReaderSize(bytes.NewReader(in), 64)}
+	return &events{hide: c.hide, in: bufio.NewReaderSize(bytes.NewReader(in), 64)}
 }
 
 const batchEvent = "event: batch\nid: 8,2,22\ndata: {\"records\":[{\"seq_num\":7,\"timestamp\":300,\"headers\":[[\"aw==\",\"dg==\"]],\"body\":\"aGk=\"},{\"seq_num\":8}]}\n\n"
@@ -36,6 +36,16 @@ func TestEvents(t *testing.T) {
 	}
 	if _, _, err = e.next(); err != io.EOF {
 		t.Errorf("done: %v, want EOF", err)
+	}
+}
+
+// An event without data is none, by the rules of server-sent events; and comments that keep an idle connection alive are
+// part of no event, however many there are.
+func TestWhatIsNoEvent(t *testing.T) {
+	comments := strings.Repeat(": "+strings.Repeat("x", 60)+"\n\n", eventLimit/60)
+	e := eventsOf([]byte("event: ping\n\nevent: batch\nid: 1\n\n" + comments + batchEvent))
+	if b, _, err := e.next(); err != nil || len(b.Records) != 2 {
+		t.Errorf("%+v, %v, want the batch", b, err)
 	}
 }
 
@@ -122,7 +132,7 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add(502, []byte("<html>"))
 	f.Add(404, []byte(`{"code":"stream_not_found","message":"no"}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		e := parseError(status, body)
+		e := parseError(status, body, func(s string) string { return s })
 		if e.Status != status || len(e.Message) > messageLimit+len("…") {
 			t.Fatalf("%+v", e)
 		}

@@ -24,11 +24,11 @@ func (s *session) settle(ctx context.Context, b batch, recs []backend.Record) er
 
 // compare reads what is where recs must be.
 func (s *session) compare(ctx context.Context, b batch, recs []backend.Record) error {
-	if s.tail < b.at+uint64(b.n) {
-		return fmt.Errorf("another writer's records are at %d: %w", b.at, backend.ErrConflict)
-	}
 	for done := 0; done < len(recs); {
 		at := b.at + uint64(done)
+		if at >= s.tail { // a batch is stored whole
+			return fmt.Errorf("another writer's records are at %d: %w", b.at, backend.ErrConflict)
+		}
 		got, err := s.stream.Read(ctx, Range{From: At(at), Count: len(recs) - done})
 		if err != nil && !errors.Is(err, backend.ErrTransient) {
 			return fmt.Errorf("read back what is at %d: %w", at, err)
@@ -46,7 +46,11 @@ func (s *session) compare(ctx context.Context, b batch, recs []backend.Record) e
 				return protocolErrorf("more than the %d records asked for", len(recs))
 			}
 			if !same(&got.Records[i], &recs[done]) {
-				return fmt.Errorf("another writer's record is at %d: %w", b.at+uint64(done), backend.ErrConflict)
+				kind := backend.ErrConflict
+				if s.token != nil && Command(&got.Records[i]) == "fence" {
+					kind = backend.ErrFenced
+				}
+				return fmt.Errorf("another writer's record is at %d: %w", b.at+uint64(done), kind)
 			}
 			done++
 		}

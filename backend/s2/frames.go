@@ -7,7 +7,7 @@ import (
 
 // frames are the batches of an S2S session.
 type frames struct {
-	client  *Client
+	hide    func(string) string // secrets
 	in      *s2s.Reader
 	coder   *s2s.Coder
 	decoder wire.Decoder
@@ -23,9 +23,7 @@ func (f *frames) next() (wire.Batch, bool, error) {
 		if err != nil {
 			return wire.Batch{}, false, err
 		}
-		e := parseError(status, body)
-		e.Message = f.client.hide(e.Message)
-		return wire.Batch{}, false, e
+		return wire.Batch{}, false, parseError(status, body, f.hide)
 	}
 	if payload, err = f.coder.Open(flags, payload); err != nil {
 		return wire.Batch{}, false, err

@@ -44,8 +44,8 @@ func ConnectTimeout(d time.Duration) Option { return func(c *config) { c.connect
 // again by the client: that is the producer's and the consumer's work.
 func Attempts(n int) Option { return func(c *config) { c.attempts = max(n, 1) } }
 
-// Zstd compresses appends of 1 KiB and more with zstd and asks the server to do so with what is read. Default is no
-// compression.
+// Zstd compresses what append sessions send, batches of 1 KiB and more, with zstd, and asks the server to do so with what
+// is read. Default is no compression.
 func Zstd() Option { return func(c *config) { c.compression = s2s.Zstd } }
 
 // Gzip is like [Zstd], with gzip.

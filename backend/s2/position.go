@@ -55,30 +55,38 @@ func (r *reader) hole(to uint64) error {
 func (r *reader) heartbeat(ctx context.Context, b wire.Batch) (backend.Batch, error) {
 	tail := b.Tail.SeqNum
 	switch {
-	case !r.known || r.earliest && tail > r.next:
-		r.known, r.next = true, tail // where everything is trimmed, Earliest is the tail
+	case !r.known:
+		r.known, r.next = true, tail
 	case tail > r.next:
 		// Either the records up to the tail are on their way, or they were trimmed and never come.
-		if err := r.look(ctx, tail); err != nil {
+		first, err := r.look(ctx, tail)
+		switch {
+		case err != nil:
 			return backend.Batch{}, err
+		case first != r.next && !r.earliest:
+			return backend.Batch{}, r.hole(tail)
 		}
+		r.next = first // where everything is trimmed, Earliest is the tail
 	}
-	r.earliest = false
+	if tail <= r.next {
+		r.earliest = false
+	}
 	return backend.Batch{Next: At(r.next), CaughtUp: tail == r.next}, nil
 }
 
-// look asks whether there is a record at next.
-func (r *reader) look(ctx context.Context, tail uint64) error {
+// look asks where the first record from next on is. It is the tail if there is none.
+func (r *reader) look(ctx context.Context, tail uint64) (uint64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)() // Close ends it
 	got, err := r.stream.Read(ctx, Range{From: At(r.next), Count: 1})
 	switch {
 	case errors.Is(err, backend.ErrOutOfRange) || err == nil && len(got.Records) == 0:
-		return r.hole(tail)
+		return tail, nil
 	case err != nil:
-		return err
-	case got.Records[0].Offset != At(r.next):
-		return r.hole(tail)
+		return 0, err
 	}
-	return nil
+	return SeqNum(got.Records[0].Offset)
 }
 
 // withoutCommands filters in place: the batch is not the caller's yet.

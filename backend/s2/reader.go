@@ -105,7 +105,7 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	if err != nil {
 		return err
 	}
-	r.source = &frames{client: client, in: s2s.NewReader(watched{r}), coder: coder}
+	r.source = &frames{hide: r.stream.hide, in: s2s.NewReader(watched{r}), coder: coder}
 	return nil
 }
 
@@ -202,10 +202,14 @@ func (r *reader) Close() error {
 	r.once.Do(func() {
 		r.closed.Store(true)
 		r.silence.Stop()
-		r.kill()
 		if r.body != nil {
+			// Not killed first, it returns when the connection is rid of the stream, and release finds it idle. Where the
+			// network takes nothing, that is not waited for.
+			late := time.AfterFunc(time.Second, r.kill)
 			_ = r.body.Close()
+			late.Stop()
 		}
+		r.kill()
 		if r.transport != nil {
 			r.stream.client().release(r.transport)
 		}

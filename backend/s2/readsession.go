@@ -27,6 +27,7 @@ type ReadSession struct {
 
 	// Only the loop uses these.
 	quiet  time.Time // since when there has been no record, once there was one or the tail
+	short  bool      // the server waits for what was left of Wait, and there has been no record to begin it anew
 	goal   uint64    // where the tail was at the first clean end that came early
 	asked  bool      // goal is known
 	failed int       // openings in a row without progress
@@ -86,15 +87,17 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 		return false, r.atTail(err)
 	}
 	defer in.Close()
+	short := r.short
 	for {
 		b, err := in.Read(ctx)
-		if errors.Is(err, errEnded) && r.bounded() {
+		if errors.Is(err, errEnded) && r.bounded() && short == r.short {
 			return false, r.ended(ctx, err)
 		}
 		if err != nil {
 			return false, err
 		}
 		r.failed = 0
+		r.short = r.short && len(b.Records) == 0
 		for i := range b.Records {
 			rec := &b.Records[i]
 			if !r.fits(rec) {
@@ -117,7 +120,8 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 func (r *ReadSession) open(ctx context.Context) (*reader, error) {
 	left := r.want
 	left.From = r.Next()
-	if left.Wait > 0 && !r.quiet.IsZero() {
+	r.short = left.Wait > 0 && !r.quiet.IsZero()
+	if r.short {
 		if left.Wait -= time.Since(r.quiet); left.Wait <= 0 {
 			left.Wait = NoWait
 		}
@@ -209,7 +213,7 @@ func (r *ReadSession) ended(ctx context.Context, why error) error {
 
 // atTail turns the refusal to begin at the tail into the end, when that is where a connection before has come to.
 func (r *ReadSession) atTail(err error) error {
-	if tail, refused := tailOf(err); refused && tail == r.Next() && tail != r.want.From {
+	if tail, refused := tailOf(err); refused && tail == r.Next() && (tail != r.want.From || !r.quiet.IsZero()) {
 		r.over = true
 		return nil
 	}

@@ -35,9 +35,7 @@ func (s *session) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error
 		if err != nil {
 			return err
 		}
-		e := parseError(status, body)
-		e.Message = s.stream.client().hide(e.Message)
-		return e
+		return parseError(status, body, s.stream.hide)
 	}
 	payload, err := coder.Open(flags, payload)
 	if err != nil {
@@ -90,14 +88,15 @@ func (s *session) ended(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.over = true
+	s.out.stop() // nobody would answer what leaves from now on, and what has left is what classify goes by
 	unanswered := len(s.inflight) - s.answered
 	switch {
+	case s.told: // it has been acted on
 	case s.reason == nil:
 		s.reason = fmt.Errorf("s2: %s: %w", s.op(), s.classify(err))
 	case unanswered > 0:
 		s.reason = s.besides(s.classify(err))
 	}
-	s.out.finish()
 	wake(s.recv)
 	wake(s.send)
 }

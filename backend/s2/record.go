@@ -3,7 +3,9 @@ package s2
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
@@ -42,8 +44,8 @@ func size(r *backend.Record) (int, error) {
 
 // sizeAny is size for any record, commands included.
 func sizeAny(r *backend.Record) (int, error) {
-	if wire.HasTime(r) && r.Time.UnixMilli() < 0 {
-		return 0, fmt.Errorf("s2: record is of %v, before 1970: %w", r.Time.Year(), backend.ErrRejected)
+	if s := r.Time.Unix(); wire.HasTime(r) && (s < 0 || s >= math.MaxInt64/1000) {
+		return 0, fmt.Errorf("s2: record is of the year %v, which milliseconds since 1970 cannot say: %w", r.Time.Year(), backend.ErrRejected)
 	}
 	n := metered(r)
 	if n > batchBytes {
@@ -90,6 +92,9 @@ func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) 
 func checkToken(token string) error {
 	if len(token) > tokenBytes {
 		return fmt.Errorf("fencing token of %d bytes, at most %d: %w", len(token), tokenBytes, backend.ErrRejected)
+	}
+	if !utf8.ValidString(token) {
+		return fmt.Errorf("fencing token that is no UTF-8: %w", backend.ErrRejected)
 	}
 	return nil
 }

@@ -127,7 +127,14 @@ func (s *Stream) header() http.Header {
 	if s.cfg.key == nil {
 		return nil
 	}
-	return http.Header{"S2-Encryption-Key": {s.cfg.key()}}
+	return http.Header{keyHeader: {s.cfg.key()}}
+}
+
+const keyHeader = "S2-Encryption-Key"
+
+// hide removes the secrets of its requests from what a server says.
+func (s *Stream) hide(text string) string {
+	return hideKey(s.client().hide(text), s.header().Get(keyHeader))
 }
 
 // A Position is a place in a stream and the time of the record there, in milliseconds since the epoch.

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -99,8 +100,8 @@ func (b *Basin) check(stream string) error {
 	if err := checkBasin(b.name); err != nil {
 		return err
 	}
-	if len(stream) < 1 || len(stream) > 512 || stream == "." || stream == ".." {
-		return fmt.Errorf("stream name %q: want 1 to 512 bytes, not . or ..: %w", clip(stream), backend.ErrRejected)
+	if len(stream) < 1 || len(stream) > 512 || stream == "." || stream == ".." || !utf8.ValidString(stream) {
+		return fmt.Errorf("stream name %q: want 1 to 512 bytes of UTF-8, not . or ..: %w", clip(stream), backend.ErrRejected)
 	}
 	return nil
 }

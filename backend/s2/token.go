@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -79,8 +80,8 @@ func (c *Client) RevokeAccessToken(ctx context.Context, id string) error {
 }
 
 func checkTokenID(id string) error {
-	if len(id) < 1 || len(id) > 96 || id == "." || id == ".." {
-		return fmt.Errorf("access token id: want 1 to 96 bytes, got %d: %w", len(id), backend.ErrRejected)
+	if len(id) < 1 || len(id) > 96 || id == "." || id == ".." || !utf8.ValidString(id) {
+		return fmt.Errorf("access token id: want 1 to 96 bytes of UTF-8, not . or .., got %d: %w", len(id), backend.ErrRejected)
 	}
 	return nil
 }

@@ -135,7 +135,7 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 		return Slice{}, fmt.Errorf("s2: %s: %w", op, err)
 	}
 	// The server answers when the wait is over, so that comes on top of what an answer may take.
-	c := &call{op: op, method: http.MethodGet, url: s.recordsURL(), query: q, basin: s.basin.name, wait: min(max(r.Wait, 0), time.Minute)}
+	c := &call{op: op, method: http.MethodGet, url: s.recordsURL(), query: q, basin: s.basin.name, wait: time.Duration(min(r.seconds(), 60)) * time.Second}
 	if s.cfg.json {
 		c.header = s.binary()
 	} else {
@@ -184,9 +184,17 @@ func (r *Range) query() (url.Values, error) {
 	case r.Wait < 0:
 		q.Set("wait", "0")
 	case r.Wait > 0:
-		q.Set("wait", strconv.FormatInt(min(int64((r.Wait+time.Second-1)/time.Second), math.MaxUint32), 10))
+		q.Set("wait", strconv.FormatInt(min(r.seconds(), math.MaxUint32), 10))
 	}
 	return q, nil
+}
+
+// seconds is the wait as the server knows it.
+func (r *Range) seconds() int64 {
+	if r.Wait <= 0 {
+		return 0
+	}
+	return int64((r.Wait-1)/time.Second) + 1
 }
 
 // startQuery says in S2's terms where to begin.
@@ -212,6 +220,9 @@ func startQuery(from backend.Offset) (url.Values, error) {
 
 // ceilMilli rounds up: S2's records have whole milliseconds, and the first one not before t is wanted.
 func ceilMilli(t time.Time) int64 {
+	if t.Unix() >= math.MaxInt64/1000 {
+		return math.MaxInt64 // as good as never
+	}
 	ms := t.UnixMilli()
 	if time.UnixMilli(ms).Before(t) {
 		ms++

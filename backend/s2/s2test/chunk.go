@@ -101,6 +101,9 @@ func (l *limits) passed(ts uint64) bool { return ts >= l.until && l.until != for
 // take adds the records of c from seq on, as far as lim and a frame allow. all says that the chunk was exhausted; if not,
 // done says that the read is over: lim, and not the size of one batch, was in the way.
 func (b *batch) take(c *chunk, from uint64, lim limits) (all, done bool, err error) {
+	if len(c.data) == 0 {
+		return true, false, nil // a trim was quicker
+	}
 	if from <= c.first && !lim.passed(c.lastTS) && c.records <= min(lim.records, maxRecords)-b.records && c.metered <= min(lim.metered, maxMetered)-b.metered &&
 		b.size+len(c.data) <= maxSegments {
 		b.add(c.data, c.records, c.metered, c.end()-1)

@@ -197,6 +197,9 @@ func (rd *reading) collect() (done bool, err error) {
 		next = c.end()
 	}
 	rd.at.advance(rd.s, next)
+	if len(rd.chunks) > 0 && rd.b.records == 0 && !done {
+		return rd.collect() // all of it was trimmed meanwhile
+	}
 	rd.lim.records -= rd.b.records
 	rd.lim.metered -= rd.b.metered
 	rd.x.srv.countRead(rd.s, rd.x.op, &rd.b)

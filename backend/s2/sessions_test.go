@@ -1,0 +1,229 @@
+package s2_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/s2test"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/producer"
+)
+
+// A proxy may speak HTTP/2 for calls and hold sessions back. Events that come over HTTP/2 say nothing of sessions, so the
+// second reader falls back as the first did.
+func TestEventsOverHTTP2DoNotEndTheFallBack(t *testing.T) {
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Type") != "s2s/proto" {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "event: ping\ndata: {\"tail\":{\"seq_num\":0,\"timestamp\":0}}\n\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+	}))
+	web.EnableHTTP2 = true
+	web.StartTLS()
+	defer web.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	c, err := s2.New("any-token", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL), s2.TLS(&tls.Config{RootCAs: roots}),
+		s2.RequestTimeout(200*time.Millisecond), s2.ConnectTimeout(300*time.Millisecond))
+	check(t, err)
+	defer c.Close()
+	for i := range 2 {
+		r, err := c.Basin(basinName).Stream("s").OpenReader(t.Context(), backend.Earliest)
+		if err != nil {
+			t.Fatalf("reader %d: %v", i, err)
+		}
+		if b, err := r.Read(t.Context()); !b.CaughtUp || err != nil {
+			t.Errorf("reader %d: %+v, %v", i, b, err)
+		}
+		check(t, r.Close())
+	}
+}
+
+// An append creates the stream where the basin says so. That there is none yet to look at is an empty stream.
+func TestExclusiveCreatesTheStreamThatAnAppendCreates(t *testing.T) {
+	srv := s2test.New(t)
+	c := dial(t, srv)
+	_, err := c.CreateBasin(t.Context(), basinName, s2.NewBasin{Config: &s2.BasinConfig{CreateStreamOnAppend: true}})
+	check(t, err)
+	st := c.Basin(basinName).Stream("new", s2.Exclusive())
+	p, err := producer.New(t.Context(), st, codec.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, p.Send(t.Context(), "a", "b"))
+	check(t, p.Close())
+	if got := stored(t, st); len(got) != 2 || got[0].Offset != "0" {
+		t.Errorf("%v", got)
+	}
+
+	_, err = c.CreateBasin(t.Context(), "no-creation", s2.NewBasin{})
+	check(t, err)
+	_, err = c.Basin("no-creation").Stream("new", s2.Exclusive()).NewAppender(backend.Format{}).Open(t.Context())
+	want(t, err, backend.ErrNotFound)
+	_, err = c.Basin("no-such-basin").Stream("new", s2.Exclusive()).NewAppender(backend.Format{}).Open(t.Context())
+	want(t, err, backend.ErrNotFound)
+}
+
+// A stream that was deleted under an exclusive appender and would be created anew does not take what comes next at 0.
+func TestExclusiveDoesNotGoOnInANewStream(t *testing.T) {
+	srv := s2test.New(t, s2test.PurgeAfter(0))
+	c := dial(t, srv)
+	_, err := c.CreateBasin(t.Context(), basinName, s2.NewBasin{Config: &s2.BasinConfig{CreateStreamOnAppend: true}})
+	check(t, err)
+	a := c.Basin(basinName).Stream("s", s2.Exclusive()).NewAppender(backend.Format{})
+	s, err := a.Open(t.Context())
+	check(t, err)
+	check(t, s.Send(t.Context(), 0, values("a")))
+	_, err = s.Recv(t.Context())
+	check(t, err)
+	check(t, s.Close())
+	check(t, c.Basin(basinName).DeleteStream(t.Context(), "s"))
+	for err == nil {
+		_, err = c.Basin(basinName).StreamConfig(t.Context(), "s") // until it is gone
+	}
+	if s, err = a.Open(t.Context()); err == nil {
+		_ = s.Close()
+		t.Error("opened, at 1 of a stream that is not there")
+	}
+}
+
+// Where a fence took the place of a batch whose ack was lost, the appender has lost the stream, and not to just anybody.
+func TestAFenceAtThePlaceOfALostBatchIsAFence(t *testing.T) {
+	srv, st := fresh(t, nil, s2.Exclusive(), s2.Fence(""))
+	a := st.NewAppender(backend.Format{})
+	s, err := a.Open(t.Context())
+	check(t, err)
+	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Received, Do: s2test.Drop()})
+	check(t, s.Send(t.Context(), 0, values("a")))
+	_, err = s.Recv(t.Context())
+	want(t, err, backend.ErrIndeterminate)
+	check(t, s.Close())
+	other, err := dial(t, srv).Basin(basinName).Stream(st.Name(), s2.Fence("")).NewAppender(backend.Format{}).Open(t.Context())
+	check(t, err)
+	defer other.Close()
+	s, err = a.Open(t.Context())
+	check(t, err)
+	defer s.Close()
+	err = s.Send(t.Context(), 0, values("a"))
+	if err == nil {
+		_, err = s.Recv(t.Context())
+	}
+	want(t, err, backend.ErrFenced)
+}
+
+// Headers of one byte take four times as much in JSON as they are metered. A record of nothing else passes as an event.
+func TestTheLargestEventPasses(t *testing.T) {
+	_, st := fresh(t, nil, s2.EventStream())
+	r := backend.Record{Headers: slices.Repeat(backend.Headers{{Name: "k"}}, (1<<20-8)/3)}
+	_, err := st.Append(t.Context(), []backend.Record{r}, s2.Condition{})
+	check(t, err)
+	if b := next(t, open(t, st, backend.Earliest)); len(b.Records) != 1 || len(b.Records[0].Headers) != len(r.Headers) {
+		t.Errorf("%d records", len(b.Records))
+	}
+}
+
+// A heartbeat says where the tail is, and not that everything before it was trimmed: StopAtTail would end with nothing.
+func TestAHeartbeatAheadOfTheEarliestRecordsIsNotTheTail(t *testing.T) {
+	srv, st := fresh(t, nil)
+	put(t, st, "a", "b", "c")
+	srv.Inject(s2test.Fault{Op: s2test.ReadSession, Stage: s2test.Replying, Do: s2test.Frame(frame(0, unhex("12 02 08 03")))})
+	b, err := open(t, st, backend.Earliest).Read(t.Context())
+	if err != nil || b.CaughtUp || len(b.Records) > 0 || b.Next != "0" {
+		t.Errorf("%+v, %v, want no progress yet", b, err)
+	}
+}
+
+// What a reader asks besides its session ends with it too.
+func TestCloseEndsAReadThatLooksForARecord(t *testing.T) {
+	looking := make(chan struct{})
+	st := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Content-Type") == "s2s/proto" {
+			_, _ = w.Write(frame(0, unhex("12 02 08 09"))) // the tail is at 9
+			_ = http.NewResponseController(w).Flush()
+		} else {
+			close(looking)
+		}
+		<-r.Context().Done()
+	}, s2.RequestTimeout(time.Hour)).Basin(basinName).Stream("s")
+	r, err := st.OpenReader(t.Context(), "1")
+	check(t, err)
+	read := make(chan error, 1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	go func() {
+		_, err := r.Read(ctx)
+		read <- err
+	}()
+	<-looking
+	check(t, r.Close())
+	select {
+	case err := <-read:
+		want(t, err, backend.ErrClosed)
+	case <-time.After(10 * time.Second):
+		t.Fatal("Read goes on after Close")
+	}
+}
+
+// The wait of a session that is over while it is away ends it, also where it began.
+func TestAWaitThatIsOverIsAnEndAlsoWhereTheSessionBegan(t *testing.T) {
+	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(50*time.Millisecond, 60*time.Millisecond))
+	st := dial(t, srv, s2.Attempts(1000)).Basin(basinName).Stream(streamName())
+	put(t, st, "0")
+	srv.Inject(s2test.Fault{Op: s2test.ReadSession, Stage: s2test.Replying, Skip: 1, Times: s2test.Always, Do: s2test.Drop()})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if got, err := drain(ctx, st.ReadSession(s2.Range{From: s2.At(1), Count: 5, Wait: time.Second})); len(got) != 0 || err != nil {
+		t.Errorf("%q, %v, want the end", got, err)
+	}
+}
+
+// A connection of which nobody will ever use more is closed with the last session on it.
+func TestTheLastReaderOfAClosedClientClosesItsConnection(t *testing.T) {
+	closed := make(chan struct{}, 100)
+	var opened atomic.Int64
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	web.Config.Protocols = new(http.Protocols)
+	web.Config.Protocols.SetUnencryptedHTTP2(true)
+	web.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			opened.Add(1)
+		case http.StateClosed:
+			closed <- struct{}{}
+		}
+	}
+	web.Start()
+	defer web.Close()
+	for range 100 {
+		c, err := s2.New("any-token", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL))
+		check(t, err)
+		r, err := c.Basin(basinName).Stream("s").OpenReader(t.Context(), backend.Earliest)
+		check(t, err)
+		check(t, c.Close())
+		check(t, r.Close())
+	}
+	deadline := time.After(10 * time.Second)
+	for n := range opened.Load() {
+		select {
+		case <-closed:
+		case <-deadline:
+			t.Fatalf("%d of %d connections are closed", n, opened.Load())
+		}
+	}
+}
