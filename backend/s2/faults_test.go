@@ -56,7 +56,7 @@ func half(b []byte) []byte { return b[:len(b)/2] }
 
 // impatient gives up on an opening that is not answered. All other openings have to be answered in that time too, on a busy
 // machine as well.
-var impatient = []s2.Option{s2.RequestTimeout(2 * time.Second)}
+var impatient = []s2.Option{s2.ConnectTimeout(2 * time.Second), s2.RequestTimeout(2 * time.Second)} // an opening may take both
 
 // blowsAtOpening strike a request before anything was done for it, those that read and those that append alike.
 func blowsAtOpening(op s2test.Op) (blows []blow) {
