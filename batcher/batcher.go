@@ -139,13 +139,13 @@ func (b *Batcher[E]) Flush() *Batch[E] {
 
 // Release gives back the room of a batch that Take returned, and the memory of its Items. It is called once a batch.
 func (b *Batcher[E]) Release(batch *Batch[E]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	n := len(batch.Items)
-	clear(batch.Items) // off the lock: of a large batch this is a megabyte
+	clear(batch.Items) // on the lock: off it, eight goroutines that put took an eighth longer
 	*batch.memory = batch.Items[:0]
 	b.spare.Put(batch.memory)
 	batch.Items, batch.memory = nil, nil
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.used -= batch.cost
 	b.queued -= n
 	b.outstanding--
