@@ -51,9 +51,9 @@ func (o *outbox) recycle(b []byte) {
 	o.keep(b)
 }
 
-// keep holds no more memory in reserve than may be in use.
+// keep holds no more memory in reserve than may be in use: what Send waits above, and a batch on either side of that.
 func (o *outbox) keep(b []byte) {
-	if o.kept+cap(b) <= outboxBytes {
+	if o.kept+cap(b) <= outboxBytes+2*batchBytes {
 		o.free = append(o.free, b)
 		o.kept += cap(b)
 	}
