@@ -53,7 +53,7 @@ func (o *outbox) recycle(b []byte) {
 
 // keep holds no more memory in reserve than may be in use: what Send waits above, and a batch on either side of that.
 func (o *outbox) keep(b []byte) {
-	if o.kept+cap(b) <= outboxBytes+2*batchBytes {
+	if !o.cut && o.kept+cap(b) <= outboxBytes+2*batchBytes {
 		o.free = append(o.free, b)
 		o.kept += cap(b)
 	}
@@ -139,12 +139,14 @@ func (o *outbox) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Close is called by the transport when it will read no more, and by the session's Close.
+// Close is called by the transport when it will read no more, and by the session's Close. It lets go of all memory: timers
+// of a transport may hold on to a connection that is long over, and with it to this.
 func (o *outbox) Close() error {
 	o.mu.Lock()
 	if !o.cut {
 		o.cut = true
 		o.end = io.ErrClosedPipe
+		o.frames, o.free = nil, nil
 	}
 	o.mu.Unlock()
 	o.more.Broadcast()
