@@ -144,6 +144,7 @@ func breakThings(ctx context.Context, srv *s2test.Server) (n int) {
 		{Op: sessions, Stage: s2test.Replying, Do: s2test.GoAway()},
 		{Op: sessions, Stage: s2test.Replying, Do: s2test.Delay(20 * time.Millisecond)},
 	}
+	var last *s2test.Injection
 	for {
 		pause := time.NewTimer(200*time.Millisecond + rand.N(100*time.Millisecond))
 		select {
@@ -153,8 +154,11 @@ func breakThings(ctx context.Context, srv *s2test.Server) (n int) {
 			return n
 		}
 		n++
+		if last != nil {
+			last.Remove() // or those that nothing came by would strike one after the other, a session each
+		}
 		if i := rand.IntN(len(faults) + 1); i < len(faults) {
-			srv.Inject(faults[i])
+			last = srv.Inject(faults[i])
 		} else {
 			srv.DropConnections()
 		}
