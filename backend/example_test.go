@@ -43,7 +43,7 @@ func ExampleSerial() {
 	fmt.Println(table)
 	// Output:
 	// acknowledged batch 0
-	// record 1: rejected
+	// serial: append: record 1: rejected
 	// [one two]
 }
 

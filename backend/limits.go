@@ -1,5 +1,7 @@
 package backend
 
+import "fmt"
+
 // Limits say what one batch may hold. A field of 0 is no known limit.
 type Limits struct {
 	BatchRecords int // records in one batch
@@ -20,4 +22,29 @@ func (l *Limits) Meter(r *Record) (int, error) {
 		return len(r.Value), nil
 	}
 	return l.Size(r)
+}
+
+// Check refuses a batch without records with [ErrRejected], and one that exceeds a limit with [ErrTooLarge]. Its error
+// names the limit and the size, and is a *[RecordError] where one record is at fault. bytes is the sum of Size.
+func (l *Limits) Check(recs []Record) (bytes int, err error) {
+	switch {
+	case len(recs) == 0:
+		return 0, fmt.Errorf("a batch without records: %w", ErrRejected)
+	case l.BatchRecords > 0 && len(recs) > l.BatchRecords:
+		return 0, fmt.Errorf("%d records, the limit of a batch is %d: %w", len(recs), l.BatchRecords, ErrTooLarge)
+	}
+	for i := range recs {
+		n, err := l.Meter(&recs[i])
+		if err == nil && l.RecordBytes > 0 && n > l.RecordBytes {
+			err = fmt.Errorf("%d bytes, the limit of a record is %d: %w", n, l.RecordBytes, ErrTooLarge)
+		}
+		if err != nil {
+			return 0, &RecordError{Index: i, Err: err}
+		}
+		bytes += n
+	}
+	if l.BatchBytes > 0 && bytes > l.BatchBytes {
+		return 0, fmt.Errorf("%d bytes in %d records, the limit of a batch is %d: %w", bytes, len(recs), l.BatchBytes, ErrTooLarge)
+	}
+	return bytes, nil
 }

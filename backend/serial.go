@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 )
 
@@ -24,143 +25,113 @@ type serialSink struct {
 	appendBatch func(context.Context, uint64, []Record) (Ack, error)
 }
 
-func (s *serialSink) NewAppender(Format) Appender { return &serialAppender{sink: s} }
+func (s *serialSink) NewAppender(Format) Appender { return Pipelined("serial", s) }
 
-type serialAppender struct {
-	sink *serialSink
+func (s *serialSink) Limits() Limits { return s.limits }
 
-	mu    sync.Mutex
-	acked uint64 // seqs below it were returned by Recv
+func (s *serialSink) Dial(context.Context, uint64) (Conn, error) {
+	return &serialConn{appendBatch: s.appendBatch, abort: func() {}, changed: make(chan struct{}, 1)}, nil
 }
 
-func (a *serialAppender) Limits() Limits { return a.sink.limits }
+// A serialConn keeps what the calls returned until Read asks for it.
+type serialConn struct {
+	appendBatch func(context.Context, uint64, []Record) (Ack, error)
+	changed     chan struct{} // one token: acks, failure or finished changed
 
-func (a *serialAppender) Open(ctx context.Context) (Session, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("serial: open: %w: %w", ErrTransient, err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return &serialSession{appender: a, next: a.acked, abort: func() {}, wake: make(chan struct{}, 1)}, nil
+	mu       sync.Mutex
+	abort    context.CancelFunc // ends the call under way
+	acks     []Ack
+	failure  error // why there are no more calls
+	finished bool
 }
 
-type serialSession struct {
-	appender *serialAppender
-	calls    sync.WaitGroup // the append under way
-	wake     chan struct{}  // one token: acks or reason changed
-
-	mu     sync.Mutex
-	abort  context.CancelFunc // ends the append under way
-	next   uint64             // the seq that Send expects
-	acks   []Ack
-	reason error // why nothing more is taken
-	over   bool  // Recv has said why, or Close was called
-}
-
-func (s *serialSession) Send(ctx context.Context, seq uint64, recs []Record) error {
-	s.mu.Lock()
-	if s.reason == nil && seq != s.next {
-		s.reason = fmt.Errorf("serial: seq %d where %d is next: %w", seq, s.next, ErrConflict)
-	}
-	if s.reason == nil && ctx.Err() != nil {
-		s.reason = fmt.Errorf("serial: send: %w: %w", ErrTransient, ctx.Err())
-	}
-	if s.reason != nil {
-		defer s.mu.Unlock()
-		s.signal()
-		return s.reason
-	}
-	s.next++
-	s.calls.Add(1)
+// Write makes the call. A call that fails may have stored the batch, so its error is for Read to return.
+func (c *serialConn) Write(ctx context.Context, seq uint64, recs []Record) error {
 	call, cancel := context.WithCancel(ctx)
-	s.abort = cancel
-	s.mu.Unlock()
-	defer s.calls.Done()
 	defer cancel()
-	ack, err := s.appender.sink.appendBatch(call, seq, recs)
+	c.mu.Lock()
+	failure := c.failure
+	c.abort = cancel
+	c.mu.Unlock()
+	if failure != nil {
+		return fmt.Errorf("serial: send: %w: an earlier append failed: %v", ErrTransient, failure)
+	}
+	ack, err := c.appendBatch(call, seq, recs)
+	ack.Seq = seq
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.signal()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer wake(c.changed)
 	switch {
+	case c.failure != nil: // nothing is acknowledged behind it
 	case err == nil:
-		ack.Seq = seq
-		s.acks = append(s.acks, ack)
-	case s.reason == nil:
-		s.reason = classifyCall(err)
+		c.acks = append(c.acks, ack)
+	default:
+		c.failure = err
 	}
-	return nil // taken: what became of it is for Recv to say
-}
-
-// classifyCall makes a bare context error an unknown outcome: the call had begun when it ended.
-func classifyCall(err error) error {
-	bare := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	if bare && !errors.Is(err, ErrTransient) && !errors.Is(err, ErrIndeterminate) {
-		return fmt.Errorf("serial: append: %w: %w", ErrIndeterminate, err)
-	}
-	return err
-}
-
-func (s *serialSession) Recv(ctx context.Context) (Ack, error) {
-	for {
-		if ack, ok, err := s.poll(); ok || err != nil {
-			return ack, err
-		}
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			s.leave(ctx.Err())
-		}
-	}
-}
-
-// poll returns the next ack, or the reason once there is no further one. Nothing is acknowledged behind the reason, even
-// if an append that was still running then succeeds.
-func (s *serialSession) poll() (ack Ack, ok bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.acks) > 0 && !s.over {
-		ack, s.acks = s.acks[0], s.acks[1:]
-		s.appender.mu.Lock()
-		s.appender.acked = ack.Seq + 1
-		s.appender.mu.Unlock()
-		return ack, true, nil
-	}
-	s.over = s.reason != nil
-	return Ack{}, false, s.reason
-}
-
-// leave ends the session because the caller of Recv did: what is under way may still be stored.
-func (s *serialSession) leave(cause error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reason != nil {
-		return
-	}
-	s.appender.mu.Lock()
-	defer s.appender.mu.Unlock()
-	fate := ErrTransient
-	if s.next > s.appender.acked {
-		fate = ErrIndeterminate
-	}
-	s.reason = fmt.Errorf("serial: recv: %w: %w", fate, cause)
-}
-
-func (s *serialSession) Close() error {
-	s.mu.Lock()
-	s.reason, s.over = fmt.Errorf("serial: %w", ErrClosed), true
-	abort := s.abort
-	s.mu.Unlock()
-	abort()
-	s.calls.Wait()
-	s.signal()
 	return nil
 }
 
-// signal wakes a blocked Recv; the token stays for the next one if there is none.
-func (s *serialSession) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+func (c *serialConn) Read(ctx context.Context) (Ack, error) {
+	for {
+		ack, ok, err := c.poll()
+		if ok || err != nil {
+			return ack, err
+		}
+		select {
+		case <-c.changed:
+		case <-ctx.Done():
+			c.fail(ctx.Err())
+		}
 	}
+}
+
+// poll returns the next ack, or why there is no further one.
+func (c *serialConn) poll() (ack Ack, ok bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case len(c.acks) > 0:
+		ack, c.acks = c.acks[0], c.acks[1:]
+		return ack, true, nil
+	case c.failure == nil && c.finished:
+		return ack, false, io.EOF
+	}
+	return ack, false, c.failure
+}
+
+// fail ends the call under way, which may still store its batch.
+func (c *serialConn) fail(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure == nil {
+		c.failure = cause
+	}
+	c.abort()
+	wake(c.changed)
+}
+
+func (c *serialConn) Finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finished = true
+	wake(c.changed)
+}
+
+// Fate classifies a bare context error, which appendBatch or the caller of Recv brought. Any other error says itself what
+// it means.
+func (c *serialConn) Fate(err error, unanswered int) error {
+	bare := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	switch {
+	case !bare || errors.Is(err, ErrTransient) || errors.Is(err, ErrIndeterminate):
+		return err
+	case unanswered == 0:
+		return fmt.Errorf("%w: %w", ErrTransient, err)
+	}
+	return fmt.Errorf("%w: %w", ErrIndeterminate, err) // the call had begun when it ended
+}
+
+func (c *serialConn) Close() error {
+	c.fail(ErrClosed)
+	return nil
 }

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -15,97 +16,74 @@ func Discard(limits backend.Limits) backend.Sink { return discardSink{limits} }
 type discardSink struct{ limits backend.Limits }
 
 func (d discardSink) NewAppender(backend.Format) backend.Appender {
-	return &discardAppender{limits: d.limits}
+	return backend.Pipelined("discard", d)
 }
 
-type discardAppender struct {
-	limits backend.Limits
+func (d discardSink) Limits() backend.Limits { return d.limits }
 
-	mu    sync.Mutex
-	acked uint64
+func (d discardSink) Dial(_ context.Context, seq uint64) (backend.Conn, error) {
+	return &discardConn{written: seq, answered: seq, changed: make(chan struct{}, 1)}, nil
 }
 
-func (a *discardAppender) Limits() backend.Limits { return a.limits }
+type discardConn struct {
+	changed chan struct{} // one token: a field below changed
 
-func (a *discardAppender) Open(ctx context.Context) (backend.Session, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("discard: open: %w: %w", backend.ErrTransient, err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return &discardSession{appender: a, next: a.acked, told: a.acked, wake: make(chan struct{}, 1)}, nil
+	mu                sync.Mutex
+	written, answered uint64 // seqs below them
+	end               error  // what Read returns behind the last ack
 }
 
-type discardSession struct {
-	appender *discardAppender
-	wake     chan struct{} // one token: next or reason changed
-
-	mu     sync.Mutex
-	next   uint64 // the seq that Send expects
-	told   uint64 // seqs below it were returned by Recv
-	reason error
-	closed bool
-}
-
-func (s *discardSession) Send(ctx context.Context, seq uint64, _ []backend.Record) error {
-	defer s.signal()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.reason != nil:
-	case seq != s.next:
-		s.reason = fmt.Errorf("discard: send: seq %d where %d is next: %w", seq, s.next, backend.ErrConflict)
-	case ctx.Err() != nil:
-		s.reason = fmt.Errorf("discard: send: %w: %w", backend.ErrTransient, ctx.Err())
-	default:
-		s.next++
-	}
-	return s.reason
-}
-
-// Recv acknowledges all that was sent with one ack, which is as cheap as acks get.
-func (s *discardSession) Recv(ctx context.Context) (backend.Ack, error) {
-	for {
-		s.mu.Lock()
-		switch {
-		case s.told < s.next && !s.closed:
-			s.told = s.next
-			ack := backend.Ack{Seq: s.told - 1}
-			s.mu.Unlock()
-			s.appender.mu.Lock()
-			s.appender.acked = ack.Seq + 1
-			s.appender.mu.Unlock()
-			return ack, nil
-		case s.reason != nil:
-			defer s.mu.Unlock()
-			s.signal()
-			return backend.Ack{}, s.reason
-		}
-		s.mu.Unlock()
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			s.mu.Lock()
-			if s.reason == nil {
-				s.reason = fmt.Errorf("discard: recv: %w: %w", backend.ErrIndeterminate, ctx.Err())
-			}
-			s.mu.Unlock()
-		}
-	}
-}
-
-func (s *discardSession) Close() error {
-	s.mu.Lock()
-	s.closed, s.reason = true, fmt.Errorf("discard: %w", backend.ErrClosed)
-	s.mu.Unlock()
-	s.signal()
+func (c *discardConn) Write(_ context.Context, seq uint64, _ []backend.Record) error {
+	c.mu.Lock()
+	c.written = seq + 1
+	c.mu.Unlock()
+	c.signal()
 	return nil
 }
 
-// signal wakes a blocked Recv; the token stays for the next one if there is none.
-func (s *discardSession) signal() {
+// Read acknowledges all that was written with one ack, which is as cheap as acks get.
+func (c *discardConn) Read(ctx context.Context) (backend.Ack, error) {
+	for {
+		c.mu.Lock()
+		written, end := c.written, c.end
+		if c.answered < written {
+			c.answered = written
+			c.mu.Unlock()
+			return backend.Ack{Seq: written - 1}, nil
+		}
+		c.mu.Unlock()
+		if end != nil {
+			return backend.Ack{}, end
+		}
+		select {
+		case <-c.changed:
+		case <-ctx.Done():
+			return backend.Ack{}, ctx.Err()
+		}
+	}
+}
+
+func (c *discardConn) Finish() { c.stop(io.EOF) }
+
+func (c *discardConn) Fate(err error, _ int) error {
+	return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+}
+
+func (c *discardConn) Close() error {
+	c.stop(backend.ErrClosed)
+	return nil
+}
+
+func (c *discardConn) stop(end error) {
+	c.mu.Lock()
+	c.end = end
+	c.mu.Unlock()
+	c.signal()
+}
+
+func (c *discardConn) signal() {
 	select {
-	case s.wake <- struct{}{}:
+	case c.changed <- struct{}{}:
 	default:
 	}
 }
