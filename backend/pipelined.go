@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 )
@@ -247,21 +246,13 @@ func (s *pipelinedSession) lastWordsLocked(err error) error {
 	return s.reason
 }
 
-// withFate adds what is known about the batches in flight to the reason that Send gave. Send's reason is about a later batch,
-// so it says nothing about them. If it was transient, their fate replaces it. If it was a refusal or a conflict, it stays
-// together with ErrIndeterminate, because nobody can tell any more which batch it means.
+// withFate is the last word about batches in flight. A reason that Send gave is about a later batch, which was not taken: it
+// says nothing about them, and Send gives it again when that batch comes again.
 func (s *pipelinedSession) withFate(fate error) error {
-	switch {
-	case s.reason == nil:
+	if s.reason == nil {
 		return fmt.Errorf("%s: append: %w", s.name, fate)
-	case errors.Is(s.reason, ErrTransient):
-		return fmt.Errorf("%s: append: %w (nothing more was taken: %v)", s.name, fate, s.reason)
 	}
-	err := fmt.Errorf("%w, and before it: %w", s.reason, fate)
-	if !errors.Is(err, ErrIndeterminate) {
-		err = fmt.Errorf("%w: %w", ErrIndeterminate, err)
-	}
-	return err
+	return fmt.Errorf("%s: append: %w (nothing more was taken: %v)", s.name, fate, s.reason)
 }
 
 func (s *pipelinedSession) Close() error {

@@ -4,27 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
 )
 
-// An appender remembers, for one producer's life, which seqs were acknowledged and where the ones are that were stored
+// An appender remembers, for one producer's life, which seqs were acknowledged, and where those batches are that were stored
 // without their ack being returned.
 type appender struct {
 	log         *Log
 	contentType string
 
-	// One lock for the appender and its session: what is taken, what is acknowledged and why it ended are one decision.
-	mu      sync.Mutex
-	acked   uint64   // seqs below it were returned by Recv
-	taken   []*taken // the seqs acked, acked+1, … that some session took and that did not fail
-	session *session // the latest one
+	mu    sync.Mutex // guards the fields of conn, too
+	acked uint64     // seqs below it were returned by Read
+	taken []*taken   // the seqs acked, acked+1, … that some session took and that did not fail
+	conn  *conn      // the latest one; nil before the first Dial
 }
 
-// taken is one batch from Send until its ack was returned or it failed.
+// taken is one batch from Write until its ack was returned or it failed.
 type taken struct {
-	session *session
+	conn    *conn // the latest that took it
 	n       int
 	first   uint64 // once stored
 	begun   bool   // the store is at it: only Done decides now
@@ -34,17 +34,15 @@ type taken struct {
 
 func (a *appender) Limits() backend.Limits { return a.log.limits }
 
-func (a *appender) Open(ctx context.Context) (backend.Session, error) {
+func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	if err := a.claim(ctx); err != nil {
 		return nil, fmt.Errorf("%s: open: %w", a.log.name, err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.session != nil && !a.session.closed {
-		return nil, fmt.Errorf("%s: open: the session before was not closed: %w", a.log.name, backend.ErrConflict)
-	}
-	a.session = &session{appender: a, next: a.acked, recv: make(chan struct{}, 1), send: make(chan struct{}, 1)}
-	return a.session, nil
+	a.acked = seq
+	a.conn = &conn{appender: a, read: make(chan struct{}, 1), write: make(chan struct{}, 1)}
+	return a.conn, nil
 }
 
 // claim fixes the content type of the stream or compares it, and refuses a stream that is closed, unless batches of this
@@ -91,23 +89,38 @@ func (a *appender) done(t *taken, first uint64, err error) {
 	if err == nil {
 		t.first, t.stored = first, true
 	} else {
-		for i := range a.taken {
-			if a.taken[i] == t {
-				a.drop(i)
-				break
-			}
+		if i := slices.Index(a.taken, t); i >= 0 {
+			a.dropLocked(i)
 		}
-		// The error is about a batch that was taken, so it replaces a reason found without knowing of it.
-		if !t.session.told {
-			t.session.reason = fmt.Errorf("%s: append: %w", a.log.name, err)
+		if t.conn.failure == nil {
+			t.conn.failure = err
 		}
 	}
-	t.session.wake()
-	a.session.wake() // its Send may wait for what became of a batch of the session before
+	t.conn.wake()
+	a.conn.wake() // its Write may wait for what became of a batch of an earlier session
 }
 
-// drop forgets the batches from the i-th taken one on; the store has not begun those behind it. The lock is held.
-func (a *appender) drop(i int) {
+// ackLocked takes the oldest batch off the list.
+func (a *appender) ackLocked() backend.Ack {
+	t, seq := a.taken[0], a.acked
+	a.taken[0] = nil
+	a.taken = a.taken[1:]
+	a.acked++
+	first, n := t.first, t.n
+	return backend.Ack{
+		Seq:  seq,
+		Next: FormatOffset(first + uint64(n)),
+		OffsetOf: func(i int) backend.Offset {
+			if i < 0 || i >= n {
+				return ""
+			}
+			return FormatOffset(first + uint64(i))
+		},
+	}
+}
+
+// dropLocked forgets the batches from the i-th taken one on. The store has not begun those behind it.
+func (a *appender) dropLocked(i int) {
 	for _, t := range a.taken[i:] {
 		t.dropped = true
 	}

@@ -30,7 +30,7 @@ func New(name string, s Store, limits backend.Limits) *Log {
 
 // NewAppender makes one producer's way in.
 func (l *Log) NewAppender(f backend.Format) backend.Appender {
-	return &appender{log: l, contentType: f.ContentType}
+	return backend.Pipelined(l.name, &appender{log: l, contentType: f.ContentType})
 }
 
 // Trim drops the records before the place given. [backend.Latest] drops all there are when it is called.

@@ -2,37 +2,10 @@ package streamlog
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"github.com/headrace/headrace/backend"
 )
-
-// check refuses a batch that is out of the limits, naming the limit, the size and the record.
-func (l *Log) check(recs []backend.Record) error {
-	lim := &l.limits
-	if len(recs) == 0 {
-		return fmt.Errorf("no records: %w", backend.ErrRejected)
-	}
-	if lim.BatchRecords > 0 && len(recs) > lim.BatchRecords {
-		return fmt.Errorf("%d records, the limit of a batch is %d: %w", len(recs), lim.BatchRecords, backend.ErrTooLarge)
-	}
-	total := 0
-	for i := range recs {
-		n, err := lim.Meter(&recs[i])
-		if err == nil && lim.RecordBytes > 0 && n > lim.RecordBytes {
-			err = fmt.Errorf("%d bytes, the limit of a record is %d: %w", n, lim.RecordBytes, backend.ErrTooLarge)
-		}
-		if err != nil {
-			return &backend.RecordError{Index: i, Err: err}
-		}
-		total += n
-	}
-	if lim.BatchBytes > 0 && total > lim.BatchBytes {
-		return fmt.Errorf("%d bytes in %d records, the limit of a batch is %d: %w", total, len(recs), lim.BatchBytes, backend.ErrTooLarge)
-	}
-	return nil
-}
 
 // holds compares recs with the n records stored from first on. What was trimmed since cannot be compared and counts as
 // the same: it was stored, and a resend would store it twice.
