@@ -117,11 +117,7 @@ func (db *DB) round(ops []*op) {
 	for i := 0; err == nil && i < len(touched); i++ {
 		err = touched[i].leave()
 	}
-	err = db.finish(tx, len(stored) > 0, err)
-
-	for _, s := range touched {
-		s.settle(err == nil)
-	}
+	err = db.land(tx, touched, len(stored) > 0, err)
 	for _, o := range stored {
 		if err != nil {
 			o.done(0, err)
@@ -143,6 +139,17 @@ func (db *DB) begin() (*bbolt.Tx, error) {
 	// The field is read under the lock of the write transaction, and only then.
 	db.bolt.NoFreelistSync = stats.FreePageN+stats.PendingPageN > db.listFree
 	return tx, nil
+}
+
+// land ends the transaction and shows what became of it.
+func (db *DB) land(tx *bbolt.Tx, touched []*store, commit bool, err error) error {
+	db.landing.Lock()
+	defer db.landing.Unlock()
+	err = db.finish(tx, commit, err)
+	for _, s := range touched {
+		s.settle(err == nil)
+	}
+	return err
 }
 
 // finish commits, or rolls back when there is nothing to commit or err says that it cannot be.

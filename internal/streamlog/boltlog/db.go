@@ -35,8 +35,12 @@ type DB struct {
 	wake    chan struct{} // one token
 	done    chan struct{} // the committer has ended
 
+	// landing is held from the beginning of a commit until the boards show what became of it. Who holds it sees in the
+	// file what the boards show, unless failed says that nobody knows.
+	landing sync.Mutex
+	failed  error // why no commit is tried any more; only the committer sets it
+
 	// Only the committer uses these.
-	failed   error                 // why no commit is tried any more
 	commit   func(*bbolt.Tx) error // Tx.Commit, or what a test puts in its place
 	listFree int                   // freelistPages, or what a test puts in its place
 }

@@ -130,9 +130,35 @@ type rawBlock struct {
 	data         []byte
 }
 
-// copyBlocks copies the blocks from the one that holds seq on, as many as limit allows, into one piece of memory: what
-// bbolt shows is a mapping that may go away with the transaction. None means that seq was trimmed.
-func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, err error) {
+// copyBlocks returns the blocks from the one that holds seq on, as many as limit allows. None means that the board shows
+// by now that seq was trimmed or that the stream has ended.
+//
+// A trim drops blocks in the same transaction that moves the head. A reader may see that transaction before the board
+// shows it, and also when its commit fails at the very end. So a reader that misses a block waits until the commit under
+// way is settled, and asks the board again. Only then it is known whether the block is lost.
+func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, error) {
+	blocks, err := s.viewBlocks(seq, limit)
+	if err != nil || len(blocks) > 0 {
+		return blocks, err
+	}
+	s.db.landing.Lock()
+	defer s.db.landing.Unlock()
+	if s.board.State().Head > seq || s.board.Err() != nil {
+		return nil, nil
+	}
+	blocks, err = s.viewBlocks(seq, limit)
+	switch {
+	case err != nil || len(blocks) > 0:
+		return blocks, err
+	case s.db.failed != nil:
+		return nil, s.db.failed
+	}
+	return nil, fmt.Errorf("%s: seq %d: no block holds it: %w", s.db.path, seq, errCorrupt)
+}
+
+// viewBlocks copies what copyBlocks returns into one piece of memory: what bbolt shows is a mapping that may go away with
+// the transaction.
+func (s *store) viewBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, err error) {
 	err = s.view(func(_, records *bbolt.Bucket) error {
 		c := records.Cursor()
 		k, v, err := seek(c, seq)
@@ -154,10 +180,6 @@ func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawB
 			next = b.first + b.count
 			size += len(v)
 			blocks = append(blocks, b)
-		}
-		// A trim may have dropped the block since somebody looked at the board; nothing else may.
-		if len(blocks) == 0 && s.board.State().Head <= seq {
-			return fmt.Errorf("seq %d: no block holds it: %w", seq, errCorrupt)
 		}
 		all := make([]byte, 0, size)
 		for i := range blocks {
@@ -227,7 +249,10 @@ func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 				return seq + uint64(i), nil
 			}
 		}
-		if len(recs) == 0 { // trimmed since
+		if len(recs) == 0 { // trimmed since, or the stream has ended
+			if ended := s.board.Err(); ended != nil {
+				return tail, ended
+			}
 			seq = max(seq+1, s.board.State().Head)
 		}
 		seq += uint64(len(recs))
