@@ -72,34 +72,46 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.origin != "" {
 		h.share(header)
 	}
-	if r.Method == http.MethodOptions {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	name, err := h.name(r.URL.Path)
-	if err == nil {
-		err = h.allow(r, name)
-	}
-	if err == nil {
-		switch r.Method {
-		case http.MethodPut:
-			err = h.create(w, r, name)
-		case http.MethodPost:
-			err = h.append(w, r, name)
-		case http.MethodGet:
-			err = h.read(w, r, name)
-		case http.MethodHead:
-			err = h.head(w, r, name)
-		case http.MethodDelete:
-			err = h.delete(w, r, name)
-		default:
-			header.Set("Allow", methods)
-			err = errMethod
-		}
+	err := h.serve(w, r)
+	if err != nil && !errors.Is(err, errStalled) { // a stalled client has had its time
+		_ = h.passOver(w, r)
 	}
 	if err != nil {
 		h.refuse(w, err)
 	}
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPut && r.Method != http.MethodPost {
+		if err := h.passOver(w, r); err != nil {
+			return err
+		}
+	}
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	name, err := h.name(r.URL.Path)
+	if err != nil {
+		return err
+	}
+	if err := h.allow(r, name); err != nil {
+		return err
+	}
+	switch r.Method {
+	case http.MethodPut:
+		return h.create(w, r, name)
+	case http.MethodPost:
+		return h.append(w, r, name)
+	case http.MethodGet:
+		return h.read(w, r, name)
+	case http.MethodHead:
+		return h.head(w, r, name)
+	case http.MethodDelete:
+		return h.delete(w, r, name)
+	}
+	w.Header().Set("Allow", methods)
+	return errMethod
 }
 
 var (

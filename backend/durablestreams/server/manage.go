@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -12,7 +13,14 @@ import (
 
 func (h *Handler) create(w http.ResponseWriter, r *http.Request, name string) error {
 	c := Creation{ContentType: r.Header.Get("Content-Type"), Closed: closes(r)}
-	if _, _, err := mime.ParseMediaType(c.ContentType); err != nil || !strings.Contains(c.ContentType, "/") {
+	media, _, err := mime.ParseMediaType(c.ContentType)
+	switch {
+	case errors.Is(err, mime.ErrInvalidMediaParameter):
+		c.ContentType = media // a faulty parameter says nothing against the type
+	case err != nil:
+		c.ContentType = ""
+	}
+	if !strings.Contains(c.ContentType, "/") {
 		c.ContentType = ""
 	}
 	if err := expiry(r, &c); err != nil {

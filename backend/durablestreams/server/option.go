@@ -13,7 +13,9 @@ type settings struct {
 	path        func(urlPath string) (stream string, ok bool)
 	longPoll    time.Duration
 	lifetime    time.Duration
+	keepAlive   time.Duration
 	stall       time.Duration
+	bodyTime    time.Duration
 	appendBytes int
 	chunkBytes  int
 	origin      string
@@ -25,7 +27,9 @@ func defaults() settings {
 		path:        func(p string) (string, bool) { return p, true },
 		longPoll:    30 * time.Second,
 		lifetime:    60 * time.Second,
+		keepAlive:   15 * time.Second,
 		stall:       time.Minute,
+		bodyTime:    5 * time.Minute,
 		appendBytes: 10 << 20,
 		chunkBytes:  4 << 20,
 		origin:      "*",
@@ -59,6 +63,18 @@ func Lifetime(d time.Duration) Option {
 // Stall is how long a connection may stand still within a request's or response's body before it is given up.
 // Default 1 minute, at least 1 ms.
 func Stall(d time.Duration) Option { return func(s *settings) { s.stall = max(d, time.Millisecond) } }
+
+// BodyTime is how long a request's body may take as a whole; a slower one is answered 408 and stored nowhere. Default 5 minutes,
+// at least 1 ms. At that default a body of 10 MiB needs 35 kB/s.
+func BodyTime(d time.Duration) Option {
+	return func(s *settings) { s.bodyTime = max(d, time.Millisecond) }
+}
+
+// KeepAlive is how long an SSE response may be quiet: then a comment is sent, which clients ignore. Proxies cut a response
+// that is quiet for long, nginx after 60 s. Default 15 s, at least 1 ms.
+func KeepAlive(d time.Duration) Option {
+	return func(s *settings) { s.keepAlive = max(d, time.Millisecond) }
+}
 
 // AppendBytes is the largest body of a POST or PUT; a larger one is answered 413 and stored nowhere. Default 10 MiB, at
 // least 1.

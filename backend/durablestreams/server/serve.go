@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -199,11 +200,12 @@ var epoch = time.Date(2024, 10, 9, 0, 0, 0, 0, time.UTC)
 const interval = 20 * time.Second
 
 // cursor answers a client's cursor with one that caches have not seen: the current interval, or a later one than the
-// client's. What a client sent is never echoed.
+// client's. What a client sent is never echoed. A cursor is a string to clients, so it may exceed the protocol's integers.
 func cursor(sent string, now time.Time) string {
+	const steps = 180
 	current := int64(now.Sub(epoch) / interval)
-	if n, ok := integer(sent); ok && n >= current && n < maxInteger-200 {
-		current = n + 1 + rand.Int64N(180)
+	if n, err := strconv.ParseInt(sent, 10, 64); err == nil && n >= current && n < math.MaxInt64-steps {
+		current = n + 1 + rand.Int64N(steps)
 	}
 	return strconv.FormatInt(current, 10)
 }

@@ -335,7 +335,7 @@ func TestFailedCommit(t *testing.T) {
 
 func TestCursor(t *testing.T) {
 	now := time.Date(2024, 10, 9, 1, 0, 0, 0, time.UTC) // interval 180
-	for _, sent := range []string{"", "x", "-1", "179", "99999999999999999999", "9007199254740991"} {
+	for _, sent := range []string{"", "x", "-1", "179", "99999999999999999999"} {
 		if got := server.Cursor(sent, now); got != "180" {
 			t.Errorf("%q is answered with %s", sent, got)
 		}

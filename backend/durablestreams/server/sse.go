@@ -2,7 +2,9 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -46,10 +48,8 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 			return nil
 		}
 		_ = control.SetWriteDeadline(time.Time{})
-		if c.Next == c.Tail {
-			if c.Closed || h.storage.Wait(ctx, name, c.Next) != nil {
-				return nil
-			}
+		if c.Next == c.Tail && (c.Closed || h.quiet(ctx, w, control, name, c.Next) != nil) {
+			return nil
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -60,6 +60,28 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 		}
 	}
 }
+
+// quiet waits for data and meanwhile sends comments.
+func (h *Handler) quiet(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, name string, at Position) error {
+	for {
+		wait, cancel := context.WithTimeout(ctx, h.keepAlive)
+		err := h.storage.Wait(wait, name, at)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(h.stall))
+		if _, err := w.Write(comment); err != nil {
+			return err
+		}
+		if err := control.Flush(); err != nil {
+			return err
+		}
+		_ = control.SetWriteDeadline(time.Time{})
+	}
+}
+
+var comment = []byte(":\n\n")
 
 // controlEvent writes a control event. Nothing in it comes from the client but a number.
 func controlEvent(c Chunk, sent string) []byte {

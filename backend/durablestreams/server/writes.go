@@ -3,57 +3,11 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// body reads a request's body whole. The limit is enforced before anything is stored, whatever the length that the request
-// announces.
-func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > int64(h.appendBytes) {
-		return nil, errTooLarge
-	}
-	if r.ContentLength == 0 || r.Body == http.NoBody {
-		return nil, nil
-	}
-	// One byte more than announced: splitJSON may need it, and the end of the body shows in it. Who only announces much
-	// gets no memory for it: the whole is allocated behind the first bytes.
-	const first = 64 << 10
-	size := r.ContentLength
-	if size < 0 {
-		size = 511
-	}
-	buf := make([]byte, 0, min(size, first)+1)
-	control := http.NewResponseController(w)
-	for {
-		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, max(int(r.ContentLength)+1-len(buf), 1))
-		}
-		if err := control.SetReadDeadline(time.Now().Add(h.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return nil, err
-		}
-		n, err := r.Body.Read(buf[len(buf):min(cap(buf), len(buf)+256<<10)])
-		buf = buf[:len(buf)+n]
-		if len(buf) > h.appendBytes {
-			return nil, errTooLarge
-		}
-		if err == io.EOF {
-			_ = control.SetReadDeadline(time.Time{})
-			return buf, nil
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, errStalled
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: the body broke off", ErrRequest)
-		}
-	}
-}
 
 // content makes what is stored of a body.
 func content(body []byte, contentType string) ([]byte, error) {
