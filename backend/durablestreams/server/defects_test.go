@@ -65,7 +65,7 @@ func TestStorageIsAskedManyTimes(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()
 	c := &counted{Storage: m}
-	h := server.New(c)
+	h := server.New(c, server.KeepAlive(25*time.Second))
 	serve(t, h, "PUT", "/s", "", 201, "Content-Type", "application/json")
 	serve(t, h, "POST", "/s", "[1,2,3,4,5,6,7,8]", 204, "Content-Type", "application/json")
 	serve(t, h, "GET", "/s", "", 200)
@@ -81,12 +81,12 @@ func TestIdleFollowerDoesNotPollTheStorage(t *testing.T) {
 		m := server.NewMemory()
 		defer m.Close()
 		c := &counted{Storage: m}
-		h := server.New(c)
+		h := server.New(c, server.KeepAlive(25*time.Second))
 		serve(t, h, "PUT", "/s", "", 201)
 		for live, want := range map[string]struct {
 			lasts time.Duration
 			waits int64
-		}{"sse": {time.Minute, 4}, "long-poll": {30 * time.Second, 1}} {
+		}{"sse": {time.Minute, 3}, "long-poll": {30 * time.Second, 1}} {
 			begin, reads, waits := time.Now(), c.reads.Load(), c.waits.Load()
 			r := httptest.NewRequestWithContext(t.Context(), "GET", "/s?offset=now&live="+live, nil)
 			h.ServeHTTP(httptest.NewRecorder(), r)
