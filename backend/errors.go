@@ -72,3 +72,11 @@ func RetryAfter(err error) time.Duration {
 	}
 	return 0
 }
+
+// Routine reports whether err is part of a store's normal work, such as a server that asks its clients to move to another
+// one: it is in err's tree an error with a method Routine() bool that says so. Whoever opens again after such an error
+// waits as after any other, but does not count it as a failed attempt.
+func Routine(err error) bool {
+	var r interface{ Routine() bool }
+	return errors.As(err, &r) && r.Routine()
+}

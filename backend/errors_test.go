@@ -34,6 +34,28 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+type moved bool
+
+func (moved) Error() string   { return "moved" }
+func (m moved) Routine() bool { return bool(m) }
+
+func TestRoutine(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"nil", nil, false},
+		{"does not say", backend.ErrTransient, false},
+		{"says no", moved(false), false},
+		{"deep", fmt.Errorf("read: %w: %w", backend.ErrTransient, moved(true)), true},
+	} {
+		if got := backend.Routine(test.err); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 func TestRecordError(t *testing.T) {
 	cause := fmt.Errorf("%w: no such column", backend.ErrRejected)
 	err := fmt.Errorf("store: append: %w", &backend.RecordError{Index: 7, Err: cause})

@@ -31,7 +31,8 @@ type fetcher struct {
 func (f *fetcher) run(ctx context.Context) error {
 	// Attempts in a row without progress: neither a new place nor a reader that outlived the longest backoff. An idle
 	// consumer must survive routine disconnections for ever, and a server that accepts and drops must not be hammered.
-	for attempt, lost := 1, false; ; attempt++ {
+	// spent are those that count against the budget: a routine end does not.
+	for attempt, spent, lost := 1, 0, false; ; attempt++ {
 		begun, from := time.Now(), f.at
 		tail, err := f.session(ctx, attempt, lost)
 		if tail || err == io.EOF { // bare: inside another error it is a cause, such as a connection that was cut
@@ -45,10 +46,13 @@ func (f *fetcher) run(ctx context.Context) error {
 		}
 		lived := time.Since(begun)
 		if f.at != from || f.retry.Progress(lived) {
-			attempt = 1
+			attempt, spent = 1, 0
 		}
-		if attempt > f.retry.Budget {
-			return fmt.Errorf("consumer: read from %q: gave up after %d attempts without progress: %w", f.at, attempt, err)
+		if !backend.Routine(err) {
+			spent++
+		}
+		if spent > f.retry.Budget {
+			return fmt.Errorf("consumer: read from %q: gave up after %d attempts without progress: %w", f.at, spent, err)
 		}
 		lost = true
 		delay := f.retry.Delay(attempt, err)

@@ -60,7 +60,7 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
 		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
 		batcher.BatchOverhead(min(flightBytes, c.bufferBytes>>10))) // a buffer of a few records still takes those
-	first, err := e.open(ctx, 0, nil)
+	first, err := e.open(ctx, attempts{})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (e *engine) run(ctx context.Context, first backend.Session) {
 
 // sessions opens one session after the other. It returns nil when everything is decided after a Close.
 func (e *engine) sessions(ctx context.Context, s backend.Session) error {
-	failures := 0
+	var tries attempts
 	for {
 		opened, before := time.Now(), e.progress()
 		reason := e.session(ctx, s)
@@ -125,20 +125,20 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e.lost(reason, failures, lived)
+		e.lost(reason, tries.failed, lived)
 		if errors.Is(reason, errAckTimeout) {
 			lived -= e.ackTimeout // silence is no life, or a silent store would be tried for ever
 		}
 		if e.progress() > before || e.retry.Progress(lived) {
-			failures = 0
+			tries = attempts{}
 		}
 		refused, err := e.judge(reason)
 		if err != nil {
 			return err
 		}
 		if !refused { // a refusal is an answer: the store is there, and there is nothing to wait for
-			failures++
-			if err := e.pause(ctx, failures, reason); err != nil {
+			tries.fail(reason)
+			if err := e.pause(ctx, tries, reason); err != nil {
 				return err
 			}
 		}
@@ -148,18 +148,32 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 			}
 			return err
 		}
-		if s, err = e.open(ctx, failures, reason); err != nil {
+		if s, err = e.open(ctx, tries); err != nil {
 			return err
 		}
 	}
 }
 
-// pause waits before the next opening, or gives up when the budget of attempts without progress is used up.
-func (e *engine) pause(ctx context.Context, failures int, reason error) error {
-	if failures > e.retry.Budget {
-		return fmt.Errorf("gave up after %d attempts without progress: %w", failures, reason)
+// attempts counts the attempts in a row without progress.
+type attempts struct {
+	failed int // all of them: the delay grows with it
+	spent  int // those that count against the budget
+}
+
+// fail counts an attempt that failed with err. A routine end spends nothing of the budget.
+func (a *attempts) fail(err error) {
+	a.failed++
+	if !backend.Routine(err) {
+		a.spent++
 	}
-	if !backoff.Sleep(ctx, e.retry.Delay(failures, reason)) {
+}
+
+// pause waits before the next opening, or gives up when the budget of attempts without progress is used up.
+func (e *engine) pause(ctx context.Context, tries attempts, reason error) error {
+	if tries.spent > e.retry.Budget {
+		return fmt.Errorf("gave up after %d attempts without progress: %w", tries.spent, reason)
+	}
+	if !backoff.Sleep(ctx, e.retry.Delay(tries.failed, reason)) {
 		return ctx.Err()
 	}
 	return nil
@@ -194,9 +208,9 @@ func (e *engine) push(b *batch) {
 	e.window.push(f, e.limits.Load())
 }
 
-// open opens a session, trying again while that is transient, within the budget and ctx. failures and reason are those
-// that led here.
-func (e *engine) open(ctx context.Context, failures int, reason error) (backend.Session, error) {
+// open opens a session, trying again while that is transient, within the budget and ctx. tries are those that led
+// here.
+func (e *engine) open(ctx context.Context, tries attempts) (backend.Session, error) {
 	for {
 		began := time.Now()
 		s, err := e.openOnce(ctx)
@@ -207,7 +221,7 @@ func (e *engine) open(ctx context.Context, failures int, reason error) (backend.
 			e.mu.Lock()
 			e.window.refit(&limits)
 			e.mu.Unlock()
-			e.opened(failures, time.Since(began))
+			e.opened(tries.failed, time.Since(began))
 			return s, nil
 		}
 		if ctx.Err() != nil {
@@ -218,9 +232,9 @@ func (e *engine) open(ctx context.Context, failures int, reason error) (backend.
 		if is, _ := refusal(err); is || !retry {
 			return nil, fmt.Errorf("producer: open: %w", err)
 		}
-		e.logger.Warn("producer: opening failed", "attempt", failures+1, "err", err)
-		failures++
-		if perr := e.pause(ctx, failures, err); perr != nil {
+		e.logger.Warn("producer: opening failed", "attempt", tries.failed+1, "err", err)
+		tries.fail(err)
+		if perr := e.pause(ctx, tries, err); perr != nil {
 			if ctx.Err() != nil {
 				perr = fmt.Errorf("%w: last attempt: %w", perr, err)
 			}

@@ -27,6 +27,7 @@ type appender struct {
 	acked   uint64 // seqs below it were returned by Recv
 	claimed bool   // the fence is set
 	token   *string
+	left    time.Time // when a session last ended because the server advised to reconnect
 
 	// With Exclusive: where batch acked must go, and how many records each batch from there on has that some session
 	// took. Together they say where every batch must go, for as long as it is not known whether it went there.

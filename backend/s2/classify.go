@@ -51,7 +51,7 @@ var verdicts = map[string]struct {
 	"storage":                 {500, verdict{retryable: true}},
 	"not_implemented":         {501, verdict{kind: backend.ErrUnsupported, clean: true}},
 	"hot_server":              {502, verdict{retryable: true, clean: true}},
-	"server_draining":         {503, verdict{retryable: true, clean: true}},
+	codeDraining:              {503, verdict{retryable: true, clean: true}},
 	"unavailable":             {503, verdict{retryable: true}},
 	"upstream_timeout":        {504, verdict{retryable: true}},
 }

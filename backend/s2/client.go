@@ -26,6 +26,7 @@ type Client struct {
 
 	mu     sync.Mutex
 	reads  *http.Transport // the HTTP/2 connections of read sessions
+	left   time.Time       // when reads was last replaced because a server advised to reconnect
 	closed bool
 }
 
@@ -115,7 +116,25 @@ func (c *Client) reading() *http.Transport {
 	return c.reads
 }
 
-// retire makes later read sessions use new connections: t's was silent, or the server is about to leave it.
+// leave reports whether a read session over t should follow the server's advice to reconnect, and makes later sessions use
+// new connections then. A server that is about to stop repeats the advice in every frame, and the next server may be about
+// to stop too. So a Client makes new connections for advice once in advicePause at most, and keeps reading meanwhile: the
+// advice is a service and not a failure.
+func (c *Client) leave(t *http.Transport) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reads != t {
+		return true // another session has replaced it already
+	}
+	if !adviceDue(c.left) {
+		return false
+	}
+	c.left = time.Now()
+	c.reads = c.streaming(nil)
+	return true
+}
+
+// retire makes later read sessions use new connections, because t's was silent.
 func (c *Client) retire(t *http.Transport) {
 	c.mu.Lock()
 	if c.reads == t {

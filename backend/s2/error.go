@@ -50,6 +50,15 @@ func (e *Error) Error() string {
 // RetryAfter returns how long the server asks to wait, 0 when it does not say.
 func (e *Error) RetryAfter() time.Duration { return e.wait }
 
+// Routine reports whether a server refused because it is about to stop. Producers, consumers and read sessions open again
+// without counting that as a failed attempt.
+func (e *Error) Routine() bool {
+	return e.Code == codeDraining && e.Status == verdicts[codeDraining].status
+}
+
+// codeDraining is what a server says that is about to stop.
+const codeDraining = "server_draining"
+
 // A ProtocolError is an answer that breaks the protocol: a malformed frame, an ack for records that were not sent.
 type ProtocolError struct{ Err error }
 

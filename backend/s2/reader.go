@@ -149,9 +149,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	if r.pending != nil {
 		return backend.Batch{}, r.pending
 	}
-	if r.advised {
-		r.stream.client().retire(r.transport)
-		return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, errReconnect)
+	if r.advised && r.stream.client().leave(r.transport) {
+		return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, errAdvised)
 	}
 	for {
 		b, reconnect, err := r.receive(ctx)

@@ -30,7 +30,8 @@ type ReadSession struct {
 	short  bool      // the server waits for what was left of Wait, and there has been no record to begin it anew
 	goal   uint64    // where the tail was at the first clean end that came early
 	asked  bool      // goal is known
-	failed int       // openings in a row without progress
+	failed int       // openings in a row without progress, apart from routine ends
+	tried  int       // openings in a row without progress
 	over   bool
 
 	mu   sync.Mutex
@@ -53,22 +54,25 @@ func (s *Stream) ReadSession(r Range) *ReadSession {
 
 // Records iterates over the records of the range. A lost connection is replaced and nothing is lost, repeated or given
 // beyond the limits; the error that ends the loop comes once, alone: one that is final, the end of ctx, or the last of as
-// many failures in a row as [Attempts] allows. A later loop goes on behind the last record that the one before was given.
+// many failures in a row as [Attempts] allows. A server that advises to reconnect or is about to stop is no failure. A later loop goes on behind the last record that the one before was given.
 // There may be one loop at a time.
 func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, error] {
 	return func(yield func(backend.Record, error) bool) {
 		policy := backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
-		for r.failed = 0; !r.over; {
+		for r.failed, r.tried = 0, 0; !r.over; {
 			left, err := r.connection(ctx, yield)
 			if left || err == nil {
 				return
 			}
-			r.failed++
+			r.tried++
+			if !backend.Routine(err) {
+				r.failed++
+			}
 			if !errors.Is(err, backend.ErrTransient) || r.failed >= r.stream.client().cfg.attempts || ctx.Err() != nil {
 				yield(backend.Record{}, err)
 				return
 			}
-			timer := time.NewTimer(policy.Delay(r.failed, err))
+			timer := time.NewTimer(policy.Delay(r.tried, err))
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
@@ -90,13 +94,16 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 	short := r.short
 	for {
 		b, err := in.Read(ctx)
-		if errors.Is(err, errEnded) && r.bounded() && short == r.short {
-			return false, r.ended(ctx, err)
+		if errors.Is(err, errEnded) && r.bounded() {
+			if short == r.short {
+				return false, r.ended(ctx, err)
+			}
+			err = &routineEnd{err} // the server waited as long as this connection asked, which a record has made too short
 		}
 		if err != nil {
 			return false, err
 		}
-		r.failed = 0
+		r.failed, r.tried = 0, 0
 		r.short = r.short && len(b.Records) == 0
 		for i := range b.Records {
 			rec := &b.Records[i]

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
@@ -70,17 +71,15 @@ func (s *session) answer(ack wire.Ack, reconnect bool) error {
 	s.answered++
 	s.acks++
 	s.last, s.acked = end, true
-	if reconnect && s.reason == nil {
-		s.end(fmt.Errorf("s2: %s: %w: %w", s.op(), backend.ErrTransient, errReconnect))
+	if reconnect && s.reason == nil && adviceDue(a.left) {
+		a.left = time.Now()
+		s.end(fmt.Errorf("s2: %s: %w: %w", s.op(), backend.ErrTransient, errAdvised))
 	}
 	wake(s.recv)
 	return nil
 }
 
-var (
-	errReconnect = errors.New("the server advises to reconnect")
-	errEnded     = errors.New("the server ended the session")
-)
+var errEnded = errors.New("the server ended the session")
 
 // ended is the end of the connection. A reason that Send gave stays; otherwise it is made of err.
 func (s *session) ended(err error) {

@@ -1,0 +1,30 @@
+package s2
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// All readers of a connection follow its advice, and that of the next connection not before a pause is over.
+func TestAdviceIsFollowedOnceAPause(t *testing.T) {
+	c, err := New("any-token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	synctest.Test(t, func(t *testing.T) {
+		first := c.reading()
+		if !c.leave(first) || !c.leave(first) {
+			t.Error("a reader stays on the connection that its server is about to close")
+		}
+		second := c.reading()
+		if first == second || c.leave(second) {
+			t.Error("advice is followed again at once")
+		}
+		time.Sleep(advicePause)
+		if !c.leave(second) || c.reading() == second {
+			t.Error("advice is not followed when the pause is over")
+		}
+	})
+}
