@@ -108,7 +108,7 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	}
 	req.Header.Set("Accept", kind)
 	c.authorize(req, r.basin)
-	res, err := c.unary.RoundTrip(req)
+	res, err := roundTrip(c.unary, req)
 	if err != nil {
 		return answer{}, c.redact(err)
 	}

@@ -1,10 +1,8 @@
 package s2
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 
 	"github.com/headrace/headrace/backend"
@@ -96,14 +94,9 @@ func judge(err error) verdict {
 	if errors.As(err, &hidden) {
 		err = hidden.err
 	}
-	var cert *tls.CertificateVerificationError
-	if errors.As(err, &cert) {
-		return verdict{clean: true} // trying again would not make it trusted
-	}
-	// What never left this machine stored nothing.
-	var dial *net.OpError
-	clean := errors.As(err, &dial) && dial.Op == "dial"
-	return verdict{retryable: true, clean: clean}
+	var setting *settingError
+	var unsent *unsentError
+	return verdict{retryable: !errors.As(err, &setting), clean: errors.As(err, &unsent)}
 }
 
 // harmless classifies the error of a call that stores nothing, or that may be repeated whatever became of it.

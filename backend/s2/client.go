@@ -175,7 +175,7 @@ func (c *Client) open(ctx context.Context, kill func(), t *http.Transport, req *
 	defer stop()
 	settled := context.AfterFunc(opening, kill)
 	defer settled()
-	res, err := t.RoundTrip(req)
+	res, err := roundTrip(t, req)
 	switch {
 	case err != nil || t == c.unary: // events say nothing of what becomes of sessions
 	case res.ProtoMajor == 2:

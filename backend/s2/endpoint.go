@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -39,6 +40,11 @@ func parseEndpoint(s string) (endpoint, error) {
 	u, err := url.Parse("http://" + strings.ReplaceAll(host, basinPlace, "basin"))
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(rest, "?#") {
 		return endpoint{}, fmt.Errorf("s2: malformed endpoint: want [scheme://]host[:port][/path]")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return endpoint{}, fmt.Errorf("s2: malformed endpoint %q: port %s, want 1 to 65535", raw, port)
+		}
 	}
 	switch scheme {
 	case "":

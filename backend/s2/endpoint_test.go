@@ -22,7 +22,7 @@ func TestEndpoints(t *testing.T) {
 			t.Errorf("%q: %s, %v, want %s", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", " a.example", "a b", "ftp://a.example", "https://", "https://user:pass@a.example", "https://a.example?x=1", "https://a.example/#x", "http://[::1", "\n"} {
+	for _, in := range []string{"", " a.example", "a b", "ftp://a.example", "https://", "https://user:pass@a.example", "https://a.example?x=1", "https://a.example/#x", "http://[::1", "\n", "h:99999", "https://h:0", "https://h:65536"} {
 		if e, err := parseEndpoint(in); err == nil {
 			t.Errorf("%q: %+v, want an error", in, e)
 		}

@@ -94,8 +94,7 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	req.Header.Set("Accept", protobuf)
 	res, err := client.open(ctx, r.kill, r.transport, req)
 	if err != nil {
-		var refused *Error
-		if errors.As(err, &refused) || judge(err).clean || ctx.Err() != nil || client.http2.Load() {
+		if !eventsMayPass(err) || ctx.Err() != nil || client.http2.Load() {
 			return err
 		}
 		return r.fallBack(ctx, q, err)

@@ -209,7 +209,7 @@ func startQuery(from backend.Offset) (url.Values, error) {
 	case isLast:
 		return url.Values{"tail_offset": {strconv.Itoa(n)}}, nil
 	case isTime: // beyond the last record it is Latest
-		return url.Values{"timestamp": {strconv.FormatInt(max(ceilMilli(t), 0), 10)}, "clamp": {"true"}}, nil
+		return url.Values{"timestamp": {strconv.FormatInt(max(floorMilli(t), 0), 10)}, "clamp": {"true"}}, nil
 	}
 	seq, err := SeqNum(from)
 	if err != nil {
@@ -218,13 +218,19 @@ func startQuery(from backend.Offset) (url.Values, error) {
 	return url.Values{"seq_num": {strconv.FormatUint(seq, 10)}}, nil
 }
 
-// ceilMilli rounds up: S2's records have whole milliseconds, and the first one not before t is wanted.
-func ceilMilli(t time.Time) int64 {
+// floorMilli rounds down, as appends do with the times of records: the record that was stored with time t is to be found
+// at t.
+func floorMilli(t time.Time) int64 {
 	if t.Unix() >= math.MaxInt64/1000 {
 		return math.MaxInt64 // as good as never
 	}
-	ms := t.UnixMilli()
-	if time.UnixMilli(ms).Before(t) {
+	return t.UnixMilli()
+}
+
+// ceilMilli rounds up: of records with whole milliseconds, those before t are those before the next full one.
+func ceilMilli(t time.Time) int64 {
+	ms := floorMilli(t)
+	if ms < math.MaxInt64 && time.UnixMilli(ms).Before(t) {
 		ms++
 	}
 	return ms
