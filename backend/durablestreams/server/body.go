@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/headrace/headrace/internal/unread"
 )
 
 // body reads a request's body whole. The limit is enforced before anything is stored, whatever the length that the request
@@ -33,7 +35,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		if len(buf) == cap(buf) {
 			buf = slices.Grow(buf, max(int(r.ContentLength)+1-len(buf), 1))
 		}
-		if err := readBefore(control, earlier(time.Now().Add(h.stall), end)); err != nil {
+		if err := unread.ReadBefore(control, earlier(time.Now().Add(h.stall), end)); err != nil {
 			return nil, err
 		}
 		n, err := r.Body.Read(buf[len(buf):min(cap(buf), len(buf)+256<<10)])
@@ -42,7 +44,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 			return nil, errTooLarge
 		}
 		if err == io.EOF {
-			return buf, readBefore(control, time.Time{})
+			return buf, unread.ReadBefore(control, time.Time{})
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, errStalled
@@ -53,39 +55,19 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 }
 
-// Bounds of a body that the answer does not depend on. net/http reads up to the same number of bytes before it answers, but
-// it waits for them without an end: a client that announces a body and sends none would get no answer and keep its
-// connection for ever.
-const (
-	unreadBytes = 256 << 10
-	unreadTime  = 2 * time.Second
-)
+// unreadTime is how long the answer waits for a body that it does not depend on.
+const unreadTime = 2 * time.Second
 
-// passOver reads what is left of a body, so that the connection can be used again. Where the rest does not come soon, or is
-// long, it returns an error, and the connection ends behind the answer.
+// passOver reads what is left of a body, so that the connection can be used again.
 func (h *Handler) passOver(w http.ResponseWriter, r *http.Request) error {
-	if r.ContentLength == 0 || r.Body == http.NoBody {
-		return nil
-	}
-	control := http.NewResponseController(w)
-	_ = readBefore(control, time.Now().Add(min(h.stall, unreadTime)))
-	n, err := io.CopyN(io.Discard, r.Body, unreadBytes+1)
-	if err == io.EOF {
-		return readBefore(control, time.Time{}) // a deadline would end a live read
-	}
-	w.Header().Set("Connection", "close")
-	_ = readBefore(control, time.Now()) // net/http reads on behind the answer
-	if n > unreadBytes {
+	switch err := unread.PassOver(w, r, min(h.stall, unreadTime)); err {
+	case unread.ErrStalled:
+		return errStalled
+	case unread.ErrLong:
 		return errTooLarge
-	}
-	return errStalled
-}
-
-func readBefore(control *http.ResponseController, deadline time.Time) error {
-	if err := control.SetReadDeadline(deadline); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	default:
 		return err
 	}
-	return nil
 }
 
 func earlier(a, b time.Time) time.Time {

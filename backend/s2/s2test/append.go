@@ -264,6 +264,7 @@ func (x *exchange) appendSession() error {
 
 // beginFrames sends the head of an answer at once: a client may wait for it before it says anything.
 func (x *exchange) beginFrames() {
+	x.srv.stats.sessions.Add(1)
 	h := x.w.Header()
 	h.Set("content-type", typeS2S)
 	h.Set("cache-control", "no-cache, no-transform")

@@ -162,8 +162,8 @@ func checkBasinName(name string) error {
 }
 
 func checkStreamName(name string) error {
-	if len(name) < 1 || len(name) > 512 || name == "." || name == ".." || !utf8.ValidString(name) {
-		return invalid("stream name must be between 1 and 512 bytes of UTF-8, and neither `.` nor `..`")
+	if len(name) < 1 || len(name) > 512 || name == "." || name == ".." || !utf8.ValidString(name) || strings.Contains(name, "\x00") {
+		return invalid("stream name must be between 1 and 512 bytes of UTF-8 without NUL, and neither `.` nor `..`")
 	}
 	return nil
 }

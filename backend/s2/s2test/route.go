@@ -8,8 +8,12 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/headrace/headrace/internal/unread"
 )
 
 // segments splits a path as it was sent, so that a name may hold an escaped slash.
@@ -31,6 +35,15 @@ func segments(u *url.URL) ([]string, error) {
 
 // route finds out what is asked, and who asks, and does it.
 func (x *exchange) route() error {
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
+		if err := unread.PassOver(x.w, x.r, unreadTime); err != nil {
+			return fail(http.StatusRequestTimeout, "request_timeout", "%v", err)
+		}
+	}
+	if x.r.Method == http.MethodOptions && x.r.Header.Get("access-control-request-method") != "" {
+		return nil
+	}
 	if x.r.URL.Path == "/health" || x.r.URL.Path == "/ping" {
 		_, err := io.WriteString(x.w, "OK")
 		return err
@@ -189,12 +202,22 @@ func (x *exchange) accepts(is func(string) bool) bool {
 
 // body reads a request whole and decompresses it.
 func (x *exchange) body() ([]byte, error) {
+	control := http.NewResponseController(x.w)
+	if err := unread.ReadBefore(control, time.Now().Add(bodyTime)); err != nil {
+		return nil, err
+	}
 	b, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, fail(http.StatusRequestTimeout, "request_timeout", "the body took longer than %v", bodyTime)
+		}
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			return nil, fail(http.StatusRequestEntityTooLarge, "invalid", "request exceeds %d bytes", maxBody)
 		}
 		return nil, errAbort // the client went away
+	}
+	if err := unread.ReadBefore(control, time.Time{}); err != nil {
+		return nil, err
 	}
 	how := plain
 	switch enc := strings.ToLower(x.r.Header.Get("content-encoding")); enc {

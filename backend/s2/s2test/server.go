@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/internal/unread"
 )
 
 // A Server is a running S2. Make one with [New] or [Start].
@@ -218,6 +219,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.handlers.Done()
 	defer c.handlers.Done()
+	share(w.Header())
 	x := &exchange{srv: s, w: w, r: r}
 	err := x.route()
 	switch {
@@ -225,9 +227,31 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case err == errAbort || x.begun:
 		panic(http.ErrAbortHandler)
 	default:
+		if r.ProtoMajor == 1 {
+			_ = unread.PassOver(w, r, unreadTime)
+		}
 		asAPIError(err).write(w)
 	}
 }
+
+// unreadTime is how long the answer waits for a body that it does not depend on, bodyTime how long it waits for another one.
+const (
+	unreadTime = 2 * time.Second
+	bodyTime   = time.Minute
+)
+
+// share lets pages of any origin use the server, as S2 Lite does.
+func share(h http.Header) {
+	h["Access-Control-Allow-Origin"] = anything
+	h["Access-Control-Allow-Methods"] = anything
+	h["Access-Control-Allow-Headers"] = anyHeader
+	h["Access-Control-Expose-Headers"] = anything
+}
+
+var (
+	anything  = []string{"*"}
+	anyHeader = []string{"*, authorization"} // browsers do not count authorization among *
+)
 
 // enter counts a request that begins on c, or says that the server is closed.
 func (s *Server) enter(c *conn) bool {

@@ -33,6 +33,7 @@ func (x *exchange) readEvents() error {
 	h.Set("x-accel-buffering", "no")
 	x.w.WriteHeader(http.StatusOK)
 	x.begun = true
+	x.srv.stats.sessions.Add(1)
 	x.flush()
 	return out.end(rd.run(&q, out))
 }
@@ -62,10 +63,11 @@ func (e *eventEmitter) resume(id string, q *query) error {
 			return badRequest("bad_header", "last-event-id: %v", err)
 		}
 	}
-	if n[0] == math.MaxUint64 {
-		return badRequest("bad_header", "last-event-id: there is no record behind %d", n[0])
+	behind := n[0]
+	if behind < math.MaxUint64 { // which is beyond every tail
+		behind++
 	}
-	q.seq, q.ts, q.offset = new(n[0]+1), nil, nil
+	q.seq, q.ts, q.offset = new(behind), nil, nil
 	e.records, e.bytes = n[1], n[2]
 	for _, l := range []struct{ limit, had *uint64 }{{q.count, &n[1]}, {q.bytes, &n[2]}} {
 		if l.limit != nil {

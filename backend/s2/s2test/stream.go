@@ -269,6 +269,11 @@ func (s *stream) ahead(srv *Server, c *cursor, dst []chunk) ([]chunk, position, 
 		s.sweep(srv, srv.now())
 		c.seq = max(c.seq, s.head)
 		i := sort.Search(len(s.chunks), func(i int) bool { return s.chunks[i].end() > c.seq })
+		if i < len(s.chunks) && s.chunks[i].first < c.seq {
+			// Only the end of this chunk is read, so its own counts would make the batch too small.
+			dst = append(dst, s.chunks[i])
+			i++
+		}
 		for ; i < len(s.chunks) && add(s.chunks[i]); i++ {
 		}
 		if len(dst) > 0 {
