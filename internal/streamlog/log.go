@@ -35,7 +35,11 @@ func (l *Log) NewAppender(f backend.Format) backend.Appender {
 
 // Trim drops the records before the place given. [backend.Latest] drops all there are when it is called.
 func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
-	st := l.store.Board().State()
+	board := l.store.Board()
+	if err := board.Err(); err != nil {
+		return fmt.Errorf("%s: trim: %w", l.name, err)
+	}
+	st := board.State()
 	seq, ok := ParseOffset(before)
 	switch {
 	case before == backend.Latest:
@@ -51,7 +55,11 @@ func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
 
 // CloseForGood ends the stream: appends fail with ErrStreamClosed, readers get io.EOF behind the last record.
 func (l *Log) CloseForGood(ctx context.Context) error {
-	if l.store.Board().State().Closed {
+	board := l.store.Board()
+	if err := board.Err(); err != nil {
+		return fmt.Errorf("%s: close: %w", l.name, err)
+	}
+	if board.State().Closed {
 		return nil
 	}
 	return l.commit(ctx, "close", &Write{Close: true})

@@ -64,7 +64,7 @@ func (db *DB) run() {
 		ops, closing := db.next()
 		switch {
 		case len(ops) > 0:
-			db.round(ops)
+			db.putBack(db.round(ops))
 		case closing:
 			db.saveFreelist()
 			return
@@ -91,26 +91,47 @@ func (db *DB) next() (ops []*op, closing bool) {
 	return ops, db.closing
 }
 
-// round commits ops as one transaction, and tells each what became of it.
-func (db *DB) round(ops []*op) {
+// putBack queues ops in front of all others.
+func (db *DB) putBack(ops []*op) {
+	if len(ops) == 0 {
+		return
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.queue = append(ops[:len(ops):len(ops)], db.queue...)
+}
+
+// round commits ops as one transaction and tells each what became of it. It returns those it leaves for the next round.
+//
+// A refusal is an answer at once, and must hold whatever becomes of the transaction. One that may rest on a step of the
+// same transaction, such as a close in front of an append, is none yet: the round ends in front of it, and the next round
+// decides by what is durable then.
+func (db *DB) round(ops []*op) (left []*op) {
 	tx, err := db.begin()
 	var stored []*op
 	var touched []*store
-	for _, o := range ops {
-		if o.write != nil && o.write.Begin != nil && !o.write.Begin() {
-			continue
-		}
+	for i, o := range ops {
 		if err == nil && !o.store.touched {
 			o.store.enter(tx)
 			touched = append(touched, o.store)
 		}
+		var refused error
 		if err == nil {
-			// What is wrong with o alone is told at once: its session must not begin anything behind it.
-			var refused error
-			if refused, err = o.store.apply(o); refused != nil {
-				o.done(0, refused)
-				continue
-			}
+			refused = o.store.refuse(o)
+		}
+		if refused != nil && o.store.changed() {
+			left = ops[i:]
+			break
+		}
+		if o.write != nil && o.write.Begin != nil && !o.write.Begin() {
+			continue
+		}
+		if refused != nil { // told before the session can begin anything behind it
+			o.done(0, refused)
+			continue
+		}
+		if err == nil {
+			err = o.store.apply(o)
 		}
 		stored = append(stored, o)
 	}
@@ -125,6 +146,7 @@ func (db *DB) round(ops []*op) {
 			o.done(o.first, nil)
 		}
 	}
+	return left
 }
 
 func (db *DB) begin() (*bbolt.Tx, error) {

@@ -1,6 +1,7 @@
 package boltlog
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -9,7 +10,7 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// writer is the committer's part of a store: enter, any number of apply, leave, settle, once a round.
+// writer is the committer's part of a store: enter, any number of refuse and apply, leave, settle, once a round.
 type writer struct {
 	durable streamState // as the last commit left it
 	work    streamState // as the transaction under way leaves it
@@ -36,44 +37,59 @@ func (s *store) enter(tx *bbolt.Tx) {
 	}
 }
 
-// apply puts o into the transaction. It is refused alone, or err says that the transaction cannot go on.
-func (s *store) apply(o *op) (refused, err error) {
+// changed reports whether something of the stream is in the transaction already.
+func (s *store) changed() bool { return s.dirty || s.deleted }
+
+// refuse says why o cannot be part of the transaction, as the steps before it have left the stream.
+func (s *store) refuse(o *op) error {
 	switch ended := s.board.Err(); {
 	case s.deleted:
-		return fmt.Errorf("stream was deleted: %w", backend.ErrNotFound), nil
+		return fmt.Errorf("stream was deleted: %w", backend.ErrNotFound)
+	case errors.Is(ended, backend.ErrNotFound): // what is in the file under the name now is another stream
+		return ended
 	case o.kind == opDelete && s.b == nil:
-		return backend.ErrNotFound, nil
+		return backend.ErrNotFound
 	case o.kind == opDelete: // of a corrupt one, too
-		s.deleted = true
-		return nil, s.tx.DeleteBucket(s.bucket)
-	case ended != nil:
-		return ended, nil
-	case o.kind == opSweep:
-		s.dirty = true
-		return nil, nil
+		return nil
+	case ended != nil || o.kind == opSweep:
+		return ended
 	}
 	next := s.work.State
-	if refused := next.Apply(o.write, o.blocks.records); refused != nil {
-		return refused, nil
+	return next.Apply(o.write, o.blocks.records)
+}
+
+// apply puts o, which was not refused, into the transaction. An error says that the transaction cannot go on.
+func (s *store) apply(o *op) error {
+	switch o.kind {
+	case opDelete:
+		s.deleted = true
+		return s.tx.DeleteBucket(s.bucket)
+	case opSweep:
+		s.dirty = true
+		return nil
+	}
+	next := s.work.State
+	if err := next.Apply(o.write, o.blocks.records); err != nil {
+		return err
 	}
 	if err := s.create(); err != nil {
-		return nil, err
+		return err
 	}
 	o.first = s.work.Tail
 	seq := o.first
 	for i, n := range o.blocks.counts {
 		s.work.latest = o.blocks.seal(i, seq, s.work.latest)
 		if err := s.records.Put(blockKey(seq), o.blocks.data[i]); err != nil {
-			return nil, err
+			return err
 		}
 		seq += uint64(n)
 	}
 	if err := s.putMeta(o.write.Meta); err != nil {
-		return nil, err
+		return err
 	}
 	s.sweeping = s.sweeping || next.Head > s.work.Head
 	s.work.State, s.dirty = next, true
-	return nil, nil
+	return nil
 }
 
 // create makes the buckets of a stream that does not exist yet.
