@@ -5,8 +5,9 @@
 //
 // A [Codec] is what a producer is given to write with and a consumer to read with. It is made once and used from many
 // goroutines at once; it starts no goroutine and does no I/O. Encoding appends, so that a producer can reuse its memory
-// and a value costs no allocation. Decoding may alias: the bytes of a record are never written again, so a codec may
-// return a value that points into them ([Bytes] does).
+// and a value costs no allocation. What an encoding returns therefore belongs to the caller, and is never memory of the
+// value: whoever appends the next value to it would write over this one. Decoding may alias: the bytes of a record are
+// never written again, so a codec may return a value that points into them ([Bytes] does).
 //
 // An error refuses one value and nothing else: the producer fails that value's call, the consumer stops before that
 // record with a DecodeError. No codec here replaces, truncates or drops what it cannot represent.

@@ -1,9 +1,10 @@
 package codec
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+
+	"github.com/headrace/headrace/internal/owned"
 )
 
 var (
@@ -20,7 +21,8 @@ var (
 // that is missing fails with [errors.ErrUnsupported].
 //
 // A function that returns its encoding alone, as json.Marshal does, instead of appending it, would lose what dst held.
-// That is an error as soon as dst is not empty.
+// That is an error as soon as dst is not empty. While dst is empty the bytes are copied, because they may be memory of
+// the value.
 func Func[T any](contentType string, enc func(dst []byte, v T) ([]byte, error), dec func(src []byte) (T, error)) Codec[T] {
 	return &funcCodec[T]{contentType: contentType, enc: enc, dec: dec}
 }
@@ -41,10 +43,11 @@ func (c *funcCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 	if err != nil {
 		return dst, wrapError("func: encode", err)
 	}
-	if !appended(out, dst) {
+	mine, ok := owned.Append(dst, out)
+	if !ok {
 		return dst, wrapError("func: encode", errNoAppend)
 	}
-	return out, nil
+	return mine, nil
 }
 
 func (c *funcCodec[T]) Decode(src []byte) (T, error) {
@@ -57,19 +60,6 @@ func (c *funcCodec[T]) Decode(src []byte) (T, error) {
 		return zero, wrapError("func: decode", err)
 	}
 	return v, nil
-}
-
-// appended reports whether out is dst with something behind it. Bytes are compared only where append had to move them.
-func appended(out, dst []byte) bool {
-	switch {
-	case len(dst) == 0:
-		return true
-	case len(out) < len(dst):
-		return false
-	case &out[0] == &dst[0]:
-		return true
-	}
-	return bytes.Equal(out[:len(dst)], dst)
 }
 
 func wrapError(op string, err error) error { return fmt.Errorf("codec: %s: %w", op, err) }

@@ -24,7 +24,7 @@ var jsonOptions = json.JoinOptions(json.Deterministic(true), jsonv1.FormatDurati
 // where the bytes differ from those of encoding/json.
 //
 // Encoding costs no allocation of its own: what remains are those of T's own MarshalJSON and MarshalText methods and of
-// maps. Decoding copies, it never aliases src. Strings of up to 256 bytes that repeat from record to record may be
+// maps. Decoding copies, it never aliases src, and allocates the value. Strings of up to 256 bytes that repeat from record to record may be
 // shared between values.
 func JSON[T any]() Codec[T] {
 	c := new(jsonCodec[T])
@@ -33,15 +33,13 @@ func JSON[T any]() Codec[T] {
 		e.engine = jsontext.NewEncoder(e, jsonOptions)
 		return e
 	}
-	c.values.New = func() any { return new(T) }
 	return c
 }
 
-// The pools hold memory only, no channel, timer or goroutine, so they may be filled inside a testing/synctest bubble and
+// The pool holds memory only, no channel, timer or goroutine, so it may be filled inside a testing/synctest bubble and
 // used outside it.
 type jsonCodec[T any] struct {
 	encoders sync.Pool // of *jsonEncoder[T]
-	values   sync.Pool // of *T, all zero
 }
 
 // A jsonEncoder is an engine that lives for many records. Resetting one per record, which is what json.MarshalWrite
@@ -84,18 +82,14 @@ func (c *jsonCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 }
 
 func (c *jsonCodec[T]) Decode(src []byte) (T, error) {
-	// The value is filled in pooled memory and copied out: as a local variable it would escape to the heap. Slices and
-	// maps in it are new each time, because the pooled value is zero.
-	p := c.values.Get().(*T)
-	err := json.Unmarshal(src, p, jsonOptions)
-	v := *p
-	var zero T
-	*p = zero
-	c.values.Put(p)
-	if err != nil {
+	// The memory of the value cannot be pooled: UnmarshalJSON of T may make the value point into itself, as a slice of an
+	// inline buffer does, and such a slice still refers to this memory after the value is copied.
+	v := new(T)
+	if err := json.Unmarshal(src, v, jsonOptions); err != nil {
+		var zero T
 		return zero, fmt.Errorf("codec: json: decode: %w", err)
 	}
-	return v, nil
+	return *v, nil
 }
 
 // rebase makes the offset in an error of the engine count from the start of the value. The engine counts from the first

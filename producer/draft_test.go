@@ -44,3 +44,40 @@ func TestAValueThatIsItsOwnEncodingIsNotWrittenTo(t *testing.T) {
 		}
 	})
 }
+
+// lender breaks the contract of codecs: for an empty destination it returns the value itself.
+type lender struct{ codec.Codec[[]byte] }
+
+func (l lender) AppendEncode(dst, v []byte) ([]byte, error) {
+	if len(dst) == 0 {
+		return v, nil
+	}
+	return l.Codec.AppendEncode(dst, v)
+}
+
+func TestTheNextValueIsNotAppendedToTheMemoryOfTheOneBefore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := memory.New()
+		p, err := producer.New(t.Context(), s, codec.Codec[[]byte](lender{codec.Bytes()}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 { // the pool forgets at random under the race detector
+			array := []byte("first|second")
+			if err := p.Send(t.Context(), array[:5], []byte("other")); err != nil {
+				t.Fatal(err)
+			}
+			if string(array) != "first|second" {
+				t.Fatalf("the caller's memory is %q now", array)
+			}
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		for i, v := range values(s) {
+			if want := [2]string{"first", "other"}[i%2]; v != want {
+				t.Errorf("record %d is %q, want %q", i, v, want)
+			}
+		}
+	})
+}

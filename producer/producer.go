@@ -46,8 +46,8 @@ func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 	d := drafts.Get().(*draft)
 	defer d.free()
 	for i, v := range vs {
-		var err error
-		if d.buf, err = p.codec.AppendEncode(d.buf, v); err == nil {
+		err := encode(d, p.codec, v)
+		if err == nil {
 			d.ends = append(d.ends, len(d.buf))
 			_, err = p.meter(d, d.value(i))
 		}
@@ -101,8 +101,7 @@ func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Rec
 func (p *Producer[T]) offer(ctx context.Context, r Record[T], try bool) (Receipt, error) {
 	d := drafts.Get().(*draft)
 	defer d.free()
-	var err error
-	if d.buf, err = p.codec.AppendEncode(d.buf, r.Value); err != nil {
+	if err := encode(d, p.codec, r.Value); err != nil {
 		return Receipt{}, fmt.Errorf("producer: %w", err)
 	}
 	d.rec.Value, d.rec.Headers, d.rec.Time = d.buf, r.Headers, r.Time

@@ -2,11 +2,14 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/internal/owned"
 )
 
 // A Record is a value with what travels beside it. Headers and times are kept where the store keeps them; a store that
@@ -19,8 +22,7 @@ type Record[T any] struct {
 
 // A draft is the memory of one call: values are encoded into it outside every lock and copied from it into the batch.
 type draft struct {
-	own  []byte         // the draft's memory, which buf begins in
-	buf  []byte         // what the codec made of it; it may be memory of the value's, so it is never written to again
+	buf  []byte         // the encoded values; always memory of the draft, never of a value
 	ends []int          // of each value in buf
 	rec  backend.Record // the one being offered; a field, because the store's meter takes its address
 
@@ -32,6 +34,22 @@ var drafts = sync.Pool{New: func() any { return new(draft) }}
 
 // draftBytes bounds what the pool retains: most records are smaller, and a large one must not be kept for ever.
 const draftBytes = 64 << 10
+
+var errNoAppend = errors.New("the codec did not append: its result does not begin with what it was given")
+
+// encode appends a value to the draft. The next value goes behind it and the next call over it, so a result in memory
+// that may be the value's own is copied.
+func encode[T any](d *draft, c codec.Codec[T], v T) error {
+	out, err := c.AppendEncode(d.buf, v)
+	if err != nil {
+		return err
+	}
+	var ok bool
+	if d.buf, ok = owned.Append(d.buf, out); !ok {
+		return errNoAppend
+	}
+	return nil
+}
 
 // value returns the i-th value in buf.
 func (d *draft) value(i int) []byte {
@@ -59,11 +77,8 @@ func (d *draft) free() {
 	if cap(d.buf) > draftBytes || cap(d.ends) > draftBytes/8 {
 		return
 	}
-	if cap(d.own) < cap(d.buf) {
-		d.own = make([]byte, 0, cap(d.buf)) // and not buf itself
-	}
 	clear(d.receipts)
-	d.buf, d.ends, d.receipts = d.own[:0], d.ends[:0], d.receipts[:0]
+	d.buf, d.ends, d.receipts = d.buf[:0], d.ends[:0], d.receipts[:0]
 	d.rec.Value, d.rec.Headers, d.rec.Time = nil, nil, time.Time{} // all that is ever set
 	drafts.Put(d)
 }

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A broken codec does one thing wrong.
 type broken struct {
 	encode func(dst []byte, v string) ([]byte, error)
+	raw    func(dst, v []byte) ([]byte, error) // in place of encode
 	decode func(src []byte) ([]byte, error)
 	format func() codec.Format
 }
@@ -32,6 +33,9 @@ func (b broken) Format() codec.Format {
 }
 
 func (b broken) AppendEncode(dst, v []byte) ([]byte, error) {
+	if b.raw != nil {
+		return b.raw(dst, v)
+	}
 	if b.encode != nil {
 		return b.encode(dst, string(v))
 	}
@@ -65,6 +69,7 @@ func TestFaultsAreFound(t *testing.T) {
 		return calls
 	}
 	var scratch [64]byte
+	side := make([]byte, 0, 1<<10)
 	for _, c := range []struct {
 		name  string
 		codec broken
@@ -89,6 +94,25 @@ func TestFaultsAreFound(t *testing.T) {
 			}
 			return append([]byte(":"), v...), nil
 		}}, (*suite[[]byte]).appends, "but not behind"},
+		{"returns the value", broken{raw: func(dst, v []byte) ([]byte, error) {
+			if len(dst) == 0 {
+				return v, nil
+			}
+			return append(dst, v...), nil
+		}, decode: func(src []byte) ([]byte, error) { return bytes.Clone(src), nil }}, (*suite[[]byte]).owner, "memory of the value"},
+		{"returns the value, and only encodes", broken{raw: func(dst, v []byte) ([]byte, error) {
+			if len(dst) == 0 {
+				return v, nil
+			}
+			return append(dst, v...), nil
+		}, decode: func([]byte) ([]byte, error) { return nil, errors.ErrUnsupported }}, (*suite[[]byte]).owner, "memory of the value"},
+		{"encodings side by side in one array", broken{encode: func(dst []byte, v string) ([]byte, error) {
+			if len(dst) > 0 {
+				return append(append(dst, ':'), v...), nil
+			}
+			side = append(append(side, ':'), v...)
+			return side[len(side)-len(v)-1:], nil
+		}}, (*suite[[]byte]).owner, "share memory"},
 		{"one buffer for all encodings", broken{encode: func(dst []byte, v string) ([]byte, error) {
 			if dst == nil {
 				return append(append(scratch[:0], ':'), v...), nil

@@ -6,8 +6,9 @@
 // The suite checks that
 //
 //   - values come back equal, alone and while others are encoded and decoded at the same time;
-//   - encoding appends: what dst held stays, nothing beyond its capacity is written, the result is independent of the
-//     value and of results before it;
+//   - encoding appends: what dst held stays, nothing beyond its capacity is written;
+//   - the result of an encoding belongs to the caller with all of its capacity: it shares no memory with the value, with
+//     other results or with the codec, also where dst is empty;
 //   - on an error dst comes back as it was given ([Refuses]);
 //   - decoding never writes to src, nor does anyone who appends to what it returned;
 //   - a value stays as it is while later records are decoded, whatever memory is pooled;

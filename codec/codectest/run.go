@@ -35,6 +35,7 @@ func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, val
 	}{
 		{"format", false, s.format},
 		{"append", false, s.appends},
+		{"owner of the encoding", false, s.owner},
 		{"aliasing of the value", false, s.aliasesValue},
 		{"round trip", true, s.roundTrip},
 		{"source", true, s.source},

@@ -1,11 +1,15 @@
 package compress
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/internal/owned"
 )
+
+var errNoAppend = errors.New("the codec within did not append: its result does not begin with what it was given")
 
 // maxPooled is the largest scratch memory, in bytes, that is kept for the next record.
 const maxPooled = 1 << 20
@@ -42,6 +46,11 @@ func (c *compressCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 	out, err := c.inner.AppendEncode(dst, v)
 	if err != nil {
 		return dst, err
+	}
+	// The frame may go where the plain value is now, so that memory must not be the value's own.
+	out, ok := owned.Append(dst, out)
+	if !ok {
+		return dst, fmt.Errorf("compress: %s: encode: %w", c.name, errNoAppend)
 	}
 	plain := out[len(dst):]
 	if len(plain) > c.limit {

@@ -193,3 +193,29 @@ func mustPanic(t *testing.T, want string, f func()) {
 	}()
 	f()
 }
+
+// lender breaks the contract: for an empty dst it returns the value itself.
+type lender struct{ codec.Codec[[]byte] }
+
+func (l lender) AppendEncode(dst, v []byte) ([]byte, error) {
+	if len(dst) == 0 {
+		return v, nil
+	}
+	return l.Codec.AppendEncode(dst, v)
+}
+
+// A frame is smaller than the plain value and would fit where that lies, which may be in the caller's hands.
+func TestTheValueIsNotOverwrittenByItsFrame(t *testing.T) {
+	each(t, func(t *testing.T, f format) {
+		for _, dst := range [][]byte{nil, make([]byte, 0, 10), make([]byte, 0, 4096)} {
+			c := f.wrap(lender{codec.Bytes()}, 1<<20)
+			mine := text(1000)
+			frame, err := c.AppendEncode(dst, mine)
+			if err != nil || len(frame) >= len(mine) {
+				t.Fatalf("%d bytes, %v", len(frame), err)
+			}
+			clear(frame[:cap(frame)])
+			wantBytes(t, "the value after its encoding was overwritten", mine, nil, text(1000))
+		}
+	})
+}

@@ -19,18 +19,18 @@ type format struct {
 	encode string
 	magic  string
 	levels int
-	make   func(maxDecoded int, opts ...compress.Option) codec.Codec[[]byte]
+	wrap   func(c codec.Codec[[]byte], maxDecoded int, opts ...compress.Option) codec.Codec[[]byte]
 }
 
 var formats = []format{
-	{"Zstd", "zstd", "\x28\xb5\x2f\xfd", 22, over(compress.Zstd[[]byte])},
-	{"Gzip", "gzip", "\x1f\x8b\x08", 9, over(compress.Gzip[[]byte])},
-	{"S2", "s2", "\xff\x06\x00\x00S2sTwO", 3, over(compress.S2[[]byte])},
-	{"Snappy", "x-snappy-framed", "\xff\x06\x00\x00sNaPpY", 3, over(compress.Snappy[[]byte])},
+	{"Zstd", "zstd", "\x28\xb5\x2f\xfd", 22, compress.Zstd[[]byte]},
+	{"Gzip", "gzip", "\x1f\x8b\x08", 9, compress.Gzip[[]byte]},
+	{"S2", "s2", "\xff\x06\x00\x00S2sTwO", 3, compress.S2[[]byte]},
+	{"Snappy", "x-snappy-framed", "\xff\x06\x00\x00sNaPpY", 3, compress.Snappy[[]byte]},
 }
 
-func over(f func(codec.Codec[[]byte], int, ...compress.Option) codec.Codec[[]byte]) func(int, ...compress.Option) codec.Codec[[]byte] {
-	return func(n int, opts ...compress.Option) codec.Codec[[]byte] { return f(codec.Bytes(), n, opts...) }
+func (f format) make(maxDecoded int, opts ...compress.Option) codec.Codec[[]byte] {
+	return f.wrap(codec.Bytes(), maxDecoded, opts...)
 }
 
 func each(t *testing.T, f func(t *testing.T, f format)) {
