@@ -14,7 +14,8 @@
 //   - A context bounds a wait. It never takes back a record that was accepted: a [Producer.Send] that its context ends
 //     after that wraps [backend.ErrIndeterminate], and the record is still sent.
 //   - A record that the store refuses ([backend.ErrRejected], [backend.ErrTooLarge]) fails its own receipt. The batch
-//     around it is cut until the culprit stands alone, and the others go on in order.
+//     around it is cut until the culprit stands alone, and the others go on in order. Any number of records may be refused;
+//     [RefusedInARow] stops the producer at a store that refuses everything.
 //   - After a fatal error every receipt that is pending and every later call fails with it. [Producer.Unacked] yields
 //     what was never confirmed, to be offered to another producer.
 //

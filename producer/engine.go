@@ -28,7 +28,7 @@ type engine struct {
 	mu        sync.Mutex
 	window    window
 	solo      int         // so many parts are sent one at a time: one of them will be refused
-	refusals  int         // in a row, with nothing stored between them
+	refusals  int         // records refused in a row, with nothing stored between them
 	sessionNo uint64      // counts sessions
 	why       error       // why this side ended the session, if it did
 	watchdog  *time.Timer // ends a session that owes an ack
@@ -41,10 +41,6 @@ type engine struct {
 	spare  sync.Pool // of *[]byte: arenas of decided flights, as long as the garbage collector leaves them
 	filled int       // bytes copied into the newest flight; under the batcher's lock
 }
-
-// refusalsInARow is how many refusals with nothing stored between them are one record's fault each; beyond that the
-// store is refusing everything.
-const refusalsInARow = 100
 
 // errDrained ends a session because there is nothing left to send and never will be.
 var errDrained = errors.New("drained")

@@ -17,7 +17,8 @@ var errAckTimeout = fmt.Errorf("no acknowledgement within AckTimeout: %w", backe
 
 // stopped is the error of everything that a stopped producer still held: the cause, and whether this record may be
 // stored. The cause speaks of all records at once, so a record that no session took must not inherit its
-// ErrIndeterminate.
+// ErrIndeterminate. Nor does any of them inherit a refusal: that was of another record, and whoever puts refused records
+// aside would put these aside with it.
 type stopped struct {
 	cause error
 	taken bool
@@ -31,8 +32,11 @@ func (s *stopped) Error() string {
 }
 
 func (s *stopped) Is(target error) bool {
-	if target == backend.ErrIndeterminate {
+	switch target {
+	case backend.ErrIndeterminate:
 		return s.taken
+	case backend.ErrRejected, backend.ErrTooLarge:
+		return false
 	}
 	return errors.Is(s.cause, target)
 }

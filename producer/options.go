@@ -12,16 +12,17 @@ import (
 type Option func(*config)
 
 type config struct {
-	linger       time.Duration
-	batchRecords int
-	batchBytes   int
-	bufferBytes  int
-	drainTimeout time.Duration
-	ackTimeout   time.Duration
-	atMostOnce   bool
-	hooks        hooks
-	logger       *slog.Logger
-	retry        backoff.Policy
+	linger        time.Duration
+	batchRecords  int
+	batchBytes    int
+	bufferBytes   int
+	drainTimeout  time.Duration
+	ackTimeout    time.Duration
+	atMostOnce    bool
+	refusedInARow int
+	hooks         hooks
+	logger        *slog.Logger
+	retry         backoff.Policy
 }
 
 func newConfig(opts []Option) (config, error) {
@@ -44,6 +45,9 @@ func newConfig(opts []Option) (config, error) {
 		if n < 1 {
 			return c, fmt.Errorf("producer: %s(%d): must be at least 1", name, n)
 		}
+	}
+	if c.refusedInARow < 0 {
+		return c, fmt.Errorf("producer: RefusedInARow(%d): must not be negative", c.refusedInARow)
 	}
 	if err := c.retry.Check(); err != nil {
 		return c, fmt.Errorf("producer: %w", err)
@@ -94,6 +98,12 @@ func Backoff(least, most time.Duration) Option {
 // AtMostOnce sends a batch again only when that cannot store it twice ([backend.ErrTransient]). Where it may be stored
 // and might be stored again ([backend.ErrIndeterminate] alone), the producer stops with that error instead.
 func AtMostOnce() Option { return func(c *config) { c.atMostOnce = true } }
+
+// RefusedInARow stops the producer when the store has refused n records in a row and has stored nothing between them: it
+// refuses everything. The records that are pending then fail with the reason, and not with [backend.ErrRejected], which is
+// for those that the store refused. Without this option, or with 0, there is no limit: each record is refused by itself
+// and the producer goes on.
+func RefusedInARow(n int) Option { return func(c *config) { c.refusedInARow = n } }
 
 // Observe adds hooks. Those given several times are called in order.
 func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks, h) } }

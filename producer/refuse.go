@@ -17,10 +17,6 @@ func (e *engine) refuse(reason error, unsure bool) error {
 		return reason
 	}
 	e.mu.Lock()
-	if e.refusals++; e.refusals > refusalsInARow {
-		e.mu.Unlock()
-		return fmt.Errorf("%d batches in a row were refused: %w", refusalsInARow, reason)
-	}
 	if unsure {
 		e.solo = e.window.sent
 		e.mu.Unlock()
@@ -43,9 +39,14 @@ func (e *engine) refuse(reason error, unsure bool) error {
 		return nil
 	}
 	over, ev := e.fail(reason)
+	e.refusals++
+	inARow := e.refusals
 	e.mu.Unlock()
 	e.logger.Warn("producer: record refused", "err", reason)
 	e.settle(over, failed, []BatchEvent{ev})
+	if e.refusedInARow > 0 && inARow >= e.refusedInARow {
+		return fmt.Errorf("%d records in a row were refused, the limit RefusedInARow; the last: %w", inARow, reason)
+	}
 	return nil
 }
 

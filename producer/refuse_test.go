@@ -114,26 +114,82 @@ func TestARejectedRecordDoesNotStopTheProducer(t *testing.T) {
 	})
 }
 
-func TestAHundredRefusalsInARowAreFatal(t *testing.T) {
+func everything(*backend.Record) bool { return true }
+
+func TestAnyNumberOfRefusedRecordsLeavesTheOthersAlone(t *testing.T) {
+	for name, opt := range map[string]producer.Option{"one batch each": oneEach, "in large batches": producer.BatchRecords(500)} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := memory.New()
+				p := open(t, backendtest.NewFlakySink(s, backendtest.RefuseUnnamed(bad, backend.ErrRejected)), opt)
+				all, good := mixed(1000, span(300, 700)...)
+				for i, r := range enqueue(t, p, all...) {
+					if _, err := wait(t, r); errors.Is(err, backend.ErrRejected) != strings.HasPrefix(all[i], "bad") {
+						t.Errorf("%s: %v", all[i], err)
+					}
+				}
+				if err := p.Send(t.Context(), "later"); err != nil {
+					t.Errorf("Send after all the refusals: %v", err)
+				}
+				if err := p.Close(); !errors.Is(err, backend.ErrRejected) {
+					t.Errorf("Close: %v, want the first refusal", err)
+				}
+				wantLog(t, s, append(good, "later")...)
+			})
+		})
+	}
+}
+
+func TestRefusedInARowStopsTheProducer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		sink := backendtest.NewFlakySink(memory.New(), backendtest.RefuseUnnamed(func(*backend.Record) bool { return true }, backend.ErrRejected))
-		p := open(t, sink, oneEach)
-		for _, v := range numbered(150) {
-			if _, err := p.Enqueue(t.Context(), v); err != nil && !errors.Is(err, backend.ErrRejected) {
-				t.Fatal(err) // the hundredth refusal may come before the last value
+		sink := backendtest.NewFlakySink(memory.New(), backendtest.RefuseUnnamed(everything, backend.ErrRejected))
+		p := open(t, sink, producer.RefusedInARow(10), producer.BatchRecords(8), producer.Linger(time.Second))
+		rs := enqueue(t, p, numbered(30)...)
+		for i, r := range rs {
+			_, err := wait(t, r)
+			if err == nil || errors.Is(err, backend.ErrRejected) != (i < 10) {
+				t.Errorf("record %d: %v, want ErrRejected for the first 10 alone: nobody refused the others", i, err)
 			}
 		}
-		if err := p.Flush(t.Context()); !errors.Is(err, backend.ErrRejected) {
-			t.Errorf("Flush: %v", err)
-		}
-		if n := sink.Calls(backendtest.OnOpen); n < 100 || n > 102 {
-			t.Errorf("%d sessions, want about a hundred", n)
-		}
-		if _, err := p.Enqueue(t.Context(), "later"); !errors.Is(err, backend.ErrRejected) {
-			t.Errorf("Enqueue later: %v", err)
+		if _, err := p.Enqueue(t.Context(), "later"); err == nil || errors.Is(err, backend.ErrRejected) {
+			t.Errorf("Enqueue later: %v, want an error that is no refusal", err)
 		}
 		if err := p.Close(); !errors.Is(err, backend.ErrRejected) {
-			t.Errorf("Close: %v", err)
+			t.Errorf("Close: %v, want the first refusal", err)
+		}
+		left := 0
+		for range p.Unacked() {
+			left++
+		}
+		if left != 20 {
+			t.Errorf("%d records left, want 20", left)
+		}
+	})
+}
+
+func TestRefusedInARowDoesNotCountAcrossAStoredRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := memory.New()
+		p := open(t, backendtest.NewFlakySink(s, backendtest.RefuseUnnamed(bad, backend.ErrRejected)), producer.RefusedInARow(4), oneEach)
+		all, good := mixed(40, 0, 1, 2, 4, 5, 6, 20, 21, 22)
+		enqueue(t, p, all...)
+		_ = p.Close()
+		wantLog(t, s, good...)
+	})
+}
+
+func TestRecordsPendingWhenAnOpeningIsRefusedAreNotRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(),
+			backendtest.Nth(backendtest.OnSend, 1, backendtest.Fail(nil)),
+			backendtest.Nth(backendtest.OnOpen, 2, backendtest.Fail(fmt.Errorf("%w: the schema has changed", backend.ErrRejected))))
+		p := open(t, sink)
+		_, err := wait(t, enqueue(t, p, "pending")[0])
+		if err == nil || errors.Is(err, backend.ErrRejected) || !strings.Contains(err.Error(), "the schema has changed") {
+			t.Errorf("the pending record: %v, want the cause, and no refusal of the record", err)
+		}
+		if err := p.Close(); err == nil {
+			t.Error("Close: nil")
 		}
 	})
 }
@@ -169,4 +225,12 @@ func TestAtMostOnceStopsWhenTheRefusedBatchIsUncertain(t *testing.T) {
 			t.Error("Close: nil, want a failure")
 		}
 	})
+}
+
+// span returns the numbers from first to before last.
+func span(first, last int) (ns []int) {
+	for i := first; i < last; i++ {
+		ns = append(ns, i)
+	}
+	return ns
 }
