@@ -24,7 +24,8 @@ func Gzip[T any](c codec.Codec[T], maxDecoded int, opts ...Option) codec.Codec[T
 
 // S2 returns c with its records compressed as S2 streams, Snappy's faster successor. [Level] is 1 (fast) to 3 (small), 1
 // unless given. Content encoding "s2", a name that is not registered anywhere. Snappy records are read as well. Data is
-// under a checksum, the heads of its chunks are not. Of maxDecoded and panics see [Zstd].
+// under a checksum. A chunk that other readers skip holds the length of the value, so that a record which is cut short is
+// refused. Of maxDecoded and panics see [Zstd].
 func S2[T any](c codec.Codec[T], maxDecoded int, opts ...Option) codec.Codec[T] {
 	cfg := newConfig("S2", abilities{normal: 1, last: 3}, maxDecoded, opts)
 	return wrap(c, "s2", cfg, newS2Coder(cfg))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/headrace/headrace/codec"
@@ -57,7 +58,9 @@ func fuzzRecords(f *testing.F, name string, reference func([]byte) ([]byte, erro
 			}
 		case framed:
 			var size *compress.SizeError
-			if want, wantErr := reference(src); wantErr == nil && len(want) <= fuzzLimit && !errors.As(err, &size) {
+			// Other decoders do not know the chunk that says how long the value is.
+			length := strings.Contains(err.Error(), "cut short") || strings.Contains(err.Error(), "the length of the value")
+			if want, wantErr := reference(src); wantErr == nil && len(want) <= fuzzLimit && !errors.As(err, &size) && !length {
 				t.Fatalf("refused with %v, another decoder says %s", err, abridged(want))
 			}
 			return

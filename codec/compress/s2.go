@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
@@ -24,6 +25,7 @@ var (
 const (
 	chunkCompressed   = 0x00
 	chunkUncompressed = 0x01
+	chunkLength       = 0x80 // ours; to other readers one to skip
 	chunkSkippable    = 0x80 // and above, up to the magic
 	chunkMagic        = 0xff
 
@@ -35,7 +37,15 @@ const (
 	snappyBlock = 64 << 10
 )
 
-var errChunk = errors.New("corrupt chunk")
+// lengthName begins the body of the chunk that says how long the value is, in a varint behind the name. Neither format says
+// it, so that a record which is cut behind a chunk would decode to a part of the value. Records of other writers have no
+// such chunk and are read without that check.
+const lengthName = "length"
+
+var (
+	errChunk = errors.New("corrupt chunk")
+	errShort = errors.New("the record is cut short")
+)
 
 // An s2Coder keeps nothing from one record to the next.
 type s2Coder struct {
@@ -61,6 +71,7 @@ func (c *s2Coder) framed(b []byte) bool {
 
 func (c *s2Coder) compress(dst, src []byte) []byte {
 	dst = append(dst, c.magic...)
+	dst = appendLength(dst, len(src))
 	for len(src) > 0 {
 		part := src[:min(len(src), c.block)]
 		src = src[len(part):]
@@ -82,6 +93,14 @@ func (c *s2Coder) compress(dst, src []byte) []byte {
 	return dst
 }
 
+func appendLength(dst []byte, n int) []byte {
+	head := len(dst)
+	dst = append(dst, chunkLength, 0, 0, 0)
+	dst = binary.AppendUvarint(append(dst, lengthName...), uint64(n))
+	dst[head+1] = byte(len(dst) - head - chunkHead)
+	return dst
+}
+
 // checksum is CRC-32C, masked as the formats demand because they may hold streams that hold checksums.
 func checksum(b []byte) uint32 {
 	c := crc32.Checksum(b, castagnoli)
@@ -90,7 +109,7 @@ func checksum(b []byte) uint32 {
 
 func (c *s2Coder) decompress(src []byte, limit int) ([]byte, error) {
 	// The chunks tell their sizes up front: one pass over the heads finds out what a record will need.
-	size := 0
+	size, want, seen := 0, -1, false
 	for rest := src; len(rest) > 0; {
 		var k chunk
 		var err error
@@ -101,6 +120,13 @@ func (c *s2Coder) decompress(src []byte, limit int) ([]byte, error) {
 			return nil, &SizeError{Size: int64(size) + int64(k.size), Limit: limit}
 		}
 		size += k.size
+		seen = seen || k.data != nil || k.length >= 0
+		if k.length >= 0 {
+			want = max(want, 0) + k.length // records may be joined
+		}
+	}
+	if !seen || want >= 0 && want != size {
+		return nil, fmt.Errorf("%w: %d bytes, want %d", errShort, size, max(want, 0))
 	}
 	out := make([]byte, 0, size)
 	for rest := src; len(rest) > 0; {
@@ -128,11 +154,13 @@ func (c *s2Coder) decompress(src []byte, limit int) ([]byte, error) {
 type chunk struct {
 	size       int // decompressed
 	sum        uint32
+	length     int    // of the value, if the chunk says it; else -1
 	data       []byte // nil for a chunk that holds none
 	compressed bool
 }
 
 func nextChunk(src []byte) (k chunk, rest []byte, err error) {
+	k.length = -1
 	if len(src) < chunkHead {
 		return k, nil, fmt.Errorf("%w: cut short", errChunk)
 	}
@@ -147,6 +175,13 @@ func nextChunk(src []byte) (k chunk, rest []byte, err error) {
 		if !bytes.Equal(body, s2Magic[chunkHead:]) && !bytes.Equal(body, snappyMagic[chunkHead:]) {
 			return k, nil, fmt.Errorf("%w: not the name of a known format", errChunk)
 		}
+		return k, rest, nil
+	case kind == chunkLength && bytes.HasPrefix(body, []byte(lengthName)):
+		n, used := binary.Uvarint(body[len(lengthName):])
+		if used != len(body)-len(lengthName) || n > math.MaxInt32 {
+			return k, nil, fmt.Errorf("%w: the length of the value", errChunk)
+		}
+		k.length = int(n)
 		return k, rest, nil
 	case kind >= chunkSkippable:
 		return k, rest, nil
