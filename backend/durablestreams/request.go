@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // Bounds on what a server may send besides data.
@@ -98,7 +99,8 @@ func credentials(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
 }
 
-// do sends req. What it returns as an error of the transport has no URL in it, where secrets may be.
+// do sends req. What it returns as an error of the transport has no URL in it, where secrets may be, and none of the
+// caller's own headers, which a broken server or proxy may have sent back.
 func (s *Stream) do(req *http.Request) (*http.Response, error) {
 	resp, err := s.client.http.Do(req)
 	if err != nil {
@@ -109,9 +111,21 @@ func (s *Stream) do(req *http.Request) (*http.Response, error) {
 		if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) {
 			err = cause
 		}
-		return nil, err
+		return nil, s.secrets(req).Error(err)
 	}
 	return resp, nil
+}
+
+// secrets are the values of the caller's own headers and query parameters.
+func (s *Stream) secrets(req *http.Request) (hidden redact.Secrets) {
+	for _, h := range s.client.headers {
+		hidden = append(hidden, redact.Authorization(req.Header.Get(h.name))...)
+	}
+	query := req.URL.Query()
+	for _, q := range s.client.query {
+		hidden = append(hidden, query.Get(q.name))
+	}
+	return hidden
 }
 
 // discard reads what little may be left of a body, so that its connection is used again, and closes it.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // A verdict is what an error says about the request it answers.
@@ -90,10 +91,7 @@ func judge(err error) verdict {
 	if errors.As(err, &pe) {
 		return verdict{}
 	}
-	var hidden *redacted
-	if errors.As(err, &hidden) {
-		err = hidden.err
-	}
+	err = redact.Cause(err)
 	var setting *settingError
 	var unsent *unsentError
 	return verdict{retryable: !errors.As(err, &setting), clean: errors.As(err, &unsent)}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // A Client speaks for one access token: account-level calls are its methods, and [Client.Basin] leads on. Its methods may
@@ -213,43 +215,26 @@ func (c *Client) refusal(res *http.Response) error {
 	if body, err = decompress(res.Header.Get("Content-Encoding"), body); err != nil {
 		body = nil // the status still counts
 	}
-	e := parseError(res.StatusCode, body, func(s string) string { return hideKey(c.hide(s), res.Request.Header.Get(keyHeader)) })
+	e := parseError(res.StatusCode, body, c.secrets(res.Request.Header))
 	e.wait = retryAfter(res.Header)
 	return e
 }
 
-// hide removes the token from what a server says: some proxies repeat the request's headers.
-func (c *Client) hide(s string) string { return strings.ReplaceAll(s, c.token(), "[token]") }
-
-func hideKey(s, key string) string {
-	if key == "" {
-		return s
-	}
-	return strings.ReplaceAll(s, key, "[key]")
+// secrets are what a request was made with: some proxies repeat the headers of a request in their answer.
+func (c *Client) secrets(header http.Header) redact.Secrets {
+	return redact.Secrets{c.token(), header.Get(keyHeader)}
 }
 
-// redact hides the token in an error's text. Nothing of ours puts it there, so the error is nearly always returned as
-// it is. What it means stays the same, also where a token as short as a word is in it by chance.
+// redact hides the token in the text of an error. Nothing of ours puts the token there, so the error is nearly always
+// returned as it is.
 func (c *Client) redact(err error) error {
 	switch e := err.(type) {
-	case nil, *Error: // the latter is made of what is hidden already
+	case nil, *Error: // an Error is made of texts without secrets
 		return err
 	case *ProtocolError:
 		return &ProtocolError{c.redact(e.Err)}
 	}
-	if !strings.Contains(err.Error(), c.token()) {
-		return err
-	}
-	return &redacted{text: c.hide(err.Error()), err: err}
+	return c.secrets(nil).Error(err)
 }
-
-// redacted is an error of the network, which only judge looks into.
-type redacted struct {
-	text string
-	err  error
-}
-
-func (r *redacted) Error() string        { return r.text }
-func (r *redacted) Is(target error) bool { return errors.Is(r.err, target) }
 
 func classed(op string, err error) error { return fmt.Errorf("s2: %s: %w", op, harmless(err)) }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // An Error is what the server answered when it refused. Find it with [errors.As]; what to do about it is said by the
@@ -74,9 +76,9 @@ func protocolErrorf(format string, args ...any) error {
 // messageLimit bounds the text of an error: a proxy may answer with a page.
 const messageLimit = 1024
 
-// parseError reads an error body. It always makes an Error: a body that is none becomes the message. hide removes secrets,
-// before a text is cut and the first half of one stays.
-func parseError(status int, body []byte, hide func(string) string) *Error {
+// parseError reads an error body. It always makes an Error: a body that is none becomes the message. The secrets are
+// hidden before a text is cut: half of one is a secret too, and is not recognised.
+func parseError(status int, body []byte, hidden redact.Secrets) *Error {
 	e := &Error{Status: status}
 	// Numbers are read as they are, not by way of float64: sequence numbers have 64 bits.
 	var b struct {
@@ -87,10 +89,10 @@ func parseError(status int, body []byte, hide func(string) string) *Error {
 		Tail    *Position `json:"tail"`
 	}
 	if err := json.Unmarshal(body, &b); err != nil {
-		e.Message = clip(strings.ToValidUTF8(strings.TrimSpace(hide(string(body))), "?"))
+		e.Message = clip(strings.ToValidUTF8(strings.TrimSpace(hidden.Text(string(body))), "?"))
 		return e
 	}
-	e.Code, e.Message = clip(hide(b.Code)), clip(hide(b.Message))
+	e.Code, e.Message = clip(hidden.Code(b.Code)), clip(hidden.Text(b.Message))
 	switch {
 	case status == 412 && b.Token != nil:
 		e.Code, e.Token = CodeFencingTokenMismatch, *b.Token

@@ -13,6 +13,7 @@ import (
 	"net/url"
 
 	"github.com/headrace/headrace/backend/s2/internal/wire"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // openEvents opens the session as server-sent events, on a connection that unary calls may use later.
@@ -33,7 +34,7 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))
 	}
-	r.source = &events{hide: r.stream.hide, in: bufio.NewReaderSize(watched{r}, 32<<10)}
+	r.source = &events{secrets: r.stream.secrets, in: bufio.NewReaderSize(watched{r}, 32<<10)}
 	return nil
 }
 
@@ -58,8 +59,8 @@ const eventLimit = 5 << 20
 
 // events are the batches of a session of server-sent events.
 type events struct {
-	hide func(string) string // secrets
-	in   *bufio.Reader
+	secrets func() redact.Secrets
+	in      *bufio.Reader
 }
 
 func (e *events) next() (b wire.Batch, _ bool, err error) {
@@ -98,7 +99,7 @@ func (e *events) next() (b wire.Batch, _ bool, err error) {
 
 // refusal reads the data of an error event, which comes without a status: its code has one.
 func (e *events) refusal(data []byte) error {
-	err := parseError(http.StatusServiceUnavailable, data, e.hide) // worth another try when nothing is known of it
+	err := parseError(http.StatusServiceUnavailable, data, e.secrets()) // worth another try when nothing is known of it
 	if v, ok := verdicts[err.Code]; ok {
 		err.Status = v.status
 	}

@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 func eventsOf(in []byte) *events {
 	c, _ := New("secret-token")
-	return &events{hide: c.hide, in: bufio.NewReaderSize(bytes.NewReader(in), 64)}
+	return &events{secrets: func() redact.Secrets { return c.secrets(nil) }, in: bufio.NewReaderSize(bytes.NewReader(in), 64)}
 }
 
 const batchEvent = "event: batch\nid: 8,2,22\ndata: {\"records\":[{\"seq_num\":7,\"timestamp\":300,\"headers\":[[\"aw==\",\"dg==\"]],\"body\":\"aGk=\"},{\"seq_num\":8}]}\n\n"
@@ -132,7 +133,7 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add(502, []byte("<html>"))
 	f.Add(404, []byte(`{"code":"stream_not_found","message":"no"}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		e := parseError(status, body, func(s string) string { return s })
+		e := parseError(status, body, nil)
 		if e.Status != status || len(e.Message) > messageLimit+len("…") {
 			t.Fatalf("%+v", e)
 		}

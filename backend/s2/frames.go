@@ -3,11 +3,12 @@ package s2
 import (
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/backend/s2/internal/wire"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // frames are the batches of an S2S session.
 type frames struct {
-	hide    func(string) string // secrets
+	secrets func() redact.Secrets
 	in      *s2s.Reader
 	coder   *s2s.Coder
 	decoder wire.Decoder
@@ -23,7 +24,7 @@ func (f *frames) next() (wire.Batch, bool, error) {
 		if err != nil {
 			return wire.Batch{}, false, err
 		}
-		return wire.Batch{}, false, parseError(status, body, f.hide)
+		return wire.Batch{}, false, parseError(status, body, f.secrets())
 	}
 	if payload, err = f.coder.Open(flags, payload); err != nil {
 		return wire.Batch{}, false, err

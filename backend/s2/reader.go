@@ -104,7 +104,7 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	if err != nil {
 		return err
 	}
-	r.source = &frames{hide: r.stream.hide, in: s2s.NewReader(watched{r}), coder: coder}
+	r.source = &frames{secrets: r.stream.secrets, in: s2s.NewReader(watched{r}), coder: coder}
 	return nil
 }
 

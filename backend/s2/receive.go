@@ -36,7 +36,7 @@ func (s *session) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error
 		if err != nil {
 			return err
 		}
-		return parseError(status, body, s.stream.hide)
+		return parseError(status, body, s.stream.secrets())
 	}
 	payload, err := coder.Open(flags, payload)
 	if err != nil {

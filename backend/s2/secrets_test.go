@@ -171,3 +171,23 @@ func TestARefusalThatCannotBeReadHasItsStatus(t *testing.T) {
 		}
 	}
 }
+
+// A token that is a word of the protocol, as a test's may be, must not change what the server says.
+func TestATokenThatIsAWordLeavesCodesAndMessagesAlone(t *testing.T) {
+	url := listen(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"code":"stream_not_found","message":"no stream in not_found_basin"}`)
+	})
+	for _, token := range []string{"stream", "not_found", "stream_not_found"} {
+		c, err := s2.New(token, s2.AccountEndpoint(url), s2.BasinEndpoint(url), s2.Attempts(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Basin(basinName).Stream("orders").CheckTail(t.Context())
+		_ = c.Close()
+		var refused *s2.Error
+		if !errors.As(err, &refused) || refused.Code != "stream_not_found" || refused.Message != "no stream in not_found_basin" {
+			t.Errorf("token %q: %v", token, err)
+		}
+	}
+}

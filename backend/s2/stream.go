@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // A Stream is an address: it can be written to and read by any number of producers and consumers. Its methods may be
@@ -132,10 +134,8 @@ func (s *Stream) header() http.Header {
 
 const keyHeader = "S2-Encryption-Key"
 
-// hide removes the secrets of its requests from what a server says.
-func (s *Stream) hide(text string) string {
-	return hideKey(s.client().hide(text), s.header().Get(keyHeader))
-}
+// secrets are what its requests are made with.
+func (s *Stream) secrets() redact.Secrets { return s.client().secrets(s.header()) }
 
 // A Position is a place in a stream and the time of the record there, in milliseconds since the epoch.
 type Position struct {

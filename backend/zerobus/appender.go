@@ -163,7 +163,7 @@ func (a *appender) dial(ctx context.Context, ep endpoint, g grant) (_ *session, 
 	case r.stream == nil:
 		return nil, &Error{Code: codes.Internal, Message: "the server opened a stream without an id"}
 	}
-	return a.newSession(release, stream, kill, g, g.hidden.hide(*r.stream)), nil
+	return a.newSession(release, stream, kill, g, g.hidden.Text(*r.stream)), nil
 }
 
 var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // rotate is what the server's announcement leads to: nothing more is taken, and what is under way is waited for. The
@@ -85,7 +86,7 @@ func (s *session) drained() bool {
 }
 
 // statement is how a stream ended, nil if it did not.
-func statement(err error, hidden secrets) *Error {
+func statement(err error, hidden redact.Secrets) *Error {
 	var said *Error
 	switch {
 	case err == nil:

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // An Error is what the service said, or what is said here about a service that breaks its protocol. It comes wrapped,
@@ -47,19 +48,19 @@ const longestWait = time.Hour
 func (e *Error) RetryAfter() time.Duration { return e.after }
 
 // fromStatus makes an Error of what a call of gRPC returned, without what is to be hidden.
-func fromStatus(err error, hidden secrets) *Error {
+func fromStatus(err error, hidden redact.Secrets) *Error {
 	st, _ := status.FromError(err)
-	e := &Error{Code: st.Code(), Message: hidden.hide(st.Message())}
+	e := &Error{Code: st.Code(), Message: hidden.Text(st.Message())}
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
 			if d.GetDomain() != "" && d.GetDomain() != "zerobus.databricks.com" {
 				continue
 			}
-			e.Reason, e.ErrorCode = hidden.hide(d.GetReason()), hidden.hide(d.GetMetadata()["error_code"])
-			for c := range strings.SplitSeq(hidden.hide(d.GetMetadata()["causes"]), ",") {
+			e.Reason, e.ErrorCode = hidden.Code(d.GetReason()), hidden.Code(d.GetMetadata()["error_code"])
+			for c := range strings.SplitSeq(d.GetMetadata()["causes"], ",") {
 				if c = strings.TrimSpace(c); c != "" {
-					e.Causes = append(e.Causes, c)
+					e.Causes = append(e.Causes, hidden.Code(c))
 				}
 			}
 		case *errdetails.RetryInfo:

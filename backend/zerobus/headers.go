@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // The headers that the service asks for.
@@ -44,7 +45,7 @@ type grant struct {
 	header metadata.MD
 	reused bool   // it was not made for this attempt
 	token  *token // nil for provided headers
-	hidden secrets
+	hidden redact.Secrets
 }
 
 // grant asks the provider, or the cache, or the token endpoint.
@@ -68,19 +69,15 @@ func (s *Sink) grant(ctx context.Context, ep endpoint) (grant, error) {
 		header: metadata.Pairs(headerAuthorization, "Bearer "+t.value, headerTable, s.table),
 		reused: reused,
 		token:  t,
-		hidden: append(basic(s.client.config.ClientID, s.client.secret()), t.value),
+		hidden: append(redact.Basic(s.client.config.ClientID, s.client.secret()), t.value),
 	}, nil
 }
 
-// provided are the secrets among the headers of a provider: the authorization, and of others all that is long enough to
-// be one and does not name the table.
-func provided(header metadata.MD) (hidden secrets) {
+// provided are the secrets among the headers of a provider: every value except that which names the table.
+func provided(header metadata.MD) (hidden redact.Secrets) {
 	for name, values := range header {
-		if value := values[0]; name == headerAuthorization {
-			_, token, _ := strings.Cut(value, " ")
-			hidden = append(hidden, value, token)
-		} else if name != headerTable && len(value) >= 8 {
-			hidden = append(hidden, value)
+		if name != headerTable {
+			hidden = append(hidden, redact.Authorization(values[0])...)
 		}
 	}
 	return hidden

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 // tokenBytes bounds what is read of an answer of the token endpoint.
@@ -212,14 +213,14 @@ func (x *tokenExchange) classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, &TokenError{Err: ctx.Err()})
 	}
-	hidden := basic(x.id, x.secret)
+	hidden := redact.Basic(x.id, x.secret)
 	failed := &TokenError{Status: x.status, after: x.after}
 	var refused *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refused):
-		failed.Code = hidden.hide(refused.ErrorCode)
+		failed.Code = hidden.Code(refused.ErrorCode)
 	case x.broken != nil:
-		failed.Status, failed.Err = 0, hidden.redact(x.broken)
+		failed.Status, failed.Err = 0, hidden.Error(x.broken)
 		if errors.Is(x.broken, errProxy) {
 			return failed
 		}

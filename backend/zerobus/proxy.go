@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/redact"
 )
 
 var errProxy = fmt.Errorf("%w: the proxy of the environment is not http://host[:port]", backend.ErrRejected)
@@ -107,12 +108,12 @@ func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 
 func connect(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: hostport}, Host: hostport, Header: http.Header{}}
-	var hidden secrets
+	var hidden redact.Secrets
 	if u := proxy.User; u != nil {
 		password, _ := u.Password()
 		req.SetBasicAuth(u.Username(), password)
 		req.Header = http.Header{"Proxy-Authorization": req.Header["Authorization"]}
-		hidden = basic(u.Username(), password)
+		hidden = redact.Basic(u.Username(), password)
 	}
 	if err := req.Write(conn); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
@@ -120,7 +121,7 @@ func connect(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 	r := bufio.NewReader(io.LimitReader(conn, proxyBytes))
 	res, err := http.ReadResponse(r, req) // the connection is all there is to close of it
 	if err != nil {
-		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, hidden.redact(err))
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, hidden.Error(err))
 	}
 	if res.StatusCode != http.StatusOK {
 		return nil, &ProxyError{Proxy: proxy.Host, Status: res.StatusCode}

@@ -218,7 +218,7 @@ func TestProxiesThatAreNone(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(c, "HTTP/1.1 hunter2:"+strings.TrimPrefix(req.Header.Get("Proxy-Authorization"), "Basic ")+" what\r\n\r\n")
+			_, _ = io.WriteString(c, "HTTP/1.1 hunter22:"+strings.TrimPrefix(req.Header.Get("Proxy-Authorization"), "Basic ")+" what\r\n\r\n")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestProxiesThatAreNone(t *testing.T) {
 				}
 			})
 			t.Cleanup(func() { _ = l.Close(); wg.Wait() })
-			t.Setenv("HTTPS_PROXY", "http://user:hunter2@"+l.Addr().String())
+			t.Setenv("HTTPS_PROXY", "http://user:hunter22@"+l.Addr().String())
 			patience := time.Minute // for a proxy that says something
 			if name == "silent" {
 				patience = 300 * time.Millisecond

@@ -85,6 +85,21 @@ func TestAServiceThatRepeatsTheCredentials(t *testing.T) {
 	}
 }
 
+func TestCredentialsThatAreWordsLeaveMessagesAndCodesAlone(t *testing.T) {
+	for _, short := range []string{"air", "invalid", "SCHEMA_VALIDATION_FAILED"} {
+		srv := serve(t)
+		c := config(srv)
+		c.ClientSecret = short
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.InvalidArgument, "invalid row of main.air.readings",
+			&errdetails.ErrorInfo{Reason: "SCHEMA_VALIDATION_FAILED", Metadata: map[string]string{"causes": "TYPE_INCOMPATIBLE", "error_code": "8001"}})})
+		_, err := zerobus.Table(table, c).NewAppender(jsonFormat).Open(limited(t))
+		var said *zerobus.Error
+		if !errors.As(err, &said) || said.Message != "invalid row of main.air.readings" || said.Reason != "SCHEMA_VALIDATION_FAILED" || said.ErrorCode != "8001" {
+			t.Errorf("secret %q: %v", short, err)
+		}
+	}
+}
+
 func TestATokenEndpointThatRepeatsTheCredentials(t *testing.T) {
 	const basic = "Basic aWQ6aHVudGVyMiJcIGFuZCBtb3Jl"
 	for name, body := range map[string]string{
