@@ -254,3 +254,117 @@ func TestCommit(t *testing.T) {
 		t.Error("Commit without a store: no error")
 	}
 }
+
+func TestPlaceGivenOutAndNotStoredHoldsBackNoSave(t *testing.T) {
+	loops := map[string]func(c *consumer.Consumer[int], commit func()){
+		"messages": func(c *consumer.Consumer[int], commit func()) {
+			for m, err := range c.Messages(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.Checkpoint() // for a log line
+				if m.Value == 49 {
+					commit()
+					break
+				}
+			}
+		},
+		"batches": func(c *consumer.Consumer[int], commit func()) {
+			for batch, err := range c.Batches(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range batch {
+					m.Checkpoint()
+				}
+				if batch[0].Value != 0 {
+					commit()
+					break
+				}
+			}
+		},
+	}
+	for name, loop := range loops {
+		for _, with := range []string{"Commit", "final save", "save of the next loop"} {
+			t.Run(name+" "+with, func(t *testing.T) {
+				store := newSpy()
+				c := newConsumer(t, count(t, 60), consumer.Checkpoint(store, key), consumer.CheckpointEvery(0, 0),
+					consumer.BatchRecords(49), consumer.StopAtTail())
+				loop(c, func() {
+					switch with {
+					case "Commit":
+						if err := c.Commit(t.Context()); err != nil {
+							t.Error(err)
+						}
+						store.failing(errDisk) // or the final save would do what Commit did not
+					case "save of the next loop":
+						store.failing(errDisk)
+					}
+				})
+				store.failing(nil)
+				if with == "save of the next loop" {
+					if got, err := drain(t.Context(), c); got != nil || !errors.Is(err, errDisk) {
+						t.Fatalf("got %v and %v, want the error of the final save", got, err)
+					}
+					for range c.Messages(t.Context()) {
+						break
+					}
+				}
+				if got := stored(t, store); got != "49" {
+					t.Errorf("%q is saved with 49 of 50 records done", got)
+				}
+			})
+		}
+	}
+}
+
+func TestStoredPlaceInTheMiddleOfABatchIsNotMovedBack(t *testing.T) {
+	store := newSpy()
+	c := newConsumer(t, newScript(recs(0, 20)), consumer.Checkpoint(store, key), consumer.CheckpointEvery(0, 0),
+		consumer.BatchRecords(10))
+	for batch, err := range c.Batches(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if batch[0].Value == 0 {
+			continue
+		}
+		var places []checkpoint.Checkpoint
+		for _, m := range batch {
+			places = append(places, m.Checkpoint())
+		}
+		if err := store.Store.Save(t.Context(), key, places[4]); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Commit(t.Context()); err != nil || stored(t, store) != "15" {
+			t.Errorf("Commit: %v, and %q is stored, want the place of the body's transaction", err, stored(t, store))
+		}
+		break
+	}
+	if got := stored(t, store); got != "15" {
+		t.Errorf("%q is stored after the loop, want the place of the body's transaction", got)
+	}
+}
+
+func TestCommitTellsOfTheFenceWithAPlaceGivenOut(t *testing.T) {
+	store := newSpy()
+	c := newConsumer(t, newScript(recs(0, 9)), consumer.Checkpoint(store, key), consumer.CheckpointEvery(0, 0))
+	for m, err := range c.Messages(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Value < 4 {
+			continue
+		}
+		if err := store.Store.Save(t.Context(), key, m.Checkpoint()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Store.Claim(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Commit(t.Context()); !errors.Is(err, backend.ErrFenced) {
+			t.Errorf("Commit: %v, want ErrFenced", err)
+		}
+		break
+	}
+}

@@ -38,8 +38,12 @@
 // [Consumer.Commit] has saved the place by then or said why it still cannot.
 //
 // The checkpoint never passes a record that is not done. It does pass what left nothing to do: filtered records, empty
-// batches, poison that was skipped. Saves are made between two records and never beside one in hand, so a place that
-// the loop's body stored with [Message.Checkpoint] in its own transaction is never moved back.
+// batches, poison that was skipped.
+//
+// A place that the loop's body stores with [Message.Checkpoint] in its own transaction is never moved back. During the loop
+// the consumer saves only between two records, never beside one in hand. [Consumer.Commit] and the end of the loop may find
+// a record in hand whose place was given out: they look into the store and save nothing if that place is stored there.
+// A place that was given out and not stored holds back no save.
 //
 // Two consumers on one key: the newer claim wins, and the older loop ends with [backend.ErrFenced] at its next save.
 //

@@ -28,15 +28,21 @@ func (m Message[T]) Ack() {
 }
 
 // Checkpoint says that m and all before it are done. Store it in the transaction that holds the effect of m and both are
-// one commit: exactly-once processing. Once it was asked for, the consumer's own saves never store a place before it.
+// one commit: exactly-once processing.
 //
-// It is empty where records finish out of order, in [Consumer.Pipe] and under [ManualAck], and on a Message made by
+// The consumer's own saves never move a stored place back. While m is not done, a save of a place before m first looks
+// into the store: if the place of m is stored there, the consumer saves nothing, and else it saves its own. So a place
+// that was asked for and never stored holds back no save. For this the transaction must have ended when the body of the
+// loop calls [Consumer.Commit], asks for the next message or leaves the loop. If the outcome of a transaction is unknown,
+// find it out before you leave the loop.
+//
+// Checkpoint is empty where records finish out of order, in [Consumer.Pipe] and under [ManualAck], and on a Message made by
 // hand: every store refuses to save an empty checkpoint. Without [Checkpoint] its epoch is 0, that of a key that nobody
 // has claimed.
 func (m Message[T]) Checkpoint() checkpoint.Checkpoint {
 	if m.run == nil || m.run.mode != inOrder {
 		return checkpoint.Checkpoint{}
 	}
-	raise(&m.run.floor, m.seq+1)
+	raise(&m.run.given, m.seq+1)
 	return checkpoint.Checkpoint{Offset: m.Next, Epoch: m.run.epoch}
 }

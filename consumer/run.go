@@ -28,7 +28,7 @@ const (
 type run struct {
 	mode   mode
 	track  *tracker
-	floor  atomic.Uint64 // no place before this record is saved: Message.Checkpoint gave away a later one
+	given  atomic.Uint64 // Message.Checkpoint has given out the places up to this record
 	saveAt atomic.Uint64 // a save is due once all records below it are done
 	endAt  atomic.Uint64 // the loop waits for all records below it
 	tick   atomic.Bool   // the interval is over
@@ -119,8 +119,10 @@ func (r *run) save(ctx context.Context) error {
 	if at == r.saved || at.Relative() { // a relative start is no place: it has not been resolved yet
 		return nil
 	}
-	if low < r.floor.Load() {
-		return nil // the caller's own transaction holds a later place, or will
+	if given := r.given.Load(); low < given {
+		if further, err := r.storedFurther(ctx, at, low, given); further || err != nil {
+			return err
+		}
 	}
 	err := again(ctx, r.retry, func(attempt int) error {
 		return r.attempt(ctx, checkpoint.Checkpoint{Offset: at, Epoch: r.epoch}, attempt)
@@ -131,6 +133,21 @@ func (r *run) save(ctx context.Context) error {
 	r.saved = at
 	r.rearm(low)
 	return nil
+}
+
+// storedFurther reports whether the store holds at or a place behind it that Message.Checkpoint has given out. A save of
+// at would then move the stored place back, before an effect that the loop's body has committed. A place that was given
+// out and not stored holds back nothing: the body may have asked for it for a log line, or have rolled back.
+func (r *run) storedFurther(ctx context.Context, at backend.Offset, low, given uint64) (bool, error) {
+	var cp checkpoint.Checkpoint
+	err := again(ctx, r.retry, func(int) (err error) {
+		cp, err = r.store.Load(ctx, r.key)
+		return err
+	})
+	if err != nil || cp.Epoch != r.epoch { // another epoch: the save says that a newer consumer has the key
+		return false, err
+	}
+	return cp.Offset == at || r.track.within(cp.Offset, low, given), nil
 }
 
 func (r *run) attempt(ctx context.Context, cp checkpoint.Checkpoint, attempt int) error {

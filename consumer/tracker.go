@@ -150,6 +150,21 @@ func (t *tracker) position() (backend.Offset, uint64) {
 	return s.recs[low-s.first-1].Next, low
 }
 
+// within reports whether one of the records from from to to, exclusive, ends at at.
+func (t *tracker) within(at backend.Offset, from, to uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.spans {
+		s := &t.spans[i]
+		for seq := max(from, s.first); seq < min(to, s.end()); seq++ {
+			if s.recs[seq-s.first].Next == at {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // raise sets v to at least to.
 func raise(v *atomic.Uint64, to uint64) {
 	for {
