@@ -128,7 +128,7 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 		}
 	}
 	var cp checkpoint.Checkpoint
-	err := again(ctx, c.cfg.retry, func(int) (err error) {
+	err := retrier{c.cfg.retry, c.cfg.logger, c.cfg.key}.do(ctx, "claim the checkpoint", func(int) (err error) {
 		// A claim whose reply was lost has raised the epoch; another raises it again, and ours is the newest either way.
 		cp, err = c.cfg.store.Claim(ctx, c.cfg.key)
 		return err

@@ -25,7 +25,11 @@
 //
 // Every error that a loop yields is final and comes once: it is the last thing the loop does, and there is nothing to
 // retry inside the loop. What can be retried was, with jittered backoff: reads, openings, claims and saves that failed
-// with [backend.ErrTransient] or [backend.ErrIndeterminate]. A loop that ends without an error has seen the end of a
+// with [backend.ErrTransient] or [backend.ErrIndeterminate]. So an outage of the stream's store or of the checkpoint store
+// ends no loop: it goes on when the store is back, however long that takes. [Attempts] sets a limit, and the error after
+// the last attempt is not ErrTransient. Only the save at the end of a loop has a limit of its own, [DrainTimeout].
+//
+// A loop that ends without an error has seen the end of a
 // closed stream or, with [StopAtTail], the tail. When ctx ends the loop, its error is yielded, after the final save.
 //
 // # Checkpoints

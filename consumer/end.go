@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/headrace/headrace/backend"
 )
 
 // finish waits at the end of the stream until all that was handed out is done. In a loop that acknowledges by asking for
@@ -41,7 +43,10 @@ func (l *loop[T]) close(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	err = &finalSaveError{fmt.Errorf("consumer: final checkpoint: %w", err)}
+	// It is no context's error, even when the time for the save ran out: whoever takes a cancelled or expired ctx for a
+	// clean end must not take this for one. And the loop is over, so there is nothing to try again.
+	err = &without{fmt.Errorf("consumer: final checkpoint: %w", err),
+		[]error{context.Canceled, context.DeadlineExceeded, backend.ErrTransient}}
 	// Logged whoever may be told: a body that breaks out of the loop may never call the consumer again.
 	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)
 	return err
@@ -62,18 +67,3 @@ func (l *loop[T]) settle(ctx context.Context, err error) error {
 	}
 	return errors.Join(err, failed) // two things to mend
 }
-
-// A finalSaveError is no context's error, even when the time for the save ran out: whoever takes a cancelled or expired
-// ctx for a clean end must not take this for one.
-type finalSaveError struct{ cause error }
-
-func (e *finalSaveError) Error() string { return e.cause.Error() }
-
-func (e *finalSaveError) Is(target error) bool {
-	if target == context.Canceled || target == context.DeadlineExceeded {
-		return false
-	}
-	return errors.Is(e.cause, target)
-}
-
-func (e *finalSaveError) As(target any) bool { return errors.As(e.cause, target) }

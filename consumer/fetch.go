@@ -17,6 +17,7 @@ type fetcher struct {
 	src        backend.Source
 	at         backend.Offset // where the next batch begins
 	stopAtTail bool
+	reached    bool // this reader has seen the tail
 	budget     *budget
 	retry      backoff.Policy
 	hooks      hooks
@@ -29,34 +30,40 @@ type fetcher struct {
 
 // run returns why nothing more comes: nil at the end of a closed stream, and at the tail when it stops there.
 func (f *fetcher) run(ctx context.Context) error {
-	// Attempts in a row without progress: neither a new place nor a reader that outlived the longest backoff. An idle
-	// consumer must survive routine disconnections for ever, and a server that accepts and drops must not be hammered.
-	// spent are those that count against the budget: a routine end does not.
+	// Attempts in a row without progress: neither a new place nor a reader that outlived the longest backoff. A server that
+	// accepts and drops must not be hammered. spent are the attempts that count against the budget: a routine end does
+	// not, and a reader that reached the tail was worth opening, or an idle consumer would not survive routine
+	// disconnections.
+	down := outage{logger: f.logger}
 	for attempt, spent, lost := 1, 0, false; ; attempt++ {
 		begun, from := time.Now(), f.at
-		tail, err := f.session(ctx, attempt, lost)
-		if tail || err == io.EOF { // bare: inside another error it is a cause, such as a connection that was cut
+		f.reached = false
+		ended, err := f.session(ctx, attempt, lost, &down)
+		if ended {
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		f.counters.caughtUp.Store(false) // who knows what is appended until the next reader is open
 		if !retryable(err) {
 			return fmt.Errorf("consumer: read from %q: %w", f.at, err)
 		}
 		lived := time.Since(begun)
 		if f.at != from || f.retry.Progress(lived) {
 			attempt, spent = 1, 0
+		} else if f.reached {
+			spent = 0
 		}
 		if !backend.Routine(err) {
 			spent++
 		}
 		if spent > f.retry.Budget {
-			return fmt.Errorf("consumer: read from %q: gave up after %d attempts without progress: %w", f.at, spent, err)
+			return fmt.Errorf("consumer: read from %q: %w", f.at, gaveUp(spent, err))
 		}
 		lost = true
 		delay := f.retry.Delay(attempt, err)
-		f.logger.WarnContext(ctx, "consumer: lost the reader", "at", f.at, "attempt", attempt, "retry_in", delay, "err", err)
+		down.failed(ctx, "consumer: lost the reader, and opens it again", err, "at", f.at, "attempt", attempt, "retry_in", delay)
 		fire(f.hooks, readerLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
 		if !backoff.Sleep(ctx, delay) {
 			return ctx.Err()
@@ -64,10 +71,11 @@ func (f *fetcher) run(ctx context.Context) error {
 	}
 }
 
-// session reads with one reader until it dies, or true once the tail is reached and that is enough.
-func (f *fetcher) session(ctx context.Context, attempt int, lost bool) (tail bool, err error) {
+// session reads with one reader until it dies. It returns true once there is nothing more to read: at the end of a closed
+// stream, and at the tail when that is enough.
+func (f *fetcher) session(ctx context.Context, attempt int, lost bool, down *outage) (ended bool, err error) {
 	begun := time.Now()
-	r, err := f.src.OpenReader(ctx, f.at)
+	r, err := f.open(ctx, f.at)
 	if err != nil {
 		return false, err
 	}
@@ -86,9 +94,13 @@ func (f *fetcher) session(ctx context.Context, attempt int, lost bool) (tail boo
 			return false, err
 		}
 		b, err := r.Read(ctx)
+		if err == io.EOF { // bare: inside another error it is a cause, such as a connection that was cut
+			return true, nil
+		}
 		if err != nil {
 			return false, err
 		}
+		down.over(ctx, "consumer: reads again", "at", f.at)
 		if err := f.take(ctx, b); err != nil {
 			return false, err
 		}
@@ -98,8 +110,19 @@ func (f *fetcher) session(ctx context.Context, attempt int, lost bool) (tail boo
 	}
 }
 
+// open opens a reader. An io.EOF from here must not pass for the end of the stream, which only Read may tell: the loop
+// would end without an error and with nothing read.
+func (f *fetcher) open(ctx context.Context, at backend.Offset) (backend.Reader, error) {
+	r, err := f.src.OpenReader(ctx, at)
+	if err == io.EOF {
+		return nil, fmt.Errorf("OpenReader failed with io.EOF, by which only Read may end a stream: %w", err)
+	}
+	return r, err
+}
+
 // take moves on behind b and delivers it.
 func (f *fetcher) take(ctx context.Context, b backend.Batch) error {
+	f.reached = f.reached || b.CaughtUp
 	n := len(b.Records)
 	if b.Next == "" && n > 0 {
 		b.Next = b.Records[n-1].Next

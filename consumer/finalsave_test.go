@@ -164,12 +164,12 @@ func TestSaveThatNeverWorksEndsTheLoop(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newSpy()
 				c := newConsumer(t, newScript(recs(0, 9)), consumer.Checkpoint(store, key),
-					consumer.CheckpointEvery(2, 0))
+					consumer.CheckpointEvery(2, 0), consumer.Attempts(13))
 				n, errs := 0, 0
 				for m, err := range c.Messages(t.Context()) {
 					if err != nil {
 						errs++
-						if !errors.Is(err, cause) || strings.Count(err.Error(), cause.Error()) != 1 {
+						if errors.Is(err, backend.ErrTransient) || strings.Count(err.Error(), cause.Error()) != 1 {
 							t.Errorf("got %v, want %v once", err, cause)
 						}
 						continue

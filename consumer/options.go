@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -49,6 +50,8 @@ func newConfig(opts []Option) (config, error) {
 		logger:       slog.New(slog.DiscardHandler),
 		retry:        backoff.Default(),
 	}
+	// A consumer outlives an outage: whoever restarted it could do no more than try again.
+	c.retry.Budget = math.MaxInt
 	for _, o := range opts {
 		o(&c)
 	}
@@ -135,8 +138,9 @@ func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 func Decoders(n int) Option { return func(c *config) { c.decoders = n } }
 
 // Attempts is how many times in a row reading, claiming or saving may fail without progress before the loop ends with the
-// error: a new place is progress, and so is a reader that lived for longer than 5 s and the longest backoff. The default is
-// 13, which with the default [Backoff] is about half a minute; it is at least 1.
+// error, which is then final and no longer [backend.ErrTransient]. A new place is progress, and so is a reader that
+// reached the tail, or that lived for longer than 5 s and the longest backoff. Without this option there is no limit: the
+// consumer tries again, as patiently as [Backoff] says, until the store is back or the loop's ctx is over. It is at least 1.
 func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } }
 
 // Backoff is how long the consumer waits before it tries again: least at first, then twice as long each time up to most,

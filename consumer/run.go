@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"sync/atomic"
@@ -38,9 +37,8 @@ type run struct {
 	key      string
 	epoch    uint64
 	every    uint64 // 0: no bound
-	retry    backoff.Policy
+	retry    retrier
 	hooks    hooks
-	logger   *slog.Logger
 	counters *counters
 
 	// Saves take turns by a token and not under a lock: one lasts as long as the store does.
@@ -51,8 +49,8 @@ type run struct {
 func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
 	r := &run{
 		mode: m, wake: make(chan struct{}, 1),
-		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)), retry: cfg.retry,
-		hooks: cfg.hooks, logger: cfg.logger, counters: n,
+		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)),
+		retry: retrier{cfg.retry, cfg.logger, cfg.key}, hooks: cfg.hooks, counters: n,
 		saving: make(chan struct{}, 1),
 	}
 	r.track = newTracker(from, newBudget(cfg.bufferBytes, r.nudge))
@@ -124,7 +122,7 @@ func (r *run) save(ctx context.Context) error {
 			return err
 		}
 	}
-	err := again(ctx, r.retry, func(attempt int) error {
+	err := r.retry.do(ctx, "save the checkpoint", func(attempt int) error {
 		return r.attempt(ctx, checkpoint.Checkpoint{Offset: at, Epoch: r.epoch}, attempt)
 	})
 	if err != nil {
@@ -140,7 +138,7 @@ func (r *run) save(ctx context.Context) error {
 // out and not stored holds back nothing: the body may have asked for it for a log line, or have rolled back.
 func (r *run) storedFurther(ctx context.Context, at backend.Offset, low, given uint64) (bool, error) {
 	var cp checkpoint.Checkpoint
-	err := again(ctx, r.retry, func(int) (err error) {
+	err := r.retry.do(ctx, "load the checkpoint", func(int) (err error) {
 		cp, err = r.store.Load(ctx, r.key)
 		return err
 	})
@@ -155,8 +153,6 @@ func (r *run) attempt(ctx context.Context, cp checkpoint.Checkpoint, attempt int
 	err := r.store.Save(ctx, r.key, cp)
 	ev := SaveEvent{Offset: cp.Offset, Attempt: attempt, Elapsed: time.Since(begun), Err: err}
 	if err != nil {
-		r.logger.WarnContext(ctx, "consumer: could not save the checkpoint",
-			"key", r.key, "offset", cp.Offset, "attempt", attempt, "err", err)
 		fire(r.hooks, saveFailed, ev)
 		return err
 	}
@@ -170,18 +166,31 @@ func retryable(err error) bool {
 	return errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)
 }
 
-// again calls f until it succeeds, fails for good or has used up the policy's budget. The end of ctx ends the waits; f
-// is expected to heed it too.
-func again(ctx context.Context, p backoff.Policy, f func(attempt int) error) error {
+// A retrier tries again what the checkpoint store could not do.
+type retrier struct {
+	backoff.Policy
+	logger *slog.Logger
+	key    string
+}
+
+// do calls f until it succeeds, fails for good or has used up the policy's budget. The end of ctx ends the waits; f is
+// expected to heed it too. what completes "could not".
+func (r retrier) do(ctx context.Context, what string, f func(attempt int) error) error {
+	down := outage{logger: r.logger}
 	for attempt := 1; ; attempt++ {
 		err := f(attempt)
-		if err == nil || !retryable(err) || ctx.Err() != nil {
+		if err == nil {
+			down.over(ctx, "consumer: could "+what+" again", "key", r.key, "attempt", attempt)
+			return nil
+		}
+		down.failed(ctx, "consumer: could not "+what, err, "key", r.key, "attempt", attempt)
+		if !retryable(err) || ctx.Err() != nil {
 			return err
 		}
-		if attempt > p.Budget {
-			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
+		if attempt > r.Budget {
+			return gaveUp(attempt, err)
 		}
-		if !backoff.Sleep(ctx, p.Delay(attempt, err)) {
+		if !backoff.Sleep(ctx, r.Delay(attempt, err)) {
 			return err
 		}
 	}
