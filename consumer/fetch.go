@@ -17,7 +17,8 @@ type fetcher struct {
 	src        backend.Source
 	at         backend.Offset // where the next batch begins
 	stopAtTail bool
-	reached    bool // this reader has seen the tail
+	bound      bound // with stopAtTail
+	reached    bool  // this reader has seen the tail
 	budget     *budget
 	retry      backoff.Policy
 	hooks      hooks
@@ -101,10 +102,15 @@ func (f *fetcher) session(ctx context.Context, attempt int, lost bool, down *out
 			return false, err
 		}
 		down.over(ctx, "consumer: reads again", "at", f.at)
+		if f.stopAtTail {
+			if b, err = f.bound.apply(ctx, f, b); err != nil {
+				return false, err
+			}
+		}
 		if err := f.take(ctx, b); err != nil {
 			return false, err
 		}
-		if b.CaughtUp && f.stopAtTail {
+		if f.bound.passed {
 			return true, nil
 		}
 	}

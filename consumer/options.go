@@ -111,7 +111,10 @@ func CheckpointEvery(n int, d time.Duration) Option {
 // out, so that neither a reconnect nor a restart moves it.
 func StartAt(o backend.Offset) Option { return func(c *config) { c.startAt = o } }
 
-// StopAtTail ends the loop, without an error, once everything up to the tail as of its beginning is done.
+// StopAtTail ends the loop, without an error, once everything up to the tail as of its beginning is done. What is appended
+// after that, by the loop's body or by others, is left to the next loop. Where the loop cannot see that place go by, it ends
+// where it next reaches the tail: that happens where a store writes one place in several ways, as Durable Streams does
+// within an answer, and where the records at that place are filtered out.
 func StopAtTail() Option { return func(c *config) { c.stopAtTail = true } }
 
 // ManualAck leaves it to [Message.Ack] to mark records done, from any goroutine and in any order. The checkpoint

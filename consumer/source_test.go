@@ -88,11 +88,30 @@ func (s *script) next(open bool) (*step, chan struct{}) {
 	return &s.steps[s.at-1], nil
 }
 
+// tail is the place behind what the steps hold up to the first that says it has caught up. A reader that is opened at
+// Latest after the first step is told this and plays no step.
+func (s *script) tail() backend.Offset {
+	at := offset(0)
+	for i := range s.steps {
+		if next := s.steps[i].batch().Next; next != "" {
+			at = next
+		}
+		if s.steps[i].caughtUp {
+			break
+		}
+	}
+	return at
+}
+
 func (s *script) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	if from == "" {
 		return nil, errors.New("script: opened at no place")
 	}
 	s.mu.Lock()
+	if from == backend.Latest && s.at > 0 {
+		defer s.mu.Unlock()
+		return prepared{{Next: s.tail(), CaughtUp: true}}.OpenReader(ctx, from)
+	}
 	s.opened = append(s.opened, from)
 	s.mu.Unlock()
 	if st, _ := s.next(true); st != nil {
