@@ -60,7 +60,8 @@ func TestStopAtTailEndsAlthoughTheBodyAppendsToTheStream(t *testing.T) {
 			}
 			defer p.Close()
 			var got []int
-			err = loop(newConsumer(t, s, consumer.StopAtTail(), consumer.Checkpoint(store, key)), func(v int) bool {
+			err = loop(newConsumer(t, s, consumer.StopAtTail(), consumer.Checkpoint(store, key),
+				consumer.BufferBytes(1)), func(v int) bool {
 				if _, err := p.Enqueue(t.Context(), fmt.Sprint(n+len(got))); err != nil {
 					t.Error(err)
 				}
