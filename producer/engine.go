@@ -27,8 +27,6 @@ type engine struct {
 
 	mu        sync.Mutex
 	window    window
-	solo      int         // so many parts are sent one at a time: one of them will be refused
-	refusals  int         // records refused in a row, with nothing stored between them
 	sessionNo uint64      // counts sessions
 	why       error       // why this side ended the session, if it did
 	watchdog  *time.Timer // ends a session that owes an ack

@@ -43,8 +43,25 @@ func (s *stopped) Is(target error) bool {
 
 func (s *stopped) As(target any) bool { return errors.As(s.cause, target) }
 
-// refusal reports whether err condemns the first unacknowledged batch, and whether it may instead mean one behind it.
-func refusal(err error) (is, unsure bool) {
-	is = errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
-	return is, is && errors.Is(err, backend.ErrIndeterminate)
+// refused is the error of a record that the store refused. The store's own words may speak of several batches, so they do
+// not decide whether this record may be stored.
+type refused struct {
+	cause error
+	lost  bool // a session before took the record and was lost
 }
+
+func (r *refused) Error() string {
+	if r.lost {
+		return fmt.Sprintf("producer: record refused, but an earlier attempt may have stored it: %v", r.cause)
+	}
+	return fmt.Sprintf("producer: record refused: %v", r.cause)
+}
+
+func (r *refused) Is(target error) bool {
+	if target == backend.ErrIndeterminate {
+		return r.lost
+	}
+	return target != backend.ErrTransient && errors.Is(r.cause, target)
+}
+
+func (r *refused) As(target any) bool { return errors.As(r.cause, target) }

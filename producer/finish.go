@@ -35,7 +35,7 @@ func (e *engine) finish(err error) {
 	var over []*flight
 	for i := range e.left {
 		p := &e.left[i]
-		why := &stopped{cause: cause, taken: p.taken}
+		why := &stopped{cause: cause, taken: p.maybeStored()}
 		if p.decide(span{first: p.lo, n: p.hi - p.lo, err: why}) {
 			over = append(over, p.flight)
 		}
@@ -64,7 +64,7 @@ func (e *engine) unacked() iter.Seq2[backend.Record, bool] {
 		}
 		for i := range e.left {
 			for _, r := range e.left[i].records() {
-				if !yield(r, e.left[i].taken) {
+				if !yield(r, e.left[i].maybeStored()) {
 					return
 				}
 			}
@@ -95,7 +95,7 @@ func (e *engine) failed() error {
 	}
 	e.failure, e.failures = nil, 0
 	if e.stop != nil {
-		err = errors.Join(err, &stopped{cause: e.stop, taken: len(e.left) > 0 && e.left[0].taken})
+		err = errors.Join(err, &stopped{cause: e.stop, taken: len(e.left) > 0 && e.left[0].maybeStored()})
 	}
 	return err
 }

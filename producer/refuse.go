@@ -7,40 +7,42 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// refuse carries out the refusal of the first unacknowledged part, whose seq and those behind it are free again: behind
-// a refusal nothing is stored. A part of one record fails; a larger one is cut at the culprit, or in half until the
-// culprit stands alone, and the other records go on in order.
+// refusal reports whether err condemns the first unacknowledged batch, and whether it may instead mean one behind it.
+func refusal(err error) (is, unsure bool) {
+	is = errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
+	return is, is && errors.Is(err, backend.ErrIndeterminate)
+}
+
+// refuse carries out a refusal. A part of one record fails; a larger one is cut at the culprit, or in half until the
+// culprit stands alone, and the other records go on in order. It returns an error when the producer has to stop.
 //
-// When the store cannot say which of the unacknowledged it refused, they are first sent one at a time.
+// When the store cannot say which of several parts it refused, a search finds the culprit first.
 func (e *engine) refuse(reason error, unsure bool) error {
 	if unsure && e.atMostOnce && !errors.Is(reason, backend.ErrTransient) {
 		return reason
 	}
 	e.mu.Lock()
+	w := &e.window
 	if unsure {
-		e.solo = e.window.sent
+		w.suspect(w.sent)
 		e.mu.Unlock()
 		return nil
 	}
-	w := &e.window
-	for i := range w.parts {
-		w.parts[i].taken = false
-	}
-	e.solo = 0
+	alone := w.sent <= 1
+	w.free()
 	p := w.parts[0]
 	if n := p.hi - p.lo; n > 1 {
-		var culprit *backend.RecordError
-		if errors.As(reason, &culprit) && culprit.Index >= 0 && culprit.Index < n {
-			w.split(e.limits.Load(), culprit.Index, culprit.Index+1)
-		} else {
-			w.split(e.limits.Load(), n/2)
+		at, suspects := cuts(reason, n)
+		w.split(e.limits.Load(), at...)
+		if alone { // else the store says which of several parts it refuses, so that nothing has to wait
+			w.suspectPieces(suspects, e.limits.Load())
 		}
 		e.mu.Unlock()
 		return nil
 	}
+	w.refusals++
+	inARow := w.refusals
 	over, ev := e.fail(reason)
-	e.refusals++
-	inARow := e.refusals
 	e.mu.Unlock()
 	e.logger.Warn("producer: record refused", "err", reason)
 	e.settle(over, failed, []BatchEvent{ev})
@@ -50,11 +52,21 @@ func (e *engine) refuse(reason error, unsure bool) error {
 	return nil
 }
 
+// cuts says where to cut a part of n records that was refused, and how many of the pieces may hold the culprit: around the
+// record that the store names, else in half.
+func cuts(reason error, n int) (at []int, suspects int) {
+	var culprit *backend.RecordError
+	if !errors.As(reason, &culprit) || culprit.Index < 0 || culprit.Index >= n {
+		return []int{n / 2}, 2
+	}
+	return []int{culprit.Index, culprit.Index + 1}, min(culprit.Index+1, 2)
+}
+
 // fail decides the first part against its one record. It is called with the lock held.
 func (e *engine) fail(reason error) (over []*flight, ev BatchEvent) {
 	w := &e.window
 	p := w.parts[0]
-	err := fmt.Errorf("producer: record refused: %w", reason)
+	err := &refused{cause: reason, lost: p.lost}
 	if p.decide(span{first: p.lo, n: 1, err: err}) {
 		over = append(over, p.flight)
 	}
@@ -65,5 +77,8 @@ func (e *engine) fail(reason error) (over []*flight, ev BatchEvent) {
 	e.stats.Failed++
 	ev = p.event(w.next, err)
 	w.pop(1)
+	if w.refusals == 1 { // a second in a row may have more neighbours that are refused, and they are found faster in pieces
+		w.join(e.limits.Load())
+	}
 	return over, ev
 }

@@ -194,6 +194,52 @@ func TestRecordsPendingWhenAnOpeningIsRefusedAreNotRefused(t *testing.T) {
 	})
 }
 
+// refusedResend is a sink that stores what its first session is sent, never acknowledges it, and refuses the first batch
+// when it is sent again.
+func refusedResend() *backendtest.FlakySink {
+	return backendtest.NewFlakySink(memory.New(), func(c backendtest.Call) backendtest.Effect {
+		switch {
+		case c.Op == backendtest.OnAck && c.Session == 1:
+			return backendtest.Stall()
+		case c.Op == backendtest.OnSend && c.Session > 1 && c.Seq == 0:
+			return backendtest.Refuse(backend.ErrRejected)
+		}
+		return backendtest.Effect{}
+	})
+}
+
+func TestARefusedResendMayBeStored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := open(t, refusedResend(), producer.AckTimeout(time.Second))
+		_, err := wait(t, enqueue(t, p, "stored")[0])
+		if !errors.Is(err, backend.ErrRejected) || !errors.Is(err, backend.ErrIndeterminate) {
+			t.Errorf("%v, want ErrRejected and ErrIndeterminate: the session before may have stored the record", err)
+		}
+		_, err = wait(t, enqueue(t, p, "new")[0])
+		if !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrIndeterminate) {
+			t.Errorf("%v, want ErrRejected alone: the record was sent once", err)
+		}
+		_ = p.Close()
+	})
+}
+
+func TestUnackedRemembersALostSessionBeyondARefusal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := open(t, refusedResend(), producer.AckTimeout(time.Second), producer.RefusedInARow(1), oneEach)
+		_, _ = wait(t, enqueue(t, p, "refused", "stored")[0])
+		if err := p.Close(); err == nil {
+			t.Error("Close: nil")
+		}
+		for r, maybe := range p.Unacked() {
+			if !maybe {
+				t.Errorf("%s is said not to be stored, but the first session stored it", r.Value)
+			}
+			return
+		}
+		t.Error("nothing is left")
+	})
+}
+
 func TestARefusalAtOpeningIsFatal(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sink := backendtest.NewFlakySink(memory.New(),
@@ -225,12 +271,4 @@ func TestAtMostOnceStopsWhenTheRefusedBatchIsUncertain(t *testing.T) {
 			t.Error("Close: nil, want a failure")
 		}
 	})
-}
-
-// span returns the numbers from first to before last.
-func span(first, last int) (ns []int) {
-	for i := first; i < last; i++ {
-		ns = append(ns, i)
-	}
-	return ns
 }

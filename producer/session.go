@@ -14,7 +14,7 @@ import (
 // returns, s is closed and its sender is gone.
 func (e *engine) session(ctx context.Context, s backend.Session) error {
 	e.mu.Lock()
-	e.window.sent, e.why = 0, nil
+	e.window.sent, e.window.flying, e.why = 0, 0, nil
 	e.sessionNo++
 	no := e.sessionNo
 	if e.ackTimeout > 0 {
@@ -109,10 +109,7 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 	e.mu.Lock()
 	w := &e.window
 	limit := e.limits.Load().InFlight
-	if e.solo > 0 {
-		limit = 1
-	}
-	if limit > 0 && w.sent >= limit {
+	if limit > 0 && w.sent >= limit || w.held() {
 		e.mu.Unlock()
 		return part{}, 0, false
 	}
@@ -124,7 +121,9 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 	p, seq = w.parts[i], w.next+uint64(i)
 	p.attempts++
 	w.parts[i].attempts, w.parts[i].taken = p.attempts, true // before Send, whose ack may come before it returns
+	w.parts[i].sentAt = time.Now()
 	w.sent++
+	w.flying += p.hi - p.lo
 	if i == 0 && e.watchdog != nil { // the oldest is what the store owes: those behind it do not prolong its time
 		e.watchdog.Reset(e.ackTimeout)
 	}
@@ -145,6 +144,9 @@ func (e *engine) notTaken(seq uint64, before bool) {
 	defer e.mu.Unlock()
 	w := &e.window
 	if i := int(seq - w.next); i >= 0 && i < w.sent {
+		for _, p := range w.parts[i:w.sent] {
+			w.flying -= p.hi - p.lo
+		}
 		w.sent = i
 		w.parts[i].attempts--
 		w.parts[i].taken = before
@@ -205,10 +207,7 @@ func (e *engine) ack(a backend.Ack) error {
 			events = append(events, p.event(w.next+uint64(i), nil))
 		}
 	}
-	w.pop(n)
-	w.next += uint64(n)
-	e.solo = max(e.solo-n, 0)
-	e.refusals = 0 // something was stored, so the store does not refuse everything
+	w.cleared(n, e.limits.Load())
 	if e.watchdog != nil {
 		if w.sent > 0 {
 			e.watchdog.Reset(e.ackTimeout)
@@ -261,9 +260,15 @@ func (e *engine) judge(reason error) (refused bool, fatal error) {
 	switch {
 	case errors.Is(reason, backend.ErrFenced): // whatever else is unknown: who has taken the place keeps it
 		return false, reason
-	case errors.Is(reason, backend.ErrTransient):
+	case errors.Is(reason, backend.ErrIndeterminate):
+		if sent > 0 && e.atMostOnce && !errors.Is(reason, backend.ErrTransient) {
+			return false, reason
+		}
+		e.mu.Lock()
+		e.window.lose()
+		e.mu.Unlock()
 		return false, nil
-	case errors.Is(reason, backend.ErrIndeterminate) && (sent == 0 || !e.atMostOnce):
+	case errors.Is(reason, backend.ErrTransient):
 		return false, nil
 	}
 	return false, reason

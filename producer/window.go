@@ -2,6 +2,7 @@ package producer
 
 import (
 	"slices"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -12,10 +13,14 @@ type part struct {
 	lo, hi   int // its records, of the flight's
 	metered  int
 	attempts int
-	taken    bool // some session has taken it: it may be stored
+	sentAt   time.Time // to the session that is open
+	taken    bool      // a session has taken it: it may be stored, unless a refusal says later that it is not
+	lost     bool      // a session that took it was lost: it may be stored, whatever a later session says of it
 }
 
 func (p *part) records() []backend.Record { return p.Items[p.lo:p.hi] }
+
+func (p *part) maybeStored() bool { return p.taken || p.lost }
 
 // window is the parts that are not decided, in order. The seq of a part follows from its place: a resend keeps it, and
 // when a refused part leaves, those behind move up into the seqs that it freed.
@@ -23,6 +28,9 @@ type window struct {
 	parts []part
 	sent  int    // of the parts, given to the session that is open
 	next  uint64 // seq of parts[0]: all before are decided
+	search
+	tally
+	latency time.Duration // of the last ack
 }
 
 // push appends a batch.
@@ -67,24 +75,61 @@ func fits(l *backend.Limits, records, bytes int) bool {
 	return (l.BatchRecords == 0 || records <= l.BatchRecords) && (l.BatchBytes == 0 || bytes <= l.BatchBytes)
 }
 
-// pop removes the first n parts: they are decided, and their seqs are used up when acked says so.
+// pop removes the first n parts: they are decided. Their seqs are free again unless they were acknowledged.
 func (w *window) pop(n int) {
+	for _, p := range w.parts[:min(n, w.sent)] {
+		w.flying -= p.hi - p.lo
+	}
 	w.parts = slices.Delete(w.parts, 0, n)
 	w.sent = max(w.sent-n, 0)
 }
 
-// split cuts the first part, which the store refused, at the given places among its records.
-func (w *window) split(l *backend.Limits, at ...int) {
+// lose notes that the session has ended and that nobody knows what it has stored of what it took.
+func (w *window) lose() {
+	for i := range w.parts[:w.sent] {
+		w.parts[i].lost = true
+	}
+}
+
+// free notes that the store refused the first part, and so has nothing of it or of those behind it: their seqs are free
+// again. The search, if there was one, is over.
+func (w *window) free() {
+	for i := range w.parts {
+		w.parts[i].taken = false
+	}
+	w.search = search{}
+}
+
+// split cuts the first part, which the store refused, at the given places among its records. It returns the number of
+// pieces.
+func (w *window) split(l *backend.Limits, at ...int) int {
 	p := w.parts[0]
 	var cuts []part
 	lo := p.lo
 	for _, i := range append(at, p.hi-p.lo) {
 		if hi := p.lo + i; hi > lo {
-			cuts = append(cuts, part{flight: p.flight, lo: lo, hi: hi, metered: meter(l, p.Items[lo:hi])})
+			cuts = append(cuts, part{flight: p.flight, lo: lo, hi: hi, metered: meter(l, p.Items[lo:hi]), lost: p.lost})
 			lo = hi
 		}
 	}
 	w.parts = slices.Replace(w.parts, 0, 1, cuts...)
+	return len(cuts)
+}
+
+// join makes one part of the pieces at the front of the window, where a record between them was refused. They would cost a
+// store that takes one batch at a time a round trip each.
+func (w *window) join(l *backend.Limits) {
+	n := 1
+	for ; n < len(w.parts); n++ {
+		p, q := &w.parts[0], &w.parts[n]
+		if q.flight != p.flight || p.maybeStored() || q.maybeStored() || !fits(l, q.hi-p.lo, p.metered+q.metered) {
+			break
+		}
+		p.hi, p.metered, p.attempts = q.hi, p.metered+q.metered, 0
+	}
+	if n > 1 {
+		w.parts = slices.Delete(w.parts, 1, n)
+	}
 }
 
 // meter sums what the store's meter says. A record that it has come to refuse counts nothing: it fails when it is sent.
@@ -100,7 +145,7 @@ func meter(l *backend.Limits, recs []backend.Record) (sum int) {
 // taken counts the parts that may be stored. They are always the first ones.
 func (w *window) taken() int {
 	n := 0
-	for n < len(w.parts) && w.parts[n].taken {
+	for n < len(w.parts) && w.parts[n].maybeStored() {
 		n++
 	}
 	return n
