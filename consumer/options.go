@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -51,7 +50,7 @@ func newConfig(opts []Option) (config, error) {
 		retry:        backoff.Default(),
 	}
 	// A consumer outlives an outage: whoever restarted it could do no more than try again.
-	c.retry.Budget = math.MaxInt
+	c.retry.Budget = backoff.Endless
 	for _, o := range opts {
 		o(&c)
 	}

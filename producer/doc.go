@@ -16,8 +16,11 @@
 //   - A record that the store refuses ([backend.ErrRejected], [backend.ErrTooLarge]) fails its own receipt. The batch
 //     around it is cut until the culprit stands alone, and the others go on in order. Any number of records may be refused;
 //     [RefusedInARow] stops the producer at a store that refuses everything.
-//   - After a fatal error every receipt that is pending and every later call fails with it. [Producer.Unacked] yields
-//     what was never confirmed, to be offered to another producer.
+//   - While the store cannot be reached the producer tries again, for as long as that takes: what was accepted waits in
+//     the buffer, and when that is full callers block until their context ends ([ErrFull]). [Attempts] sets an end.
+//   - After a fatal error every receipt that is pending and every later call fails with it. The error is final: it wraps
+//     [backend.ErrClosed] and never [backend.ErrTransient]. [Producer.Done] and [Producer.Err] tell of it, for example to
+//     a readiness probe. [Producer.Unacked] yields what was never confirmed, to be offered to another producer.
 //
 // # Batching
 //
@@ -39,7 +42,8 @@
 // # Sessions
 //
 // A session with the store that ends is opened again when something waits to be sent, after a jittered exponential
-// backoff ([Backoff], 50 ms to 5 s, never less than the store asks for) and for at most so many attempts in a row
-// ([Attempts], 13). Only progress starts that count again: an ack, or a session that lived for longer than 5 s and
-// the longest backoff.
+// backoff ([Backoff], 50 ms to 5 s, never less than the store asks for). The producer logs a warning when the second
+// attempt in a row has failed, which begins an outage, and one when the store answers again. With [Attempts] it stops after
+// so many attempts in a row without progress; progress is an ack, or a session that lived for longer than 5 s and the
+// longest backoff.
 package producer

@@ -38,6 +38,7 @@ type engine struct {
 
 	spare  sync.Pool // of *[]byte: arenas of decided flights, as long as the garbage collector leaves them
 	filled int       // bytes copied into the newest flight; under the batcher's lock
+	outage outage
 }
 
 // errDrained ends a session because there is nothing left to send and never will be.
@@ -54,10 +55,11 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
 		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
 		batcher.BatchOverhead(min(flightBytes, c.bufferBytes>>10))) // a buffer of a few records still takes those
-	first, err := e.open(ctx, attempts{})
+	first, err := e.open(ctx, attempts{}, c.opening(ctx))
 	if err != nil {
 		return nil, err
 	}
+	e.recovered()
 	run, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // the producer outlives the context of New
 	e.abort = abort
 	go e.run(run, first)
@@ -130,11 +132,10 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 		if err != nil {
 			return err
 		}
-		if !refused { // a refusal is an answer: the store is there, and there is nothing to wait for
-			tries.fail(reason)
-			if err := e.pause(ctx, tries, reason); err != nil {
-				return err
-			}
+		if refused { // a refusal is an answer: the store is there, and there is nothing to wait for
+			e.recovered()
+		} else if err := e.pause(ctx, &tries, reason, e.retry.Budget); err != nil {
+			return err
 		}
 		if err := e.await(ctx); err != nil {
 			if errors.Is(err, errDrained) {
@@ -142,7 +143,7 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 			}
 			return err
 		}
-		if s, err = e.open(ctx, tries); err != nil {
+		if s, err = e.open(ctx, tries, e.retry.Budget); err != nil {
 			return err
 		}
 	}
@@ -162,11 +163,14 @@ func (a *attempts) fail(err error) {
 	}
 }
 
-// pause waits before the next opening, or gives up when the budget of attempts without progress is used up.
-func (e *engine) pause(ctx context.Context, tries attempts, reason error) error {
-	if tries.spent > e.retry.Budget {
+// pause counts an attempt that failed and waits before the next opening, or gives up when the budget of attempts without
+// progress is used up.
+func (e *engine) pause(ctx context.Context, tries *attempts, reason error, budget int) error {
+	tries.fail(reason)
+	if tries.spent > budget {
 		return fmt.Errorf("gave up after %d attempts without progress: %w", tries.spent, reason)
 	}
+	e.troubled(*tries, reason)
 	if !backoff.Sleep(ctx, e.retry.Delay(tries.failed, reason)) {
 		return ctx.Err()
 	}
@@ -204,7 +208,7 @@ func (e *engine) push(b *batch) {
 
 // open opens a session, trying again while that is transient, within the budget and ctx. tries are those that led
 // here.
-func (e *engine) open(ctx context.Context, tries attempts) (backend.Session, error) {
+func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.Session, error) {
 	for {
 		began := time.Now()
 		s, err := e.openOnce(ctx)
@@ -226,9 +230,8 @@ func (e *engine) open(ctx context.Context, tries attempts) (backend.Session, err
 		if is, _ := refusal(err); is || !retry {
 			return nil, fmt.Errorf("producer: open: %w", err)
 		}
-		e.logger.Warn("producer: opening failed", "attempt", tries.failed+1, "err", err)
-		tries.fail(err)
-		if perr := e.pause(ctx, tries, err); perr != nil {
+		e.logger.Info("producer: opening failed", "attempt", tries.failed+1, "err", err)
+		if perr := e.pause(ctx, &tries, err, budget); perr != nil {
 			if ctx.Err() != nil {
 				perr = fmt.Errorf("%w: last attempt: %w", perr, err)
 			}

@@ -12,13 +12,17 @@ import (
 // ends before there is room. Nothing was accepted.
 var ErrFull = batcher.ErrFull
 
+// errClosed is what a producer says after its Close.
+var errClosed = fmt.Errorf("producer: %w", backend.ErrClosed)
+
 // errAckTimeout ends a session that owed an ack for too long: what it took may be stored.
 var errAckTimeout = fmt.Errorf("no acknowledgement within AckTimeout: %w", backend.ErrIndeterminate)
 
-// stopped is the error of everything that a stopped producer still held: the cause, and whether this record may be
-// stored. The cause speaks of all records at once, so a record that no session took must not inherit its
+// stopped is the error of everything that a stopped producer still held or is asked for: the cause, and whether this record
+// may be stored. The cause speaks of all records at once, so a record that no session took must not inherit its
 // ErrIndeterminate. Nor does any of them inherit a refusal: that was of another record, and whoever puts refused records
-// aside would put these aside with it.
+// aside would put these aside with it. It is final, so it is ErrClosed: a caller who found ErrTransient in it would try again
+// for ever.
 type stopped struct {
 	cause error
 	taken bool
@@ -33,9 +37,11 @@ func (s *stopped) Error() string {
 
 func (s *stopped) Is(target error) bool {
 	switch target {
+	case backend.ErrClosed:
+		return true
 	case backend.ErrIndeterminate:
 		return s.taken
-	case backend.ErrRejected, backend.ErrTooLarge:
+	case backend.ErrTransient, backend.ErrRejected, backend.ErrTooLarge:
 		return false
 	}
 	return errors.Is(s.cause, target)

@@ -15,7 +15,7 @@ func (e *engine) finish(err error) {
 	if cause != nil {
 		e.queue.Close(&stopped{cause: cause})
 	} else {
-		cause = fmt.Errorf("producer: %w", backend.ErrClosed)
+		cause = errClosed
 		e.queue.Close(cause)
 	}
 	// What no session has taken is Unacked's too, behind what one has, in the order in which it was accepted.
@@ -72,6 +72,26 @@ func (e *engine) unacked() iter.Seq2[backend.Record, bool] {
 	}
 }
 
+// err says why the producer has stopped, nil while it runs.
+func (e *engine) err() error {
+	select {
+	case <-e.ended:
+	default:
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stop == nil {
+		return errClosed
+	}
+	return e.stoppedLocked()
+}
+
+// stoppedLocked is what a stopped producer says of itself: something may be stored when the first record left may be.
+func (e *engine) stoppedLocked() error {
+	return &stopped{cause: e.stop, taken: len(e.left) > 0 && e.left[0].maybeStored()}
+}
+
 // flush waits for everything accepted before the call and settles the failures since the last flush.
 func (e *engine) flush(ctx context.Context) error {
 	if b := e.queue.Flush(); b != nil {
@@ -95,14 +115,14 @@ func (e *engine) failed() error {
 	}
 	e.failure, e.failures = nil, 0
 	if e.stop != nil {
-		err = errors.Join(err, &stopped{cause: e.stop, taken: len(e.left) > 0 && e.left[0].maybeStored()})
+		err = errors.Join(err, e.stoppedLocked())
 	}
 	return err
 }
 
 // shutdown refuses what comes, sends what is there, and waits for it until ctx ends; then it abandons the rest.
 func (e *engine) shutdown(ctx context.Context) error {
-	e.queue.Close(fmt.Errorf("producer: %w", backend.ErrClosed))
+	e.queue.Close(errClosed)
 	select {
 	case <-e.ended:
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -36,6 +37,7 @@ func newConfig(opts []Option) (config, error) {
 		logger:       slog.New(slog.DiscardHandler),
 		retry:        backoff.Default(),
 	}
+	c.retry.Budget = backoff.Endless
 	for _, o := range opts {
 		o(&c)
 	}
@@ -53,6 +55,15 @@ func newConfig(opts []Option) (config, error) {
 		return c, fmt.Errorf("producer: %w", err)
 	}
 	return c, nil
+}
+
+// opening is how many attempts the opening in New has beside the first. Without a bound of the user's an address that is
+// wrong would never be reported.
+func (c *config) opening(ctx context.Context) int {
+	if _, bounded := ctx.Deadline(); !bounded && c.retry.Budget == backoff.Endless {
+		return backoff.Default().Budget
+	}
+	return c.retry.Budget
 }
 
 // Linger is how long a batch may wait for more records, counted from its first. The default is 5 ms. A batch that is
@@ -83,9 +94,13 @@ func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTime
 // An opening that takes longer is given up and tried again too. The default is 30 s; 0 or less means no timeout.
 func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout = d } }
 
-// Attempts is how many sessions in a row may be lost, or not be opened, without progress, before the producer gives up:
+// Attempts is how many sessions in a row may be lost, or not be opened, without progress, before the producer stops:
 // an ack is progress, and so is a session that lived for longer than 5 s and the longest backoff, not counting the
-// [AckTimeout] that ended it. The default is 13, which with the default [Backoff] is about half a minute; it is at least 1.
+// [AckTimeout] that ended it. By default there is no such number, and the producer tries until the store is back; 13 with
+// the default [Backoff] is about half a minute. It is at least 1.
+//
+// The number holds for the opening in [New] too. Without this option New tries until its context's deadline, and 13 times
+// when the context has none, so that a wrong address is reported.
 func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } }
 
 // Backoff is how long the producer waits before it opens a session again: least at first, then twice as long each time up
@@ -108,6 +123,7 @@ func RefusedInARow(n int) Option { return func(c *config) { c.refusedInARow = n 
 // Observe adds hooks. Those given several times are called in order.
 func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks, h) } }
 
-// Logger receives what an operator wants to know: sessions lost and opened, records refused, why the producer stopped.
+// Logger receives what an operator wants to know: sessions lost and opened, when an outage of the store begins and ends,
+// records refused, why the producer stopped.
 // The default discards.
 func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }

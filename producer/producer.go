@@ -20,9 +20,9 @@ type Producer[T any] struct {
 	closed atomic.Bool
 }
 
-// New opens the sink and returns a Producer on it. An opening that fails for a passing reason is tried again within ctx
-// and within a budget of about half a minute; a wrong name, token or format is reported at once. The producer outlives
-// ctx: only its Close ends it.
+// New opens the sink and returns a Producer on it. An opening that fails for a passing reason is tried again until ctx
+// ends, and for about half a minute when ctx has no deadline ([Attempts]); a wrong name, token or format is reported at
+// once. The producer outlives ctx: only its Close or an error that no retry can mend ends it.
 func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts ...Option) (*Producer[T], error) {
 	conf, err := newConfig(opts)
 	if err != nil {
@@ -156,7 +156,7 @@ func (p *Producer[T]) meter(d *draft, value []byte) (int, error) {
 // receipt. When ctx ends first the error wraps ctx's and the failures stay for the next Flush.
 func (p *Producer[T]) Flush(ctx context.Context) error {
 	if p.closed.Load() {
-		return fmt.Errorf("producer: %w", backend.ErrClosed)
+		return errClosed
 	}
 	return p.engine.flush(ctx)
 }
@@ -182,6 +182,14 @@ func (p *Producer[T]) Shutdown(ctx context.Context) error {
 // may be stored. It yields something only after a fatal error or a Close that left something. The records stay valid:
 // offer them to another producer with [Producer.EnqueueEncoded].
 func (p *Producer[T]) Unacked() iter.Seq2[backend.Record, bool] { return p.engine.unacked() }
+
+// Done is closed when the producer has stopped: after an error that it does not get over, or when Close is over. A producer
+// that waits for its store to come back has not stopped.
+func (p *Producer[T]) Done() <-chan struct{} { return p.engine.ended }
+
+// Err returns nil until Done is closed, and then why the producer stopped, which every later call says too. The error wraps
+// [backend.ErrClosed]; after an error that stopped the producer its cause is in the text, and [errors.As] finds it.
+func (p *Producer[T]) Err() error { return p.engine.err() }
 
 // Stats returns a snapshot.
 func (p *Producer[T]) Stats() Stats { return p.engine.snapshot() }

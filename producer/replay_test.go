@@ -338,12 +338,12 @@ func TestAServerThatAcceptsAndDropsIsNotHammered(t *testing.T) {
 			return backendtest.Effect{}
 		})
 		began := time.Now()
-		p := open(t, sink)
+		p := open(t, sink, producer.Attempts(13))
 		r := enqueue(t, p, "a")[0]
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
-		if _, err := r.Wait(ctx); !errors.Is(err, backend.ErrTransient) {
-			t.Errorf("the receipt: %v, want the last transient failure", err)
+		if _, err := r.Wait(ctx); !errors.Is(err, backend.ErrClosed) {
+			t.Errorf("the receipt: %v, want that the producer has stopped", err)
 		}
 		took, n := time.Since(began), sink.Calls(backendtest.OnOpen)
 		if n > 15 || took < 15*time.Second {

@@ -216,6 +216,7 @@ func (e *engine) ack(a backend.Ack) error {
 		}
 	}
 	e.mu.Unlock()
+	e.recovered()
 	e.settle(over, acked, events)
 	return nil
 }
@@ -289,8 +290,8 @@ func (e *engine) lost(reason error, failures int, lived time.Duration) {
 	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.taken(), Elapsed: lived, Err: reason}
 	e.mu.Unlock()
 	level := slog.LevelWarn
-	if ev.Unacked == 0 && errors.Is(reason, backend.ErrTransient) {
-		level = slog.LevelInfo // a routine end
+	if !e.outage.since.IsZero() || ev.Unacked == 0 && errors.Is(reason, backend.ErrTransient) {
+		level = slog.LevelInfo // one of many in an outage, or a routine end
 	}
 	e.logger.Log(context.Background(), level, "producer: session lost", "unacked", ev.Unacked, "lived", lived, "err", reason)
 	e.hooks.session(lost, ev)

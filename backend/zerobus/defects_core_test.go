@@ -29,7 +29,7 @@ func TestDefect11_AServerThatDropsWhatItAcceptsIsHammered(t *testing.T) {
 			srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Fail(codes.Unavailable, "overloaded")})
 			var at []time.Duration
 			began := time.Now()
-			p := produce(t, sinkOf(srv), producer.Observe(producer.Hooks{SessionOpened: func(producer.SessionEvent) { at = append(at, time.Since(began)) }}))
+			p := produce(t, sinkOf(srv), producer.Attempts(13), producer.Observe(producer.Hooks{SessionOpened: func(producer.SessionEvent) { at = append(at, time.Since(began)) }}))
 			err := p.Send(t.Context(), row{0})
 			if !errors.Is(err, backend.ErrIndeterminate) || !strings.Contains(err.Error(), "13 attempts without progress") {
 				t.Error(err)

@@ -46,7 +46,7 @@
 //	recovery                     [Recovery]                                       true
 //	recovery timeout             [AttemptTimeout]                                 15 s
 //	recovery backoff             producer.Backoff, doubling with jitter           50 ms to 5 s
-//	recovery retries             producer.Attempts, in a row without progress     13 with the first
+//	recovery retries             producer.Attempts, in a row without progress     no limit
 //	server lack of ack timeout   producer.AckTimeout, from the oldest unacked     30 s
 //	flush timeout                the context of Flush, producer.DrainTimeout      10 s
 //	stream paused max wait       [PauseLimit]                                     as the server says

@@ -4,6 +4,7 @@ package backoff
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -15,8 +16,11 @@ import (
 type Policy struct {
 	Base   time.Duration // of the first delay
 	Max    time.Duration // of any delay but one that a store asked for
-	Budget int           // attempts in a row without progress before giving up
+	Budget int           // attempts in a row without progress before giving up; see Endless
 }
+
+// Endless is a Budget that is never used up.
+const Endless = math.MaxInt
 
 // Default is the schedule of the producer and the consumer. It tries for about half a minute: enough for a server's
 // restart, short enough for a wrong address to be noticed.
