@@ -38,6 +38,7 @@ type engine struct {
 
 	spare  sync.Pool // of *[]byte: arenas of decided flights, as long as the garbage collector leaves them
 	filled int       // bytes copied into the newest flight; under the batcher's lock
+	loan   loan      // under mu
 	outage outage
 }
 
@@ -76,25 +77,6 @@ func (e *engine) keep(b *batch) {
 	f := flightOf(b)
 	f.keep()
 	e.filled = f.used
-}
-
-// arena returns memory for a new batch: that of a decided one, or as much as the one just before it needed. A batch that
-// was decided longer ago is no guide: a store may be silent for thousands of small batches behind one large one.
-func (e *engine) arena() *[]byte {
-	if a, ok := e.spare.Get().(*[]byte); ok {
-		return a
-	}
-	return new(make([]byte, 0, max(e.filled, firstChunk)))
-}
-
-// retire gives back what a decided flight holds: its memory to the next ones, its room to those who wait for it, and
-// its latch to its receipts.
-func (e *engine) retire(f *flight) {
-	*f.memory = f.arena[:0]
-	e.spare.Put(f.memory)
-	f.arena, f.memory, f.headers = nil, nil, nil
-	e.queue.Release(f.batch)
-	close(f.latch.done)
 }
 
 // run is the producer's life: sessions until a fatal error, a Close with nothing left, or an abort.

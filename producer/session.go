@@ -69,7 +69,9 @@ func (e *engine) send(ctx context.Context, s backend.Session, no uint64) {
 	for {
 		p, seq, room := e.next()
 		if p.flight != nil {
-			if s.Send(ctx, seq, p.records()) != nil {
+			err := s.Send(ctx, seq, p.records())
+			e.sendReturned()
+			if err != nil {
 				e.notTaken(seq, p.taken)
 				return
 			}
@@ -124,6 +126,7 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 	w.parts[i].sentAt = time.Now()
 	w.sent++
 	w.flying += p.hi - p.lo
+	e.loan = loan{flight: p.flight}
 	if i == 0 && e.watchdog != nil { // the oldest is what the store owes: those behind it do not prolong its time
 		e.watchdog.Reset(e.ackTimeout)
 	}
