@@ -56,6 +56,7 @@ var mutants = []struct {
 	{"leaves a goroutine of a reader", []string{"close/leaves no goroutine"}},
 
 	{"keeps lent memory", []string{"memory/is given back with the ack", "memory/is given back by Close"}},
+	{"keeps lent memory behind a batch in flight", []string{"memory/is given back with the ack of each of several batches"}},
 	{"writes to lent memory", []string{"memory/is not written to"}},
 	{"rewrites what it returned", []string{"memory/that Read returned is not written again"}},
 

@@ -68,6 +68,48 @@ func lentUntilAck(e *env) {
 	e.wantStored(want...)
 }
 
+// lentInPipeline: with several batches in flight, the memory of one is used again as soon as its Send has returned and its ack
+// is there, while the session works on those behind it. A session that copies a batch only when it is alone, or that still
+// writes it to the wire from another goroutine, stores the bytes of a later one.
+func lentInPipeline(e *env) {
+	a := e.appender()
+	s := e.open(a)
+	lent := e.lentBatches(a, 40)
+	ahead := 3
+	if l := a.Limits().InFlight; l > 0 {
+		ahead = min(ahead, l)
+	}
+	var want [][]backend.Record
+	acked := 0
+	for i, b := range lent {
+		want = append(want, deepCopy(b))
+		e.send(s, uint64(i), b)
+		for acked <= i && (i+1-acked >= ahead || i == len(lent)-1) {
+			acked = e.giveBack(s, lent, acked, i+1)
+		}
+	}
+	e.wantStored(want...)
+	e.close("session", s)
+	e.wantStored(want...)
+}
+
+// giveBack receives one ack and uses the memory of the batches that it acknowledges, all sent before. It returns how many are
+// acknowledged.
+func (e *env) giveBack(s backend.Session, lent [][]backend.Record, acked, sent int) int {
+	e.Helper()
+	ack, err := e.tryRecv(e.Context(), s)
+	if err != nil {
+		e.Fatalf("recv of the ack of batch %d: %v", acked, err)
+	}
+	if ack.Seq < uint64(acked) || ack.Seq >= uint64(sent) {
+		e.Fatalf("recv: ack of batch %d, where batches %d to %d are in flight", ack.Seq, acked, sent-1)
+	}
+	for _, b := range lent[acked : ack.Seq+1] {
+		scribble(b)
+	}
+	return int(ack.Seq) + 1
+}
+
 // lentUntilClose: what was abandoned is sent again from memory of its own, and the old memory is used for something else.
 func lentUntilClose(e *env) {
 	a := e.appender()

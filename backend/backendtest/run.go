@@ -77,6 +77,7 @@ var groups = []group{
 	}},
 	{"memory", []rule{
 		{"is given back with the ack", lentUntilAck},
+		{"is given back with the ack of each of several batches", lentInPipeline},
 		{"is given back by Close", lentUntilClose},
 		{"is not written to", lentIsNotWritten},
 		{"that Read returned is not written again", readIsNotRewritten},

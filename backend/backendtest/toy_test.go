@@ -273,7 +273,7 @@ func (s *toySession) store(seq uint64, recs []backend.Record) {
 	t := s.toy
 	first := len(t.recs)
 	kept := deepCopy(recs)
-	if t.is("keeps lent memory") {
+	if t.is("keeps lent memory") || len(s.queue) > 0 && t.is("keeps lent memory behind a batch in flight") {
 		kept = append([]backend.Record{}, recs...)
 	}
 	for i := range kept {
