@@ -4,7 +4,8 @@
 //
 // A record that was accepted is sent until the store has acknowledged it, refused it for good, or the producer stops
 // with an error that says so. Nothing is dropped in silence: every accepted record has a [Receipt], and [Producer.Flush]
-// and [Producer.Close] return the first failure whether or not anybody waited for it.
+// and [Producer.Close] return the first failure whether or not anybody waited for it; of several that wait at the same
+// time each returns every failure of what was accepted before it.
 //
 //   - By default delivery is at least once: after a lost reply the batches not acknowledged are sent again. Where the
 //     store knows a resend by its seq, each record is in the log exactly once all the same; see the table in each

@@ -30,16 +30,16 @@ type engine struct {
 	sessionNo uint64      // counts sessions
 	why       error       // why this side ended the session, if it did
 	watchdog  *time.Timer // ends a session that owes an ack
-	failures  int         // records refused since the last Flush
-	failure   error       // the first of them
+	failures  failures    // that no Flush has returned
 	stop      error       // why nothing more is sent
 	left      []part      // what was never decided
 	stats     Stats
 
-	spare  sync.Pool // of *[]byte: arenas of decided flights, as long as the garbage collector leaves them
-	filled int       // bytes copied into the newest flight; under the batcher's lock
-	loan   loan      // under mu
-	outage outage
+	spare   sync.Pool // of *[]byte: arenas of decided flights, as long as the garbage collector leaves them
+	filled  int       // bytes copied into the newest flight; under the batcher's lock
+	batches uint64    // begun; under the batcher's lock
+	loan    loan      // under mu
+	outage  outage
 }
 
 // errDrained ends a session because there is nothing left to send and never will be.
@@ -72,7 +72,8 @@ func (e *engine) keep(b *batch) {
 	if len(b.Items) == 1 {
 		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
 		memory := e.arena()
-		b.Tag = &flight{batch: b, latch: l, arena: *memory, memory: memory}
+		e.batches++
+		b.Tag = &flight{batch: b, no: e.batches, latch: l, arena: *memory, memory: memory}
 	}
 	f := flightOf(b)
 	f.keep()

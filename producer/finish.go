@@ -92,28 +92,40 @@ func (e *engine) stoppedLocked() error {
 	return &stopped{cause: e.stop, taken: len(e.left) > 0 && e.left[0].maybeStored()}
 }
 
-// flush waits for everything accepted before the call and settles the failures since the last flush.
+// flush waits for everything accepted before the call and returns what was refused of it.
 func (e *engine) flush(ctx context.Context) error {
-	if b := e.queue.Flush(); b != nil {
-		l := flightOf(b).latch
+	b, fl := e.beginFlush()
+	if b != nil {
 		select {
-		case <-l.done:
+		case <-flightOf(b).latch.done:
 		case <-ctx.Done():
+			e.mu.Lock()
+			e.failures.leave(fl)
+			e.mu.Unlock()
 			return fmt.Errorf("producer: flush: %w", ctx.Err())
 		}
 	}
-	return e.failed()
+	return e.endFlush(fl)
 }
 
-// failed returns the first failure since it was last called, with how many there were, or why the producer stopped.
-func (e *engine) failed() error {
+// beginFlush ends the batch being filled and returns the newest one, nil when there was none. A flush that began and ended
+// between the two steps would take failures that this one covers, so they are one step.
+func (e *engine) beginFlush() (newest *batch, fl *flushing) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	err := e.failure
-	if e.failures > 1 {
-		err = fmt.Errorf("%w (the first of %d records refused)", err, e.failures)
+	newest = e.queue.Flush()
+	upto := uint64(0)
+	if newest != nil {
+		upto = flightOf(newest).no
 	}
-	e.failure, e.failures = nil, 0
+	return newest, e.failures.begin(upto)
+}
+
+// endFlush returns what fl covers and was refused, and why the producer stopped.
+func (e *engine) endFlush(fl *flushing) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := e.failures.end(fl)
 	if e.stop != nil {
 		err = errors.Join(err, e.stoppedLocked())
 	}
@@ -123,13 +135,14 @@ func (e *engine) failed() error {
 // shutdown refuses what comes, sends what is there, and waits for it until ctx ends; then it abandons the rest.
 func (e *engine) shutdown(ctx context.Context) error {
 	e.queue.Close(errClosed)
+	_, fl := e.beginFlush()
 	select {
 	case <-e.ended:
 	case <-ctx.Done():
 		e.abort(fmt.Errorf("closed before everything was acknowledged: %w", ctx.Err()))
 		<-e.ended
 	}
-	err := e.failed()
+	err := e.endFlush(fl)
 	if n := e.remaining(); n > 0 {
 		err = fmt.Errorf("%w (%d records left)", err, n)
 	}

@@ -11,6 +11,7 @@ type batch = batcher.Batch[backend.Record]
 // Tag.
 type flight struct {
 	*batch
+	no        uint64 // counts batches in the order in which they were begun
 	latch     *latch
 	arena     []byte  // what the records' values lie in; the newest chunk of it
 	memory    *[]byte // what arena began in, for the next flight

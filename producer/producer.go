@@ -154,6 +154,10 @@ func (p *Producer[T]) meter(d *draft, value []byte) (int, error) {
 // Flush sends what is there without linger and returns when everything accepted before is decided: nil means durable,
 // all of it since the previous Flush. Else it is the first failure since then, whether or not anyone waited for its
 // receipt. When ctx ends first the error wraps ctx's and the failures stay for the next Flush.
+//
+// Of several calls at the same time, Close included, each returns every failure of what was accepted before it. A failure
+// that one has returned is not returned by a Flush that begins later, whoever calls it: goroutines that share a producer and
+// flush in turn learn of their own records from Send or from their receipts.
 func (p *Producer[T]) Flush(ctx context.Context) error {
 	if p.closed.Load() {
 		return errClosed

@@ -70,10 +70,7 @@ func (e *engine) fail(reason error) (over []*flight, ev BatchEvent) {
 	if p.decide(span{first: p.lo, n: 1, err: err}) {
 		over = append(over, p.flight)
 	}
-	e.failures++
-	if e.failure == nil {
-		e.failure = err
-	}
+	e.failures.add(p.no, err)
 	e.stats.Failed++
 	ev = p.event(w.next, err)
 	w.pop(1)
