@@ -24,6 +24,7 @@ type engine struct {
 	slot     chan struct{} // one token: the window has got shorter
 	abort    context.CancelCauseFunc
 	ended    chan struct{} // run has returned; left and stop are final
+	hooking  atomic.Int32  // hooks that are running
 
 	mu        sync.Mutex
 	window    window

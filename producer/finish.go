@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -50,7 +51,7 @@ func (e *engine) finish(err error) {
 		close(f.latch.done) // the records stay: Unacked hands them out
 	}
 	for _, ev := range events {
-		e.hooks.batch(failed, ev)
+		tell(e, failed, ev)
 	}
 }
 
@@ -99,9 +100,7 @@ func (e *engine) flush(ctx context.Context) error {
 		select {
 		case <-flightOf(b).latch.done:
 		case <-ctx.Done():
-			e.mu.Lock()
-			e.failures.leave(fl)
-			e.mu.Unlock()
+			e.leaveFlush(fl)
 			return fmt.Errorf("producer: flush: %w", ctx.Err())
 		}
 	}
@@ -119,6 +118,13 @@ func (e *engine) beginFlush() (newest *batch, fl *flushing) {
 		upto = flightOf(newest).no
 	}
 	return newest, e.failures.begin(upto)
+}
+
+// leaveFlush ends a flush that does not wait any longer. What was refused stays for the next one.
+func (e *engine) leaveFlush(fl *flushing) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failures.leave(fl)
 }
 
 // endFlush returns what fl covers and was refused, and why the producer stopped.
@@ -140,13 +146,34 @@ func (e *engine) shutdown(ctx context.Context) error {
 	case <-e.ended:
 	case <-ctx.Done():
 		e.abort(fmt.Errorf("closed before everything was acknowledged: %w", ctx.Err()))
-		<-e.ended
+		if !e.awaitEnd() {
+			e.leaveFlush(fl)
+			return fmt.Errorf("producer: closed before everything was acknowledged: %w: %w, and a hook is still running (a hook must not call Close or wait for its producer)",
+				backend.ErrIndeterminate, ctx.Err())
+		}
 	}
 	err := e.endFlush(fl)
 	if n := e.remaining(); n > 0 {
 		err = fmt.Errorf("%w (%d records left)", err, n)
 	}
 	return err
+}
+
+// awaitEnd waits for the engine's end after an abort, which nothing delays for long but a hook. It returns false when one
+// does: Close may have been called in that hook, which could not return before Close.
+func (e *engine) awaitEnd() bool {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		select {
+		case <-e.ended:
+			return true
+		case <-look.C:
+			if e.hooking.Load() > 0 {
+				return false
+			}
+		}
+	}
 }
 
 func (e *engine) remaining() (n int) {

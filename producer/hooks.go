@@ -8,7 +8,8 @@ import (
 
 // Hooks are called when something happens that one wants to count or trace. Any of them may be nil. They are called off
 // every lock, from the producer's own goroutines: what they do holds up sending, so they should be short. They must not
-// wait for the producer itself.
+// wait for the producer itself, with Send, Flush, Close or a receipt: it does nothing until they return. Close in a hook
+// returns an error after [DrainTimeout]; call it in a goroutine of its own.
 type Hooks struct {
 	BatchSent   func(BatchEvent) // handed to a session for the first time
 	BatchResent func(BatchEvent) // handed to a session again
@@ -40,18 +41,13 @@ type SessionEvent struct {
 
 type hooks []Hooks
 
-func (hs hooks) batch(pick func(*Hooks) func(BatchEvent), ev BatchEvent) {
-	for i := range hs {
-		if f := pick(&hs[i]); f != nil {
+// tell calls the hooks that pick selects, and counts those that are running for a Close that one of them holds up.
+func tell[E any](e *engine, pick func(*Hooks) func(E), ev E) {
+	for i := range e.hooks {
+		if f := pick(&e.hooks[i]); f != nil {
+			e.hooking.Add(1)
 			f(ev)
-		}
-	}
-}
-
-func (hs hooks) session(pick func(*Hooks) func(SessionEvent), ev SessionEvent) {
-	for i := range hs {
-		if f := pick(&hs[i]); f != nil {
-			f(ev)
+			e.hooking.Add(-1)
 		}
 	}
 }

@@ -166,7 +166,8 @@ func (p *Producer[T]) Flush(ctx context.Context) error {
 }
 
 // Close is Shutdown with a budget of its own, DrainTimeout, so that it may be deferred: a context that a signal has
-// ended would store nothing.
+// ended would store nothing. Do not call it in a hook ([Hooks]): it waits for the goroutine that the hook runs in, and
+// returns an error when the budget is used up.
 func (p *Producer[T]) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.engine.drainTimeout)
 	defer cancel()

@@ -137,7 +137,7 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 		pick = resent
 	}
 	e.mu.Unlock()
-	e.hooks.batch(pick, p.event(seq, nil))
+	tell(e, pick, p.event(seq, nil))
 	return p, seq, true
 }
 
@@ -234,7 +234,7 @@ func (e *engine) settle(over []*flight, pick func(*Hooks) func(BatchEvent), even
 	default:
 	}
 	for _, ev := range events {
-		e.hooks.batch(pick, ev)
+		tell(e, pick, ev)
 	}
 }
 
@@ -285,7 +285,7 @@ func (e *engine) opened(failures int, took time.Duration) {
 	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.taken(), Elapsed: took}
 	e.mu.Unlock()
 	e.logger.Info("producer: session opened", "attempt", ev.Attempt, "unacked", ev.Unacked, "took", took)
-	e.hooks.session(opened, ev)
+	tell(e, opened, ev)
 }
 
 func (e *engine) lost(reason error, failures int, lived time.Duration) {
@@ -297,5 +297,5 @@ func (e *engine) lost(reason error, failures int, lived time.Duration) {
 		level = slog.LevelInfo // one of many in an outage, or a routine end
 	}
 	e.logger.Log(context.Background(), level, "producer: session lost", "unacked", ev.Unacked, "lived", lived, "err", reason)
-	e.hooks.session(lost, ev)
+	tell(e, lost, ev)
 }
