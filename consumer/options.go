@@ -61,6 +61,9 @@ func newConfig(opts []Option) (config, error) {
 			return c, fmt.Errorf("consumer: %s(%d): must be at least 1", name, n)
 		}
 	}
+	if c.logger == nil {
+		return c, errors.New("consumer: Logger(nil): leave the option out to log nothing")
+	}
 	if err := c.retry.Check(); err != nil {
 		return c, fmt.Errorf("consumer: %w", err)
 	}

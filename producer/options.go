@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -50,6 +51,9 @@ func newConfig(opts []Option) (config, error) {
 	}
 	if c.refusedInARow < 0 {
 		return c, fmt.Errorf("producer: RefusedInARow(%d): must not be negative", c.refusedInARow)
+	}
+	if c.logger == nil {
+		return c, errors.New("producer: Logger(nil): leave the option out to log nothing")
 	}
 	if err := c.retry.Check(); err != nil {
 		return c, fmt.Errorf("producer: %w", err)

@@ -24,6 +24,12 @@ type Producer[T any] struct {
 // ends, and for about half a minute when ctx has no deadline ([Attempts]); a wrong name, token or format is reported at
 // once. The producer outlives ctx: only its Close or an error that no retry can mend ends it.
 func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts ...Option) (*Producer[T], error) {
+	switch {
+	case sink == nil:
+		return nil, errors.New("producer: the sink is nil")
+	case c == nil:
+		return nil, errors.New("producer: the codec is nil")
+	}
 	conf, err := newConfig(opts)
 	if err != nil {
 		return nil, err
