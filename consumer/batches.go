@@ -9,7 +9,8 @@ import (
 // Batches follows the stream, up to [BatchRecords] records at a time, at the latest [BatchWait] after the first of them
 // arrived. A batch is done, as a whole, when the loop asks for the next one, unless [ManualAck] was given;
 // [Message.Ack] of one of its records keeps the part up to there when the loop is left. What precedes an error or the
-// end of the stream is handed out before it. The slice is the caller's.
+// end of the stream is handed out before it. The slice is the caller's. Always range over both, as with
+// [Consumer.Messages]: an error comes with an empty batch.
 func (c *Consumer[T]) Batches(ctx context.Context) iter.Seq2[[]Message[T], error] {
 	return func(yield func([]Message[T], error) bool) {
 		over(ctx, c, yield, func(l *loop[T]) (bool, error) { return l.batches(ctx, yield) })

@@ -43,9 +43,11 @@ func New[T any](src backend.Source, c codec.Codec[T], opts ...Option) (*Consumer
 }
 
 // Commit saves what is done now: not the record in hand, unless [Message.Ack] was called. nil means that it is stored,
-// or that nothing is done that was not: a place behind it, given out by [Message.Checkpoint], may be stored. It fails without [Checkpoint], with [backend.ErrFenced] once a newer consumer
-// has taken the key, and otherwise as the store does, after trying again within ctx what is safe to try again. Where the
-// loop's body stores [Message.Checkpoint] itself, Commit is for the body alone: from elsewhere it may come in between.
+// or that nothing is done that was not: a later place, given out by [Message.Checkpoint], may be stored already. Commit
+// fails without [Checkpoint], with [backend.ErrFenced] once a newer consumer has taken the key, and otherwise as the store
+// does, after trying again within ctx what is safe to try again. Where the loop's body stores [Message.Checkpoint] itself,
+// Commit is for the body alone: from elsewhere it may come in between. A hook must not call Commit: a save calls hooks, and
+// Commit would wait for that save until ctx is over.
 func (c *Consumer[T]) Commit(ctx context.Context) error {
 	if !c.cfg.stored {
 		return errors.New("consumer: commit: there is no checkpoint store")

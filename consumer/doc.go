@@ -23,7 +23,8 @@
 //
 // # Errors
 //
-// Every error that a loop yields is final and comes once: it is the last thing the loop does, and there is nothing to
+// Range over both the message and the error: an error comes with a zero message, and a loop over messages alone would handle
+// that as a record. Every error that a loop yields is final and comes once: it is the last thing the loop does, and there is nothing to
 // retry inside the loop. What can be retried was, with jittered backoff: reads, openings, claims and saves that failed
 // with [backend.ErrTransient] or [backend.ErrIndeterminate]. So an outage of the stream's store or of the checkpoint store
 // ends no loop: it goes on when the store is back, however long that takes. [Attempts] sets a limit, and the error after

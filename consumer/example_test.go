@@ -106,7 +106,7 @@ func ExampleConsumer_Pipe() {
 	}
 	err = c.Pipe(ctx, func(ctx context.Context, m consumer.Message[order]) (producer.Receipt, error) {
 		if m.Value.Amount < 15 {
-			return producer.Receipt{}, nil // filtered out
+			return producer.Skip, nil // filtered out
 		}
 		return p.Enqueue(ctx, fmt.Sprintf("order %d: %d", m.Value.ID, m.Value.Amount))
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/headrace/headrace/producer"
 )
 
 // A loop is one pass over the stream, in the goroutine of whoever ranges over it. Messages, Batches and Pipe differ in
@@ -169,7 +171,7 @@ func (l *loop[T]) pass() {
 	case l.run.mode == byAck:
 		l.run.track.mark(seq)
 	case l.run.mode == piped:
-		l.settler.push(owed{seq: seq, offset: l.cur.recs[l.at].Offset}) // done in its turn
+		l.settler.push(owed{seq: seq, offset: l.cur.recs[l.at].Offset, receipt: producer.Skip}) // done in its turn
 	case l.held == 0:
 		l.run.track.reach(seq + 1)
 	default: // it lies behind records that are not handed out yet, and is done with them

@@ -8,6 +8,10 @@ import (
 
 // Messages follows the stream, a record at a time. A record is done when the loop asks for the next one, unless
 // [ManualAck] was given. An error is final and comes once; see the package's documentation.
+//
+// Always range over both: for m, err := range c.Messages(ctx). An error comes with a zero Message: a loop over m alone
+// runs its body once more, on a record that does not exist, with a zero Value and an empty Offset, and never learns why
+// the loop has ended. Its Ack does nothing and its Checkpoint is empty.
 func (c *Consumer[T]) Messages(ctx context.Context) iter.Seq2[Message[T], error] {
 	return func(yield func(Message[T], error) bool) {
 		over(ctx, c, yield, func(l *loop[T]) (bool, error) { return l.messages(ctx, yield) })

@@ -10,8 +10,9 @@ import (
 )
 
 // Pipe hands every record to f, in order and one at a time, and marks it done when the receipt that f returned is
-// durable; a zero receipt says that the record was filtered out. It does not wait for one receipt before it hands on
-// the next record: up to [BufferBytes] of records, read ahead or waiting for their receipts, are on their way, and what
+// durable. f returns the receipt of Enqueue, or [producer.Skip] for a record that it filters out. A zero receipt without an
+// error ends Pipe with an error before the record: it comes from an error of Enqueue that f has overlooked, and to pass on
+// would lose the record. Pipe does not wait for one receipt before it hands on the next record: up to [BufferBytes] of records, read ahead or waiting for their receipts, are on their way, and what
 // f enqueues is bounded by the producer's own buffer.
 //
 // The checkpoint follows the low-water mark: it passes a record when that and all before it are durable.
@@ -77,6 +78,10 @@ func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]
 		receipt, err := f(ctx, m)
 		if err != nil {
 			return fmt.Errorf("consumer: pipe: record at %q: %w", m.Offset, err)
+		}
+		if receipt == (producer.Receipt{}) {
+			return fmt.Errorf("consumer: pipe: record at %q: f returned a zero receipt and no error: "+
+				"return the receipt and the error of Enqueue, or producer.Skip", m.Offset)
 		}
 		l.settler.push(owed{seq: m.seq, offset: m.Offset, receipt: receipt})
 		l.at++ // after f: an error leaves the record at hand, and a panic too

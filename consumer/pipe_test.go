@@ -71,7 +71,7 @@ func TestPipeStoresEverythingInOrder(t *testing.T) {
 			t.Fatalf("got %+v in a Pipe, want the empty checkpoint", cp)
 		}
 		if m.Ack(); m.Value%2 == 1 {
-			return producer.Receipt{}, nil // filtered out
+			return producer.Skip, nil // filtered out
 		}
 		return p.Enqueue(ctx, fmt.Sprint(m.Value))
 	})
@@ -288,6 +288,24 @@ func TestPipeThatPanicsSavesWhatIsDurable(t *testing.T) {
 			t.Errorf("then %v and %v, want from the record in hand on", got, err)
 		}
 	})
+}
+
+// An error of Enqueue that f swallows must not become a record that was filtered out.
+func TestPipeRefusesAZeroReceipt(t *testing.T) {
+	store := newSpy()
+	c := newConsumer(t, count(t, 9), consumer.Checkpoint(store, key), consumer.StopAtTail())
+	err := c.Pipe(t.Context(), func(_ context.Context, m consumer.Message[int]) (producer.Receipt, error) {
+		if m.Value == 4 {
+			return producer.Receipt{}, nil
+		}
+		return producer.Resolved("", nil), nil
+	})
+	if err == nil || !strings.Contains(err.Error(), `"4"`) || !strings.Contains(err.Error(), "producer.Skip") {
+		t.Errorf("got %v, want an error that names the record and what to return", err)
+	}
+	if got := stored(t, store); got != "4" {
+		t.Errorf("%q is saved, want the place of the record without a receipt", got)
+	}
 }
 
 func TestPipePoisonIsDoneInItsTurn(t *testing.T) {

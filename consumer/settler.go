@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// owed is a record whose receipt is waited for; the zero receipt owes nothing.
+// owed is a record whose receipt is waited for; producer.Skip owes nothing.
 type owed struct {
 	seq     uint64
 	offset  backend.Offset
@@ -75,7 +75,7 @@ func (s *settler) settle(ctx context.Context) {
 			}
 		}
 		for _, o := range batch {
-			if o.receipt != (producer.Receipt{}) {
+			if o.receipt != producer.Skip {
 				// Wait tells the producer that somebody waits, so the batch of the oldest record does not linger while
 				// nothing else is under way.
 				if _, err := o.receipt.Wait(ctx); err != nil {

@@ -10,14 +10,21 @@ import (
 // A Receipt stands for one accepted record. It is a value: copy it, keep it, wait for it as often as you like, from any
 // number of goroutines. All receipts of a batch share one latch, so a receipt costs nothing of its own.
 //
-// The zero Receipt stands for no record: its Wait is an error, and a consumer's Pipe takes it for a record that was
-// filtered out.
+// The zero Receipt stands for no record: it is what Enqueue returns beside an error. Its Wait is an error, and a consumer's
+// Pipe refuses it, because whoever overlooked the error of Enqueue would lose the record. [Skip] says on purpose that
+// there is no record.
 type Receipt struct {
 	latch *latch
 	index int // of the record under the latch
 }
 
 var errNoReceipt = errors.New("producer: wait on a zero Receipt: it stands for no record")
+
+// Skip is the Receipt of a record that was filtered out. A function that is given to a consumer's Pipe returns it instead of
+// the Receipt of Enqueue. Its Wait is an error, because nothing was stored.
+var Skip = Receipt{latch: &latch{done: closedChan(), spans: []span{{n: 1, err: errSkipped}}}}
+
+var errSkipped = errors.New("producer: wait on Skip: it stands for a record that was filtered out")
 
 // Wait returns where the record is once it is durable, "" where the store gives no offset per record, or why it never
 // will be. When ctx ends first, Wait returns ctx's error alone and the record's fate is open: ask again.
