@@ -11,7 +11,7 @@ type DeadLetter struct {
 	Value    []byte // as it was read
 	Headers  backend.Headers
 	Offset   backend.Offset // in the stream it came from
-	Attempts int            // by a handler; 0 for a record that could not be decoded
+	Attempts int            // by a handler; 0 for a record that could not be decoded or that a Pipe's destination refused
 	Cause    string         // the text of the last error
 }
 

@@ -164,9 +164,10 @@ func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTime
 // Stop and, with [DeadLetters], Skip.
 func OnPoison(decide func(*DecodeError) error) Option { return func(c *config) { c.onPoison = decide } }
 
-// DeadLetters sends every record that is given up, such as one that [OnPoison] skips, to to: a Producer[DeadLetter], or
-// anything else whose Send returns when the letters are durable. No checkpoint passes the record before that. A Send
-// that fails ends the loop before the record.
+// DeadLetters sends every record that is given up to to: one that [OnPoison] skips, and in [Consumer.Pipe] one that the
+// destination refuses. to is a Producer[DeadLetter], or anything else whose Send returns when the letters are durable. No
+// checkpoint passes the record before that. A Send that fails ends the loop before the record. A Pipe calls Send from two
+// goroutines.
 func DeadLetters(to interface {
 	Send(context.Context, ...DeadLetter) error
 }) Option {

@@ -17,8 +17,11 @@ import (
 //
 // The checkpoint follows the low-water mark: it passes a record when that and all before it are durable.
 //
-// Pipe returns nil at the end of a closed stream or, with [StopAtTail], at the tail, when all receipts are durable. A
-// receipt that fails ends it with the offset of its record, and so does an error of f; no later record is handed on.
+// With [DeadLetters], a record that the destination refuses ([backend.ErrRejected] or [backend.ErrTooLarge], from its
+// receipt or from f) becomes a dead letter and is done when that is durable.
+//
+// Pipe returns nil at the end of a closed stream or, with [StopAtTail], at the tail, when all receipts are durable. Any
+// other receipt that fails ends it with the offset of its record, and so does an error of f; no later record is handed on.
 // The ctx that f is given is over by then. When f or ctx ends it, the receipts given so far are waited for, up to
 // [DrainTimeout], and the place is saved before it returns f's error or ctx's.
 func (c *Consumer[T]) Pipe(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
@@ -40,7 +43,7 @@ func (c *Consumer[T]) Pipe(ctx context.Context, f func(context.Context, Message[
 func (l *loop[T]) pipeAll(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
 	handing, stop := context.WithCancel(ctx)
 	defer stop()
-	s := startSettler(ctx, l.run, stop)
+	s := startSettler(ctx, l.run, &l.c.cfg, stop)
 	defer s.abandon()
 	l.settler = s
 
@@ -76,6 +79,9 @@ func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]
 		}
 		m := Message[T]{Record: l.cur.recs[l.at], Value: l.cur.values[l.at], run: l.run, seq: l.next()}
 		receipt, err := f(ctx, m)
+		if err != nil && l.c.cfg.posted && refused(err) {
+			receipt, err = producer.Resolved("", err), nil // Enqueue refused it; it becomes a dead letter in its turn
+		}
 		if err != nil {
 			return fmt.Errorf("consumer: pipe: record at %q: %w", m.Offset, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -288,6 +289,78 @@ func TestPipeThatPanicsSavesWhatIsDurable(t *testing.T) {
 			t.Errorf("then %v and %v, want from the record in hand on", got, err)
 		}
 	})
+}
+
+func TestPipeSendsWhatIsRefusedToTheDeadLetters(t *testing.T) {
+	store, letters := newSpy(), &letterbox{}
+	letters.see = func() {
+		if at := stored(t, store); at != "0" && at != "2" && at != "5" {
+			t.Errorf("%q is saved while the letter is on its way", at)
+		}
+	}
+	var log strings.Builder
+	c := newConsumer(t, newScript(recs(0, 8), step{read: io.EOF}), consumer.Checkpoint(store, key), consumer.CheckpointEvery(1, 0),
+		consumer.DeadLetters(letters), consumer.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	err := c.Pipe(t.Context(), func(_ context.Context, m consumer.Message[int]) (producer.Receipt, error) {
+		switch m.Value {
+		case 2, 3:
+			return producer.Resolved("", fmt.Errorf("no such column: %w", backend.ErrRejected)), nil
+		case 5: // as Enqueue says it of a record that no batch can hold
+			return producer.Receipt{}, fmt.Errorf("1,000 bytes: %w", backend.ErrTooLarge)
+		}
+		return producer.Resolved("", nil), nil
+	})
+	if err != nil || stored(t, store) != "8" {
+		t.Errorf("got %v, %q is saved", err, stored(t, store))
+	}
+	var at []backend.Offset
+	for _, l := range letters.got {
+		at = append(at, l.Offset)
+	}
+	if !slices.Equal(at, []backend.Offset{"2", "3", "5"}) || string(letters.got[0].Value) != "2" ||
+		!strings.Contains(letters.got[0].Cause, "no such column") || !strings.Contains(letters.got[2].Cause, "1,000 bytes") {
+		t.Errorf("dead letters %+v", letters.got)
+	}
+	if st := c.Stats(); st.DeadLetters != 3 || st.Done != 8 || st.BufferedBytes != 0 {
+		t.Errorf("stats %+v", st)
+	}
+	if n := strings.Count(log.String(), "the destination refused a record"); n != 3 {
+		t.Errorf("%d log lines for 3 refused records:\n%s", n, log.String())
+	}
+}
+
+func TestPipeWithDeadLettersEndsAtAnyOtherFailure(t *testing.T) {
+	lost := errors.New("table dropped")
+	for name, answer := range map[string]func() (producer.Receipt, error){
+		"receipt": func() (producer.Receipt, error) { return producer.Resolved("", lost), nil },
+		"f":       func() (producer.Receipt, error) { return producer.Receipt{}, lost },
+	} {
+		store, letters := newSpy(), &letterbox{}
+		c := newConsumer(t, newScript(recs(0, 8)), consumer.Checkpoint(store, key), consumer.DeadLetters(letters))
+		err := c.Pipe(t.Context(), func(_ context.Context, m consumer.Message[int]) (producer.Receipt, error) {
+			if m.Value == 2 {
+				return answer()
+			}
+			return producer.Resolved("", nil), nil
+		})
+		if !errors.Is(err, lost) || len(letters.got) != 0 || stored(t, store) != "2" {
+			t.Errorf("%s: got %v, %d letters, %q is saved", name, err, len(letters.got), stored(t, store))
+		}
+	}
+}
+
+func TestPipeEndsBeforeARefusedRecordWhoseLetterIsNotTaken(t *testing.T) {
+	store, letters := newSpy(), &letterbox{fail: errors.New("letterbox on fire")}
+	c := newConsumer(t, newScript(recs(0, 8)), consumer.Checkpoint(store, key), consumer.DeadLetters(letters))
+	err := c.Pipe(t.Context(), func(_ context.Context, m consumer.Message[int]) (producer.Receipt, error) {
+		if m.Value == 2 {
+			return producer.Resolved("", backend.ErrRejected), nil
+		}
+		return producer.Resolved("", nil), nil
+	})
+	if !errors.Is(err, letters.fail) || !strings.Contains(err.Error(), `"2"`) || stored(t, store) != "2" {
+		t.Errorf("got %v, %q is saved", err, stored(t, store))
+	}
 }
 
 // An error of Enqueue that f swallows must not become a record that was filtered out.

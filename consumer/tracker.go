@@ -150,6 +150,14 @@ func (t *tracker) position() (backend.Offset, uint64) {
 	return s.recs[low-s.first-1].Next, low
 }
 
+// record returns a record that is not done.
+func (t *tracker) record(seq uint64) backend.Record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].end() > seq })
+	return t.spans[i].recs[seq-t.spans[i].first]
+}
+
 // within reports whether one of the records from from to to, exclusive, ends at at.
 func (t *tracker) within(at backend.Offset, from, to uint64) bool {
 	t.mu.Lock()
