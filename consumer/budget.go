@@ -26,16 +26,20 @@ func newBudget(limit int, filled func()) *budget {
 
 // room waits until there is some. How large the next batch is only the store knows, so the bound is the limit plus one
 // batch; a wait for the room of a whole batch could not end when the batch is larger than the limit.
-func (b *budget) room(ctx context.Context) error {
+func (b *budget) room(ctx context.Context, stalls func() *stall) error {
 	if b.used.Load() < b.limit {
 		return nil
 	}
 	b.full.Store(true)
 	defer b.full.Store(false)
 	b.filled()
+	stall := stalls()
+	defer stall.ticks.Stop()
 	for b.used.Load() >= b.limit {
 		select {
 		case <-b.freed:
+		case <-stall.ticks.C:
+			stall.look(ctx, "consumer: reading has stopped: BufferBytes is full, and its oldest record is not done")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -158,9 +158,9 @@ func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 	beside, stop := context.WithCancel(ctx)
 	l := &loop[T]{c: c, run: r, stop: stop, cur: new(chunk[T])}
 	from, _ := r.track.position()
-	l.pipe = newPipeline(c.codec, c.cfg.decoders, r.track.budget)
+	l.pipe = newPipeline(c.codec, c.cfg.decoders, r.track)
 	l.pipe.start(beside, &fetcher{
-		src: c.src, at: from, stopAtTail: c.cfg.stopAtTail, budget: r.track.budget,
+		src: c.src, at: from, stopAtTail: c.cfg.stopAtTail, track: r.track, stalls: r.stalls,
 		retry: c.cfg.retry, hooks: c.cfg.hooks, logger: c.cfg.logger, counters: &c.counters,
 	})
 	if c.cfg.stored && c.cfg.interval > 0 {

@@ -54,7 +54,7 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 type pipeline[T any] struct {
 	codec    codec.Codec[T]
 	decoders int
-	budget   *budget
+	track    *tracker
 	seq      uint64       // of the next record
 	handed   atomic.Int64 // chunks on their way or received
 
@@ -63,9 +63,9 @@ type pipeline[T any] struct {
 	group sync.WaitGroup
 }
 
-func newPipeline[T any](c codec.Codec[T], decoders int, b *budget) *pipeline[T] {
+func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T] {
 	return &pipeline[T]{
-		codec: c, decoders: decoders, budget: b,
+		codec: c, decoders: decoders, track: t,
 		work: make(chan *chunk[T], chunksAhead), queue: make(chan *chunk[T], chunksAhead),
 	}
 }
@@ -104,7 +104,10 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 		}
 		start = ""
 		p.seq += uint64(n)
-		p.budget.charge(bytes)
+		p.track.budget.charge(bytes)
+		if n > 0 {
+			p.track.expect(ch.first, ch.recs[0].Time)
+		}
 		if err := p.hand(ctx, ch); err != nil {
 			return err
 		}

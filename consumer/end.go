@@ -13,6 +13,8 @@ import (
 func (l *loop[T]) finish(ctx context.Context) error {
 	head := l.next()
 	l.run.endAt.Store(head)
+	stall := l.run.stalls()
+	defer stall.ticks.Stop()
 	for l.run.track.low.Load() < head {
 		select {
 		case <-l.run.wake:
@@ -21,6 +23,8 @@ func (l *loop[T]) finish(ctx context.Context) error {
 					return err
 				}
 			}
+		case <-stall.ticks.C:
+			stall.look(ctx, "consumer: the loop waits at its end for a record that is not done")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

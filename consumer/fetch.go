@@ -19,7 +19,8 @@ type fetcher struct {
 	stopAtTail bool
 	bound      bound // with stopAtTail
 	reached    bool  // this reader has seen the tail
-	budget     *budget
+	track      *tracker
+	stalls     func() *stall
 	retry      backoff.Policy
 	hooks      hooks
 	logger     *slog.Logger
@@ -91,7 +92,7 @@ func (f *fetcher) session(ctx context.Context, attempt int, lost bool, down *out
 	}
 	for {
 		// Before the read and not after it: a batch that is held back here would be memory without an account.
-		if err := f.budget.room(ctx); err != nil {
+		if err := f.track.budget.room(ctx, f.stalls); err != nil {
 			return false, err
 		}
 		b, err := r.Read(ctx)
@@ -167,8 +168,10 @@ func (f *fetcher) observe(b backend.Batch) {
 	for i := range b.Records {
 		ev.Bytes += weigh(&b.Records[i])
 	}
-	if n := len(b.Records); n > 0 && !b.Records[n-1].Time.IsZero() {
-		ev.Lag = max(time.Since(b.Records[n-1].Time), 0)
+	at, _, ok := f.track.oldest()
+	if !ok && len(b.Records) > 0 {
+		at = b.Records[0].Time // all before this batch is done
 	}
+	ev.Lag = age(at)
 	fire(f.hooks, batchRead, ev)
 }

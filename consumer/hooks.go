@@ -34,11 +34,11 @@ type ReaderEvent struct {
 // A ReadEvent is about what one Read returned.
 type ReadEvent struct {
 	Records  int
-	Bytes    int // of values and headers, and 160 a record: what they count against BufferBytes
-	CaughtUp bool
+	Bytes    int  // of values and headers, and 160 a record: what they count against BufferBytes
+	CaughtUp bool // reading has reached the tail; what was read may not be done
 
-	// Lag is how old the last record was when it was read, by its Time and this machine's clock: 0 in a batch without
-	// records or times. With CaughtUp nothing is left behind it.
+	// Lag is how old the oldest record is that was read and is not done, those of this batch included, by its Time and
+	// this machine's clock. It is 0 when there is none or the store gives no times. What is still to be read is newer.
 	Lag time.Duration
 }
 

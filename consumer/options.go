@@ -122,7 +122,8 @@ func StopAtTail() Option { return func(c *config) { c.stopAtTail = true } }
 // ManualAck leaves it to [Message.Ack] to mark records done, from any goroutine and in any order. The checkpoint
 // follows the low-water mark: it never passes a record that is not marked. Reading stops while the records from the
 // first unmarked one on fill [BufferBytes], and a loop that has reached the end or, with [StopAtTail], the tail waits
-// until all are marked; so mark in time or from another goroutine. [Consumer.Pipe] is not affected.
+// until all are marked; so mark in time or from another goroutine. While either lasts and no record is finished, a warning
+// with the offset of the first unmarked record is logged once a minute. [Consumer.Pipe] is not affected.
 func ManualAck() Option { return func(c *config) { c.manual = true } }
 
 // BatchRecords is how many records [Consumer.Batches] hands out at once at most. The default is 1,000; it is at least 1.

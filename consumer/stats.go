@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -16,7 +17,8 @@ type Stats struct {
 	Saved       uint64 // checkpoints saved
 
 	BufferedBytes int            // what was read and is not done counts against BufferBytes
-	CaughtUp      bool           // the last batch read reached the tail
+	CaughtUp      bool           // the last batch read reached the tail, and the reader lives; what was read may not be done
+	Lag           time.Duration  // age of the oldest record that was read and is not done; 0: none, or no times
 	Position      backend.Offset // where a loop would go on: behind the last done record, or the start before anything was read
 }
 
@@ -38,6 +40,8 @@ func (c *Consumer[T]) Stats() Stats {
 		var low uint64
 		s.Position, low = r.track.position()
 		s.Done += low // n.done holds what earlier loops did
+		oldest, _, _ := r.track.oldest()
+		s.Lag = age(oldest)
 		s.BufferedBytes = int(r.track.budget.used.Load())
 	}
 	s.Poison, s.DeadLetters = n.poison.Load(), n.letters.Load()

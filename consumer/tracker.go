@@ -5,6 +5,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -23,6 +24,13 @@ type tracker struct {
 	mu    sync.Mutex
 	pos   backend.Offset // behind all that came before the oldest span
 	spans []span         // what may not be wholly done, oldest first
+	ahead []head         // of the chunks that were read and are not pushed yet, oldest first
+}
+
+// A head is the first record of a chunk.
+type head struct {
+	seq  uint64
+	time time.Time
 }
 
 // A span is a chunk from the tracker's side.
@@ -57,6 +65,42 @@ func (t *tracker) push(s span) {
 		t.first.Store(s.end())
 	}
 	t.spans = append(t.spans, s)
+	for len(t.ahead) > 0 && t.ahead[0].seq <= s.first {
+		t.ahead = t.ahead[1:]
+	}
+}
+
+// expect says that a chunk was read and will be pushed.
+func (t *tracker) expect(first uint64, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ahead = append(t.ahead, head{first, at})
+}
+
+// oldest returns the record that was read first of those that are not done: its Time and, once it was pushed, its offset.
+// It returns false when all that was read is done.
+func (t *tracker) oldest() (time.Time, backend.Offset, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	low := t.low.Load()
+	for i := range t.spans {
+		if s := &t.spans[i]; low < s.end() {
+			r := &s.recs[low-s.first]
+			return r.Time, r.Offset, true
+		}
+	}
+	if len(t.ahead) > 0 {
+		return t.ahead[0].time, "", true
+	}
+	return time.Time{}, "", false
+}
+
+// age is how old a record of that Time is by this machine's clock, 0 when the store gives no times.
+func age(at time.Time) time.Duration {
+	if at.IsZero() {
+		return 0
+	}
+	return max(time.Since(at), 0)
 }
 
 // extend moves the place on without a record: it counts once all records pushed before are done.
