@@ -35,7 +35,7 @@ func numbers(t *testing.T, s backend.Sink, opts ...producer.Option) *producer.Pr
 	return p
 }
 
-func TestDefect01_OneFailureBurnsASequenceAndFlushSaysNothing(t *testing.T) {
+func TestFailureBurnsNoSequenceAndFlushReportsIt(t *testing.T) {
 	for name, fail := range map[string]http.HandlerFunc{
 		"503":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
 		"429":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
@@ -70,7 +70,7 @@ func TestDefect01_OneFailureBurnsASequenceAndFlushSaysNothing(t *testing.T) {
 }
 
 // What cannot be tried again is the error of everything that was waiting and of everything that comes later.
-func TestDefect02_AFatalErrorIsKeptFromTheCaller(t *testing.T) {
+func TestFatalErrorReachesTheCaller(t *testing.T) {
 	var down atomic.Bool
 	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if down.Load() && r.Method == http.MethodPost {
@@ -99,7 +99,7 @@ func TestDefect02_AFatalErrorIsKeptFromTheCaller(t *testing.T) {
 	wantStored(t, s, "0")
 }
 
-func TestDefect03_AClosedStreamPassesForAGap(t *testing.T) {
+func TestClosedStreamIsToldFromAGap(t *testing.T) {
 	for _, before := range []int{0, 40} {
 		s := jsonStream(t, nil)
 		session := open(t, s.NewAppender(jsonFormat))
@@ -115,7 +115,7 @@ func TestDefect03_AClosedStreamPassesForAGap(t *testing.T) {
 	}
 }
 
-func TestDefect04_FlushHangsOnAClosedStream(t *testing.T) {
+func TestFlushEndsOnAClosedStream(t *testing.T) {
 	s := jsonStream(t, nil)
 	p := numbers(t, s, producer.BatchRecords(1))
 	for i := range 40 {
@@ -135,7 +135,7 @@ func TestDefect04_FlushHangsOnAClosedStream(t *testing.T) {
 }
 
 // With all places in flight taken when its time has come, a batch goes out when one is free, without another call.
-func TestDefect05_ABatchWhoseLingerEndsWhileAllIsInFlightIsForgotten(t *testing.T) {
+func TestBatchWhoseLingerEndsWhileAllIsInFlightIsSent(t *testing.T) {
 	release, came := make(chan struct{}), make(chan string, 10)
 	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if r.Method == http.MethodPost {
@@ -165,7 +165,7 @@ func TestDefect05_ABatchWhoseLingerEndsWhileAllIsInFlightIsForgotten(t *testing.
 	}
 }
 
-func TestDefect06_NothingHoldsTheWriterBackAndNoBatchIsBounded(t *testing.T) {
+func TestWriterIsHeldBackAndBatchesAreBounded(t *testing.T) {
 	const limit = 10_000
 	var largest atomic.Int64
 	release := make(chan struct{})
@@ -204,7 +204,7 @@ func TestDefect06_NothingHoldsTheWriterBackAndNoBatchIsBounded(t *testing.T) {
 }
 
 // A server whose limit is lower than what the client knows of refuses a batch: it comes in smaller ones, and nothing is lost.
-func TestDefect35_ABatchThatIsTooLargeIsLost(t *testing.T) {
+func TestBatchThatIsTooLargeIsHalved(t *testing.T) {
 	c, _ := serveVia(t, func(h http.Handler) http.Handler { return h }, nil, server.AppendBytes(2000))
 	s := c.Stream("s")
 	if _, err := s.Create(t.Context(), "application/json"); err != nil {
@@ -227,7 +227,7 @@ func TestDefect35_ABatchThatIsTooLargeIsLost(t *testing.T) {
 	}
 }
 
-func TestDefect07_FlushBesideEnqueuePanics(t *testing.T) {
+func TestFlushBesideEnqueueIsSafe(t *testing.T) {
 	s := jsonStream(t, nil)
 	p := numbers(t, s, producer.BatchRecords(10))
 	var all sync.WaitGroup
@@ -254,7 +254,7 @@ func TestDefect07_FlushBesideEnqueuePanics(t *testing.T) {
 	}
 }
 
-func TestDefect08_TheCallersBytesAreReadAfterTheCall(t *testing.T) {
+func TestCallersBytesAreNotReadAfterTheCall(t *testing.T) {
 	release := make(chan struct{})
 	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if r.Method == http.MethodPost {
@@ -274,7 +274,7 @@ func TestDefect08_TheCallersBytesAreReadAfterTheCall(t *testing.T) {
 }
 
 // Also that a producer's requests go without a content type.
-func TestDefect09_AProducersRequestsHaveNoneOfTheClientsHeaders(t *testing.T) {
+func TestProducersRequestsHaveTheClientsHeaders(t *testing.T) {
 	var made, seen atomic.Int64
 	s := typed(t, "application/json", nil)
 	c, err := durablestreams.NewClient(strings.TrimSuffix(s.URL(), "/s"),
@@ -304,7 +304,7 @@ func TestDefect09_AProducersRequestsHaveNoneOfTheClientsHeaders(t *testing.T) {
 	}
 }
 
-func TestDefect10_WhatIsInFlightCannotBeEnded(t *testing.T) {
+func TestRequestsInFlightCanBeEnded(t *testing.T) {
 	came, left := make(chan struct{}), make(chan struct{})
 	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if r.Method != http.MethodPost {

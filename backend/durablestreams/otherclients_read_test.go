@@ -37,7 +37,7 @@ func consumed(t *testing.T, s backend.Source) (got []int, reopened uint64, errs 
 	return got, c.Stats().Reopened, errs
 }
 
-func TestDefect19_ReadsAreNotTriedAgain(t *testing.T) {
+func TestReadsAreTriedAgain(t *testing.T) {
 	for name, fail := range map[string]http.HandlerFunc{
 		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		"503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
@@ -75,7 +75,7 @@ func TestDefect19_ReadsAreNotTriedAgain(t *testing.T) {
 }
 
 // What no second try can change is tried once, and said once.
-func TestDefect20_AnErrorIsYieldedForEver(t *testing.T) {
+func TestErrorIsYieldedOnce(t *testing.T) {
 	for status, want := range map[int]error{400: backend.ErrOutOfRange, 401: backend.ErrUnauthorized, 403: backend.ErrUnauthorized, 404: backend.ErrNotFound} {
 		var reads atomic.Int64
 		s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
@@ -93,7 +93,7 @@ func TestDefect20_AnErrorIsYieldedForEver(t *testing.T) {
 	}
 }
 
-func TestDefect21_AClosedStreamIsAskedForEver(t *testing.T) {
+func TestClosedStreamIsNotAskedAgain(t *testing.T) {
 	for mode, opts := range map[string][]durablestreams.StreamOption{"auto": nil, "long-poll": {durablestreams.LongPoll()}, "SSE": {durablestreams.SSE()}} {
 		for _, late := range []bool{false, true} { // closed before the reader comes, or while it waits
 			t.Run(fmt.Sprintf("%s, late: %v", mode, late), func(t *testing.T) {
@@ -168,21 +168,21 @@ const lastEvent = "event: control\ndata: {\"streamNextOffset\":\"9\",\"streamClo
 
 // Each data event is an array of its own, also when several come before one control event, as the reference server's do.
 // Comments and events of unknown types are passed over.
-func TestDefect22_SeveralDataEventsAreOneArray(t *testing.T) {
+func TestEachDataEventIsAnArrayOfItsOwn(t *testing.T) {
 	got, _, err := events(t, ": hello\r\nevent: data\r\ndata: [1,\r\ndata:2]\r\n\r\nevent: other\ndata: x\n\nevent: data\ndata:[3]\n\n"+lastEvent)
 	if got != "123" || err != io.EOF {
 		t.Errorf("%s, %v", got, err)
 	}
 }
 
-func TestDefect23_DataWithoutItsControlEventIsDeliveredTwice(t *testing.T) {
+func TestDataWithoutItsControlEventIsDeliveredOnce(t *testing.T) {
 	got, n, err := events(t, "event: data\ndata: [1]\n\n", "event: data\ndata: [1]\n\n"+lastEvent)
 	if got != "1" || n != 2 || err != io.EOF {
 		t.Errorf("%s, over %d connections, %v", got, n, err)
 	}
 }
 
-func TestDefect24_BadEventsAreTakenForGood(t *testing.T) {
+func TestBadEventsAreRefused(t *testing.T) {
 	for name, body := range map[string]string{
 		"control that is no JSON": "event: control\ndata: {\n\n",
 		"control of nothing":      "event: control\ndata:\n\n",
@@ -200,7 +200,7 @@ func TestDefect24_BadEventsAreTakenForGood(t *testing.T) {
 	}
 }
 
-func TestDefect25_EventsAreDeliveredUnderTheOffsetBeforeThem(t *testing.T) {
+func TestEventsAreDeliveredUnderTheirOwnOffset(t *testing.T) {
 	for _, opt := range []durablestreams.StreamOption{durablestreams.SSE(), durablestreams.LongPoll()} {
 		s := jsonStream(t, nil, opt)
 		r, err := s.OpenReader(t.Context(), backend.Latest)
@@ -229,7 +229,7 @@ func TestDefect25_EventsAreDeliveredUnderTheOffsetBeforeThem(t *testing.T) {
 }
 
 // What looks like white space, like the end of a line or like JSON in a text is text.
-func TestDefect26_TextIsTrimmedOrTakenForJSON(t *testing.T) {
+func TestTextIsKeptAsItIs(t *testing.T) {
 	texts := []string{"  two before, two behind  ", "\u0085 and \u2028 end no line", "[1,2]", `["`, "{", "event: control\ndata: {}\n\n", ": no comment", "\n\n"}
 	for name, opts := range map[string][]durablestreams.StreamOption{"long-poll": nil, "SSE": {durablestreams.SSE()}} {
 		s := typed(t, "text/plain", nil, opts...)
@@ -256,7 +256,7 @@ func TestDefect26_TextIsTrimmedOrTakenForJSON(t *testing.T) {
 	}
 }
 
-func TestDefect27_ContentTypesAreComparedByTheLetter(t *testing.T) {
+func TestContentTypesAreComparedByTheirMediaType(t *testing.T) {
 	for _, contentType := range []string{"application/json", "Application/JSON", "application/json;charset=utf-8", `application/json ; charset="utf-8"`} {
 		s := typed(t, contentType, nil)
 		p := numbers(t, s)
@@ -270,7 +270,7 @@ func TestDefect27_ContentTypesAreComparedByTheLetter(t *testing.T) {
 }
 
 // A cursor and an offset are sent until there are newer ones, parameters in the order of their names.
-func TestDefect28_AnAnswerWithoutACursorDropsTheCursor(t *testing.T) {
+func TestAnswerWithoutACursorKeepsTheCursor(t *testing.T) {
 	var asked []string
 	c, err := durablestreams.NewClient("http://server", durablestreams.HTTP(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		asked = append(asked, r.URL.RawQuery)
@@ -307,7 +307,7 @@ func TestDefect28_AnAnswerWithoutACursorDropsTheCursor(t *testing.T) {
 }
 
 // A context bounds the call that it was given to, and is kept by nobody.
-func TestDefect29_TheContextOfAnOpeningIsKept(t *testing.T) {
+func TestContextOfAnOpeningIsNotKept(t *testing.T) {
 	s := jsonStream(t, nil)
 	put(t, s, "application/json", "1")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -334,7 +334,7 @@ func TestDefect29_TheContextOfAnOpeningIsKept(t *testing.T) {
 }
 
 // What has come of a response is delivered before the rest of it comes: it is held nowhere as a whole.
-func TestDefect30_AResponseIsHeldUntilItsEnd(t *testing.T) {
+func TestResponseIsDeliveredAsItArrives(t *testing.T) {
 	release := make(chan struct{})
 	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if r.Method != http.MethodGet {
@@ -371,7 +371,7 @@ func TestDefect30_AResponseIsHeldUntilItsEnd(t *testing.T) {
 
 // Servers answer an offset beyond their tail with nothing, and with the tail to go on from: what is stored next would be read
 // as if nothing were missing.
-func TestDefect31_APlaceBeyondTheTailIsPassedOver(t *testing.T) {
+func TestPlaceBeyondTheTailIsOutOfRange(t *testing.T) {
 	longer, shorter := jsonStream(t, nil), jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if offset := r.URL.Query().Get("offset"); offset == "" || offset < "0000000000000000_0000000000000005" {
 			return false
@@ -399,7 +399,7 @@ func TestDefect31_APlaceBeyondTheTailIsPassedOver(t *testing.T) {
 }
 
 // A token that has expired when a connection is made anew is asked for again, not sent again.
-func TestDefect32_ReconnectsSendTheTokenOfTheFirstConnection(t *testing.T) {
+func TestReconnectsSendAFreshToken(t *testing.T) {
 	for _, mode := range []string{"sse", "long-poll"} {
 		var made, seen, live atomic.Int64
 		c, _ := serveVia(t, func(h http.Handler) http.Handler {
@@ -440,7 +440,7 @@ func TestDefect32_ReconnectsSendTheTokenOfTheFirstConnection(t *testing.T) {
 }
 
 // A stream deleted under a reader that waits is not found when it asks again, by whatever it waits.
-func TestDefect33_ADeletedStreamIsWaitedForEver(t *testing.T) {
+func TestDeletedStreamEndsAReader(t *testing.T) {
 	for name, opt := range map[string]durablestreams.StreamOption{"SSE": durablestreams.SSE(), "long-poll": durablestreams.LongPoll()} {
 		s := jsonStream(t, nil, opt)
 		r, err := s.OpenReader(t.Context(), backend.Earliest)
@@ -463,7 +463,7 @@ func TestDefect33_ADeletedStreamIsWaitedForEver(t *testing.T) {
 }
 
 // A body that is compressed though nobody asked for it is no data.
-func TestDefect34_CompressedBytesPassForData(t *testing.T) {
+func TestCompressedBytesDoNotPassForData(t *testing.T) {
 	s := typed(t, "text/plain", func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if r.Method == http.MethodGet {
 			if r.Header.Get("Accept-Encoding") != "identity" {

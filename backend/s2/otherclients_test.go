@@ -37,7 +37,7 @@ func put(t testing.TB, st *s2.Stream, vs ...string) {
 	}
 }
 
-func TestDefect01_BatchesOfOneGoroutineAreStoredOutOfOrder(t *testing.T) {
+func TestBatchesAreStoredInTheOrderOfTheirSends(t *testing.T) {
 	for range 5 {
 		_, st := fresh(t, nil)
 		p, err := producer.New(t.Context(), st, codec.String(), producer.BatchRecords(1), producer.Linger(0))
@@ -56,7 +56,7 @@ func TestDefect01_BatchesOfOneGoroutineAreStoredOutOfOrder(t *testing.T) {
 	}
 }
 
-func TestDefect02_AcksOfAnOldConnectionAreTakenForThoseOfTheResend(t *testing.T) {
+func TestAcksOfAnOldConnectionAreNotTakenForThoseOfTheResend(t *testing.T) {
 	srv, st := fresh(t, nil)
 	late := srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Replying, Do: s2test.Delay(time.Second)})
 	a := st.NewAppender(backend.Format{})
@@ -105,7 +105,7 @@ func TestDefect02_AcksOfAnOldConnectionAreTakenForThoseOfTheResend(t *testing.T)
 	}
 }
 
-func TestDefect03_RecordsBeforeATerminalErrorAreDropped(t *testing.T) {
+func TestRecordsBeforeATerminalErrorAreReturned(t *testing.T) {
 	srv, st := fresh(t, nil)
 	put(t, st, "0", "1", "2", "3", "4", "5", "6", "7")
 	for run := range 200 {
@@ -128,7 +128,7 @@ func TestDefect03_RecordsBeforeATerminalErrorAreDropped(t *testing.T) {
 	}
 }
 
-func TestDefect04_ACutStreamLooksLikeItsEnd(t *testing.T) {
+func TestCutStreamIsNotTakenForItsEnd(t *testing.T) {
 	half := s2test.Rewrite(func(frame []byte) []byte { return frame[:len(frame)/2] })
 	for name, do := range map[string][]s2test.Effect{"in a frame": {half, s2test.End()}, "between frames": {s2test.End()}} {
 		srv, st := fresh(t, nil)
@@ -166,7 +166,7 @@ func TestDefect04_ACutStreamLooksLikeItsEnd(t *testing.T) {
 	}
 }
 
-func TestDefect05_TheAckDeadlineIgnoresProgress(t *testing.T) {
+func TestAckDeadlineStartsAnewWithEachAck(t *testing.T) {
 	t.Parallel()
 	srv, st := fresh(t, nil)
 	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Replying, Times: s2test.Always, Do: s2test.Delay(400 * time.Millisecond)})
@@ -188,7 +188,7 @@ func TestDefect05_TheAckDeadlineIgnoresProgress(t *testing.T) {
 	exactly(t, st, 15)
 }
 
-func TestDefect06_AReadThatWaitsTimesOutBeforeItsAnswer(t *testing.T) {
+func TestReadThatWaitsOutlivesTheRequestTimeout(t *testing.T) {
 	t.Parallel()
 	_, st := fresh(t, []s2.Option{s2.RequestTimeout(4 * time.Second)})
 	put(t, st, "0")
@@ -198,7 +198,7 @@ func TestDefect06_AReadThatWaitsTimesOutBeforeItsAnswer(t *testing.T) {
 	}
 }
 
-func TestDefect07_AnEndWithUnackedInputIsNoticedByTimeoutOnly(t *testing.T) {
+func TestEndWithUnackedInputIsNoticedAtOnce(t *testing.T) {
 	srv, st := fresh(t, []s2.Option{s2.RequestTimeout(time.Hour)})
 	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Replying, Do: s2test.End()})
 	s, err := st.NewAppender(backend.Format{}).Open(t.Context())
@@ -240,7 +240,7 @@ func fake(t testing.TB, h http.HandlerFunc, opts ...s2.StreamOption) *s2.Stream 
 	return c.Basin(basinName).Stream("orders", opts...)
 }
 
-func TestDefect08_SequenceNumbersGoThroughFloats(t *testing.T) {
+func TestSequenceNumbersAreExactInJSON(t *testing.T) {
 	st := fake(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusPreconditionFailed)
 		_, _ = io.WriteString(w, `{"seq_num_mismatch":9007199254740993}`)
@@ -252,7 +252,7 @@ func TestDefect08_SequenceNumbersGoThroughFloats(t *testing.T) {
 	}
 }
 
-func TestDefect09_ErrorsLoseTheirIdentity(t *testing.T) {
+func TestErrorsKeepTheirIdentity(t *testing.T) {
 	srv, st := fresh(t, []s2.Option{s2.Attempts(2)})
 	check := func(what string, err error, kinds ...error) {
 		t.Helper()
@@ -294,7 +294,7 @@ func TestDefect09_ErrorsLoseTheirIdentity(t *testing.T) {
 	check("send behind the end", s.Send(t.Context(), 1, values("1")), backend.ErrIndeterminate)
 }
 
-func TestDefect10_AReceiptCanBeWaitedForOnce(t *testing.T) {
+func TestReceiptCanBeWaitedForAgain(t *testing.T) {
 	_, st := fresh(t, nil)
 	p, err := producer.New(t.Context(), st, codec.String())
 	if err != nil {
@@ -318,7 +318,7 @@ func TestDefect10_AReceiptCanBeWaitedForOnce(t *testing.T) {
 	all.Wait()
 }
 
-func TestDefect11_WhatIsNotSentPilesUpInGoroutines(t *testing.T) {
+func TestUnsentBatchesCostNoGoroutines(t *testing.T) {
 	srv, st := fresh(t, nil)
 	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Received, Do: s2test.Stall()})
 	p, err := producer.New(t.Context(), st, codec.String(), producer.BatchRecords(1), producer.BufferBytes(1<<20), producer.DrainTimeout(0))

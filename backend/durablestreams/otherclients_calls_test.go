@@ -18,7 +18,7 @@ import (
 )
 
 // Everything that may be done twice is tried again, and what may not, only where it was refused.
-func TestDefect11_OnlyAppendsAreTriedAgain(t *testing.T) {
+func TestEverySafeCallIsTriedAgain(t *testing.T) {
 	var status, left, calls atomic.Int64
 	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		calls.Add(1)
@@ -82,7 +82,7 @@ func TestDefect11_OnlyAppendsAreTriedAgain(t *testing.T) {
 	}
 }
 
-func TestDefect12_AWrongContentTypePassesForASequenceConflict(t *testing.T) {
+func TestWrongContentTypeIsToldFromASequenceConflict(t *testing.T) {
 	s := typed(t, "text/plain", nil)
 	_, err := producer.New(t.Context(), s, codec.JSON[int]())
 	if !errors.Is(err, backend.ErrConflict) || errors.Is(err, durablestreams.ErrSequence) || !strings.Contains(err.Error(), `content type "text/plain"`) {
@@ -91,7 +91,7 @@ func TestDefect12_AWrongContentTypePassesForASequenceConflict(t *testing.T) {
 }
 
 // One caller that gives up takes nothing from the others, nor from itself: what was accepted is on its way.
-func TestDefect13_OneCancelledCallerFailsTheBatch(t *testing.T) {
+func TestCancelledCallerDoesNotFailTheBatch(t *testing.T) {
 	release := make(chan struct{})
 	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if r.Method == http.MethodPost {
@@ -122,7 +122,7 @@ func TestDefect13_OneCancelledCallerFailsTheBatch(t *testing.T) {
 }
 
 // Each ack says where the stream goes on, which is a place to read from.
-func TestDefect14_ResultsCarryNoOffset(t *testing.T) {
+func TestResultsCarryOffsets(t *testing.T) {
 	s := jsonStream(t, nil)
 	session := open(t, s.NewAppender(jsonFormat))
 	for i := range 3 {
@@ -142,7 +142,7 @@ func TestDefect14_ResultsCarryNoOffset(t *testing.T) {
 	}
 }
 
-func TestDefect15_TTLsAreCutToSeconds(t *testing.T) {
+func TestTTLsAreRoundedUpToSeconds(t *testing.T) {
 	s := typed(t, "text/plain", nil)
 	for ttl, want := range map[time.Duration]time.Duration{1: time.Second, time.Second: time.Second, 10*365*24*time.Hour + 1: 10*365*24*time.Hour + time.Second} {
 		if err := s.Delete(t.Context()); err != nil {
@@ -159,7 +159,7 @@ func TestDefect15_TTLsAreCutToSeconds(t *testing.T) {
 
 // Batches behind the first are held back until the server has accepted the epoch: had they been sent under an epoch that is
 // taken, their sequences would be wrong.
-func TestDefect16_SequencesAreReservedBeforeTheEpochIs(t *testing.T) {
+func TestSequencesAreReservedAfterTheEpoch(t *testing.T) {
 	release := make(chan struct{})
 	var posts atomic.Int64
 	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
@@ -183,7 +183,7 @@ func TestDefect16_SequencesAreReservedBeforeTheEpochIs(t *testing.T) {
 }
 
 // The reference server's answer to a batch that it has already does not say where the stream goes on.
-func TestDefect17_ADuplicateWithoutAnOffsetIsAnError(t *testing.T) {
+func TestDuplicateWithoutAnOffsetIsAnAck(t *testing.T) {
 	c, _ := serveVia(t, func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if post(r, "0") {
@@ -210,7 +210,7 @@ func TestDefect17_ADuplicateWithoutAnOffsetIsAnError(t *testing.T) {
 
 // A token read with the end of its line, or an id that no header can hold, would be refused by the transport as if the network
 // had failed, and be tried for ever.
-func TestDefect18_AnUnsendableHeaderPassesForATransientFailure(t *testing.T) {
+func TestUnsendableHeaderIsRefused(t *testing.T) {
 	s := jsonStream(t, nil, durablestreams.ProducerID("a\nb"))
 	if _, err := s.NewAppender(jsonFormat).Open(t.Context()); !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTransient) {
 		t.Errorf("producer id: %v", err)
@@ -235,7 +235,7 @@ func TestDefect18_AnUnsendableHeaderPassesForATransientFailure(t *testing.T) {
 }
 
 // Servers there are that ignore a body whose length they are not told.
-func TestDefect36_BodiesAreSentWithoutTheirLength(t *testing.T) {
+func TestBodiesAreSentWithTheirLength(t *testing.T) {
 	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		if r.ContentLength < 0 || len(r.TransferEncoding) > 0 {
 			t.Errorf("%s: a body of length %d, %v", r.Method, r.ContentLength, r.TransferEncoding)
@@ -259,7 +259,7 @@ func TestDefect36_BodiesAreSentWithoutTheirLength(t *testing.T) {
 }
 
 // A reader that waits is closed by somebody else: Read ends at once and says so, and the request ends with it.
-func TestDefect37_ClosingAReaderRacesWithItsReading(t *testing.T) {
+func TestClosingAReaderBesideReadIsSafe(t *testing.T) {
 	for mode, opt := range map[string]durablestreams.StreamOption{"sse": durablestreams.SSE(), "long-poll": durablestreams.LongPoll()} {
 		waits, left := make(chan struct{}, 1), make(chan struct{}, 1)
 		s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {

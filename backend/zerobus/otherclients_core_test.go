@@ -21,7 +21,7 @@ import (
 
 // The defects of the core below all of the vendor's bindings; those of the Go binding are in defects_test.go.
 
-func TestDefect11_AServerThatDropsWhatItAcceptsIsHammered(t *testing.T) {
+func TestServerThatDropsWhatItAcceptsIsNotHammered(t *testing.T) {
 	var schedules []string
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestDefect11_AServerThatDropsWhatItAcceptsIsHammered(t *testing.T) {
 	t.Log(schedules[0])
 }
 
-func TestDefect12_TheAckTimeoutCountsIdleTime(t *testing.T) {
+func TestAckTimeoutDoesNotCountIdleTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckAfter(900*time.Millisecond)))
 		p := produce(t, sinkOf(srv), producer.AckTimeout(time.Second))
@@ -62,7 +62,7 @@ func TestDefect12_TheAckTimeoutCountsIdleTime(t *testing.T) {
 	})
 }
 
-func TestDefect13_OneMoreRecordGoesOutAfterACloseSignal(t *testing.T) {
+func TestNothingIsSentAfterACloseSignal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		// The signal comes with the third; the ack of what was sent before it 200 ms later.
@@ -87,7 +87,7 @@ func TestDefect13_OneMoreRecordGoesOutAfterACloseSignal(t *testing.T) {
 
 // Over-acks, regressing and absent ones, an unknown message, a second create response: none of them is believed, none
 // counts as an ack, none poisons later ones, and a producer gets over each.
-func TestDefect14_AcksThatCannotBeAreBelieved(t *testing.T) {
+func TestImpossibleAcksAreNotBelieved(t *testing.T) {
 	for name, do := range map[string]zerobustest.Action{
 		"beyond what was sent":     zerobustest.Ack(5),
 		"the largest there is":     zerobustest.Ack(1<<63 - 1),
@@ -124,7 +124,7 @@ func TestDefect14_AcksThatCannotBeAreBelieved(t *testing.T) {
 	}
 }
 
-func TestDefect15_BackpressureCountsCallsAndNotBytes(t *testing.T) {
+func TestBackpressureCountsBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
 		p, err := producer.New(t.Context(), sinkOf(srv), jsonCodec(), producer.DrainTimeout(0)) // 32 MiB by default
@@ -147,7 +147,7 @@ func TestDefect15_BackpressureCountsCallsAndNotBytes(t *testing.T) {
 	})
 }
 
-func TestDefect16_ABlockedIngestIsLostWhenTheStreamDies(t *testing.T) {
+func TestBlockedEnqueueOutlivesItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
 		p := produce(t, sinkOf(srv), producer.BufferBytes(1000), producer.BatchRecords(1))
@@ -199,7 +199,7 @@ func TestDefect16_ABlockedIngestIsLostWhenTheStreamDies(t *testing.T) {
 	})
 }
 
-func TestDefect17_EveryStreamAndAttemptAsksForATokenAnd429IsFatal(t *testing.T) {
+func TestTokensAreSharedAnd429IsTransient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		sink := sinkOf(srv)
@@ -218,7 +218,7 @@ func TestDefect17_EveryStreamAndAttemptAsksForATokenAnd429IsFatal(t *testing.T) 
 }
 
 // A stream that the server does not read holds up no other.
-func TestDefect18_AllStreamsShareOneConnection(t *testing.T) {
+func TestEachStreamHasItsOwnConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.CreateTables(), zerobustest.Window(64<<10))
 		srv.Inject(zerobustest.Fault{Table: "main.air.slow", Stage: zerobustest.Receiving, Do: zerobustest.Hang()})
@@ -249,7 +249,7 @@ func TestDefect18_AllStreamsShareOneConnection(t *testing.T) {
 }
 
 // Single records go together, each with a receipt of its own, and one that is refused costs the others nothing.
-func TestDefect19_ARequestForEachRecord(t *testing.T) {
+func TestRecordsShareARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := zerobustest.New(t, zerobustest.InMemory(), zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
 		p := produce(t, sinkOf(srv))

@@ -27,7 +27,7 @@ import (
 
 // These are the defects that clients of Zerobus have had. None of them may be here.
 
-func TestDefect01_ItNeedsCgoAndPrebuiltLibraries(t *testing.T) {
+func TestBuildsWithoutCgo(t *testing.T) {
 	const with = `{{if not .Standard}}{{range .CgoFiles}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}{{range .SysoFiles}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}{{end}}`
 	for _, system := range []string{"linux/amd64", "linux/arm64", "linux/riscv64", "linux/386", "darwin/arm64", "windows/amd64", "windows/arm64", "freebsd/amd64"} {
 		goos, goarch, _ := strings.Cut(system, "/")
@@ -45,7 +45,7 @@ func TestDefect01_ItNeedsCgoAndPrebuiltLibraries(t *testing.T) {
 	}
 }
 
-func TestDefect02_EachRecordIsCopiedBoxedAndABlockedCallHoldsAThread(t *testing.T) {
+func TestRecordsCostFewAllocationsAndNoThread(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())
 	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), jsonCodec(), producer.BufferBytes(16<<20))
 	if err != nil {
@@ -97,7 +97,7 @@ func TestDefect02_EachRecordIsCopiedBoxedAndABlockedCallHoldsAThread(t *testing.
 }
 
 // The contexts of openings and of Enqueue are in TestContextsEndHeadersHandshakesAndBackpressure.
-func TestDefect03_NothingCanBeCancelled(t *testing.T) {
+func TestEveryCallCanBeCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
 		srv.InjectToken(zerobustest.TokenFault{Delay: time.Hour, Times: -1})
@@ -131,7 +131,7 @@ func TestDefect03_NothingCanBeCancelled(t *testing.T) {
 	})
 }
 
-func TestDefect04_CloseRacesWithIngestAndWait(t *testing.T) {
+func TestCloseBesideSendAndRecvIsSafe(t *testing.T) {
 	for range 20 {
 		srv := serve(t)
 		p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(3), producer.BufferBytes(64<<10)) // so small that Close overtakes those who wait for room
@@ -174,7 +174,7 @@ func TestDefect04_CloseRacesWithIngestAndWait(t *testing.T) {
 	}
 }
 
-func TestDefect05_PayloadsWithNULAreCutAndEmptyOnesRefused(t *testing.T) {
+func TestPayloadsWithNULAndEmptyOnesAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []raw{jsonCodec(), protoCodec(t)} {
 			srv := quiet(t)
@@ -196,7 +196,7 @@ func TestDefect05_PayloadsWithNULAreCutAndEmptyOnesRefused(t *testing.T) {
 	})
 }
 
-func TestDefect06_AcksThatNobodyAwaitsLeakAndAReceiptCanBeAskedOnce(t *testing.T) {
+func TestAcksThatNobodyAwaitsDoNotLeak(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())
 	p := produce(t, zerobus.Table(table, config(srv)))
 	r := enqueue(t, p, 0, 1)[0]
@@ -244,7 +244,7 @@ func TestDefect06_AcksThatNobodyAwaitsLeakAndAReceiptCanBeAskedOnce(t *testing.T
 }
 
 // A provider may open streams itself, fail for a passing reason, and hear that what it gave was refused.
-func TestDefect07_HeadersProvidersCannotReenterOrFailForAWhile(t *testing.T) {
+func TestHeadersProviderMayReenterAndFailForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Token("mine"))
 		h := &staticHeaders{}
@@ -273,7 +273,7 @@ func TestDefect07_HeadersProvidersCannotReenterOrFailForAWhile(t *testing.T) {
 	})
 }
 
-func TestDefect08_ErrorsAreStrings(t *testing.T) {
+func TestErrorsHaveTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unavailable, "busy")})
@@ -299,7 +299,7 @@ func TestDefect08_ErrorsAreStrings(t *testing.T) {
 }
 
 // See also TestExplicitZeroAndFalseAreHonoured.
-func TestDefect09_FalseIsIgnoredAndUnackedIsGoneAfterClose(t *testing.T) {
+func TestFalseOptionIsKeptAndUnackedStaysAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Fail(codes.Unavailable, "away")})
@@ -319,7 +319,7 @@ func TestDefect09_FalseIsIgnoredAndUnackedIsGoneAfterClose(t *testing.T) {
 
 // Go itself keeps SIGPIPE of a socket from a process that does not ask for it, and there is no runtime beside Go's here.
 // What is left to show is that writing to connections that are cut is an error like others.
-func TestDefect10_ABrokenPipeKillsTheProcess(t *testing.T) {
+func TestBrokenPipeDoesNotKillTheProcess(t *testing.T) {
 	srv := serve(t)
 	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(1))
 	for i := range 5 {
