@@ -73,6 +73,14 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), harmless(err))
 	}
 	go n.receive()
+	if s.cfg.bare {
+		return n, nil
+	}
+	if n.suffix, err = s.hold(ctx); err != nil {
+		_ = n.Close()
+		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), harmless(err))
+	}
+	s.release() // an append session that is idle hears nothing of a deletion
 	return n, nil
 }
 

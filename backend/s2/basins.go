@@ -54,8 +54,21 @@ func provision(a answer) Provision {
 // Basins iterates over the account's basins, by name. Pages are fetched as they are needed; an error is the last thing
 // yielded.
 func (c *Client) Basins(ctx context.Context, l List) iter.Seq2[BasinInfo, error] {
-	r := call{op: "list basins", url: c.account.at("", "basins")}
-	return list(ctx, c, r, "basins", l, func(b BasinInfo) string { return b.Name }, func(b BasinInfo) bool { return !b.Deleting() })
+	return c.basins().all(ctx, c, l)
+}
+
+// BasinsPage returns one page of [Client.Basins].
+func (c *Client) BasinsPage(ctx context.Context, l List) (Page[BasinInfo], error) {
+	return c.basins().shown(ctx, c, l)
+}
+
+func (c *Client) basins() listing[BasinInfo] {
+	return listing[BasinInfo]{
+		call:  call{op: "list basins", url: c.account.at("", "basins")},
+		field: "basins",
+		name:  func(b BasinInfo) string { return b.Name },
+		gone:  BasinInfo.Deleting,
+	}
 }
 
 // CreateBasin creates a basin. Its attempts carry one request token, so that a repeated one does not fail for the first.

@@ -7,7 +7,8 @@
 //	order                     kept: batches are appended in the order of their seq, whole or not at all
 //	duplicates                after a lost reply, a resend is stored twice; with [Exclusive] never
 //	another writer            with [Exclusive] backend.ErrConflict, with [Fence] backend.ErrFenced; else they mix by batches
-//	resume                    at every record: offsets are sequence numbers in decimal
+//	resume                    at every record: offsets are sequence numbers, with the time of the stream's creation
+//	recreated stream          backend.ErrOutOfRange for a place in the old one, where the token may list streams
 //	limits                    1000 records and 1 MiB metered a batch, 1 MiB metered a record
 //	end of stream             none: a deleted stream is backend.ErrNotFound
 //	times                     given ones are kept to the millisecond, within the stream's configuration; else arrival

@@ -106,7 +106,7 @@ func TestExclusiveIsExactlyOnce(t *testing.T) {
 	} {
 		all.run(t, c.name, func(t *testing.T) {
 			srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Duplicates())
-			st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.Exclusive())
+			st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.Exclusive(), s2.BareOffsets())
 			var injected []*s2test.Injection
 			for i, f := range c.faults {
 				skips := []int{0, 40, 80} // early, in the middle, late
@@ -140,7 +140,7 @@ func TestExclusiveIsExactlyOnce(t *testing.T) {
 func TestExclusiveIsExactlyOnceThroughEverything(t *testing.T) {
 	const n = 3000
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Duplicates())
-	st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.Exclusive())
+	st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.Exclusive(), s2.BareOffsets())
 	stages := []s2test.Fault{
 		{Op: s2test.AppendSession, Stage: s2test.Received, Do: s2test.Drop()},
 		{Op: s2test.AppendSession, Stage: s2test.Replying, Do: s2test.Drop()},

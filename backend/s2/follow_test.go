@@ -50,7 +50,7 @@ func TestCommandRecords(t *testing.T) {
 	if len(b.Records) != 2 || b.Records[0].Next != "1" || b.Records[1].Offset != "2" || b.Next != "4" {
 		t.Errorf("without commands: %+v", b)
 	}
-	seen := next(t, open(t, dial(t, srv).Basin(basinName).Stream(st.Name(), s2.Commands()), backend.Earliest))
+	seen := next(t, open(t, dial(t, srv).Basin(basinName).Stream(st.Name(), s2.Commands(), s2.BareOffsets()), backend.Earliest))
 	var what []string
 	for i := range seen.Records {
 		what = append(what, s2.Command(&seen.Records[i]))
@@ -131,7 +131,7 @@ func TestAdviceToReconnect(t *testing.T) {
 // Records that were trimmed away in front of a reader are a hole, not a silence.
 func TestAPlaceThatIsTrimmed(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.TrimDelay(0))
-	st := dial(t, srv).Basin(basinName).Stream(streamName())
+	st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.BareOffsets())
 	put(t, st, "a", "b", "c")
 	_, err := st.Trim(t.Context(), 3)
 	check(t, err)

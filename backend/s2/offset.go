@@ -8,12 +8,12 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// setOffsets gives the records of a batch their places. All are cut from one string, in which the Next of a record is the
-// Offset of the one behind it.
-func setOffsets(b *wire.Batch) {
+// setOffsets gives the records of a batch their places, which end with suffix. All are cut from one string, in which the
+// Next of a record is the Offset of the one behind it.
+func setOffsets(b *wire.Batch, suffix string) {
 	if b.Seqs != nil { // there are gaps, which is rare
 		for i := range b.Records {
-			b.Records[i].Offset, b.Records[i].Next = At(b.Seqs[i]), At(b.Seqs[i]+1)
+			b.Records[i].Offset, b.Records[i].Next = at(b.Seqs[i], suffix), at(b.Seqs[i]+1, suffix)
 		}
 		return
 	}
@@ -21,9 +21,10 @@ func setOffsets(b *wire.Batch) {
 	num := strconv.AppendUint(make([]byte, 0, 21), b.First, 10)
 	width := len(num)
 	var all strings.Builder
-	all.Grow(int(n+1) * len(strconv.AppendUint(num[width:], b.First+n, 10)))
+	all.Grow(int(n+1) * (len(strconv.AppendUint(num[width:], b.First+n, 10)) + len(suffix)))
 	for range n + 1 {
 		all.Write(num)
+		all.WriteString(suffix)
 		num = increment(num)
 	}
 	rest := backend.Offset(all.String())
@@ -31,6 +32,7 @@ func setOffsets(b *wire.Batch) {
 	for range width {
 		longer *= 10
 	}
+	width += len(suffix)
 	at, rest := rest[:width], rest[width:]
 	for i := range b.Records {
 		if b.First+uint64(i)+1 == longer {

@@ -12,17 +12,17 @@ func TestOffsetsAreTheNumbersInDecimal(t *testing.T) {
 	for _, first := range []uint64{0, 1, 8, 9, 98, 99, 995, 1<<32 - 3, 9_999_999_999, 999_999_999_999_999_999, 9_999_999_999_999_999_998, math.MaxUint64 - 1001} {
 		for _, n := range []int{1, 2, 11, 1000} {
 			b := wire.Batch{Records: make([]backend.Record, n), First: first}
-			setOffsets(&b)
+			setOffsets(&b, "@k")
 			for i, r := range b.Records {
-				if seq := first + uint64(i); r.Offset != At(seq) || r.Next != At(seq+1) {
+				if seq := first + uint64(i); r.Offset != at(seq, "@k") || r.Next != at(seq+1, "@k") {
 					t.Fatalf("record %d of %d from %d: %q and %q", i, n, first, r.Offset, r.Next)
 				}
 			}
 		}
 	}
 	b := wire.Batch{Records: make([]backend.Record, 2), Seqs: []uint64{9, 12}, First: 9}
-	setOffsets(&b)
-	if r := b.Records; r[0].Offset != "9" || r[0].Next != "10" || r[1].Offset != "12" || r[1].Next != "13" {
+	setOffsets(&b, "@k")
+	if r := b.Records; r[0].Offset != "9@k" || r[0].Next != "10@k" || r[1].Offset != "12@k" || r[1].Next != "13@k" {
 		t.Errorf("with a gap: %+v", r)
 	}
 }
@@ -31,7 +31,7 @@ func BenchmarkOffsets(b *testing.B) {
 	batch := wire.Batch{Records: make([]backend.Record, 1000), First: 123_456_789}
 	b.ReportAllocs()
 	for b.Loop() {
-		setOffsets(&batch)
+		setOffsets(&batch, "@m3xk29ab")
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
 }

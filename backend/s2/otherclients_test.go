@@ -26,7 +26,7 @@ import (
 func fresh(t testing.TB, client []s2.Option, opts ...s2.StreamOption) (*s2test.Server, *s2.Stream) {
 	t.Helper()
 	srv := s2test.New(t, s2test.Basin(basinName, true))
-	return srv, dial(t, srv, client...).Basin(basinName).Stream(streamName(), opts...)
+	return srv, dial(t, srv, client...).Basin(basinName).Stream(streamName(), append(opts, s2.BareOffsets())...)
 }
 
 // put appends values in one batch.
@@ -237,7 +237,7 @@ func fake(t testing.TB, h http.HandlerFunc, opts ...s2.StreamOption) *s2.Stream 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return c.Basin(basinName).Stream("orders", opts...)
+	return c.Basin(basinName).Stream("orders", append(opts, s2.BareOffsets())...)
 }
 
 func TestSequenceNumbersAreExactInJSON(t *testing.T) {

@@ -25,7 +25,7 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 			break
 		}
 	}
-	setOffsets(&b)
+	setOffsets(&b, r.suffix)
 	n := len(b.Records)
 	last := &b.Records[n-1]
 	r.known, r.earliest, r.next = true, false, b.Seq(n-1)+1
@@ -71,7 +71,7 @@ func (r *reader) heartbeat(ctx context.Context, b wire.Batch) (backend.Batch, er
 	if tail <= r.next {
 		r.earliest = false
 	}
-	return backend.Batch{Next: At(r.next), CaughtUp: tail == r.next}, nil
+	return backend.Batch{Next: at(r.next, r.suffix), CaughtUp: tail == r.next}, nil
 }
 
 // look asks where the first record from next on is. It is the tail if there is none.

@@ -16,8 +16,8 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// OpenReader starts a read session that follows the stream. Offsets are sequence numbers in decimal; all portable starts
-// are understood. Command records are skipped unless [Commands] is given; a stretch of nothing else is an empty Batch.
+// OpenReader starts a read session that follows the stream. Offsets are sequence numbers in decimal, with the time of the
+// stream's creation unless [BareOffsets] is given or the token may not list streams; all portable starts are understood. Command records are skipped unless [Commands] is given; a stretch of nothing else is an empty Batch.
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	q, err := startQuery(from)
 	if err != nil {
@@ -27,7 +27,23 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 	if err != nil {
 		return nil, err // and no reader that is nil
 	}
+	if err := r.identify(ctx, from); err != nil {
+		_ = r.Close()
+		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
+	}
 	return r, nil
+}
+
+// identify finds out in which incarnation of the stream the session is, and whether from is a place in it.
+func (r *reader) identify(ctx context.Context, from backend.Offset) (err error) {
+	if r.stream.cfg.bare {
+		return nil
+	}
+	if r.suffix, err = r.stream.hold(ctx); err != nil {
+		return harmless(err)
+	}
+	r.held = true
+	return r.stream.sameIncarnation(from, r.suffix)
 }
 
 // openReader opens one for a query that starts at from.
@@ -63,6 +79,9 @@ type reader struct {
 	silent    atomic.Bool
 	closed    atomic.Bool
 	once      sync.Once
+
+	suffix string // of offsets
+	held   bool   // the stream's incarnation counts this session
 
 	// Only Read uses these.
 	known    bool          // next is absolute
@@ -210,6 +229,9 @@ func (r *reader) Close() error {
 		r.kill()
 		if r.transport != nil {
 			r.stream.client().release(r.transport)
+		}
+		if r.held {
+			r.stream.release()
 		}
 	})
 	return nil

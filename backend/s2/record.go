@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
@@ -125,11 +126,15 @@ func isCommand(r *backend.Record) bool { return len(r.Headers) == 1 && r.Headers
 // At makes the offset of a sequence number.
 func At(seqNum uint64) backend.Offset { return backend.Offset(strconv.FormatUint(seqNum, 10)) }
 
+// at makes the offset of a sequence number in the incarnation that suffix names.
+func at(seqNum uint64, suffix string) backend.Offset { return At(seqNum) + backend.Offset(suffix) }
+
 // SeqNum returns the sequence number that an offset of this backend is: a start such as [backend.Latest] is none, and
 // neither is one with leading zeros, since offsets are compared as strings.
 func SeqNum(o backend.Offset) (uint64, error) {
-	n, err := strconv.ParseUint(string(o), 10, 64)
-	if err != nil || At(n) != o {
+	num, incarnation, marked := strings.Cut(string(o), incarnationMark)
+	n, err := strconv.ParseUint(num, 10, 64)
+	if err != nil || string(At(n)) != num || marked && incarnation == "" {
 		return 0, fmt.Errorf("s2: %q is no sequence number: %w", o, backend.ErrOutOfRange)
 	}
 	return n, nil

@@ -30,6 +30,7 @@ type session struct {
 	frames    *s2s.Reader
 	coder     *s2s.Coder // of Send
 	out       *outbox
+	suffix    string // of offsets
 
 	life       context.Context // of the request
 	kill       context.CancelFunc
@@ -268,12 +269,12 @@ func (s *session) ack() backend.Ack {
 	wake(s.send)
 	return backend.Ack{
 		Seq:  seq,
-		Next: At(a.next),
+		Next: at(a.next, s.suffix),
 		OffsetOf: func(i int) backend.Offset {
 			if i < 0 || i >= b.n {
 				return ""
 			}
-			return At(b.at + uint64(i))
+			return at(b.at+uint64(i), s.suffix)
 		},
 	}
 }

@@ -42,7 +42,7 @@ func TestEventsOverHTTP2DoNotEndTheFallBack(t *testing.T) {
 	check(t, err)
 	defer c.Close()
 	for i := range 2 {
-		r, err := c.Basin(basinName).Stream("s").OpenReader(t.Context(), backend.Earliest)
+		r, err := c.Basin(basinName).Stream("s", s2.BareOffsets()).OpenReader(t.Context(), backend.Earliest)
 		if err != nil {
 			t.Fatalf("reader %d: %v", i, err)
 		}
@@ -158,7 +158,7 @@ func TestCloseEndsAReadThatLooksForARecord(t *testing.T) {
 			close(looking)
 		}
 		<-r.Context().Done()
-	}, s2.RequestTimeout(time.Hour)).Basin(basinName).Stream("s")
+	}, s2.RequestTimeout(time.Hour)).Basin(basinName).Stream("s", s2.BareOffsets())
 	r, err := st.OpenReader(t.Context(), "1")
 	check(t, err)
 	read := make(chan error, 1)
@@ -214,7 +214,7 @@ func TestTheLastReaderOfAClosedClientClosesItsConnection(t *testing.T) {
 	for range 100 {
 		c, err := s2.New("any-token", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL))
 		check(t, err)
-		r, err := c.Basin(basinName).Stream("s").OpenReader(t.Context(), backend.Earliest)
+		r, err := c.Basin(basinName).Stream("s", s2.BareOffsets()).OpenReader(t.Context(), backend.Earliest)
 		check(t, err)
 		check(t, c.Close())
 		check(t, r.Close())

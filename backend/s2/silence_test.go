@@ -14,7 +14,7 @@ func TestASlowConsumerIsNoSilence(t *testing.T) {
 	t.Parallel()
 	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream()} {
 		srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(20*time.Millisecond, 30*time.Millisecond))
-		st := dial(t, srv).Basin(basinName).Stream(streamName(), opt, s2.Silence(5*time.Second))
+		st := dial(t, srv).Basin(basinName).Stream(streamName(), opt, s2.Silence(5*time.Second), s2.BareOffsets())
 		timed(t, st, 3000)
 		sessions := srv.Stats().Requests
 		r, err := st.OpenReader(t.Context(), backend.Earliest)

@@ -14,9 +14,10 @@ import (
 // A Stream is an address: it can be written to and read by any number of producers and consumers. Its methods may be
 // called from any goroutine.
 type Stream struct {
-	basin *Basin
-	name  string
-	cfg   streamConfig
+	basin       *Basin
+	name        string
+	cfg         streamConfig
+	incarnation *incarnation
 }
 
 // A StreamOption configures a [Stream].
@@ -30,6 +31,7 @@ type streamConfig struct {
 	commands  bool
 	json      bool
 	events    bool
+	bare      bool
 	silence   time.Duration
 	key       func() string // hidden from printing, as the access token is
 }
@@ -78,6 +80,12 @@ func JSON() StreamOption { return func(c *streamConfig) { c.json = true } }
 // one before; the next reader tries HTTP/2 again.
 func EventStream() StreamOption { return func(c *streamConfig) { c.events = true } }
 
+// BareOffsets makes offsets that are sequence numbers and nothing else, as [At] does. Otherwise offsets bear the time of
+// the stream's creation too, for which the server is asked once when a session is opened: a place in a stream that was
+// deleted and created again since is [backend.ErrOutOfRange] then, where a bare one would skip records without a word.
+// Offsets are bare by themselves where the access token may not list streams.
+func BareOffsets() StreamOption { return func(c *streamConfig) { c.bare = true } }
+
 // Silence is how long a reader waits on the network before it takes the connection for dead, 20 s unless given. Servers
 // say something every 15 s.
 func Silence(d time.Duration) StreamOption {
@@ -92,7 +100,7 @@ func EncryptionKey(key []byte) StreamOption {
 
 // Stream leads to a stream. It does no I/O; a malformed name is refused by the first call.
 func (b *Basin) Stream(name string, opts ...StreamOption) *Stream {
-	s := &Stream{basin: b, name: name, cfg: streamConfig{inFlight: 64, silence: 20 * time.Second}}
+	s := &Stream{basin: b, name: name, incarnation: new(incarnation), cfg: streamConfig{inFlight: 64, silence: 20 * time.Second}}
 	for _, o := range opts {
 		o(&s.cfg)
 	}

@@ -33,8 +33,21 @@ type StreamInfo struct {
 
 // Streams iterates over the basin's streams, by name.
 func (b *Basin) Streams(ctx context.Context, l List) iter.Seq2[StreamInfo, error] {
-	r := call{op: "list streams of " + b.name, url: b.url("streams"), basin: b.name}
-	return list(ctx, b.client, r, "streams", l, func(s StreamInfo) string { return s.Name }, func(s StreamInfo) bool { return s.DeletedAt == nil })
+	return b.listing().all(ctx, b.client, l)
+}
+
+// StreamsPage returns one page of [Basin.Streams].
+func (b *Basin) StreamsPage(ctx context.Context, l List) (Page[StreamInfo], error) {
+	return b.listing().shown(ctx, b.client, l)
+}
+
+func (b *Basin) listing() listing[StreamInfo] {
+	return listing[StreamInfo]{
+		call:  call{op: "list streams of " + b.name, url: b.url("streams"), basin: b.name},
+		field: "streams",
+		name:  func(s StreamInfo) string { return s.Name },
+		gone:  func(s StreamInfo) bool { return s.DeletedAt != nil },
+	}
 }
 
 // CreateStream creates a stream. Its attempts carry one request token, so that a repeated one does not fail for the

@@ -49,8 +49,21 @@ type AccessToken struct {
 
 // AccessTokens iterates over the account's access tokens, by ID.
 func (c *Client) AccessTokens(ctx context.Context, l List) iter.Seq2[AccessToken, error] {
-	r := call{op: "list access tokens", url: c.account.at("", "access-tokens")}
-	return list(ctx, c, r, "access_tokens", l, func(t AccessToken) string { return t.ID }, func(AccessToken) bool { return true })
+	return c.accessTokens().all(ctx, c, l)
+}
+
+// AccessTokensPage returns one page of [Client.AccessTokens].
+func (c *Client) AccessTokensPage(ctx context.Context, l List) (Page[AccessToken], error) {
+	return c.accessTokens().shown(ctx, c, l)
+}
+
+func (c *Client) accessTokens() listing[AccessToken] {
+	return listing[AccessToken]{
+		call:  call{op: "list access tokens", url: c.account.at("", "access-tokens")},
+		field: "access_tokens",
+		name:  func(t AccessToken) string { return t.ID },
+		gone:  func(AccessToken) bool { return false },
+	}
 }
 
 // IssueAccessToken makes a token and returns the secret, which is never shown again. A failure of unknown outcome is

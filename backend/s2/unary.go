@@ -149,7 +149,7 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 	if err != nil {
 		return Slice{}, fmt.Errorf("s2: %s: %w", op, &ProtocolError{err})
 	}
-	setOffsets(&b)
+	setOffsets(&b, "")
 	return Slice{Records: b.Records, Tail: Position(b.Tail), HasTail: b.HasTail}, nil
 }
 
