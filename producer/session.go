@@ -262,6 +262,11 @@ func (e *engine) judge(reason error) (refused bool, fatal error) {
 		return true, e.refuse(reason, unsure && sent > 1)
 	}
 	switch {
+	case certain(reason):
+		e.mu.Lock()
+		e.window.free()
+		e.mu.Unlock()
+		return false, reason
 	case errors.Is(reason, backend.ErrFenced): // whatever else is unknown: who has taken the place keeps it
 		return false, reason
 	case errors.Is(reason, backend.ErrIndeterminate):
@@ -276,6 +281,20 @@ func (e *engine) judge(reason error) (refused bool, fatal error) {
 		return false, nil
 	}
 	return false, reason
+}
+
+// certain reports whether reason is final and says that nothing is stored of what the session took and did not acknowledge.
+// What an earlier session took may be stored all the same.
+func certain(reason error) bool {
+	if errors.Is(reason, backend.ErrIndeterminate) {
+		return false
+	}
+	for _, kind := range []error{backend.ErrFenced, backend.ErrConflict, backend.ErrNotFound, backend.ErrUnauthorized, backend.ErrStreamClosed} {
+		if errors.Is(reason, kind) {
+			return !errors.Is(reason, backend.ErrTransient)
+		}
+	}
+	return false
 }
 
 // opened and lost tell of a session's beginning and end.

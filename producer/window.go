@@ -91,8 +91,8 @@ func (w *window) lose() {
 	}
 }
 
-// free notes that the store refused the first part, and so has nothing of it or of those behind it: their seqs are free
-// again. The search, if there was one, is over.
+// free notes that the store has nothing of what the session took and did not acknowledge: it refused the first part, or the
+// whole session. The search, if there was one, is over.
 func (w *window) free() {
 	for i := range w.parts {
 		w.parts[i].taken = false
