@@ -43,11 +43,11 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(m.Offset, m.Value)
+		fmt.Println(m.Value)
 	}
 	// Output:
-	// 0 hello
-	// 1 world
+	// hello
+	// world
 }
 
 func ExampleFence() {
