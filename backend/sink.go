@@ -32,6 +32,13 @@ type Session interface {
 	// Send takes a batch, whole, or returns an error and has not taken it; why is then said by Recv. ctx bounds the
 	// wait for room, and its end ends the session. It may return before anything has left the process.
 	//
+	// A store may refuse a batch in two places. Where Send has taken the batch, Recv says so. Or Send itself returns an
+	// error that wraps [ErrRejected] or [ErrTooLarge]: nothing of the batch was taken, and its seq is free for other
+	// records. Then the session may go on, and Recv says nothing of the batch; or it ends, and Recv says why. While
+	// earlier batches are unacknowledged, Send's refusal may be that of one of them, for which the session is about to
+	// end. Once all of them are acknowledged, it is about this batch. What Send returns behind its first refusal may
+	// repeat it, so a caller that does not know the session closes it and opens another.
+	//
 	// seq runs 0, 1, 2, … without a gap for the life of the Appender, over all its sessions. A resend keeps seq and
 	// records. A seq at or below the last that Recv has returned is [ErrConflict].
 	Send(ctx context.Context, seq uint64, recs []Record) error

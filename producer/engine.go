@@ -30,6 +30,7 @@ type engine struct {
 	window    window
 	sessionNo uint64      // counts sessions
 	why       error       // why this side ended the session, if it did
+	untaken   bool        // the part behind those sent was offered to the session, which did not take it
 	watchdog  *time.Timer // ends a session that owes an ack
 	failures  failures    // that no Flush has returned
 	stop      error       // why nothing more is sent

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -13,18 +14,35 @@ func refusal(err error) (is, unsure bool) {
 	return is, is && errors.Is(err, backend.ErrIndeterminate)
 }
 
-// refuse carries out a refusal. A part of one record fails; a larger one is cut at the culprit, or in half until the
+// decline is for a part that Send refused. What was sent before it is decided first: then it is the first part, and the
+// refusal is about it. The session may be alive or not, so it is closed.
+func (e *engine) decline(ctx context.Context, s backend.Session, no uint64, reason error) {
+	for e.inFlight() > 0 {
+		if !e.awaitSlot(ctx) {
+			return
+		}
+	}
+	e.cut(s, no, reason)
+}
+
+func (e *engine) inFlight() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.window.sent
+}
+
+// refuse carries out a refusal of the first part. A part of one record fails; a larger one is cut at the culprit, or in half until the
 // culprit stands alone, and the other records go on in order. It returns an error when the producer has to stop.
 //
-// When the store cannot say which of several parts it refused, a search finds the culprit first.
-func (e *engine) refuse(reason error, unsure bool) error {
+// When the store cannot say which of the suspects, the first so many parts, it refused, a search finds the culprit first.
+func (e *engine) refuse(reason error, suspects int, unsure bool) error {
 	if unsure && e.atMostOnce && !errors.Is(reason, backend.ErrTransient) {
 		return reason
 	}
 	e.mu.Lock()
 	w := &e.window
 	if unsure {
-		w.suspect(w.sent)
+		w.suspect(suspects)
 		e.mu.Unlock()
 		return nil
 	}
@@ -32,10 +50,10 @@ func (e *engine) refuse(reason error, unsure bool) error {
 	w.free()
 	p := w.parts[0]
 	if n := p.hi - p.lo; n > 1 {
-		at, suspects := cuts(reason, n)
+		at, pieces := cuts(reason, n)
 		w.split(e.limits.Load(), at...)
 		if alone { // else the store says which of several parts it refuses, so that nothing has to wait
-			w.suspectPieces(suspects, e.limits.Load())
+			w.suspectPieces(pieces, e.limits.Load())
 		}
 		e.mu.Unlock()
 		return nil
@@ -54,7 +72,7 @@ func (e *engine) refuse(reason error, unsure bool) error {
 
 // cuts says where to cut a part of n records that was refused, and how many of the pieces may hold the culprit: around the
 // record that the store names, else in half.
-func cuts(reason error, n int) (at []int, suspects int) {
+func cuts(reason error, n int) (at []int, pieces int) {
 	var culprit *backend.RecordError
 	if !errors.As(reason, &culprit) || culprit.Index < 0 || culprit.Index >= n {
 		return []int{n / 2}, 2

@@ -272,3 +272,34 @@ func TestAtMostOnceStopsWhenTheRefusedBatchIsUncertain(t *testing.T) {
 		}
 	})
 }
+
+func TestARefusalInSendConcernsItsBatchAlone(t *testing.T) {
+	refuseInSend := func(c backendtest.Call) backendtest.Effect {
+		if c.Op == backendtest.OnSend && slices.ContainsFunc(c.Records, func(r backend.Record) bool { return bad(&r) }) {
+			return backendtest.Fail(fmt.Errorf("%w by Send", backend.ErrRejected))
+		}
+		return backendtest.Effect{}
+	}
+	for name, front := range map[string]func(backend.Sink) backend.Sink{
+		"the session goes on": func(s backend.Sink) backend.Sink { return choosy{s} },
+		"the session ends":    func(s backend.Sink) backend.Sink { return backendtest.NewFlakySink(s, refuseInSend) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := memory.New()
+				p := open(t, front(s), producer.BatchRecords(8), producer.Linger(time.Second))
+				all, good := mixed(50, 0, 13, 14, 31, 49)
+				for i, r := range enqueue(t, p, all...) {
+					_, err := wait(t, r)
+					if isBad := strings.HasPrefix(all[i], "bad"); isBad != errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrIndeterminate) {
+						t.Errorf("%s: %v", all[i], err)
+					}
+				}
+				if err := p.Close(); !errors.Is(err, backend.ErrRejected) {
+					t.Errorf("Close: %v, want the refusals", err)
+				}
+				wantLog(t, s, good...)
+			})
+		})
+	}
+}

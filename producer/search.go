@@ -51,7 +51,7 @@ func (w *window) held() bool {
 // Some of them are more likely than others. A store that refuses at once, before it acknowledges what it has stored, refused
 // one of the last parts that it was sent, so the first probe is all but those. A store that answers in order has
 // acknowledged everything before the culprit. Its refusal of the first probe took about as long as an ack does, and then
-// the next probe is the first part alone.
+// the next probe is the first part alone. Else the next probe leaves out some more of the last ones.
 func (w *window) suspect(n int) {
 	if w.suspects == 0 {
 		w.search = search{suspects: n, probe: n - max(n/8, 1)}
@@ -59,11 +59,15 @@ func (w *window) suspect(n int) {
 	}
 	w.suspects = n
 	w.refused++
-	if inOrder := time.Since(w.parts[0].sentAt) > w.latency*3/4; inOrder && w.refused == 1 {
+	inOrder := time.Since(w.parts[0].sentAt) > w.latency*3/4
+	switch {
+	case w.refused > 1:
+		w.halve()
+	case inOrder:
 		w.probe = 1
-		return
+	default:
+		w.probe = n - max(n/4, 1)
 	}
-	w.halve()
 }
 
 // suspectPieces searches the first n parts, the pieces of one that the store refused.

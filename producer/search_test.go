@@ -18,6 +18,7 @@ import (
 // then are lost.
 type lateSink struct {
 	ackAfter, refuseAfter time.Duration
+	inSend                bool // Send refuses the batch itself; the session ends all the same
 
 	mu      sync.Mutex
 	stored  []string
@@ -55,6 +56,10 @@ func (s *lateSession) Send(_ context.Context, seq uint64, recs []backend.Record)
 		s.behind++
 	case slices.ContainsFunc(recs, func(r backend.Record) bool { return bad(&r) }):
 		s.refused = time.Now().Add(s.refuseAfter)
+		if s.inSend {
+			s.wake()
+			return fmt.Errorf("%w by Send", backend.ErrRejected)
+		}
 		s.behind++
 	default:
 		for _, r := range recs {
@@ -62,11 +67,15 @@ func (s *lateSession) Send(_ context.Context, seq uint64, recs []backend.Record)
 		}
 		s.queue = append(s.queue, lateAck{seq, time.Now().Add(s.ackAfter)})
 	}
+	s.wake()
+	return nil
+}
+
+func (s *lateSession) wake() {
 	select {
 	case s.changed <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 func (s *lateSession) Recv(ctx context.Context) (backend.Ack, error) {
@@ -109,7 +118,7 @@ func (s *lateSession) Recv(ctx context.Context) (backend.Ack, error) {
 }
 
 func (s *lateSession) refusal() error {
-	if len(s.queue)+s.behind == 1 {
+	if len(s.queue) == 0 || len(s.queue)+s.behind == 1 {
 		return backend.ErrRejected
 	}
 	return fmt.Errorf("%w: %w", backend.ErrRejected, backend.ErrIndeterminate)
@@ -170,8 +179,8 @@ func TestOneBadRowDelaysTheOthersByAFewRoundTrips(t *testing.T) {
 				took := load(t, s, 3000, 1000, func(i int) bool { return i == 500 })
 				undisturbed := slices.Max(took[:100])
 				most := 8 * roundTrip
-				if after == roundTrip/2 { // neither of the ways of a store that are looked at first
-					most = 10 * roundTrip
+				if after > 0 && after < roundTrip { // such a store also takes its time for refusals, of which up to five are of no use
+					most += 5 * after
 				}
 				if delay := slices.Max(took) - undisturbed; delay > most {
 					t.Errorf("a row waited for %v, %.1f round trips longer than one before the bad row", delay, float64(delay)/float64(roundTrip))
@@ -228,4 +237,15 @@ func span(first, last int) (ns []int) {
 		ns = append(ns, i)
 	}
 	return ns
+}
+
+func TestASessionThatEndsWithARefusalInSendRefusesThatBatchAlone(t *testing.T) {
+	for name, after := range refusals {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := &lateSink{ackAfter: roundTrip, refuseAfter: after, inSend: true}
+				load(t, s, 3000, 1000, func(i int) bool { return i == 0 || i == 500 || i == 501 || i == 2000 })
+			})
+		})
+	}
 }

@@ -14,7 +14,7 @@ import (
 // returns, s is closed and its sender is gone.
 func (e *engine) session(ctx context.Context, s backend.Session) error {
 	e.mu.Lock()
-	e.window.sent, e.window.flying, e.why = 0, 0, nil
+	e.window.sent, e.window.flying, e.why, e.untaken = 0, 0, nil, false
 	e.sessionNo++
 	no := e.sessionNo
 	if e.ackTimeout > 0 {
@@ -73,6 +73,9 @@ func (e *engine) send(ctx context.Context, s backend.Session, no uint64) {
 			e.sendReturned()
 			if err != nil {
 				e.notTaken(seq, p.taken)
+				if is, _ := refusal(err); is {
+					e.decline(ctx, s, no, err)
+				}
 				return
 			}
 			continue
@@ -153,6 +156,7 @@ func (e *engine) notTaken(seq uint64, before bool) {
 		w.sent = i
 		w.parts[i].attempts--
 		w.parts[i].taken = before
+		e.untaken = true
 	}
 }
 
@@ -257,9 +261,13 @@ func (e *engine) progress() uint64 {
 func (e *engine) judge(reason error) (refused bool, fatal error) {
 	e.mu.Lock()
 	sent := e.window.sent // what the last words speak of
+	suspects := sent
+	if e.untaken { // the last words may be the refusal of the part that Send did not take
+		suspects++
+	}
 	e.mu.Unlock()
-	if is, unsure := refusal(reason); is && sent > 0 {
-		return true, e.refuse(reason, unsure && sent > 1)
+	if is, unsure := refusal(reason); is && suspects > 0 {
+		return true, e.refuse(reason, suspects, unsure && suspects > 1)
 	}
 	switch {
 	case certain(reason):

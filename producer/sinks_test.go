@@ -2,6 +2,8 @@ package producer_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -88,3 +90,29 @@ func (s *gatedSession) Recv(ctx context.Context) (backend.Ack, error) {
 }
 
 func (s *gatedSession) Close() error { s.once.Do(func() { close(s.over) }); return nil }
+
+// choosy is a sink whose Send refuses batches with a bad record. Its sessions go on after that.
+type choosy struct{ backend.Sink }
+
+func (c choosy) NewAppender(f backend.Format) backend.Appender {
+	return choosyAppender{c.Sink.NewAppender(f)}
+}
+
+type choosyAppender struct{ backend.Appender }
+
+func (a choosyAppender) Open(ctx context.Context) (backend.Session, error) {
+	s, err := a.Appender.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return choosySession{s}, nil
+}
+
+type choosySession struct{ backend.Session }
+
+func (s choosySession) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
+	if slices.ContainsFunc(recs, func(r backend.Record) bool { return bad(&r) }) {
+		return fmt.Errorf("%w by Send", backend.ErrRejected)
+	}
+	return s.Session.Send(ctx, seq, recs)
+}
