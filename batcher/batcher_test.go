@@ -14,7 +14,7 @@ import (
 
 const each = 8 // what an int counts against BufferBytes beside the bytes given
 
-func put(t *testing.T, b *batcher.Batcher[int], e, size int) *batcher.Batch[int] {
+func put[C any](t *testing.T, b *batcher.Batcher[int, C], e, size int) *batcher.Batch[int, C] {
 	t.Helper()
 	batch, _, err := b.Put(t.Context(), &e, size, size)
 	if err != nil {
@@ -24,7 +24,7 @@ func put(t *testing.T, b *batcher.Batcher[int], e, size int) *batcher.Batch[int]
 	return batch
 }
 
-func take(t *testing.T, b *batcher.Batcher[int]) *batcher.Batch[int] {
+func take[C any](t *testing.T, b *batcher.Batcher[int, C]) *batcher.Batch[int, C] {
 	t.Helper()
 	batch, err := b.Take(t.Context())
 	if err != nil {
@@ -33,7 +33,7 @@ func take(t *testing.T, b *batcher.Batcher[int]) *batcher.Batch[int] {
 	return batch
 }
 
-func want(t *testing.T, b *batcher.Batch[int], why batcher.Cause, items ...int) {
+func want(t *testing.T, b *batcher.Batch[int, struct{}], why batcher.Cause, items ...int) {
 	t.Helper()
 	if !slices.Equal(b.Items, items) || b.Cause != why {
 		t.Errorf("took %v (%v), want %v (%v)", b.Items, b.Cause, items, why)
@@ -42,7 +42,7 @@ func want(t *testing.T, b *batcher.Batch[int], why batcher.Cause, items ...int) 
 
 func TestLingerRunsFromTheFirstElement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(10*time.Millisecond))
+		b := batcher.New[int](batcher.Linger(10 * time.Millisecond))
 		began := time.Now()
 		var wg sync.WaitGroup
 		defer wg.Wait()
@@ -65,7 +65,7 @@ func TestFullNeverLingers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := batcher.New[int](nil, batcher.Linger(time.Hour), opt)
+				b := batcher.New[int](batcher.Linger(time.Hour), opt)
 				began := time.Now()
 				for i := range 6 {
 					put(t, b, i, 10)
@@ -82,7 +82,7 @@ func TestFullNeverLingers(t *testing.T) {
 
 func TestAnElementLargerThanABatchGoesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(time.Hour), batcher.BatchBytes(30))
+		b := batcher.New[int](batcher.Linger(time.Hour), batcher.BatchBytes(30))
 		put(t, b, 0, 10)
 		put(t, b, 1, 100)
 		put(t, b, 2, 10)
@@ -95,7 +95,7 @@ func TestAnElementLargerThanABatchGoesAlone(t *testing.T) {
 
 func TestAWantedBatchDoesNotLingerWhileNothingIsOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(time.Hour))
+		b := batcher.New[int](batcher.Linger(time.Hour))
 		began := time.Now()
 		b.Want(put(t, b, 1, 1))
 		first := take(t, b)
@@ -117,7 +117,7 @@ func TestAWantedBatchDoesNotLingerWhileNothingIsOnItsWay(t *testing.T) {
 
 func TestABatchThatBlocksACallerDoesNotLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(time.Hour), batcher.BufferBytes(2*(10+each)))
+		b := batcher.New[int](batcher.Linger(time.Hour), batcher.BufferBytes(2*(10+each)))
 		began := time.Now()
 		put(t, b, 0, 10)
 		put(t, b, 1, 10)
@@ -137,7 +137,7 @@ func TestABatchThatBlocksACallerDoesNotLinger(t *testing.T) {
 func TestRoomIsReservedBeforeAcceptance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const budget = 10 * (100 + each)
-		b := batcher.New[int](nil, batcher.BufferBytes(budget), batcher.Linger(0))
+		b := batcher.New[int](batcher.BufferBytes(budget), batcher.Linger(0))
 		var wg sync.WaitGroup
 		for g := range 50 {
 			wg.Go(func() {
@@ -164,7 +164,7 @@ func TestRoomIsReservedBeforeAcceptance(t *testing.T) {
 
 func TestBlockedCallersAreServedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.BufferBytes(100+each), batcher.BatchRecords(1))
+		b := batcher.New[int](batcher.BufferBytes(100+each), batcher.BatchRecords(1))
 		put(t, b, 0, 40)
 		for i, size := range []int{100, 40, 100} { // the 40 would fit, but must not starve the 100 before it
 			go put(t, b, i+1, size)
@@ -181,7 +181,7 @@ func TestBlockedCallersAreServedInOrder(t *testing.T) {
 
 func TestAFullBudgetFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.BufferBytes(100+each))
+		b := batcher.New[int](batcher.BufferBytes(100 + each))
 		put(t, b, 1, 100)
 		if _, _, err := b.TryPut(new(2), 1, 1); !errors.Is(err, batcher.ErrFull) {
 			t.Errorf("TryPut: %v, want ErrFull", err)
@@ -205,7 +205,7 @@ func TestAFullBudgetFails(t *testing.T) {
 
 func TestOneWhoLeavesTheQueueLetsThoseBehindHimIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.BufferBytes(100+each))
+		b := batcher.New[int](batcher.BufferBytes(100 + each))
 		put(t, b, 1, 50)
 		ctx, leave := context.WithCancel(t.Context())
 		go b.Put(ctx, new(2), 100, 100)
@@ -223,7 +223,7 @@ func TestOneWhoLeavesTheQueueLetsThoseBehindHimIn(t *testing.T) {
 
 func TestFlushCoversWhatWasPutBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(time.Hour))
+		b := batcher.New[int](batcher.Linger(time.Hour))
 		if last := b.Flush(); last != nil {
 			t.Errorf("Flush of nothing returned %v", last.Items)
 		}
@@ -238,7 +238,7 @@ func TestFlushCoversWhatWasPutBefore(t *testing.T) {
 
 func TestHurryEndsWhatIsBeingFilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(time.Hour))
+		b := batcher.New[int](batcher.Linger(time.Hour))
 		b.Hurry() // of nothing: must not hurry what comes
 		put(t, b, 1, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -253,7 +253,7 @@ func TestHurryEndsWhatIsBeingFilled(t *testing.T) {
 
 func TestResizeHoldsForWhatComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(time.Hour), batcher.BatchRecords(10))
+		b := batcher.New[int](batcher.Linger(time.Hour), batcher.BatchRecords(10))
 		for i := range 3 {
 			put(t, b, i, 1)
 		}
@@ -268,7 +268,7 @@ func TestResizeHoldsForWhatComes(t *testing.T) {
 
 func TestCloseRefusesAndHandsOutTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.Linger(time.Hour), batcher.BufferBytes(100+each))
+		b := batcher.New[int](batcher.Linger(time.Hour), batcher.BufferBytes(100+each))
 		put(t, b, 1, 100)
 		cause := errors.New("no more")
 		blocked := make(chan error)
@@ -293,12 +293,12 @@ func TestCloseRefusesAndHandsOutTheRest(t *testing.T) {
 }
 
 func TestAFullBatchEndedForThatWhoeverNoticesFirst(t *testing.T) {
-	for _, end := range []func(*batcher.Batcher[int]){
-		func(b *batcher.Batcher[int]) {}, // Take itself
-		func(b *batcher.Batcher[int]) { b.Flush() },
-		func(b *batcher.Batcher[int]) { b.Close(nil) },
+	for _, end := range []func(*batcher.Batcher[int, struct{}]){
+		func(b *batcher.Batcher[int, struct{}]) {}, // Take itself
+		func(b *batcher.Batcher[int, struct{}]) { b.Flush() },
+		func(b *batcher.Batcher[int, struct{}]) { b.Close(nil) },
 	} {
-		b := batcher.New[int](nil, batcher.BatchRecords(2), batcher.Linger(time.Hour))
+		b := batcher.New[int](batcher.BatchRecords(2), batcher.Linger(time.Hour))
 		put(t, b, 1, 1)
 		put(t, b, 2, 1)
 		end(b)
@@ -309,15 +309,15 @@ func TestAFullBatchEndedForThatWhoeverNoticesFirst(t *testing.T) {
 func TestKeepIsCalledForEachElementUnderItsBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var kept []int
-		b := batcher.New(func(b *batcher.Batch[int]) {
+		b := batcher.NewWith(func(b *batcher.Batch[int, string]) {
 			kept = append(kept, b.Items[len(b.Items)-1])
 			if len(b.Items) == 1 {
-				b.Tag = "first"
+				b.Companion = "first"
 			}
 		}, batcher.BatchRecords(2))
 		for i := range 3 {
-			if batch := put(t, b, i, 1); batch.Tag != "first" {
-				t.Errorf("element %d: Tag is %v", i, batch.Tag)
+			if batch := put(t, b, i, 1); batch.Companion != "first" {
+				t.Errorf("element %d: Companion is %v", i, batch.Companion)
 			}
 		}
 		if !slices.Equal(kept, []int{0, 1, 2}) {
@@ -327,7 +327,7 @@ func TestKeepIsCalledForEachElementUnderItsBatch(t *testing.T) {
 }
 
 func TestPutAllocatesNothing(t *testing.T) {
-	b := batcher.New[int](nil, batcher.BatchRecords(100))
+	b := batcher.New[int](batcher.BatchRecords(100))
 	ctx := t.Context()
 	cycle := func() {
 		for i := range 100 {
@@ -357,7 +357,7 @@ func TestBoundsBelowOnePanic(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			batcher.New[int](nil, opt)
+			batcher.New[int](opt)
 		})
 	}
 }

@@ -3,7 +3,7 @@
 //
 // Any number of goroutines put elements in; one goroutine takes batches out, hands them on and releases them:
 //
-//	b := batcher.New[Event](nil, batcher.BatchRecords(500), batcher.Linger(10*time.Millisecond))
+//	b := batcher.New[Event](batcher.BatchRecords(500), batcher.Linger(10*time.Millisecond))
 //	go func() {
 //		for {
 //			batch, err := b.Take(ctx)

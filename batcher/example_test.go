@@ -10,7 +10,7 @@ import (
 
 // A log shipper that writes lines in batches of three, and what is left when it is closed.
 func Example() {
-	b := batcher.New[string](nil, batcher.BatchRecords(3), batcher.Linger(time.Hour))
+	b := batcher.New[string](batcher.BatchRecords(3), batcher.Linger(time.Hour))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

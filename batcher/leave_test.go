@@ -15,7 +15,7 @@ import (
 func TestAnElementIsRefusedOrTakenWhenCloseOvertakesIt(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.BufferBytes(100+each))
+		b := batcher.New[int](batcher.BufferBytes(100 + each))
 		put(t, b, 1, 100)
 		result := make(chan error, 1)
 		go func() {
@@ -44,7 +44,7 @@ func TestAnElementIsRefusedOrTakenWhenCloseOvertakesIt(t *testing.T) {
 func TestThoseWhoLeaveTheQueueLeaveNothingInIt(t *testing.T) {
 	const leavers = 20_000
 	synctest.Test(t, func(t *testing.T) {
-		b := batcher.New[int](nil, batcher.BufferBytes(100+each))
+		b := batcher.New[int](batcher.BufferBytes(100 + each))
 		put(t, b, 1, 50)
 		ctx, leave := context.WithCancel(t.Context())
 		first := make(chan error, 1)
@@ -82,7 +82,7 @@ func heap() uint64 {
 func TestABatchCountsItsOverheadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const overhead = 50
-		b := batcher.New[int](nil, batcher.BufferBytes(200), batcher.BatchOverhead(overhead))
+		b := batcher.New[int](batcher.BufferBytes(200), batcher.BatchOverhead(overhead))
 		put(t, b, 1, 10)
 		put(t, b, 2, 10)
 		if _, bytes := b.Held(); bytes != 2*(10+each)+overhead {
@@ -93,7 +93,7 @@ func TestABatchCountsItsOverheadOnce(t *testing.T) {
 		if _, bytes := b.Held(); bytes != 3*(10+each)+2*overhead {
 			t.Errorf("%d bytes held by two batches", bytes)
 		}
-		blocked := make(chan *batcher.Batch[int])
+		blocked := make(chan *batcher.Batch[int, struct{}])
 		go func() { blocked <- put(t, b, 4, 30) }() // 38 more would fit, a batch of them would not
 		synctest.Wait()
 		b.Release(first)

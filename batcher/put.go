@@ -10,7 +10,7 @@ import (
 // element is often larger than what is done with it costs. metered is what it counts against BatchBytes, held what it
 // counts against BufferBytes. Put blocks while the budget is used up, in order of arrival; when ctx ends first, the error
 // wraps [ErrFull] and ctx's and nothing was accepted. [ErrTooLarge] names the bound.
-func (b *Batcher[E]) Put(ctx context.Context, e *E, metered, held int) (*Batch[E], int, error) {
+func (b *Batcher[E, C]) Put(ctx context.Context, e *E, metered, held int) (*Batch[E, C], int, error) {
 	cost := held + b.overhead
 	b.lock()
 	defer b.mu.Unlock()
@@ -26,7 +26,7 @@ func (b *Batcher[E]) Put(ctx context.Context, e *E, metered, held int) (*Batch[E
 }
 
 // TryPut is Put that never blocks: [ErrFull] when there is no room.
-func (b *Batcher[E]) TryPut(e *E, metered, held int) (*Batch[E], int, error) {
+func (b *Batcher[E, C]) TryPut(e *E, metered, held int) (*Batch[E, C], int, error) {
 	cost := held + b.overhead
 	b.lock()
 	defer b.mu.Unlock()
@@ -40,7 +40,7 @@ func (b *Batcher[E]) TryPut(e *E, metered, held int) (*Batch[E], int, error) {
 // lock is for the callers who come once an element. The lock is held for some 50 ns, so a caller who finds it taken
 // steps aside once before he parks: parking and being woken cost the holder more than the wait (measured with eight
 // goroutines on two cores: a tenth less time an element, and fewer batches in flight).
-func (b *Batcher[E]) lock() {
+func (b *Batcher[E, C]) lock() {
 	if b.mu.TryLock() {
 		return
 	}
@@ -50,7 +50,7 @@ func (b *Batcher[E]) lock() {
 
 // reserve takes cost of the budget, before anything is accepted, and what a batch counts: whether the element begins one
 // is known when it is placed.
-func (b *Batcher[E]) reserve(cost int) error {
+func (b *Batcher[E, C]) reserve(cost int) error {
 	cost += b.batch
 	switch {
 	case b.closed != nil:
@@ -65,7 +65,7 @@ func (b *Batcher[E]) reserve(cost int) error {
 }
 
 // await blocks for cost of the budget. It is called and returns with the lock held.
-func (b *Batcher[E]) await(ctx context.Context, cost int) error {
+func (b *Batcher[E, C]) await(ctx context.Context, cost int) error {
 	w := b.waiters.park(cost + b.batch)
 	b.signal() // the budget holds this element back, so the open batch is due
 	b.mu.Unlock()
@@ -94,7 +94,7 @@ func (b *Batcher[E]) await(ctx context.Context, cost int) error {
 }
 
 // grant gives free room to those who wait for it.
-func (b *Batcher[E]) grant() {
+func (b *Batcher[E, C]) grant() {
 	b.waiters.serve(func(w *waiter) bool {
 		if b.used+w.cost > b.budget {
 			return false
@@ -106,7 +106,7 @@ func (b *Batcher[E]) grant() {
 }
 
 // place appends to the open batch an element whose room is reserved.
-func (b *Batcher[E]) place(e *E, metered, cost int) (*Batch[E], int) {
+func (b *Batcher[E, C]) place(e *E, metered, cost int) (*Batch[E, C], int) {
 	if b.open != nil && (len(b.open.Items) >= b.records || b.open.Metered+metered > b.bytes) {
 		b.end(CauseFull)
 	}

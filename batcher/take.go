@@ -7,7 +7,7 @@ import (
 
 // Take returns the next batch that is due, in order, and blocks until there is one. After Close it returns what is left
 // and then the error that Put returns. When ctx ends first it returns ctx's error and has taken nothing.
-func (b *Batcher[E]) Take(ctx context.Context) (*Batch[E], error) {
+func (b *Batcher[E, C]) Take(ctx context.Context) (*Batch[E, C], error) {
 	var linger *time.Timer
 	for {
 		b.mu.Lock()
@@ -45,7 +45,7 @@ func (b *Batcher[E]) Take(ctx context.Context) (*Batch[E], error) {
 }
 
 // due ends the open batch when it is due, or else returns how long it may still linger, 0 without one.
-func (b *Batcher[E]) due() time.Duration {
+func (b *Batcher[E, C]) due() time.Duration {
 	if b.open == nil || b.ended.head != nil {
 		return 0
 	}

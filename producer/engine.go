@@ -19,7 +19,7 @@ import (
 type engine struct {
 	config
 	appender backend.Appender
-	queue    *batcher.Batcher[backend.Record]
+	queue    *queue
 	limits   atomic.Pointer[backend.Limits]
 	slot     chan struct{} // one token: the window has got shorter
 	abort    context.CancelCauseFunc
@@ -54,7 +54,7 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 		slot:     make(chan struct{}, 1),
 		ended:    make(chan struct{}),
 	}
-	e.queue = batcher.New(e.keep,
+	e.queue = batcher.NewWith(e.keep,
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
 		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
 		batcher.BatchOverhead(min(flightBytes, c.bufferBytes>>10))) // a buffer of a few records still takes those
@@ -75,9 +75,9 @@ func (e *engine) keep(b *batch) {
 		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
 		memory := e.arena()
 		e.batches++
-		b.Tag = &flight{batch: b, no: e.batches, latch: l, arena: *memory, memory: memory}
+		b.Companion = &flight{batch: b, no: e.batches, latch: l, arena: *memory, memory: memory}
 	}
-	f := flightOf(b)
+	f := b.Companion
 	f.keep()
 	e.filled = f.used
 }
@@ -184,7 +184,7 @@ func (e *engine) await(ctx context.Context) error {
 
 // push puts a batch into the window.
 func (e *engine) push(b *batch) {
-	f := flightOf(b)
+	f := b.Companion
 	f.undecided = len(f.Items)
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -98,7 +98,7 @@ func (e *engine) flush(ctx context.Context) error {
 	b, fl := e.beginFlush()
 	if b != nil {
 		select {
-		case <-flightOf(b).latch.done:
+		case <-b.Companion.latch.done:
 		case <-ctx.Done():
 			e.leaveFlush(fl)
 			return fmt.Errorf("producer: flush: %w", ctx.Err())
@@ -115,7 +115,7 @@ func (e *engine) beginFlush() (newest *batch, fl *flushing) {
 	newest = e.queue.Flush()
 	upto := uint64(0)
 	if newest != nil {
-		upto = flightOf(newest).no
+		upto = newest.Companion.no
 	}
 	return newest, e.failures.begin(upto)
 }

@@ -5,10 +5,13 @@ import (
 	"github.com/headrace/headrace/batcher"
 )
 
-type batch = batcher.Batch[backend.Record]
+type (
+	batch = batcher.Batch[backend.Record, *flight]
+	queue = batcher.Batcher[backend.Record, *flight]
+)
 
 // A flight is what the producer keeps beside a batch from its first record to the decision on its last. It is the batch's
-// Tag.
+// companion.
 type flight struct {
 	*batch
 	no        uint64 // counts batches in the order in which they were begun
@@ -19,8 +22,6 @@ type flight struct {
 	headers   []backend.Header
 	undecided int // records; the latch opens at 0
 }
-
-func flightOf(b *batch) *flight { return b.Tag.(*flight) }
 
 // flightBytes is what a batch costs beside its records: its flight, latch, channel, place in the window and first chunk.
 // Measured with one record of 100 bytes in each; without it a producer that never lingers holds five times its buffer.

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/batcher"
 )
 
 // A latch is what all receipts of a batch wait on. It is opened once, when every record of the batch is decided, so that
@@ -13,8 +12,8 @@ import (
 type latch struct {
 	done   chan struct{}
 	wanted atomic.Bool
-	queue  *batcher.Batcher[backend.Record] // to tell that somebody waits; nil when decided at birth
-	batch  *batcher.Batch[backend.Record]
+	queue  *queue // to tell that somebody waits; nil when decided at birth
+	batch  *batch
 
 	// Written before done is closed: what became of the records, ascending, without a gap. A batch that was split has
 	// several spans, any other has one.

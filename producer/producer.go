@@ -132,7 +132,7 @@ func (p *Producer[T]) put(ctx context.Context, d *draft, try bool) (Receipt, err
 	}
 	switch {
 	case err == nil:
-		return Receipt{latch: flightOf(b).latch, index: i}, nil
+		return Receipt{latch: b.Companion.latch, index: i}, nil
 	case errors.Is(err, batcher.ErrTooLarge):
 		return Receipt{}, fmt.Errorf("producer: %w: %w", backend.ErrTooLarge, err)
 	case errors.Is(err, ErrFull):
