@@ -44,10 +44,12 @@ func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts .
 // Send writes values and returns when all of them are durable. They go to the stream in order, in one batch with what
 // others send at the same time where that fits.
 //
-// A value that cannot be encoded, or that the store can never hold, fails the call before any of them is accepted. An
-// error that wraps [backend.ErrIndeterminate] says that some may be stored: when ctx ends after they were accepted
-// they are still sent, and the error wraps ctx's too. Otherwise the error is that of the first value that was refused;
-// the others are stored.
+// A value that cannot be encoded, or that the store can never hold, fails the call before any of them is accepted. Once all
+// are accepted, the error of several values is a [*SendError], which names those that failed; the others are stored. The
+// error of a single value is its own.
+//
+// An error that wraps [backend.ErrIndeterminate] says that some may be stored. When ctx ends after values were accepted, they
+// are still sent, and the error wraps ctx's too.
 func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 	d := drafts.Get().(*draft)
 	defer d.free()
@@ -65,7 +67,7 @@ func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 		d.rec = backend.Record{Value: d.value(i)}
 		r, err := p.put(ctx, d, false)
 		if err != nil && i > 0 {
-			err = fmt.Errorf("%w: %d of %d values were accepted: %w", backend.ErrIndeterminate, i, len(vs), err)
+			err = fmt.Errorf("%w: only the first %d of %d values were accepted: %w", backend.ErrIndeterminate, i, len(vs), err)
 		}
 		if err != nil {
 			return err

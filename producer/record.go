@@ -60,17 +60,27 @@ func (d *draft) value(i int) []byte {
 	return d.buf[first:d.ends[i]]
 }
 
-// wait waits for the receipts of the call and returns the first refusal among them.
-func (d *draft) wait(ctx context.Context) (first error) {
-	for _, r := range d.receipts {
-		if err := r.latch.wait(ctx); err != nil {
-			return fmt.Errorf("producer: accepted, but not confirmed: %w: %w", backend.ErrIndeterminate, err)
+// wait waits for the receipts of the call and returns what failed.
+func (d *draft) wait(ctx context.Context) error {
+	var failed []*backend.RecordError
+	for i, r := range d.receipts {
+		err := r.latch.wait(ctx)
+		if err != nil {
+			err = fmt.Errorf("producer: accepted, but not confirmed: %w: %w", backend.ErrIndeterminate, err)
+		} else {
+			_, err = r.latch.result(r.index)
 		}
-		if _, err := r.latch.result(r.index); err != nil && first == nil {
-			first = err
+		if err != nil {
+			failed = append(failed, &backend.RecordError{Index: i, Err: err})
 		}
 	}
-	return first
+	switch {
+	case len(failed) == 0:
+		return nil
+	case len(d.receipts) == 1:
+		return failed[0].Err
+	}
+	return &SendError{Values: len(d.receipts), Failed: failed}
 }
 
 func (d *draft) free() {

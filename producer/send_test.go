@@ -228,3 +228,40 @@ func TestCallersMayReuseTheirBytes(t *testing.T) {
 		}
 	})
 }
+
+func TestSendNamesEveryValueThatFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := memory.New()
+		p := open(t, backendtest.NewFlakySink(s, backendtest.RefuseUnnamed(bad, backend.ErrRejected)))
+		err := p.Send(t.Context(), "a", "bad", "b", "bad", "c")
+		var failed *producer.SendError
+		if !errors.As(err, &failed) || failed.Values != 5 || len(failed.Failed) != 2 ||
+			failed.Failed[0].Index != 1 || failed.Failed[1].Index != 3 {
+			t.Fatalf("Send: %#v, want the failures of values 1 and 3", err)
+		}
+		if !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrIndeterminate) {
+			t.Errorf("Send: %v, want ErrRejected", err)
+		}
+		if text := err.Error(); !strings.Contains(text, "2 of 5 values failed, the others are stored") || !strings.Contains(text, "value 4") {
+			t.Errorf("the text is %q", text)
+		}
+		_ = p.Close()
+		wantLog(t, s, "a", "b", "c")
+	})
+}
+
+func TestSendDoesNotCallValuesStoredThatAStoppedProducerHeld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		fatal := errors.New("out of paper")
+		s := memory.New()
+		p := open(t, backendtest.NewFlakySink(s,
+			backendtest.Nth(backendtest.OnSend, 1, backendtest.Refuse(backend.ErrRejected)),
+			backendtest.Nth(backendtest.OnSend, 3, backendtest.DropBefore(fatal))), producer.BatchRecords(2))
+		err := p.Send(t.Context(), "0", "1", "2", "3")
+		var failed *producer.SendError
+		if !errors.As(err, &failed) || len(failed.Failed)+len(values(s)) != failed.Values {
+			t.Errorf("Send: %v; %q are stored", err, values(s))
+		}
+		_ = p.Close()
+	})
+}
