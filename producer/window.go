@@ -33,8 +33,12 @@ type window struct {
 	latency time.Duration // of the last ack
 }
 
-// push appends a batch.
+// push appends a batch. When the memory is used up to its end the parts move to the beginning of new memory, which has room
+// for as many again: a push costs the same however many there are.
 func (w *window) push(f *flight, l *backend.Limits) {
+	if n := len(w.parts); n == cap(w.parts) {
+		w.parts = append(make([]part, 0, max(2*n, 16)), w.parts...)
+	}
 	w.parts = appendCut(w.parts, part{flight: f, hi: len(f.Items), metered: f.Metered}, l)
 }
 
@@ -75,12 +79,14 @@ func fits(l *backend.Limits, records, bytes int) bool {
 	return (l.BatchRecords == 0 || records <= l.BatchRecords) && (l.BatchBytes == 0 || bytes <= l.BatchBytes)
 }
 
-// pop removes the first n parts: they are decided. Their seqs are free again unless they were acknowledged.
+// pop removes the first n parts: they are decided. Their seqs are free again unless they were acknowledged. The parts behind
+// them stay where they are, because moving them at each ack costs the square of how many there are.
 func (w *window) pop(n int) {
 	for _, p := range w.parts[:min(n, w.sent)] {
 		w.flying -= p.hi - p.lo
 	}
-	w.parts = slices.Delete(w.parts, 0, n)
+	clear(w.parts[:n])
+	w.parts = w.parts[n:]
 	w.sent = max(w.sent-n, 0)
 }
 
