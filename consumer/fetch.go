@@ -36,6 +36,7 @@ func (f *fetcher) run(ctx context.Context) error {
 	// accepts and drops must not be hammered. spent are the attempts that count against the budget: a routine end does
 	// not, and a reader that reached the tail was worth opening, or an idle consumer would not survive routine
 	// disconnections.
+	f.counters.caughtUp.Store(false) // that of the loop before
 	down := outage{logger: f.logger}
 	for attempt, spent, lost := 1, 0, false; ; attempt++ {
 		begun, from := time.Now(), f.at

@@ -134,6 +134,23 @@ func TestCaughtUpIsNotSaidDuringAnOutage(t *testing.T) {
 	})
 }
 
+func TestCaughtUpIsNotSaidByALoopThatHasReadNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newScript(step{from: 0, to: 5, caughtUp: true})
+		c := newConsumer(t, src, consumer.StopAtTail())
+		if _, err := drain(t.Context(), c); err != nil || !c.Stats().CaughtUp {
+			t.Fatalf("%v, caught up %t", err, c.Stats().CaughtUp)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go drain(ctx, c)
+		if synctest.Wait(); c.Stats().CaughtUp {
+			t.Error("the second loop is caught up before it has read anything")
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
 func TestEndFromAnOpeningIsNotTakenForTheEndOfTheStream(t *testing.T) {
 	c := newConsumer(t, newScript(step{open: io.EOF}))
 	if got, err := drain(t.Context(), c); got != nil || err == nil {
