@@ -107,7 +107,10 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 		req.Header.Set("Content-Type", kind)
 	}
 	req.Header.Set("Accept", kind)
-	c.authorize(req, r.basin)
+	c.mark(req, r.basin)
+	if err := c.authorize(ctx, req); err != nil {
+		return answer{}, c.redact(err)
+	}
 	res, err := roundTrip(c.unary, req)
 	if err != nil {
 		return answer{}, c.redact(err)

@@ -92,6 +92,9 @@ func judge(err error) verdict {
 		return verdict{}
 	}
 	err = redact.Cause(err)
+	if errors.Is(err, backend.ErrUnauthorized) { // said by an Auth
+		return verdict{kind: backend.ErrUnauthorized, clean: true}
+	}
 	var setting *settingError
 	var unsent *unsentError
 	return verdict{retryable: !errors.As(err, &setting), clean: errors.As(err, &unsent)}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,10 +20,10 @@ type Client struct {
 	cfg            config
 	account, basin endpoint
 
-	// The token sits in a closure, so that printing a Client, however deep, does not print it.
-	token func() string
-	unary *http.Transport
-	http2 atomic.Bool // the server has answered a session over HTTP/2
+	auth   Auth
+	tokens tokenLog
+	unary  *http.Transport
+	http2  atomic.Bool // the server has answered a session over HTTP/2
 
 	mu     sync.Mutex
 	reads  *http.Transport // the HTTP/2 connections of read sessions
@@ -34,14 +33,22 @@ type Client struct {
 
 // New makes a Client for an access token. It does no I/O; a malformed endpoint or token is an error.
 func New(token string, opts ...Option) (*Client, error) {
+	if err := checkAccessToken(token); err != nil {
+		return nil, fmt.Errorf("s2: %w", err)
+	}
+	return NewAuth(Static(token), opts...)
+}
+
+// NewAuth is [New] for access tokens that change, as short-lived ones do.
+func NewAuth(auth Auth, opts ...Option) (*Client, error) {
 	cfg, err := complete(opts)
 	if err != nil {
 		return nil, err
 	}
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' }) {
-		return nil, errors.New("s2: the access token is empty or malformed")
+	if auth == nil {
+		return nil, errors.New("s2: the Auth is nil")
 	}
-	c := &Client{cfg: cfg, token: func() string { return token }}
+	c := &Client{cfg: cfg, auth: auth}
 	if c.account, err = parseEndpoint(cfg.account); err != nil {
 		return nil, fmt.Errorf("%w (account)", err)
 	}
@@ -156,9 +163,8 @@ func (c *Client) release(t *http.Transport) {
 	}
 }
 
-// authorize puts on what every request carries.
-func (c *Client) authorize(r *http.Request, basin string) {
-	r.Header.Set("Authorization", "Bearer "+c.token())
+// mark puts on what every request carries besides the access token.
+func (c *Client) mark(r *http.Request, basin string) {
 	r.Header.Set("User-Agent", "headrace")
 	if basin != "" && !c.basin.template() {
 		r.Header.Set("S2-Basin", basin)
@@ -177,6 +183,9 @@ func (c *Client) open(ctx context.Context, kill func(), t *http.Transport, req *
 	defer stop()
 	settled := context.AfterFunc(opening, kill)
 	defer settled()
+	if err := c.authorize(opening, req); err != nil {
+		return nil, err
+	}
 	res, err := roundTrip(t, req)
 	switch {
 	case err != nil || t == c.unary: // events say nothing of what becomes of sessions
@@ -222,7 +231,7 @@ func (c *Client) refusal(res *http.Response) error {
 
 // secrets are what a request was made with: some proxies repeat the headers of a request in their answer.
 func (c *Client) secrets(header http.Header) redact.Secrets {
-	return redact.Secrets{c.token(), header.Get(keyHeader)}
+	return append(c.tokens.secrets(), header.Get(keyHeader))
 }
 
 // redact hides the token in the text of an error. Nothing of ours puts the token there, so the error is nearly always

@@ -126,7 +126,7 @@ func (s *Stream) request(ctx context.Context, method string, query url.Values) (
 	if err != nil {
 		return nil, err
 	}
-	s.client().authorize(req, s.basin.name)
+	s.client().mark(req, s.basin.name)
 	for name, v := range s.header() {
 		req.Header[name] = v
 	}

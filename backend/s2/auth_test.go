@@ -1,0 +1,79 @@
+package s2_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/s2test"
+)
+
+// Every request asks for a token, so that one that has changed is used by the next session.
+func TestTokensMayChange(t *testing.T) {
+	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Token("second-token"))
+	var token atomic.Value
+	token.Store("first-token")
+	c, err := s2.NewAuth(func(context.Context) (string, error) { return token.Load().(string), nil }, s2.AccountEndpoint(srv.URL), s2.BasinEndpoint(srv.URL))
+	check(t, err)
+	defer c.Close()
+	st := c.Basin(basinName).Stream(streamName())
+	for i, err := range said(t, st) {
+		if !errors.Is(err, backend.ErrUnauthorized) {
+			t.Errorf("with the first token, call %d: %v", i, err)
+		}
+	}
+	token.Store("second-token")
+	put(t, st, "a")
+	if b := next(t, open(t, st, backend.Earliest)); len(b.Records) != 1 {
+		t.Errorf("%q", texts(b.Records))
+	}
+	if s := fmt.Sprintf("%+v %#v", c, c); strings.Contains(s, "second-token") {
+		t.Error("a Client is printed with its token")
+	}
+}
+
+// Without a token nothing is sent.
+func TestATokenThatCannotBeHadIsNoDoubt(t *testing.T) {
+	for why, kind := range map[error]error{
+		errors.New("the vault is shut"):                            backend.ErrTransient,
+		fmt.Errorf("no such account: %w", backend.ErrUnauthorized): backend.ErrUnauthorized,
+	} {
+		c, err := s2.NewAuth(func(context.Context) (string, error) { return "", why })
+		check(t, err)
+		for i, err := range said(t, c.Basin(basinName).Stream("s")) {
+			if !errors.Is(err, kind) || errors.Is(err, backend.ErrIndeterminate) || !strings.Contains(err.Error(), why.Error()) {
+				t.Errorf("%v, call %d: %v", why, i, err)
+			}
+		}
+		check(t, c.Close())
+	}
+	if _, err := s2.NewAuth(nil); err == nil {
+		t.Error("an Auth that is nil is taken")
+	}
+}
+
+// All tokens used lately are hidden, since an answer may be to an earlier request.
+func TestATokenThatHasChangedIsInNoError(t *testing.T) {
+	n := 0
+	at := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprintf(w, `{"code":"bad_header","message":"what is secret-one or %s?"}`, r.Header.Get("Authorization"))
+	})
+	c, err := s2.NewAuth(func(context.Context) (string, error) {
+		n++
+		return []string{"secret-one", "secret-two"}[min(n-1, 1)], nil
+	}, s2.AccountEndpoint(at), s2.BasinEndpoint(at))
+	check(t, err)
+	defer c.Close()
+	for range 2 {
+		if _, err := c.Basin(basinName).Stream("s").CheckTail(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Error(err)
+		}
+	}
+}
