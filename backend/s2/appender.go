@@ -39,9 +39,9 @@ type appender struct {
 // Limits are S2's for one append; Size is its meter.
 func (a *appender) Limits() backend.Limits {
 	return backend.Limits{
-		BatchRecords: batchRecords,
-		BatchBytes:   batchBytes,
-		RecordBytes:  batchBytes,
+		BatchRecords: BatchRecords,
+		BatchBytes:   BatchBytes,
+		RecordBytes:  BatchBytes,
 		InFlight:     a.stream.cfg.inFlight,
 		Size:         size,
 	}

@@ -8,7 +8,7 @@ import (
 
 // A StreamConfig says how a stream keeps its records. Fields left out have the basin's default, or else S2's.
 type StreamConfig struct {
-	StorageClass  string         `json:"storage_class,omitempty"` // "standard" or "express"
+	StorageClass  StorageClass   `json:"storage_class,omitempty"`
 	Retention     *Retention     `json:"retention_policy,omitempty"`
 	Timestamping  *Timestamping  `json:"timestamping,omitempty"`
 	DeleteOnEmpty *DeleteOnEmpty `json:"delete_on_empty,omitempty"`
@@ -47,8 +47,8 @@ func (r *Retention) UnmarshalJSON(b []byte) error {
 
 // Timestamping says where records get their times from.
 type Timestamping struct {
-	Mode     string `json:"mode,omitempty"`     // "client-prefer", "client-require" or "arrival"
-	Uncapped *bool  `json:"uncapped,omitempty"` // times in the future are kept
+	Mode     TimestampMode `json:"mode,omitempty"`
+	Uncapped *bool         `json:"uncapped,omitempty"` // times in the future are kept
 }
 
 // DeleteOnEmpty says when an empty stream is deleted.
@@ -58,7 +58,7 @@ type DeleteOnEmpty struct {
 
 // A StreamChange reconfigures a stream.
 type StreamChange struct {
-	StorageClass  Change[string]              `json:"storage_class,omitzero"`
+	StorageClass  Change[StorageClass]        `json:"storage_class,omitzero"`
 	Retention     Change[Retention]           `json:"retention_policy,omitzero"`
 	Timestamping  Change[TimestampingChange]  `json:"timestamping,omitzero"`
 	DeleteOnEmpty Change[DeleteOnEmptyChange] `json:"delete_on_empty,omitzero"`
@@ -66,8 +66,8 @@ type StreamChange struct {
 
 // A TimestampingChange reconfigures where times come from.
 type TimestampingChange struct {
-	Mode     Change[string] `json:"mode,omitzero"`
-	Uncapped Change[bool]   `json:"uncapped,omitzero"`
+	Mode     Change[TimestampMode] `json:"mode,omitzero"`
+	Uncapped Change[bool]          `json:"uncapped,omitzero"`
 }
 
 // A DeleteOnEmptyChange reconfigures when an empty stream is deleted.
@@ -80,7 +80,7 @@ type BasinConfig struct {
 	DefaultStreamConfig  *StreamConfig `json:"default_stream_config,omitempty"`
 	CreateStreamOnAppend bool          `json:"create_stream_on_append"`
 	CreateStreamOnRead   bool          `json:"create_stream_on_read"`
-	StreamCipher         string        `json:"stream_cipher,omitempty"` // "aegis-256", "aes-256-gcm" or none
+	StreamCipher         Cipher        `json:"stream_cipher,omitempty"` // "": none
 }
 
 // A BasinChange reconfigures a basin. Streams that exist keep their configuration.
@@ -88,5 +88,5 @@ type BasinChange struct {
 	DefaultStreamConfig  Change[StreamChange] `json:"default_stream_config,omitzero"`
 	CreateStreamOnAppend Change[bool]         `json:"create_stream_on_append,omitzero"`
 	CreateStreamOnRead   Change[bool]         `json:"create_stream_on_read,omitzero"`
-	StreamCipher         Change[string]       `json:"stream_cipher,omitzero"`
+	StreamCipher         Change[Cipher]       `json:"stream_cipher,omitzero"`
 }

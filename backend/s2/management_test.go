@@ -134,7 +134,7 @@ func TestStreamsFromCreationToDeletion(t *testing.T) {
 		t.Errorf("config %+v, %v", cfg, err)
 	}
 	cfg, err = b.ReconfigureStream(ctx, "a/b c?", s2.StreamChange{
-		StorageClass: s2.Clear[string](), Retention: s2.Set(s2.Retention{Age: time.Hour}), Timestamping: s2.Set(s2.TimestampingChange{Mode: s2.Set("arrival")})})
+		StorageClass: s2.Clear[s2.StorageClass](), Retention: s2.Set(s2.Retention{Age: time.Hour}), Timestamping: s2.Set(s2.TimestampingChange{Mode: s2.Set(s2.Arrival)})})
 	if err != nil || cfg.StorageClass != "express" || cfg.Retention.Age != time.Hour || cfg.Timestamping.Mode != "arrival" || !*cfg.Timestamping.Uncapped || cfg.DeleteOnEmpty.MinAgeSecs != 60 {
 		t.Errorf("reconfigured to %+v, %v: what is not named stays, what is cleared has its default", cfg, err)
 	}
@@ -208,7 +208,7 @@ func TestAccessTokens(t *testing.T) {
 	exact, prefix := basinName, "tenant/"
 	expiry := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
 	secret, err := c.IssueAccessToken(ctx, s2.AccessToken{ID: "reader 1", AutoPrefixStreams: true, ExpiresAt: &expiry, Scope: s2.Scope{
-		Basins: &s2.Resources{Exact: &exact}, Streams: &s2.Resources{Prefix: &prefix}, OpGroups: &s2.OpGroups{Stream: &s2.Access{Read: true}}, Ops: []string{"append"}}})
+		Basins: &s2.Resources{Exact: &exact}, Streams: &s2.Resources{Prefix: &prefix}, OpGroups: &s2.OpGroups{Stream: &s2.Access{Read: true}}, Ops: []s2.Operation{"append"}}})
 	check(t, err)
 	tokens := all(t, c.AccessTokens(ctx, s2.List{}))
 	if len(tokens) != 1 || tokens[0].ID != "reader 1" || !tokens[0].AutoPrefixStreams || !tokens[0].ExpiresAt.Equal(expiry) || *tokens[0].Scope.Streams.Prefix != prefix {

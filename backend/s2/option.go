@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -38,6 +39,9 @@ func RequestTimeout(d time.Duration) Option { return func(c *config) { c.timeout
 
 // ConnectTimeout bounds the making of a connection, TLS included. Default 3 s; 0 or less is the default.
 func ConnectTimeout(d time.Duration) Option { return func(c *config) { c.connect = d } }
+
+// Forever as the number of [Attempts] makes no failure the last one: the context ends the call or the loop.
+const Forever = math.MaxInt
 
 // Attempts is how often a management call is tried in all while its failures allow it, and how often in a row a
 // [ReadSession] may fail without progress. Default 3; less than 1 counts as 1. Other reads and appends are never tried

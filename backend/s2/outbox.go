@@ -53,7 +53,7 @@ func (o *outbox) recycle(b []byte) {
 
 // keep holds no more memory in reserve than may be in use: what Send waits above, and a batch on either side of that.
 func (o *outbox) keep(b []byte) {
-	if !o.cut && o.kept+cap(b) <= outboxBytes+2*batchBytes {
+	if !o.cut && o.kept+cap(b) <= outboxBytes+2*BatchBytes {
 		o.free = append(o.free, b)
 		o.kept += cap(b)
 	}

@@ -151,7 +151,7 @@ func (r *ReadSession) bounded() bool {
 
 // fits holds the server to the limits.
 func (r *ReadSession) fits(rec *backend.Record) bool {
-	return (r.want.Bytes <= 0 || metered(rec) <= r.want.Bytes) && (r.want.Until.IsZero() || rec.Time.Before(r.want.Until))
+	return (r.want.Bytes <= 0 || Metered(rec) <= r.want.Bytes) && (r.want.Until.IsZero() || rec.Time.Before(r.want.Until))
 }
 
 // take counts a record that the loop is about to be given. What it is not given counts nowhere.
@@ -161,7 +161,7 @@ func (r *ReadSession) take(rec *backend.Record) {
 		r.over = r.want.Count == 0
 	}
 	if r.want.Bytes > 0 {
-		r.want.Bytes -= metered(rec)
+		r.want.Bytes -= Metered(rec)
 		r.over = r.over || r.want.Bytes == 0
 	}
 	r.mu.Lock()

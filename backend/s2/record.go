@@ -13,18 +13,19 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// The limits of an append.
+// S2's limits for one append. BatchBytes is metered, and the limit of one record too.
 const (
-	batchRecords = 1000
-	batchBytes   = 1 << 20
-	tokenBytes   = 36
+	BatchRecords      = 1000
+	BatchBytes        = 1 << 20
+	FencingTokenBytes = 36
 
 	// conditionBytes is what a match_seq_num and a fencing token add to an append at most.
-	conditionBytes = 11 + 2 + tokenBytes
+	conditionBytes = 11 + 2 + FencingTokenBytes
 )
 
-// metered is what S2 counts for a record.
-func metered(r *backend.Record) int {
+// Metered returns what S2 counts for a record: 8 bytes, 2 for each header, and the bytes of names, values and body. The limits
+// and [Range.Bytes] go by it.
+func Metered(r *backend.Record) int {
 	n := 8 + 2*len(r.Headers) + len(r.Value)
 	for i := range r.Headers {
 		n += len(r.Headers[i].Name) + len(r.Headers[i].Value)
@@ -48,8 +49,8 @@ func sizeAny(r *backend.Record) (int, error) {
 	if s := r.Time.Unix(); wire.HasTime(r) && (s < 0 || s >= math.MaxInt64/1000) {
 		return 0, fmt.Errorf("s2: record is of the year %v, which milliseconds since 1970 cannot say: %w", r.Time.Year(), backend.ErrRejected)
 	}
-	n := metered(r)
-	if n > batchBytes {
+	n := Metered(r)
+	if n > BatchBytes {
 		return n, nil // whoever compares it with the limit names that in the error
 	}
 	// Many tiny headers take twice as much on the wire as they count.
@@ -65,15 +66,15 @@ func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) 
 	switch {
 	case len(recs) == 0:
 		return 0, fmt.Errorf("batch without records: %w", backend.ErrRejected)
-	case len(recs) > batchRecords:
-		return 0, fmt.Errorf("batch of %d records, at most %d: %w", len(recs), batchRecords, backend.ErrTooLarge)
+	case len(recs) > BatchRecords:
+		return 0, fmt.Errorf("batch of %d records, at most %d: %w", len(recs), BatchRecords, backend.ErrTooLarge)
 	}
 	total := 0
 	encoded = conditionBytes
 	for i := range recs {
 		n, err := door(&recs[i])
-		if err == nil && n > batchBytes {
-			err = fmt.Errorf("%d metered bytes, at most %d: %w", n, batchBytes, backend.ErrTooLarge)
+		if err == nil && n > BatchBytes {
+			err = fmt.Errorf("%d metered bytes, at most %d: %w", n, BatchBytes, backend.ErrTooLarge)
 		}
 		if err != nil {
 			return 0, &backend.RecordError{Index: i, Err: err}
@@ -81,8 +82,8 @@ func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) 
 		total += n
 		encoded += wire.SizeRecord(&recs[i])
 	}
-	if total > batchBytes {
-		return 0, fmt.Errorf("batch of %d metered bytes, at most %d: %w", total, batchBytes, backend.ErrTooLarge)
+	if total > BatchBytes {
+		return 0, fmt.Errorf("batch of %d metered bytes, at most %d: %w", total, BatchBytes, backend.ErrTooLarge)
 	}
 	if encoded > s2s.MaxPayload {
 		return 0, fmt.Errorf("batch of %d encoded bytes, at most %d: %w", encoded, s2s.MaxPayload, backend.ErrTooLarge)
@@ -91,8 +92,8 @@ func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) 
 }
 
 func checkToken(token string) error {
-	if len(token) > tokenBytes {
-		return fmt.Errorf("fencing token of %d bytes, at most %d: %w", len(token), tokenBytes, backend.ErrRejected)
+	if len(token) > FencingTokenBytes {
+		return fmt.Errorf("fencing token of %d bytes, at most %d: %w", len(token), FencingTokenBytes, backend.ErrRejected)
 	}
 	if !utf8.ValidString(token) {
 		return fmt.Errorf("fencing token that is no UTF-8: %w", backend.ErrRejected)

@@ -3,6 +3,7 @@ package s2
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -32,6 +33,7 @@ type streamConfig struct {
 	json      bool
 	events    bool
 	bare      bool
+	create    string // configuration of a stream that comes to be
 	silence   time.Duration
 	key       func() string // hidden from printing, as the access token is
 }
@@ -86,6 +88,13 @@ func EventStream() StreamOption { return func(c *streamConfig) { c.events = true
 // Offsets are bare by themselves where the access token may not list streams.
 func BareOffsets() StreamOption { return func(c *streamConfig) { c.bare = true } }
 
+// CreateAs is the configuration of the stream where an append or a read creates it, because its basin says so. Fields left
+// out have the basin's default. It changes nothing of a stream that exists.
+func CreateAs(cfg StreamConfig) StreamOption {
+	text, _ := json.Marshal(cfg) // all of these fields can be marshalled
+	return func(c *streamConfig) { c.create = string(text) }
+}
+
 // Silence is how long a reader waits on the network before it takes the connection for dead, 20 s unless given. Servers
 // say something every 15 s.
 func Silence(d time.Duration) StreamOption {
@@ -134,10 +143,14 @@ func (s *Stream) request(ctx context.Context, method string, query url.Values) (
 }
 
 func (s *Stream) header() http.Header {
-	if s.cfg.key == nil {
-		return nil
+	h := http.Header{}
+	if s.cfg.key != nil {
+		h[keyHeader] = []string{s.cfg.key()}
 	}
-	return http.Header{keyHeader: {s.cfg.key()}}
+	if s.cfg.create != "" {
+		h["S2-Stream-Config"] = []string{s.cfg.create}
+	}
+	return h
 }
 
 const keyHeader = "S2-Encryption-Key"

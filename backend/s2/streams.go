@@ -28,7 +28,7 @@ type StreamInfo struct {
 	Name      string     `json:"name"`
 	CreatedAt time.Time  `json:"created_at"`
 	DeletedAt *time.Time `json:"deleted_at"` // set while it is in deletion
-	Cipher    string     `json:"cipher"`     // "" is none
+	Cipher    Cipher     `json:"cipher"`     // "" is none
 }
 
 // Streams iterates over the basin's streams, by name.

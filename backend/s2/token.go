@@ -32,11 +32,11 @@ type OpGroups struct {
 
 // A Scope is what an access token may do: the union of Ops and OpGroups, on the resources given. Nil resources are none.
 type Scope struct {
-	Basins       *Resources `json:"basins,omitempty"`
-	Streams      *Resources `json:"streams,omitempty"`
-	AccessTokens *Resources `json:"access_tokens,omitempty"`
-	OpGroups     *OpGroups  `json:"op_groups,omitempty"`
-	Ops          []string   `json:"ops,omitempty"` // such as "append", "check-tail"
+	Basins       *Resources  `json:"basins,omitempty"`
+	Streams      *Resources  `json:"streams,omitempty"`
+	AccessTokens *Resources  `json:"access_tokens,omitempty"`
+	OpGroups     *OpGroups   `json:"op_groups,omitempty"`
+	Ops          []Operation `json:"ops,omitempty"`
 }
 
 // AccessToken describes a token; it is not the secret itself.

@@ -107,23 +107,25 @@ func (s *Stream) Trim(ctx context.Context, seqNum uint64) (Appended, error) {
 
 // A Range says what to read. Zero fields are no limit.
 type Range struct {
-	From  backend.Offset // required: a place or a start
-	Clamp bool           // a place beyond the tail is the tail instead of an error
-	Count int            // records at most; one request never returns more than 1000
-	Bytes int            // metered bytes at most; one request never returns more than 1 MiB
-	Until time.Time      // only records before it
-	Wait  time.Duration  // at the tail, for a first record; whole seconds, rounded up, 60 s at most count for Read
+	From       backend.Offset // required: a place or a start
+	Clamp      bool           // a place beyond the tail is the tail instead of an error
+	Count      int            // records at most; one request never returns more than 1000
+	Bytes      int            // metered bytes at most; one request never returns more than 1 MiB
+	Until      time.Time      // only records before it
+	NoCommands bool           // for Read: leave out command records, which count against the limits all the same
+	Wait       time.Duration  // at the tail, for a first record; whole seconds, rounded up, 60 s at most count for Read
 }
 
 // A Slice is what one request read.
 type Slice struct {
 	Records []backend.Record
+	Next    backend.Offset // where to read on: behind the last record, also one that is left out; else what Range.From was
 	Tail    Position
 	HasTail bool // the server said where the tail is
 }
 
 // Read reads once: what there is from r.From on, within its limits and S2's of 1000 records and 1 MiB, command records
-// included. It is not tried again. At the tail it fails with [backend.ErrOutOfRange] unless r.Wait is given; a wait that
+// included unless r.NoCommands is set. It is not tried again. At the tail it fails with [backend.ErrOutOfRange] unless r.Wait is given; a wait that
 // is over without a record is an empty Slice.
 func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 	op := s.op("read")
@@ -150,7 +152,14 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 		return Slice{}, fmt.Errorf("s2: %s: %w", op, &ProtocolError{err})
 	}
 	setOffsets(&b, "")
-	return Slice{Records: b.Records, Tail: Position(b.Tail), HasTail: b.HasTail}, nil
+	next := r.From
+	if n := len(b.Records); n > 0 {
+		next = b.Records[n-1].Next
+	}
+	if r.NoCommands {
+		b.Records = withoutCommands(b.Records)
+	}
+	return Slice{Next: next, Records: b.Records, Tail: Position(b.Tail), HasTail: b.HasTail}, nil
 }
 
 func parseBatch(body []byte, asJSON bool) (wire.Batch, error) {
