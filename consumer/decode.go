@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +42,15 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 	// Values beside the records and not messages: a message is put together when it is handed out, so its record is
 	// copied once.
 	ch.values = make([]T, len(ch.recs))
-	for i := range ch.recs {
+	i := 0
+	defer func() {
+		// In this goroutine a panic of the codec would end the process, and nobody could recover it. The loop raises it
+		// again where it reaches the record, so what lies behind that needs no decoding.
+		if p := recover(); p != nil {
+			ch.bad = append(ch.bad, bad{at: i, panicked: fmt.Sprintf("%v\n\n%s", p, debug.Stack())})
+		}
+	}()
+	for ; i < len(ch.recs); i++ {
 		v, err := c.Decode(ch.recs[i].Value)
 		if err != nil {
 			ch.bad = append(ch.bad, bad{at: i, err: err})

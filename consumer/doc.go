@@ -33,6 +33,8 @@
 // A loop that ends without an error has seen the end of a
 // closed stream or, with [StopAtTail], the tail. When ctx ends the loop, its error is yielded, after the final save.
 //
+// A panic of the codec is raised in the goroutine of the loop, at the record that caused it.
+//
 // # Checkpoints
 //
 // With [Checkpoint] a consumer begins by claiming its key and goes on from the place stored there; without one it

@@ -15,8 +15,9 @@ func Skip(*DecodeError) error { return nil }
 
 // bad is a record of a chunk that did not decode.
 type bad struct {
-	at  int
-	err error
+	at       int
+	err      error
+	panicked string // the codec did, with this value and stack; "": it did not
 }
 
 // skipPoison deals with the records from l.at on that did not decode, as many as follow each other: their dead letters
@@ -30,6 +31,12 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 	)
 	for len(l.cur.bad) > 0 && l.cur.bad[0].at == l.at+len(skipped) {
 		b := l.cur.bad[0]
+		if b.panicked != "" {
+			if len(skipped) > 0 {
+				break // those first
+			}
+			panic(fmt.Sprintf("consumer: the codec panicked at record %q: %s", l.cur.recs[b.at].Offset, b.panicked))
+		}
 		l.cur.bad = l.cur.bad[1:]
 		e := &DecodeError{Record: l.cur.recs[b.at], Err: b.err}
 		l.c.counters.poison.Add(1)

@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -221,5 +222,33 @@ func TestPoisonInABatchIsNotDoneBeforeTheBatch(t *testing.T) {
 	}
 	if at := stored(t, store); at != "6" {
 		t.Errorf("%q is saved at the end", at)
+	}
+}
+
+func TestPanicOfTheCodecIsRaisedInTheLoopsGoroutine(t *testing.T) {
+	for _, decoders := range []int{1, 3} {
+		store := newSpy()
+		c, err := consumer.New(count(t, 9), codec.Func("text/plain", nil, func(src []byte) (int, error) {
+			if string(src) == "4" {
+				panic("codec on fire")
+			}
+			return decodeNumber(src)
+		}), consumer.Checkpoint(store, key), consumer.Decoders(decoders))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, "codec on fire") || !strings.Contains(text, `"4"`) {
+					t.Errorf("recovered %q, want the codec's panic and its record", text)
+				}
+			}()
+			got, err = drain(t.Context(), c)
+			t.Errorf("got %v and %v without a panic", got, err)
+		}()
+		if at := stored(t, store); at != "4" {
+			t.Errorf("%q is saved, want the place of the record that cannot be decoded", at)
+		}
 	}
 }
