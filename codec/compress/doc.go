@@ -12,6 +12,10 @@
 // Frames are standard, so other tools read them, one record at a time, and frames from other tools are read: zstd
 // frames of any window, gzip members, S2 and Snappy streams, also several in a row.
 //
+// A record that is cut short anywhere behind its magic fails to decode, and so does one with other bytes behind its
+// frames. The formats S2 and Snappy do not tell where a stream ends, so a record has its length in a chunk that other tools
+// skip. Records of several frames in a row are made by other tools only: cut between two frames they look whole.
+//
 // # Bombs
 //
 // A few bytes can decompress to gigabytes. That is why every constructor demands maxDecoded, the largest value in bytes
