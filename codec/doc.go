@@ -12,7 +12,7 @@
 // An error refuses one value and nothing else: the producer fails that value's call, the consumer stops before that
 // record with a DecodeError. No codec here replaces, truncates or drops what it cannot represent.
 //
-// Codecs of your own join with [Func] or by implementing the interface; the suite in codec/codectest is the executable
+// [RawJSON], [Bytes] and [String] take what is encoded already. Codecs of your own join with [Func] or by implementing the interface; the suite in codec/codectest is the executable
 // form of this page. Decorators ([Validate], those of codec/compress) wrap a codec in another.
 //
 // # JSON

@@ -24,16 +24,22 @@ var (
 // That is an error as soon as dst is not empty. While dst is empty the bytes are copied, because they may be memory of
 // the value.
 func Func[T any](contentType string, enc func(dst []byte, v T) ([]byte, error), dec func(src []byte) (T, error)) Codec[T] {
-	return &funcCodec[T]{contentType: contentType, enc: enc, dec: dec}
+	return FuncFormat(Format{ContentType: contentType}, enc, dec)
+}
+
+// FuncFormat is [Func] for encodings of which more is known than a media type, such as the schema that some stores ask
+// for. f.Schema must not be written to afterwards.
+func FuncFormat[T any](f Format, enc func(dst []byte, v T) ([]byte, error), dec func(src []byte) (T, error)) Codec[T] {
+	return &funcCodec[T]{format: f, enc: enc, dec: dec}
 }
 
 type funcCodec[T any] struct {
-	contentType string
-	enc         func([]byte, T) ([]byte, error)
-	dec         func([]byte) (T, error)
+	format Format
+	enc    func([]byte, T) ([]byte, error)
+	dec    func([]byte) (T, error)
 }
 
-func (c *funcCodec[T]) Format() Format { return Format{ContentType: c.contentType} }
+func (c *funcCodec[T]) Format() Format { return c.format }
 
 func (c *funcCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 	if c.enc == nil {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 var errNil = errors.New("nil message")
@@ -17,10 +18,14 @@ var errNil = errors.New("nil message")
 // Codec returns the codec for messages of type T, the pointer to a generated struct such as *orderspb.Order. Without
 // options it is binary.
 //
-// Codec panics when T is not such a type (proto.Message itself, a *dynamicpb.Message) and when a rule that [Validate]
-// needs does not compile: both are mistakes in the program.
+// Codec panics when T is not such a type (proto.Message itself; for a *dynamicpb.Message see [Dynamic]) and when a rule
+// that [Validate] needs does not compile: both are mistakes in the program.
 func Codec[T proto.Message](opts ...Option) codec.Codec[T] {
-	c := &protoCodec[T]{message: messageType[T]()}
+	return newCodec[T](messageType[T](), opts)
+}
+
+func newCodec[T proto.Message](message protoreflect.MessageType, opts []Option) codec.Codec[T] {
+	c := &protoCodec[T]{message: message}
 	for _, o := range opts {
 		o(&c.config)
 	}
@@ -43,8 +48,11 @@ type protoCodec[T proto.Message] struct {
 
 func messageType[T proto.Message]() (mt protoreflect.MessageType) {
 	var zero T
-	if any(zero) == nil {
+	switch any(zero).(type) {
+	case nil:
 		panic("protobuf: Codec needs the type of one message, not an interface")
+	case *dynamicpb.Message:
+		panic("protobuf: Codec needs a generated message type; Dynamic makes the codec of a descriptor")
 	}
 	defer func() {
 		// Generated types answer for nil; what does not has its type in its value.
@@ -72,9 +80,8 @@ func contentType(c *config, name protoreflect.FullName) string {
 func (c *protoCodec[T]) Format() codec.Format { return c.format }
 
 func (c *protoCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
-	// IsValid is false for a nil pointer, which is not a nil interface.
-	if any(v) == nil || !v.ProtoReflect().IsValid() {
-		return dst, c.failed("encode", errNil)
+	if err := c.check(v); err != nil {
+		return dst, c.failed("encode", err)
 	}
 	if c.validator != nil {
 		if err := c.validate(v); err != nil {
@@ -92,6 +99,22 @@ func (c *protoCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 		return dst, c.failed("encode", err)
 	}
 	return out, nil
+}
+
+// check refuses what is not a message of this type. A dynamic message may be any.
+func (c *protoCodec[T]) check(v T) error {
+	if dynamic, ok := any(v).(*dynamicpb.Message); ok && dynamic == nil || any(v) == nil {
+		return errNil
+	}
+	// IsValid is false for a nil pointer to a generated message, which is not a nil interface.
+	m := v.ProtoReflect()
+	if !m.IsValid() {
+		return errNil
+	}
+	if name := m.Descriptor().FullName(); name != c.name {
+		return fmt.Errorf("a message of type %s", name)
+	}
+	return nil
 }
 
 func (c *protoCodec[T]) Decode(src []byte) (T, error) {

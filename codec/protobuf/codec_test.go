@@ -177,7 +177,7 @@ func TestErrorsNameTheMessage(t *testing.T) {
 
 func TestConstructorPanics(t *testing.T) {
 	mustPanic(t, "protobuf: Codec needs the type of one message, not an interface", func() { protobuf.Codec[proto.Message]() })
-	mustPanic(t, "protobuf: Codec needs a generated message type, *dynamicpb.Message is none", func() { protobuf.Codec[*dynamicpb.Message]() })
+	mustPanic(t, "protobuf: Codec needs a generated message type; Dynamic makes the codec of a descriptor", func() { protobuf.Codec[*dynamicpb.Message]() })
 	mustPanic(t, "protobuf: Codec needs a generated message type, protobuf_test.wrapper is none", func() { protobuf.Codec[wrapper]() })
 }
 

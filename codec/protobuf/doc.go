@@ -3,6 +3,9 @@
 //
 //	c := protobuf.Codec[*orderspb.Order](protobuf.Validate())
 //
+// [Dynamic] is the codec of messages of which the program has a descriptor and no generated type, [Raw] that of messages
+// that are encoded already. All of them have the same content type and schema for the same message.
+//
 // # Contract
 //
 // A record is one message, without a length before it. Encoding appends and in binary costs no allocation; decoding

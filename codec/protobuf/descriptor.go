@@ -1,0 +1,80 @@
+package protobuf
+
+import (
+	"fmt"
+
+	"github.com/headrace/headrace/codec"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+// Dynamic returns the codec for messages that the descriptor describes, for programs that have no generated type of them:
+// the descriptor comes from a schema registry, a file or a server. What it writes is what [Codec] writes for the
+// generated type, with the same options. A message of another type is refused.
+//
+// Dynamic panics when the descriptor is nil or a placeholder for one that was not found, and when a rule that [Validate]
+// needs does not compile.
+func Dynamic(message protoreflect.MessageDescriptor, opts ...Option) codec.Codec[*dynamicpb.Message] {
+	mustDescribe("Dynamic", message)
+	return newCodec[*dynamicpb.Message](dynamicpb.NewMessageType(message), opts)
+}
+
+// Raw returns the codec for values that are messages in binary already. Its format is that of [Codec] for the message
+// that the descriptor describes.
+//
+// A value that is not a well-formed sequence of fields is refused, both ways. Whether the fields are those of the message
+// is not checked, because that would cost as much as decoding. An empty value is the empty message. Encoding copies v
+// behind dst. Decoding copies nothing: the slice is the record itself, so keeping a small one keeps the buffer of its
+// whole batch alive.
+//
+// Raw panics when the descriptor is nil or a placeholder for one that was not found.
+func Raw(message protoreflect.MessageDescriptor) codec.Codec[[]byte] {
+	mustDescribe("Raw", message)
+	name := message.FullName()
+	return &rawCodec{
+		name:   name,
+		format: codec.Format{ContentType: contentType(new(config), name), Schema: schema(message)},
+	}
+}
+
+func mustDescribe(function string, message protoreflect.MessageDescriptor) {
+	switch {
+	case message == nil:
+		panic(fmt.Sprintf("protobuf: %s needs a descriptor, not nil", function))
+	case message.IsPlaceholder():
+		panic(fmt.Sprintf("protobuf: %s: the descriptor of %s is only a placeholder: its file was not found", function, message.FullName()))
+	}
+}
+
+type rawCodec struct {
+	name   protoreflect.FullName
+	format codec.Format
+}
+
+func (c *rawCodec) Format() codec.Format { return c.format }
+
+func (c *rawCodec) AppendEncode(dst, v []byte) ([]byte, error) {
+	if err := wellFormed(v); err != nil {
+		return dst, fmt.Errorf("protobuf: encode %s: %w", c.name, err)
+	}
+	return append(dst, v...), nil
+}
+
+func (c *rawCodec) Decode(src []byte) ([]byte, error) {
+	if err := wellFormed(src); err != nil {
+		return nil, fmt.Errorf("protobuf: decode %s: %w", c.name, err)
+	}
+	return src[:len(src):len(src)], nil
+}
+
+func wellFormed(b []byte) error {
+	for at := 0; at < len(b); {
+		_, _, n := protowire.ConsumeField(b[at:])
+		if n < 0 {
+			return fmt.Errorf("the field at byte %d: %w", at, protowire.ParseError(n))
+		}
+		at += n
+	}
+	return nil
+}
