@@ -16,15 +16,40 @@
 //     a stream broke may be in the table twice. producer.AtMostOnce stops instead.
 //   - Offsets: none. Receipts say that a record is durable and not where it is. A table cannot be read back: a [Sink] is no
 //     backend.Source, and a consumer on one does not compile.
-//   - Limits: 10,420,224 bytes of records and 20,000 records a request. Headers are refused, times are not sent.
+//   - Limits: 10,420,224 bytes of records and 20,000 records a request; 2,000 fields of a message, none of which contains
+//     itself. Headers are refused, times are not sent.
 //   - A row that does not fit the table's schema is refused by the service, which ends the stream. The producer finds the
 //     row, by halving; it fails its own receipt and the others go on in order.
 //
 // # Record types
 //
-// The codec says what a stream is. application/json makes a JSON stream of one object a record, whose keys are columns.
+// The codec says what a stream is. application/json makes a JSON stream of one object a record, whose keys are columns; a value
+// that is no object, as a codec.JSON[string] writes it, is refused with [backend.ErrRejected] before it is sent.
 // application/x-protobuf (or application/protobuf) with the schema of the message makes a PROTO stream: the table gets the
-// message's own descriptor. Anything else, and any content encoding, is refused with [backend.ErrRejected] at opening.
+// message's own descriptor. Anything else, and any content encoding, is refused with [backend.ErrRejected] at opening. So is,
+// before any request, a message that no table can hold.
+//
+// # Values
+//
+// A column takes these JSON values, by what is known of the service, and these protobuf types:
+//
+//	column          JSON                              Go with codec.JSON               protobuf
+//	DATE            days since 1970                   int32; not time.Time             int32, the same
+//	TIMESTAMP       microseconds since 1970           int64 (UnixMicro)                int64, the same
+//	TIMESTAMP_NTZ   microseconds of the wall clock    int64                            int64, the same
+//	DECIMAL         a string such as "12.50"          string, or with MarshalText      string
+//	BINARY          base64                            []byte                           bytes
+//	VARIANT         a string that holds JSON text     string, from json.Marshal        string that holds JSON text
+//	BIGINT          a number, beyond 2^53 a string    int64 with the "string" tag      int64
+//
+// codec.JSON writes a time.Time as a text in RFC 3339, which is not what the table above asks for: give the field a type of
+// its own, or convert it. A time.Duration is a number of nanoseconds, for a BIGINT. codec.JSON writes every digit of an int64;
+// without the tag `json:",string"` a service or a program that reads numbers as float64 rounds those beyond 2^53.
+//
+// NULL is a key that is missing or null: a nil pointer, or a field left out with omitzero. A Go zero value without a pointer
+// is written and stored as 0, "" or false. In proto3 a field without "optional" that is 0, "" or
+// false is not on the wire, so the service cannot tell it from one that was never set: declare fields "optional", and set
+// them, where the difference between NULL and zero counts. A NOT NULL column needs its field on the wire.
 //
 // # Streams
 //

@@ -54,6 +54,8 @@ func parseEndpoint(s string) (endpoint, error) {
 		return bad("no host")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
 		return bad("more than a host and a port")
+	case !confidential(u):
+		return endpoint{}, fmt.Errorf("%w: endpoint", errPlaintext)
 	case strings.ContainsAny(u.Hostname(), " \t%"):
 		return bad("the host has characters that no host has")
 	}
@@ -81,7 +83,18 @@ func parseCatalog(s string) (string, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("%w: the Unity Catalog URL must be https://host[:port]", backend.ErrRejected)
 	}
+	if !confidential(u) {
+		return "", fmt.Errorf("%w: Unity Catalog", errPlaintext)
+	}
 	return strings.TrimRight(u.String(), "/"), nil
+}
+
+var errPlaintext = fmt.Errorf("%w: credentials go over https only, or over http to a loopback address: use https://", backend.ErrRejected)
+
+// confidential reports whether credentials may go to u: anybody on the way can read what goes over http.
+func confidential(u *url.URL) bool {
+	host := u.Hostname()
+	return u.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // clip keeps what others wrote from filling a log.

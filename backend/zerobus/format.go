@@ -1,7 +1,7 @@
 package zerobus
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"mime"
 	"strings"
@@ -34,7 +34,7 @@ func recordTypeOf(f backend.Format) (recordType, error) {
 	case f.Schema == nil:
 		return 0, fmt.Errorf("%w: protobuf records need the DescriptorProto of their message as the schema of the format", backend.ErrRejected)
 	}
-	return protoRecords, nil
+	return protoRecords, checkDescriptor(f.Schema)
 }
 
 // checkTable refuses names that are not three parts. What the parts are made of is the service's to say.
@@ -59,8 +59,11 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-var errHeaders = fmt.Errorf("%w: a table row has no headers", backend.ErrUnsupported)
-var errUTF8 = errors.New("JSON that is not UTF-8")
+var (
+	errHeaders = fmt.Errorf("%w: a table row has no headers", backend.ErrRejected)
+	errUTF8    = fmt.Errorf("%w: JSON that is not UTF-8", backend.ErrRejected)
+	errObject  = fmt.Errorf("%w: a row of a JSON stream is an object, whose keys are columns: use a codec of a struct or a map", backend.ErrRejected)
+)
 
 // size is the meter and the door of a stream. JSON that is not UTF-8 would be refused below the service's own checks and
 // end the stream, again and again, with an error that accuses nobody.
@@ -71,9 +74,17 @@ func (t recordType) size(r *backend.Record) (int, error) {
 	case len(r.Value) > payloadBytes:
 		return 0, fmt.Errorf("%w: a record of %d bytes, and the service takes %d", backend.ErrTooLarge, len(r.Value), payloadBytes)
 	case t == jsonRecords && !utf8.Valid(r.Value):
-		return 0, fmt.Errorf("%w: %w", backend.ErrRejected, errUTF8)
+		return 0, errUTF8
+	case t == jsonRecords && !isObject(r.Value):
+		return 0, errObject
 	}
 	return len(r.Value), nil
+}
+
+// isObject reports whether a JSON text begins as an object. The codec has seen to the rest of it.
+func isObject(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	return len(text) > 0 && text[0] == '{'
 }
 
 // checkBatch refuses what Limits do not allow.

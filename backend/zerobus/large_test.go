@@ -17,9 +17,9 @@ import (
 // payloadBytes is what one request may carry of records.
 const payloadBytes = 10_420_224
 
-// long is a JSON string of n bytes that begins with a number.
+// long is a JSON object of n bytes whose key is a number.
 func long(i, n int) []byte {
-	return fmt.Appendf(nil, `"%06d%s"`, i, strings.Repeat("x", n-8))
+	return fmt.Appendf(nil, `{"%06d":"%s"}`, i, strings.Repeat("x", n-13))
 }
 
 // One Send of 80 MB becomes requests that the service takes, whatever the producer is told to put in a batch; all rows
@@ -37,7 +37,7 @@ func TestAnEightyMegabyteBatchIsSplit(t *testing.T) {
 				srv := quiet(t, zerobustest.DiscardRows(), zerobustest.Tap(func(_ string, rows []zerobustest.Row) {
 					bytes = 0
 					for _, r := range rows {
-						if string(r.Value[:7]) != fmt.Sprintf(`"%06d`, next) || len(r.Value) != size {
+						if string(r.Value[1:8]) != fmt.Sprintf(`"%06d`, next) || len(r.Value) != size {
 							t.Errorf("row %d is %.10s… of %d bytes", next, r.Value, len(r.Value))
 						}
 						next++
@@ -107,7 +107,7 @@ func TestAPayloadBeyondTheLimitIsRefusedAlone(t *testing.T) {
 		}
 		var got []string
 		for _, r := range srv.Rows(table) {
-			got = append(got, fmt.Sprintf("%s %d", r.Value[1:7], len(r.Value)))
+			got = append(got, fmt.Sprintf("%s %d", r.Value[2:8], len(r.Value)))
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) || srv.Stats().Streams != 1 {
 			t.Errorf("%q, want %q; %+v", got, want, srv.Stats())

@@ -30,7 +30,12 @@ const tokenBytes = 1 << 20
 type TokenError struct {
 	Status int    // of HTTP; 0 if there was no answer
 	Code   string // of OAuth, such as invalid_client; empty if the answer has none
-	Err    error
+
+	// Description is what the endpoint says to people, such as which privilege is missing on which table; empty if the
+	// answer has none.
+	Description string
+
+	Err error
 
 	after time.Duration
 }
@@ -43,6 +48,9 @@ func (e *TokenError) Error() string {
 	}
 	if e.Code != "" {
 		s += ": " + clip(e.Code)
+	}
+	if e.Description != "" {
+		s += ": " + clip(e.Description)
 	}
 	if e.Err != nil {
 		s += ": " + clip(e.Err.Error())
@@ -169,6 +177,11 @@ type tokenExchange struct {
 func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	again := req.Clone(req.Context())
 	if again.Header.Get("Authorization") != "" { // a redirect elsewhere has lost it, for good reason
+		if !confidential(again.URL) {
+			// net/http keeps the header when a redirect leads from https to http of the same host.
+			x.broken = errPlaintext
+			return nil, errPlaintext
+		}
 		again.SetBasicAuth(x.id, x.secret)
 	}
 	again.Header.Set("Accept", "*/*")
@@ -208,7 +221,8 @@ func lifetime(body []byte) []byte {
 	return body
 }
 
-// classify says whether another attempt may help. It keeps the body of the answer out: nobody knows what is in it.
+// classify says whether another attempt may help. Of the body of the answer it takes the code and the description of an OAuth
+// error and nothing else: nobody knows what else is in it.
 func (x *tokenExchange) classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, &TokenError{Err: ctx.Err()})
@@ -218,10 +232,10 @@ func (x *tokenExchange) classify(ctx context.Context, err error) error {
 	var refused *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refused):
-		failed.Code = hidden.Code(refused.ErrorCode)
+		failed.Code, failed.Description = hidden.Code(refused.ErrorCode), hidden.Text(refused.ErrorDescription)
 	case x.broken != nil:
 		failed.Status, failed.Err = 0, hidden.Error(x.broken)
-		if errors.Is(x.broken, errProxy) {
+		if errors.Is(x.broken, errProxy) || errors.Is(x.broken, errPlaintext) {
 			return failed
 		}
 		return fmt.Errorf("%w: %w", backend.ErrTransient, failed)

@@ -132,7 +132,7 @@ func TestBackpressureCountsBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close()
-		big := []byte(`"` + strings.Repeat("x", 10<<20-100<<10) + `"`)
+		big := long(0, 10<<20-100<<10)
 		n := 0
 		for err == nil {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -229,7 +229,7 @@ func TestEachStreamHasItsOwnConnection(t *testing.T) {
 		}
 		defer slow.Close()
 		for range 8 {
-			if _, err := slow.Enqueue(t.Context(), []byte(strings.Repeat("1", 1<<20))); err != nil {
+			if _, err := slow.Enqueue(t.Context(), long(0, 1<<20)); err != nil {
 				t.Fatal(err)
 			}
 		}

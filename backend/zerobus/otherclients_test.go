@@ -182,7 +182,10 @@ func TestPayloadsWithNULAndEmptyOnesAreKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []string{"{\"a\":\"x\x00y\"}", "", "\x00"}
+			want := []string{"{\"a\":\"x\x00y\"}"}
+			if c.format.Schema != nil { // a row of a JSON stream is an object
+				want = append(want, "", "\x00")
+			}
 			for _, v := range want {
 				if err := p.Send(t.Context(), []byte(v)); err != nil {
 					t.Errorf("%q: %v", v, err)

@@ -113,12 +113,12 @@ func TestIngestJSONBatchIntoProtoStreamFails(t *testing.T) {
 }
 
 func TestIngestProtoIntoJSONStreamFails(t *testing.T) {
-	t.Run("that is text", func(t *testing.T) { mixUp(t, jsonCodec(), []byte(`{"n":1}`), []byte("\x08\x01"), 1, false) })
+	t.Run("that is text", func(t *testing.T) { mixUp(t, jsonCodec(), []byte(`{"n":1}`), []byte("\x08\x01"), 1, true) })
 	t.Run("that is no text", func(t *testing.T) { mixUp(t, jsonCodec(), []byte(`{"n":1}`), []byte("\x08\xff\x01"), 1, true) })
 }
 
 func TestIngestProtoBatchIntoJSONStreamFails(t *testing.T) {
-	t.Run("that is text", func(t *testing.T) { mixUp(t, jsonCodec(), []byte(`{"n":1}`), []byte("\x08\x01"), 3, false) })
+	t.Run("that is text", func(t *testing.T) { mixUp(t, jsonCodec(), []byte(`{"n":1}`), []byte("\x08\x01"), 3, true) })
 	t.Run("that is no text", func(t *testing.T) { mixUp(t, jsonCodec(), []byte(`{"n":1}`), []byte("\x08\xff\x01"), 3, true) })
 }
 

@@ -1,0 +1,100 @@
+package zerobus
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// maxColumns is how many columns a table of the service has at most.
+const maxColumns = 2_000
+
+// checkDescriptor refuses a message that no table can hold. The service would say so too, but only when the stream is
+// created and less clearly.
+func checkDescriptor(schema []byte) error {
+	var d descriptorpb.DescriptorProto
+	if err := proto.Unmarshal(schema, &d); err != nil {
+		return fmt.Errorf("%w: the schema of the format is no DescriptorProto: %w", backend.ErrRejected, err)
+	}
+	if n := len(d.GetField()); n > maxColumns {
+		return fmt.Errorf("%w: message %s has %d fields, and a table has at most %d columns", backend.ErrRejected, clip(d.GetName()), n, maxColumns)
+	}
+	g := &messageGraph{fields: map[string][]string{}, done: map[string]bool{}}
+	g.add("", &d)
+	if cycle := g.cycle(d.GetName(), nil); cycle != nil {
+		return fmt.Errorf("%w: message %s contains itself (%s), and a column has a type of finite depth",
+			backend.ErrRejected, clip(cycle[0]), clip(strings.Join(cycle, " > ")))
+	}
+	return nil
+}
+
+// A messageGraph says which messages each message has fields of. Names are written from the root on, without a package.
+type messageGraph struct {
+	fields map[string][]string // by the name of the message: the names of the types of its fields, as written
+	done   map[string]bool     // messages that lead to no cycle
+}
+
+func (g *messageGraph) add(within string, d *descriptorpb.DescriptorProto) {
+	name := strings.TrimPrefix(within+"."+d.GetName(), ".")
+	g.fields[name] = nil
+	for _, f := range d.GetField() {
+		if t := f.GetType(); t == descriptorpb.FieldDescriptorProto_TYPE_MESSAGE || t == descriptorpb.FieldDescriptorProto_TYPE_GROUP {
+			g.fields[name] = append(g.fields[name], f.GetTypeName())
+		}
+	}
+	for _, nested := range d.GetNestedType() {
+		g.add(name, nested)
+	}
+}
+
+// find returns the message that a field of the message named within refers to, "" for one that is not in the schema. A
+// relative name is looked for from the inside to the outside, as protobuf does; a full one may begin with a package.
+func (g *messageGraph) find(within, name string) string {
+	if full, ok := strings.CutPrefix(name, "."); ok {
+		for {
+			if _, ok := g.fields[full]; ok {
+				return full
+			}
+			_, rest, more := strings.Cut(full, ".")
+			if !more {
+				return ""
+			}
+			full = rest
+		}
+	}
+	for {
+		candidate := strings.TrimPrefix(within+"."+name, ".")
+		if _, ok := g.fields[candidate]; ok {
+			return candidate
+		}
+		if within == "" {
+			return ""
+		}
+		within = within[:max(strings.LastIndexByte(within, '.'), 0)]
+	}
+}
+
+// cycle returns the messages on the way from one back to itself, nil if there is no such way from the message called name.
+func (g *messageGraph) cycle(name string, way []string) []string {
+	if i := slices.Index(way, name); i >= 0 {
+		return append(slices.Clone(way[i:]), name)
+	}
+	if g.done[name] {
+		return nil
+	}
+	way = append(way, name)
+	for _, f := range g.fields[name] {
+		if next := g.find(name, f); next != "" {
+			if c := g.cycle(next, way); c != nil {
+				return c
+			}
+		}
+	}
+	g.done[name] = true
+	return nil
+}
