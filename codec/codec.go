@@ -1,12 +1,10 @@
 package codec
 
-// A Format says what encoded values are, in HTTP's terms, plus the schema of their type when it has one. It has the
-// fields of backend.Format, so that one converts to the other.
-type Format struct {
-	ContentType     string // a media type such as "application/json"; "" is unknown
-	ContentEncoding string // such as "zstd"; "" is none
-	Schema          []byte // a serialized google.protobuf.DescriptorProto for protobuf types; nil for none
-}
+import "github.com/headrace/headrace/backend"
+
+// A Format says what encoded values are. It is [backend.Format] under another name, so that a codec needs no import of its own
+// for it.
+type Format = backend.Format
 
 // A Codec turns values of T into bytes and back. It is safe for use from many goroutines at once.
 type Codec[T any] interface {

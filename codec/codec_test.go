@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/codec/codectest"
 )
@@ -85,7 +84,7 @@ func TestFormats(t *testing.T) {
 		if c.got.ContentType != c.want || c.got.ContentEncoding != "" || c.got.Schema != nil {
 			t.Errorf("got %+v, want only %q", c.got, c.want)
 		}
-		if f := backend.Format(c.got); f.ContentType != c.want {
+		if f := c.got; f.ContentType != c.want {
 			t.Errorf("as a backend.Format it is %+v", f)
 		}
 	}

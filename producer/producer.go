@@ -34,7 +34,7 @@ func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts .
 	if err != nil {
 		return nil, err
 	}
-	e, err := start(ctx, sink.NewAppender(backend.Format(c.Format())), conf)
+	e, err := start(ctx, sink.NewAppender(c.Format()), conf)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func (l *load[T]) run(b *testing.B, f func(n int) error) {
 // session sends batches over a session.
 func (l *load[T]) session(b *testing.B) func(n int) error {
 	b.Helper()
-	s, err := zerobus.Table(table, l.srv.config()).NewAppender(backend.Format(l.codec.Format())).Open(b.Context())
+	s, err := zerobus.Table(table, l.srv.config()).NewAppender(l.codec.Format()).Open(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const module = "github.com/headrace/headrace/"
 var may = map[string][]string{
 	"backend":                    {},
 	"batcher":                    {},
-	"codec":                      {module + "internal/owned", "github.com/go-json-experiment/json"},
+	"codec":                      {module + "backend", module + "internal/owned", "github.com/go-json-experiment/json"},
 	"internal/owned":             {},
 	"internal/backoff":           {module + "backend"},
 	"internal/redact":            {},
@@ -32,8 +32,8 @@ var may = map[string][]string{
 	"backend/backendtest":        {module + "backend", "go.uber.org/goleak"},
 	"backend/s2":                 {module + "backend", module + "backend/s2/internal/", module + "internal/backoff", module + "internal/redact", "github.com/klauspost/compress"},
 	"checkpoint/boltstore":       {module + "backend", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
-	"codec/codectest":            {module + "codec", module + "internal/owned", "github.com/go-json-experiment/json"},
-	"codec/compress":             {module + "codec", module + "internal/owned", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
+	"codec/codectest":            {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json"},
+	"codec/compress":             {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
 	"checkpoint/checkpointtest":  {module + "backend", module + "checkpoint", "golang.org/x/sys"},
 }
 
