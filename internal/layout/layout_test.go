@@ -32,6 +32,7 @@ var may = map[string][]string{
 	"backend/backendtest":        {module + "backend", "go.uber.org/goleak"},
 	"backend/s2":                 {module + "backend", module + "backend/s2/internal/", module + "internal/backoff", module + "internal/redact", "github.com/klauspost/compress"},
 	"checkpoint/boltstore":       {module + "backend", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"checkpoint/sqlstore":        {module + "backend", module + "checkpoint", "golang.org/x/sys"},
 	"codec/codectest":            {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json"},
 	"codec/compress":             {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
 	"checkpoint/checkpointtest":  {module + "backend", module + "checkpoint", "golang.org/x/sys"},

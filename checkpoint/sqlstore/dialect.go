@@ -1,0 +1,45 @@
+package sqlstore
+
+// A Dialect says which database a Store works with. All statements but those that follow are the same for both.
+type Dialect struct {
+	name   string
+	begin  string // starts a transaction that no other process writes beside
+	schema []migration
+}
+
+// A migration changes the schema from the version before it.
+type migration []string
+
+var (
+	// PostgreSQL is version 12 and later.
+	PostgreSQL = Dialect{
+		name: "PostgreSQL",
+		// The lock is for two processes that migrate at once: CREATE TABLE IF NOT EXISTS of both may fail for one of them.
+		// Its number is "headrace" in ASCII, cut to 63 bits.
+		begin:  "BEGIN; SELECT pg_advisory_xact_lock(7522535908310049637)",
+		schema: schema("TIMESTAMPTZ"),
+	}
+
+	// SQLite is version 3.35 and later.
+	SQLite = Dialect{name: "SQLite", begin: "BEGIN IMMEDIATE", schema: schema("TEXT")}
+)
+
+func schema(timestamp string) []migration {
+	return []migration{{
+		`CREATE TABLE headrace_checkpoints (
+			checkpoint_key TEXT PRIMARY KEY,
+			stream_offset TEXT NOT NULL,
+			epoch BIGINT NOT NULL,
+			updated_at ` + timestamp + ` NOT NULL
+		)`,
+	}}
+}
+
+// The statements of a Store. A Claim must read and raise the epoch in one step, or two consumers could get the same one.
+const (
+	loadSQL  = `SELECT stream_offset, epoch FROM headrace_checkpoints WHERE checkpoint_key = $1`
+	claimSQL = `INSERT INTO headrace_checkpoints AS c (checkpoint_key, stream_offset, epoch, updated_at) VALUES ($1, '', 1, CURRENT_TIMESTAMP)
+		ON CONFLICT (checkpoint_key) DO UPDATE SET epoch = c.epoch + 1, updated_at = CURRENT_TIMESTAMP WHERE c.epoch < 9223372036854775807
+		RETURNING stream_offset, epoch`
+	saveSQL = `UPDATE headrace_checkpoints SET stream_offset = $1, updated_at = CURRENT_TIMESTAMP WHERE checkpoint_key = $2 AND epoch = $3`
+)

@@ -1,0 +1,32 @@
+// Package sqlstore keeps checkpoints in a table of a SQL database: PostgreSQL or SQLite, through database/sql.
+//
+// # Delivery
+//
+// [Store.SaveTx] stores a checkpoint in the caller's own transaction. When the effect of a record is in the same database,
+// effect and offset are one commit: after a kill at any point either both are there or neither, and the record is processed
+// exactly once.
+//
+//	tx, err := db.BeginTx(ctx, nil)
+//	…
+//	_, err = tx.ExecContext(ctx, "UPDATE accounts SET cents = cents + $1 WHERE id = $2", m.Value.Cents, m.Value.Account)
+//	…
+//	err = store.SaveTx(ctx, tx, "orders/billing", m.Checkpoint())
+//	…
+//	err = tx.Commit()
+//
+// A consumer that has been replaced gets [backend.ErrFenced] from SaveTx, and must roll back. While a transaction with SaveTx
+// is open, the Claim of another consumer waits for its end, so no effect is committed under an epoch that is over.
+//
+// Claim and Save are transactions of their own. A failure that may pass wraps [backend.ErrTransient]: a lost connection, a
+// server that restarts, a conflict with another transaction, a busy SQLite file. All other promises are those of package
+// checkpoint.
+//
+// # Setting up
+//
+// [Migrate] makes the table headrace_checkpoints, or brings an older one up to date. Call it at every start: it does nothing
+// when nothing is to be done, and several processes may call it at once. The driver is the caller's choice, for example
+// github.com/jackc/pgx/v5/stdlib or modernc.org/sqlite. For SQLite set a busy timeout in the DSN, such as
+// "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate".
+//
+// Keys and offsets are text that people can read in the table: what is not UTF-8, or contains NUL, is [backend.ErrRejected].
+package sqlstore

@@ -1,0 +1,59 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// failed names the call and, cut to what fits a log line, the key, and says whether trying again may help.
+func failed(op, key string, err error) error {
+	if key != "" {
+		op = fmt.Sprintf("%s %.64q", op, key)
+	}
+	switch {
+	case transient(err):
+		return fmt.Errorf("sqlstore: %s: %w: %w", op, backend.ErrTransient, err)
+	case noTable(err):
+		return fmt.Errorf("sqlstore: %s: %w (call sqlstore.Migrate first)", op, err)
+	}
+	return fmt.Errorf("sqlstore: %s: %w", op, err)
+}
+
+// transientClasses are the classes of SQLSTATE that may pass: connection exception, transaction rollback, insufficient
+// resources, object not in prerequisite state (a lock), operator intervention (a restart).
+var transientClasses = []string{"08", "40", "53", "55", "57"}
+
+func transient(err error) bool {
+	var state interface{ SQLState() string } // of PostgreSQL's drivers
+	if errors.As(err, &state) {
+		s := state.SQLState()
+		return len(s) == 5 && slices.Contains(transientClasses, s[:2])
+	}
+	var code interface{ Code() int } // of SQLite's driver
+	if errors.As(err, &code) {
+		const busy, locked = 5, 6
+		primary := code.Code() & 0xff
+		return primary == busy || primary == locked
+	}
+	var network net.Error
+	return errors.As(err, &network) || slices.ContainsFunc([]error{
+		context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF,
+	}, func(kind error) bool { return errors.Is(err, kind) })
+}
+
+func noTable(err error) bool {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return state.SQLState() == "42P01"
+	}
+	return err != nil && strings.Contains(err.Error(), "no such table")
+}

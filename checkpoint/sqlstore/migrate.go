@@ -1,0 +1,56 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// Migrate makes the tables of this package or brings them up to date. It is one transaction: a failure changes nothing, and of
+// several processes that migrate at once one does it and the others find it done. A schema that is newer than this package is an
+// error, because an old program could misread it.
+func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return failed("migrate", "", err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, d.begin); err != nil {
+		return failed("migrate", "", err)
+	}
+	if err := migrate(ctx, conn, d); err != nil {
+		_, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return failed("migrate", "", errors.Join(err, undone))
+	}
+	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		return failed("migrate", "", err)
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, conn *sql.Conn, d Dialect) error {
+	if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS headrace_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)`); err != nil {
+		return err
+	}
+	var version int
+	err := conn.QueryRowContext(ctx, `SELECT version FROM headrace_schema WHERE component = 'sqlstore'`).Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = conn.ExecContext(ctx, `INSERT INTO headrace_schema (component, version) VALUES ('sqlstore', 0)`)
+	}
+	if err != nil {
+		return err
+	}
+	if version > len(d.schema) {
+		return fmt.Errorf("the schema has version %d, this program knows up to %d: use a newer program", version, len(d.schema))
+	}
+	for _, m := range d.schema[version:] {
+		for _, statement := range m {
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = conn.ExecContext(ctx, `UPDATE headrace_schema SET version = $1 WHERE component = 'sqlstore'`, len(d.schema))
+	return err
+}

@@ -1,0 +1,33 @@
+package sqlstore
+
+import (
+	"context"
+
+	"github.com/headrace/headrace/checkpoint"
+)
+
+// A PgxTx is the part of pgx.Tx that SavePgx needs. R is pgconn.CommandTag, W is pgx.Row; both are inferred.
+type PgxTx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error }] interface {
+	Exec(ctx context.Context, sql string, args ...any) (R, error)
+	QueryRow(ctx context.Context, sql string, args ...any) W
+}
+
+// SavePgx is [Store.SaveTx] in a transaction of package pgx, for programs that use pgx without database/sql. This package does
+// not import pgx for it.
+func SavePgx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error }](ctx context.Context, tx PgxTx[R, W], key string, cp checkpoint.Checkpoint) error {
+	if err := begin(ctx, checkSave(key, cp)); err != nil {
+		return failed("save", key, err)
+	}
+	res, err := tx.Exec(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch))
+	if err != nil {
+		return failed("save", key, err)
+	}
+	if res.RowsAffected() == 0 {
+		var epoch int64
+		if err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(epoch), 0) FROM headrace_checkpoints WHERE checkpoint_key = $1`, key).Scan(&epoch); err != nil {
+			return failed("save", key, err)
+		}
+		return failed("save", key, refused(checkpoint.Checkpoint{Epoch: uint64(epoch)}, cp))
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
+)
+
+// A Store is a [checkpoint.Store] in a SQL database. It is safe for use from many goroutines and many processes.
+type Store struct {
+	db *sql.DB
+}
+
+var _ checkpoint.Store = (*Store)(nil)
+
+// New makes a Store in db, which stays the caller's to close. [Migrate] has made its table.
+func New(db *sql.DB) *Store { return &Store{db: db} }
+
+// Load implements [checkpoint.Store].
+func (s *Store) Load(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
+	if err := begin(ctx, checkKey(key)); err != nil {
+		return checkpoint.Checkpoint{}, failed("load", key, err)
+	}
+	cp, err := load(ctx, s.db, key)
+	if err != nil {
+		return checkpoint.Checkpoint{}, failed("load", key, err)
+	}
+	return cp, nil
+}
+
+// Claim implements [checkpoint.Store]. It waits for the end of transactions that have saved under key.
+func (s *Store) Claim(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
+	if err := begin(ctx, checkKey(key)); err != nil {
+		return checkpoint.Checkpoint{}, failed("claim", key, err)
+	}
+	cp, err := scan(s.db.QueryRowContext(ctx, claimSQL, key))
+	if errors.Is(err, sql.ErrNoRows) { // the epoch is at its end
+		_, err = checkpoint.Raise(checkpoint.Checkpoint{Epoch: math.MaxInt64})
+	}
+	if err != nil {
+		return checkpoint.Checkpoint{}, failed("claim", key, err)
+	}
+	return cp, nil
+}
+
+// Save implements [checkpoint.Store].
+func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) error {
+	return s.SaveTx(ctx, s.db, key, cp)
+}
+
+// A Tx is the transaction that SaveTx works in. *sql.Tx and *sql.Conn are ones.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// SaveTx is Save in a transaction of the caller's: cp is stored if and only if tx commits. When SaveTx fails, roll tx back:
+// after [backend.ErrFenced] another consumer owns the stream, and the effect in tx must not happen. A tx that reads from a
+// snapshot (REPEATABLE READ or stricter) may fail with [backend.ErrTransient] beside a Claim; try the whole transaction again.
+func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
+	if err := begin(ctx, checkSave(key, cp)); err != nil {
+		return failed("save", key, err)
+	}
+	res, err := tx.ExecContext(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch))
+	if err != nil {
+		return failed("save", key, err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return failed("save", key, err)
+	}
+	if n == 0 {
+		return failed("save", key, fenced(ctx, tx, key, cp))
+	}
+	return nil
+}
+
+// fenced says why no row has the epoch of cp.
+func fenced(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
+	stored, err := load(ctx, tx, key)
+	if err != nil {
+		return err
+	}
+	return refused(stored, cp)
+}
+
+func refused(stored, cp checkpoint.Checkpoint) error {
+	if err := checkpoint.Fence(stored, cp); err != nil {
+		return err
+	}
+	// Between the two statements a Claim of the epoch that cp has was committed, so cp came from no claim of that store.
+	return fmt.Errorf("%w: epoch %d was claimed only now", backend.ErrFenced, cp.Epoch)
+}
+
+func load(ctx context.Context, q interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, key string) (checkpoint.Checkpoint, error) {
+	cp, err := scan(q.QueryRowContext(ctx, loadSQL, key))
+	if errors.Is(err, sql.ErrNoRows) {
+		return checkpoint.Checkpoint{}, nil
+	}
+	return cp, err
+}
+
+func scan(row *sql.Row) (cp checkpoint.Checkpoint, err error) {
+	var offset string
+	var epoch int64
+	if err := row.Scan(&offset, &epoch); err != nil {
+		return cp, err
+	}
+	return checkpoint.Checkpoint{Offset: backend.Offset(offset), Epoch: uint64(epoch)}, nil
+}
+
+func checkKey(key string) error {
+	if err := checkpoint.CheckKey(key); err != nil {
+		return err
+	}
+	return checkText("key", key)
+}
+
+func checkSave(key string, cp checkpoint.Checkpoint) error {
+	if err := checkpoint.CheckSave(key, cp); err != nil {
+		return err
+	}
+	if cp.Epoch > math.MaxInt64 {
+		return checkpoint.Fence(checkpoint.Checkpoint{}, cp)
+	}
+	return errors.Join(checkText("key", key), checkText("offset", string(cp.Offset)))
+}
+
+func checkText(what, s string) error {
+	if !utf8.ValidString(s) || strings.Contains(s, "\x00") {
+		return fmt.Errorf("%w: the %s %.64q is not UTF-8 text without NUL", backend.ErrRejected, what, s)
+	}
+	return nil
+}
+
+// begin says why a call is over before it touches the database: a refused argument, which no retry mends, comes before the
+// end of ctx.
+func begin(ctx context.Context, refused error) error {
+	if refused != nil {
+		return refused
+	}
+	return ctx.Err()
+}
