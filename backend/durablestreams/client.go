@@ -130,10 +130,7 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 // with [backend.ErrRejected].
 func (c *Client) Stream(name string, opts ...StreamOption) *Stream {
 	s := &Stream{client: c, name: name, url: c.base.JoinPath(escape(name)), config: streamDefaults()}
-	for _, o := range opts {
-		o(&s.config)
-	}
-	return s
+	return s.With(opts...)
 }
 
 // escape keeps "/" and encodes what JoinPath would otherwise interpret.

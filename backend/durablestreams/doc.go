@@ -61,6 +61,10 @@
 // come is dropped and asked for again. What a batch returns shares one piece of memory, so a record that is kept keeps up to
 // that of its neighbours.
 //
+// While the answers to long-polls come at once and nothing moves, as behind a cache, a reader makes one or two requests a
+// second. A gateway that waits less long than the server and says 504, 408 or 524 ends no reader: a request that does not
+// wait tells whether the server is well.
+//
 // Earliest is asked for by the name that the beginning has on the servers there are. Where it has another one, or was
 // dropped by the server's retention, reading begins at the first data there is. Only our server says where that is, in a
 // header of its own, Headrace-Start-Offset. Of others the places within the first response cannot be kept: they would move.

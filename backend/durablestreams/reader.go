@@ -27,6 +27,7 @@ type reader struct {
 	at     backend.Offset // the place of the next record
 	ask    string         // the offset of the next request
 	cursor string
+	pace   pace
 	live   bool // the tail was reached
 	ended  bool // the stream is closed and all of it was read
 

@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/backoff"
 )
 
 // origin is where every stream begins on the servers that there are; the protocol's conformance suite requires it. Unlike
@@ -44,6 +46,10 @@ func (r *reader) request(ctx context.Context) error {
 	params := url.Values{"offset": {r.ask}}
 	if r.live {
 		params.Set("live", "long-poll")
+		if !backoff.Sleep(r.life, r.pace.pause()) {
+			return r.failure(context.Cause(r.life))
+		}
+		r.pace.asked = time.Now()
 	}
 	if r.cursor != "" {
 		params.Set("cursor", r.cursor)
@@ -65,6 +71,12 @@ func (r *reader) request(ctx context.Context) error {
 		}
 	default:
 		discard(resp.Body)
+		if r.live && tiredOfWaiting(resp.StatusCode) {
+			// Whether the server behind the gateway is well is told by a request that does not wait.
+			r.pace.still++
+			r.live = false
+			return r.request(ctx)
+		}
 		return statusError("read", resp)
 	}
 	if err := r.begin(resp); err != nil {
@@ -91,6 +103,12 @@ func (r *reader) begin(resp *http.Response) error {
 	start, err := startOffset(r.ask, next, resp.Header)
 	if err != nil {
 		return err
+	}
+	switch {
+	case next != r.ask:
+		r.pace.still = 0
+	case r.live:
+		r.pace.still++
 	}
 	wait := resp.StatusCode == http.StatusNoContent
 	if !wait {

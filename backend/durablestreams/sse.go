@@ -60,6 +60,11 @@ func (r *reader) connect(ctx context.Context) error {
 		_ = resp.Body.Close()
 		r.stream.short.Store(shortLives)
 		return nil
+	case tiredOfWaiting(resp.StatusCode): // by a gateway that collects the events
+		discard(resp.Body)
+		cancel()
+		r.stream.short.Add(1)
+		return nil
 	default:
 		discard(resp.Body)
 		cancel()

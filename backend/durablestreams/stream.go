@@ -28,7 +28,16 @@ func (s *Stream) Name() string { return s.name }
 // URL is where the stream is, without the query parameters that the client adds to requests.
 func (s *Stream) URL() string { return s.url.Redacted() }
 
-// A StreamOption is an option of [Client.Stream].
+// With returns the address of the same stream with further options, for one call or for many. s stays as it is.
+func (s *Stream) With(opts ...StreamOption) *Stream {
+	t := &Stream{client: s.client, name: s.name, url: s.url, config: s.config}
+	for _, o := range opts {
+		o(&t.config)
+	}
+	return t
+}
+
+// A StreamOption is an option of [Client.Stream] and [Stream.With].
 type StreamOption func(*streamConfig)
 
 type streamConfig struct {
