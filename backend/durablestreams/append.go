@@ -11,12 +11,18 @@ import (
 )
 
 // An AppendOption is an option of [Stream.Append], [Stream.CloseWith] and [Stream.CloseRecords].
-type AppendOption func(http.Header)
+type AppendOption func(*appending)
+
+// appending is what the options of an append say.
+type appending struct {
+	header http.Header
+	wrong  error
+}
 
 // Sequence has the append refused with [ErrSequence] unless v is greater, byte by byte, than that of every append before:
 // the protocol's Stream-Seq, by which writers that do not know each other find out who is late. "10" is less than "9".
 func Sequence(v string) AppendOption {
-	return func(h http.Header) { h.Set("Stream-Seq", v) }
+	return func(a *appending) { a.header.Set("Stream-Seq", v) }
 }
 
 // Identity makes the append known to the server as number seq of a producer's epoch, the first of each epoch being 0. One
@@ -24,18 +30,27 @@ func Sequence(v string) AppendOption {
 // also tried again when its answer was lost, and may be repeated by another process. A gap is a [StatusError] with what is
 // expected, a stale epoch one with the current one. epoch and seq are at most 2^53-1.
 func Identity(id string, epoch, seq int64) AppendOption {
-	return func(h http.Header) {
-		h.Set("Producer-Id", id)
-		h.Set("Producer-Epoch", strconv.FormatInt(epoch, 10))
-		h.Set("Producer-Seq", strconv.FormatInt(seq, 10))
+	return func(a *appending) {
+		if id == "" || epoch < 0 || epoch > maxNumber || seq < 0 || seq > maxNumber {
+			a.wrong = fmt.Errorf("%w: Identity(%.80q, %d, %d): the id must not be empty, epoch and seq are 0 to 2^53-1", backend.ErrRejected, id, epoch, seq)
+			return
+		}
+		a.header.Set("Producer-Id", id)
+		a.header.Set("Producer-Epoch", strconv.FormatInt(epoch, 10))
+		a.header.Set("Producer-Seq", strconv.FormatInt(seq, 10))
 	}
 }
 
 // Append appends a body as it goes over the wire, bytes as they are: on a JSON stream a value, or an array whose elements are
 // messages each. Without an [Identity] the protocol cannot tell a second try from a second append, so it is tried again only
-// where the first was refused.
+// where the first cannot be stored (429, or no connection). Otherwise the error is [backend.ErrIndeterminate] and not
+// [backend.ErrTransient]. No identity is made up here as in [Stream.CloseWith]: the server would keep each for days.
 func (s *Stream) Append(ctx context.Context, contentType string, body []byte, opts ...AppendOption) (Info, error) {
-	return s.append(ctx, "append", appendHeader(contentType, opts), body)
+	header, err := appendHeader(contentType, opts)
+	if err != nil {
+		return Info{}, s.failed("append", err)
+	}
+	return s.append(ctx, "append", header, body)
 }
 
 // Close closes the stream for good: readers come to an end, appends are refused with [backend.ErrStreamClosed]. Closing a
@@ -50,7 +65,10 @@ func (s *Stream) Close(ctx context.Context) (Info, error) {
 // the same one it succeeds without doing anything; otherwise a closed stream is [backend.ErrStreamClosed]. An identity that
 // an append without a close has had is [backend.ErrConflict].
 func (s *Stream) CloseWith(ctx context.Context, contentType string, body []byte, opts ...AppendOption) (Info, error) {
-	header := appendHeader(contentType, append([]AppendOption{Identity(rand.Text(), 0, 0)}, opts...))
+	header, err := appendHeader(contentType, append([]AppendOption{Identity(rand.Text(), 0, 0)}, opts...))
+	if err != nil {
+		return Info{}, s.failed("close", err)
+	}
 	header.Set("Stream-Closed", "true")
 	info, err := s.append(ctx, "close", header, body)
 	return s.closed(ctx, info, err)
@@ -62,7 +80,7 @@ func (s *Stream) CloseRecords(ctx context.Context, f backend.Format, recs []back
 	var body []byte
 	for i := range recs {
 		if _, err := e.meter(&recs[i]); err != nil {
-			return Info{}, fmt.Errorf("durablestreams: close: %w", &backend.RecordError{Index: i, Err: err})
+			return Info{}, s.failed("close", &backend.RecordError{Index: i, Err: err})
 		}
 	}
 	if len(recs) > 0 {
@@ -71,17 +89,17 @@ func (s *Stream) CloseRecords(ctx context.Context, f backend.Format, recs []back
 	return s.CloseWith(ctx, e.contentType, body, opts...)
 }
 
-func appendHeader(contentType string, opts []AppendOption) http.Header {
-	h := http.Header{"Content-Type": {contentType}}
+func appendHeader(contentType string, opts []AppendOption) (http.Header, error) {
+	a := appending{header: http.Header{"Content-Type": {contentType}}}
 	for _, o := range opts {
-		o(h)
+		o(&a)
 	}
-	return h
+	return a.header, a.wrong
 }
 
 func (s *Stream) append(ctx context.Context, op string, header http.Header, body []byte) (Info, error) {
 	if len(body) == 0 {
-		return Info{}, fmt.Errorf("durablestreams: %s: %w: nothing to append", op, backend.ErrRejected)
+		return Info{}, s.failed(op, fmt.Errorf("%w: nothing to append", backend.ErrRejected))
 	}
 	return s.call(ctx, op, http.MethodPost, header, body, header.Get("Producer-Id") != "")
 }
@@ -94,14 +112,14 @@ func (s *Stream) closed(ctx context.Context, info Info, err error) (Info, error)
 		return info, err
 	}
 	if !info.Duplicate {
-		return info, fmt.Errorf("durablestreams: close: %w", malformed("the stream is not said to be closed"))
+		return info, s.failed("close", malformed("the stream is not said to be closed"))
 	}
 	head, err := s.Head(ctx)
 	if err != nil {
-		return info, fmt.Errorf("durablestreams: close: %w", err)
+		return info, fmt.Errorf("durablestreams: close: %w", err) // it names the stream already
 	}
 	if !head.Closed {
-		return info, fmt.Errorf("durablestreams: close: %w: the server has an append with this identity that did not close the stream", backend.ErrConflict)
+		return info, s.failed("close", fmt.Errorf("%w: the server has an append with this identity that did not close the stream", backend.ErrConflict))
 	}
 	info.Closed = true
 	return info, nil

@@ -53,14 +53,14 @@ func (a *appender) Limits() backend.Limits {
 
 func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("durablestreams: open: %w: %w", backend.ErrTransient, err)
+		return nil, a.stream.failed("open", fmt.Errorf("%w: %w", backend.ErrTransient, err))
 	}
 	a.mu.Lock()
 	checked := a.checked
 	a.mu.Unlock()
 	if !checked {
 		if err := a.check(ctx); err != nil {
-			return nil, fmt.Errorf("durablestreams: open: %w", err)
+			return nil, a.stream.failed("open", err)
 		}
 	}
 	a.mu.Lock()
@@ -90,7 +90,7 @@ func (a *appender) check(ctx context.Context) error {
 	}
 	resp, err := s.do(req)
 	if err != nil {
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+		return lost(err, false)
 	}
 	discard(resp.Body)
 	if resp.StatusCode != http.StatusOK {

@@ -21,15 +21,24 @@ const (
 // call makes one of the operations that are neither a producer's nor a consumer's, and tries again what may be tried again:
 // repeatable says that doing it twice is doing it once.
 func (s *Stream) call(ctx context.Context, op, method string, header http.Header, body []byte, repeatable bool) (Info, error) {
-	bound := firstWait
+	bound, unsure := firstWait, false
 	for try := 1; ; try++ {
 		info, err := s.once(ctx, op, method, header, body)
 		if err == nil {
 			return info, nil
 		}
-		err = fmt.Errorf("durablestreams: %s: %w", op, err)
-		safe := errors.Is(err, backend.ErrTransient) && (repeatable || !errors.Is(err, backend.ErrIndeterminate))
-		if !safe || try >= s.client.tries || ctx.Err() != nil {
+		switch {
+		case !errors.Is(err, backend.ErrIndeterminate):
+			if unsure { // this try stored nothing, but one before it may have
+				err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+			}
+		case repeatable:
+			unsure = true
+		default:
+			err = &unrepeatable{err}
+		}
+		err = s.failed(op, err)
+		if !errors.Is(err, backend.ErrTransient) || try >= s.client.tries || ctx.Err() != nil {
 			return Info{}, err
 		}
 		wait := time.NewTimer(max(rand.N(bound), backend.RetryAfter(err)))
@@ -62,10 +71,7 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 	}
 	resp, err := s.do(req)
 	if err != nil {
-		if method == http.MethodHead {
-			return Info{}, fmt.Errorf("%w: %w", backend.ErrTransient, err)
-		}
-		return Info{}, fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, err)
+		return Info{}, lost(err, method != http.MethodHead)
 	}
 	discard(resp.Body)
 	switch resp.StatusCode {
@@ -77,3 +83,19 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 	}
 	return Info{}, statusError(op, resp)
 }
+
+// An unrepeatable error is that of an append which may be stored and which the server would not know again. A caller who takes
+// it for transient would store the append twice.
+type unrepeatable struct{ cause error }
+
+func (e *unrepeatable) Error() string {
+	return fmt.Sprintf("%v: %v (not tried again, as it could be stored twice: see Identity)", backend.ErrIndeterminate, e.cause)
+}
+
+// Is hides from errors.Is that the cause would be transient for an append with an identity.
+func (e *unrepeatable) Is(target error) bool {
+	return target == backend.ErrIndeterminate || target != backend.ErrTransient && errors.Is(e.cause, target)
+}
+
+// As finds what the cause is.
+func (e *unrepeatable) As(target any) bool { return errors.As(e.cause, target) }

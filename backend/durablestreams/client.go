@@ -47,8 +47,8 @@ func Query(name string, value func(context.Context) (string, error)) Option {
 }
 
 // Attempts is how often an operation other than those of producers and consumers is tried before its error is returned.
-// They try again by themselves, by their own rules. Default 5, at least 1.
-func Attempts(n int) Option { return func(c *Client) { c.tries = max(n, 1) } }
+// They try again by themselves, by their own rules. Default 5; less than 1 is refused.
+func Attempts(n int) Option { return func(c *Client) { c.tries = n } }
 
 // Static is a value for [Header] and [Query] that does not change.
 func Static(v string) func(context.Context) (string, error) {
@@ -74,6 +74,9 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 	}
 	if c.http == nil {
 		c.http = newHTTP()
+	}
+	if c.tries < 1 {
+		return nil, fmt.Errorf("durablestreams: Attempts(%d): must be at least 1", c.tries)
 	}
 	for _, q := range c.query {
 		switch q.name {

@@ -80,7 +80,7 @@ func (s *Stream) Create(ctx context.Context, contentType string, opts ...CreateO
 		c.err = fmt.Errorf("%w: both a TTL and a time of expiry", backend.ErrRejected)
 	}
 	if c.err != nil {
-		return Info{}, fmt.Errorf("durablestreams: create: %w", c.err)
+		return Info{}, s.failed("create", c.err)
 	}
 	if contentType != "" {
 		c.set("Content-Type", contentType)

@@ -35,7 +35,7 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 		case t.contested && !t.again && (stale || err == nil && ans.duplicate):
 			// Somebody has this epoch or a later one, and nothing of ours is stored.
 			if claim++; claim > claims {
-				return "", fmt.Errorf("durablestreams: append: %w: %d epochs in a row were taken", backend.ErrFenced, claims)
+				return "", s.failed("append", fmt.Errorf("%w: %d epochs in a row were taken", backend.ErrFenced, claims))
 			}
 			taken := t.epoch
 			if stale {
@@ -45,7 +45,7 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 			b.sent = false
 		case err == nil && (ans.highest > a.highest() || t.first && ans.duplicate && !t.again):
 			// The second is what an epoch that was begun after a refusal meets when another process has claimed it meanwhile.
-			return "", fmt.Errorf("durablestreams: append: %w: sequence %d was written by another with the same id and epoch", backend.ErrFenced, ans.highest)
+			return "", s.failed("append", fmt.Errorf("%w: sequence %d was written by another with the same id and epoch", backend.ErrFenced, ans.highest))
 		case err == nil:
 			a.accepted(t)
 			b.prev = nil
@@ -60,14 +60,14 @@ func (s *session) deliver(b *batch) (backend.Offset, error) {
 			}
 		case gap:
 			b.renew = true
-			return "", fmt.Errorf("durablestreams: append: %w: the server has forgotten this producer: %w", backend.ErrIndeterminate, err)
+			return "", s.failed("append", fmt.Errorf("%w: the server has forgotten this producer: %w", backend.ErrIndeterminate, err))
 		case stale && t.again:
-			return "", fmt.Errorf("durablestreams: append: %w: %w", backend.ErrIndeterminate, err)
+			return "", s.failed("append", fmt.Errorf("%w: %w", backend.ErrIndeterminate, err))
 		case refused && (errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)):
 			b.renew = true
-			return "", fmt.Errorf("durablestreams: append: %w", err)
+			return "", s.failed("append", err)
 		case refused:
-			return "", fmt.Errorf("durablestreams: append: %w", err)
+			return "", s.failed("append", err)
 		default:
 			return "", err
 		}
@@ -85,7 +85,7 @@ func ended(b *batch) bool {
 
 // lost is the fate of a request without an answer: the server knows a resend by its sequence.
 func (s *session) lost(cause error) error {
-	return fmt.Errorf("durablestreams: append: %w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause)
+	return s.failed("append", fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause))
 }
 
 // A ticket is under what name a batch is sent.
@@ -151,7 +151,7 @@ func (s *session) post(b *batch) (ans answer, t ticket, err error) {
 	defer body.Close() // the batch's bytes are used again
 	req, err := stream.request(ctx, http.MethodPost, nil, body)
 	if err != nil {
-		return ans, t, fmt.Errorf("durablestreams: append: %w", err)
+		return ans, t, s.failed("append", err)
 	}
 	t, ok := s.take(b) // not before the credentials are there: without them nothing is sent
 	if !ok {
@@ -171,7 +171,10 @@ func (s *session) post(b *batch) (ans answer, t ticket, err error) {
 	}
 	resp, err := stream.do(req)
 	if err != nil {
-		return ans, t, s.lost(err)
+		if err = lost(err, true); t.again && !errors.Is(err, backend.ErrIndeterminate) {
+			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err) // by what was sent before
+		}
+		return ans, t, s.failed("append", err)
 	}
 	discard(resp.Body)
 	switch resp.StatusCode {
@@ -182,7 +185,7 @@ func (s *session) post(b *batch) (ans answer, t ticket, err error) {
 	ans.duplicate = resp.StatusCode == http.StatusNoContent
 	highest, ok := number(resp.Header.Get("Producer-Seq"))
 	if !ok || highest < t.seq {
-		return ans, t, fmt.Errorf("durablestreams: append: %w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
+		return ans, t, s.failed("append", fmt.Errorf("%w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq"))))
 	}
 	ans.highest = highest
 	if o := resp.Header.Get("Stream-Next-Offset"); !ans.duplicate && validOffset(o) {

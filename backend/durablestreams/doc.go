@@ -75,5 +75,6 @@
 // [Header] and [Query] are asked before each request, so that tokens may rotate. No request of a session or a reader is
 // repeated in here: producers and consumers do that. The other operations are tried again as [Attempts] says, and heed
 // Retry-After; an append only where it cannot be stored twice ([Identity]). Redirects are not followed, nothing is
-// compressed, and errors hold neither URLs nor bodies.
+// compressed. Errors name the stream and the server's host; they hold no paths, queries or bodies, where secrets may be.
+// What a wrong setting causes, such as https to a server without TLS or an unknown authority, fails at once with a hint.
 package durablestreams

@@ -76,7 +76,7 @@ func TestReadsAreTriedAgain(t *testing.T) {
 
 // What no second try can change is tried once, and said once.
 func TestErrorIsYieldedOnce(t *testing.T) {
-	for status, want := range map[int]error{400: backend.ErrOutOfRange, 401: backend.ErrUnauthorized, 403: backend.ErrUnauthorized, 404: backend.ErrNotFound} {
+	for status, want := range map[int]error{400: backend.ErrRejected, 401: backend.ErrUnauthorized, 403: backend.ErrUnauthorized, 404: backend.ErrNotFound} {
 		var reads atomic.Int64
 		s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 			if r.Method == http.MethodGet {

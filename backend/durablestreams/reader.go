@@ -60,17 +60,17 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) 
 	case from == backend.Latest:
 		r.ask = "now"
 	case from == "":
-		return nil, fmt.Errorf("durablestreams: open reader: no place to start from")
+		return nil, s.failed("open reader", errors.New("no place to start from"))
 	case from.Relative():
-		return nil, fmt.Errorf("durablestreams: open reader at %.80q: %w", from, backend.ErrUnsupported)
+		return nil, s.failed("open reader", fmt.Errorf("at %.80q: %w", from, backend.ErrUnsupported))
 	default:
 		var err error
 		if r.ask, r.skip, err = parsePlace(from); err != nil {
-			return nil, fmt.Errorf("durablestreams: open reader: %w", err)
+			return nil, s.failed("open reader", err)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("durablestreams: open reader: %w: %w", backend.ErrTransient, err)
+		return nil, s.failed("open reader", fmt.Errorf("%w: %w", backend.ErrTransient, err))
 	}
 	r.life, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { r.cancel(ctx.Err()) })
@@ -80,7 +80,7 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) 
 	}
 	if err != nil {
 		r.cancel(backend.ErrClosed)
-		return nil, fmt.Errorf("durablestreams: open reader: %w", err)
+		return nil, s.failed("open reader", err)
 	}
 	return r, nil
 }
@@ -88,12 +88,14 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) 
 // open makes the first request.
 func (r *reader) open(ctx context.Context, from backend.Offset) error {
 	err := r.request(ctx)
-	if from == backend.Earliest && errors.Is(err, backend.ErrOutOfRange) {
+	if first := err; from == backend.Earliest && errors.Is(err, backend.ErrOutOfRange) {
 		// The beginning is trimmed, or has another name here. Where the server does not give that name, what the response
 		// holds cannot be found again by a place within it, as the beginning may be another one by then: those places are
 		// refused when they are asked for.
 		r.ask = "-1"
-		err = r.request(ctx)
+		if err = r.request(ctx); err != nil {
+			err = fmt.Errorf("%w (before, for the first offset: %v)", err, first)
+		}
 	}
 	if err != nil {
 		return err
@@ -115,12 +117,12 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 		return backend.Batch{}, over
 	}
 	if err := ctx.Err(); err != nil {
-		return backend.Batch{}, r.die(fmt.Errorf("durablestreams: read: %w: %w", backend.ErrTransient, err))
+		return backend.Batch{}, r.die(r.stream.failed("read", fmt.Errorf("%w: %w", backend.ErrTransient, err)))
 	}
 	stop := context.AfterFunc(ctx, func() { r.cancel(ctx.Err()) })
 	defer stop()
 	if r.late != nil {
-		return backend.Batch{}, r.die(fmt.Errorf("durablestreams: read: %w", r.late))
+		return backend.Batch{}, r.die(r.stream.failed("read", r.late))
 	}
 	for {
 		if r.body == nil {
@@ -128,12 +130,12 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 				return backend.Batch{}, r.die(io.EOF)
 			}
 			if err := r.request(ctx); err != nil {
-				return backend.Batch{}, r.die(fmt.Errorf("durablestreams: read: %w", err))
+				return backend.Batch{}, r.die(r.stream.failed("read", err))
 			}
 		}
 		b, err := r.take()
 		if err != nil {
-			return backend.Batch{}, r.die(fmt.Errorf("durablestreams: read: %w", err))
+			return backend.Batch{}, r.die(r.stream.failed("read", err))
 		}
 		if len(b.Records) > 0 || r.body == nil {
 			return b, nil
@@ -156,7 +158,7 @@ func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over == nil || !errors.Is(r.over, backend.ErrClosed) {
-		r.over = fmt.Errorf("durablestreams: %w", backend.ErrClosed)
+		r.over = r.stream.failed("close", backend.ErrClosed)
 	}
 	r.cancel(r.over)
 	return nil

@@ -59,9 +59,12 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 	return req.WithContext(ctx), nil
 }
 
-// inside refuses names that lead out of the base URL: what stands for a dot in a path is a dot to somebody on the way. So
+// inside refuses options with values that they do not allow, and names that lead out of the base URL: what stands for a dot in a path is a dot to somebody on the way. So
 // it is with slashes, of which a path is left with one where there are several.
 func (s *Stream) inside() error {
+	if s.config.wrong != nil {
+		return s.config.wrong
+	}
 	if strings.Contains(s.name, "//") {
 		return fmt.Errorf("%w: the name %.80q has slashes with nothing between them", backend.ErrRejected, s.name)
 	}
@@ -146,6 +149,11 @@ func number(v string) (int64, bool) {
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
 	return n, err == nil && n <= maxNumber
+}
+
+// validCursor says whether v is a cursor: digits, of any size. A client compares no cursors, it only sends them back.
+func validCursor(v string) bool {
+	return v != "" && len(v) <= maxOffset && strings.Trim(v, "0123456789") == ""
 }
 
 func isTrue(v string) bool { return strings.EqualFold(strings.TrimSpace(v), "true") }

@@ -77,13 +77,22 @@ func (r *reader) request(ctx context.Context) error {
 			r.live = false
 			return r.request(ctx)
 		}
-		return statusError("read", resp)
+		return r.refusal(resp)
 	}
 	if err := r.begin(resp); err != nil {
 		_ = resp.Body.Close()
 		return err
 	}
 	return nil
+}
+
+// refusal is the error of an answer. A 400 speaks of the offset, unless the offset is a name that every server takes.
+func (r *reader) refusal(resp *http.Response) error {
+	e := statusError("read", resp)
+	if resp.StatusCode == http.StatusBadRequest && !validOffset(r.ask) {
+		e.kinds = []error{backend.ErrRejected}
+	}
+	return e
 }
 
 func (r *reader) begin(resp *http.Response) error {
@@ -95,7 +104,7 @@ func (r *reader) begin(resp *http.Response) error {
 		return fmt.Errorf("%w: %.40q is beyond the tail, which is %.40q", backend.ErrOutOfRange, r.ask, next)
 	}
 	if c := resp.Header.Get("Stream-Cursor"); c != "" {
-		if _, ok := number(c); !ok {
+		if !validCursor(c) {
 			return malformed("Stream-Cursor %.40q", c)
 		}
 		r.cursor = c
@@ -190,5 +199,5 @@ func (r *reader) failure(err error) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	return lost(err, false)
 }

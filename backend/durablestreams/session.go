@@ -47,7 +47,7 @@ func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) e
 	select {
 	case s.room <- struct{}{}:
 	case <-ctx.Done():
-		return s.refuse(fmt.Errorf("durablestreams: send: %w: %w", backend.ErrTransient, ctx.Err()))
+		return s.refuse(s.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())))
 	case <-s.life.Done():
 		return s.refuse(context.Cause(s.life))
 	}
@@ -86,22 +86,22 @@ func (s *session) admit(ctx context.Context, seq uint64, recs []backend.Record) 
 	case stop != nil:
 		return stop
 	case seq != next:
-		return s.refuse(fmt.Errorf("durablestreams: send: seq %d where %d is next: %w", seq, next, backend.ErrConflict))
+		return s.refuse(s.failed("send", fmt.Errorf("seq %d where %d is next: %w", seq, next, backend.ErrConflict)))
 	case ctx.Err() != nil:
-		return s.refuse(fmt.Errorf("durablestreams: send: %w: %w", backend.ErrTransient, ctx.Err()))
+		return s.refuse(s.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())))
 	case len(recs) == 0:
-		return s.refuse(fmt.Errorf("durablestreams: send: %w: a batch of no records", backend.ErrRejected))
+		return s.refuse(s.failed("send", fmt.Errorf("%w: a batch of no records", backend.ErrRejected)))
 	}
 	limit, sum := s.appender.stream.config.batchBytes, 0
 	for i := range recs {
 		n := s.appender.encoding.size(&recs[i])
 		if sum += n; n > limit {
 			err := &backend.RecordError{Index: i, Err: fmt.Errorf("%w: %d bytes, the limit RecordBytes is %d", backend.ErrTooLarge, n, limit)}
-			return s.refuse(fmt.Errorf("durablestreams: send: %w", err))
+			return s.refuse(s.failed("send", err))
 		}
 	}
 	if sum > limit {
-		return s.refuse(fmt.Errorf("durablestreams: send: %w: a batch of %d bytes, the limit BatchBytes is %d", backend.ErrTooLarge, sum, limit))
+		return s.refuse(s.failed("send", fmt.Errorf("%w: a batch of %d bytes, the limit BatchBytes is %d", backend.ErrTooLarge, sum, limit)))
 	}
 	return nil
 }
@@ -189,9 +189,9 @@ func (s *session) leave(cause error) {
 	if s.over != nil {
 		return
 	}
-	s.over = fmt.Errorf("durablestreams: recv: %w: %w", backend.ErrTransient, cause)
+	s.over = s.failed("recv", fmt.Errorf("%w: %w", backend.ErrTransient, cause))
 	if len(s.queue) > 0 {
-		s.over = fmt.Errorf("durablestreams: recv: %w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause)
+		s.over = s.failed("recv", fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause))
 	}
 	s.stop = s.over
 	s.cancel(s.over)
@@ -199,7 +199,7 @@ func (s *session) leave(cause error) {
 
 func (s *session) Close() error {
 	s.mu.Lock()
-	err := fmt.Errorf("durablestreams: %w", backend.ErrClosed)
+	err := s.failed("close", backend.ErrClosed)
 	s.over, s.stop = err, err
 	s.mu.Unlock()
 	s.cancel(err)
@@ -207,6 +207,8 @@ func (s *session) Close() error {
 	s.requests.Wait()
 	return nil
 }
+
+func (s *session) failed(op string, err error) error { return s.appender.stream.failed(op, err) }
 
 func signal(c chan struct{}) {
 	select {

@@ -68,7 +68,7 @@ func (r *reader) connect(ctx context.Context) error {
 	default:
 		discard(resp.Body)
 		cancel()
-		return statusError("read", resp)
+		return r.refusal(resp)
 	}
 	encoding := resp.Header.Get("Stream-SSE-Data-Encoding")
 	if binary := r.as != messages && !r.text; encoding != "" && encoding != "base64" || binary != (encoding != "") {
@@ -133,7 +133,7 @@ func (r *reader) event(e *events, c control) error {
 		return malformed("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
 	}
 	if c.Cursor != "" {
-		if _, ok := number(c.Cursor); !ok {
+		if !validCursor(c.Cursor) {
 			return malformed("streamCursor %.40q", c.Cursor)
 		}
 		r.cursor = c.Cursor

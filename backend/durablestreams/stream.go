@@ -1,6 +1,7 @@
 package durablestreams
 
 import (
+	"fmt"
 	"net/url"
 	"sync/atomic"
 
@@ -37,7 +38,14 @@ func (s *Stream) With(opts ...StreamOption) *Stream {
 	return t
 }
 
-// A StreamOption is an option of [Client.Stream] and [Stream.With].
+// failed names the operation and the stream in an error. Paths, queries and user names may be secret, so of the URL it shows
+// the host only.
+func (s *Stream) failed(op string, err error) error {
+	return fmt.Errorf("durablestreams: %s %.80q at %s://%s: %w", op, s.name, s.url.Scheme, s.url.Host, err)
+}
+
+// A StreamOption is an option of [Client.Stream] and [Stream.With]. With a value that it does not allow every operation on the
+// stream fails with [backend.ErrRejected].
 type StreamOption func(*streamConfig)
 
 type streamConfig struct {
@@ -45,6 +53,7 @@ type streamConfig struct {
 	batchBytes  int
 	inFlight    int
 	messageSize int
+	wrong       error // of the options: every operation fails with it
 	wait        waiting
 }
 
@@ -67,16 +76,30 @@ func streamDefaults() streamConfig {
 func ProducerID(id string) StreamOption { return func(c *streamConfig) { c.producer = id } }
 
 // BatchBytes is how large the body of one append may become, and so also one record. The protocol has no way to ask for
-// the server's limit; ours has 10 MiB. Default 4 MiB, at least 64.
-func BatchBytes(n int) StreamOption { return func(c *streamConfig) { c.batchBytes = max(n, 64) } }
+// the server's limit; ours has 10 MiB. Default 4 MiB; less than 64 is refused.
+func BatchBytes(n int) StreamOption {
+	return func(c *streamConfig) { c.batchBytes = c.atLeast("BatchBytes", n, 64) }
+}
 
 // InFlight is how many appends of one producer are on their way at once, at most: fewer on a server that refuses those which
-// overtake others, while some do. Each holds one body. Default 5, at least 1.
-func InFlight(n int) StreamOption { return func(c *streamConfig) { c.inFlight = max(n, 1) } }
+// overtake others, while some do. Each holds one body. Default 5; less than 1 is refused.
+func InFlight(n int) StreamOption {
+	return func(c *streamConfig) { c.inFlight = c.atLeast("InFlight", n, 1) }
+}
 
 // MessageBytes is the largest message or frame that a reader takes; a larger one fails it with [backend.ErrTooLarge].
-// It bounds a reader's memory. Default 64 MiB, at least 1 KiB.
-func MessageBytes(n int) StreamOption { return func(c *streamConfig) { c.messageSize = max(n, 1<<10) } }
+// It bounds a reader's memory. Default 64 MiB; less than 1 KiB is refused.
+func MessageBytes(n int) StreamOption {
+	return func(c *streamConfig) { c.messageSize = c.atLeast("MessageBytes", n, 1<<10) }
+}
+
+// atLeast returns n, or the least and has every operation refused.
+func (c *streamConfig) atLeast(option string, n, least int) int {
+	if n < least && c.wrong == nil {
+		c.wrong = fmt.Errorf("%w: %s(%d): must be at least %d", backend.ErrRejected, option, n, least)
+	}
+	return max(n, least)
+}
 
 // SSE makes readers wait at the tail in one long response instead of a request for each answer, which has the lower latency.
 // Where that does not get through they wait by long-poll: when no event comes within 10 s, when the answer is no event

@@ -45,7 +45,7 @@ func (s *session) await(ctx context.Context) error {
 		select {
 		case <-s.turn:
 		case <-ctx.Done():
-			return fmt.Errorf("durablestreams: send: %w: %w", backend.ErrTransient, ctx.Err())
+			return s.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
 		case <-s.life.Done():
 			return context.Cause(s.life)
 		}
