@@ -24,7 +24,7 @@ func TestAFullFileFailsTheProducerWithTheCause(t *testing.T) {
 		}
 		defer db.Close()
 		stream := db.Stream("events")
-		p, err := producer.New(ctx, stream, codec.String(), producer.BatchRecords(100))
+		p, err := producer.New(ctx, stream, codec.String(), producer.BatchRecords(100), producer.Attempts(3))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +36,7 @@ func TestAFullFileFailsTheProducerWithTheCause(t *testing.T) {
 			}
 		}
 		cause := p.Close()
-		if !errors.Is(err, backend.ErrTransient) || !errors.Is(cause, backend.ErrTransient) || !strings.Contains(cause.Error(), "size") {
+		if !errors.Is(err, backend.ErrClosed) || !errors.Is(cause, backend.ErrClosed) || !strings.Contains(cause.Error(), "size") {
 			t.Errorf("Enqueue: %v\nClose: %v\nwant the cause, that the file has reached its size", err, cause)
 		}
 		acked := int(p.Stats().Acked)
