@@ -62,8 +62,10 @@ func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n in
 	e.need(ok, fmt.Sprintf("the harness's values cannot come to %s = %d", name, limit+1))
 	refused := e.door(a, b)
 	if refused == nil {
-		e.trySend(e.Context(), s, uint64(len(want)), b)
-		refused = e.reason(s)
+		refused = e.trySend(e.Context(), s, uint64(len(want)), b)
+		if !refusal(refused) {
+			refused = e.reason(s)
+		}
 		e.close("session", s)
 		s = e.open(a)
 	}

@@ -19,16 +19,18 @@ func (e *env) offer(special []backend.Record) (taken []bool, stored []backend.Re
 	seq := uint64(0)
 	put := func(recs []backend.Record) (bool, error) {
 		e.Helper()
-		if err := e.trySend(e.Context(), s, seq, recs); err == nil {
-			if _, err := e.tryRecv(e.Context(), s); err == nil {
-				seq++
-				want = append(want, recs...)
-				return true, nil
-			} else {
-				return false, err
-			}
+		switch err := e.trySend(e.Context(), s, seq, recs); {
+		case refusal(err):
+			return false, err
+		case err != nil:
+			return false, e.reason(s)
 		}
-		return false, e.reason(s)
+		if _, err := e.tryRecv(e.Context(), s); err != nil {
+			return false, err
+		}
+		seq++
+		want = append(want, recs...)
+		return true, nil
 	}
 	ordinary := func() {
 		e.Helper()

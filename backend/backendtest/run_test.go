@@ -77,6 +77,25 @@ func TestExclusiveToy(t *testing.T) { Run(t, single(toyHarness(""))) }
 
 func TestToy(t *testing.T) { Run(t, toyHarness("")) }
 
+// A refusal in Send need not end the session, behind the wrapper either.
+func TestToyThatRefusesInSendAndGoesOn(t *testing.T) {
+	for _, flaky := range []bool{false, true} {
+		t.Run(fmt.Sprintf("flaky %v", flaky), func(t *testing.T) {
+			h := forgetful(toyHarness(""))
+			open := h.Open
+			h.Open = func(t testing.TB) Target {
+				target := open(t)
+				target.Sink.(*toy).picky = true
+				if flaky {
+					target.Sink = NewFlakySink(target.Sink)
+				}
+				return target
+			}
+			Run(t, h)
+		})
+	}
+}
+
 func TestToyOutsideOfABubble(t *testing.T) {
 	h := toyHarness("")
 	h.Bubble = false

@@ -29,6 +29,7 @@ type toy struct {
 	bad     string // a value that the store refuses
 	missing bool
 	single  bool // one writer
+	picky   bool // Send refuses, and the session goes on
 
 	mu       sync.Mutex
 	changed  chan struct{}
@@ -244,8 +245,13 @@ func (s *toySession) take(ctx context.Context, seq uint64, recs []backend.Record
 	if t.is("ends a batch with the context of Send") {
 		s.life = ctx.Err
 	}
-	if i, refusal := s.refuse(recs); refusal != nil {
-		s.end(fmt.Errorf("toy: send: %w", refusal))
+	i, refused := s.refuse(recs)
+	if t.picky && refusal(refused) {
+		s.next--
+		return fmt.Errorf("toy: send: %w", refused)
+	}
+	if refused != nil {
+		s.end(fmt.Errorf("toy: send: %w", refused))
 		switch {
 		case t.is("tears a refused batch"):
 			t.recs = append(t.recs, deepCopy(recs[:i])...)

@@ -55,22 +55,46 @@ func flat(batches [][]backend.Record) []backend.Record {
 	return all
 }
 
-// pump sends the batches as seq first, first+1, … and receives at the same time until all are acknowledged, or until the
-// session ends. With InFlight limits a Send may wait for a Recv, so neither can be done after the other.
+// refusal reports that err refuses a batch.
+func refusal(err error) bool {
+	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
+}
+
+// pump sends the batches as seq first, first+1, … and receives at the same time until all are acknowledged, until Send has
+// refused one and those before it are acknowledged, or until the session ends. With InFlight limits a Send may wait for a
+// Recv, so neither can be done after the other.
 func pump(ctx context.Context, s backend.Session, first uint64, batches [][]backend.Record) (acks []backend.Ack, err error) {
+	receiving, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	acked := make(chan uint64, len(batches)) // the seq behind each ack; closed when no more come
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
 		for i, b := range batches {
-			if s.Send(ctx, first+uint64(i), b) != nil {
-				return // Recv says why
+			seq := first + uint64(i)
+			err := s.Send(ctx, seq, b)
+			switch {
+			case err == nil:
+				continue
+			case refusal(err):
+				for done, more := first, true; more; done, more = <-acked {
+					if done == seq {
+						refuse(err) // the session may go on, and then Recv says nothing
+						break
+					}
+				}
 			}
+			return // else Recv says why
 		}
 	}()
 	defer func() { <-sent }()
+	defer close(acked)
 	for done := first; done < first+uint64(len(batches)); {
-		ack, err := s.Recv(ctx)
+		ack, err := s.Recv(receiving)
 		if err != nil {
+			if cause := context.Cause(receiving); cause != nil && refusal(cause) {
+				err = cause
+			}
 			return acks, err
 		}
 		if ack.Seq < done || ack.Seq >= first+uint64(len(batches)) {
@@ -79,6 +103,7 @@ func pump(ctx context.Context, s backend.Session, first uint64, batches [][]back
 		}
 		acks = append(acks, ack)
 		done = ack.Seq + 1
+		acked <- done
 	}
 	return acks, nil
 }
