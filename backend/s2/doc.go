@@ -23,6 +23,8 @@
 //
 // # Sessions
 //
+// A program that decides its batches and their conditions itself appends them with an [AppendSession], many at a time.
+//
 // A part of a stream, by count, bytes or time, is what a [ReadSession] reads; it resumes by itself.
 //
 // Each append session has an HTTP/2 connection of its own, which ends with it; read sessions share connections. On

@@ -67,7 +67,7 @@ func (s *session) answer(ack wire.Ack, reconnect bool) error {
 	case s.stream.cfg.exclusive && start != b.at:
 		return protocolErrorf("ack of %d to %d for a batch that had to go to %d", start, end, b.at)
 	}
-	b.at = start
+	b.at, b.ack = start, ack
 	s.answered++
 	s.acks++
 	s.last, s.acked = end, true

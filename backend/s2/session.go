@@ -44,13 +44,14 @@ type session struct {
 	// Under the appender's lock.
 	next     uint64 // the seq that Send expects
 	inflight []batch
-	answered int    // of inflight, from the front
-	acks     int    // frames answered on this connection
-	last     uint64 // where the last ack ended
-	acked    bool   // there was one
-	reason   error  // why nothing more is taken
-	over     bool   // nothing more comes from the server
-	told     bool   // Recv has returned the reason
+	answered int      // of inflight, from the front
+	acks     int      // frames answered on this connection
+	last     uint64   // where the last ack ended
+	acked    bool     // there was one
+	reason   error    // why nothing more is taken
+	over     bool     // nothing more comes from the server
+	told     bool     // Recv has returned the reason
+	lastAck  wire.Ack // of the batch that Recv returned last, for whoever calls Recv
 	closed   bool
 	drain    *time.Timer
 }
@@ -60,16 +61,22 @@ type batch struct {
 	n      int
 	at     uint64 // where it is, once answered; before, where it must go if appends are exclusive
 	resent bool   // an earlier session took it
+	ack    wire.Ack
 }
 
 // Send encodes recs, so lent memory is never read once it has returned. It waits while InFlight batches are
 // unacknowledged or the connection is behind.
 func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
+	return s.submit(ctx, seq, recs, size, Condition{})
+}
+
+// submit is Send with the door that the records must pass, and with a condition of the batch's own.
+func (s *session) submit(ctx context.Context, seq uint64, recs []backend.Record, door func(*backend.Record) (int, error), own Condition) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.calls.Done()
-	bytes, refusal := checkBatch(recs, size)
+	bytes, refusal := checkBatch(recs, door)
 	b, err := s.admit(ctx, seq, len(recs), refusal)
 	if err != nil {
 		return err
@@ -77,7 +84,7 @@ func (s *session) Send(ctx context.Context, seq uint64, recs []backend.Record) e
 	if b.resent && s.stream.cfg.exclusive && b.at < s.tail {
 		return s.settle(ctx, b, recs)
 	}
-	frame, err := s.encode(recs, b, bytes)
+	frame, err := s.encode(recs, b, bytes, own)
 	if err != nil {
 		return s.refuse(fmt.Errorf("s2: %s: encode: %w", s.op(), err))
 	}
@@ -135,12 +142,14 @@ func (s *session) admit(ctx context.Context, seq uint64, n int, refusal error) (
 }
 
 // encode makes the frame of a batch, whose payload has at most so many bytes, in memory of the outbox.
-func (s *session) encode(recs []backend.Record, b batch, bytes int) ([]byte, error) {
-	var c wire.Condition
+func (s *session) encode(recs []backend.Record, b batch, bytes int, own Condition) ([]byte, error) {
+	c := wire.Condition{MatchSeqNum: own.SeqNum, FencingToken: own.FencingToken}
 	if s.stream.cfg.exclusive {
 		c.MatchSeqNum = &b.at
 	}
-	c.FencingToken = s.token
+	if c.FencingToken == nil {
+		c.FencingToken = s.token
+	}
 	frame := append(s.out.buffer(s2s.HeaderSize+bytes), 0, 0, 0, 0)
 	frame = wire.AppendInput(frame, recs, c)
 	var spare []byte
@@ -262,6 +271,7 @@ func (s *session) ack() backend.Ack {
 	b := s.inflight[0]
 	s.inflight = s.inflight[1:]
 	s.answered--
+	s.lastAck = b.ack
 	seq := a.acked
 	a.acked++
 	a.taken = a.taken[1:]
