@@ -2,26 +2,26 @@ package batcher
 
 import "time"
 
-// A Batch is what Take returns: elements of type E in the order in which they were put, and a companion of type C.
+// A Batch is the result of Take: elements of type E in the order of their Put, and a companion of type C.
 type Batch[E, C any] struct {
-	Items   []E // lent until Release
-	Metered int // sum of what was given to Put as metered
+	Items   []E // lent to the caller of Take until Release
+	Metered int // sum of the metered arguments of Put
 
-	memory *[]E // what Items began in, for the next batch
-	cost   int  // reserved of the budget
+	memory *[]E // the slice in which Items began; Release keeps the slice for a later batch
+	cost   int  // bytes of the budget reserved for the batch and its elements
 
-	// Companion is what the caller keeps beside the elements, such as the memory they lie in. The function given to [NewWith]
-	// sets Companion with the first element. The batcher does not look at it.
+	// Companion is for the caller, who keeps data beside the elements here, for example the memory in which the elements
+	// lie. The function given to [NewWith] sets Companion with the first element. The batcher never reads Companion.
 	Companion C
 
-	Cause Cause     // why it ended; set by Take
-	First time.Time // when its first element was put
+	Cause Cause     // why the batch ended; set before Take returns the batch
+	First time.Time // time of the Put of the first element
 
-	wanted bool
-	next   *Batch[E, C] // behind it in the queue of ended batches
+	wanted bool         // Want was called for the batch
+	next   *Batch[E, C] // the batch behind, in the queue of ended batches
 }
 
-// queue is the batches that have ended and were not taken.
+// queue holds the batches that have ended and wait for Take, oldest first.
 type queue[E, C any] struct{ head, tail *Batch[E, C] }
 
 func (q *queue[E, C]) push(b *Batch[E, C]) {
@@ -33,6 +33,7 @@ func (q *queue[E, C]) push(b *Batch[E, C]) {
 	q.tail = b
 }
 
+// pop removes and returns the oldest batch, or nil.
 func (q *queue[E, C]) pop() *Batch[E, C] {
 	b := q.head
 	if b == nil {

@@ -8,50 +8,53 @@ import (
 )
 
 var (
-	// ErrFull: the budget is used up. TryPut returns it at once, Put when its context ends before there is room.
+	// ErrFull means: the budget is used up. TryPut returns ErrFull at once. Put returns ErrFull when its context ends before
+	// there is room.
 	ErrFull = errors.New("buffer is full")
 
-	// ErrTooLarge: the element alone exceeds BufferBytes.
+	// ErrTooLarge means: the element alone exceeds BufferBytes.
 	ErrTooLarge = errors.New("element is too large")
 
-	// ErrClosed: put or taken after Close.
+	// ErrClosed is returned by Put, TryPut and Take after Close.
 	ErrClosed = errors.New("batcher: closed")
 )
 
-// A Batcher collects elements into batches. Put, TryPut, Want, Flush, Release and Close may be called from any goroutine,
-// Take from one at a time. Make one with [New] or [NewWith].
+// A Batcher collects elements into batches. Put, TryPut, Want, Hurry, Flush, Release, Resize, Held and Close may be called
+// from any goroutine. Take may be called by a single goroutine at a time. [New] and [NewWith] make a Batcher.
 type Batcher[E, C any] struct {
-	// What every Put touches, side by side: several cores pass these lines from one to the other.
+	// The next fields are used by every Put. They stand side by side because several cores pass their cache lines to each
+	// other: the fewer lines, the less traffic.
 	mu      sync.Mutex
-	open    *Batch[E, C] // being filled, never empty
-	used    int          // of the budget
-	closed  error        // why nothing more is accepted
-	waiters waiters
+	open    *Batch[E, C] // the batch being filled; nil, or holds at least one element
+	used    int          // bytes of the budget that are reserved
+	closed  error        // the error for everyone who puts, once Close was called
+	waiters waiters      // callers of Put who wait for room
 
-	records  int
-	bytes    int
-	budget   int
-	overhead int // counted for every element beside the bytes it holds
-	batch    int // and for every batch beside its elements
-	keep     func(*Batch[E, C])
+	records         int // most elements in a batch
+	bytes           int // most metered bytes in a batch
+	budget          int // BufferBytes
+	elementOverhead int // bytes counted for every element beside the bytes the element holds
+	batchOverhead   int // bytes counted for every batch beside its elements
+	keep            func(*Batch[E, C])
 
 	linger      time.Duration
-	wake        chan struct{} // one token: something that Take waits for may have happened
+	wake        chan struct{} // one token: something for which Take waits may have happened
 	ended       queue[E, C]
-	last        *Batch[E, C] // the newest that ended, for Flush
-	outstanding int          // taken and not released
+	newestEnded *Batch[E, C] // the newest batch that ended, for Flush
+	outstanding int          // batches taken and not released
 	queued      int          // elements in batches that ended and were not released
-	hurry       bool         // the open batch is due
-	spare       sync.Pool    // of *[]E: Items of released batches, as long as the garbage collector leaves them
-	hint        int          // how many elements the newest batch that ended holds
+	overdue     bool         // Hurry was called: the open batch is due at once
+	spare       sync.Pool    // of *[]E: Items of released batches, for reuse until the garbage collector removes them
+	lastLen     int          // number of elements in the newest batch that ended: the size of new memory
 }
 
-// New makes a Batcher whose batches have no companion.
+// New makes a Batcher whose batches have no companion. New panics on a bound less than 1, because nothing could ever be put.
 func New[E any](opts ...Option) *Batcher[E, struct{}] { return NewWith[E, struct{}](nil, opts...) }
 
-// NewWith makes a Batcher whose batches have a companion of type C. When keep is not nil, the batcher calls keep for each
-// element that it has just appended to b.Items, with its lock held: there the caller copies what the element lends into memory
-// of the batch. keep must be short and must not call the batcher.
+// NewWith makes a Batcher whose batches have a companion of type C. When keep is not nil, the batcher calls keep after each
+// append of an element to b.Items, with the batcher's lock held. In keep the caller copies the bytes that the element only
+// lends into memory of the batch. keep must be short, because every other caller waits meanwhile, and must not call the
+// batcher, because the lock is held.
 func NewWith[E, C any](keep func(b *Batch[E, C]), opts ...Option) *Batcher[E, C] {
 	c := defaults()
 	for _, o := range opts {
@@ -59,45 +62,47 @@ func NewWith[E, C any](keep func(b *Batch[E, C]), opts ...Option) *Batcher[E, C]
 	}
 	c.check()
 	return &Batcher[E, C]{
-		linger:   c.linger,
-		budget:   c.budget,
-		batch:    c.batch,
-		overhead: int(reflect.TypeFor[E]().Size()),
-		keep:     keep,
-		wake:     make(chan struct{}, 1),
-		records:  c.records,
-		bytes:    c.bytes,
+		linger:          c.linger,
+		budget:          c.budget,
+		batchOverhead:   c.batchOverhead,
+		elementOverhead: int(reflect.TypeFor[E]().Size()),
+		keep:            keep,
+		wake:            make(chan struct{}, 1),
+		records:         c.records,
+		bytes:           c.bytes,
 	}
 }
 
-// begin opens a batch, in memory of a released one or in as much as the last one needed.
-func (b *Batcher[E, C]) begin() {
+// beginLocked opens a batch. The batch gets the memory of a released batch, or new memory for as many elements as the last
+// batch held.
+func (b *Batcher[E, C]) beginLocked() {
 	memory, ok := b.spare.Get().(*[]E)
 	if !ok {
-		memory = new(make([]E, 0, b.hint))
+		memory = new(make([]E, 0, b.lastLen))
 	}
-	b.open = &Batch[E, C]{First: time.Now(), Items: *memory, memory: memory, cost: b.batch}
+	b.open = &Batch[E, C]{First: time.Now(), Items: *memory, memory: memory, cost: b.batchOverhead}
 }
 
-// full reports whether the open batch is due because it, or the budget, holds the next element back.
-func (b *Batcher[E, C]) full() bool {
+// fullLocked reports whether the open batch is due because the next element cannot join: the batch has reached a bound, or
+// a caller waits for room in the budget.
+func (b *Batcher[E, C]) fullLocked() bool {
 	return len(b.open.Items) >= b.records || b.open.Metered >= b.bytes || b.waiters.live > 0
 }
 
-// end moves the open batch to those that can be taken. One that is full ended for that, however soon after it Take,
-// Flush or Close comes.
-func (b *Batcher[E, C]) end(why Cause) {
-	if b.full() {
-		why = CauseFull
+// endLocked moves the open batch to the queue of ended batches. The cause of a full batch is always CauseFull, even when
+// Take, Flush or Close came first and ended the batch.
+func (b *Batcher[E, C]) endLocked(cause Cause) {
+	if b.fullLocked() {
+		cause = CauseFull
 	}
-	b.open.Cause = why
+	b.open.Cause = cause
 	b.ended.push(b.open)
-	b.hint = len(b.open.Items)
-	b.queued += b.hint
-	b.last, b.open, b.hurry = b.open, nil, false
+	b.lastLen = len(b.open.Items)
+	b.queued += b.lastLen
+	b.newestEnded, b.open, b.overdue = b.open, nil, false
 }
 
-// signal wakes Take; the token stays for the next one when none is blocked.
+// signal wakes Take. When no Take is blocked, the token stays in the channel for the next Take.
 func (b *Batcher[E, C]) signal() {
 	select {
 	case b.wake <- struct{}{}:
@@ -105,7 +110,8 @@ func (b *Batcher[E, C]) signal() {
 	}
 }
 
-// Want says that somebody waits for a batch: it does not linger once nothing taken is unreleased.
+// Want says: somebody waits for the batch. A wanted batch does not linger; the batch is due as soon as every batch taken
+// before was released.
 func (b *Batcher[E, C]) Want(batch *Batch[E, C]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,59 +123,62 @@ func (b *Batcher[E, C]) Want(batch *Batch[E, C]) {
 	}
 }
 
-// Hurry makes the batch being filled due at once, as full. It is for a taker that was held up by something else than the
-// batcher, such as a bound on what is in flight: the elements have waited long enough.
+// Hurry makes the open batch due at once, with CauseFull. Hurry is for a taker who could not take for a reason outside the
+// batcher, for example a bound on the batches in flight: the elements have waited long enough meanwhile.
 func (b *Batcher[E, C]) Hurry() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open != nil {
-		b.hurry = true
+		b.overdue = true
 		b.signal()
 	}
 }
 
-// Flush makes the batch being filled due at once and returns the newest batch that ever ended, nil when there is none.
-// Batches are taken in order, so whoever waits for that one waits for everything put before.
+// Flush makes the open batch due at once. Flush returns the newest batch that ever ended, or nil when no batch has ended.
+// Batches are taken in order, so a caller who waits for the returned batch waits for every element put before Flush.
 func (b *Batcher[E, C]) Flush() *Batch[E, C] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open != nil {
-		b.end(CauseFlush)
+		b.endLocked(CauseFlush)
 		b.signal()
 	}
-	return b.last
+	return b.newestEnded
 }
 
-// Release gives back the room of a batch that Take returned, and the memory of its Items. It is called once a batch.
+// Release gives back the room of a batch that Take returned, and the memory of its Items. The caller must release each
+// batch exactly once and must not use Items afterwards.
 func (b *Batcher[E, C]) Release(batch *Batch[E, C]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := len(batch.Items)
-	clear(batch.Items) // on the lock: off it, eight goroutines that put took an eighth longer
+	// We clear with the lock held. Without the lock, eight goroutines that put took an eighth longer (measured).
+	clear(batch.Items)
 	*batch.memory = batch.Items[:0]
 	b.spare.Put(batch.memory)
 	batch.Items, batch.memory = nil, nil
 	b.used -= batch.cost
 	b.queued -= n
 	b.outstanding--
-	b.grant()
+	b.grantLocked()
 	if b.open != nil && (b.open.wanted && b.outstanding == 0) {
 		b.signal()
 	}
 }
 
-// Resize changes BatchRecords and BatchBytes for what is placed from now on; batches that have ended stay as they are.
+// Resize changes BatchRecords and BatchBytes for elements put from now on. Batches that have ended stay unchanged. An open
+// batch that already reaches the new bounds ends.
 func (b *Batcher[E, C]) Resize(records, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.records, b.bytes = max(records, 1), max(bytes, 1)
-	if b.open != nil && b.full() {
-		b.end(CauseFull)
+	if b.open != nil && b.fullLocked() {
+		b.endLocked(CauseFull)
 		b.signal()
 	}
 }
 
-// Held returns how many elements were put and not released, and how many bytes of the budget they use.
+// Held returns the number of elements that were put and not released, and the bytes of the budget in use.
 func (b *Batcher[E, C]) Held() (elements, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,8 +189,8 @@ func (b *Batcher[E, C]) Held() (elements, bytes int) {
 	return elements, b.used
 }
 
-// Close refuses what is put from now on, and those blocked in Put, with cause, [ErrClosed] when that is nil. What was
-// accepted can still be taken, without linger. Of several calls the first cause counts.
+// Close makes every later Put, and every Put that is blocked, fail with cause, or with [ErrClosed] when cause is nil.
+// Elements accepted before can still be taken, without linger. After several calls of Close the first cause counts.
 func (b *Batcher[E, C]) Close(cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,7 +206,7 @@ func (b *Batcher[E, C]) Close(cause error) {
 		return true
 	})
 	if b.open != nil {
-		b.end(CauseClose)
+		b.endLocked(CauseClose)
 	}
 	b.signal()
 }

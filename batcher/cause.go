@@ -1,16 +1,17 @@
 package batcher
 
-// A Cause says why a batch was ended.
+// A Cause says why a batch ended.
 type Cause uint8
 
 const (
-	CauseFull   Cause = iota + 1 // records, bytes or the budget held the next element back
-	CauseLinger                  // its time was up
-	CauseWanted                  // somebody waits for it and nothing else is on its way
-	CauseFlush
-	CauseClose
+	CauseFull   Cause = iota + 1 // the next element could not join because of BatchRecords, BatchBytes or BufferBytes
+	CauseLinger                  // Linger has passed since the first element
+	CauseWanted                  // somebody waits for the batch and every batch taken before was released
+	CauseFlush                   // Flush was called
+	CauseClose                   // Close was called
 )
 
+// String returns the cause as a lower-case word, for logs and metrics.
 func (c Cause) String() string {
 	switch c {
 	case CauseFull:

@@ -1,7 +1,9 @@
-// Package batcher collects elements into batches under a byte budget. It knows no records and no network, imports the
-// standard library only and stands under the producer; it serves as well in front of SQL inserts or HTTP bodies.
+// Package batcher collects elements into batches under a byte budget. The package knows neither records nor networks and
+// imports the standard library only. The producer is built on it; the package serves as well in front of SQL inserts or
+// HTTP bodies.
 //
-// Any number of goroutines put elements in; one goroutine takes batches out, hands them on and releases them:
+// Any number of goroutines put elements in. A single goroutine takes batches out, hands the elements on and releases each
+// batch:
 //
 //	b := batcher.New[Event](batcher.BatchRecords(500), batcher.Linger(10*time.Millisecond))
 //	go func() {
@@ -18,21 +20,21 @@
 //
 // # When a batch is due
 //
-// The first of these ends a batch:
+// The first of these reasons ends a batch:
 //
 //	Full    the next element would exceed BatchRecords or BatchBytes, or is blocked because BufferBytes is used up
-//	Wanted  somebody waits for the batch (Want) and nothing taken is unreleased
-//	Linger  Linger has passed since its first element
+//	Wanted  somebody waits for the batch (Want) and every batch taken before was released
+//	Linger  Linger has passed since the first element
 //	Flush   Flush was called
 //	Close   Close was called
 //
-// So a full batch never lingers, a blocked caller never waits for a timer, and a lone caller who waits for his element
-// pays no linger at all, while callers who wait at the same time still share a batch: theirs goes when the one before it
-// is released, or when its linger ends, whichever comes first.
+// These rules have three effects. A full batch never lingers. A blocked caller never waits for a timer. A lone caller who
+// waits for an element pays no linger at all, while callers who wait at the same time still share a batch: their batch goes
+// when the batch before is released, or when the linger ends, whichever comes first.
 //
 // # Bounds
 //
-// Room is reserved before an element is accepted and given back by Release: what the batcher and its taker hold
-// together, elements and batches, never exceeds BufferBytes. Put blocks for room in order of arrival, and its context
-// bounds that wait only: an element that was accepted stays accepted.
+// The batcher reserves room before an element is accepted, and Release gives the room back. Therefore the batcher and its
+// taker together never hold more than BufferBytes, elements and batches included. Put blocks for room in order of arrival.
+// The context of Put bounds the wait only: an accepted element stays accepted.
 package batcher

@@ -6,23 +6,25 @@ import (
 	"time"
 )
 
-// Take returns the next batch that is due, in order, and blocks until there is one. After Close it returns what is left
-// and then the error that Put returns. When ctx ends first it returns ctx's error and has taken nothing.
+// Take returns the next batch that is due, in order, and blocks until a batch is due. After Close, Take returns the batches
+// that are left, without linger, and then the same error as Put. When ctx ends first, Take returns the error of ctx and has
+// taken nothing.
 func (b *Batcher[E, C]) Take(ctx context.Context) (*Batch[E, C], error) {
 	var linger *time.Timer
 	yielded := false
 	for {
 		b.mu.Lock()
-		if !yielded && b.wanted() {
-			// Let all goroutines that are ready put first. The caller of Take and the one goroutine that it serves wake each
-			// other, and the scheduler prefers whom the running goroutine has woken: where batches are released at once, a
-			// hundred others waited for up to 60 ms, and nearly every batch held one element.
+		if !yielded && b.wantedLocked() {
+			// Yield once, to let every goroutine that is ready put first. Otherwise the caller of Take and the goroutine whose
+			// element was just stored wake each other in turn, because the scheduler prefers the goroutine that the running
+			// goroutine has woken. Measured where batches are released at once: a hundred other goroutines waited up to 60 ms,
+			// and nearly every batch held a single element.
 			yielded = true
 			b.mu.Unlock()
 			runtime.Gosched()
 			continue
 		}
-		wait := b.due()
+		wait := b.endIfDueLocked()
 		if batch := b.ended.pop(); batch != nil {
 			b.outstanding++
 			b.mu.Unlock()
@@ -37,7 +39,7 @@ func (b *Batcher[E, C]) Take(ctx context.Context) (*Batch[E, C], error) {
 			return nil, err
 		}
 
-		var elapsed <-chan time.Time
+		var elapsed <-chan time.Time // nil, which never fires, without an open batch
 		if wait > 0 {
 			if linger == nil {
 				linger = time.NewTimer(wait)
@@ -47,6 +49,7 @@ func (b *Batcher[E, C]) Take(ctx context.Context) (*Batch[E, C], error) {
 			}
 			elapsed = linger.C
 		}
+		// Every case leads to another look at the state, so a wake-up without a reason does no harm.
 		select {
 		case <-b.wake:
 		case <-elapsed:
@@ -55,27 +58,30 @@ func (b *Batcher[E, C]) Take(ctx context.Context) (*Batch[E, C], error) {
 	}
 }
 
-// wanted reports whether the open batch is due because somebody waits for it.
-func (b *Batcher[E, C]) wanted() bool {
+// wantedLocked reports whether the open batch is due because somebody waits for the batch. While another batch is taken and
+// not released, a wanted batch still collects elements: callers who wait at the same time then share a batch.
+func (b *Batcher[E, C]) wantedLocked() bool {
 	return b.open != nil && b.ended.head == nil && b.open.wanted && b.outstanding == 0
 }
 
-// due ends the open batch when it is due, or else returns how long it may still linger, 0 without one.
-func (b *Batcher[E, C]) due() time.Duration {
+// endIfDueLocked ends the open batch when the batch is due. Otherwise endIfDueLocked returns how long the open batch may
+// still linger, or 0 when no batch is open. While an ended batch waits for Take, the open batch is left alone: Take returns
+// the ended batch first, and the open batch may fill meanwhile.
+func (b *Batcher[E, C]) endIfDueLocked() time.Duration {
 	if b.open == nil || b.ended.head != nil {
 		return 0
 	}
 	switch {
-	case b.full() || b.hurry:
-		b.end(CauseFull)
-	case b.wanted():
-		b.end(CauseWanted)
+	case b.fullLocked() || b.overdue:
+		b.endLocked(CauseFull)
+	case b.wantedLocked():
+		b.endLocked(CauseWanted)
 	default:
 		wait := b.linger - time.Since(b.open.First)
 		if wait > 0 {
 			return wait
 		}
-		b.end(CauseLinger)
+		b.endLocked(CauseLinger)
 	}
 	return 0
 }

@@ -1,30 +1,33 @@
 package batcher
 
-// A waiter is one Put that is blocked for room. Waiters are served in order of arrival, so that a large element is not
-// starved by small ones, and are kept for reuse by their batcher: a caller who is blocked on every element must not
-// allocate a channel for each. (A shared sync.Pool would carry channels from one synctest bubble into another.)
+// A waiter is a call of Put that is blocked for room. Waiters are served in order of arrival; otherwise small elements would
+// overtake a large element again and again. The batcher keeps waiters for reuse, because a caller who is blocked on every
+// element must not allocate a channel for every element. A shared sync.Pool is no alternative: the pool would carry channels
+// from one synctest bubble into another.
 type waiter struct {
-	cost  int
+	cost  int // bytes of the budget that the call waits for
 	state waitState
 	ready chan struct{} // one token when state has become granted or refused
 
-	next, prev *waiter // in the queue; next alone among the free
+	next, prev *waiter // neighbours in the queue; a free waiter uses next only
 }
 
 type waitState uint8
 
 const (
 	waiting waitState = iota
-	granted           // its cost is reserved
-	refused           // the batcher was closed
+	granted           // the cost is reserved in the budget
+	refused           // Close was called
 )
 
+// waiters is the queue of the blocked calls. The lock of the batcher guards it.
 type waiters struct {
-	live       int // in the queue
+	live       int // number of waiters in the queue
 	head, tail *waiter
-	free       *waiter
+	free       *waiter // list of waiters for reuse
 }
 
+// park appends a waiter to the queue. The caller must unlock the batcher and wait for ready.
 func (q *waiters) park(cost int) *waiter {
 	w := q.free
 	if w == nil {
@@ -43,8 +46,9 @@ func (q *waiters) park(cost int) *waiter {
 	return w
 }
 
-// remove takes a waiter out of the queue, wherever it stands: callers with short deadlines, behind one who waits for much
-// room, would otherwise add up.
+// remove takes a waiter out of the queue, wherever the waiter stands. The queue is linked in both directions for remove:
+// many callers with short deadlines may stand behind a caller who waits for much room, and would pile up in the queue if
+// only the head could leave.
 func (q *waiters) remove(w *waiter) {
 	if w.prev == nil {
 		q.head = w.next
@@ -60,15 +64,17 @@ func (q *waiters) remove(w *waiter) {
 	q.live--
 }
 
-// serve settles waiters from the head for as long as settle says so.
-func (q *waiters) serve(settle func(w *waiter) bool) {
-	for w := q.head; w != nil && settle(w); w = q.head {
+// serve calls decide for the waiters in order of arrival. decide sets the state of the waiter and returns true, or returns
+// false to leave the waiter and everyone behind in the queue. A decided waiter leaves the queue and is woken.
+func (q *waiters) serve(decide func(w *waiter) bool) {
+	for w := q.head; w != nil && decide(w); w = q.head {
 		q.remove(w)
 		w.ready <- struct{}{}
 	}
 }
 
-// recycle keeps a waiter that is out of the queue.
+// recycle keeps a waiter for reuse. The waiter has left the queue. When the context of the caller ended at the same time as
+// a grant, the token is still in ready; recycle removes the token, or the next user of the waiter would not wait.
 func (q *waiters) recycle(w *waiter) {
 	select {
 	case <-w.ready:
