@@ -93,6 +93,10 @@ func (osDisk) read(name string, limit int) ([]byte, fs.FileMode, error) {
 	if !info.Mode().IsRegular() {
 		return nil, 0, fmt.Errorf("%w: %s is no regular file but %v", backend.ErrRejected, name, info.Mode())
 	}
+	if n := links(info); n > 1 {
+		// A rename would cut this name off from the others, and each name has a lock file of its own.
+		return nil, 0, fmt.Errorf("%w: %s has %d hard links: two names of one file would give two consumers the same epoch", backend.ErrRejected, name, n)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, err

@@ -32,7 +32,7 @@ import (
 // Errors, beyond those of [Store]: [*CorruptError] for a file that is damaged, of length zero included;
 // [backend.ErrUnsupported] for one that a later release wrote, and on systems that have neither kind of lock;
 // [backend.ErrTooLarge] beyond 16 MiB; [backend.ErrIndeterminate] when the new content is in place but its directory
-// could not be synced; [backend.ErrRejected] where path is a symbolic link or no regular file, because a rename would
+// could not be synced; [backend.ErrRejected] where path is a symbolic link, has a second hard link or is no regular file, because a rename would
 // cut the link and part those who come by the two names. Other failures, such as a full disk, are returned with their
 // cause and leave the old content.
 type File struct {

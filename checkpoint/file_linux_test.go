@@ -128,3 +128,26 @@ func TestFileDiskFullAtEveryStep(t *testing.T) {
 		}
 	})
 }
+
+// Two names of one file would have a lock file each, and a rename would part them.
+func TestFileWithASecondHardLinkIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	if _, err := NewFile(path).Claim(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(path, other); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, other} {
+		if cp, err := NewFile(name).Claim(t.Context(), "k"); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("%s: %v, %v; want ErrRejected", name, cp, err)
+		}
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	if cp, err := NewFile(path).Claim(t.Context(), "k"); err != nil || cp.Epoch != 2 {
+		t.Errorf("with one name again: %v, %v", cp, err)
+	}
+}

@@ -3,6 +3,7 @@
 package checkpoint
 
 import (
+	"io/fs"
 	"os"
 
 	"github.com/headrace/headrace/backend"
@@ -12,3 +13,6 @@ import (
 func lockFile(*os.File) (locked bool, err error) { return false, backend.ErrUnsupported }
 
 func unlockFile(*os.File) error { return nil }
+
+// links returns 1: this system does not tell how many names a file has without opening it.
+func links(fs.FileInfo) uint64 { return 1 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -26,7 +27,7 @@ type DB struct {
 	path string
 
 	streamsMu sync.Mutex
-	streams   map[string]*store
+	streams   map[string]weak.Pointer[store] // a store that nobody uses is collected: names that do not exist cost nothing
 
 	// The committer takes what is queued, commits it as one transaction, and takes what was queued meanwhile.
 	mu      sync.Mutex
@@ -84,7 +85,7 @@ func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
 	db := &DB{
 		bolt:    b,
 		path:    path,
-		streams: map[string]*store{},
+		streams: map[string]weak.Pointer[store]{},
 		commit:  (*bbolt.Tx).Commit,
 
 		listFree: freelistPages,
@@ -105,12 +106,22 @@ func (db *DB) Store(name string) streamlog.Store { return db.store(name) }
 func (db *DB) store(name string) *store {
 	db.streamsMu.Lock()
 	defer db.streamsMu.Unlock()
-	s, ok := db.streams[name]
-	if !ok {
-		s = newStore(db, name)
-		db.streams[name] = s
+	if s := db.streams[name].Value(); s != nil {
+		return s
 	}
+	s := newStore(db, name)
+	db.streams[name] = weak.Make(s)
+	runtime.AddCleanup(s, db.collected, name)
 	return s
+}
+
+// collected removes the name of a store that is gone, unless the name has a new store.
+func (db *DB) collected(name string) {
+	db.streamsMu.Lock()
+	defer db.streamsMu.Unlock()
+	if p, ok := db.streams[name]; ok && p.Value() == nil {
+		delete(db.streams, name)
+	}
 }
 
 // Names returns the names of the streams that exist, sorted by their bytes.
@@ -158,8 +169,10 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.streamsMu.Lock()
-	for _, s := range db.streams {
-		s.board.End(db.errClosed())
+	for _, p := range db.streams {
+		if s := p.Value(); s != nil {
+			s.board.End(db.errClosed())
+		}
 	}
 	db.streamsMu.Unlock()
 	if err := db.bolt.Close(); err != nil {
@@ -183,7 +196,7 @@ func closedError(err error) error {
 func (db *DB) forget(s *store) {
 	db.streamsMu.Lock()
 	defer db.streamsMu.Unlock()
-	if db.streams[s.name] == s {
+	if db.streams[s.name].Value() == s {
 		delete(db.streams, s.name)
 	}
 }
