@@ -14,18 +14,18 @@ func TestPlacesOfBatch(t *testing.T) {
 	open := io.NopCloser(strings.NewReader(""))
 	for _, step := range []int64{1, 2, 9, 10, 37} {
 		for _, first := range []int64{1, 8, 95, 998, 9_999_999_990} {
-			r := &reader{at: place("a_b", first-1)}
+			r := &reader{at: place("", "a_b", first-1)}
 			r.response = response{body: open, start: "a_b"}
 			for i := range int64(1100) {
 				r.marks = append(r.marks, first+i*step)
 			}
 			recs := make([]backend.Record, len(r.marks))
 			r.name(recs)
-			before := place("a_b", first-1)
+			before := place("", "a_b", first-1)
 			for i, n := range r.marks {
-				if recs[i].Offset != before || recs[i].Next != place("a_b", n) {
+				if recs[i].Offset != before || recs[i].Next != place("", "a_b", n) {
 					t.Fatalf("from %d by %d: record %d is at %q and goes on at %q, want %q and %q",
-						first, step, i, recs[i].Offset, recs[i].Next, before, place("a_b", n))
+						first, step, i, recs[i].Offset, recs[i].Next, before, place("", "a_b", n))
 				}
 				before = recs[i].Next
 			}

@@ -25,6 +25,7 @@ type reader struct {
 
 	// What follows belongs to Read.
 	at     backend.Offset // the place of the next record
+	id     string         // of the stream, "" where the server does not say
 	ask    string         // the offset of the next request
 	cursor string
 	pace   pace
@@ -65,7 +66,7 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) 
 		return nil, s.failed("open reader", fmt.Errorf("at %.80q: %w", from, backend.ErrUnsupported))
 	default:
 		var err error
-		if r.ask, r.skip, err = parsePlace(from); err != nil {
+		if r.id, r.ask, r.skip, err = parsePlace(from); err != nil {
 			return nil, s.failed("open reader", err)
 		}
 	}
@@ -104,7 +105,7 @@ func (r *reader) open(ctx context.Context, from backend.Offset) error {
 		if r.ask == "now" {
 			r.response.start = r.response.next
 		}
-		r.at = place(r.response.start, 0)
+		r.at = place(r.id, r.response.start, 0)
 	}
 	return nil
 }

@@ -96,6 +96,9 @@ func (r *reader) refusal(resp *http.Response) error {
 }
 
 func (r *reader) begin(resp *http.Response) error {
+	if err := r.identify(resp.Header); err != nil {
+		return err
+	}
 	next, err := nextOffset(resp.Header)
 	if err != nil {
 		return err

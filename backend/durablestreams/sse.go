@@ -70,6 +70,11 @@ func (r *reader) connect(ctx context.Context) error {
 		cancel()
 		return r.refusal(resp)
 	}
+	if err := r.identify(resp.Header); err != nil {
+		cancel()
+		_ = resp.Body.Close()
+		return err
+	}
 	encoding := resp.Header.Get("Stream-SSE-Data-Encoding")
 	if binary := r.as != messages && !r.text; encoding != "" && encoding != "base64" || binary != (encoding != "") {
 		cancel()

@@ -199,8 +199,12 @@ func (r *reader) name(recs []backend.Record) {
 	last := len(recs) - 1
 	if last >= 0 {
 		var text strings.Builder // its string is not a copy, and stays where it is as long as there is room
-		text.Grow(len(recs) * (len(r.start) + 1 + decimals(r.marks[last])))
-		line := append(append(make([]byte, 0, maxOffset+1+20), r.start...), '/')
+		start := r.start
+		if r.id != "" {
+			start = r.id + "/" + start
+		}
+		text.Grow(len(recs) * (len(start) + 1 + decimals(r.marks[last])))
+		line := append(append(make([]byte, 0, 2*(maxOffset+1)+20), start...), '/')
 		head := len(line)
 		for i, n := range r.marks {
 			if i > 0 && n == r.marks[i-1]+1 && line[len(line)-1] < '9' {
@@ -216,7 +220,7 @@ func (r *reader) name(recs []backend.Record) {
 		}
 	}
 	if ended && len(r.rest) == 0 { // a shorter way to the same place
-		r.at = place(r.response.next, r.skip)
+		r.at = place(r.id, r.response.next, r.skip)
 		if last >= 0 {
 			recs[last].Next = r.at
 		}

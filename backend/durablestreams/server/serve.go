@@ -99,6 +99,7 @@ func (h *Handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	header.Set("Stream-Next-Offset", c.Next.String())
+	header.Set("Headrace-Stream-Id", c.ID)
 	header["Stream-Up-To-Date"] = yes
 	if c.Closed {
 		header["Stream-Closed"] = yes
@@ -112,6 +113,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 	header := w.Header()
 	header.Set("Content-Type", c.ContentType)
 	header.Set("Stream-Next-Offset", c.Next.String())
+	header.Set("Headrace-Stream-Id", c.ID)
 	if q.from == Beginning {
 		// Ours, and no part of the protocol: a client that asks for "-1" cannot tell otherwise where the bytes are that it
 		// gets, as the beginning of a stream moves with what Retain drops.

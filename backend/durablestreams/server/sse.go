@@ -25,6 +25,7 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 	defer leave()
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
+	header.Set("Headrace-Stream-Id", c.ID)
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Accel-Buffering", "no")
 	json := isJSON(c.ContentType)
