@@ -189,7 +189,7 @@ func (s *session) post(b *batch) (ans answer, t ticket, err error) {
 	}
 	ans.highest = highest
 	if o := resp.Header.Get("Stream-Next-Offset"); !ans.duplicate && validOffset(o) {
-		ans.next = place("", o, 0)
+		ans.next = place(streamID(resp.Header), o, 0)
 	}
 	return ans, t, nil
 }

@@ -10,8 +10,9 @@
 //     is found out: the session ends with [backend.ErrIndeterminate], and the producer goes on under a new epoch.
 //   - Resume grain: every record. A place is "<offset>/<n>", n messages or bytes behind an offset of the server; reading
 //     from it asks for the offset and drops n. Our server says in a header of its own, Headrace-Stream-Id, which stream it
-//     is; the id stands before the places of readers, so that one of a deleted stream is [backend.ErrOutOfRange] on the next
-//     of its name. Other servers say nothing of the kind: there a place that the new stream has too is read from. Earliest and Latest are the starts there are: the protocol cannot count back.
+//     is; the id stands before the places of readers and of acks, so that a place of a deleted stream is [backend.ErrOutOfRange]
+//     on the next stream of its name. Other servers send no such header: there an old place is read from wherever the new
+//     stream is as long. Earliest and Latest are the starts there are: the protocol cannot count back.
 //   - Limits: [BatchBytes] and [InFlight]; the protocol has no way to ask for the server's.
 //   - Times and headers: kept in framed streams, a time that is not given being that of the sending. In JSON streams there
 //     is no place for them: times are dropped, and records with headers are refused.

@@ -34,6 +34,14 @@ func (r *reader) identify(h http.Header) error {
 	return nil
 }
 
+// streamID is what an answer other than a reader's says of the stream, "" when that is nothing or cannot be part of a place.
+func streamID(h http.Header) string {
+	if id := h.Get("Headrace-Stream-Id"); validOffset(id) {
+		return id
+	}
+	return ""
+}
+
 // parsePlace takes apart what place made, and nothing else.
 func parsePlace(o backend.Offset) (id, offset string, n int64, err error) {
 	i := strings.LastIndexByte(string(o), '/')

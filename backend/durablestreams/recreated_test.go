@@ -19,7 +19,21 @@ func TestPlaceOfDeletedStreamIsOutOfRange(t *testing.T) {
 		}
 	}
 	write()
-	old := all(t, s, backend.Earliest)
+	var old []backend.Offset
+	for _, r := range all(t, s, backend.Earliest) {
+		old = append(old, r.Next)
+	}
+	session := open(t, s.NewAppender(jsonFormat))
+	send(t, session, 0)
+	ack, err := session.Recv(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old = append(old, ack.Next)
+	recs := all(t, s, backend.Earliest)
+	if last := recs[len(recs)-1].Next; last != ack.Next {
+		t.Errorf("the ack says %q, a reader %q", ack.Next, last)
+	}
 	if err := s.Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -27,9 +41,10 @@ func TestPlaceOfDeletedStreamIsOutOfRange(t *testing.T) {
 		t.Fatal(err)
 	}
 	write()
-	for _, r := range old {
-		if _, err := s.OpenReader(t.Context(), r.Next); !errors.Is(err, backend.ErrOutOfRange) {
-			t.Errorf("from %q: %v", r.Next, err)
+	write()
+	for _, at := range old {
+		if _, err := s.OpenReader(t.Context(), at); !errors.Is(err, backend.ErrOutOfRange) {
+			t.Errorf("from %q: %v", at, err)
 		}
 	}
 }

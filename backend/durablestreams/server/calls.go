@@ -21,7 +21,7 @@ func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, er
 			return ErrNotFound
 		}
 		err := b.append(d, &a, &out)
-		out.Tail, out.Closed = d.Tail, d.Closed
+		out.ID, out.Tail, out.Closed = d.id, d.Tail, d.Closed
 		return err
 	})
 	return out, err

@@ -24,7 +24,8 @@
 // closed once for all of them; there is no polling and no goroutine a reader beside those of net/http.
 //
 // A catch-up or long-poll response to a read from the beginning says where it begins, in a header that is ours and no part
-// of the protocol, Headrace-Start-Offset: once a beginning was dropped, nothing else tells.
+// of the protocol, Headrace-Start-Offset: once a beginning was dropped, nothing else tells. Answers that name an offset also
+// have Headrace-Stream-Id, which tells a stream from others that had its name before: an offset of those may be one of it too.
 //
 // Over SSE, text is split into lines at CR, LF and CRLF, which all arrive as LF: the protocol's events cannot carry more.
 // Other types than text and JSON are sent in base64, and are exact.

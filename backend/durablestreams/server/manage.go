@@ -56,6 +56,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request, name string) er
 	header["Cache-Control"] = noStore
 	header.Set("Content-Type", info.ContentType)
 	header.Set("Stream-Next-Offset", info.Tail.String())
+	header.Set("Headrace-Stream-Id", info.ID)
 	if info.Closed {
 		header["Stream-Closed"] = yes
 	}
@@ -149,6 +150,7 @@ func (h *Handler) head(w http.ResponseWriter, r *http.Request, name string) erro
 	header["Cache-Control"] = noStore
 	header.Set("Content-Type", info.ContentType)
 	header.Set("Stream-Next-Offset", info.Tail.String())
+	header.Set("Headrace-Stream-Id", info.ID)
 	if info.Closed {
 		header["Stream-Closed"] = yes
 	}

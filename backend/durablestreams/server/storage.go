@@ -88,6 +88,7 @@ type Producer struct {
 
 // Outcome is what became of an Append.
 type Outcome struct {
+	ID        string // of the stream, as in Info
 	Tail      Position
 	Closed    bool
 	Duplicate bool  // stored before, by an earlier try

@@ -55,6 +55,7 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	header := w.Header()
 	if err == nil || errors.Is(err, ErrClosed) {
 		header.Set("Stream-Next-Offset", out.Tail.String())
+		header.Set("Headrace-Stream-Id", out.ID)
 		if out.Closed {
 			header["Stream-Closed"] = yes
 		}
