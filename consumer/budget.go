@@ -7,39 +7,43 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// recordOverhead is charged for each record on top of its bytes: a backend.Record is 104 bytes, its decoded value and its
-// place in the window are taken for another 56. It bounds the number of records where the bytes alone would not.
+// recordOverhead is charged for each record in addition to its bytes. A backend.Record has 104 bytes; we assume 56 more
+// for the decoded value and for the place of the record in the tracker. The charge bounds the number of records where
+// the bytes alone would not: many empty records would use memory without a limit.
 const recordOverhead = 160
 
-// A budget bounds what was read and is not done. One goroutine waits for room, any may free it.
+// A budget bounds the records that were read and are not done. One goroutine, the reader, waits for room. Any goroutine
+// may free room.
 type budget struct {
 	limit  int64
 	used   atomic.Int64
-	freed  chan struct{} // one token
-	full   atomic.Bool   // somebody waits for room,
-	filled func()        // and this was called
+	freed  chan struct{} // holds one token: used has become smaller
+	full   atomic.Bool   // the reader waits for room
+	onFull func()        // called when the reader begins to wait
 }
 
-func newBudget(limit int, filled func()) *budget {
-	return &budget{limit: int64(limit), freed: make(chan struct{}, 1), filled: filled}
+// newBudget returns a budget of limit bytes.
+func newBudget(limit int, onFull func()) *budget {
+	return &budget{limit: int64(limit), freed: make(chan struct{}, 1), onFull: onFull}
 }
 
-// room waits until there is some. How large the next batch is only the store knows, so the bound is the limit plus one
-// batch; a wait for the room of a whole batch could not end when the batch is larger than the limit.
-func (b *budget) room(ctx context.Context, stalls func() *stall) error {
+// waitForRoom waits until less than limit is used. Only the store knows how large the next batch is, so the real bound
+// is the limit plus one batch. We cannot wait for the room of a whole batch: when the batch is larger than the limit,
+// that wait would never end.
+func (b *budget) waitForRoom(ctx context.Context, stalls func() *stall) error {
 	if b.used.Load() < b.limit {
 		return nil
 	}
 	b.full.Store(true)
 	defer b.full.Store(false)
-	b.filled()
+	b.onFull()
 	stall := stalls()
 	defer stall.ticks.Stop()
 	for b.used.Load() >= b.limit {
 		select {
 		case <-b.freed:
 		case <-stall.ticks.C:
-			stall.look(ctx, "consumer: reading has stopped: BufferBytes is full, and its oldest record is not done")
+			stall.look(ctx, "consumer: reading has stopped because BufferBytes is full and the oldest record is not done")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -47,9 +51,11 @@ func (b *budget) room(ctx context.Context, stalls func() *stall) error {
 	return nil
 }
 
+// charge counts n bytes that were read.
 func (b *budget) charge(n int) { b.used.Add(int64(n)) }
 
-// free never blocks, for whoever acknowledges a record calls it. One token is enough: the waiter looks at used again.
+// free counts n bytes that are done. It never blocks, because Message.Ack calls it. One token is enough, since the
+// reader looks at used again after each token.
 func (b *budget) free(n int) {
 	if n == 0 {
 		return
@@ -61,7 +67,7 @@ func (b *budget) free(n int) {
 	}
 }
 
-// weigh is what one record counts.
+// weigh returns how many bytes one record counts: its value, its headers, and recordOverhead.
 func weigh(r *backend.Record) int {
 	n := recordOverhead + len(r.Value)
 	for i := range r.Headers {

@@ -12,28 +12,30 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// A Consumer reads one stream and remembers its place in it. It runs one loop at a time: [Consumer.Messages],
-// [Consumer.Batches] or [Consumer.Pipe]. A loop goes on behind the last done record of the one before or, with
-// [Checkpoint], from what the store holds then, for another consumer may have moved on in between.
+// A Consumer reads one stream and remembers its place in the stream. It runs one loop at a time: [Consumer.Messages],
+// [Consumer.Batches] or [Consumer.Pipe]. A loop goes on behind the last done record of the loop before. With
+// [Checkpoint] it goes on from the place in the store, because another consumer may have moved the place on in between.
 //
-// Commit and Stats may be called from any goroutine at any time. There is nothing to close: what a loop started has
-// ended when the loop has.
+// Any goroutine may call Commit and Stats at any time. There is nothing to close: when a loop has ended, everything
+// that the loop started has ended too.
 type Consumer[T any] struct {
 	src      backend.Source
 	codec    codec.Codec[T]
 	cfg      config
 	counters counters
 
-	mu      sync.Mutex
-	running bool
-	run     *run  // of this loop or the last; nil before the first
-	unsaved error // why the last loop's final save failed, while nobody has been told
+	// mu guards the fields below. It is never held during I/O.
+	mu           sync.Mutex
+	running      bool  // a loop is running, or is claiming its key
+	run          *run  // of the current loop or the last one; nil before the first loop
+	finalSaveErr error // why the last loop's final save failed, until a caller is told
 }
 
-// New returns a consumer of src. It does no I/O: what is wrong with the address is said by the first loop.
+// New returns a consumer of src. It does no I/O: an error in the address of src is reported by the first loop. New
+// fails when src or c is nil, or when an option has a value that it does not allow.
 func New[T any](src backend.Source, c codec.Codec[T], opts ...Option) (*Consumer[T], error) {
 	if src == nil || c == nil {
-		return nil, errors.New("consumer: the source or the codec is nil")
+		return nil, errors.New("consumer: the source or the codec is nil: give New both")
 	}
 	cfg, err := newConfig(opts)
 	if err != nil {
@@ -42,25 +44,31 @@ func New[T any](src backend.Source, c codec.Codec[T], opts ...Option) (*Consumer
 	return &Consumer[T]{src: src, codec: c, cfg: cfg}, nil
 }
 
-// Commit saves what is done now: not the record in hand, unless [Message.Ack] was called. nil means that it is stored,
-// or that nothing is done that was not: a later place, given out by [Message.Checkpoint], may be stored already. Commit
-// fails without [Checkpoint], with [backend.ErrFenced] once a newer consumer has taken the key, and otherwise as the store
-// does, after trying again within ctx what is safe to try again. Where the loop's body stores [Message.Checkpoint] itself,
-// Commit is for the body alone: from elsewhere it may come in between. A hook must not call Commit: a save calls hooks, and
-// Commit would wait for that save until ctx is over.
+// Commit saves what is done now. The record in hand is not done unless [Message.Ack] was called for it. A nil error
+// means that the place is stored, or that nothing is done that was not stored before: for example, a later place that
+// [Message.Checkpoint] gave out may be stored already.
+//
+// Commit fails without [Checkpoint]. It fails with [backend.ErrFenced] once a newer consumer has claimed the key. Other
+// errors are those of the store, after Commit has repeated, within ctx, what is safe to repeat.
+//
+// If the loop's body stores [Message.Checkpoint] itself, only the body may call Commit: a call from another goroutine
+// may come between the body's two steps. A hook must not call Commit: a save calls hooks, so Commit would wait for that
+// save until ctx is over.
 func (c *Consumer[T]) Commit(ctx context.Context) error {
-	if !c.cfg.stored {
-		return errors.New("consumer: commit: there is no checkpoint store")
+	if !c.cfg.hasStore {
+		return errors.New("consumer: commit: there is no checkpoint store: give the option Checkpoint")
 	}
 	r := c.latest()
 	if r == nil {
 		return nil
 	}
 	err := r.save(ctx)
+	// Commit has saved the place, or returns an error of its own now. In both cases the error of the last loop's final
+	// save is out of date.
 	if err == nil || ctx.Err() == nil {
 		// Whatever the final save of the last loop said is mended or told by now.
 		c.mu.Lock()
-		c.unsaved = nil
+		c.finalSaveErr = nil
 		c.mu.Unlock()
 	}
 	if err != nil {
@@ -69,25 +77,28 @@ func (c *Consumer[T]) Commit(ctx context.Context) error {
 	return nil
 }
 
+// latest returns the run of the current loop or the last one.
 func (c *Consumer[T]) latest() *run {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.run
 }
 
-// begin claims the key and starts reading.
-func (c *Consumer[T]) begin(ctx context.Context, m mode) (*loop[T], error) {
+// beginLoop claims the key and starts reading. When the final save of the last loop failed and no caller was told,
+// beginLoop returns that error once instead.
+func (c *Consumer[T]) beginLoop(ctx context.Context, m mode) (*loop[T], error) {
 	c.mu.Lock()
 	if c.running {
 		c.mu.Unlock()
-		return nil, errors.New("consumer: a loop of this consumer is running")
+		return nil, errors.New("consumer: a loop of this consumer is running: end that loop first, or use a second consumer")
 	}
-	if err := c.unsaved; err != nil {
-		c.unsaved = nil
+	if err := c.finalSaveErr; err != nil {
+		c.finalSaveErr = nil
 		c.mu.Unlock()
 		return nil, err
 	}
-	c.running = true // now, for a claim takes as long as the store does and the lock is not held over it
+	// Set running before the claim, because mu is not held during the claim: a claim takes as long as the store does.
+	c.running = true
 	before := c.run
 	c.mu.Unlock()
 
@@ -110,35 +121,38 @@ func (c *Consumer[T]) begin(ctx context.Context, m mode) (*loop[T], error) {
 	return startLoop(ctx, c, r), nil
 }
 
-// claim finds out where to begin.
+// claim finds the place where the loop begins, and claims the key if there is a checkpoint store.
 func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	from := c.cfg.startAt
-	if !c.cfg.stored {
+	if !c.cfg.hasStore {
 		if before != nil {
 			from, _ = before.track.position()
 		}
 		return newRun(&c.cfg, m, &c.counters, from), nil
 	}
 	if before != nil {
-		// What was acknowledged after the last loop's final save would otherwise come again. If somebody else has the
-		// key by now, theirs is the place to go on from.
+		// Records that were acknowledged after the last loop's final save are saved now. Otherwise they would come
+		// again. With ErrFenced another consumer has the key, and its place is the one to go on from, so the claim
+		// below is right.
 		if err := before.save(ctx); err != nil && !errors.Is(err, backend.ErrFenced) {
-			return nil, fmt.Errorf("consumer: checkpoint: %w", err)
+			return nil, fmt.Errorf("consumer: save the checkpoint of the last loop: %w", err)
 		}
 	}
 	var cp checkpoint.Checkpoint
 	err := retrier{c.cfg.retry, c.cfg.logger, c.cfg.key}.do(ctx, "claim the checkpoint", func(int) (err error) {
-		// A claim whose reply was lost has raised the epoch; another raises it again, and ours is the newest either way.
+		// If the reply to a claim was lost, the claim may have raised the epoch. Another claim raises the epoch again,
+		// and our epoch is the newest in both cases.
 		cp, err = c.cfg.store.Claim(ctx, c.cfg.key)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("consumer: claim the checkpoint: %w", err)
 	}
-	if cp.Offset != "" { // empty is no checkpoint, which is not the start
+	// An empty offset means that there is no checkpoint. It does not mean the start of the stream.
+	if cp.Offset != "" {
 		from = cp.Offset
 	}
 	r := newRun(&c.cfg, m, &c.counters, from)
@@ -146,14 +160,14 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 	return r, nil
 }
 
-// finished lets the next loop begin.
-func (c *Consumer[T]) finished(unsaved error) {
+// loopEnded allows the next loop to begin. finalSaveErr is the error that the ended loop could not yield.
+func (c *Consumer[T]) loopEnded(finalSaveErr error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running, c.unsaved = false, unsaved
+	c.running, c.finalSaveErr = false, finalSaveErr
 }
 
-// startLoop starts what runs beside a loop; loop.close ends it.
+// startLoop starts the goroutines and the timer of a loop. loop.close ends them.
 func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 	beside, stop := context.WithCancel(ctx)
 	l := &loop[T]{c: c, run: r, stop: stop, cur: new(chunk[T])}
@@ -163,7 +177,7 @@ func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 		src: c.src, at: from, stopAtTail: c.cfg.stopAtTail, track: r.track, stalls: r.stalls,
 		retry: c.cfg.retry, hooks: c.cfg.hooks, logger: c.cfg.logger, counters: &c.counters,
 	})
-	if c.cfg.stored && c.cfg.interval > 0 {
+	if c.cfg.hasStore && c.cfg.interval > 0 {
 		l.timer = time.AfterFunc(c.cfg.interval, func() {
 			r.tick.Store(true)
 			r.nudge()

@@ -6,60 +6,62 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Hooks are called when something happens that one wants to count or trace. Any of them may be nil. They are called off
-// every lock, from several goroutines: what they do holds up reading or the loop, so they should be short. They must
-// not wait for the consumer itself.
+// Hooks are functions that the consumer calls when something happens that an application wants to count or trace. Any
+// of them may be nil. The consumer calls them without holding a lock, from several goroutines. A slow hook delays
+// reading or the loop, so hooks should be short. A hook must not wait for the consumer itself.
 type Hooks struct {
-	ReaderOpened   func(ReaderEvent) // for the first time in a loop
-	ReaderReopened func(ReaderEvent) // after ReaderLost
-	ReaderLost     func(ReaderEvent) // an opening or a read failed and is tried again
+	ReaderOpened   func(ReaderEvent) // the first reader of a loop was opened
+	ReaderReopened func(ReaderEvent) // a reader was opened after ReaderLost
+	ReaderLost     func(ReaderEvent) // opening or reading failed, and the consumer will try again
 
-	BatchRead func(ReadEvent)
+	BatchRead func(ReadEvent) // a reader returned a batch
 
 	Poison func(PoisonEvent) // a record could not be decoded
 
-	CheckpointSaved  func(SaveEvent)
-	CheckpointFailed func(SaveEvent)
+	CheckpointSaved  func(SaveEvent) // an attempt to save succeeded
+	CheckpointFailed func(SaveEvent) // an attempt to save failed; another may follow
 }
 
 // A ReaderEvent is about one reader.
 type ReaderEvent struct {
-	From    backend.Offset // where it was opened or, ReaderLost, where the next one will be
-	Attempt int            // openings in a row without progress, this one included
-	Elapsed time.Duration  // opened: what the opening took; ReaderLost: how long it lived
-	Err     error          // ReaderLost only
-	Delay   time.Duration  // ReaderLost: until the next attempt
+	From    backend.Offset // where the reader was opened; in ReaderLost, where the next one will be opened
+	Attempt int            // number of openings in a row without progress, including this one
+	Elapsed time.Duration  // how long the opening took; in ReaderLost, how long the reader lived
+	Err     error          // why the reader was lost; ReaderLost only
+	Delay   time.Duration  // time until the next attempt; ReaderLost only
 }
 
 // A ReadEvent is about what one Read returned.
 type ReadEvent struct {
 	Records  int
-	Bytes    int  // of values and headers, and 160 a record: what they count against BufferBytes
-	CaughtUp bool // reading has reached the tail; what was read may not be done
+	Bytes    int  // as they count against BufferBytes: values, headers, and 160 for each record
+	CaughtUp bool // the batch reached the tail; records that were read may not be done
 
-	// Lag is how old the oldest record is that was read and is not done, those of this batch included, by its Time and
-	// this machine's clock. It is 0 when there is none or the store gives no times. What is still to be read is newer.
+	// Lag is the age of the oldest record that was read and is not done, records of this batch included. It is computed
+	// from the record's Time and the clock of this machine. It is 0 when there is no such record, or when the store
+	// gives no times. Records that were not read yet are newer.
 	Lag time.Duration
 }
 
 // A PoisonEvent is about one record that could not be decoded.
 type PoisonEvent struct {
 	Err        *DecodeError
-	Skipped    bool // otherwise the loop ends
-	DeadLetter bool // it was sent to DeadLetters and is durable there
+	Skipped    bool // the record is skipped; otherwise the loop ends
+	DeadLetter bool // the record was sent to DeadLetters and is durable there
 }
 
 // A SaveEvent is about one attempt to save a checkpoint.
 type SaveEvent struct {
 	Offset  backend.Offset
-	Attempt int // of saving this place, this one included
-	Elapsed time.Duration
-	Err     error // CheckpointFailed only
+	Attempt int           // number of attempts to save this place, including this one
+	Elapsed time.Duration // how long the attempt took
+	Err     error         // why the attempt failed; CheckpointFailed only
 }
 
 type hooks []Hooks
 
-// fire calls one hook of each Hooks. pick is a plain func and not a closure, so without hooks it costs a loop over nothing.
+// fire calls one hook of each Hooks. pick is a plain function and not a closure, so that a consumer without hooks pays
+// only for a loop over an empty slice.
 func fire[E any](hs hooks, pick func(*Hooks) func(E), ev E) {
 	for i := range hs {
 		if f := pick(&hs[i]); f != nil {

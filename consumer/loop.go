@@ -8,96 +8,107 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A loop is one pass over the stream, in the goroutine of whoever ranges over it. Messages, Batches and Pipe differ in
-// what they do with the next record; where it comes from, what is done between two records and how it all ends is here.
+// A loop is one pass over the stream, in the goroutine that ranges over it. Messages, Batches and Pipe differ in what
+// they do with the next record. The loop has what they share: it gets the next record, saves places between two
+// records, and ends everything.
+//
+// Only this one goroutine uses the fields; what other goroutines share is in run and in pipe.
 type loop[T any] struct {
 	c     *Consumer[T]
 	run   *run
 	pipe  *pipeline[T]
-	stop  context.CancelFunc // of what runs beside the loop
-	timer *time.Timer        // of CheckpointEvery; nil: none
+	stop  context.CancelFunc // ends the reader and the decoders
+	timer *time.Timer        // makes a save due for CheckpointEvery; nil when there is no interval
 
-	cur     *chunk[T]
-	at      int      // the next record of cur
-	got     int64    // chunks received
-	held    int      // records taken and not handed out yet, so not to be passed
-	settler *settler // of a Pipe, else nil
+	cur *chunk[T] // the chunk whose records are handed out now
+	at  int       // index of the next record in cur
+	got int64     // number of chunks received from pipe
+	// gathered is the number of records of a batch that is not handed out yet. They are not done, so skip must not move
+	// the low-water mark past them.
+	gathered int
+	receipts *receiptWaiter // in a Pipe; nil in other loops
 
-	over    bool  // nothing comes any more,
-	err     error // because of this; nil: the end
-	unsaved error // a save failed and the loop ends with this
+	ended   bool  // no more record comes,
+	endErr  error // because of this error; nil at the end of the stream or at the tail
+	saveErr error // the error of a save in the middle of the loop; the loop ends with it
 }
 
-// clean is the end of the records from at on that decoded.
-func (l *loop[T]) clean() int {
+// decodedEnd returns the index behind the last record of cur that can be handed out now: cur decoded without an error
+// from index at up to there.
+func (l *loop[T]) decodedEnd() int {
 	if len(l.cur.bad) > 0 {
 		return l.cur.bad[0].at
 	}
 	return len(l.cur.recs)
 }
 
-// next is the number of the next record.
+// next returns the number of the next record.
 func (l *loop[T]) next() uint64 { return l.cur.first + uint64(l.at) }
 
-// ready makes cur.recs[at] a record that decoded, doing what is due on the way. It returns false when nothing comes any
-// more, with l.over and the reason, and when nothing has come by until, unless that is zero. Any other error ends the loop
-// at once. It may be called again after the end and says the same.
+// ready makes cur.recs[at] a record that decoded. On the way it saves when a save is due and deals with poison.
+//
+// It returns false without an error when the stream has ended, or when no record arrived before until (a zero until
+// waits without a limit). When nothing more comes, ended is true and ready returns endErr; further calls return the
+// same. Any other error, of ctx or of a save, ends the loop at once.
 func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 	for {
-		if l.over {
-			return false, l.err
+		if l.ended {
+			return false, l.endErr
 		}
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		// Nothing is in hand here: the caller has asked for the next record. So no save can overtake, and undo, what the
-		// loop's body stores for one in hand.
-		if l.run.due() {
-			if err := l.tidy(ctx); err != nil {
+		// No record is in hand here, because the caller has asked for the next one. So this save cannot overtake, and
+		// undo, a place that the loop's body stores for a record in hand.
+		if l.run.saveDue() {
+			if err := l.saveBetween(ctx); err != nil {
 				return false, err
 			}
 		}
-		if l.at < l.clean() {
+		if l.at < l.decodedEnd() {
 			return true, nil
 		}
+		// The record at hand did not decode.
 		if l.at < len(l.cur.recs) {
 			if err := l.skipPoison(ctx); err != nil {
-				return false, l.end(err)
+				return false, l.endWith(err)
 			}
 			continue
 		}
-		ch, err := l.take(ctx, until)
+		ch, err := l.receive(ctx, until)
 		if err != nil || ch == nil {
 			return false, err
 		}
 		if ch.last {
-			// cur stays: its last record may still be waited for, by finish.
-			return false, l.end(ch.err)
+			// cur stays as it is: waitAllDone may still wait for its last record.
+			return false, l.endWith(ch.err)
 		}
-		if err := l.enter(ctx, ch); err != nil {
+		if err := l.startChunk(ctx, ch); err != nil {
 			return false, err
 		}
 	}
 }
 
-// end keeps why nothing comes any more: a batch that was begun is handed out before it is said.
-func (l *loop[T]) end(err error) error {
-	l.over, l.err = true, err
+// endWith records why no more record comes. The error is kept and not yielded at once, because a batch that was begun
+// is handed out first.
+func (l *loop[T]) endWith(err error) error {
+	l.ended, l.endErr = true, err
 	return err
 }
 
-// take receives the next chunk, decoded; nil when there is none by until.
-func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) {
-	// What is there comes before all else: a select takes any of what is ready, and a batch would be cut short at random
-	// when its time is up.
+// receive returns the next chunk, decoded. It returns nil without an error when no chunk arrived before until.
+func (l *loop[T]) receive(ctx context.Context, until time.Time) (*chunk[T], error) {
+	// Look at the queue alone first. The select below takes any case that is ready: when the time of a batch is over,
+	// it would cut the batch short at random although more records are here.
 	select {
 	case ch := <-l.pipe.queue:
-		return l.received(ctx, ch)
+		return l.waitDecoded(ctx, ch)
 	default:
 	}
 	var late <-chan time.Time
 	if !until.IsZero() {
 		left := time.Until(until)
+		// The batch is handed out now: its time is over, or no record can come before it is handed out.
 		if left <= 0 || l.starved() {
 			return nil, nil
 		}
@@ -108,10 +119,10 @@ func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) 
 	for {
 		select {
 		case ch := <-l.pipe.queue:
-			return l.received(ctx, ch)
+			return l.waitDecoded(ctx, ch)
 		case <-l.run.wake:
-			if l.run.due() {
-				if err := l.tidy(ctx); err != nil {
+			if l.run.saveDue() {
+				if err := l.saveBetween(ctx); err != nil {
 					return nil, err
 				}
 			}
@@ -126,8 +137,8 @@ func (l *loop[T]) take(ctx context.Context, until time.Time) (*chunk[T], error) 
 	}
 }
 
-// received waits until ch is decoded.
-func (l *loop[T]) received(ctx context.Context, ch *chunk[T]) (*chunk[T], error) {
+// waitDecoded waits until ch is decoded, and counts ch.
+func (l *loop[T]) waitDecoded(ctx context.Context, ch *chunk[T]) (*chunk[T], error) {
 	l.got++
 	if ch.ready == nil {
 		return ch, nil
@@ -140,17 +151,18 @@ func (l *loop[T]) received(ctx context.Context, ch *chunk[T]) (*chunk[T], error)
 	}
 }
 
-// starved: reading has stopped for want of room and all that was read is here. A batch that waits for more holds the
-// room itself, so nothing comes before it is handed out.
+// starved reports whether reading has stopped because BufferBytes is full, and all that was read is here. A batch that
+// waits for more records then holds the memory itself, so no more records come until the batch is handed out.
 func (l *loop[T]) starved() bool {
-	return l.run.track.budget.full.Load() && l.got == l.pipe.handed.Load()
+	return l.run.track.budget.full.Load() && l.got == l.pipe.handedOver.Load()
 }
 
-// enter goes on with ch.
-func (l *loop[T]) enter(ctx context.Context, ch *chunk[T]) error {
+// startChunk makes ch the chunk whose records are handed out next. A chunk without records only moves the place on.
+func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 	if ch.start != "" {
-		// Saved before anything of it is handed out: a consumer killed in its first record must not begin at a later
-		// tail next time.
+		// ch.start is the place that a relative start, such as Latest, turned out to be. Save it before any record is
+		// handed out. Otherwise a consumer that is killed in its first record would begin at a later tail the next
+		// time, and lose the records in between.
 		l.run.track.pin(ch.start)
 		if err := l.save(ctx); err != nil {
 			return err
@@ -165,24 +177,28 @@ func (l *loop[T]) enter(ctx context.Context, ch *chunk[T]) error {
 	return nil
 }
 
-// pass leaves the record at hand behind: there is nothing to do about it.
-func (l *loop[T]) pass() {
+// skip leaves the record at hand behind, because nothing remains to be done for it. How it becomes done depends on the
+// mode.
+func (l *loop[T]) skip() {
 	switch seq := l.next(); {
 	case l.run.mode == byAck:
-		l.run.track.mark(seq)
+		l.run.track.markDone(seq)
 	case l.run.mode == piped:
-		l.settler.push(owed{seq: seq, offset: l.cur.recs[l.at].Offset, receipt: producer.Skip}) // done in its turn
-	case l.held == 0:
-		l.run.track.reach(seq + 1)
-	default: // it lies behind records that are not handed out yet, and is done with them
+		// The receipt waiter finishes the record in its turn, behind the records before it.
+		l.receipts.push(awaited{seq: seq, offset: l.cur.recs[l.at].Offset, receipt: producer.Skip})
+	case l.gathered == 0:
+		l.run.track.doneBelow(seq + 1)
+	// Records of a batch that is being gathered are before this one and are not handed out yet. This record becomes
+	// done together with them.
+	default:
 	}
 	l.at++
 }
 
-// tidy does what is due between two records.
-func (l *loop[T]) tidy(ctx context.Context) error {
-	// The timer starts again after the save and not at the tick, so that a store slower than the interval is not all
-	// that the loop does.
+// saveBetween does the save that is due, between two records.
+func (l *loop[T]) saveBetween(ctx context.Context) error {
+	// The timer starts again after the save and not at its tick. Otherwise, with a store slower than the interval, the
+	// loop would do nothing but save.
 	ticked := l.run.tick.Swap(false)
 	err := l.save(ctx)
 	if ticked {
@@ -191,16 +207,17 @@ func (l *loop[T]) tidy(ctx context.Context) error {
 	return err
 }
 
-// save is a save in the middle of the loop. One that failed for good, or for as long as the policy has patience, ends
-// it: to go on would be to do work that a restart repeats without bound.
+// save saves the place in the middle of the loop. When a save fails for good, or when the retry policy gives up, the
+// loop ends. To go on would mean doing work without bound that a restart must repeat.
 func (l *loop[T]) save(ctx context.Context) error {
 	err := l.run.save(ctx)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return ctx.Err() // interrupted, not failed; the final save says how it stands
+		// The save was interrupted, and did not fail. The final save of the loop will say whether the place is stored.
+		return ctx.Err()
 	}
-	l.unsaved = fmt.Errorf("consumer: checkpoint: %w", err)
-	return l.unsaved
+	l.saveErr = fmt.Errorf("consumer: save the checkpoint: %w", err)
+	return l.saveErr
 }

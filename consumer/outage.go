@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// An outage is a time in which something fails again and again. The operator is warned when it begins and when it ends: a
-// warning for each attempt would bury both. The attempts in between are logged for debugging.
+// An outage is a time in which an operation fails again and again. The operator gets a warning when the outage begins
+// and another when it ends. A warning for each attempt would bury those two, so the attempts in between are logged at
+// debug level.
 type outage struct {
 	logger *slog.Logger
-	begun  time.Time // zero: there is none
+	begun  time.Time // zero while nothing fails
 }
 
-// failed logs one attempt that failed with err.
+// failed logs an attempt that failed with err.
 func (o *outage) failed(ctx context.Context, msg string, err error, args ...any) {
 	level := slog.LevelDebug
 	if o.begun.IsZero() {
@@ -22,8 +23,8 @@ func (o *outage) failed(ctx context.Context, msg string, err error, args ...any)
 	o.logger.Log(ctx, level, msg, append(args, "err", err)...)
 }
 
-// over logs that it works again, if it did not.
-func (o *outage) over(ctx context.Context, msg string, args ...any) {
+// recovered logs that the operation works again. It logs nothing when there was no outage.
+func (o *outage) recovered(ctx context.Context, msg string, args ...any) {
 	if o.begun.IsZero() {
 		return
 	}

@@ -10,18 +10,19 @@ import (
 // Stop ends the loop with the *DecodeError. See [OnPoison].
 func Stop(e *DecodeError) error { return e }
 
-// Skip passes over the record, as if it had been filtered out. See [OnPoison].
+// Skip leaves the record out, as if the store had filtered the record out. See [OnPoison].
 func Skip(*DecodeError) error { return nil }
 
-// bad is a record of a chunk that did not decode.
+// A bad is a record of a chunk that did not decode.
 type bad struct {
-	at       int
-	err      error
-	panicked string // the codec did, with this value and stack; "": it did not
+	at       int    // index of the record in the chunk
+	err      error  // of the codec
+	panicked string // the value and the stack if the codec panicked, else empty
 }
 
-// skipPoison deals with the records from l.at on that did not decode, as many as follow each other: their dead letters
-// become durable in one Send. It returns why the loop must end before the next record.
+// skipPoison deals with the record at hand, which did not decode, and with all records directly behind it that did not
+// decode either. Their dead letters become durable in one Send. It returns an error when the loop must end before the
+// next record.
 func (l *loop[T]) skipPoison(ctx context.Context) error {
 	cfg := &l.c.cfg
 	var (
@@ -33,7 +34,9 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 		b := l.cur.bad[0]
 		if b.panicked != "" {
 			if len(skipped) > 0 {
-				break // those first
+				// Finish the records before the panic first. The loop comes back here for the record that caused the
+				// panic.
+				break
 			}
 			panic(fmt.Sprintf("consumer: the codec panicked at record %q: %s", l.cur.recs[b.at].Offset, b.panicked))
 		}
@@ -45,7 +48,7 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 			break
 		}
 		skipped = append(skipped, e)
-		if cfg.posted {
+		if cfg.hasLetters {
 			letters = append(letters, DeadLetter{Value: e.Value, Headers: e.Headers, Offset: e.Offset, Cause: e.Err.Error()})
 		}
 	}
@@ -55,17 +58,18 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 		}
 		l.c.counters.letters.Add(uint64(len(letters)))
 	}
+	// All dead letters are durable now, so the records may be marked done.
 	for _, e := range skipped {
 		cfg.logger.WarnContext(ctx, "consumer: skipped a record that could not be decoded",
-			"offset", e.Offset, "bytes", len(e.Value), "dead_letter", cfg.posted, "err", e.Err)
-		fire(cfg.hooks, poison, PoisonEvent{Err: e, Skipped: true, DeadLetter: cfg.posted})
-		l.pass()
+			"offset", e.Offset, "bytes", len(e.Value), "dead_letter", cfg.hasLetters, "err", e.Err)
+		fire(cfg.hooks, poison, PoisonEvent{Err: e, Skipped: true, DeadLetter: cfg.hasLetters})
+		l.skip()
 	}
 	return stop
 }
 
-// post makes letters durable. A ctx that ends meanwhile gives them DrainTimeout more: letters that were handed over and
-// not waited for would come again with the records in the next loop.
+// post makes letters durable. When ctx ends meanwhile, the Send may go on for DrainTimeout. If we stopped waiting at
+// once, letters that were handed over would be sent again, with their records, in the next loop.
 func (l *loop[T]) post(ctx context.Context, letters []DeadLetter) error {
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -79,7 +83,7 @@ func (l *loop[T]) post(ctx context.Context, letters []DeadLetter) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("consumer: dead letter for the record at %q: %w", letters[0].Offset, err)
+		return fmt.Errorf("consumer: send the dead letter of the record at %q: %w", letters[0].Offset, err)
 	}
 	return nil
 }

@@ -2,50 +2,55 @@ package consumer
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
-	"github.com/headrace/headrace/internal/backoff"
 )
 
-// How records become done.
+// A mode says how the records of a loop become done.
 type mode int
 
 const (
-	inOrder mode = iota // the loop asks for the next
-	byAck               // Message.Ack, each by itself
-	piped               // their receipts are durable
+	inOrder mode = iota // a record is done when the body of the loop asks for the next record
+	byAck               // Message.Ack marks each record by itself
+	piped               // a record is done when its receipt is durable
 )
 
-// A run is what one loop leaves behind: what is done, and under which claim it may be saved. Messages point at it, so it
-// outlives the loop, until the next one begins. It does not know T.
+// A run is what remains of a loop after the loop has ended: which records are done, and under which epoch their place
+// may be saved. Messages point at their run, because an Ack may come after the end of the loop. The consumer keeps a
+// run until the next loop begins. A run does not depend on the type parameter T.
+//
+// The loop, the timer of CheckpointEvery, Ack in any goroutine, and Commit use a run at the same time: all fields that
+// change are atomic, channels, or guarded by the token saving.
 type run struct {
-	mode   mode
-	track  *tracker
-	given  atomic.Uint64 // Message.Checkpoint has given out the places up to this record
-	saveAt atomic.Uint64 // a save is due once all records below it are done
-	endAt  atomic.Uint64 // the loop waits for all records below it
-	tick   atomic.Bool   // the interval is over
-	wake   chan struct{} // one token: look at the three above and at the budget again
+	mode  mode
+	track *tracker
+	// Message.Checkpoint has given out the places of records with a number below givenOut. The loop's body may have
+	// stored such a place in a transaction of its own.
+	givenOut atomic.Uint64
+	saveAt   atomic.Uint64 // a save is due when all records with a smaller number are done (CheckpointEvery)
+	endAt    atomic.Uint64 // at its end the loop waits until all records with a smaller number are done
+	tick     atomic.Bool   // the interval of CheckpointEvery is over, so a save is due
+	wake     chan struct{} // holds one token: the loop must look at saveAt, endAt, tick and the budget again
 
-	store    checkpoint.Store // nil: none
+	store    checkpoint.Store // nil without Checkpoint
 	key      string
-	epoch    uint64
-	every    uint64 // 0: no bound
+	epoch    uint64 // of the claim that began this loop
+	every    uint64 // records between two saves; 0 means no bound
 	retry    retrier
 	hooks    hooks
 	counters *counters
 
-	// Saves take turns by a token and not under a lock: one lasts as long as the store does.
+	// saving holds a token while a save is under way, so that saves take turns. We use a channel instead of a mutex
+	// because a save lasts as long as the store needs, and a caller must be able to stop waiting when its ctx is over.
 	saving chan struct{}
-	saved  backend.Offset // with the token
+	saved  backend.Offset // the place that the store holds; only the holder of the token saving may use it
 }
 
+// newRun returns the run of a loop that begins at from.
 func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
 	r := &run{
 		mode: m, wake: make(chan struct{}, 1),
@@ -59,7 +64,7 @@ func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
 	return r
 }
 
-// rearm makes the next save due once every more records are done.
+// rearm makes the next save due when r.every more records than low are done.
 func (r *run) rearm(low uint64) {
 	if r.store == nil || r.every == 0 {
 		r.saveAt.Store(math.MaxUint64)
@@ -68,25 +73,29 @@ func (r *run) rearm(low uint64) {
 	r.saveAt.Store(low + r.every)
 }
 
-// ack is Message.Ack.
+// ack does the work of Message.Ack.
 func (r *run) ack(seq uint64) {
 	switch r.mode {
 	case inOrder:
-		r.track.raise(seq + 1)
+		r.track.raiseDoneBelow(seq + 1)
 	case byAck:
-		r.track.mark(seq)
-		r.moved()
-	case piped: // f has not finished the record by handing it on, whatever it says
+		r.track.markDone(seq)
+		r.lowMoved()
+	// The body of a Pipe hands a record on, and only the receipt says when the record is durable. So Ack changes
+	// nothing.
+	case piped:
 	}
 }
 
-// moved wakes the loop when the low-water mark has reached something that it waits for.
-func (r *run) moved() {
+// lowMoved wakes the loop when the low-water mark has reached a number that the loop waits for.
+func (r *run) lowMoved() {
 	if low := r.track.low.Load(); low >= r.saveAt.Load() || low >= r.endAt.Load() {
 		r.nudge()
 	}
 }
 
+// nudge wakes the loop. It never blocks: one token in wake is enough, because the loop looks at all conditions each
+// time.
 func (r *run) nudge() {
 	select {
 	case r.wake <- struct{}{}:
@@ -94,15 +103,17 @@ func (r *run) nudge() {
 	}
 }
 
-// due reports whether the loop has to call tidy before it goes on. It is asked before every record.
-func (r *run) due() bool { return r.tick.Load() || r.track.low.Load() >= r.saveAt.Load() }
+// saveDue reports whether the loop must call saveBetween before it goes on. The loop asks before every record.
+func (r *run) saveDue() bool { return r.tick.Load() || r.track.low.Load() >= r.saveAt.Load() }
 
-// save stores the place behind the last done record, unless that is what is stored. It tries again what is safe to try
-// again: under one epoch, a save that had come through can only be repeated.
+// save stores the place behind the last done record, unless the store holds that place already. save repeats a failed
+// attempt where repeating is safe: under one epoch, a save that has succeeded without our knowledge can only be
+// repeated.
 //
-// Only the loop calls it on its own account, and only between two records: a goroutine that saved in the background could
-// send a place off, be overtaken by the transaction that the loop's body commits for the record in hand, and then move
-// the stored place back before an effect that is already there.
+// Only the loop calls save on its own account, and only between two records. A goroutine that saves in the background
+// would be a danger: it could send a place to the store, then the loop's body could commit a later place in a
+// transaction of its own, and then the late save would move the stored place back before an effect that is already
+// committed.
 func (r *run) save(ctx context.Context) error {
 	if r.store == nil {
 		return nil
@@ -114,10 +125,12 @@ func (r *run) save(ctx context.Context) error {
 		return ctx.Err()
 	}
 	at, low := r.track.position()
-	if at == r.saved || at.Relative() { // a relative start is no place: it has not been resolved yet
+	// A relative start, such as Latest, is not a place yet: no reader has resolved it.
+	if at == r.saved || at.Relative() {
 		return nil
 	}
-	if given := r.given.Load(); low < given {
+	// The loop's body knows a place that is further than at. Ask the store whether the body has stored it.
+	if given := r.givenOut.Load(); low < given {
 		if further, err := r.storedFurther(ctx, at, low, given); further || err != nil {
 			return err
 		}
@@ -133,21 +146,24 @@ func (r *run) save(ctx context.Context) error {
 	return nil
 }
 
-// storedFurther reports whether the store holds at or a place behind it that Message.Checkpoint has given out. A save of
-// at would then move the stored place back, before an effect that the loop's body has committed. A place that was given
-// out and not stored holds back nothing: the body may have asked for it for a log line, or have rolled back.
+// storedFurther reports whether the store holds at, or a place behind at that Message.Checkpoint has given out. In both
+// cases a save of at would be wrong or useless: it would move the stored place back, before an effect that the loop's
+// body has committed. A place that was given out and not stored prevents no save: the body may have asked for the place
+// only to log it, or may have rolled its transaction back.
 func (r *run) storedFurther(ctx context.Context, at backend.Offset, low, given uint64) (bool, error) {
 	var cp checkpoint.Checkpoint
 	err := r.retry.do(ctx, "load the checkpoint", func(int) (err error) {
 		cp, err = r.store.Load(ctx, r.key)
 		return err
 	})
-	if err != nil || cp.Epoch != r.epoch { // another epoch: the save says that a newer consumer has the key
+	// With another epoch in the store, a newer consumer has claimed the key. The save will report that as ErrFenced.
+	if err != nil || cp.Epoch != r.epoch {
 		return false, err
 	}
-	return cp.Offset == at || r.track.within(cp.Offset, low, given), nil
+	return cp.Offset == at || r.track.endsWithin(cp.Offset, low, given), nil
 }
 
+// attempt calls Save once, and reports the result to the hooks and the counters.
 func (r *run) attempt(ctx context.Context, cp checkpoint.Checkpoint, attempt int) error {
 	begun := time.Now()
 	err := r.store.Save(ctx, r.key, cp)
@@ -159,39 +175,4 @@ func (r *run) attempt(ctx context.Context, cp checkpoint.Checkpoint, attempt int
 	r.counters.saved.Add(1)
 	fire(r.hooks, saved, ev)
 	return nil
-}
-
-// retryable: a read, a claim or a save that may have happened can be done again, so only the two facts count.
-func retryable(err error) bool {
-	return errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)
-}
-
-// A retrier tries again what the checkpoint store could not do.
-type retrier struct {
-	backoff.Policy
-	logger *slog.Logger
-	key    string
-}
-
-// do calls f until it succeeds, fails for good or has used up the policy's budget. The end of ctx ends the waits; f is
-// expected to heed it too. what completes "could not".
-func (r retrier) do(ctx context.Context, what string, f func(attempt int) error) error {
-	down := outage{logger: r.logger}
-	for attempt := 1; ; attempt++ {
-		err := f(attempt)
-		if err == nil {
-			down.over(ctx, "consumer: could "+what+" again", "key", r.key, "attempt", attempt)
-			return nil
-		}
-		down.failed(ctx, "consumer: could not "+what, err, "key", r.key, "attempt", attempt)
-		if !retryable(err) || ctx.Err() != nil {
-			return err
-		}
-		if attempt > r.Budget {
-			return gaveUp(attempt, err)
-		}
-		if !backoff.Sleep(ctx, r.Delay(attempt, err)) {
-			return err
-		}
-	}
 }

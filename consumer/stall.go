@@ -6,28 +6,30 @@ import (
 	"time"
 )
 
-// stallWarning is how long the low-water mark stands still, while something waits for it, before each warning.
+// stallWarning is how long the low-water mark must stand still, while something waits for it, before a warning. The
+// warning is repeated after each further stallWarning.
 const stallWarning = time.Minute
 
-// A stall watches the low-water mark while something waits for it to move. Where records are finished by hand or by
-// receipts, a record that was forgotten stops everything without an error, so the operator is told which one it is.
+// A stall watches the low-water mark while the loop or the reader waits for the mark to move. When records are finished
+// by hand or by receipts, one forgotten record stops everything without an error. So the operator is told which record
+// it is.
 type stall struct {
 	run    *run
 	logger *slog.Logger
 	ticks  *time.Ticker
-	low    uint64 // the mark at the last tick
-	begun  time.Time
+	low    uint64    // the low-water mark at the last tick
+	begun  time.Time // since when the mark has stood still
 }
 
-// stalls begins to watch. The caller looks at each of ticks, and stops them.
+// stalls begins to watch. The caller calls look at each tick of ticks, and stops ticks when it has finished waiting.
 func (r *run) stalls() *stall {
 	return &stall{
 		run: r, logger: r.retry.logger, ticks: time.NewTicker(stallWarning), low: r.track.low.Load(), begun: time.Now(),
 	}
 }
 
-// look warns if the mark has not moved since the last tick. A loop that acknowledges by asking for the next record is not
-// stalled: its body is at work.
+// look warns if the mark has not moved since the last tick. In the mode inOrder it never warns: there the body of the
+// loop is still working on a record, and nothing was forgotten.
 func (s *stall) look(ctx context.Context, msg string) {
 	low := s.run.track.low.Load()
 	if low != s.low {

@@ -7,28 +7,35 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Stats are a snapshot of a consumer's counters since New, over all its loops.
+// Stats is a snapshot of a consumer's counters since New, over all its loops.
 type Stats struct {
-	Read        uint64 // records read
-	Done        uint64 // records done, skipped ones included: the contiguous low-water mark where they finish out of order
+	Read uint64 // records read
+	// Done counts skipped records too. Where records finish out of order, only records below the low-water mark count.
+	Done        uint64
 	Poison      uint64 // records that could not be decoded and were reached by a loop
-	DeadLetters uint64 // records that DeadLetters has taken
+	DeadLetters uint64 // records that were sent to DeadLetters and are durable there
 	Reopened    uint64 // readers opened after one was lost
 	Saved       uint64 // checkpoints saved
 
-	BufferedBytes int            // what was read and is not done counts against BufferBytes
-	CaughtUp      bool           // the last batch read reached the tail, and the reader lives; what was read may not be done
-	Lag           time.Duration  // age of the oldest record that was read and is not done; 0: none, or no times
-	Position      backend.Offset // where a loop would go on: behind the last done record, or the start before anything was read
+	BufferedBytes int // bytes of records that were read and are not done; BufferBytes is the limit
+	// CaughtUp means: the last batch reached the tail, and its reader is still open. Records that were read may not be
+	// done.
+	CaughtUp bool
+	// Lag is the age of the oldest record that was read and is not done. It is 0 if all records are done, or if the
+	// store gives no times.
+	Lag time.Duration
+	// Position is where a loop would go on: behind the last done record, or at the start if nothing was read.
+	Position backend.Offset
 }
 
+// counters are shared by all loops of a consumer and by their goroutines.
 type counters struct {
 	read, done, poison, letters, reopened, saved atomic.Uint64
 	caughtUp                                     atomic.Bool
 }
 
-// Stats returns a snapshot. The counters are read one after the other, so a running loop may be between two of them; what
-// is done is read before what was read, and never exceeds it.
+// Stats returns a snapshot. It reads the counters one after the other, so a running loop may change some of them in
+// between. Done is read before Read, so Done never exceeds Read.
 func (c *Consumer[T]) Stats() Stats {
 	n := &c.counters
 	s := Stats{Position: c.cfg.startAt}
@@ -39,7 +46,8 @@ func (c *Consumer[T]) Stats() Stats {
 	if r != nil {
 		var low uint64
 		s.Position, low = r.track.position()
-		s.Done += low // n.done holds what earlier loops did
+		// n.done holds the records of earlier loops.
+		s.Done += low
 		oldest, _, _ := r.track.oldest()
 		s.Lag = age(oldest)
 		s.BufferedBytes = int(r.track.budget.used.Load())

@@ -10,75 +10,88 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A tracker knows which records of a loop are done and which place in the stream that is. Records are numbered by the
-// loop: 0, 1, 2, … in the order read. It knows no loop and no store, so that records may be finished by whoever does.
+// A tracker knows which records of a loop are done, and which place in the stream follows the done records. The
+// pipeline numbers the records 0, 1, 2, … in the order in which they were read. The tracker uses neither the loop nor a
+// store, so any goroutine may finish a record.
 //
-// Offsets are opaque and cannot be compared, so the order is in the numbers; and a place is looked up only when somebody
-// asks, by number, in the records themselves. Finishing a record in order is one atomic store, and nothing is kept for it.
+// Offsets are opaque: two offsets cannot be compared. Therefore the numbers of the records define the order. The
+// tracker looks a place up, by its number, in the records themselves, and only when a caller asks for a place. So to
+// finish a record in order costs one atomic store, and the tracker remembers nothing about that record.
+//
+// Every record with a number below low is done; low is called the low-water mark. Records above low that were finished
+// out of order have a bit in their span.
 type tracker struct {
-	low   atomic.Uint64 // all records below it are done
-	first atomic.Uint64 // the end of the oldest span: reaching it frees something
+	low atomic.Uint64 // the low-water mark: all records with a smaller number are done
+	// oldestEnd is the number behind the last record of the oldest span, or MaxUint64 when there is no span. When low
+	// reaches oldestEnd, the span is done and dropDone can free its bytes.
+	oldestEnd atomic.Uint64
 
 	budget *budget
 
-	mu    sync.Mutex
-	pos   backend.Offset // behind all that came before the oldest span
-	spans []span         // what may not be wholly done, oldest first
-	ahead []head         // of the chunks that were read and are not pushed yet, oldest first
+	// mu guards the fields below. low and oldestEnd are stored with mu held, except low in doneBelow and
+	// raiseDoneBelow. Never call budget.free with mu held: it wakes the reader.
+	mu       sync.Mutex
+	pos      backend.Offset // the place behind all records that came before the oldest span
+	spans    []span         // chunks in the loop's hands, with records that may not be done; oldest first
+	unpushed []chunkHead    // chunks that were read and that the loop has not received yet, oldest first
 }
 
-// A head is the first record of a chunk.
-type head struct {
+// A chunkHead is the number and the time of the first record of a chunk. The tracker needs no more to compute the lag
+// of a chunk that is still on its way to the loop.
+type chunkHead struct {
 	seq  uint64
 	time time.Time
 }
 
-// A span is a chunk from the tracker's side.
+// A span is what the tracker keeps of a chunk.
 type span struct {
-	first uint64
+	first uint64 // number of the first record
 	recs  []backend.Record
-	next  backend.Offset // behind the records and whatever came after them that left nothing to do
-	bytes int
-	done  [chunkRecords / 64]uint64 // a bit a record, for those finished out of order
+	next  backend.Offset            // behind the records, and behind filtered records that followed them
+	bytes int                       // charged to the budget
+	done  [chunkRecords / 64]uint64 // one bit for each record that was finished out of order
 }
 
+// end returns the number behind the last record.
 func (s *span) end() uint64 { return s.first + uint64(len(s.recs)) }
 
+// newTracker returns a tracker for a loop that begins at at.
 func newTracker(at backend.Offset, b *budget) *tracker {
 	t := &tracker{pos: at, budget: b}
-	t.first.Store(math.MaxUint64)
+	t.oldestEnd.Store(math.MaxUint64)
 	return t
 }
 
-// pin replaces the relative start by the place that it turned out to be.
+// pin replaces a relative start, such as backend.Latest, by the place that the reader found for it.
 func (t *tracker) pin(at backend.Offset) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pos = at
 }
 
-// push adds the records that are handed out next. Its number of records is at least 1.
+// push adds a span with at least one record. The loop calls push before it hands out the first record of the span.
 func (t *tracker) push(s span) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.spans) == 0 {
-		t.first.Store(s.end())
+		t.oldestEnd.Store(s.end())
 	}
 	t.spans = append(t.spans, s)
-	for len(t.ahead) > 0 && t.ahead[0].seq <= s.first {
-		t.ahead = t.ahead[1:]
+	// The chunk of s is no longer on its way, and neither is any chunk before s.
+	for len(t.unpushed) > 0 && t.unpushed[0].seq <= s.first {
+		t.unpushed = t.unpushed[1:]
 	}
 }
 
-// expect says that a chunk was read and will be pushed.
+// expect records that a chunk was read, and that the loop will push it later.
 func (t *tracker) expect(first uint64, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ahead = append(t.ahead, head{first, at})
+	t.unpushed = append(t.unpushed, chunkHead{first, at})
 }
 
-// oldest returns the record that was read first of those that are not done: its Time and, once it was pushed, its offset.
-// It returns false when all that was read is done.
+// oldest returns the Time and the offset of the oldest record that is not done. The offset is empty while the record is
+// on its way to the loop. oldest returns false when all records that were read are done.
 func (t *tracker) oldest() (time.Time, backend.Offset, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,13 +102,14 @@ func (t *tracker) oldest() (time.Time, backend.Offset, bool) {
 			return r.Time, r.Offset, true
 		}
 	}
-	if len(t.ahead) > 0 {
-		return t.ahead[0].time, "", true
+	if len(t.unpushed) > 0 {
+		return t.unpushed[0].time, "", true
 	}
 	return time.Time{}, "", false
 }
 
-// age is how old a record of that Time is by this machine's clock, 0 when the store gives no times.
+// age returns how old a record with the Time at is, by the clock of this machine. It returns 0 when the store gives no
+// times, and when the clock of the store is ahead of ours.
 func age(at time.Time) time.Duration {
 	if at.IsZero() {
 		return 0
@@ -103,7 +117,8 @@ func age(at time.Time) time.Duration {
 	return max(time.Since(at), 0)
 }
 
-// extend moves the place on without a record: it counts once all records pushed before are done.
+// extend sets the place behind the last span, because the reader moved on without a record. The new place counts once
+// all records pushed before are done.
 func (t *tracker) extend(next backend.Offset) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,32 +129,38 @@ func (t *tracker) extend(next backend.Offset) {
 	}
 }
 
-// reach marks all records below seq done. One goroutine calls it, and never with less than was handed out: a raise beside
-// it, by an Ack, is of a record before seq, so it needs no comparison.
-func (t *tracker) reach(seq uint64) {
+// doneBelow marks all records with a number below seq done. Only the loop calls doneBelow (in a Pipe, the receipt
+// waiter), each time with the number behind the record that was finished last, so seq never gets smaller. A concurrent
+// Ack can only be for a record that was already handed out, which has a number below seq. Therefore a plain store
+// cannot move low backwards, and we need no comparison.
+func (t *tracker) doneBelow(seq uint64) {
 	t.low.Store(seq)
-	if seq >= t.first.Load() {
-		t.drop()
+	if seq >= t.oldestEnd.Load() {
+		t.dropDone()
 	}
 }
 
-// raise is reach for callers that may come late.
-func (t *tracker) raise(seq uint64) {
-	raise(&t.low, seq)
-	t.drop()
+// raiseDoneBelow does the same as doneBelow for callers that may come late, such as an Ack after the loop went on. It
+// never moves low backwards.
+func (t *tracker) raiseDoneBelow(seq uint64) {
+	storeMax(&t.low, seq)
+	t.dropDone()
 }
 
-// mark marks one record done and moves the low-water mark over all that are contiguous.
-func (t *tracker) mark(seq uint64) {
+// markDone marks one record done, in any order. When seq is the low-water mark, it also moves the low-water mark over
+// all records behind seq that are done without a gap.
+func (t *tracker) markDone(seq uint64) {
 	t.mu.Lock()
 	i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].end() > seq })
 	if i == len(t.spans) || seq < t.spans[i].first {
+		// An earlier call marked the record, and dropDone has removed its span.
 		t.mu.Unlock() // marked before, and gone with its span
 		return
 	}
 	at := seq - t.spans[i].first
 	t.spans[i].done[at/64] |= 1 << (at % 64)
 	low := t.low.Load()
+	// Only the record at the low-water mark can move low. Any other record waits for the records before it.
 	if seq == low {
 		for ; i < len(t.spans); i++ {
 			s := &t.spans[i]
@@ -153,13 +174,13 @@ func (t *tracker) mark(seq uint64) {
 		t.low.Store(low)
 	}
 	t.mu.Unlock()
-	if low >= t.first.Load() {
-		t.drop()
+	if low >= t.oldestEnd.Load() {
+		t.dropDone()
 	}
 }
 
-// drop lets go of the spans that are done and frees what they were charged.
-func (t *tracker) drop() {
+// dropDone removes the spans that are done, moves pos behind them, and gives their bytes back to the budget.
+func (t *tracker) dropDone() {
 	t.mu.Lock()
 	low, n, freed := t.low.Load(), 0, 0
 	for n < len(t.spans) && t.spans[n].end() <= low {
@@ -167,20 +188,23 @@ func (t *tracker) drop() {
 		freed += t.spans[n].bytes
 		n++
 	}
-	clear(t.spans[:n]) // or the array behind the slice would pin the records
+	// The array behind the slice lives on. Without clear it would keep the records of removed spans in memory.
+	clear(t.spans[:n])
 	t.spans = t.spans[n:]
 	if len(t.spans) == 0 {
-		t.first.Store(math.MaxUint64)
+		t.oldestEnd.Store(math.MaxUint64)
 	} else {
-		t.first.Store(t.spans[0].end())
+		t.oldestEnd.Store(t.spans[0].end())
 	}
 	t.mu.Unlock()
-	t.budget.free(freed) // off the lock: it wakes the reader
+	// free wakes the reader, so we call it after mu is unlocked.
+	t.budget.free(freed)
 }
 
-// position returns where to go on, behind the last of the contiguous done records, and the number of the next.
+// position returns the place where a consumer must go on, which is behind the last done record before the low-water
+// mark, and the number of the next record.
 func (t *tracker) position() (backend.Offset, uint64) {
-	t.drop()
+	t.dropDone()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	low := t.low.Load()
@@ -188,13 +212,15 @@ func (t *tracker) position() (backend.Offset, uint64) {
 		return t.pos, low
 	}
 	s := &t.spans[0]
-	if low >= s.end() { // reached since drop
+	// A concurrent doneBelow finished the whole span after the call of dropDone above.
+	if low >= s.end() {
 		return s.next, s.end()
 	}
 	return s.recs[low-s.first-1].Next, low
 }
 
-// record returns a record that is not done.
+// record returns the record with the number seq. The record must not be done: dropDone may have removed a record that
+// is done.
 func (t *tracker) record(seq uint64) backend.Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -202,8 +228,9 @@ func (t *tracker) record(seq uint64) backend.Record {
 	return t.spans[i].recs[seq-t.spans[i].first]
 }
 
-// within reports whether one of the records from from to to, exclusive, ends at at.
-func (t *tracker) within(at backend.Offset, from, to uint64) bool {
+// endsWithin reports whether at is the place behind one of the records with the numbers from (included) to to (not
+// included).
+func (t *tracker) endsWithin(at backend.Offset, from, to uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.spans {
@@ -217,8 +244,8 @@ func (t *tracker) within(at backend.Offset, from, to uint64) bool {
 	return false
 }
 
-// raise sets v to at least to.
-func raise(v *atomic.Uint64, to uint64) {
+// storeMax raises v to to, and leaves a larger value as it is.
+func storeMax(v *atomic.Uint64, to uint64) {
 	for {
 		old := v.Load()
 		if old >= to || v.CompareAndSwap(old, to) {

@@ -54,9 +54,9 @@ func TestTrackerFollowsTheContiguousDoneRecords(t *testing.T) {
 				seq := order[i]
 				order = append(order[:i], order[i+1:]...)
 				done[seq] = true
-				tr.mark(seq)
+				tr.markDone(seq)
 				if rng.IntN(10) == 0 {
-					tr.mark(seq) // twice is once
+					tr.markDone(seq) // twice is once
 				}
 			}
 			pos, low := tr.position()
@@ -65,7 +65,7 @@ func TestTrackerFollowsTheContiguousDoneRecords(t *testing.T) {
 			}
 		}
 		for _, seq := range order {
-			tr.mark(seq)
+			tr.markDone(seq)
 		}
 		if pos, low := tr.position(); pos != place() || low != uint64(len(done)) {
 			t.Errorf("seed %d: at %q and %d with all %d done", seed, pos, low, len(done))
@@ -90,14 +90,14 @@ func TestTrackerInOrder(t *testing.T) {
 	tr.push(span{first: 0, recs: []backend.Record{{Next: "3"}, {Next: "4"}}, next: "6", bytes: 2})
 	b.charge(2)
 	at("2")
-	tr.reach(1)
+	tr.doneBelow(1)
 	at("3")
 	tr.extend("9")
 	at("3")
-	tr.raise(1)
-	tr.raise(0) // late
+	tr.raiseDoneBelow(1)
+	tr.raiseDoneBelow(0) // late
 	at("3")
-	tr.reach(2)
+	tr.doneBelow(2)
 	if b.used.Load() != 0 {
 		t.Error("the span is done and not freed")
 	}

@@ -1,0 +1,62 @@
+package consumer
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+)
+
+// A chunk is the unit in which goroutines hand records over. Its limits are large enough that a hand-over costs next to
+// nothing per record. They are small enough that several decoders share a batch, and that the first record of a large
+// batch does not wait until the last is decoded.
+const (
+	chunkRecords = 256
+	// chunkBytes may be exceeded by the last record of a chunk, so a single larger record fits too.
+	chunkBytes  = 256 << 10
+	chunksAhead = 16 // chunks that fit between two stages; the bound that counts in practice is BufferBytes
+)
+
+// A chunk is a part of one batch on its way from the reader to the loop. A chunk without records moves the place on, or
+// ends the stream.
+type chunk[T any] struct {
+	first   uint64           // number of the first record
+	recs    []backend.Record // shared with the batch of the reader, and never written to
+	next    backend.Offset   // the place behind the chunk
+	start   backend.Offset   // the place that a relative start turned out to be; empty in all chunks but the first
+	bytes   int              // charged to the budget
+	last    bool             // nothing comes behind this chunk,
+	err     error            // because of this error; nil at the end of the stream or at the tail
+	arrived time.Time        // when the batch was read
+
+	values []T           // the decoded values, one for each record; zero where decoding failed
+	bad    []bad         // the records that did not decode, in order
+	ready  chan struct{} // closed when the chunk is decoded; nil when the queue carries decoded chunks only
+}
+
+// decode fills values and bad. A record that fails to decode stays in the chunk: the loop decides about it when the
+// record's turn comes.
+func (ch *chunk[T]) decode(c codec.Codec[T]) {
+	// We store values beside the records, and not messages. The loop builds a message when it hands the message out, so
+	// each record is copied once only.
+	ch.values = make([]T, len(ch.recs))
+	i := 0
+	defer func() {
+		// A panic of the codec would end the process here, because nobody can recover it in this goroutine. So we keep
+		// the panic, and the loop raises it again, in its own goroutine, when it reaches the record. Nothing behind
+		// that record is decoded, because the loop never gets further.
+		if p := recover(); p != nil {
+			ch.bad = append(ch.bad, bad{at: i, panicked: fmt.Sprintf("%v\n\n%s", p, debug.Stack())})
+		}
+	}()
+	for ; i < len(ch.recs); i++ {
+		v, err := c.Decode(ch.recs[i].Value)
+		if err != nil {
+			ch.bad = append(ch.bad, bad{at: i, err: err})
+			continue
+		}
+		ch.values[i] = v
+	}
+}

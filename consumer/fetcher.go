@@ -1,0 +1,194 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/backoff"
+)
+
+// A fetcher reads a source from one place on. When a reader fails, the fetcher opens another at the place that it has
+// reached. It runs in one goroutine and does not depend on the type parameter T.
+type fetcher struct {
+	src        backend.Source
+	at         backend.Offset // the place where the next batch begins
+	stopAtTail bool
+	bound      tailBound // used with stopAtTail only
+	sawTail    bool      // the current reader has reached the tail
+	track      *tracker
+	stalls     func() *stall // watches the low-water mark while the budget is full
+	retry      backoff.Policy
+	hooks      hooks
+	logger     *slog.Logger
+	counters   *counters
+
+	// deliver takes a batch. start is the place where the first batch after a relative start begins, and is empty for
+	// all other batches. deliver fails only when ctx is over.
+	deliver func(ctx context.Context, b backend.Batch, start backend.Offset) error
+}
+
+// run reads until nothing more comes, and returns why. It returns nil at the end of a closed stream and, with
+// stopAtTail, at the tail.
+func (f *fetcher) run(ctx context.Context) error {
+	// The value of the previous loop says nothing about this one.
+	f.counters.caughtUp.Store(false)
+	down := outage{logger: f.logger}
+	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader
+	// that lived longer than the longest backoff: a server that accepts a reader and drops it at once must not be asked
+	// again and again without a pause.
+	//
+	// spent counts the attempts that use up the budget. A routine end of a reader (backend.Routine) does not count. A
+	// reader that reached the tail sets spent back to 0, because opening it was useful: otherwise an idle consumer
+	// would not survive routine disconnections.
+	for attempt, spent, lost := 1, 0, false; ; attempt++ {
+		begun, from := time.Now(), f.at
+		f.sawTail = false
+		ended, err := f.readUntilLost(ctx, attempt, lost, &down)
+		if ended {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// Until the next reader is open, others may append without our knowledge.
+		f.counters.caughtUp.Store(false)
+		if !retryable(err) {
+			return fmt.Errorf("consumer: read from %q: %w", f.at, err)
+		}
+		lived := time.Since(begun)
+		if f.at != from || f.retry.Progress(lived) {
+			attempt, spent = 1, 0
+		} else if f.sawTail {
+			spent = 0
+		}
+		if !backend.Routine(err) {
+			spent++
+		}
+		if spent > f.retry.Budget {
+			return fmt.Errorf("consumer: read from %q: %w", f.at, gaveUp(spent, err))
+		}
+		lost = true
+		delay := f.retry.Delay(attempt, err)
+		down.failed(ctx, "consumer: the reader was lost and will be opened again", err, "at", f.at, "attempt", attempt, "retry_in", delay)
+		fire(f.hooks, readerLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
+		if !backoff.Sleep(ctx, delay) {
+			return ctx.Err()
+		}
+	}
+}
+
+// readUntilLost opens one reader and reads with it until the reader fails. It returns true when nothing more is to be
+// read: at the end of a closed stream and, with stopAtTail, at the tail.
+func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, down *outage) (ended bool, err error) {
+	begun := time.Now()
+	r, err := f.open(ctx, f.at)
+	if err != nil {
+		return false, err
+	}
+	// Close may fail without harm: everything that the reader returned was complete.
+	defer r.Close()
+	ev := ReaderEvent{From: f.at, Attempt: attempt, Elapsed: time.Since(begun)}
+	if lost {
+		f.counters.reopened.Add(1)
+		f.logger.InfoContext(ctx, "consumer: opened the reader again", "at", f.at, "attempt", attempt)
+		fire(f.hooks, readerReopened, ev)
+	} else {
+		fire(f.hooks, readerOpened, ev)
+	}
+	for {
+		// Wait before the read and not after it. A batch that was read and then held back would use memory that the
+		// budget does not know.
+		if err := f.track.budget.waitForRoom(ctx, f.stalls); err != nil {
+			return false, err
+		}
+		b, err := r.Read(ctx)
+		// Only a bare io.EOF is the end of the stream. An io.EOF inside another error is a cause, for example of a
+		// connection that was cut.
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		down.recovered(ctx, "consumer: the consumer reads again", "at", f.at)
+		if f.stopAtTail {
+			if b, err = f.bound.apply(ctx, f, b); err != nil {
+				return false, err
+			}
+		}
+		if err := f.moveOn(ctx, b); err != nil {
+			return false, err
+		}
+		if f.bound.reached {
+			return true, nil
+		}
+	}
+}
+
+// open opens a reader. When OpenReader fails with io.EOF, open wraps it, because only Read may tell the end of the
+// stream. Otherwise the loop would end without an error although nothing was read.
+func (f *fetcher) open(ctx context.Context, at backend.Offset) (backend.Reader, error) {
+	r, err := f.src.OpenReader(ctx, at)
+	if err == io.EOF {
+		return nil, fmt.Errorf("the source is faulty: OpenReader returned io.EOF, but only Read may report the end of a stream: %w", err)
+	}
+	return r, err
+}
+
+// moveOn moves f.at behind b and delivers b.
+func (f *fetcher) moveOn(ctx context.Context, b backend.Batch) error {
+	f.sawTail = f.sawTail || b.CaughtUp
+	n := len(b.Records)
+	if b.Next == "" && n > 0 {
+		b.Next = b.Records[n-1].Next
+	}
+	// A relative start, such as Latest, stays in f.at until here: before a reader has said which place it is, we have
+	// no other place to open. After this batch the relative start is never sent again. Otherwise a reconnect would move
+	// Latest to a later tail and lose the records in between.
+	var start backend.Offset
+	if f.at.Relative() {
+		if start = b.Next; n > 0 {
+			start = b.Records[0].Offset
+		}
+		if start == "" || start.Relative() {
+			return fmt.Errorf("the source is faulty: the first batch does not say at which offset it begins, only %q", start)
+		}
+	}
+	if b.Next == "" && n > 0 {
+		// From any other place we would repeat records or lose some.
+		return fmt.Errorf("the source is faulty: the batch at %q does not say at which offset to go on", b.Records[0].Offset)
+	}
+	f.observe(b)
+	if b.Next == "" || n == 0 && b.Next == f.at {
+		// The batch has no records and no new place: the store only said that the connection is alive, or that we have
+		// caught up.
+		return nil
+	}
+	f.at = b.Next
+	return f.deliver(ctx, b, start)
+}
+
+// observe reports b to the counters and the hooks.
+func (f *fetcher) observe(b backend.Batch) {
+	f.counters.read.Add(uint64(len(b.Records)))
+	f.counters.caughtUp.Store(b.CaughtUp)
+	// Only hooks need the clock and the sizes, so we save both when there are no hooks.
+	if len(f.hooks) == 0 {
+		return
+	}
+	ev := ReadEvent{Records: len(b.Records), CaughtUp: b.CaughtUp}
+	for i := range b.Records {
+		ev.Bytes += weigh(&b.Records[i])
+	}
+	at, _, ok := f.track.oldest()
+	if !ok && len(b.Records) > 0 {
+		// All records before this batch are done, so its first record is the oldest.
+		at = b.Records[0].Time
+	}
+	ev.Lag = age(at)
+	fire(f.hooks, batchRead, ev)
+}

@@ -1,0 +1,84 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// waitAllDone waits, at the end of the stream, until all records that were handed out are done. A loop in the mode
+// inOrder does not wait: all its records are done when the body asks for the next one.
+func (l *loop[T]) waitAllDone(ctx context.Context) error {
+	// From here on lowMoved wakes us when the last record is done.
+	head := l.next()
+	l.run.endAt.Store(head)
+	stall := l.run.stalls()
+	defer stall.ticks.Stop()
+	for l.run.track.low.Load() < head {
+		select {
+		// While we wait for a late Ack or receipt, places are saved as usual.
+		case <-l.run.wake:
+			if l.run.saveDue() {
+				if err := l.saveBetween(ctx); err != nil {
+					return err
+				}
+			}
+		case <-stall.ticks.C:
+			stall.look(ctx, "consumer: the loop waits at its end because a record is not done")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// close ends the reader, the decoders and the timer, and saves the last place. The caller's ctx may be over already:
+// most loops end by a cancelled ctx, and their place must be saved too. So the save has a time budget of its own,
+// DrainTimeout.
+func (l *loop[T]) close(ctx context.Context) error {
+	l.stop()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.c.cfg.drainTimeout)
+	defer cancel()
+	err := l.run.save(budget)
+	// Wait for the goroutines after the save: the save is more important than a prompt end, and stop has told the
+	// goroutines to end before the save began.
+	l.pipe.goroutines.Wait()
+	if err == nil {
+		return nil
+	}
+	// The error hides context errors, even when the time for the save ran out. A caller that treats a cancelled or
+	// expired ctx as a clean end must not treat a lost save as clean. The error also hides ErrTransient: the loop is
+	// over, so there is nothing that the caller could try again.
+	err = &without{fmt.Errorf("consumer: save the final checkpoint: %w", err),
+		[]error{context.Canceled, context.DeadlineExceeded, backend.ErrTransient}}
+	// We log the error even though a caller may receive it, because a body that breaks out of the loop may never call
+	// the consumer again.
+	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)
+	return err
+}
+
+// closeAfterBreak ends a loop whose body broke out, returned or panicked. Such a loop cannot yield an error any more,
+// so the next loop of the consumer begins with the error of the final save.
+func (l *loop[T]) closeAfterBreak(ctx context.Context) { l.c.loopEnded(l.close(ctx)) }
+
+// closeWith ends a loop that has ended because of err (nil at the end of the stream). It returns the error that the
+// loop yields last.
+func (l *loop[T]) closeWith(ctx context.Context, err error) error {
+	failed := l.close(ctx)
+	l.c.loopEnded(nil)
+	switch {
+	case failed == nil:
+		return err
+	case err == nil, err == ctx.Err(), err == l.saveErr:
+		// The failed save is more important than the end of the stream or of ctx. And an earlier save that failed in
+		// the same loop has, most likely, the same reason.
+		return failed
+	}
+	// The operator must mend two faults.
+	return errors.Join(err, failed)
+}

@@ -1,0 +1,128 @@
+package consumer
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+)
+
+// A pipeline reads batches, cuts them into chunks, and decodes the chunks ahead of the loop. The loop receives the
+// chunks from queue, in the order read.
+type pipeline[T any] struct {
+	codec      codec.Codec[T]
+	decoders   int
+	track      *tracker
+	seq        uint64       // number of the next record to be read; the fetcher's goroutine uses it alone
+	handedOver atomic.Int64 // chunks that the reader has handed over, received by the loop or not
+
+	work       chan *chunk[T] // from the reader to the decoders
+	queue      chan *chunk[T] // to the loop, in order
+	goroutines sync.WaitGroup // the reader and the decoders
+}
+
+func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T] {
+	return &pipeline[T]{
+		codec: c, decoders: decoders, track: t,
+		work: make(chan *chunk[T], chunksAhead), queue: make(chan *chunk[T], chunksAhead),
+	}
+}
+
+// start runs f and the decoders until ctx is over. When they have ended, goroutines.Wait returns.
+func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
+	f.deliver = p.cut
+	p.goroutines.Go(func() {
+		err := f.run(ctx)
+		// The end of the stream goes through the queue like a chunk, so all records before the end are handed out
+		// first. handOver fails only when ctx is over, and then the loop does not receive any more.
+		_ = p.handOver(ctx, &chunk[T]{first: p.seq, last: true, err: err})
+	})
+	for range p.decoders {
+		p.goroutines.Go(func() { p.decodeAll(ctx) })
+	}
+}
+
+// cut makes chunks of the batch b. Each chunk carries the place behind it, so the end of a chunk is a place like the
+// end of a record. If the store filtered records out behind the last record of b, they belong to the last chunk. A
+// batch without records makes one empty chunk.
+func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Offset) error {
+	now := time.Now()
+	recs := b.Records
+	for first := true; first || len(recs) > 0; first = false {
+		n, bytes := 0, 0
+		for n < len(recs) && n < chunkRecords && bytes < chunkBytes {
+			bytes += weigh(&recs[n])
+			n++
+		}
+		// The chunk shares its records with the batch. That is safe: neither side ever writes again to what a reader
+		// returned.
+		ch := &chunk[T]{first: p.seq, recs: recs[:n:n], bytes: bytes, start: start, arrived: now}
+		// The last chunk carries the place behind the batch, which may be further than the place behind its last
+		// record.
+		if recs = recs[n:]; len(recs) == 0 {
+			ch.next = b.Next
+		} else {
+			ch.next = ch.recs[n-1].Next
+		}
+		start = ""
+		p.seq += uint64(n)
+		// Charge the bytes here, when the records are held in memory, and not later in the loop.
+		p.track.budget.charge(bytes)
+		if n > 0 {
+			p.track.expect(ch.first, ch.recs[0].Time)
+		}
+		if err := p.handOver(ctx, ch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOver passes ch on to the decoders and to the loop.
+//
+// Several decoders finish chunks in any order. So the loop gets the chunks from the reader, in the order read and
+// before they are decoded, and waits for each until ready is closed. A single decoder keeps the order by itself, so it
+// passes a chunk to the loop after decoding it. Then the loop is woken once for each chunk and not twice; the second
+// wake-up would be most of the latency at the tail.
+func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
+	p.handedOver.Add(1)
+	if p.decoders > 1 {
+		if len(ch.recs) > 0 {
+			ch.ready = make(chan struct{})
+		}
+		if err := sendOn(ctx, p.queue, ch); err != nil || ch.ready == nil {
+			return err
+		}
+	}
+	return sendOn(ctx, p.work, ch)
+}
+
+// decodeAll is the goroutine of one decoder.
+func (p *pipeline[T]) decodeAll(ctx context.Context) {
+	for {
+		select {
+		case ch := <-p.work:
+			ch.decode(p.codec)
+			if ch.ready != nil {
+				close(ch.ready)
+			} else if sendOn(ctx, p.queue, ch) != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sendOn sends e to the channel to, unless ctx ends first.
+func sendOn[E any](ctx context.Context, to chan<- E, e E) error {
+	select {
+	case to <- e:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
