@@ -7,18 +7,26 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/boltfile"
 	"github.com/headrace/headrace/internal/streamlog"
 	"github.com/headrace/headrace/internal/streamlog/boltlog"
 )
 
-// ErrInUse says that another process, or another Open in this one, holds the file.
-var ErrInUse = boltlog.ErrInUse
+var (
+	// ErrInUse says that another process, or another Open in this one, holds the file.
+	ErrInUse = boltfile.ErrInUse
+
+	// ErrDamaged says that the file is not what was written: it was cut short, or bytes of it have changed. Open says so of
+	// what it can see; a damaged page is met later, by whoever reads it or by an append, after which nothing is written any
+	// more. Restore the file from a backup.
+	ErrDamaged = boltfile.ErrDamaged
+)
 
 // A DB is one file with any number of streams. Its methods may be called from any goroutine.
 type DB struct{ file *boltlog.DB }
 
-// Open opens the file at path and creates it when there is none. One process has it open at a time: when another one
-// does, Open fails within a second with an error that wraps [ErrInUse].
+// Open opens the file at path and creates it when there is none. A file of length 0 was cut and is [ErrDamaged]. One process
+// has the file open at a time: when another one does, Open fails within a second with an error that wraps [ErrInUse].
 func Open(path string, opts ...Option) (*DB, error) {
 	c := config{mode: 0o600}
 	for _, o := range opts {

@@ -29,8 +29,13 @@
 //
 // # The file
 //
-// One process has the file open at a time, a second one is told [ErrInUse] within a second; a file that was cut short is
-// refused. It never shrinks: space that a trim frees is used again. Another use of the same file is welcome, see [DB.Bolt].
+// One process has the file open at a time, a second one is told [ErrInUse] within a second. It never shrinks: space that a
+// trim frees is used again. Another use of the same file is welcome, see [DB.Bolt].
+//
+// A file that was cut short, also to nothing, is refused with [ErrDamaged]; a new file appears whole, so an empty one was
+// never left by a crash. A damaged page is [ErrDamaged] for whoever meets it; when that is an append, nothing is written to
+// the file any more. Two kinds of damage still end or stop the process, as bbolt does not notice them: a branch page that
+// leads back to itself, and a far too large count of overflow pages.
 //
 // Records are stored in blocks of about 8 KiB. Larger ones cost more than their size: bbolt rewrites up to four values with
 // an append, so records of 64 KiB and more that are sent one by one are written to disk four to five times over.

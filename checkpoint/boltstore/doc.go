@@ -24,4 +24,7 @@
 // The database is the caller's, who opens and closes it, and may hold anything else beside the bucket. The file of the
 // bolt backend is one, by its method Bolt: stream, effects and checkpoints then are one file. Several stores may use one
 // bucket; all of them see the same keys. A bbolt database belongs to one process at a time.
+//
+// A page that is damaged while the database is open is an error of every method and names the file. bbolt's own Open is not
+// guarded: a file that was cut short ends the process there. The bolt backend's Open refuses one.
 package boltstore

@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/internal/boltfile"
 )
 
 // Store is a [checkpoint.Store] in a bucket of a bbolt database.
@@ -23,6 +24,7 @@ import (
 // database opened read-only and the like are returned with bbolt's cause.
 type Store struct {
 	db     *bbolt.DB
+	file   *boltfile.File // db, guarded
 	bucket []byte
 }
 
@@ -31,14 +33,16 @@ var _ checkpoint.Store = (*Store)(nil)
 // New returns the store in the bucket of that name at the top level of db. It does no I/O: the first Claim makes the
 // bucket, and what is wrong is said by the first call. The bucket holds nothing else; names that begin with "headrace/"
 // are the bolt backend's.
-func New(db *bbolt.DB, bucket string) *Store { return &Store{db: db, bucket: []byte(bucket)} }
+func New(db *bbolt.DB, bucket string) *Store {
+	return &Store{db: db, file: boltfile.Of(db), bucket: []byte(bucket)}
+}
 
 // Load implements [checkpoint.Store]. It waits for no writer.
 func (s *Store) Load(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
 	if err := s.begin(ctx, checkpoint.CheckKey(key)); err != nil {
 		return checkpoint.Checkpoint{}, failed("load", key, err)
 	}
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.file.View(func(tx *bbolt.Tx) error {
 		cp, err = s.stored(tx, key)
 		return err
 	})
@@ -79,7 +83,7 @@ func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) 
 // an error the caller rolls tx back, or the effect would be kept without its checkpoint. What Save refuses SaveTx
 // refuses, and with [backend.ErrRejected] a transaction of another database, whose epochs are not the ones claimed here.
 func (s *Store) SaveTx(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
-	if err := s.saveTx(tx, key, cp); err != nil {
+	if err := s.file.Write(func() error { return s.saveTx(tx, key, cp) }); err != nil {
 		return failed("save", key, err)
 	}
 	return nil
@@ -115,7 +119,7 @@ func (s *Store) update(ctx context.Context, refused error, change func(*bbolt.Tx
 		return err
 	}
 	committing := false
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	err := s.file.Update(func(tx *bbolt.Tx) error {
 		if err := s.begin(ctx, nil); err != nil { // it may have ended while another writer was waited for
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/headrace/headrace/internal/boltfile"
 )
 
 // Bolt is a Storage in one bbolt file. An append is acknowledged once it is on the disk together with the state of its
@@ -17,7 +19,7 @@ import (
 // The TTL of every stream begins anew when the file is opened: reads renew it, and are not written down.
 type Bolt struct {
 	*engine
-	db *bbolt.DB
+	file *boltfile.File
 }
 
 var _ Storage = (*Bolt)(nil)
@@ -33,19 +35,21 @@ var (
 
 const boltFormat = "durablestreams/1"
 
-// OpenBolt opens the file at path, or makes it. It waits up to 5 seconds for another process to let go of the file.
+// OpenBolt opens the file at path, or makes it. It waits up to 5 seconds for another process to let go of the file. A file
+// that was cut short, also to nothing, is refused. A damaged page fails what meets it, and ends all writing when that is a
+// change.
 func OpenBolt(path string, opts ...StorageOption) (*Bolt, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+	file, err := boltfile.Open(path, 0o600, bbolt.Options{
 		Timeout:         5 * time.Second,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: 64 << 20, // growing the map waits for readers
 	})
 	if err != nil {
-		return nil, fmt.Errorf("server: open %s: %w", path, err)
+		return nil, fmt.Errorf("server: %w", err)
 	}
-	b := &Bolt{newEngine(&boltVault{db: db}, storageOptionsOf(opts)), db}
+	b := &Bolt{newEngine(&boltVault{file: file}, storageOptionsOf(opts)), file}
 	if err := b.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("server: open %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("server: open %s: %w", path, err), file.Close())
 	}
 	return b, nil
 }
@@ -53,7 +57,7 @@ func OpenBolt(path string, opts ...StorageOption) (*Bolt, error) {
 // Close ends those who wait, lets the commit under way finish, and closes the file.
 func (b *Bolt) Close() error {
 	b.stop()
-	return b.db.Close()
+	return b.file.Close()
 }
 
 // row is a stream as it is stored.
@@ -86,7 +90,7 @@ func rowOf(d *draft) *row {
 
 // load reads the streams, not their data. Sources of forks are linked when all are there.
 func (b *Bolt) load() error {
-	err := b.db.Update(func(tx *bbolt.Tx) error {
+	err := b.file.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketStreams, bucketProducers, bucketData, bucketMeta} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
@@ -105,7 +109,7 @@ func (b *Bolt) load() error {
 		return err
 	}
 	streams, parents := map[uint64]*stream{}, map[*stream]uint64{}
-	err = b.db.View(func(tx *bbolt.Tx) error {
+	err = b.file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketStreams).ForEach(func(k, v []byte) error {
 			s, parent, err := parseRow(k, v)
 			if err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/headrace/headrace/internal/boltfile"
 )
 
 // pieceBytes is how large values are: bbolt rewrites a page with all its values when one is added, and a page holds two at
@@ -22,7 +24,7 @@ const (
 )
 
 type boltVault struct {
-	db *bbolt.DB
+	file *boltfile.File
 	// broken is why a commit failed: whether it is on the disk is then unknown, so that the file may be ahead of what is in
 	// memory. Nothing is changed any more until it is opened again; reading goes on.
 	broken error
@@ -32,7 +34,7 @@ func (v *boltVault) begin() (ledger, error) {
 	if v.broken != nil {
 		return nil, fmt.Errorf("server: bolt: open the file again, a commit failed: %w", v.broken)
 	}
-	tx, err := v.db.Begin(true)
+	tx, err := v.file.Begin()
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return nil, ErrStopped
 	}
@@ -47,11 +49,25 @@ type boltLedger struct {
 	vault *boltVault
 }
 
-func (l *boltLedger) rollback() { _ = l.tx.Rollback() } // nothing was written: it cannot matter
+func (l *boltLedger) rollback() { l.vault.file.Rollback(l.tx) }
 
-func (l *boltLedger) newKey() (uint64, error) { return l.tx.Bucket(bucketStreams).NextSequence() }
+func (l *boltLedger) newKey() (key uint64, err error) {
+	err = l.vault.file.Write(func() error {
+		key, err = l.tx.Bucket(bucketStreams).NextSequence()
+		return err
+	})
+	return key, err
+}
 
-func (l *boltLedger) place(s *stream, id string) (place, bool, error) {
+func (l *boltLedger) place(s *stream, id string) (at place, found bool, err error) {
+	err = l.vault.file.Write(func() error {
+		at, found, err = l.stored(s, id)
+		return err
+	})
+	return at, found, err
+}
+
+func (l *boltLedger) stored(s *stream, id string) (place, bool, error) {
 	v := l.tx.Bucket(bucketProducers).Get(append(key(s.key), id...))
 	if v == nil {
 		return place{}, false, nil
@@ -66,12 +82,15 @@ func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0,
 
 func (l *boltLedger) commit(drafts []*draft) error {
 	for _, d := range drafts {
-		if err := l.write(d); err != nil {
+		if err := l.vault.file.Write(func() error { return l.write(d) }); err != nil {
 			l.rollback()
 			return fmt.Errorf("server: bolt: %w", err)
 		}
 	}
-	if err := l.tx.Commit(); err != nil {
+	if err := l.vault.file.Write(l.tx.Commit); err != nil {
+		if errors.Is(err, boltfile.ErrDamaged) {
+			l.rollback()
+		}
 		l.vault.broken = err
 		return fmt.Errorf("server: bolt: commit: %w", err)
 	}
@@ -157,7 +176,7 @@ var errBroken = errors.New("server: bolt: the data has a hole")
 
 // view calls f with the pieces of a stream. Transactions are short: none is held while somebody else is waited for.
 func (v *boltVault) view(s uint64, f func(*bbolt.Cursor) error) error {
-	err := v.db.View(func(tx *bbolt.Tx) error {
+	err := v.file.View(func(tx *bbolt.Tx) error {
 		data := tx.Bucket(bucketData).Bucket(key(s))
 		if data == nil {
 			return ErrGone

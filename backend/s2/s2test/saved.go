@@ -96,7 +96,7 @@ func (s *Server) forgetStream(st *stream) {
 
 // restore fills the catalog from the file. Basins come before their streams, by the order of keys.
 func (s *Server) restore() error {
-	return s.store.db.View(func(tx *bbolt.Tx) error {
+	return s.store.file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(catalogBucket).ForEach(func(k, v []byte) error {
 			kind, name, _ := strings.Cut(string(k), "/")
 			if err := s.restoreEntry(tx, kind, name, v); err != nil {

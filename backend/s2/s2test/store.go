@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/headrace/headrace/internal/boltfile"
 )
 
 // A store keeps everything in one file. What it is given is queued under the locks of the caller and committed by one
 // goroutine, so all that came meanwhile shares a commit and no lock is held across an fsync.
 type store struct {
-	db   *bbolt.DB
+	file *boltfile.File
 	done chan struct{}
 
 	mu     sync.Mutex
@@ -37,11 +39,11 @@ var (
 )
 
 func openStore(path string) (*store, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	file, err := boltfile.Open(path, 0o600, bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
-		return nil, fmt.Errorf("s2test: open %s: %w", path, err)
+		return nil, fmt.Errorf("s2test: %w", err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	err = file.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{catalogBucket, stateBucket, chunksBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
@@ -50,9 +52,9 @@ func openStore(path string) (*store, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("s2test: open %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("s2test: open %s: %w", path, err), file.Close())
 	}
-	st := &store{db: db, done: make(chan struct{})}
+	st := &store{file: file, done: make(chan struct{})}
 	st.wake = sync.NewCond(&st.mu)
 	go st.run()
 	return st, nil
@@ -72,7 +74,7 @@ func (st *store) run() {
 			return
 		}
 		if failed == nil {
-			failed = st.db.Update(func(tx *bbolt.Tx) error {
+			failed = st.file.Update(func(tx *bbolt.Tx) error {
 				for _, w := range queue {
 					if err := w.do(tx); err != nil {
 						return err
@@ -115,7 +117,7 @@ func (st *store) close() error {
 	st.wake.Signal()
 	st.mu.Unlock()
 	<-st.done
-	return st.db.Close()
+	return st.file.Close()
 }
 
 func uint64Key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
@@ -181,7 +183,7 @@ func (s *Server) load(st *stream, c *chunk) error {
 	if c.data != nil || s.store == nil {
 		return nil
 	}
-	return s.store.db.View(func(tx *bbolt.Tx) error {
+	return s.store.file.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(chunksBucket).Bucket(uint64Key(st.id))
 		if b == nil {
 			return streamDeleting()

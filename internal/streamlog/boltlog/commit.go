@@ -1,11 +1,13 @@
 package boltlog
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/boltfile"
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
@@ -112,8 +114,8 @@ func (db *DB) round(ops []*op) (left []*op) {
 	var touched []*store
 	for i, o := range ops {
 		if err == nil && !o.store.touched {
-			o.store.enter(tx)
 			touched = append(touched, o.store)
+			err = db.file.Write(func() error { o.store.enter(tx); return nil })
 		}
 		var refused error
 		if err == nil {
@@ -131,12 +133,12 @@ func (db *DB) round(ops []*op) (left []*op) {
 			continue
 		}
 		if err == nil {
-			err = o.store.apply(o)
+			err = db.file.Write(func() error { return o.store.apply(o) })
 		}
 		stored = append(stored, o)
 	}
 	for i := 0; err == nil && i < len(touched); i++ {
-		err = touched[i].leave()
+		err = db.file.Write(touched[i].leave)
 	}
 	err = db.land(tx, touched, len(stored) > 0, err)
 	for _, o := range stored {
@@ -153,13 +155,13 @@ func (db *DB) begin() (*bbolt.Tx, error) {
 	if db.failed != nil {
 		return nil, db.failed
 	}
-	tx, err := db.bolt.Begin(true)
+	tx, err := db.file.Begin()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", db.path, closedError(err))
+		return nil, db.fileError(err)
 	}
-	stats := db.bolt.Stats()
+	stats := db.Bolt().Stats()
 	// The field is read under the lock of the write transaction, and only then.
-	db.bolt.NoFreelistSync = stats.FreePageN+stats.PendingPageN > db.listFree
+	db.Bolt().NoFreelistSync = stats.FreePageN+stats.PendingPageN > db.listFree
 	return tx, nil
 }
 
@@ -186,26 +188,34 @@ func (db *DB) finish(tx *bbolt.Tx, commit bool, err error) error {
 		return err
 	}
 	if err != nil || !commit {
-		_ = tx.Rollback()
-		if err != nil {
-			err = fmt.Errorf("%s: %w: %w", db.path, backend.ErrTransient, err)
-		}
-		return err
+		db.file.Rollback(tx)
+		return db.notStored(err)
 	}
 	id := tx.ID()
-	if err = db.commit(tx); err == nil {
+	if err = db.file.Write(func() error { return db.commit(tx) }); err == nil {
 		return nil
 	}
+	if errors.Is(err, boltfile.ErrDamaged) {
+		db.file.Rollback(tx)
+	}
 	if now, viewErr := db.txID(); viewErr == nil && now < id {
-		return fmt.Errorf("%s: %w: %w", db.path, backend.ErrTransient, err)
+		return db.notStored(err)
 	}
 	db.failed = fmt.Errorf("%s: open the file again, a commit has an unknown outcome: %w", db.path, err)
 	return fmt.Errorf("%s: %w: %w", db.path, backend.ErrIndeterminate, err)
 }
 
+// notStored says that trying again is safe, and may help unless the file is damaged.
+func (db *DB) notStored(err error) error {
+	if err == nil || errors.Is(err, boltfile.ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%s: %w: %w", db.path, backend.ErrTransient, err)
+}
+
 // txID returns the number of the last transaction in force.
 func (db *DB) txID() (id int, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) error {
+	err = db.file.View(func(tx *bbolt.Tx) error {
 		id = tx.ID()
 		return nil
 	})
@@ -215,13 +225,11 @@ func (db *DB) txID() (id int, err error) {
 // saveFreelist writes the list of free pages if it was not written for being large, so that the next Open is quick. It is
 // no loss when that fails.
 func (db *DB) saveFreelist() {
-	if !db.bolt.NoFreelistSync || db.failed != nil {
+	if !db.Bolt().NoFreelistSync || db.failed != nil {
 		return
 	}
-	tx, err := db.bolt.Begin(true)
-	if err != nil {
-		return
-	}
-	db.bolt.NoFreelistSync = false
-	_ = tx.Commit()
+	_ = db.file.Update(func(*bbolt.Tx) error {
+		db.Bolt().NoFreelistSync = false
+		return nil
+	})
 }

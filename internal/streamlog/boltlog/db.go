@@ -15,15 +15,13 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/boltfile"
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// ErrInUse says that another process, or another Open in this one, holds the file.
-var ErrInUse = errors.New("file is in use")
-
 // A DB is one file with any number of streams. Its methods may be called from any goroutine.
 type DB struct {
-	bolt *bbolt.DB
+	file *boltfile.File
 	path string
 
 	streamsMu sync.Mutex
@@ -52,7 +50,7 @@ const lockWait = 500 * time.Millisecond
 
 // Open opens the file at path and creates it with mode when there is none. It may grow to fileBytes, 0 for no limit.
 func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
-	options := &bbolt.Options{
+	options := bbolt.Options{
 		Timeout: lockWait,
 		MaxSize: fileBytes,
 
@@ -72,18 +70,12 @@ func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
 		// address space and neither memory nor disk, but on Windows the file would be made that large.
 		options.InitialMmapSize = 256 << 20
 	}
-	if err := checkLength(path); err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	b, err := bbolt.Open(path, mode, options)
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("open %s: %w: %w", path, ErrInUse, err)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, err)
+	file, err := boltfile.Open(path, mode, options)
+	if err != nil {
+		return nil, err
 	}
 	db := &DB{
-		bolt:    b,
+		file:    file,
 		path:    path,
 		streams: map[string]weak.Pointer[store]{},
 		commit:  (*bbolt.Tx).Commit,
@@ -97,7 +89,7 @@ func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
 }
 
 // Bolt returns the bbolt database.
-func (db *DB) Bolt() *bbolt.DB { return db.bolt }
+func (db *DB) Bolt() *bbolt.DB { return db.file.Bolt() }
 
 // Store returns the one Store of a stream, so that all who use the stream see the same state. The stream exists from its
 // first Write on. What is wrong with the name, of 1 to 512 bytes, or with what is stored has ended the Store's board.
@@ -126,7 +118,7 @@ func (db *DB) collected(name string) {
 
 // Names returns the names of the streams that exist, sorted by their bytes.
 func (db *DB) Names() (names []string, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) error {
+	err = db.file.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
 			if s, ok := strings.CutPrefix(string(name), bucketPrefix); ok {
 				names = append(names, s)
@@ -135,7 +127,7 @@ func (db *DB) Names() (names []string, err error) {
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: list streams: %w", db.path, closedError(err))
+		return nil, fmt.Errorf("list streams: %w", db.fileError(err))
 	}
 	return names, nil
 }
@@ -175,7 +167,7 @@ func (db *DB) Close() error {
 		}
 	}
 	db.streamsMu.Unlock()
-	if err := db.bolt.Close(); err != nil {
+	if err := db.file.Close(); err != nil {
 		return fmt.Errorf("close %s: %w", db.path, err)
 	}
 	return nil
@@ -183,13 +175,16 @@ func (db *DB) Close() error {
 
 func (db *DB) errClosed() error { return fmt.Errorf("%s: %w", db.path, backend.ErrClosed) }
 
-// closedError tells a closed file in our terms; any other error stays what it is. A file that could not be mapped again
-// after it grew is unusable, but not because somebody closed it.
-func closedError(err error) error {
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return fmt.Errorf("%w: %w", backend.ErrClosed, err)
+// fileError names the file, which damage has done, and tells a closed file in our terms; any other error stays what it is.
+// A file that could not be mapped again after it grew is unusable, but not because somebody closed it.
+func (db *DB) fileError(err error) error {
+	switch {
+	case errors.Is(err, boltfile.ErrDamaged):
+		return err
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return fmt.Errorf("%s: %w: %w", db.path, backend.ErrClosed, err)
 	}
-	return err
+	return fmt.Errorf("%s: %w", db.path, err)
 }
 
 // forget makes the next call of Stream start anew after the stream was deleted.

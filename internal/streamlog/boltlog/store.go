@@ -68,7 +68,7 @@ func (s *store) load() error {
 // view runs f in a read transaction, if the stream exists. Transactions are short: an open one keeps pages from being
 // used again, and the file from being mapped anew.
 func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
-	err := s.db.bolt.View(func(tx *bbolt.Tx) error {
+	err := s.db.file.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(s.bucket)
 		if b == nil {
 			return nil
@@ -80,7 +80,7 @@ func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
 		return f(b, records)
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.db.path, closedError(err))
+		return s.db.fileError(err)
 	}
 	return nil
 }

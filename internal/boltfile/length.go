@@ -1,16 +1,12 @@
-package boltlog
+package boltfile
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"os"
 )
-
-// errTruncated is what a backup that was cut short says.
-var errTruncated = errors.New("file is truncated")
 
 // Where things are in a meta page of bbolt, behind the page's own header, in the byte order of the machine. The checksum is
 // FNV-1a of the meta before it.
@@ -25,13 +21,11 @@ const (
 	metaMagic    = 0xED0CDAED
 )
 
-// checkLength refuses a file that is shorter than its newest meta page says. bbolt maps the file and would touch the pages
-// that are not there, for which the system kills the process. Whatever else is wrong with the file is for bbolt to say.
+// checkLength refuses a file that is shorter than its newest meta page says. bbolt would touch the pages that are not there.
+// It refuses an empty file, too: create never leaves one, and bbolt would take it for a new one. Whatever else is wrong with
+// the file is for bbolt to say. An error wraps os.ErrNotExist when there is no file.
 func checkLength(path string) error {
 	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // it will be created
-	}
 	if err != nil {
 		return err
 	}
@@ -41,11 +35,13 @@ func checkLength(path string) error {
 		return err
 	}
 	info, err := f.Stat() // after the meta pages: a process that is writing lets the file grow before it refers to more
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if uint64(info.Size()) < need {
-		return fmt.Errorf("%d bytes where there were %d: %w", info.Size(), need, errTruncated)
+	case info.Size() == 0:
+		return fmt.Errorf("%s: %w: it is empty; restore it, or remove it to begin anew", path, ErrDamaged)
+	case uint64(info.Size()) < need:
+		return fmt.Errorf("%s: %w: it has %d bytes of %d; restore it", path, ErrDamaged, info.Size(), need)
 	}
 	return nil
 }
