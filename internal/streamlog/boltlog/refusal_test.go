@@ -3,6 +3,7 @@ package boltlog
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -145,5 +146,31 @@ func TestDeletedStreamHasNothingToTrimOrClose(t *testing.T) {
 	}
 	if err := s.CloseForGood(ctx); !errors.Is(err, backend.ErrNotFound) {
 		t.Errorf("close: %v", err)
+	}
+}
+
+// A reader of a deleted stream may be between a look at the board and a look into the file when the next stream of the name
+// appears there.
+func TestDeletedStreamIsNotReadFromTheNextOne(t *testing.T) {
+	db := open(t, tempPath(t))
+	before := db.store("s")
+	if _, err := streamlog.Commit(ctx, before, &streamlog.Write{Records: one("before")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Delete(ctx, "s"); err != nil {
+		t.Fatal(err)
+	}
+	next := &streamlog.Write{Records: one("next"), Meta: []streamlog.Meta{{Key: "k", Value: []byte("next")}}}
+	if _, err := streamlog.Commit(ctx, db.store("s"), next); err != nil {
+		t.Fatal(err)
+	}
+	if recs, err := before.Read(0, streamlog.ReadLimit{Below: 1, Records: 1, Bytes: 1}); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("read: %d records, %v", len(recs), err)
+	}
+	if seq, err := before.Since(time.Unix(0, 0), 0, 1); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("since: %d, %v", seq, err)
+	}
+	if value, err := before.Meta("k"); !errors.Is(err, backend.ErrNotFound) {
+		t.Errorf("meta: %q, %v", value, err)
 	}
 }

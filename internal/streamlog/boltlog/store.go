@@ -48,7 +48,7 @@ func newStore(db *DB, name string) *store {
 }
 
 func (s *store) load() error {
-	return s.view(func(b, records *bbolt.Bucket) (err error) {
+	return s.look(func(b, records *bbolt.Bucket) (err error) {
 		if s.durable, err = decodeState(b.Get(stateKey)); err != nil {
 			return err
 		}
@@ -65,9 +65,18 @@ func (s *store) load() error {
 	})
 }
 
-// view runs f in a read transaction, if the stream exists. Transactions are short: an open one keeps pages from being
-// used again, and the file from being mapped anew.
+// view is look for as long as the stream has not ended. What is in the file under the name of a deleted stream may be the
+// next stream of that name. The board of the deleted one ends before the next one is stored, so it is asked after the look.
 func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
+	if err := s.look(f); err != nil {
+		return err
+	}
+	return s.board.Err()
+}
+
+// look runs f in a read transaction, if there is a stream of the name. Transactions are short: an open one keeps pages from
+// being used again, and the file from being mapped anew.
+func (s *store) look(f func(b, records *bbolt.Bucket) error) error {
 	err := s.db.file.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(s.bucket)
 		if b == nil {
