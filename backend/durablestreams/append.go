@@ -54,9 +54,15 @@ func (s *Stream) Append(ctx context.Context, contentType string, body []byte, op
 }
 
 // Close closes the stream for good: readers come to an end, appends are refused with [backend.ErrStreamClosed]. Closing a
-// closed stream does nothing.
-func (s *Stream) Close(ctx context.Context) (Info, error) {
-	info, err := s.call(ctx, "close", http.MethodPost, http.Header{"Stream-Closed": {"true"}}, nil, true)
+// closed stream does nothing, except under an [Identity]: the close then takes a sequence of the producer, a stale epoch or a
+// gap refuses it, and a stream that was closed in another way is [backend.ErrStreamClosed].
+func (s *Stream) Close(ctx context.Context, opts ...AppendOption) (Info, error) {
+	header, err := appendHeader("", opts)
+	if err != nil {
+		return Info{}, s.failed("close", err)
+	}
+	header.Set("Stream-Closed", "true")
+	info, err := s.call(ctx, "close", http.MethodPost, header, nil, true)
 	return s.closed(ctx, info, err)
 }
 
@@ -90,7 +96,10 @@ func (s *Stream) CloseRecords(ctx context.Context, f backend.Format, recs []back
 }
 
 func appendHeader(contentType string, opts []AppendOption) (http.Header, error) {
-	a := appending{header: http.Header{"Content-Type": {contentType}}}
+	a := appending{header: http.Header{}}
+	if contentType != "" {
+		a.header.Set("Content-Type", contentType)
+	}
 	for _, o := range opts {
 		o(&a)
 	}

@@ -210,7 +210,6 @@ func TestBadArguments(t *testing.T) {
 		"a type of two lines":    appended("text/\r\nplain", "x"),
 		"a TTL and an expiry":    created("text/plain", durablestreams.TTL(time.Hour), durablestreams.ExpiresAt(time.Now())),
 		"a negative TTL":         created("text/plain", durablestreams.TTL(-1)),
-		"a fork behind nowhere":  created("text/plain", durablestreams.ForkBehind(-1)),
 	} {
 		if !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate) {
 			t.Errorf("%s: %v, want ErrRejected alone", name, err)

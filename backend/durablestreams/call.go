@@ -76,9 +76,11 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 	discard(resp.Body)
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
-		info := s.info(resp.Header)
-		// Close-only appends are answered 204 also the first time.
-		info.Duplicate = resp.StatusCode == http.StatusNoContent && header.Get("Producer-Id") != "" && len(body) > 0
+		info := infoOf(resp.Header)
+		info.Created = resp.StatusCode == http.StatusCreated
+		// A close without data is answered 204 also the first time. When that leaves the stream open, the identity is one that
+		// an append without a close has had.
+		info.Duplicate = resp.StatusCode == http.StatusNoContent && header.Get("Producer-Id") != "" && (len(body) > 0 || !info.Closed)
 		return info, nil
 	}
 	return Info{}, statusError(op, resp)

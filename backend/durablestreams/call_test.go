@@ -41,7 +41,7 @@ func TestOperations(t *testing.T) {
 		t.Fatalf("%+v, %v", info, err)
 	}
 	fork := c.Stream("fork")
-	if _, err := fork.Create(ctx, "", durablestreams.ForkOf(s, "")); err != nil {
+	if _, err := fork.Create(ctx, "", durablestreams.ForkOf(s, backend.Latest)); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -90,13 +90,14 @@ func TestCreateTakesEverythingTheProtocolHas(t *testing.T) {
 	if _, err := source.Append(ctx, "application/json", []byte(`[3,4,5]`)); err != nil {
 		t.Fatal(err)
 	}
+	second := all(t, source, first.Next)
 	for name, fork := range map[string]struct {
 		opts []durablestreams.CreateOption
 		want string
 	}{
-		"at the tail":     {[]durablestreams.CreateOption{durablestreams.ForkOf(source, "")}, "1 2 3 4 5"},
+		"at the tail":     {[]durablestreams.CreateOption{durablestreams.ForkOf(source, backend.Latest)}, "1 2 3 4 5"},
 		"at an offset":    {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next)}, "1 2"},
-		"behind it":       {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next), durablestreams.ForkBehind(2)}, "1 2 3 4"},
+		"at a record":     {[]durablestreams.CreateOption{durablestreams.ForkOf(source, second[1].Next)}, "1 2 3 4"},
 		"with first data": {[]durablestreams.CreateOption{durablestreams.ForkOf(source, first.Next), durablestreams.Initial([]byte(`[9]`))}, "1 2 9"},
 	} {
 		s := c.Stream("fork " + name)
@@ -106,7 +107,7 @@ func TestCreateTakesEverythingTheProtocolHas(t *testing.T) {
 		}
 		wantStored(t, s, fork.want)
 	}
-	if _, err := c.Stream("none").Create(ctx, "", durablestreams.ForkOf(c.Stream("missing"), "")); !errors.Is(err, backend.ErrNotFound) {
+	if _, err := c.Stream("none").Create(ctx, "", durablestreams.ForkOf(c.Stream("missing"), backend.Latest)); !errors.Is(err, backend.ErrNotFound) {
 		t.Errorf("a fork of nothing: %v", err)
 	}
 }
@@ -141,7 +142,7 @@ func TestNamesStayBelowTheBaseURL(t *testing.T) {
 		_, created := s.Create(t.Context(), "text/plain")
 		_, opened := s.OpenReader(t.Context(), backend.Earliest)
 		_, session := s.NewAppender(jsonFormat).Open(t.Context())
-		_, forked := c.Stream("x").Create(t.Context(), "", durablestreams.ForkOf(s, ""))
+		_, forked := c.Stream("x").Create(t.Context(), "", durablestreams.ForkOf(s, backend.Latest))
 		for op, err := range map[string]error{"create": created, "read": opened, "write": session, "fork": forked} {
 			if !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTransient) {
 				t.Errorf("%s %q: %v", op, name, err)

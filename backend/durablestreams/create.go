@@ -50,23 +50,35 @@ func Initial(body []byte) CreateOption { return func(c *creation) { c.body = bod
 // Closed makes a stream that is closed from the start.
 func Closed() CreateOption { return func(c *creation) { c.set("Stream-Closed", "true") } }
 
-// ForkOf makes the stream a fork of source, on the same server, at an offset of the server's, "" being the tail: it begins
-// with what source holds before it.
-func ForkOf(source *Stream, offset string) CreateOption {
+// ForkOf makes the stream a fork of source, on the same server, at a place of source: the fork begins with what source holds
+// before it. [backend.Latest] is the tail; other starts are [backend.ErrUnsupported]. [Info.Next] and the Next of acks are
+// places that every server takes. The Next of a record may lie behind an offset of the server's, and the protocol counts there
+// only as far as one append reaches: a place further on is [backend.ErrRejected]. Nobody checks whether the place is of a
+// stream that had the name of source before it.
+func ForkOf(source *Stream, at backend.Offset) CreateOption {
 	return func(c *creation) {
 		if err := source.inside(); err != nil {
 			c.err = err
+			return
 		}
 		c.set("Stream-Forked-From", source.url.EscapedPath())
-		if offset != "" {
-			c.set("Stream-Fork-Offset", offset)
+		switch {
+		case at == backend.Latest:
+			return
+		case at.Relative():
+			c.err = fmt.Errorf("a fork at %.80q: %w", at, backend.ErrUnsupported)
+			return
+		}
+		_, offset, n, err := parsePlace(at)
+		if err != nil {
+			c.err = err
+			return
+		}
+		c.set("Stream-Fork-Offset", offset)
+		if n > 0 {
+			c.set("Stream-Fork-Sub-Offset", strconv.FormatInt(n, 10))
 		}
 	}
-}
-
-// ForkBehind is how many messages, or bytes, behind the fork's offset its source is followed.
-func ForkBehind(n int64) CreateOption {
-	return func(c *creation) { c.set("Stream-Fork-Sub-Offset", strconv.FormatInt(n, 10)) }
 }
 
 // Create makes the stream with a content type; "" stands for that of the source of a fork, and for application/octet-stream
@@ -91,12 +103,18 @@ func (s *Stream) Create(ctx context.Context, contentType string, opts ...CreateO
 // Info is what the server says of a stream.
 type Info struct {
 	ContentType string
-	Next        string        // the offset behind the last byte: the tail
-	Closed      bool          // for good
-	Duplicate   bool          // the server had the append before, by its [Identity]
-	TTL         time.Duration // 0 when there is none
-	Expires     time.Time     // zero when there is no such time
+	Next        backend.Offset // the tail, a place for readers and for [ForkOf]; "" when the server does not say
+	Offset      string         // the server's own name of Next, which clients of other makes take
+	Closed      bool           // for good
+	Created     bool           // by this call of Create: not said when an earlier try made the stream and its answer was lost
+	Duplicate   bool           // the server had the append before, by its [Identity]
+	Producer    *ProducerState // after an append with an [Identity]; nil when the server says nothing
+	TTL         time.Duration  // 0 when there is none
+	Expires     time.Time      // zero when there is no such time
 }
+
+// A ProducerState is what the server has of a producer: its epoch, and the highest sequence accepted in it.
+type ProducerState struct{ Epoch, Seq int64 }
 
 // Head asks what there is to know about the stream. It does not renew its TTL.
 func (s *Stream) Head(ctx context.Context) (Info, error) {
@@ -110,10 +128,14 @@ func (s *Stream) Delete(ctx context.Context) error {
 	return err
 }
 
-func (s *Stream) info(h http.Header) Info {
+func infoOf(h http.Header) Info {
 	i := Info{ContentType: h.Get("Content-Type"), Closed: isTrue(h.Get("Stream-Closed"))}
 	if o := h.Get("Stream-Next-Offset"); validOffset(o) {
-		i.Next = o
+		i.Next, i.Offset = place(streamID(h), o, 0), o
+	}
+	epoch, ok := number(h.Get("Producer-Epoch"))
+	if seq, ok2 := number(h.Get("Producer-Seq")); ok && ok2 {
+		i.Producer = &ProducerState{Epoch: epoch, Seq: seq}
 	}
 	if n, ok := number(h.Get("Stream-TTL")); ok && n <= math.MaxInt64/int64(time.Second) {
 		i.TTL = time.Duration(n) * time.Second

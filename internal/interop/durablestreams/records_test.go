@@ -217,7 +217,7 @@ func theyRead(t *testing.T, mode string, s *durablestreams.Stream, kind string, 
 		if err != nil {
 			t.Fatal(err)
 		}
-		said(t, out, "at "+tail.Next)
+		said(t, out, "at "+tail.Offset)
 		end()
 	}
 	return wait()
