@@ -20,7 +20,10 @@ func (s *Stream) NewAppender(f backend.Format) backend.Appender {
 }
 
 func (s *Stream) newAppender(e encoding) *appender {
-	a := &appender{stream: s, encoding: e, sent: -1, before: -1, window: window{size: s.config.inFlight}}
+	a := &appender{
+		stream: s, encoding: e, epoch: max(s.config.epoch, 0), given: s.config.epoch >= 0,
+		sent: -1, before: -1, window: window{size: s.config.inFlight},
+	}
 	if a.id = s.config.producer; a.id == "" {
 		a.id, a.private = rand.Text(), true
 	}
@@ -32,10 +35,11 @@ type appender struct {
 	encoding encoding
 	id       string
 	private  bool // nobody else has this id
+	given    bool // the first epoch is the caller's
 
 	mu      sync.Mutex
 	checked bool   // the stream is there, with this content type
-	epoch   int64  // 0 until the first opening, unless private
+	epoch   int64  // 0 until the first opening, unless private or given
 	claimed bool   // the server has accepted a batch: an epoch lost from now on is lost for good
 	steady  bool   // the server has accepted a batch in this epoch: more may be on their way at once
 	base    uint64 // the seq that is Producer-Seq 0 in this epoch
@@ -66,7 +70,7 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.checked = true
-	if a.epoch == 0 && !a.private {
+	if a.epoch == 0 && !a.private && !a.given {
 		a.epoch = time.Now().UnixMilli()
 	}
 	a.before = a.sent
@@ -81,6 +85,9 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 // wrong content type and for other conflicts.
 func (a *appender) check(ctx context.Context) error {
 	s := a.stream
+	if a.given && a.private {
+		return fmt.Errorf("%w: Epoch without ProducerID: a producer with a random id has nobody before it", backend.ErrRejected)
+	}
 	if err := sendable(http.Header{"Producer-Id": {a.id}, "Content-Type": {a.encoding.contentType}}); err != nil {
 		return err
 	}

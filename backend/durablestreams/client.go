@@ -79,8 +79,7 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("durablestreams: Attempts(%d): must be at least 1", c.tries)
 	}
 	for _, q := range c.query {
-		switch q.name {
-		case "offset", "live", "cursor":
+		if protocolParameter(q.name) {
 			return nil, fmt.Errorf("durablestreams: query parameter %q is the protocol's own", q.name)
 		}
 	}
@@ -90,6 +89,10 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 		}
 	}
 	return c, nil
+}
+
+func protocolParameter(name string) bool {
+	return name == "offset" || name == "live" || name == "cursor"
 }
 
 // validName says whether HTTP has such header names: a token of RFC 9110.

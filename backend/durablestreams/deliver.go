@@ -107,7 +107,7 @@ func (s *session) take(b *batch) (t ticket, ok bool) {
 	}
 	t = ticket{
 		epoch: a.epoch, seq: int64(b.seq - a.base), ordered: a.window.ordered,
-		contested: !a.claimed && !a.private, first: !a.steady && !a.private,
+		contested: !a.claimed && !a.private && !a.given, first: !a.steady && !a.private,
 	}
 	t.again = b.sent || t.seq <= a.before
 	b.sent = true

@@ -24,6 +24,7 @@
 // Without a [ProducerID] each producer has a random one, and any number of them write at once. With one, each producer
 // begins an epoch of its own, the time in Unix milliseconds, and fences those before it. An epoch that was taken already is
 // answered by claiming the next, up to three times, before anything was accepted; one that is lost later is [backend.ErrFenced].
+// With [Epoch] the caller chooses the epoch, and one that was taken is [backend.ErrFenced] at once.
 // Several requests are on their way at once as soon as the first one was accepted. Over several connections some overtake
 // others. Our server lets those wait a little; most refuse them, and they are sent again in their turn. To such a server each
 // request begins when the one before it was written, and fewer are on their way at once while some are still refused, so that
@@ -75,7 +76,8 @@
 //
 // # Requests
 //
-// [Header] and [Query] are asked before each request, so that tokens may rotate. No request of a session or a reader is
+// [Header] and [Query] are asked before each request, so that tokens may rotate. [RequestHeader] and [RequestQuery] are for one
+// Stream, or for one call by way of [Stream.With]. No request of a session or a reader is
 // repeated in here: producers and consumers do that. The other operations are tried again as [Attempts] says, and heed
 // Retry-After; an append only where it cannot be stored twice ([Identity]). Redirects are not followed, nothing is
 // compressed. Errors name the stream and the server's host; they hold no paths, queries or bodies, where secrets may be.

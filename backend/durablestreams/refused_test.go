@@ -18,6 +18,8 @@ func TestValuesThatOptionsDoNotAllowAreRefused(t *testing.T) {
 	})
 	for name, o := range map[string]durablestreams.StreamOption{
 		"BatchBytes(-1)": durablestreams.BatchBytes(-1), "InFlight(0)": durablestreams.InFlight(0), "MessageBytes(-1)": durablestreams.MessageBytes(-1),
+		"Epoch(-1)": durablestreams.Epoch(-1), `RequestHeader("a b")`: durablestreams.RequestHeader("a b", ""),
+		`RequestHeader("a")`: durablestreams.RequestHeader("a", "1\n2"), `RequestQuery("offset")`: durablestreams.RequestQuery("offset", "1"),
 	} {
 		_, head := s.With(o).Head(t.Context())
 		_, open := s.With(o).NewAppender(backend.Format{}).Open(t.Context())

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,27 +30,19 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 		return nil, err
 	}
 	u := *s.url
-	if len(s.client.query) > 0 || len(params) > 0 {
-		q := make(url.Values, len(params)+len(s.client.query))
-		for _, d := range s.client.query {
-			v, err := d.value(ctx)
-			if err != nil {
-				return nil, credentials(ctx, err)
-			}
-			q.Set(d.name, v)
-		}
+	q := make(url.Values, len(params)+len(s.client.query)+len(s.config.query))
+	if err := ask(ctx, q.Set, s.client.query, s.config.query); err != nil {
+		return nil, err
+	}
+	if len(q) > 0 || len(params) > 0 {
 		for k, v := range params {
 			q[k] = v
 		}
 		u.RawQuery = q.Encode() // sorted by name, so that caches see one URL
 	}
 	req := &http.Request{Method: method, URL: &u, Host: u.Host, Header: make(http.Header, 8), Body: body}
-	for _, d := range s.client.headers {
-		v, err := d.value(ctx)
-		if err != nil {
-			return nil, credentials(ctx, err)
-		}
-		req.Header.Set(d.name, v)
+	if err := ask(ctx, req.Header.Set, s.client.headers, s.config.headers); err != nil {
+		return nil, err
 	}
 	if err := sendable(req.Header); err != nil {
 		return nil, fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
@@ -59,8 +52,22 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 	return req.WithContext(ctx), nil
 }
 
-// inside refuses options with values that they do not allow, and names that lead out of the base URL: what stands for a dot in a path is a dot to somebody on the way. So
-// it is with slashes, of which a path is left with one where there are several.
+// ask asks for the values of headers or parameters. A later one of the same name replaces the earlier.
+func ask(ctx context.Context, set func(name, value string), lists ...[]dynamic) error {
+	for _, list := range lists {
+		for _, d := range list {
+			v, err := d.value(ctx)
+			if err != nil {
+				return credentials(ctx, err)
+			}
+			set(d.name, v)
+		}
+	}
+	return nil
+}
+
+// inside refuses options with values that they do not allow, and names that lead out of the base URL: what stands for a dot in
+// a path is a dot to somebody on the way. So it is with slashes, of which a path is left with one where there are several.
 func (s *Stream) inside() error {
 	if s.config.wrong != nil {
 		return s.config.wrong
@@ -121,11 +128,11 @@ func (s *Stream) do(req *http.Request) (*http.Response, error) {
 
 // secrets are the values of the caller's own headers and query parameters.
 func (s *Stream) secrets(req *http.Request) (hidden redact.Secrets) {
-	for _, h := range s.client.headers {
+	for _, h := range slices.Concat(s.client.headers, s.config.headers) {
 		hidden = append(hidden, redact.Authorization(req.Header.Get(h.name))...)
 	}
 	query := req.URL.Query()
-	for _, q := range s.client.query {
+	for _, q := range slices.Concat(s.client.query, s.config.query) {
 		hidden = append(hidden, query.Get(q.name))
 	}
 	return hidden

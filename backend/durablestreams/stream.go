@@ -2,7 +2,9 @@ package durablestreams
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 
 	"github.com/headrace/headrace/backend"
@@ -50,6 +52,9 @@ type StreamOption func(*streamConfig)
 
 type streamConfig struct {
 	producer    string
+	epoch       int64 // of its producers, -1: they choose
+	headers     []dynamic
+	query       []dynamic
 	batchBytes  int
 	inFlight    int
 	messageSize int
@@ -67,13 +72,53 @@ const (
 )
 
 func streamDefaults() streamConfig {
-	return streamConfig{batchBytes: 4 << 20, inFlight: 5, messageSize: 64 << 20}
+	return streamConfig{epoch: -1, batchBytes: 4 << 20, inFlight: 5, messageSize: 64 << 20}
 }
 
 // ProducerID names the producers of this Stream to the server. A producer that is started later under the same name
 // replaces the one before, which then fails with [backend.ErrFenced]; at most one of them writes at a time. Without it
 // every producer has a random name and any number of them write at once.
 func ProducerID(id string) StreamOption { return func(c *streamConfig) { c.producer = id } }
+
+// Epoch is the epoch in which a producer with a [ProducerID] begins, instead of one made from the time: for programs that agree
+// in another way on who writes, such as by the number of a lease. Nothing is contested then: a producer whose epoch was taken by
+// another, or is older than the server's, fails with [backend.ErrFenced] at its first batch. Each further producer needs a
+// greater epoch, and some room below it: when the server refuses a batch, or has forgotten the producer, the producer goes on in
+// the next epoch. So take a multiple of the number of the lease, such as 1,000 times. 0 to 2^53-1; others are refused, and so
+// is an epoch without a ProducerID.
+func Epoch(n int64) StreamOption {
+	return func(c *streamConfig) {
+		if n < 0 || n > maxNumber {
+			c.refuse(fmt.Errorf("%w: Epoch(%d): must be 0 to 2^53-1", backend.ErrRejected, n))
+			return
+		}
+		c.epoch = n
+	}
+}
+
+// RequestHeader adds a header to the requests for this Stream, and replaces one of the same name that [Header] gives to all
+// requests of the client. With [Stream.With] it is for one call. The value is kept out of errors, as those of Header are.
+func RequestHeader(name, value string) StreamOption {
+	return func(c *streamConfig) {
+		if err := sendable(http.Header{name: {value}}); err != nil || !validName(name) {
+			c.refuse(fmt.Errorf("%w: RequestHeader(%.80q): HTTP takes no such name or value", backend.ErrRejected, name))
+			return
+		}
+		c.headers = append(slices.Clip(c.headers), dynamic{name, Static(value)}) // other Streams share the list
+	}
+}
+
+// RequestQuery adds a query parameter to the requests for this Stream, as [RequestHeader] does with headers. offset, live and
+// cursor are the protocol's own and are refused.
+func RequestQuery(name, value string) StreamOption {
+	return func(c *streamConfig) {
+		if protocolParameter(name) {
+			c.refuse(fmt.Errorf("%w: RequestQuery(%q): the parameter is the protocol's own", backend.ErrRejected, name))
+			return
+		}
+		c.query = append(slices.Clip(c.query), dynamic{name, Static(value)})
+	}
+}
 
 // BatchBytes is how large the body of one append may become, and so also one record. The protocol has no way to ask for
 // the server's limit; ours has 10 MiB. Default 4 MiB; less than 64 is refused.
@@ -95,10 +140,17 @@ func MessageBytes(n int) StreamOption {
 
 // atLeast returns n, or the least and has every operation refused.
 func (c *streamConfig) atLeast(option string, n, least int) int {
-	if n < least && c.wrong == nil {
-		c.wrong = fmt.Errorf("%w: %s(%d): must be at least %d", backend.ErrRejected, option, n, least)
+	if n < least {
+		c.refuse(fmt.Errorf("%w: %s(%d): must be at least %d", backend.ErrRejected, option, n, least))
 	}
 	return max(n, least)
+}
+
+// refuse has every operation fail with the first wrong value.
+func (c *streamConfig) refuse(err error) {
+	if c.wrong == nil {
+		c.wrong = err
+	}
 }
 
 // SSE makes readers wait at the tail in one long response instead of a request for each answer, which has the lower latency.
