@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/memory"
@@ -242,4 +243,43 @@ func ExampleMessage_Checkpoint() {
 	fmt.Println(sum)
 	// Output:
 	// 60
+}
+
+// Eight handlers, in order per customer. An order that fails three times in a row becomes a dead letter, with its bytes and the
+// reason, and the others go on.
+func ExampleConsumer_Process() {
+	ctx := context.Background()
+	stream, dead := orders(ctx), memory.New()
+	letters, err := producer.New(ctx, dead, codec.JSON[consumer.DeadLetter]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer letters.Close()
+	c, err := consumer.New(stream, codec.JSON[order](), consumer.StopAtTail(),
+		consumer.Checkpoint(checkpoint.NewMemory(), "orders/billing"), consumer.DeadLetters(letters))
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = c.Process(ctx, func(ctx context.Context, m consumer.Message[order]) error {
+		if m.Value.ID == 2 {
+			return errors.New("no such account")
+		}
+		return nil
+	}, consumer.Concurrency(8), c.KeyBy(func(o order) string { return fmt.Sprint(o.ID) }), consumer.Retries(2),
+		consumer.RetryBackoff(time.Millisecond, time.Second))
+	if err != nil {
+		log.Fatal(err)
+	}
+	given, err := consumer.New(dead, codec.JSON[consumer.DeadLetter](), consumer.StopAtTail())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for m, err := range given.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s: %s after %d attempts by %s\n", m.Value.Value, m.Value.Cause, m.Value.Attempts, m.Value.Consumer)
+	}
+	// Output:
+	// {"ID":2,"Amount":20}: no such account after 3 attempts by orders/billing
 }

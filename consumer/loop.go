@@ -181,7 +181,7 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 // mode.
 func (l *loop[T]) skip() {
 	switch seq := l.next(); {
-	case l.run.mode == byAck:
+	case l.run.mode == byAck, l.run.mode == handled:
 		l.run.track.markDone(seq)
 	case l.run.mode == piped:
 		// The receipt waiter finishes the record in its turn, behind the records before it.

@@ -294,8 +294,12 @@ func TestPipeThatPanicsSavesWhatIsDurable(t *testing.T) {
 func TestPipeSendsWhatIsRefusedToTheDeadLetters(t *testing.T) {
 	store, letters := newSpy(), &letterbox{}
 	letters.see = func() {
-		if at := stored(t, store); at != "0" && at != "2" && at != "5" {
-			t.Errorf("%q is saved while the letter is on its way", at)
+		refused := "2" // what the letters of the first Send begin with; the saves may lag behind
+		if letters.sends > 0 {
+			refused = "5"
+		}
+		if at := string(stored(t, store)); at > refused {
+			t.Errorf("%q is saved while the letter of record %s is on its way", at, refused)
 		}
 	}
 	var log strings.Builder

@@ -49,7 +49,7 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 		}
 		skipped = append(skipped, e)
 		if cfg.hasLetters {
-			letters = append(letters, DeadLetter{Value: e.Value, Headers: e.Headers, Offset: e.Offset, Cause: e.Err.Error()})
+			letters = append(letters, DeadLetter{Value: e.Value, Headers: e.Headers, Offset: e.Offset, Time: e.Time, Consumer: cfg.key, Cause: e.Err.Error()})
 		}
 	}
 	if len(letters) > 0 {

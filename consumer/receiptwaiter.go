@@ -140,7 +140,7 @@ func (s *receiptWaiter) sendLetters(ctx context.Context, records []awaited, err 
 	var letters []DeadLetter
 	for refused(err) {
 		r := s.run.track.record(records[n].seq)
-		letters = append(letters, DeadLetter{Value: r.Value, Headers: r.Headers, Offset: r.Offset, Cause: err.Error()})
+		letters = append(letters, DeadLetter{Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: s.run.key, Cause: err.Error()})
 		s.logger.WarnContext(ctx, "consumer: pipe: the destination refused a record, so the record becomes a dead letter",
 			"offset", r.Offset, "err", err)
 		if n++; n == len(records) || n == chunkRecords {

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
@@ -74,6 +75,9 @@ type DeadLetter struct {
 	Value   []byte // the bytes as they were read
 	Headers backend.Headers
 	Offset  backend.Offset // the place in the stream that the record was read from
+	Time    time.Time      // of the record, where the store keeps times
+	// Consumer is the key of the checkpoint, which holds the stream's name; "" without Checkpoint.
+	Consumer string
 	// Attempts is the number of attempts of a handler. It is 0 for a record that could not be decoded, and for a record
 	// that the destination of a Pipe refused.
 	Attempts int

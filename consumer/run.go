@@ -17,6 +17,7 @@ const (
 	inOrder mode = iota // a record is done when the body of the loop asks for the next record
 	byAck               // Message.Ack marks each record by itself
 	piped               // a record is done when its receipt is durable
+	handled             // a record is done when its handler has succeeded or its dead letter is durable
 )
 
 // A run is what remains of a loop after the loop has ended: which records are done, and under which epoch their place
@@ -81,9 +82,9 @@ func (r *run) ack(seq uint64) {
 	case byAck:
 		r.track.markDone(seq)
 		r.lowMoved()
-	// The body of a Pipe hands a record on, and only the receipt says when the record is durable. So Ack changes
-	// nothing.
-	case piped:
+	// The body of a Pipe hands a record on, and only the receipt says when the record is durable. A handler says with
+	// its result whether the record is done. So Ack changes nothing.
+	case piped, handled:
 	}
 }
 

@@ -1,0 +1,71 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A Handler does the work of one record. nil: the record is done. Any other result is a failure: the record is tried again as
+// [Retries] says, unless [Permanent] says that no further attempt helps. ctx ends with the attempt ([AttemptTimeout]) and when a
+// shutdown has waited for [DrainTimeout]; a handler must return soon after.
+type Handler[T any] func(ctx context.Context, m Message[T]) error
+
+// Permanent marks err as one that no further attempt mends: the record is given up at once.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// RetryAfter says that the next attempt should not come before d. The failed attempt counts.
+func RetryAfter(d time.Duration, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &retryAfterError{d, err}
+}
+
+type retryAfterError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *retryAfterError) Error() string             { return e.err.Error() }
+func (e *retryAfterError) Unwrap() error             { return e.err }
+func (e *retryAfterError) RetryAfter() time.Duration { return e.after }
+
+// A PanicError is what a panic of a handler, or of the function given to [Consumer.KeyBy], becomes. It counts as a failure like
+// any other.
+type PanicError struct {
+	Value any    // of the panic
+	Stack []byte // where it came from
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// A ProcessError ends [Consumer.Process]: a record failed for good and there are no [DeadLetters] to take it. The checkpoint
+// stays before the record.
+type ProcessError struct {
+	Record   backend.Record
+	Attempts int
+	Err      error // of the last attempt
+}
+
+func (e *ProcessError) Error() string {
+	return fmt.Sprintf("consumer: process: the record at %q failed after %d attempts: %v", e.Record.Offset, e.Attempts, e.Err)
+}
+
+// Unwrap returns the error of the last attempt.
+func (e *ProcessError) Unwrap() error { return e.Err }
+
+func isPermanent(err error) bool { return errors.As(err, new(*permanentError)) }

@@ -1,0 +1,101 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// Process runs h for every record, up to [Concurrency] at once, in order per key ([Consumer.KeyBy]), and tries a record again that
+// failed ([Retries], [RetryBackoff], [Permanent], [RetryAfter]). A panic of h is a failure.
+//
+// A record that failed for good becomes a dead letter, with [DeadLetters], and is done when the letter is durable. Without, Process
+// stops with a [*ProcessError]: nothing is dropped. While a record waits for its next attempt, records of other keys go on, up to
+// [BufferBytes] of records that were read and are not done.
+//
+// The checkpoint follows the low-water mark: it passes a record when that record and all before it are done. So after a crash every
+// record runs again that was not done, and some that were.
+//
+// Process returns nil at the end of a closed stream or, with [StopAtTail], at the tail. When ctx ends, handlers that run may finish,
+// for up to [DrainTimeout]; records that wait do not begin; then the place is saved and Process returns ctx's error. The end of ctx
+// is neither a failure nor an attempt.
+func (c *Consumer[T]) Process(ctx context.Context, h Handler[T], opts ...ProcessOption) error {
+	cfg, err := newProcessConfig(opts)
+	if err != nil {
+		return err
+	}
+	if h == nil {
+		return errors.New("consumer: process: the handler is nil")
+	}
+	h, key, err := typed(&cfg, h)
+	if err != nil {
+		return err
+	}
+	l, err := c.beginLoop(ctx, handled)
+	if err != nil {
+		return err
+	}
+	left := true // by a panic of the codec
+	defer func() {
+		if left {
+			l.closeAfterBreak(ctx)
+		}
+	}()
+	err = l.processAll(ctx, h, key, cfg)
+	left = false
+	return l.closeWith(ctx, err)
+}
+
+func (l *loop[T]) processAll(ctx context.Context, h Handler[T], key func(T) string, cfg processConfig) error {
+	handing, stop := context.WithCancel(ctx)
+	defer stop()
+	w := startWorkers(ctx, l, h, cfg, stop)
+	err := l.dispatch(handing, w, key)
+	idle := w.drain(l.c.cfg.drainTimeout)
+	failure := w.failure()
+	switch {
+	case failure != nil && (err == nil || handing.Err() != nil && ctx.Err() == nil):
+		err = failure
+	case failure != nil:
+		err = errors.Join(failure, err)
+	}
+	if !idle {
+		l.c.cfg.logger.WarnContext(ctx, "consumer: process: handlers still run; their records come again", "waited", l.c.cfg.drainTimeout)
+	}
+	return err
+}
+
+// dispatch hands records to the workers. It returns nil once the stream is over and everything is done.
+func (l *loop[T]) dispatch(ctx context.Context, w *workers[T], key func(T) string) error {
+	var batch []task[T]
+	for {
+		if ok, err := l.ready(ctx, time.Time{}); err != nil {
+			return err
+		} else if !ok {
+			return l.waitAllDone(ctx)
+		}
+		batch = batch[:0]
+		for clean := l.decodedEnd(); l.at < clean; l.at++ {
+			m := Message[T]{Record: l.cur.recs[l.at], Value: l.cur.values[l.at], run: l.run, seq: l.next()}
+			t := task[T]{m: m}
+			if key != nil {
+				t.key, t.fault = keyOf(key, m.Value)
+			}
+			batch = append(batch, t)
+		}
+		w.add(batch, key != nil)
+		clear(batch) // or the slice would pin what is done
+	}
+}
+
+// keyOf makes a panic of key the failure of the record.
+func keyOf[T any](key func(T) string, v T) (k string, fault error) {
+	defer func() {
+		if p := recover(); p != nil {
+			fault = Permanent(fmt.Errorf("KeyBy: %w", &PanicError{p, debug.Stack()}))
+		}
+	}()
+	return key(v), nil
+}
