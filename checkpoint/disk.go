@@ -11,13 +11,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A disk is what the file store asks of the operating system, one method a step that can fail, so that tests can make
-// each of them fail, be cut short, or be the last one before the power goes.
+// A disk is the part of the operating system that the file store needs. It has one method for each step that can fail.
+// So tests can make each step fail, cut each step short, or cut the power after each step.
 type disk interface {
-	// read returns the content and the permission bits of a regular file of at most limit bytes, errNoFile where there
-	// is none in a directory that exists.
+	// read returns the content and the permission bits of a regular file of at most limit bytes. It returns errNoFile
+	// if the directory exists and the file does not.
 	read(name string, limit int) ([]byte, fs.FileMode, error)
-	// create makes a file that must not be there yet. Mode 0 leaves the permission bits to the system.
+	// create makes a file that must not exist yet. With mode 0 the system chooses the permission bits.
 	create(name string, mode fs.FileMode) (diskFile, error)
 	rename(from, to string) error
 	remove(name string) error
@@ -27,38 +27,41 @@ type disk interface {
 	tryLock(name string) (release func(), err error)
 }
 
+// A diskFile is a file that is being written.
 type diskFile interface {
 	io.WriteCloser
 	Sync() error
 }
 
-// errNoFile is not fs.ErrNotExist, which a directory that is not there is, too.
+// errNoFile is not fs.ErrNotExist, because a directory that does not exist gives fs.ErrNotExist too.
 var errNoFile = errors.New("no such checkpoint file")
 
-// replace puts text in the place of what path holds, by way of path + ".tmp". The caller holds the lock, so there is
-// one such file at most. Up to the rename every failure leaves path as it was.
+// replace replaces the content of path by text: it writes the file path + ".tmp" and renames that file to path. The
+// caller holds the lock, so at most one such file exists. A failure before the rename leaves path unchanged.
 func replace(d disk, path string, text []byte, mode fs.FileMode) error {
 	tmp := path + ".tmp"
-	// What a kill has left is removed and the name made anew, never opened: in a directory that others may write to, it
-	// could be a link to somewhere else.
+	// A process that was killed may have left the temporary file. We remove that file and create a new one, and never
+	// open the old one: in a directory that others may write to, the old one could be a link to another place.
 	if err := d.remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := writeNew(d, tmp, text, mode); err != nil {
-		_ = d.remove(tmp) // on a full disk it is in the way; if it stays, the next replace removes it
+		// Remove the file, because it needs space on a full disk. If that fails, the next replace removes the file.
+		_ = d.remove(tmp)
 		return err
 	}
 	if err := d.rename(tmp, path); err != nil {
 		_ = d.remove(tmp)
 		return err
 	}
+	// The new content is in place, but a power cut may still bring the old name back.
 	if err := d.syncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 	}
 	return nil
 }
 
-// writeNew makes the file name with text in it, durable but for its name.
+// writeNew makes the file name with text in it. The content is durable then; the name is durable only after syncDir.
 func writeNew(d disk, name string, text []byte, mode fs.FileMode) error {
 	f, err := d.create(name, mode)
 	if err != nil {
@@ -75,14 +78,14 @@ func writeNew(d disk, name string, text []byte, mode fs.FileMode) error {
 	return f.Close()
 }
 
-// osDisk is the disk of the operating system. rename, syncDir and tryLock differ between systems and are in files of
-// their own.
+// osDisk is the disk of the operating system. rename, syncDir and the lock differ between systems, and stand in files
+// of their own.
 type osDisk struct{}
 
 func (osDisk) read(name string, limit int) ([]byte, fs.FileMode, error) {
 	info, err := os.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		// A volume that is not mounted is not an empty store.
+		// Report a missing directory as an error: a volume that is not mounted is not an empty store.
 		if _, err := os.Stat(filepath.Dir(name)); err != nil {
 			return nil, 0, err
 		}
@@ -91,7 +94,7 @@ func (osDisk) read(name string, limit int) ([]byte, fs.FileMode, error) {
 		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%w: %s is no regular file but %v", backend.ErrRejected, name, info.Mode())
+		return nil, 0, fmt.Errorf("%w: %s is not a regular file (mode %v)", backend.ErrRejected, name, info.Mode())
 	}
 	if n := links(info); n > 1 {
 		// A rename would cut this name off from the others, and each name has a lock file of its own.
@@ -120,13 +123,16 @@ func (osDisk) create(name string, mode fs.FileMode) (diskFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Chmod(mode); err != nil { // umask has had its say when the first file was made
+	// OpenFile applies the umask. A replaced file must keep its permission bits, so set them again; the umask was
+	// applied when the first file was made.
+	if err := f.Chmod(mode); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
+// openNew fails if the file exists.
 func openNew(name string, mode fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
@@ -144,7 +150,8 @@ func (osDisk) tryLock(name string) (release func(), err error) {
 		return nil, err
 	}
 	return func() {
-		// Unlocked by name, not only by the close: a child that another goroutine is just forking shares the open file.
+		// Close alone is not enough to unlock: when another goroutine is just forking a child, the child shares the
+		// open file and keeps the lock.
 		_ = unlockFile(f)
 		_ = f.Close()
 	}, nil

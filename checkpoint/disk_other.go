@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// renameNeedsNoReader: a reader that has the old file open keeps the old file.
+// renameNeedsNoReader is false because a reader that has the old file open keeps the old file after a rename.
 const renameNeedsNoReader = false
 
 func (osDisk) rename(from, to string) error { return os.Rename(from, to) }

@@ -6,10 +6,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// renameNeedsNoReader: a file that somebody has open cannot be replaced, so readers take the lock, too.
+// renameNeedsNoReader is true because Windows cannot replace a file that somebody has open. So readers take the lock
+// too.
 const renameNeedsNoReader = true
 
-// rename asks for write-through, since a directory cannot be synced here.
+// rename asks for write-through, because Windows cannot sync a directory.
 func (osDisk) rename(from, to string) error {
 	wrap := func(err error) error { return &os.LinkError{Op: "rename", Old: from, New: to, Err: err} }
 	old, err := windows.UTF16PtrFromString(from)

@@ -1,36 +1,36 @@
-// Package checkpoint keeps where a consumer has got to.
+// Package checkpoint keeps the place of a consumer in a stream.
 //
 // # Delivery
 //
-// A [Checkpoint] says that everything before its offset is done. What a [Store] promises, and what follows from it:
+// A [Checkpoint] says that everything before its offset is done. A [Store] makes these promises:
 //
-//   - A claim takes the key over. [Store.Claim] returns what is stored and raises the epoch in the same step; every
-//     consumer loop claims when it starts. Of any number of claims at once, each gets an epoch of its own.
-//   - The newer consumer stops the older. [Store.Save] stores under the current epoch only; any other is refused with
-//     [backend.ErrFenced] and changes nothing. A consumer that hung, was replaced and came back cannot move the
-//     checkpoint, neither back nor on, and it learns so from its next Save.
-//   - A Save may be repeated. After a lost reply the same Save either stores the same again or is fenced; it never
-//     undoes the work of a newer consumer.
-//   - When Claim or Save has returned nil, a crash does not take it back (the memory store aside). When they return an
-//     error, either what was stored before is there or what was asked for, never a mixture.
-//   - An empty offset is no place and is refused. It is what a message reports where records finish out of order, and
-//     storing it would skip or repeat records without a word.
-//   - Damage is an error. A store that cannot read what it holds says so with a [*CorruptError] and does not start over.
+//   - A claim takes the key over. [Store.Claim] returns what is stored and raises the epoch in the same step. Every
+//     consumer loop claims when it starts. When several consumers claim at once, each gets an epoch of its own.
+//   - The newer consumer stops the older one. [Store.Save] stores under the current epoch only. Under any other epoch
+//     Save fails with [backend.ErrFenced] and changes nothing. So a consumer that hung, was replaced and came back
+//     cannot move the checkpoint, neither back nor forward, and its next Save tells it so.
+//   - A Save may be repeated. After a lost reply, the same Save either stores the same place again or is fenced. It
+//     never undoes the work of a newer consumer.
+//   - When Claim or Save has returned nil, a crash does not undo it (except in the memory store). When Claim or Save
+//     returns an error, the store holds either the old value or the new one, and never a mixture.
+//   - An empty offset is not a place and is refused. A message reports an empty offset where records finish out of
+//     order. To store it would skip or repeat records without a warning.
+//   - Damage is an error. A store that cannot read its content returns a [*CorruptError] and does not start over.
 //
 // By itself this is at-least-once: a consumer that is killed repeats the records after its last Save. Exactly-once
-// processing needs the effect and the offset in one commit, which a store with a SaveTx method gives: boltstore, inside
-// the caller's own bbolt transaction. A fenced SaveTx fails and takes the effect with it, provided that the caller rolls
-// back on its error.
+// processing needs the effect and the offset in one commit. A store with a SaveTx method makes that possible: boltstore
+// stores the checkpoint inside the caller's own bbolt transaction. A fenced SaveTx fails; when the caller then rolls
+// the transaction back, the effect is undone too.
 //
 // # Keys
 //
-// A key names one consumer of one stream: put the stream's name in it, because offsets mean nothing on another stream.
-// Keys are compared byte by byte. They are never removed by a Store, so derive them from what is deployed and not from
-// what comes and goes with each start.
+// A key names one consumer of one stream. Put the stream's name into the key, because an offset means nothing on
+// another stream. Keys are compared byte by byte. A Store never removes a key. So derive keys from what is deployed,
+// and not from names that change with each start.
 //
 // # Stores
 //
-// [NewMemory] forgets with the process, for tests. [NewFile] is a small human-readable file that several processes may
-// share. The folders below this package hold stores on other media; checkpointtest.Run says whether one of your own keeps
-// the contract.
+// [NewMemory] is for tests: it forgets everything when the process ends. [NewFile] is a small file that humans can read
+// and several processes may share. The folders below this package hold stores on other media. If you write a store,
+// checkpointtest.Run checks whether it keeps the contract.
 package checkpoint

@@ -87,5 +87,5 @@ func ExampleCorruptError() {
 		fmt.Println(filepath.Base(corrupt.Place), "cannot be read:", corrupt.Err)
 	}
 	// Output:
-	// orders.ckpt cannot be read: it is empty
+	// orders.ckpt cannot be read: the file is empty
 }

@@ -14,43 +14,50 @@ import (
 
 // File is a Store in one file, for any number of keys, processes and goroutines on one machine.
 //
-// The file is text with a version and a checksum, one line a key, and safe to read and copy at any time: it is only ever
-// replaced whole. Claim and Save read it, write a new one beside it, fsync that, rename it over the old one and fsync the
-// directory (on Windows, which cannot, it renames with write-through), all under an OS lock (flock, or LockFileEx on
-// Windows) on a third file. So a kill or a power cut at any point leaves the old content or the new one, and two processes
-// that claim at once get two epochs.
+// The file is text with a version and a checksum, one line for each key. It may be read and copied at any time, because
+// it is only ever replaced as a whole. Claim and Save read the file, write a new one beside it, fsync the new file,
+// rename it over the old one, and fsync the directory. (Windows cannot fsync a directory; there the rename uses
+// write-through.) All this happens under an OS lock on a third file: flock, or LockFileEx on Windows. So a kill or a
+// power cut at any point leaves either the old content or the new one, and two processes that claim at once get two
+// epochs.
 //
-// Beside path these names are used: path + ".lock", which stays and must not be removed while a process uses the store,
-// and path + ".tmp", which the next write replaces when a kill has left it behind. The directory must exist; a file that
-// does not is an empty store. The processes need write permission in the directory and on the lock file, so they best run
-// as one user; Load alone needs to read, except on Windows. New files have mode 0644 before umask; a replaced file keeps
-// its permission bits.
+// Two more names beside path are used. path + ".lock" stays, and must not be removed while a process uses the store.
+// path + ".tmp" may remain after a kill, and the next write replaces it. The directory must exist; if the file does not
+// exist, the store is empty. The processes need permission to write in the directory and to the lock file, so it is
+// best to run them as one user. Load alone needs only to read, except on Windows. New files have mode 0644 before
+// umask; a replaced file keeps its permission bits.
 //
-// Every write costs two fsyncs and rewrites all keys: the file is limited to 16 MiB, and for more than some thousand
-// keys another store serves better. Network file systems are only as good as their flock and rename.
+// Every write costs two fsyncs and rewrites all keys. The file is limited to 16 MiB; for more than some thousand keys
+// use another store. On a network file system, the store is only as good as the file system's flock and rename.
 //
-// Errors, beyond those of [Store]: [*CorruptError] for a file that is damaged, of length zero included;
-// [backend.ErrUnsupported] for one that a later release wrote, and on systems that have neither kind of lock;
-// [backend.ErrTooLarge] beyond 16 MiB; [backend.ErrIndeterminate] when the new content is in place but its directory
-// could not be synced; [backend.ErrRejected] where path is a symbolic link, has a second hard link or is no regular file, because a rename would
-// cut the link and part those who come by the two names. Other failures, such as a full disk, are returned with their
-// cause and leave the old content.
+// Errors, in addition to those of [Store]:
+//
+//   - [*CorruptError]: the file is damaged. A file of length zero is damaged too.
+//   - [backend.ErrUnsupported]: a later release wrote the file, or the system has neither kind of lock.
+//   - [backend.ErrTooLarge]: the file would have more than 16 MiB.
+//   - [backend.ErrIndeterminate]: the new content is in place, but its directory could not be synced.
+//   - [backend.ErrRejected]: path is a symbolic link or not a regular file. A rename would replace the link, and then
+//     processes that use the two names would see two different files.
+//
+// Other failures, such as a full disk, are returned with their cause and leave the old content.
 type File struct {
-	path  string // absolute, so that a later change of the working directory does not find another file
-	bad   error  // why there is no path
+	path  string // absolute, so that a later change of the working directory does not lead to another file
+	bad   error  // why path cannot be used; nil if it can
 	disk  disk
-	limit int           // fileBytes, less in tests
-	turn  chan struct{} // full while a goroutine works on the file; a channel, so that ctx bounds the wait
+	limit int // fileBytes, or less in tests
+	// turn is full while a goroutine works on the file. It is a channel and not a mutex, so that a caller can stop
+	// waiting when its ctx ends. Lock order: turn first, then the OS lock.
+	turn chan struct{}
 }
 
 var _ Store = (*File)(nil)
 
-// fileBytes bounds what is read into memory on the word of a file, and therefore what is written.
+// fileBytes bounds how much of a file is read into memory, and therefore how much is written.
 const fileBytes = 16 << 20
 
-// NewFile returns the store in the file at path. It does no I/O and leaves nothing to close: what is wrong with path is
-// said by the first call, and no file is open between calls. Several File values, in one process or many, may share a
-// path.
+// NewFile returns the store in the file at path. It does no I/O and leaves nothing to close. An error in path is
+// reported by the first call; no file is open between calls. Several File values, in one process or in many, may share
+// a path.
 func NewFile(path string) *File { return newFile(path, osDisk{}) }
 
 func newFile(path string, d disk) *File {
@@ -63,8 +70,8 @@ func newFile(path string, d disk) *File {
 	return f
 }
 
-// Load implements [Store]. It does not wait for writers, except on Windows: a rename leaves no moment at which the file is
-// not whole.
+// Load implements [Store]. It does not wait for writers, except on Windows: a rename replaces the file in one step, so
+// Load always finds a whole file.
 func (f *File) Load(ctx context.Context, key string) (Checkpoint, error) {
 	cp, err := f.load(ctx, key)
 	if err != nil {
@@ -84,8 +91,8 @@ func (f *File) Claim(ctx context.Context, key string) (Checkpoint, error) {
 
 // Save implements [Store].
 func (f *File) Save(ctx context.Context, key string, cp Checkpoint) error {
-	// What is stored already is written again: an earlier Save that failed may have left it in place without having
-	// made it durable.
+	// We write the file even when it holds this checkpoint already: an earlier Save that failed may have put the
+	// content in place without making it durable.
 	_, err := f.update(ctx, key, CheckSave(key, cp), func(stored Checkpoint) (Checkpoint, error) {
 		return cp, Fence(stored, cp)
 	})
@@ -96,7 +103,7 @@ func (f *File) Save(ctx context.Context, key string, cp Checkpoint) error {
 }
 
 func (f *File) load(ctx context.Context, key string) (Checkpoint, error) {
-	if err := begin(ctx, errors.Join(f.bad, CheckKey(key))); err != nil {
+	if err := checkCall(ctx, errors.Join(f.bad, CheckKey(key))); err != nil {
 		return Checkpoint{}, err
 	}
 	if renameNeedsNoReader {
@@ -110,11 +117,12 @@ func (f *File) load(ctx context.Context, key string) (Checkpoint, error) {
 	return all[key], err
 }
 
-// update replaces what is stored under key by what change makes of it, under the lock from the read to the rename.
+// update replaces the checkpoint under key by the result of change. It holds the lock from the read to the rename, so
+// no other process can write in between. refused is the error of the arguments, or nil.
 func (f *File) update(
 	ctx context.Context, key string, refused error, change func(Checkpoint) (Checkpoint, error),
 ) (Checkpoint, error) {
-	if err := begin(ctx, errors.Join(f.bad, refused)); err != nil {
+	if err := checkCall(ctx, errors.Join(f.bad, refused)); err != nil {
 		return Checkpoint{}, err
 	}
 	unlock, err := f.lock(ctx)
@@ -122,7 +130,8 @@ func (f *File) update(
 		return Checkpoint{}, err
 	}
 	defer unlock()
-	if err := begin(ctx, nil); err != nil { // it may have ended while the lock was waited for
+	// ctx may have ended while we waited for the lock.
+	if err := checkCall(ctx, nil); err != nil {
 		return Checkpoint{}, err
 	}
 	all, mode, err := f.read()
@@ -136,7 +145,7 @@ func (f *File) update(
 	all[key] = cp
 	text := encodeFile(all)
 	if len(text) > f.limit {
-		return Checkpoint{}, fmt.Errorf("%w: %s would have %d bytes with this, the limit is %d",
+		return Checkpoint{}, fmt.Errorf("%w: %s would have %d bytes with this checkpoint, the limit is %d",
 			backend.ErrTooLarge, f.path, len(text), f.limit)
 	}
 	if err := replace(f.disk, f.path, text, mode); err != nil {
@@ -145,7 +154,8 @@ func (f *File) update(
 	return cp, nil
 }
 
-// read returns what the file holds and its permission bits, which are 0 when there is no file.
+// read returns the content of the file and its permission bits. Without a file, the content is empty and the bits are
+// 0.
 func (f *File) read() (map[string]Checkpoint, fs.FileMode, error) {
 	text, mode, err := f.disk.read(f.path, f.limit)
 	switch {
@@ -163,12 +173,12 @@ func (f *File) read() (map[string]Checkpoint, fs.FileMode, error) {
 	return all, mode, nil
 }
 
-// lock waits until nobody else, in this process or another, works on the file.
+// lock waits until nobody else works on the file, in this process or in another one.
 func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case f.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for %s: %w: %w", f.path, backend.ErrTransient, ctx.Err())
+		return nil, fmt.Errorf("wait for another call on %s: %w: %w", f.path, backend.ErrTransient, ctx.Err())
 	}
 	release, err := f.lockOS(ctx)
 	if err != nil {
@@ -178,16 +188,16 @@ func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { release(); <-f.turn }, nil
 }
 
-// lockOS asks again and again, because a thread that blocks in flock cannot be called back when ctx ends. The lock is
-// held for as long as two fsyncs take, so the longest pause is of that order; the pauses vary so that two processes do
-// not keep step.
+// lockOS waits for the OS lock by trying again and again. A thread that blocks in flock could not be woken when ctx
+// ends. The lock is held for as long as two fsyncs take, so the longest pause is of that order. The pauses are random,
+// so that two processes do not try at the same moments for ever.
 func (f *File) lockOS(ctx context.Context) (release func(), err error) {
 	const shortest, longest = time.Millisecond, 16 * time.Millisecond
 	name := f.path + ".lock"
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		release, err := f.disk.tryLock(name)
 		if err != nil {
-			return nil, fmt.Errorf("locking %s: %w", name, err)
+			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
 		if release != nil {
 			return release, nil
@@ -195,7 +205,7 @@ func (f *File) lockOS(ctx context.Context) (release func(), err error) {
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for %s: %w: %w", name, backend.ErrTransient, ctx.Err())
+			return nil, fmt.Errorf("wait for the lock %s: %w: %w", name, backend.ErrTransient, ctx.Err())
 		}
 	}
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// The file is text, so that whoever is called at night can see where a consumer is:
+// The file is text, so that an operator can see at night where a consumer is:
 //
 //	headrace checkpoints 1
 //	"orders/billing" "4711" 2
 //	crc32c a51d2941
 //
-// A line is key, offset and epoch, key and offset quoted as Go strings, which hold any bytes in one line. The last line
-// is the checksum of all lines before it: a file that was cut has none, whatever the length of what is left.
+// A line holds key, offset and epoch. Key and offset are quoted as Go strings, which can hold any bytes in one line.
+// The last line is the checksum of all lines before it. A file that was cut has no such line, wherever it was cut.
 const (
 	fileMagic   = "headrace checkpoints "
 	fileVersion = "1"
@@ -31,7 +31,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// encodeFile sorts by key, so that the same checkpoints are the same bytes and two copies can be compared.
+// encodeFile writes the keys in sorted order. So the same checkpoints give the same bytes, and two copies can be
+// compared.
 func encodeFile(all map[string]Checkpoint) []byte {
 	b := []byte(fileMagic + fileVersion + "\n")
 	for _, key := range slices.Sorted(maps.Keys(all)) {
@@ -45,16 +46,16 @@ func encodeFile(all map[string]Checkpoint) []byte {
 	return fmt.Appendf(b, sumPrefix+"%08x\n", checksum(b))
 }
 
-// decodeFile takes apart what encodeFile made. A version that it does not know is backend.ErrUnsupported; every other
-// error means damage.
+// decodeFile reads a text of encodeFile. A version that this release does not know is backend.ErrUnsupported. Every
+// other error means damage.
 func decodeFile(text []byte) (map[string]Checkpoint, error) {
 	if len(text) == 0 {
-		return nil, errors.New("it is empty")
+		return nil, errors.New("the file is empty")
 	}
 	head, _, whole := bytes.Cut(text, []byte("\n"))
 	version, ok := bytes.CutPrefix(head, []byte(fileMagic))
 	if !ok || !whole {
-		return nil, errors.New("it does not begin as a checkpoint file")
+		return nil, errors.New("the file does not begin with a checkpoint header")
 	}
 	if string(version) != fileVersion {
 		return nil, fmt.Errorf("%w: format version %.16q, this release reads %s", backend.ErrUnsupported, version, fileVersion)
@@ -62,15 +63,16 @@ func decodeFile(text []byte) (map[string]Checkpoint, error) {
 	body, ok := bytes.CutSuffix(text, []byte("\n"))
 	sumAt := bytes.LastIndexByte(body, '\n') + 1
 	if !ok || !bytes.HasPrefix(text[sumAt:], []byte(sumPrefix)) {
-		return nil, errors.New("it is cut: the checksum line is missing")
+		return nil, errors.New("the file was cut: its checksum line is missing")
 	}
 	if sum := fmt.Appendf(nil, sumPrefix+"%08x", checksum(text[:sumAt])); !bytes.Equal(body[sumAt:], sum) {
-		return nil, fmt.Errorf("its checksum is %.32q where the content has %q", body[sumAt:], sum)
+		return nil, fmt.Errorf("the checksum line is %.32q, but the checksum of the content is %q", body[sumAt:], sum)
 	}
 	return decodeLines(string(text[len(head)+1 : sumAt]))
 }
 
-// decodeLines trusts nothing although the checksum was right: that only says that the lines are what somebody wrote.
+// decodeLines checks every line although the checksum was right. The checksum only proves that the lines were not
+// changed since somebody wrote them; it does not prove that the lines are valid.
 func decodeLines(lines string) (map[string]Checkpoint, error) {
 	all := make(map[string]Checkpoint)
 	for line := range strings.Lines(lines) {
@@ -94,7 +96,7 @@ func decodeLines(lines string) (map[string]Checkpoint, error) {
 	return all, nil
 }
 
-// cutQuoted takes a string in double quotes and the space behind it off the front of s.
+// cutQuoted removes a string in double quotes, and the space behind it, from the front of s.
 func cutQuoted(s string) (value, rest string, err error) {
 	quoted, err := strconv.QuotedPrefix(s)
 	if err != nil || quoted[0] != '"' {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes the lock if it is free. flock belongs to the open file, not to the process: it also holds between two
-// stores of one process, and the kernel drops it when the process is killed.
+// lockFile takes the lock if it is free. A flock belongs to the open file and not to the process. So it also works
+// between two stores of one process, and the kernel releases it when the process is killed.
 func lockFile(f *os.File) (locked bool, err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -9,7 +9,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// lockFile refuses: without a lock two claims could get one epoch, and nobody would notice.
+// lockFile fails: without a lock, two claims could get the same epoch and nobody would notice.
 func lockFile(*os.File) (locked bool, err error) { return false, backend.ErrUnsupported }
 
 func unlockFile(*os.File) error { return nil }

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile takes the lock if it is free. LockFileEx belongs to the handle, and the system drops it when the process ends.
+// lockFile takes the lock if it is free. The lock belongs to the handle, and the system releases it when the process
+// ends.
 func lockFile(f *os.File) (locked bool, err error) {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))

@@ -8,8 +8,9 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Memory is a Store that lives and dies with the process. It is for tests, and for consumers that follow a stream from
-// its tail and have nothing to resume. It is as strict as the durable ones: claims, fencing and refusals are the same.
+// Memory is a Store in the memory of the process; nothing is left when the process ends. It is for tests, and for
+// consumers that follow a stream from its tail and have nothing to resume. It is as strict as the durable stores:
+// claims, fencing and refusals are the same.
 type Memory struct {
 	mu    sync.Mutex
 	byKey map[string]Checkpoint
@@ -22,7 +23,7 @@ func NewMemory() *Memory { return &Memory{byKey: make(map[string]Checkpoint)} }
 
 // Load implements [Store].
 func (m *Memory) Load(ctx context.Context, key string) (Checkpoint, error) {
-	if err := begin(ctx, CheckKey(key)); err != nil {
+	if err := checkCall(ctx, CheckKey(key)); err != nil {
 		return Checkpoint{}, failed("load", key, err)
 	}
 	m.mu.Lock()
@@ -32,7 +33,7 @@ func (m *Memory) Load(ctx context.Context, key string) (Checkpoint, error) {
 
 // Claim implements [Store].
 func (m *Memory) Claim(ctx context.Context, key string) (Checkpoint, error) {
-	if err := begin(ctx, CheckKey(key)); err != nil {
+	if err := checkCall(ctx, CheckKey(key)); err != nil {
 		return Checkpoint{}, failed("claim", key, err)
 	}
 	m.mu.Lock()
@@ -47,7 +48,7 @@ func (m *Memory) Claim(ctx context.Context, key string) (Checkpoint, error) {
 
 // Save implements [Store].
 func (m *Memory) Save(ctx context.Context, key string, cp Checkpoint) error {
-	if err := begin(ctx, CheckSave(key, cp)); err != nil {
+	if err := checkCall(ctx, CheckSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
 	m.mu.Lock()
@@ -59,9 +60,9 @@ func (m *Memory) Save(ctx context.Context, key string, cp Checkpoint) error {
 	return nil
 }
 
-// begin says why a call is over before it touches anything: a refused argument, which no retry mends, before the end of
-// ctx.
-func begin(ctx context.Context, refused error) error {
+// checkCall returns why a call must end before it changes anything. A refused argument comes before the end of ctx,
+// because no retry can help a refused argument.
+func checkCall(ctx context.Context, refused error) error {
 	if refused != nil {
 		return refused
 	}
@@ -71,7 +72,7 @@ func begin(ctx context.Context, refused error) error {
 	return nil
 }
 
-// failed names the call and, cut to what fits a log line, the key.
+// failed names the call and the key. The key is cut to 64 bytes, which fit into a log line.
 func failed(op, key string, err error) error {
 	return fmt.Errorf("checkpoint: %s %.64q: %w", op, key, err)
 }

@@ -6,34 +6,34 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Checkpoint is a place in a stream and the claim under which it was saved.
+// A Checkpoint is a place in a stream, and the claim under which the place was saved.
 type Checkpoint struct {
-	Offset backend.Offset // where to go on; empty: there is none, which is not the same as the start
-	Epoch  uint64         // raised by every Claim; 0 before the first
+	Offset backend.Offset // where to go on; empty means that no place is stored, which is not the start of the stream
+	Epoch  uint64         // every Claim raises it; 0 before the first Claim
 }
 
-// A Store keeps checkpoints by key. It is safe for use from many goroutines and, where the medium allows, from many
-// processes. Put the stream's name in the key.
+// A Store keeps checkpoints by key. Many goroutines may use a Store at once and, where the medium allows it, many
+// processes. Put the stream's name into the key.
 //
-// Keys are 1 to [KeyBytes] bytes and offsets 1 to [OffsetBytes]; what is longer is [backend.ErrTooLarge], an empty one
-// [backend.ErrRejected]. Both are kept byte for byte. A store whose medium cannot hold NUL or what is not UTF-8 refuses
-// those with [backend.ErrRejected] and never alters them.
+// Keys have 1 to [KeyBytes] bytes and offsets 1 to [OffsetBytes]. A longer key or offset is [backend.ErrTooLarge], an
+// empty one is [backend.ErrRejected]. Both are kept byte for byte. A store whose medium cannot hold NUL, or bytes that
+// are not UTF-8, refuses such keys and offsets with [backend.ErrRejected] and never alters them.
 //
-// A call whose ctx ends before the call begins or while it waits for its turn returns ctx's error, wrapped with
-// [backend.ErrTransient], and changes nothing. An error that wraps none of the sentinels of package backend, such as a
-// disk error, is fatal.
+// A ctx may end before a call begins, or while the call waits for its turn. Then the call returns ctx's error, wrapped
+// with [backend.ErrTransient], and changes nothing. An error that wraps no sentinel of package backend, such as a disk
+// error, is fatal.
 type Store interface {
-	// Load returns what is stored under key, the zero Checkpoint when there is nothing. It claims nothing: it is for
-	// looking on.
+	// Load returns the checkpoint under key, or the zero Checkpoint if nothing is stored. Load does not claim: it is
+	// for observers.
 	Load(ctx context.Context, key string) (Checkpoint, error)
 
-	// Claim loads and raises the epoch in one step. Every loop claims when it starts. The offset stays; it is empty when
-	// nothing has been saved under key yet. A Claim that failed may have raised the epoch all the same, so claim again:
-	// nobody holds the epoch that was lost.
+	// Claim loads the checkpoint and raises its epoch in one step. Every consumer loop claims when it starts. The
+	// offset stays as it is; it is empty if nothing has been saved under key yet. A Claim that failed may have raised
+	// the epoch, so claim again: nobody holds the epoch of the failed Claim.
 	Claim(ctx context.Context, key string) (Checkpoint, error)
 
-	// Save stores cp if its epoch is the current one, else it fails with [backend.ErrFenced]. Saving again after a lost
-	// reply is harmless. It refuses an empty Offset. It does not compare offsets, which have no order: under the
-	// current epoch the last Save counts.
+	// Save stores cp if cp has the current epoch; otherwise it fails with [backend.ErrFenced]. To repeat a Save after a
+	// lost reply is harmless. Save refuses an empty Offset. It does not compare offsets, because offsets have no order:
+	// under the current epoch the last Save counts.
 	Save(ctx context.Context, key string, cp Checkpoint) error
 }

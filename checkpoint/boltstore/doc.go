@@ -3,8 +3,8 @@
 // # Delivery
 //
 // [Store.SaveTx] stores a checkpoint in the caller's own transaction. When the effect of a record is in the same
-// database, effect and offset are one commit: after a kill at any point either both are there or neither, and the record
-// is processed exactly once.
+// database, effect and offset are one commit. After a kill at any point either both are stored or neither, so the
+// record is processed exactly once.
 //
 //	err := db.Update(func(tx *bbolt.Tx) error {
 //		if err := apply(tx, m.Value); err != nil {
@@ -13,18 +13,20 @@
 //		return store.SaveTx(tx, "orders/billing", m.Checkpoint())
 //	})
 //
-// A consumer that has been replaced gets [backend.ErrFenced] from SaveTx. Returned from the function as above, it rolls
-// the effect back with it.
+// A consumer that has been replaced gets [backend.ErrFenced] from SaveTx. When the function returns this error, as
+// above, bbolt rolls the effect back.
 //
-// Claim and Save are transactions of their own and durable when they return, as far as the database is: with NoSync set
-// they are as durable as its owner wants. All other promises are those of package checkpoint.
+// Claim and Save are transactions of their own. They are durable when they return, as far as the database is durable:
+// with NoSync set, only its owner decides when it syncs. All other promises are those of package checkpoint.
 //
 // # Sharing a database
 //
-// The database is the caller's, who opens and closes it, and may hold anything else beside the bucket. The file of the
-// bolt backend is one, by its method Bolt: stream, effects and checkpoints then are one file. Several stores may use one
-// bucket; all of them see the same keys. A bbolt database belongs to one process at a time.
+// The caller owns the database, opens it and closes it, and may keep anything else beside the bucket. The file of the
+// bolt backend is such a database; its method Bolt returns it. Then stream, effects and checkpoints are one file.
+// Several stores may use one bucket, and all of them see the same keys. A bbolt database belongs to one process at a
+// time.
 //
-// A page that is damaged while the database is open is an error of every method and names the file. bbolt's own Open is not
-// guarded: a file that was cut short ends the process there. The bolt backend's Open refuses one.
+// If a page is damaged while the database is open, every method returns an error that names the file. bbolt's own Open
+// has no such protection: a file that was cut short ends the process there. The Open of the bolt backend refuses such a
+// file.
 package boltstore

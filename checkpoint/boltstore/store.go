@@ -15,31 +15,31 @@ import (
 
 // Store is a [checkpoint.Store] in a bucket of a bbolt database.
 //
-// bbolt knows no context: the end of ctx does not interrupt the wait for another writer of the database, but a call
-// whose ctx has ended by the time that it gets its turn changes nothing. Claim and Save wait for the writer, so inside a
-// read-write transaction of the same goroutine they wait for ever: use SaveTx there.
+// bbolt does not know contexts. So the end of ctx does not interrupt a call that waits for another writer of the
+// database. But if ctx has ended when the call gets its turn, the call changes nothing. Claim and Save wait for the
+// writer: inside a read-write transaction of the same goroutine they would wait for ever, so use SaveTx there.
 //
-// Errors, beyond those of [checkpoint.Store]: [*checkpoint.CorruptError] for a value that cannot be read,
-// [backend.ErrClosed] when the database is closed, [backend.ErrIndeterminate] when the commit failed. A full disk, a
-// database opened read-only and the like are returned with bbolt's cause.
+// Errors, in addition to those of [checkpoint.Store]: [*checkpoint.CorruptError] for a value that cannot be read,
+// [backend.ErrClosed] when the database is closed, [backend.ErrIndeterminate] when the commit failed. Other errors,
+// such as a full disk or a database opened read-only, are returned with bbolt's cause.
 type Store struct {
 	db     *bbolt.DB
-	file   *boltfile.File // db, guarded
+	file   *boltfile.File // db, with a guard against damaged pages
 	bucket []byte
 }
 
 var _ checkpoint.Store = (*Store)(nil)
 
-// New returns the store in the bucket of that name at the top level of db. It does no I/O: the first Claim makes the
-// bucket, and what is wrong is said by the first call. The bucket holds nothing else; names that begin with "headrace/"
-// are the bolt backend's.
+// New returns the store in the bucket with the given name at the top level of db. It does no I/O: the first Claim makes
+// the bucket, and the first call reports what is wrong. The bucket must hold nothing else. Names that begin with
+// "headrace/" belong to the bolt backend.
 func New(db *bbolt.DB, bucket string) *Store {
 	return &Store{db: db, file: boltfile.Of(db), bucket: []byte(bucket)}
 }
 
-// Load implements [checkpoint.Store]. It waits for no writer.
+// Load implements [checkpoint.Store]. It does not wait for a writer.
 func (s *Store) Load(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
-	if err := s.begin(ctx, checkpoint.CheckKey(key)); err != nil {
+	if err := s.checkCall(ctx, checkpoint.CheckKey(key)); err != nil {
 		return checkpoint.Checkpoint{}, failed("load", key, err)
 	}
 	err = s.file.View(func(tx *bbolt.Tx) error {
@@ -79,9 +79,10 @@ func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) 
 	return nil
 }
 
-// SaveTx is Save inside tx, a read-write transaction of the store's own database: cp is stored when tx is committed. On
-// an error the caller rolls tx back, or the effect would be kept without its checkpoint. What Save refuses SaveTx
-// refuses, and with [backend.ErrRejected] a transaction of another database, whose epochs are not the ones claimed here.
+// SaveTx is Save inside tx, a read-write transaction of the store's own database: cp is stored when tx is committed.
+// When SaveTx returns an error, the caller must roll tx back; otherwise the effect would be kept without its
+// checkpoint. SaveTx refuses what Save refuses. It also refuses, with [backend.ErrRejected], a transaction of another
+// database, because epochs claimed here mean nothing there.
 func (s *Store) SaveTx(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	if err := s.file.Write(func() error { return s.saveTx(tx, key, cp) }); err != nil {
 		return failed("save", key, err)
@@ -94,7 +95,7 @@ func (s *Store) saveTx(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error
 	case tx.DB() == nil:
 		return bolterrors.ErrTxClosed
 	case tx.DB() != s.db:
-		return fmt.Errorf("%w: the transaction is one of another database", backend.ErrRejected)
+		return fmt.Errorf("%w: the transaction belongs to another database", backend.ErrRejected)
 	}
 	if err := checkpoint.CheckSave(key, cp); err != nil {
 		return err
@@ -102,6 +103,7 @@ func (s *Store) saveTx(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error
 	return s.save(tx, key, cp)
 }
 
+// save compares the epochs and stores cp in one transaction, so no claim can happen in between.
 func (s *Store) save(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	stored, err := s.stored(tx, key)
 	if err != nil {
@@ -113,14 +115,18 @@ func (s *Store) save(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	return s.put(tx, key, cp)
 }
 
-// update runs change in a transaction of its own. An error of change is one before the commit: nothing is stored.
+// update runs change in a transaction of its own. When change fails, the transaction is rolled back and nothing is
+// stored. refused is the error of the arguments, or nil.
 func (s *Store) update(ctx context.Context, refused error, change func(*bbolt.Tx) error) error {
-	if err := s.begin(ctx, refused); err != nil {
+	if err := s.checkCall(ctx, refused); err != nil {
 		return err
 	}
+	// committing is true once change has succeeded. An error of bbolt after that is an error of the commit, whose
+	// outcome is unknown.
 	committing := false
 	err := s.file.Update(func(tx *bbolt.Tx) error {
-		if err := s.begin(ctx, nil); err != nil { // it may have ended while another writer was waited for
+		// ctx may have ended while we waited for another writer.
+		if err := s.checkCall(ctx, nil); err != nil {
 			return err
 		}
 		err := change(tx)
@@ -133,8 +139,9 @@ func (s *Store) update(ctx context.Context, refused error, change func(*bbolt.Tx
 	return err
 }
 
-// begin says why a call is over before it touches anything.
-func (s *Store) begin(ctx context.Context, refused error) error {
+// checkCall returns why a call must end before it changes anything. A refused argument comes first, because no retry
+// can help.
+func (s *Store) checkCall(ctx context.Context, refused error) error {
 	switch {
 	case refused != nil:
 		return refused
@@ -146,7 +153,8 @@ func (s *Store) begin(ctx context.Context, refused error) error {
 	return nil
 }
 
-// stored returns what tx sees under key, the zero Checkpoint where there is no bucket yet.
+// stored returns the checkpoint that tx sees under key. It returns the zero Checkpoint if the bucket does not exist
+// yet.
 func (s *Store) stored(tx *bbolt.Tx, key string) (checkpoint.Checkpoint, error) {
 	b := tx.Bucket(s.bucket)
 	if b == nil {
@@ -172,7 +180,8 @@ func (s *Store) put(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	return b.Put([]byte(key), encode(key, cp))
 }
 
-// failed names the call and, cut to what fits a log line, the key, and tells a closed database in our terms.
+// failed names the call and the key, cut to 64 bytes, which fit into a log line. It reports a closed database as
+// backend.ErrClosed.
 func failed(op, key string, err error) error {
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		err = fmt.Errorf("%w: %w", backend.ErrClosed, err)

@@ -11,9 +11,9 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// A value is a version, the epoch in 8 bytes, the offset, and in 4 bytes a checksum of the key and all of those. bbolt has
-// checksums for its meta pages alone, and the key is in the sum so that a page in the wrong place is noticed, too.
-// Numbers are big-endian.
+// A value consists of a version (1 byte), the epoch (8 bytes), the offset, and a checksum (4 bytes) over the key and
+// everything before. Numbers are big-endian. We need a checksum of our own, because bbolt has checksums for its meta
+// pages only. The checksum includes the key, so that a page in the wrong place is noticed too.
 const (
 	valueVersion  = 1
 	epochAt       = 1
@@ -31,8 +31,8 @@ func encode(key string, cp checkpoint.Checkpoint) []byte {
 	return binary.BigEndian.AppendUint32(b, checksum(key, b))
 }
 
-// decode takes apart what encode made for key. A version that it does not know is backend.ErrUnsupported; every other
-// error means damage.
+// decode reads a value that encode made for key. A version that this release does not know is backend.ErrUnsupported.
+// Every other error means damage.
 func decode(key string, value []byte) (checkpoint.Checkpoint, error) {
 	var none checkpoint.Checkpoint
 	if len(value) > 0 && value[0] != valueVersion {
@@ -40,17 +40,17 @@ func decode(key string, value []byte) (checkpoint.Checkpoint, error) {
 	}
 	end := len(value) - checksumBytes
 	if end < offsetAt {
-		return none, fmt.Errorf("it has %d bytes and no value has less than %d", len(value), offsetAt+checksumBytes)
+		return none, fmt.Errorf("the value has %d bytes, which is fewer than the smallest possible %d", len(value), offsetAt+checksumBytes)
 	}
 	if got, want := binary.BigEndian.Uint32(value[end:]), checksum(key, value[:end]); got != want {
-		return none, fmt.Errorf("its checksum is %08x where the content has %08x", got, want)
+		return none, fmt.Errorf("the stored checksum is %08x, but the checksum of the content is %08x", got, want)
 	}
 	cp := checkpoint.Checkpoint{
 		Epoch:  binary.BigEndian.Uint64(value[epochAt:]),
 		Offset: backend.Offset(value[offsetAt:end]),
 	}
 	if cp.Epoch == 0 || cp.Epoch > math.MaxInt64 {
-		return none, errors.New("its epoch is not a number from 1 to 2^63-1")
+		return none, errors.New("the epoch is not a number from 1 to 2^63-1")
 	}
 	return cp, nil
 }

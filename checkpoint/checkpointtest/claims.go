@@ -9,9 +9,10 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
+// key is the key that most rules use.
 const key = "orders/billing"
 
-// holds compares what is stored under key with want.
+// holds checks that want is stored under key.
 func holds(ctx context.Context, s checkpoint.Store, key string, want checkpoint.Checkpoint) error {
 	got, err := s.Load(ctx, key)
 	if err != nil {
@@ -23,7 +24,7 @@ func holds(ctx context.Context, s checkpoint.Store, key string, want checkpoint.
 	return nil
 }
 
-// claimAndSave claims key, saves offset under the claim and returns what is then stored.
+// claimAndSave claims key, saves offset under that claim, and returns what is stored afterwards.
 func claimAndSave(
 	ctx context.Context, s checkpoint.Store, key string, offset backend.Offset,
 ) (checkpoint.Checkpoint, error) {
@@ -38,11 +39,12 @@ func claimAndSave(
 	return cp, holds(ctx, s, key, cp)
 }
 
-// refuses saves cp, expects an error that is want, and expects that the store holds what it held before.
+// refuses saves cp and expects the error want. It also expects that the store still holds held: a refusal must change
+// nothing.
 func refuses(ctx context.Context, s checkpoint.Store, key string, cp, held checkpoint.Checkpoint, want error) error {
 	err := s.Save(ctx, key, cp)
 	if err == nil {
-		return fmt.Errorf("Save(%v) where %v is stored was taken, want %q", cp, held, want)
+		return fmt.Errorf("Save(%v) where %v is stored succeeded, want %q", cp, held, want)
 	}
 	if !errors.Is(err, want) {
 		return fmt.Errorf("Save(%v) where %v is stored: %q, want %q", cp, held, err, want)
@@ -53,10 +55,13 @@ func refuses(ctx context.Context, s checkpoint.Store, key string, cp, held check
 	return nil
 }
 
+// loadOfNothing checks that a key which was never used gives the zero Checkpoint and no error.
 func loadOfNothing(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, key, checkpoint.Checkpoint{})
 }
 
+// loadDoesNotClaim checks that Load does not raise the epoch. Otherwise a monitoring tool that looks at a checkpoint
+// would stop its consumer.
 func loadDoesNotClaim(ctx context.Context, s checkpoint.Store) error {
 	cp, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -70,6 +75,7 @@ func loadDoesNotClaim(ctx context.Context, s checkpoint.Store) error {
 	return s.Save(ctx, key, cp)
 }
 
+// claimRaises checks that each Claim gives a higher epoch, and that the store keeps that epoch.
 func claimRaises(ctx context.Context, s checkpoint.Store) error {
 	var last checkpoint.Checkpoint
 	for range 5 {
@@ -88,6 +94,7 @@ func claimRaises(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
+// claimKeeps checks that Claim does not change the offset. Otherwise a restart would lose the place.
 func claimKeeps(ctx context.Context, s checkpoint.Store) error {
 	saved, err := claimAndSave(ctx, s, key, "41/3")
 	if err != nil {
@@ -103,6 +110,7 @@ func claimKeeps(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, key, cp)
 }
 
+// saveCurrent checks that a consumer can save many times under one claim.
 func saveCurrent(ctx context.Context, s checkpoint.Store) error {
 	cp, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -120,7 +128,8 @@ func saveCurrent(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// saveBackwards: offsets have no order that a store could know, and a consumer may be told to begin again.
+// saveBackwards checks that the store does not compare offsets. Offsets have no order that a store could know, and an
+// operator may let a consumer begin again.
 func saveBackwards(ctx context.Context, s checkpoint.Store) error {
 	cp, err := claimAndSave(ctx, s, key, "9")
 	if err != nil {
@@ -138,6 +147,8 @@ func saveBackwards(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
+// saveAgain checks that the same Save may be repeated after a lost reply, and that a repeated Save is fenced when a
+// newer consumer has claimed the key meanwhile.
 func saveAgain(ctx context.Context, s checkpoint.Store) error {
 	cp, err := claimAndSave(ctx, s, key, "7")
 	if err != nil {
@@ -158,6 +169,8 @@ func saveAgain(ctx context.Context, s checkpoint.Store) error {
 	return refuses(ctx, s, key, cp, newer, backend.ErrFenced)
 }
 
+// saveOlder checks that a consumer which was replaced can no longer save, before and after the newer consumer has
+// saved.
 func saveOlder(ctx context.Context, s checkpoint.Store) error {
 	older, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -173,11 +186,12 @@ func saveOlder(ctx context.Context, s checkpoint.Store) error {
 	}
 	newer.Offset = "3"
 	if err := s.Save(ctx, key, newer); err != nil {
-		return fmt.Errorf("the newer one, after the older was fenced: %w", err)
+		return fmt.Errorf("Save of the newer consumer, after the older one was fenced: %w", err)
 	}
 	return refuses(ctx, s, key, older, newer, backend.ErrFenced)
 }
 
+// saveUnclaimed checks that an epoch which no Claim gave out cannot be used, neither below nor above the current one.
 func saveUnclaimed(ctx context.Context, s checkpoint.Store) error {
 	nothing := checkpoint.Checkpoint{}
 	for _, epoch := range []uint64{0, 1, 1 << 62, 1<<64 - 1} {
@@ -199,6 +213,7 @@ func saveUnclaimed(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
+// saveEmpty checks that an empty offset is refused, with and without a stored offset.
 func saveEmpty(ctx context.Context, s checkpoint.Store) error {
 	claimed, err := s.Claim(ctx, key)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
+// endedContext checks that a call whose ctx has ended changes nothing and says that it may be tried again.
 func endedContext(ctx context.Context, s checkpoint.Store) error {
 	held, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -30,7 +31,7 @@ func endedContext(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, key, held)
 }
 
-// concurrentClaims: of all epochs given out no two are the same, and only the highest may save.
+// concurrentClaims checks that all epochs given out are different, and that only the highest may save.
 func concurrentClaims(ctx context.Context, s checkpoint.Store) error {
 	const claimers, each = 8, 8
 	if _, err := claimAndSave(ctx, s, key, "1"); err != nil {
@@ -78,8 +79,9 @@ func concurrentClaims(ctx context.Context, s checkpoint.Store) error {
 	return s.Save(ctx, key, newest)
 }
 
-// claimAgainstSaves takes the key from a consumer in the middle of its saves: the claim returns the last save that
-// succeeded, and none succeeds after it. A store that checks the epoch and stores in two steps fails here.
+// claimAgainstSaves claims the key while another consumer is saving. The claim must return the last save that
+// succeeded, and no save may succeed after the claim. A store that checks the epoch and stores in two separate steps
+// fails here.
 func claimAgainstSaves(ctx context.Context, s checkpoint.Store) error {
 	for range 10 {
 		older, err := s.Claim(ctx, key)
@@ -91,6 +93,7 @@ func claimAgainstSaves(ctx context.Context, s checkpoint.Store) error {
 		saving, claimed := make(chan struct{}), make(chan struct{})
 		err = together(2, func(i int) (err error) {
 			if i == 0 {
+				// Closed on an error too, because the saving goroutine stops only then.
 				defer close(claimed)
 				<-saving
 				newer, err = s.Claim(ctx, key)
@@ -112,11 +115,13 @@ func claimAgainstSaves(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// saveUntilFenced closes saving behind its first save and returns the last offset that was taken. A save that begins
-// when claimed is closed must be refused, so it ends on a store that never fences, too.
+// saveUntilFenced saves until the store refuses a save. It closes saving after its first save, and returns the last
+// offset that was stored. A save that begins after claimed was closed must be refused; so saveUntilFenced also ends on
+// a store that never fences.
 func saveUntilFenced(
 	ctx context.Context, s checkpoint.Store, cp checkpoint.Checkpoint, saving, claimed chan struct{},
 ) (last backend.Offset, err error) {
+	// Closed on an error too, because the claiming goroutine waits for the first save.
 	begun := sync.OnceFunc(func() { close(saving) })
 	defer begun()
 	for n := 0; ; n++ {
@@ -134,14 +139,15 @@ func saveUntilFenced(
 		case err != nil:
 			return last, err
 		case late:
-			return last, fmt.Errorf("Save(%v) was taken after a newer Claim had returned", cp)
+			return last, fmt.Errorf("Save(%v) succeeded after a newer Claim had returned", cp)
 		}
 		last = cp.Offset
 		begun()
 	}
 }
 
-// concurrentKeys: a store that keeps all keys in one place must not lose one consumer's save in another's.
+// concurrentKeys checks that consumers of different keys do not disturb each other. A store that keeps all keys in one
+// place could lose one consumer's save in another's.
 func concurrentKeys(ctx context.Context, s checkpoint.Store) error {
 	const consumers, saves = 8, 10
 	held := make([]checkpoint.Checkpoint, consumers)
@@ -167,7 +173,7 @@ func concurrentKeys(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// together runs f n times at once and joins what they return.
+// together runs f n times at the same time, and joins the errors.
 func together(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var running sync.WaitGroup

@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// ErrInjected is in every error that a [Flaky] makes up without being given one.
+// ErrInjected is in every error that a [Flaky] makes, unless the Fault gives an error of its own.
 var ErrInjected = errors.New("injected fault")
 
 // An Op is a method of a [checkpoint.Store].
@@ -35,21 +35,22 @@ func (o Op) String() string {
 // A Fault says which calls of one method fail, and how.
 type Fault struct {
 	Op    Op
-	Nth   int  // the first call that fails, counted from 1 for each Op; 0 is the first call of all
-	Times int  // how many calls in a row; 0 is one, a negative number all that follow
-	After bool // the call takes effect and its reply is lost; otherwise it never reaches the store
+	Nth   int  // the first call that fails, counted from 1 for each Op; 0 means 1
+	Times int  // how many calls in a row fail; 0 means 1, a negative number means all that follow
+	After bool // the call takes effect and its reply is lost; otherwise the call never reaches the store
 
-	// Err is what the call returns. Nil is ErrInjected with what is true of such a call: backend.ErrTransient for one
-	// that did not reach the store, backend.ErrIndeterminate for a lost reply.
+	// Err is what the call returns. With nil, the call returns ErrInjected together with backend.ErrTransient if the
+	// call did not reach the store, and with backend.ErrIndeterminate if the reply was lost.
 	Err error
 }
 
-// hits reports whether the n-th call of op fails by this fault.
+// hits reports whether this fault makes the n-th call of op fail.
 func (f *Fault) hits(op Op, n int) bool {
 	first := max(f.Nth, 1)
 	return f.Op == op && n >= first && (f.Times < 0 || n < first+max(f.Times, 1))
 }
 
+// failure returns the error of a call that this fault hits.
 func (f *Fault) failure() error {
 	fact, when := backend.ErrTransient, "before it took effect"
 	if f.After {
@@ -61,7 +62,7 @@ func (f *Fault) failure() error {
 	return fmt.Errorf("checkpointtest: %v failed %s: %w: %w", f.Op, when, fact, ErrInjected)
 }
 
-// Flaky is a [checkpoint.Store] that fails the calls it was told to and hands on all others.
+// Flaky is a [checkpoint.Store] that makes the chosen calls fail and passes all others on to the wrapped store.
 type Flaky struct {
 	store  checkpoint.Store
 	faults []Fault
@@ -72,13 +73,13 @@ type Flaky struct {
 
 var _ checkpoint.Store = (*Flaky)(nil)
 
-// NewFlaky wraps store. Where several faults hit one call, the first given counts. A call that the store itself refuses
-// returns the store's error, a lost reply or not.
+// NewFlaky wraps store. If several faults hit one call, the first in the list counts. If the store itself refuses a
+// call, the call returns the store's error, even where a fault would lose the reply.
 func NewFlaky(store checkpoint.Store, faults ...Fault) *Flaky {
 	return &Flaky{store: store, faults: faults, calls: make(map[Op]int)}
 }
 
-// Calls returns how often op has been called, failed calls included.
+// Calls returns how many times op has been called, failed calls included.
 func (f *Flaky) Calls(op Op) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,7 +109,7 @@ func (f *Flaky) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) 
 	return f.call(Save, func() error { return f.store.Save(ctx, key, cp) })
 }
 
-// call counts op and runs do unless a fault comes before it. No lock is held while the store works.
+// call counts the call of op and runs do, unless a fault prevents it. No lock is held while the store works.
 func (f *Flaky) call(op Op, do func() error) error {
 	f.mu.Lock()
 	f.calls[op]++

@@ -10,6 +10,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
+// emptyKey checks that all three methods refuse an empty key. An empty key is a setting that somebody forgot.
 func emptyKey(ctx context.Context, s checkpoint.Store) error {
 	_, errLoad := s.Load(ctx, "")
 	_, errClaim := s.Claim(ctx, "")
@@ -22,12 +23,14 @@ func emptyKey(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// distinctKeys hold pairs that some media take for the same: collations fold case and drop trailing spaces, file systems
-// normalize unicode, patterns have wildcards, paths have an up.
+// distinctKeys contains pairs that some media treat as equal. Collations fold case and drop trailing spaces, file
+// systems normalize Unicode, patterns have wildcards, and paths have "..".
 var distinctKeys = []string{
 	"a", "A", "a ", " a", "a/", "a/b", "a/b/../b", "aa", "%", "_", "é", "e\u0301", "ß", "ss", "0", "00", "null",
 }
 
+// keysIndependent checks that each of distinctKeys has a checkpoint of its own. The number of claims differs from key
+// to key, so that the epochs differ too.
 func keysIndependent(ctx context.Context, s checkpoint.Store) error {
 	held := make(map[string]checkpoint.Checkpoint)
 	for i, key := range distinctKeys {
@@ -50,7 +53,7 @@ func keysIndependent(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// strange are keys and offsets that a medium may mangle. It may refuse those that are not text, and no others.
+// strange are keys and offsets that a medium may change. A store may refuse those that are not text, and no others.
 var strange = []struct {
 	s    string
 	text bool
@@ -69,6 +72,7 @@ var strange = []struct {
 	{"\xff\xfe\xfd", false},
 }
 
+// bytesKept checks that the store returns strange keys and offsets byte for byte, or refuses them.
 func bytesKept(ctx context.Context, s checkpoint.Store) error {
 	for _, c := range strange {
 		refused := func(err error) bool { return !c.text && errors.Is(err, backend.ErrRejected) }
@@ -86,15 +90,17 @@ func bytesKept(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
+// atTheLimit checks that keys and offsets of the greatest allowed length are kept.
 func atTheLimit(ctx context.Context, s checkpoint.Store) error {
 	long := strings.Repeat("k", checkpoint.KeyBytes)
 	if _, err := claimAndSave(ctx, s, long, backend.Offset(strings.Repeat("o", checkpoint.OffsetBytes))); err != nil {
 		return err
 	}
-	// A medium that cuts would take these two for one.
+	// A medium that cuts long keys would treat these two keys as equal.
 	return holds(ctx, s, long[1:]+"l", checkpoint.Checkpoint{})
 }
 
+// beyondTheLimit checks that longer keys and offsets are refused, and that the refusal changes nothing.
 func beyondTheLimit(ctx context.Context, s checkpoint.Store) error {
 	long := strings.Repeat("k", checkpoint.KeyBytes+1)
 	_, errLoad := s.Load(ctx, long)

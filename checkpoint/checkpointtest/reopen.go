@@ -8,6 +8,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
+// reopenKeeps checks that a new handle finds all checkpoints that an old one has saved.
 func reopenKeeps(ctx context.Context, s checkpoint.Store, reopen func(checkpoint.Store) checkpoint.Store) error {
 	held := make(map[string]checkpoint.Checkpoint)
 	for i, key := range distinctKeys {
@@ -26,8 +27,8 @@ func reopenKeeps(ctx context.Context, s checkpoint.Store, reopen func(checkpoint
 	return nil
 }
 
-// reopenEpochs: an epoch that was only claimed is kept, too, or the consumer of before the restart would share its epoch
-// with one of after it.
+// reopenEpochs checks that an epoch which was only claimed is kept too. Otherwise a consumer from before the restart
+// and one from after it would share an epoch, and both could save.
 func reopenEpochs(ctx context.Context, s checkpoint.Store, reopen func(checkpoint.Store) checkpoint.Store) error {
 	older, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -43,7 +44,7 @@ func reopenEpochs(ctx context.Context, s checkpoint.Store, reopen func(checkpoin
 	}
 	claimed.Offset = "2"
 	if err := s.Save(ctx, key, claimed); err != nil {
-		return fmt.Errorf("a claim of before the reopening: %w", err)
+		return fmt.Errorf("Save under a claim made before reopening: %w", err)
 	}
 	newer, err := s.Claim(ctx, key)
 	if err != nil {

@@ -7,22 +7,23 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// An Option says what else a store can do.
+// An Option tells Run what else a store can do.
 type Option func(*config)
 
 type config struct {
 	reopen func(t *testing.T, old checkpoint.Store) checkpoint.Store
 }
 
-// Reopen adds the rules about what outlives a handle. f makes a second store on the medium of old, as a process does
-// that was started again; it closes old first where the medium allows only one. Without Reopen those rules do not run.
+// Reopen adds the rules about what a new handle must find. f makes a second store on the medium of old, as a process
+// does after a restart. If the medium allows only one handle, f closes old first. Without Reopen those rules do not
+// run.
 func Reopen(f func(t *testing.T, old checkpoint.Store) checkpoint.Store) Option {
 	return func(c *config) { c.reopen = f }
 }
 
-// Run checks the store that newStore makes against every rule of the contract, one subtest a rule, so that a single rule
-// can be run with -run. newStore is called once a rule and returns an empty store; what it opens it closes with
-// t.Cleanup. The rules use no clock.
+// Run checks the store that newStore makes against every rule of the contract. Each rule is a subtest, so that a single
+// rule can be run with -run. Run calls newStore once for each rule; newStore returns an empty store, and closes with
+// t.Cleanup what it opens. The rules use no clock.
 func Run(t *testing.T, newStore func(t *testing.T) checkpoint.Store, opts ...Option) {
 	t.Helper()
 	var c config
@@ -49,13 +50,14 @@ func Run(t *testing.T, newStore func(t *testing.T) checkpoint.Store, opts ...Opt
 	}
 }
 
-// A rule returns what a store does wrong instead of failing a test, so that the suite's own tests can hand broken stores
-// to every rule and see that it is noticed.
+// A rule returns what a store does wrong, and does not fail a test itself. So the suite's own tests can give a broken
+// store to every rule and check that a rule notices the fault.
 type rule struct {
 	name  string
 	check func(ctx context.Context, s checkpoint.Store) error
 }
 
+// A reopenRule is a rule that also needs a new handle.
 type reopenRule struct {
 	name  string
 	check func(ctx context.Context, s checkpoint.Store, reopen func(checkpoint.Store) checkpoint.Store) error
