@@ -97,7 +97,8 @@ func (osDisk) read(name string, limit int) ([]byte, fs.FileMode, error) {
 		return nil, 0, fmt.Errorf("%w: %s is not a regular file (mode %v)", backend.ErrRejected, name, info.Mode())
 	}
 	if n := links(info); n > 1 {
-		// A rename would cut this name off from the others, and each name has a lock file of its own.
+		// A rename would separate this name from the others, and each name has a lock file of its own. So two consumers
+		// could get the same epoch.
 		return nil, 0, fmt.Errorf("%w: %s has %d hard links: two names of one file would give two consumers the same epoch", backend.ErrRejected, name, n)
 	}
 	f, err := os.Open(name)

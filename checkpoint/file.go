@@ -36,8 +36,9 @@ import (
 //   - [backend.ErrUnsupported]: a later release wrote the file, or the system has neither kind of lock.
 //   - [backend.ErrTooLarge]: the file would have more than 16 MiB.
 //   - [backend.ErrIndeterminate]: the new content is in place, but its directory could not be synced.
-//   - [backend.ErrRejected]: path is a symbolic link or not a regular file. A rename would replace the link, and then
-//     processes that use the two names would see two different files.
+//   - [backend.ErrRejected]: path is a symbolic link, has a second hard link, or is not a regular file. A rename would
+//     separate the names, and each name has a lock file of its own, so processes that use two names would see two
+//     different files.
 //
 // Other failures, such as a full disk, are returned with their cause and leave the old content.
 type File struct {

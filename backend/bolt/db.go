@@ -13,20 +13,21 @@ import (
 )
 
 var (
-	// ErrInUse says that another process, or another Open in this one, holds the file.
+	// ErrInUse says that the file is open already, in another process or by another Open in this process.
 	ErrInUse = boltfile.ErrInUse
 
-	// ErrDamaged says that the file is not what was written: it was cut short, or bytes of it have changed. Open says so of
-	// what it can see; a damaged page is met later, by whoever reads it or by an append, after which nothing is written any
-	// more. Restore the file from a backup.
+	// ErrDamaged says that the file is not what was written: the file was cut short, or bytes in it have changed. Open
+	// reports the damage that it can see. A damaged page is found later, by a reader or by an append; after such an
+	// append nothing more is written. Restore the file from a backup.
 	ErrDamaged = boltfile.ErrDamaged
 )
 
-// A DB is one file with any number of streams. Its methods may be called from any goroutine.
+// A DB is one file with any number of streams. Any goroutine may call its methods.
 type DB struct{ file *boltlog.DB }
 
-// Open opens the file at path and creates it when there is none. A file of length 0 was cut and is [ErrDamaged]. One process
-// has the file open at a time: when another one does, Open fails within a second with an error that wraps [ErrInUse].
+// Open opens the file at path, and creates the file if it does not exist. A file of length 0 was cut and is
+// [ErrDamaged]. Only one process can have the file open. If another process has it open, Open fails within a second
+// with an error that wraps [ErrInUse].
 func Open(path string, opts ...Option) (*DB, error) {
 	c := config{mode: 0o600}
 	for _, o := range opts {
@@ -39,9 +40,9 @@ func Open(path string, opts ...Option) (*DB, error) {
 	return &DB{file}, nil
 }
 
-// Stream returns the stream of that name, of 1 to 512 bytes. It exists from its first append on; until then it reads as an
-// empty one. The options hold for what is appended through the Stream returned, and not for others of the same name. What
-// is wrong with the name or with what is stored is said by Open and OpenReader.
+// Stream returns the stream with the given name of 1 to 512 bytes. The stream exists from its first append on; before
+// that it reads as an empty stream. The options apply to appends through the returned Stream, and not to other Streams
+// of the same name. Open and OpenReader report an error in the name or in the stored data.
 func (db *DB) Stream(name string, opts ...StreamOption) *Stream {
 	c := streamConfig{limits: backend.Limits{BatchRecords: 10_000, BatchBytes: 4 << 20, RecordBytes: 4 << 20, InFlight: 16}}
 	for _, o := range opts {
@@ -59,9 +60,9 @@ func (db *DB) Streams() ([]string, error) {
 	return names, nil
 }
 
-// Delete removes a stream with all its records. Its sessions and readers end with [backend.ErrNotFound]; so does deleting
-// one that does not exist. The name may be used again at once, by a new call of Stream. The end of ctx ends the wait and
-// leaves the outcome unknown.
+// Delete removes a stream with all its records. Its sessions and readers end with [backend.ErrNotFound]. To delete a
+// stream that does not exist fails with [backend.ErrNotFound] too. A new call of Stream may use the name again at once.
+// When ctx ends, Delete stops waiting and the outcome is unknown.
 func (db *DB) Delete(ctx context.Context, name string) error {
 	if err := db.file.Delete(ctx, name); err != nil {
 		return fmt.Errorf("bolt: %w", err)
@@ -69,13 +70,13 @@ func (db *DB) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// Bolt returns the bbolt database, to keep something else in the same file: in top-level buckets whose names do not begin
-// with "headrace/". A transaction left open holds up Close, and a read transaction left open also appends, as soon as the
-// file outgrows its mapping.
+// Bolt returns the bbolt database, so that you can keep something else in the same file: in top-level buckets whose
+// names do not begin with "headrace/". A transaction that stays open delays Close. A read transaction that stays open
+// also delays appends, as soon as the file outgrows its mapping.
 func (db *DB) Bolt() *bbolt.DB { return db.file.Bolt() }
 
-// Close commits what was taken and closes the file. Then sessions and readers of all streams end with
-// [backend.ErrClosed]. It waits for transactions of Bolt that are open. A second Close does nothing and returns nil.
+// Close commits the batches that were taken and closes the file. Then sessions and readers of all streams end with
+// [backend.ErrClosed]. Close waits for open transactions of Bolt. A second Close does nothing and returns nil.
 func (db *DB) Close() error {
 	if err := db.file.Close(); err != nil {
 		return fmt.Errorf("bolt: %w", err)

@@ -9,26 +9,28 @@ import (
 
 var _ backend.Stream = (*Stream)(nil)
 
-// A Stream is one stream of a [DB]. Its methods may be called from any goroutine.
+// A Stream is one stream of a [DB]. Any goroutine may call its methods.
 type Stream struct{ log *streamlog.Log }
 
-// NewAppender makes one producer's way in. The first one that is opened with a content type fixes that of the stream, for
-// good; an appender with another one is refused at Open with [backend.ErrRejected]. One without a content type fits every
-// stream.
+// NewAppender returns an appender for one producer. The first appender that is opened with a content type fixes the
+// content type of the stream for good. An appender with another content type is refused at Open with
+// [backend.ErrRejected]. An appender without a content type fits every stream.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender { return s.log.NewAppender(f) }
 
-// OpenReader starts reading at from. It refuses "" and whatever is no place in this stream with [backend.ErrOutOfRange].
+// OpenReader starts reading at from. It refuses an empty offset, and an offset that is not a place in this stream, with
+// [backend.ErrOutOfRange].
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	return s.log.OpenReader(ctx, from)
 }
 
-// Trim drops the records before the place given: the [backend.Record.Next] of a record drops it and all before it,
-// [backend.Latest] drops all. It is durable when it returns; the space in the file is used again by and by, and the file
-// does not shrink. A place already trimmed changes nothing; one beyond the tail is [backend.ErrOutOfRange].
+// Trim drops the records before the place before. The [backend.Record.Next] of a record drops that record and all
+// records in front of it; [backend.Latest] drops all. The trim is durable when Trim returns. The space in the file is
+// used again over time, and the file does not shrink. If the place is already trimmed, Trim changes nothing. A place
+// beyond the tail is [backend.ErrOutOfRange].
 func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
 	return s.log.Trim(ctx, before)
 }
 
-// CloseForGood ends the stream and cannot be undone, by opening the file again either: nothing is appended any more, and
-// readers get io.EOF behind the last record. It is durable when it returns. A second call does nothing.
+// CloseForGood ends the stream. Nothing can undo this, not even opening the file again: appends fail, and readers get
+// io.EOF behind the last record. The end is durable when CloseForGood returns. A second call does nothing.
 func (s *Stream) CloseForGood(ctx context.Context) error { return s.log.CloseForGood(ctx) }

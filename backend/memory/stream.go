@@ -9,8 +9,8 @@ import (
 
 var _ backend.Stream = (*Stream)(nil)
 
-// A Stream holds its records until they are trimmed or it is garbage. Make one with [New]. Its methods may be called from
-// any goroutine.
+// A Stream holds its records until they are trimmed, or until the garbage collector frees the stream. Make one with
+// [New]. Any goroutine may call its methods.
 type Stream struct {
 	log   *streamlog.Log
 	store streamlog.Store
@@ -18,7 +18,7 @@ type Stream struct {
 
 // New makes an empty stream.
 func New(opts ...Option) *Stream {
-	// The numbers are the limits of an S2 batch.
+	// These are the limits of an S2 batch.
 	c := config{limits: backend.Limits{BatchRecords: 1000, BatchBytes: 1 << 20, RecordBytes: 1 << 20, InFlight: 16}}
 	for _, o := range opts {
 		o(&c)
@@ -27,21 +27,24 @@ func New(opts ...Option) *Stream {
 	return &Stream{log: streamlog.New("memory", s, c.limits), store: s}
 }
 
-// NewAppender makes one producer's way in. The first one that is opened with a content type fixes that of the stream; an
-// appender with another one is refused at Open with [backend.ErrRejected]. One without a content type fits every stream.
+// NewAppender returns an appender for one producer. The first appender that is opened with a content type fixes the
+// content type of the stream. An appender with another content type is refused at Open with [backend.ErrRejected]. An
+// appender without a content type fits every stream.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender { return s.log.NewAppender(f) }
 
-// OpenReader starts reading at from. It refuses "" and whatever is no place in this stream with [backend.ErrOutOfRange].
+// OpenReader starts reading at from. It refuses an empty offset, and an offset that is not a place in this stream, with
+// [backend.ErrOutOfRange].
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	return s.log.OpenReader(ctx, from)
 }
 
-// Close closes the stream for good: nothing is appended any more, and readers get io.EOF behind the last record. A second
-// Close does nothing. It always returns nil.
+// Close closes the stream for good: appends fail, and readers get io.EOF behind the last record. A second Close does
+// nothing. Close always returns nil.
 func (s *Stream) Close() error { return s.log.CloseForGood(context.Background()) }
 
-// Trim drops the records before the place given: the [backend.Record.Next] of a record drops it and all before it,
-// [backend.Latest] drops all. A place already trimmed changes nothing; one beyond the tail is [backend.ErrOutOfRange].
+// Trim drops the records before the place before. The [backend.Record.Next] of a record drops that record and all
+// records in front of it; [backend.Latest] drops all. If the place is already trimmed, Trim changes nothing. A place
+// beyond the tail is [backend.ErrOutOfRange].
 func (s *Stream) Trim(before backend.Offset) error { return s.log.Trim(context.Background(), before) }
 
 // Len returns how many records are kept.
@@ -50,13 +53,14 @@ func (s *Stream) Len() int {
 	return int(st.Tail - st.Head)
 }
 
-// Records returns all records that are kept, in a new slice; their bytes are for reading only. It is for tests.
+// Records returns all records that are kept, in a new slice. Their bytes must not be written to. It is for tests.
 func (s *Stream) Records() []backend.Record {
 	st := s.store.Board().State()
 	recs := make([]backend.Record, 0, st.Tail-st.Head)
 	for seq := st.Head; seq < st.Tail; {
 		got, _ := s.store.Read(seq, streamlog.ReadLimit{Below: st.Tail, Records: int(st.Tail - st.Head), Bytes: 1 << 20})
-		if len(got) == 0 { // trimmed since
+		// Another goroutine has trimmed the stream since we took the state, so begin again.
+		if len(got) == 0 {
 			return s.Records()
 		}
 		recs = append(recs, got...)

@@ -10,7 +10,7 @@ import (
 	dsserver "github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// streamRoot is where the protocol's own suites expect streams.
+// streamRoot is the path under which the test suites of the protocol expect streams.
 const streamRoot = "/v1/stream/"
 
 // durableStreamsService serves the Durable Streams protocol.
@@ -21,13 +21,14 @@ func durableStreamsService() service {
 		flags: func(set *flag.FlagSet) *flags {
 			f := new(flags)
 			set.StringVar(&f.addr, "durable-streams", "", "serve Durable Streams on this `host:port`; port 0 picks a free one")
-			set.DurationVar(&longPoll, "long-poll", 30*time.Second, "how long Durable Streams long-polls wait for data")
+			set.DurationVar(&longPoll, "long-poll", 30*time.Second, "how long a Durable Streams long-poll waits for data")
 			return f
 		},
 		start: func(f *flags, data string) (server, error) {
 			s, err := startDurableStreams(f.addr, data, longPoll)
 			if err != nil {
-				return nil, err // not a nil pointer in an interface
+				// Return a plain nil here: a nil *durableStreamsServer in the interface would not compare equal to nil.
+				return nil, err
 			}
 			return s, nil
 		},
@@ -63,7 +64,7 @@ func startDurableStreams(addr, data string, longPoll time.Duration) (*durableStr
 
 func (s *durableStreamsServer) Address() string { return "http://" + s.Server.Address() + streamRoot }
 
-// Shutdown closes the storage when no request uses it any more.
+// Shutdown ends the server first, and then closes the storage, because requests use the storage until they end.
 func (s *durableStreamsServer) Shutdown(ctx context.Context) error {
 	return errors.Join(s.Server.Shutdown(ctx), s.close())
 }

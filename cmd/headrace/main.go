@@ -1,11 +1,11 @@
-// Command headrace runs the servers that Headrace brings for development and tests, for programs in any language.
+// Command headrace runs the servers of Headrace for development and tests, for programs in any language.
 //
 //	headrace serve --s2 127.0.0.1:4243 [--s2-token T] [--data DIR]
 //	headrace serve --zerobus 127.0.0.1:4244 [--oauth 127.0.0.1:4245] [--zerobus-client ID:SECRET] [--table NAME[=FILE]]... [--rows FILE]
 //	headrace serve --durable-streams 127.0.0.1:4437 [--long-poll 500ms] [--data DIR]
 //
-// Each server that is up says so in one line on standard output; what goes wrong is said on standard error. SIGINT and
-// SIGTERM end it within ten seconds, whatever clients are connected; a second one ends it at once.
+// Each server writes one line to standard output when it is ready. Errors go to standard error. SIGINT and SIGTERM end
+// the servers within ten seconds, even if clients are connected. A second signal ends the process at once.
 package main
 
 import (
@@ -21,30 +21,33 @@ import (
 
 const usage = `usage: headrace serve [flags]
 
-serve runs servers for development and tests until it is interrupted. Name at least one.
+serve runs servers for development and tests until it is interrupted. Name at least one server by its flag.
 
 `
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the next signal has its usual effect
+	// After the first signal, stop restores the usual effect of signals, so a second signal kills the process.
+	context.AfterFunc(ctx, stop)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
-		os.Exit(2) // it was told already
+		// The flag package or run has already printed what is wrong.
+		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "headrace:", err)
 		os.Exit(1)
 	}
 }
 
+// errUsage is returned after the user was told what is wrong with the arguments.
 var errUsage = errors.New("wrong usage")
 
-// run is main without the process.
+// run does the work of main without using the process, so that tests can call it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 || args[0] != "serve" {
-		_, _ = io.WriteString(stderr, usage) // nobody to tell that nobody could be told
+		_, _ = io.WriteString(stderr, usage) // if stderr does not work, there is no other place to report that
 		if len(args) > 0 && (args[0] == "-h" || args[0] == "--help" || args[0] == "help") {
 			return flag.ErrHelp
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
-// s2Service serves S2. Account and basins share the one address.
+// s2Service serves S2. The account and its basins share one address.
 func s2Service() service {
 	var retain int
 	return service{
@@ -15,8 +15,8 @@ func s2Service() service {
 		flags: func(set *flag.FlagSet) *flags {
 			f := new(flags)
 			set.StringVar(&f.addr, "s2", "", "serve S2 on this `host:port`; port 0 picks a free one")
-			set.StringVar(&f.token, "s2-token", "", "the `token` that S2 clients must have (default: any)")
-			set.IntVar(&retain, "s2-retain", 0, "drop the oldest records of an S2 stream in memory above so many `bytes` (default: all are kept)")
+			set.StringVar(&f.token, "s2-token", "", "the `token` that S2 clients must send (default: any)")
+			set.IntVar(&retain, "s2-retain", 0, "drop the oldest records of an S2 stream when the stream uses more than this many `bytes` of memory (default: keep all)")
 			return f
 		},
 		start: func(f *flags, data string) (server, error) {

@@ -10,32 +10,32 @@ import (
 	"time"
 )
 
-// drainTimeout is how long clients may take to end what is under way.
+// drainTimeout is how long clients may take to finish their requests after the first signal.
 const drainTimeout = 10 * time.Second
 
-// A service is one system that can be served. Each has a file of its own, which adds it to services.
+// A service is one kind of server. Each service has a file of its own with a function that returns it.
 type service struct {
-	name  string // as in the readiness line
+	name  string // as in the line that says that the server is ready
 	flags func(*flag.FlagSet) *flags
 	start func(f *flags, data string) (server, error)
 }
 
-// flags are what every service has: where to listen. It runs if that is given.
+// flags are the flags that every service has. A service runs if addr was given.
 type flags struct {
 	addr  string
 	token string
 }
 
-// A server is a service that runs.
+// A server is a running service.
 type server interface {
 	Address() string
 	Shutdown(ctx context.Context) error
 }
 
-// services are listed here and nowhere else.
+// services returns all services. A new service must be added here.
 func services() []service { return []service{s2Service(), zerobusService(), durableStreamsService()} }
 
-// serve starts what the flags name and stops it when ctx ends.
+// serve starts the services that the flags name, and stops them when ctx ends.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	set := flag.NewFlagSet("serve", flag.ContinueOnError)
 	set.SetOutput(stderr)
@@ -43,7 +43,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		_, _ = io.WriteString(stderr, usage)
 		set.PrintDefaults()
 	}
-	data := set.String("data", "", "keep everything in this `directory`, which is made if there is none (default: in memory)")
+	data := set.String("data", "", "keep all data in this `directory`, which is created if it does not exist (default: keep data in memory)")
 	all := services()
 	given := make([]*flags, len(all))
 	for i := range all {
@@ -87,7 +87,8 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	return nil
 }
 
-// stop ends all servers at once, each within drainTimeout. That clients had to be cut off is no failure.
+// stop ends all servers at the same time, within drainTimeout. Clients that had to be disconnected after drainTimeout
+// are not an error.
 func stop(running []server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

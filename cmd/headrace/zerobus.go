@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// zerobusService serves Zerobus and the OAuth endpoint that its clients get their tokens from. It keeps what it is sent
-// in memory unless --rows names a file, then only there.
+// zerobusService serves Zerobus, and the OAuth endpoint where its clients get their tokens. It keeps received rows in
+// memory. With --rows it writes them to a file instead.
 func zerobusService() service {
 	var oauth, client, rows string
 	var tables []zerobustest.Option
@@ -22,10 +22,10 @@ func zerobusService() service {
 			f := new(flags)
 			set.StringVar(&f.addr, "zerobus", "", "serve Zerobus on this `host:port`; port 0 picks a free one")
 			set.StringVar(&oauth, "oauth", "127.0.0.1:0", "serve the OAuth endpoint of Zerobus on this `host:port`")
-			set.StringVar(&client, "zerobus-client", "", "the `id:secret` that Zerobus clients must have (default: any)")
-			set.StringVar(&rows, "rows", "", "append what Zerobus stores to this `file`, as lines of JSON")
+			set.StringVar(&client, "zerobus-client", "", "the `id:secret` that Zerobus clients must send (default: any)")
+			set.StringVar(&rows, "rows", "", "append the rows that Zerobus stores to this `file`, as lines of JSON")
 			set.Func("table", "declare a Zerobus table, `name[=file]`, with the columns of the serialized DescriptorProto in file; may be\n"+
-				"repeated. Other tables are made when they are first used", func(v string) error {
+				"repeated. Other tables are made at their first use", func(v string) error {
 				t, err := declared(v)
 				tables = append(tables, t)
 				return err
@@ -80,7 +80,7 @@ func declared(v string) (zerobustest.Option, error) {
 
 type zerobusServer struct {
 	*zerobustest.Server
-	rows *os.File // or nil
+	rows *os.File // nil without --rows
 }
 
 func (s zerobusServer) Address() string {
