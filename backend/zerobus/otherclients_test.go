@@ -47,7 +47,8 @@ func TestBuildsWithoutCgo(t *testing.T) {
 
 func TestRecordsCostFewAllocationsAndNoThread(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())
-	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), jsonCodec(), producer.BufferBytes(16<<20))
+	// The server checks JSON rows with pooled memory, and the race detector makes pools drop some of it. It does not check these.
+	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), protoCodec(t), producer.BufferBytes(16<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,9 +183,9 @@ func TestPayloadsWithNULAndEmptyOnesAreKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []string{"{\"a\":\"x\x00y\"}"}
-			if c.format.Schema != nil { // a row of a JSON stream is an object
-				want = append(want, "", "\x00")
+			want := []string{`{"a":"x\u0000y"}`} // JSON text has no NUL of its own
+			if c.format.Schema != nil {
+				want = []string{"", "\x00", "x\x00y"}
 			}
 			for _, v := range want {
 				if err := p.Send(t.Context(), []byte(v)); err != nil {

@@ -8,8 +8,11 @@
 //
 // It is as strict as the service or stricter: a token must be one that it issued for the table, the first message must
 // create the stream, wire offsets run 0, 1, 2, … without a gap, a record must be of the stream's kind, a message has at
-// most 10 MiB, and a batch is stored whole or not at all. A table with columns refuses what does not fit them with
-// INVALID_ARGUMENT and a google.rpc.ErrorInfo, as the service does.
+// most 10 MiB, and a batch is stored whole or not at all. A record of a JSON stream must be a JSON object.
+//
+// A table with columns refuses what does not fit them with INVALID_ARGUMENT and a google.rpc.ErrorInfo, as the service does:
+// fields that it does not have, rows without a NOT NULL column, and values that the type of their column does not hold, down to
+// the elements of an ARRAY, a MAP and a STRUCT. See [Column] for the types.
 //
 // What is acknowledged is in [Server.Rows], in the order in which it was stored. Like the service it does not know a
 // resend: what is sent twice is there twice.

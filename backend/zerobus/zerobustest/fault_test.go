@@ -70,7 +70,7 @@ func TestFaultsInTheStream(t *testing.T) {
 			srv := New(t, Table(tbl))
 			srv.Inject(c.fault)
 			s := authorized(t, srv, dial(t, srv), tbl)
-			s.send(createJSON(tbl), ingest(jsonRecord, 0, "1"), ingest(jsonRecord, 1, "2"), ingest(jsonRecord, 2, "3"))
+			s.send(createJSON(tbl), ingest(jsonRecord, 0, `{"n":1}`), ingest(jsonRecord, 1, `{"n":2}`), ingest(jsonRecord, 2, `{"n":3}`))
 			if err := s.CloseSend(); err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +142,7 @@ func TestEndDropAndRestart(t *testing.T) {
 	s = open()
 	restarted := make(chan error, 1)
 	go func() { restarted <- srv.Restart(true, 0) }()
-	s.send(ingest(jsonRecord, 0, "1")) // a graceful one lets the stream go on
+	s.send(ingest(jsonRecord, 0, `{"n":1}`)) // a graceful one lets the stream go on
 	s.want("12020800")
 	if err := s.CloseSend(); err != nil {
 		t.Fatal(err)
@@ -234,7 +234,7 @@ func TestScript(t *testing.T) {
 		t.Errorf("stream id %q", id)
 	}
 	for i := range int64(4) {
-		s.send(ingest(jsonRecord, i, "1"))
+		s.send(ingest(jsonRecord, i, `{}`))
 	}
 	s.want("12020801", goldenSignal)
 	s.wantCode(codes.Internal, "enough")

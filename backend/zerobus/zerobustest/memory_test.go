@@ -36,7 +36,7 @@ func TestInMemoryWithTLS(t *testing.T) {
 		}
 		defer conn.Close()
 		s := openStream(t, conn, "authorization", "Bearer mine", "x-databricks-zerobus-table-name", tbl)
-		s.send(createJSON(tbl), ingest(jsonRecord, 0, "1"))
+		s.send(createJSON(tbl), ingest(jsonRecord, 0, `{"n":1}`))
 		s.opened()
 		s.want("12020800")
 		<-time.After(365 * 24 * time.Hour) // nothing happens while nothing is said

@@ -48,7 +48,7 @@ func OAuthAddr(hostport string) Option { return func(c *config) { c.oauthAddr = 
 // TLS makes both endpoints speak TLS, with a certificate that [Server.CertPool] trusts.
 func TLS() Option { return func(c *config) { c.tls = true } }
 
-// Table declares a table catalog.schema.table. Without columns it takes every record of any stream.
+// Table declares a table catalog.schema.table. Without columns it takes every JSON object, and every record of a PROTO stream.
 func Table(name string, columns ...Column) Option {
 	return func(c *config) { c.tables[name] = columns }
 }

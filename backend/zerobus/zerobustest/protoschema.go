@@ -16,7 +16,7 @@ import (
 
 // protoCheck compares the descriptor of a stream with the columns and returns what checks its records. A table without
 // columns takes every record of a stream whose descriptor can be read, as the check of a record costs a lot.
-func (s *schema) protoCheck(descriptor []byte) (func([]byte) error, error) {
+func (s *fieldSet) protoCheck(descriptor []byte) (func([]byte) error, error) {
 	var dp descriptorpb.DescriptorProto
 	if err := proto.Unmarshal(descriptor, &dp); err != nil {
 		return nil, status.Error(codes.InvalidArgument, "descriptor_proto is not a DescriptorProto")
@@ -28,59 +28,95 @@ func (s *schema) protoCheck(descriptor []byte) (func([]byte) error, error) {
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "descriptor_proto: %v", err)
 	}
-	if err := s.compare(md); err != nil {
-		return nil, err.rejected("")
+	var c comparison
+	c.message("", s, md)
+	if len(c.causes) > 0 {
+		return nil, (&schemaError{causes: c.causes, text: strings.Join(c.texts, "; ")}).rejected("")
 	}
 	return func(rec []byte) error {
 		m := dynamicpb.NewMessage(md)
-		if err := proto.Unmarshal(rec, m); err != nil { // a required field that is absent is an error too
+		// A field that is absent is told by its column first, which has a cause.
+		err := proto.UnmarshalOptions{AllowPartial: true}.Unmarshal(rec, m)
+		if err == nil {
+			if err := s.checkMessage("", m); err != nil {
+				return err
+			}
+			err = proto.CheckInitialized(m)
+		}
+		if err != nil {
 			return fmt.Errorf("not a message of the stream's descriptor: %w", err)
 		}
 		return nil
 	}, nil
 }
 
-// compare says all that does not fit. A column that may be null may be left out; one that the table has not may not be
-// sent; the fields stand in the order of the columns.
-func (s *schema) compare(md protoreflect.MessageDescriptor) *schemaError {
-	var e schemaError
-	var texts []string
-	add := func(cause, format string, args ...any) {
-		if !slices.Contains(e.causes, cause) {
-			e.causes = append(e.causes, cause)
-		}
-		texts = append(texts, fmt.Sprintf(format, args...))
+// A comparison collects all in which a descriptor does not fit.
+type comparison struct {
+	causes, texts []string
+}
+
+func (c *comparison) add(cause, format string, args ...any) {
+	if !slices.Contains(c.causes, cause) {
+		c.causes = append(c.causes, cause)
 	}
-	if n := md.Fields().Len(); n > len(s.columns) {
-		add(countMismatch, "the message has %d fields, the table %d columns", n, len(s.columns))
+	c.texts = append(c.texts, fmt.Sprintf(format, args...))
+}
+
+// message compares a message with the columns, or with the fields of a STRUCT. A column that may be null may be left out; one
+// that the table does not have may not be sent; the fields stand in the order of the columns.
+func (c *comparison) message(path string, s *fieldSet, md protoreflect.MessageDescriptor) {
+	if n := md.Fields().Len(); n > len(s.list) {
+		c.add(countMismatch, "the message has %d fields, the table %d columns", n, len(s.list))
 	}
 	last := -1
 	for i := range md.Fields().Len() {
 		f := md.Fields().Get(i)
-		name := string(f.Name())
-		at := slices.IndexFunc(s.columns, func(c Column) bool { return c.Name == name })
-		switch {
-		case at < 0:
-			add(notInTable, "field %q is not in the table", name)
+		name := path + string(f.Name())
+		at, ok := s.byName[string(f.Name())]
+		if !ok {
+			c.add(notInTable, "field %q is not in the table", name)
 			continue
-		case at < last:
-			add(outOfOrder, "field %q is not in the order of the columns", name)
+		}
+		if at < last {
+			c.add(outOfOrder, "field %q is not in the order of the columns", name)
 		}
 		last = max(last, at)
-		if got, want := deltaType(f), stored(s.columns[at].Type); got != want {
-			add(incompatible, "field %q is a %v, which does not fit column type %s", name, f.Kind(), s.columns[at].Type)
+		c.field(name, s.list[at].typ, f)
+	}
+	for _, f := range s.list {
+		if f.required && md.Fields().ByName(protoreflect.Name(f.name)) == nil {
+			c.add(missing, "column %q is required", path+f.name)
 		}
 	}
-	for _, c := range s.columns {
-		if c.Required && md.Fields().ByName(protoreflect.Name(c.Name)) == nil {
-			add(missing, "column %q is required", c.Name)
-		}
+}
+
+// field compares a field with the type of its column.
+func (c *comparison) field(name string, t *deltaType, f protoreflect.FieldDescriptor) {
+	switch {
+	case f.IsMap() != (t.kind == "MAP") || f.IsList() != (t.kind == "ARRAY"):
+		c.misfit(name, t, f)
+	case f.IsMap() && t.elem != nil:
+		c.single(name, t.key, f.MapKey())
+		c.single(name, t.elem, f.MapValue())
+	case f.IsList() && t.elem != nil:
+		c.single(name, t.elem, f)
+	case !f.IsMap() && !f.IsList():
+		c.single(name, t, f)
 	}
-	if len(e.causes) == 0 {
-		return nil
+}
+
+// single compares one value of a field with a type.
+func (c *comparison) single(name string, t *deltaType, f protoreflect.FieldDescriptor) {
+	switch {
+	case scalarOf(f) != t.stored():
+		c.misfit(name, t, f)
+	case t.fields != nil:
+		c.message(name+".", t.fields, f.Message())
 	}
-	e.text = strings.Join(texts, "; ")
-	return &e
+}
+
+func (c *comparison) misfit(name string, t *deltaType, f protoreflect.FieldDescriptor) {
+	c.add(incompatible, "field %q is a %v, which does not fit column type %s", name, f.Kind(), t.text)
 }
 
 // message makes a type of a descriptor that stands alone. A DescriptorProto does not say its file's package or syntax:
@@ -128,17 +164,4 @@ func plain(dp *descriptorpb.DescriptorProto) {
 	for _, n := range dp.GetNestedType() {
 		plain(n)
 	}
-}
-
-// DescriptorColumns returns the columns of a table for a serialized google.protobuf.DescriptorProto: see [Columns].
-func DescriptorColumns(descriptor []byte) ([]Column, error) {
-	var dp descriptorpb.DescriptorProto
-	if err := proto.Unmarshal(descriptor, &dp); err != nil {
-		return nil, fmt.Errorf("zerobustest: not a DescriptorProto: %w", err)
-	}
-	md, err := message(&dp)
-	if err != nil {
-		return nil, fmt.Errorf("zerobustest: descriptor: %w", err)
-	}
-	return Columns(md), nil
 }

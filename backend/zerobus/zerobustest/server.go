@@ -61,10 +61,8 @@ func New(t testing.TB, opts ...Option) *Server {
 // Start starts a server. It must be closed.
 func Start(opts ...Option) (*Server, error) {
 	s := &Server{cfg: complete(opts), turn: make(chan struct{}, 1)}
-	for name := range s.cfg.tables {
-		if err := checkTable(name); err != nil {
-			return nil, fmt.Errorf("zerobustest: start: %w", err)
-		}
+	if err := s.tables.init(s.cfg); err != nil {
+		return nil, fmt.Errorf("zerobustest: start: %w", err)
 	}
 	scheme := "http://"
 	if s.cfg.tls {
@@ -74,7 +72,6 @@ func Start(opts ...Option) (*Server, error) {
 		}
 		scheme = "https://"
 	}
-	s.tables.init(s.cfg)
 	s.tokens.init(s.cfg)
 	oauth, err := s.cfg.listen(s.cfg.oauthAddr)
 	if err != nil {

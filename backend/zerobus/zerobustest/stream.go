@@ -213,16 +213,8 @@ func (st *stream) ingest(req *request) error {
 			return err
 		}
 	}
-	for i, r := range req.records {
-		if st.kind == jsonRecord && !utf8.Valid(r) {
-			return status.Errorf(codes.InvalidArgument, "record %d is not UTF-8", i)
-		}
-		if st.check == nil {
-			continue
-		}
-		if err := st.check(r); err != nil {
-			return refusal(i, err)
-		}
+	if err := st.checkRecords(req); err != nil {
+		return err
 	}
 	st.next++
 	if err := st.table.store(st, req); err != nil {
@@ -240,6 +232,22 @@ func (st *stream) ingest(req *request) error {
 		return err
 	}
 	return st.acknowledge(req.offset)
+}
+
+// checkRecords refuses a request if one of its records does not fit.
+func (st *stream) checkRecords(req *request) error {
+	for i, r := range req.records {
+		if st.kind == jsonRecord && !utf8.Valid(r) {
+			return status.Errorf(codes.InvalidArgument, "record %d is not UTF-8", i)
+		}
+		if st.check == nil {
+			continue
+		}
+		if err := st.check(r); err != nil {
+			return refusal(i, err)
+		}
+	}
+	return nil
 }
 
 // tap shows the rows of a request. No lock is held.

@@ -33,7 +33,7 @@ type tables struct {
 type table struct {
 	cfg    *config
 	name   string
-	schema *schema // nil: takes everything
+	schema *fieldSet // nil: takes everything that can be read
 
 	mu         sync.Mutex
 	rows       []Row
@@ -43,18 +43,27 @@ type table struct {
 	seed       maphash.Seed
 }
 
-func (ts *tables) init(cfg *config) {
+func (ts *tables) init(cfg *config) error {
 	ts.cfg, ts.byName = cfg, map[string]*table{}
 	for name, columns := range cfg.tables {
-		ts.declare(name, columns)
+		if err := checkTable(name); err != nil {
+			return err
+		}
+		t := ts.declare(name)
+		if len(columns) == 0 {
+			continue
+		}
+		var err error
+		if t.schema, err = newFieldSet(columns); err != nil {
+			return fmt.Errorf("table %q: %w", name, err)
+		}
 	}
+	return nil
 }
 
-func (ts *tables) declare(name string, columns []Column) *table {
+// declare makes a table that takes everything that can be read.
+func (ts *tables) declare(name string) *table {
 	t := &table{cfg: ts.cfg, name: name, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
-	if len(columns) > 0 {
-		t.schema = newSchema(columns)
-	}
 	ts.byName[name] = t
 	return t
 }
@@ -72,7 +81,7 @@ func (ts *tables) find(name string) (*table, error) {
 	if !ts.cfg.createTables {
 		return nil, status.Errorf(codes.NotFound, "table %q does not exist", name)
 	}
-	return ts.declare(name, nil), nil
+	return ts.declare(name), nil
 }
 
 func checkTable(name string) error {
@@ -137,17 +146,12 @@ func (t *table) write(st *stream, req *request) error {
 			Offset int64           `json:"offset"`
 			Index  int             `json:"index"`
 			JSON   json.RawMessage `json:"json,omitempty"`
-			Text   *string         `json:"text,omitempty"`  // of a JSON stream, when it is no JSON
 			Proto  []byte          `json:"proto,omitempty"` // base64
 		}{Table: t.name, Stream: st.id, Offset: req.offset, Index: i}
-		switch {
-		case req.recordType == protoRecord:
+		if req.recordType == protoRecord {
 			line.Proto = r
-		case json.Valid(r):
+		} else {
 			line.JSON = r
-		default:
-			text := string(r)
-			line.Text = &text
 		}
 		b, err := json.Marshal(line)
 		if err != nil {

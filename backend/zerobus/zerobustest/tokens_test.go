@@ -113,7 +113,7 @@ func TestTokensAreCheckedWhenAStreamIsCreated(t *testing.T) {
 	live.opened()
 	srv.RevokeTokens()
 	create(srv, "Bearer "+good).wantCode(codes.Unauthenticated, "invalid token")
-	live.send(ingest(jsonRecord, 0, "1")) // an open stream goes on
+	live.send(ingest(jsonRecord, 0, `{"n":1}`)) // an open stream goes on
 	live.want("12020800")
 
 	create(New(t, Table(tbl), AnyToken()), "Bearer x").opened()
