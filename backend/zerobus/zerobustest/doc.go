@@ -21,5 +21,8 @@
 // [Server.InjectToken] does so for tokens, [Server.Script] says everything that a table answers, [Lifetime] rotates
 // streams, and [Server.Signal], [Server.End] and [Server.DropConnections] act on what is open now.
 //
+// [Server.Streams] tells what happened on each stream and when, with the request that created it; [Server.TokenRequests] tells
+// what the OAuth endpoint was asked. Neither holds a secret.
+//
 // It listens on the loopback interface, in plaintext or with [TLS], or with [InMemory] on no network at all.
 package zerobustest

@@ -87,6 +87,7 @@ func (sc *script) create(st *stream) error {
 		return step.err
 	}
 	st.id = step.id
+	st.log.named(st.id)
 	return st.send(created(step.id), Event{Kind: Opened, Offset: -1})
 }
 

@@ -141,7 +141,7 @@ func (st *stream) request(req *request, msg []byte, md metadata.MD) error {
 }
 
 func (st *stream) create(req *request, md metadata.MD) error {
-	st.log.add(Event{Kind: Created, Offset: -1})
+	st.log.create(req)
 	if err := st.srv.tokens.check(one(md, "authorization"), req.table); err != nil {
 		return err
 	}
@@ -174,6 +174,7 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	if done, err := st.stage(Creating); done || err != nil {
 		return err
 	}
+	st.log.named(st.id)
 	if err := st.send(created(st.id), Event{Kind: Opened, Offset: -1}); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package zerobustest
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ const (
 
 // An Event is one thing that happened on a stream.
 type Event struct {
+	Time     time.Time
 	Kind     EventKind
 	Offset   int64 // the wire offset of a request or ack, otherwise -1
 	Records  int   // of a request
@@ -40,13 +42,22 @@ type Event struct {
 	Status   codes.Code // of the end
 }
 
+// A CreateRequest is what a client asked a stream with.
+type CreateRequest struct {
+	Table      string
+	RecordType string // PROTO or JSON, otherwise RecordType(n); RecordType(0) if the client did not say
+	Descriptor []byte // a serialized google.protobuf.DescriptorProto; nil if the client gave none
+}
+
 // A Transcript is what happened on one stream. Streams are numbered from 0 in the order in which they came.
 type Transcript struct {
 	Number int
-	Table  string      // as the header has it
-	Peer   string      // the client's address and port: two streams with the same share a TCP connection
-	Header metadata.MD // of the request
-	Events []Event     // the first 4096
+	ID     string         // the stream id that the server gave; "" if it gave none
+	Create *CreateRequest // nil if the client asked for none
+	Table  string         // as the header has it
+	Peer   string         // the client's address and port: two streams with the same share a TCP connection
+	Header metadata.MD    // of the request
+	Events []Event        // the first 4096
 }
 
 // Stats count everything since the server started.
@@ -129,6 +140,21 @@ func (l *transcript) add(e Event) {
 	l.keep(e)
 }
 
+// create keeps the request that creates the stream. The message of a client is used again.
+func (l *transcript) create(req *request) {
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	l.t.Create = &CreateRequest{Table: req.table, RecordType: req.recordType.String(), Descriptor: bytes.Clone(req.descriptor)}
+	l.keep(Event{Kind: Created, Offset: -1})
+}
+
+// named keeps the stream id, which the client is about to be told.
+func (l *transcript) named(id string) {
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	l.t.ID = id
+}
+
 func (l *transcript) request(req *request) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
@@ -145,6 +171,7 @@ func (l *transcript) stored(n int) {
 
 func (l *transcript) keep(e Event) {
 	if len(l.t.Events) < keptEvents {
+		e.Time = time.Now()
 		l.t.Events = append(l.t.Events, e)
 	}
 }
