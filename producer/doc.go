@@ -1,31 +1,34 @@
-// Package producer writes typed values to a stream: batched, acknowledged and in order.
+// Package producer writes typed values to a stream: in batches, acknowledged and in order.
 //
 // # Delivery
 //
-// A record that was accepted is sent until the store has acknowledged it, refused it for good, or the producer stops
-// with an error that says so. Nothing is dropped in silence: every accepted record has a [Receipt], and [Producer.Flush]
-// and [Producer.Close] return the first failure whether or not anybody waited for it; of several that wait at the same
-// time each returns every failure of what was accepted before it.
+// The producer sends an accepted record until the store has acknowledged the record, until the store has refused the record
+// for good, or until the producer stops with an error. Nothing is dropped in silence: every accepted record has a [Receipt],
+// and [Producer.Flush] and [Producer.Close] return the first failure even when nobody waited for the receipt. When several
+// goroutines call Flush or Close at the same time, each call returns every failure among the records accepted before the
+// call.
 //
-//   - By default delivery is at least once: after a lost reply the batches not acknowledged are sent again. Where the
-//     store knows a resend by its seq, each record is in the log exactly once all the same; see the table in each
-//     backend's documentation. [AtMostOnce] stops with [backend.ErrIndeterminate] where a resend might store twice.
-//   - Records are stored in the order in which they were accepted. A replay may repeat a suffix of what was stored; it
+//   - By default delivery is at least once: after a lost reply the producer sends every batch again that was not
+//     acknowledged. A store that recognises a resend by its seq still keeps each record exactly once; see the table in each
+//     backend's documentation. With [AtMostOnce] the producer stops with [backend.ErrIndeterminate] instead of a resend
+//     that might store records twice.
+//   - Records are stored in the order in which they were accepted. A replay may repeat the last records that were stored, but
 //     never reorders first copies.
-//   - A context bounds a wait. It never takes back a record that was accepted: a [Producer.Send] that its context ends
-//     after that wraps [backend.ErrIndeterminate], and the record is still sent.
-//   - A record that the store refuses ([backend.ErrRejected], [backend.ErrTooLarge]) fails its own receipt. The batch
-//     around it is cut until the culprit stands alone, and the others go on in order. Any number of records may be refused;
-//     [RefusedInARow] stops the producer at a store that refuses everything.
-//   - While the store cannot be reached the producer tries again, for as long as that takes: what was accepted waits in
-//     the buffer, and when that is full callers block until their context ends ([ErrFull]). [Attempts] sets an end.
-//   - After a fatal error every receipt that is pending and every later call fails with it. The error is final: it wraps
-//     [backend.ErrClosed] and never [backend.ErrTransient]. [Producer.Done] and [Producer.Err] tell of it, for example to
-//     a readiness probe. [Producer.Unacked] yields what was never confirmed, to be offered to another producer.
+//   - A context bounds a wait. A context never takes back an accepted record: when the context of a [Producer.Send] ends after
+//     records were accepted, the error wraps [backend.ErrIndeterminate], and the records are still sent.
+//   - A record refused by the store ([backend.ErrRejected], [backend.ErrTooLarge]) fails its own receipt only. The producer
+//     cuts the batch until the refused record stands alone, and the other records go on in order. Any number of records may
+//     be refused; [RefusedInARow] stops the producer when the store refuses everything.
+//   - While the store cannot be reached, the producer tries again without limit: accepted records wait in the buffer, and when
+//     the buffer is full, callers block until their context ends ([ErrFull]). [Attempts] sets a limit.
+//   - After a fatal error every pending receipt and every later call fails with the error. The error is final: it wraps
+//     [backend.ErrClosed] and never [backend.ErrTransient]. [Producer.Done] and [Producer.Err] report the error, for example
+//     to a readiness probe. [Producer.Unacked] yields the records that were never confirmed, so that the caller can give
+//     them to another producer.
 //
 // # Batching
 //
-// A batch goes when the first of these holds it up:
+// The first of these reasons sends a batch:
 //
 //	reason   when                                                                option         default
 //	full     the next record would exceed the batch                              BatchRecords   10,000
@@ -35,16 +38,16 @@
 //	linger   its first record has waited long enough                             Linger         5 ms
 //	flush    Flush, Close
 //
-// The store's own limits apply too, whichever is less. So a lone Send costs a round trip and no linger, senders that wait
-// at the same time share batches, and a busy producer fills batches without ever seeing the linger. What the store can
-// have in flight is bounded by the store; what the producer holds is bounded by BufferBytes, reserved before a record
-// is accepted and released when it is decided.
+// The limits of the store apply too; the smaller limit counts. These rules have three effects. A lone Send costs a round trip
+// and no linger. Senders who wait at the same time share batches. A busy producer fills batches and never waits for the
+// linger. The store bounds the number of batches in flight. BufferBytes bounds the memory of the producer: the producer
+// reserves memory before a record is accepted, and releases the memory when the record is decided.
 //
 // # Sessions
 //
-// A session with the store that ends is opened again when something waits to be sent, after a jittered exponential
-// backoff ([Backoff], 50 ms to 5 s, never less than the store asks for). The producer logs a warning when the second
-// attempt in a row has failed, which begins an outage, and one when the store answers again. With [Attempts] it stops after
-// so many attempts in a row without progress; progress is an ack, or a session that lived for longer than 5 s and the
-// longest backoff.
+// When a session with the store ends, the producer waits until a record must be sent, and then opens the next session after
+// a jittered exponential backoff ([Backoff], 50 ms to 5 s, never less than the store asks for). The second failed attempt in a
+// row begins an outage. The producer logs a warning when an outage begins, and a warning when the store answers again. With
+// [Attempts] the producer stops after a number of attempts in a row without progress. Progress is an ack, or a session that
+// lived for longer than 5 s and longer than the longest backoff.
 package producer

@@ -3,97 +3,109 @@ package producer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/batcher"
-	"github.com/headrace/headrace/internal/backoff"
 )
 
-// An engine is the producer below its type: it takes batches from the batcher, sends them through one session after
-// another and decides what became of each record. One goroutine runs it and receives; each session has one more that
-// sends.
+// An engine is the producer without its type parameter. The engine takes batches from the batcher, sends the batches through
+// one session after another, and decides each record: stored, refused, or unknown.
+//
+// A single goroutine runs the engine and receives acks (run, sessions, session, receive, judge, refuse, finish). Each session
+// has a second goroutine that sends (send). Callers of the Producer come from any goroutine; they use the batcher, the
+// latches and, for Flush, Close and Stats, the fields under mu.
+//
+// Lock order: mu before the lock of the batcher (beginFlush takes both). The batcher calls keep with its lock held, so keep
+// must not take mu. Hooks and the logger are called with no lock held.
 type engine struct {
 	config
 	appender backend.Appender
 	queue    *queue
-	limits   atomic.Pointer[backend.Limits]
-	slot     chan struct{} // one token: the window has got shorter
-	abort    context.CancelCauseFunc
-	ended    chan struct{} // run has returned; left and stop are final
-	hooking  atomic.Int32  // hooks that are running
+	limits   atomic.Pointer[backend.Limits] // of the store, read anew after every opening
+	shrunk   chan struct{}                  // one token: the window has become shorter
+	abort    context.CancelCauseFunc        // ends run, with a cause for the caller
+	ended    chan struct{}                  // closed when run has returned; undecided and stopCause are final then
 
-	mu        sync.Mutex
-	window    window
-	sessionNo uint64      // counts sessions
-	why       error       // why this side ended the session, if it did
-	untaken   bool        // the part behind those sent was offered to the session, which did not take it
-	watchdog  *time.Timer // ends a session that owes an ack
-	failures  failures    // that no Flush has returned
-	stop      error       // why nothing more is sent
-	left      []part      // what was never decided
-	stats     Stats
+	hooksRunning atomic.Int32 // number of hooks that have not returned
 
-	spare   sync.Pool // of *[]byte: arenas of decided flights, as long as the garbage collector leaves them
-	filled  int       // bytes copied into the newest flight; under the batcher's lock
-	batches uint64    // begun; under the batcher's lock
-	loan    loan      // under mu
-	outage  outage
+	mu         sync.Mutex
+	window     window
+	sessionNo  uint64      // number of the newest session, counted from 1
+	endReason  error       // why we ended the session; nil while the store has not been told to end
+	sendFailed bool        // Send returned an error: the session did not take the part behind the parts sent
+	watchdog   *time.Timer // ends the session when an ack is overdue; nil without AckTimeout
+	failures   failures    // refused records that no Flush has returned yet
+	stopCause  error       // why the producer has stopped; nil while it runs and after a Close that decided everything
+	undecided  []part      // after the end: the parts that were never decided
+	stats      Stats
+	loan       loan
+
+	spareArenas sync.Pool // of *[]byte: arenas of decided flights, for reuse until the garbage collector removes them
+
+	// keep alone uses the next two, under the batcher's lock.
+	lastFilled int    // bytes copied into the newest flight
+	batchCount uint64 // number of batches begun
+
+	outage outage // used by the goroutine of run alone
 }
 
-// errDrained ends a session because there is nothing left to send and never will be.
+// errDrained ends a session because nothing is left to send and the producer is closed.
 var errDrained = errors.New("drained")
 
+// start opens the first session and starts the engine. ctx bounds the opening only.
 func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	e := &engine{
 		config:   c,
 		appender: a,
-		slot:     make(chan struct{}, 1),
+		shrunk:   make(chan struct{}, 1),
 		ended:    make(chan struct{}),
 	}
 	e.queue = batcher.NewWith(e.keep,
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
 		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
-		batcher.BatchOverhead(min(flightBytes, c.bufferBytes>>10))) // a buffer of a few records still takes those
+		// A buffer of a few records counts less overhead, because the full overhead would leave no room for the records.
+		batcher.BatchOverhead(min(flightBytes, c.bufferBytes>>10)))
 	first, err := e.open(ctx, attempts{}, c.opening(ctx))
 	if err != nil {
 		return nil, err
 	}
-	e.recovered()
+	e.storeAnswered()
 	run, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // the producer outlives the context of New
 	e.abort = abort
 	go e.run(run, first)
 	return e, nil
 }
 
-// keep is called by the batcher, under its lock, for each record accepted.
+// keep copies each accepted record into memory of its batch. The batcher calls keep with the batcher's lock held, so keep
+// must be short and must not take e.mu.
 func (e *engine) keep(b *batch) {
-	if len(b.Items) == 1 {
+	if len(b.Items) == 1 { // the first record: the batch gets its flight
 		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
-		memory := e.arena()
-		e.batches++
-		b.Companion = &flight{batch: b, no: e.batches, latch: l, arena: *memory, memory: memory}
+		memory := e.newArena()
+		e.batchCount++
+		b.Companion = &flight{batch: b, no: e.batchCount, latch: l, arena: *memory, memory: memory}
 	}
 	f := b.Companion
 	f.keep()
-	e.filled = f.used
+	e.lastFilled = f.copied
 }
 
-// run is the producer's life: sessions until a fatal error, a Close with nothing left, or an abort.
+// run is the life of the producer: run opens sessions until a fatal error, until a Close after which nothing is left, or
+// until an abort.
 func (e *engine) run(ctx context.Context, first backend.Session) {
 	defer close(e.ended)
 	defer e.abort(nil)
 	err := e.sessions(ctx, first)
 	if ctx.Err() != nil && err != nil {
-		err = context.Cause(ctx)
+		err = context.Cause(ctx) // the reason that abort was given says more than "context canceled"
 	}
 	e.finish(err)
 }
 
-// sessions opens one session after the other. It returns nil when everything is decided after a Close.
+// sessions uses s and then opens one session after another. sessions returns nil when everything is decided after a Close.
 func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 	var tries attempts
 	for {
@@ -106,9 +118,11 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e.lost(reason, tries.failed, lived)
+		e.sessionLost(reason, tries.failed, lived)
 		if errors.Is(reason, errAckTimeout) {
-			lived -= e.ackTimeout // silence is no life, or a silent store would be tried for ever
+			// The silence at the end does not count as life of the session. Otherwise each session with a silent store would
+			// count as progress, and Attempts would never stop the producer.
+			lived -= e.ackTimeout
 		}
 		if e.progress() > before || e.retry.Progress(lived) {
 			tries = attempts{}
@@ -117,12 +131,13 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 		if err != nil {
 			return err
 		}
-		if refused { // a refusal is an answer: the store is there, and there is nothing to wait for
-			e.recovered()
+		if refused {
+			// A refusal is an answer: the store can be reached, so we open the next session without a pause.
+			e.storeAnswered()
 		} else if err := e.pause(ctx, &tries, reason, e.retry.Budget); err != nil {
 			return err
 		}
-		if err := e.await(ctx); err != nil {
+		if err := e.awaitWork(ctx); err != nil {
 			if errors.Is(err, errDrained) {
 				return nil
 			}
@@ -134,37 +149,9 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 	}
 }
 
-// attempts counts the attempts in a row without progress.
-type attempts struct {
-	failed int // all of them: the delay grows with it
-	spent  int // those that count against the budget
-}
-
-// fail counts an attempt that failed with err. A routine end spends nothing of the budget.
-func (a *attempts) fail(err error) {
-	a.failed++
-	if !backend.Routine(err) {
-		a.spent++
-	}
-}
-
-// pause counts an attempt that failed and waits before the next opening, or gives up when the budget of attempts without
-// progress is used up.
-func (e *engine) pause(ctx context.Context, tries *attempts, reason error, budget int) error {
-	tries.fail(reason)
-	if tries.spent > budget {
-		return fmt.Errorf("gave up after %d attempts without progress: %w", tries.spent, reason)
-	}
-	e.troubled(*tries, reason)
-	if !backoff.Sleep(ctx, e.retry.Delay(tries.failed, reason)) {
-		return ctx.Err()
-	}
-	return nil
-}
-
-// await returns when there is something to send: a lost session is not opened again before that. It returns errDrained
-// when there never will be.
-func (e *engine) await(ctx context.Context) error {
+// awaitWork returns when a part waits to be sent. Before that, a lost session is not opened again, because an idle producer
+// needs no session. awaitWork returns errDrained when the producer is closed and nothing is left to send.
+func (e *engine) awaitWork(ctx context.Context) error {
 	e.mu.Lock()
 	pending := len(e.window.parts)
 	e.mu.Unlock()
@@ -191,58 +178,23 @@ func (e *engine) push(b *batch) {
 	e.window.push(f, e.limits.Load())
 }
 
-// open opens a session, trying again while that is transient, within the budget and ctx. tries are those that led
-// here.
-func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.Session, error) {
-	for {
-		began := time.Now()
-		s, err := e.openOnce(ctx)
-		if err == nil {
-			limits := e.appender.Limits()
-			e.limits.Store(&limits)
-			e.queue.Resize(least(e.batchRecords, limits.BatchRecords), least(e.batchBytes, limits.BatchBytes))
-			e.mu.Lock()
-			e.window.refit(&limits)
-			e.mu.Unlock()
-			e.opened(tries.failed, time.Since(began))
-			return s, nil
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("producer: open: %w", err)
-		}
-		// A refusal here condemns no record, so there is nothing to cut and nothing that a retry would change.
-		retry := errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)
-		if is, _ := refusal(err); is || !retry {
-			return nil, fmt.Errorf("producer: open: %w", err)
-		}
-		e.logger.Info("producer: opening failed", "attempt", tries.failed+1, "err", err)
-		if perr := e.pause(ctx, &tries, err, budget); perr != nil {
-			if ctx.Err() != nil {
-				perr = fmt.Errorf("%w: last attempt: %w", perr, err)
-			}
-			return nil, fmt.Errorf("producer: open: %w", perr)
-		}
-	}
+// progress counts the batches that have been acknowledged: the number grows exactly when an ack arrives.
+func (e *engine) progress() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.window.next
 }
 
-// openOnce bounds one opening by AckTimeout: a server that never answers is a failure like any other.
-func (e *engine) openOnce(ctx context.Context) (backend.Session, error) {
-	if e.ackTimeout <= 0 {
-		return e.appender.Open(ctx)
-	}
-	attempt, cancel := context.WithTimeout(ctx, e.ackTimeout)
-	defer cancel()
-	s, err := e.appender.Open(attempt)
-	if err != nil && attempt.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("no answer within AckTimeout: %w: %w", backend.ErrTransient, err)
-	}
-	return s, err
+// pending reports whether a part is not decided.
+func (e *engine) pending() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.window.parts) > 0
 }
 
-// least is what the user asked for, or what the store can take when that is less.
-func least(asked, limit int) int {
-	if limit > 0 {
-		return min(asked, limit)
-	}
-	return asked
+// inFlight counts the parts that the open session has taken and that are not decided.
+func (e *engine) inFlight() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.window.sent
 }

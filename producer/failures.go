@@ -5,77 +5,81 @@ import (
 	"slices"
 )
 
-// failures keeps the refused records until a Flush or Close has returned them. Of several that wait at the same time each
-// returns every failure that it covers, so that no goroutine learns of another's refused record in place of its own.
+// failures keeps the refused records until a Flush or Close has returned them. When several calls wait at the same time, each
+// returns every failure among its own records. Otherwise a goroutine could learn of the refused record of another goroutine
+// and never of its own. The engine's lock guards failures.
 type failures struct {
-	kept  []tallied // not returned yet, in the order of their batches
-	begun []*flushing
+	unreported []refusals  // not returned yet, in the order of their batches
+	running    []*flushing // the calls of Flush and Close that have not returned
 }
 
-// tallied sums up refused records.
-type tallied struct {
-	batch uint64 // the newest batch that held one
+// refusals sums up refused records: we keep the first error and a number, so that any number of refused records takes little
+// memory.
+type refusals struct {
+	batch uint64 // number of the newest batch that held a refused record
 	n     int
 	first error
 }
 
-// flushing is one Flush or Close under way.
+// flushing is a call of Flush or Close that has not returned.
 type flushing struct {
-	upto    uint64 // it covers the batches up to this one
-	refused tallied
+	upto    uint64 // the call covers the batches up to this number
+	refused refusals
 }
 
-func (t *tallied) add(u tallied) {
-	if t.n == 0 {
-		t.first = u.first
+func (r *refusals) add(more refusals) {
+	if r.n == 0 {
+		r.first = more.first
 	}
-	t.batch = u.batch
-	t.n += u.n
+	r.batch = more.batch
+	r.n += more.n
 }
 
-func (t *tallied) err() error {
-	if t.n > 1 {
-		return fmt.Errorf("%w (the first of %d records refused)", t.first, t.n)
+func (r *refusals) err() error {
+	if r.n > 1 {
+		return fmt.Errorf("%w (the first of %d records refused)", r.first, r.n)
 	}
-	return t.first
+	return r.first
 }
 
 // add notes that a record of the given batch was refused. Batches are decided in order.
 func (f *failures) add(batch uint64, err error) {
-	one := tallied{batch: batch, n: 1, first: err}
-	for _, fl := range f.begun {
+	refusal := refusals{batch: batch, n: 1, first: err}
+	for _, fl := range f.running {
 		if batch <= fl.upto {
-			fl.refused.add(one)
+			fl.refused.add(refusal)
 		}
 	}
-	// Two entries are needed only where a flush covers the one and not the other.
-	if i := len(f.kept) - 1; i >= 0 && !slices.ContainsFunc(f.begun, func(fl *flushing) bool {
-		return f.kept[i].batch <= fl.upto && fl.upto < batch
+	// The refusal joins the newest entry, unless a running flush ends between the two batches: that flush takes the newest
+	// entry along and must leave this refusal for a later flush.
+	if i := len(f.unreported) - 1; i >= 0 && !slices.ContainsFunc(f.running, func(fl *flushing) bool {
+		return f.unreported[i].batch <= fl.upto && fl.upto < batch
 	}) {
-		f.kept[i].add(one)
+		f.unreported[i].add(refusal)
 		return
 	}
-	f.kept = append(f.kept, one)
+	f.unreported = append(f.unreported, refusal)
 }
 
-// begin starts a flush that covers the batches up to the given one: all that has been decided, and maybe more.
+// begin starts a flush that covers the batches up to the given number. Every batch decided before has a smaller or equal
+// number, so the flush takes all failures known.
 func (f *failures) begin(upto uint64) *flushing {
 	fl := &flushing{upto: upto}
-	for _, t := range f.kept {
-		fl.refused.add(t)
+	for _, r := range f.unreported {
+		fl.refused.add(r)
 	}
-	f.begun = append(f.begun, fl)
+	f.running = append(f.running, fl)
 	return fl
 }
 
-// end returns the failure that fl covers, and forgets what fl has returned.
+// end returns the failures of fl, and forgets them.
 func (f *failures) end(fl *flushing) error {
 	f.leave(fl)
-	f.kept = slices.DeleteFunc(f.kept, func(t tallied) bool { return t.batch <= fl.upto })
+	f.unreported = slices.DeleteFunc(f.unreported, func(r refusals) bool { return r.batch <= fl.upto })
 	return fl.refused.err()
 }
 
-// leave ends a flush that returns no failure.
+// leave ends a flush that returns no failure. The failures stay for the next flush.
 func (f *failures) leave(fl *flushing) {
-	f.begun = slices.DeleteFunc(f.begun, func(other *flushing) bool { return other == fl })
+	f.running = slices.DeleteFunc(f.running, func(other *flushing) bool { return other == fl })
 }

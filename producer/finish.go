@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -10,7 +9,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// finish decides everything that is still held. It runs last in the engine's goroutine, with no session left.
+// finish decides every record that the producer still holds. finish runs at the end of the engine's goroutine, when no session
+// is left. err is nil after a Close.
 func (e *engine) finish(err error) {
 	cause := err
 	if cause != nil {
@@ -19,9 +19,10 @@ func (e *engine) finish(err error) {
 		cause = errClosed
 		e.queue.Close(cause)
 	}
-	// What no session has taken is Unacked's too, behind what one has, in the order in which it was accepted.
+	// Batches that no session has taken belong to Unacked too. They follow the batches that a session has taken, in the order
+	// in which the records were accepted.
 	for {
-		b, err := e.queue.Take(context.Background()) // closed: it returns at once
+		b, err := e.queue.Take(context.Background()) // never blocks, because the batcher is closed
 		if err != nil {
 			break
 		}
@@ -29,33 +30,33 @@ func (e *engine) finish(err error) {
 	}
 
 	e.mu.Lock()
-	e.stop = err
-	e.left = e.window.parts
+	e.stopCause = err
+	e.undecided = e.window.parts
 	e.window.parts, e.window.sent = nil, 0
 	var events []BatchEvent
-	var over []*flight
-	for i := range e.left {
-		p := &e.left[i]
-		why := &stopped{cause: cause, taken: p.maybeStored()}
-		if p.decide(span{first: p.lo, n: p.hi - p.lo, err: why}) {
-			over = append(over, p.flight)
+	var decided []*flight
+	for i := range e.undecided {
+		p := &e.undecided[i]
+		reason := &stopped{cause: cause, maybeStored: p.maybeStored()}
+		if p.decide(span{first: p.lo, n: p.hi - p.lo, err: reason}) {
+			decided = append(decided, p.flight)
 		}
 		e.stats.Failed += uint64(p.hi - p.lo)
-		events = append(events, p.event(e.window.next+uint64(i), why))
+		events = append(events, p.event(e.window.next+uint64(i), reason))
 	}
 	e.mu.Unlock()
 	if err != nil {
 		e.logger.Error("producer: stopped", "err", err, "unacked", len(events))
 	}
-	for _, f := range over {
-		close(f.latch.done) // the records stay: Unacked hands them out
+	for _, f := range decided {
+		close(f.latch.done) // we keep the memory of the records, because Unacked hands the records out
 	}
 	for _, ev := range events {
-		tell(e, failed, ev)
+		callHooks(e, hookFailed, ev)
 	}
 }
 
-// unacked yields what was never confirmed, in order.
+// unacked yields the records that were never confirmed, in order. While the producer runs, unacked yields nothing.
 func (e *engine) unacked() iter.Seq2[backend.Record, bool] {
 	return func(yield func(backend.Record, bool) bool) {
 		select {
@@ -63,9 +64,10 @@ func (e *engine) unacked() iter.Seq2[backend.Record, bool] {
 		default:
 			return
 		}
-		for i := range e.left {
-			for _, r := range e.left[i].records() {
-				if !yield(r, e.left[i].maybeStored()) {
+		// After ended nobody changes undecided, so no lock is needed and the caller may take its time.
+		for i := range e.undecided {
+			for _, r := range e.undecided[i].records() {
+				if !yield(r, e.undecided[i].maybeStored()) {
 					return
 				}
 			}
@@ -73,7 +75,7 @@ func (e *engine) unacked() iter.Seq2[backend.Record, bool] {
 	}
 }
 
-// err says why the producer has stopped, nil while it runs.
+// err returns why the producer has stopped, or nil while the producer runs.
 func (e *engine) err() error {
 	select {
 	case <-e.ended:
@@ -82,63 +84,20 @@ func (e *engine) err() error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.stop == nil {
+	if e.stopCause == nil {
 		return errClosed
 	}
 	return e.stoppedLocked()
 }
 
-// stoppedLocked is what a stopped producer says of itself: something may be stored when the first record left may be.
+// stoppedLocked returns the error of the producer as a whole. Records may be stored when the first undecided record may be
+// stored, because the parts that may be stored are the first parts.
 func (e *engine) stoppedLocked() error {
-	return &stopped{cause: e.stop, taken: len(e.left) > 0 && e.left[0].maybeStored()}
+	return &stopped{cause: e.stopCause, maybeStored: len(e.undecided) > 0 && e.undecided[0].maybeStored()}
 }
 
-// flush waits for everything accepted before the call and returns what was refused of it.
-func (e *engine) flush(ctx context.Context) error {
-	b, fl := e.beginFlush()
-	if b != nil {
-		select {
-		case <-b.Companion.latch.done:
-		case <-ctx.Done():
-			e.leaveFlush(fl)
-			return fmt.Errorf("producer: flush: %w", ctx.Err())
-		}
-	}
-	return e.endFlush(fl)
-}
-
-// beginFlush ends the batch being filled and returns the newest one, nil when there was none. A flush that began and ended
-// between the two steps would take failures that this one covers, so they are one step.
-func (e *engine) beginFlush() (newest *batch, fl *flushing) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	newest = e.queue.Flush()
-	upto := uint64(0)
-	if newest != nil {
-		upto = newest.Companion.no
-	}
-	return newest, e.failures.begin(upto)
-}
-
-// leaveFlush ends a flush that does not wait any longer. What was refused stays for the next one.
-func (e *engine) leaveFlush(fl *flushing) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.failures.leave(fl)
-}
-
-// endFlush returns what fl covers and was refused, and why the producer stopped.
-func (e *engine) endFlush(fl *flushing) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	err := e.failures.end(fl)
-	if e.stop != nil {
-		err = errors.Join(err, e.stoppedLocked())
-	}
-	return err
-}
-
-// shutdown refuses what comes, sends what is there, and waits for it until ctx ends; then it abandons the rest.
+// shutdown refuses new records, sends the accepted records, and waits for them until ctx ends. Then shutdown abandons the
+// rest.
 func (e *engine) shutdown(ctx context.Context) error {
 	e.queue.Close(errClosed)
 	_, fl := e.beginFlush()
@@ -159,8 +118,8 @@ func (e *engine) shutdown(ctx context.Context) error {
 	return err
 }
 
-// awaitEnd waits for the engine's end after an abort, which nothing delays for long but a hook. It returns false when one
-// does: Close may have been called in that hook, which could not return before Close.
+// awaitEnd waits for the end of the engine after an abort. Only a hook that does not return can delay the end for long. A hook
+// that called Close would wait for itself for ever, so awaitEnd looks once a second and returns false while a hook is running.
 func (e *engine) awaitEnd() bool {
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
@@ -169,18 +128,19 @@ func (e *engine) awaitEnd() bool {
 		case <-e.ended:
 			return true
 		case <-look.C:
-			if e.hooking.Load() > 0 {
+			if e.hooksRunning.Load() > 0 {
 				return false
 			}
 		}
 	}
 }
 
+// remaining counts the records that were never decided.
 func (e *engine) remaining() (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for i := range e.left {
-		n += len(e.left[i].records())
+	for i := range e.undecided {
+		n += len(e.undecided[i].records())
 	}
 	return n
 }

@@ -10,28 +10,29 @@ type (
 	queue = batcher.Batcher[backend.Record, *flight]
 )
 
-// A flight is what the producer keeps beside a batch from its first record to the decision on its last. It is the batch's
-// companion.
+// A flight is the data of the producer beside a batch, from the first record of the batch to the decision on the last record.
+// The batch holds the flight as its Companion.
 type flight struct {
 	*batch
-	no        uint64 // counts batches in the order in which they were begun
+	no        uint64 // number of the batch, counted in the order in which batches begin
 	latch     *latch
-	arena     []byte  // what the records' values lie in; the newest chunk of it
-	memory    *[]byte // what arena began in, for the next flight
-	used      int     // bytes copied, over all chunks
-	headers   []backend.Header
-	undecided int // records; the latch opens at 0
+	arena     []byte           // the newest chunk of memory for the values of the records
+	memory    *[]byte          // the slice in which arena began; goes to the next flight
+	copied    int              // bytes copied into all chunks
+	headers   []backend.Header // the newest chunk of memory for the headers of the records
+	undecided int              // number of records not decided; at 0 the latch opens
 }
 
-// flightBytes is what a batch costs beside its records: its flight, latch, channel, place in the window and first chunk.
-// Measured with one record of 100 bytes in each; without it a producer that never lingers holds five times its buffer.
+// flightBytes is the memory of a batch beside its records: flight, latch, channel, place in the window and first chunk.
+// Measured with one record of 100 bytes in each batch. If the producer did not count these bytes, a producer that never
+// lingers would hold five times its buffer.
 const flightBytes = 850
 
-// firstChunk is the least that a flight allocates: a lone small record should not cost a page.
+// firstChunk is the smallest chunk that a flight allocates, in bytes: a lone small record should not cost a whole page.
 const firstChunk = 512
 
-// keep copies the batch's newest record, whose bytes are the caller's, into memory of the batch. A chunk that is full is
-// left behind: the records in it hold on to it.
+// keep copies the bytes of the newest record into memory of the flight, because the bytes belong to the caller. When a chunk is
+// full, the flight forgets the chunk and allocates another; the records in the full chunk keep the chunk alive.
 func (f *flight) keep() {
 	r := &f.Items[len(f.Items)-1]
 	r.Value = f.copy(r.Value)
@@ -48,8 +49,8 @@ func (f *flight) keep() {
 	r.Headers = backend.Headers(f.headers[first:len(f.headers):len(f.headers)])
 }
 
-// held is what a record counts against BufferBytes, beside its own struct.
-func held(r *backend.Record) int {
+// bufferedBytes is the number of bytes that a record counts against BufferBytes, beside its own struct.
+func bufferedBytes(r *backend.Record) int {
 	n := len(r.Value)
 	for i := range r.Headers {
 		n += headerBytes + len(r.Headers[i].Name) + len(r.Headers[i].Value)
@@ -57,19 +58,21 @@ func held(r *backend.Record) int {
 	return n
 }
 
-const headerBytes = 40 // a backend.Header: a string and a slice
+const headerBytes = 40 // size of a backend.Header: a string and a slice
 
+// copy copies p into the arena. The capacity of the result ends with p, so that nobody can append into the next record.
 func (f *flight) copy(p []byte) []byte {
 	if cap(f.arena)-len(f.arena) < len(p) {
 		f.arena = make([]byte, 0, max(2*cap(f.arena), len(p), firstChunk))
 	}
 	first := len(f.arena)
 	f.arena = append(f.arena, p...)
-	f.used += len(p)
+	f.copied += len(p)
 	return f.arena[first:len(f.arena):len(f.arena)]
 }
 
-// decide records what became of a run of records, in order. It returns true when that was the last of them.
+// decide records the decision on a run of records. Runs are decided in order. decide returns true when the run held the last
+// undecided record of the flight. The engine's lock must be held.
 func (f *flight) decide(s span) bool {
 	f.latch.spans = append(f.latch.spans, s)
 	f.undecided -= s.n

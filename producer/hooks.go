@@ -6,55 +6,58 @@ import (
 	"github.com/headrace/headrace/batcher"
 )
 
-// Hooks are called when something happens that one wants to count or trace. Any of them may be nil. They are called off
-// every lock, from the producer's own goroutines: what they do holds up sending, so they should be short. They must not
-// wait for the producer itself, with Send, Flush, Close or a receipt: it does nothing until they return. Close in a hook
-// returns an error after [DrainTimeout]; call it in a goroutine of its own.
+// Hooks are functions for counting and tracing. Any of them may be nil. The producer calls hooks from its own goroutines, with
+// no lock held. A hook holds up sending until the hook returns, so a hook should be short. A hook must not wait for its own
+// producer, with Send, Flush, Close or a receipt, because the producer does nothing until the hook returns. Close in a hook
+// returns an error after [DrainTimeout]; call Close in a goroutine of its own.
 type Hooks struct {
 	BatchSent   func(BatchEvent) // handed to a session for the first time
 	BatchResent func(BatchEvent) // handed to a session again
 	BatchAcked  func(BatchEvent) // durable
-	BatchFailed func(BatchEvent) // given up, Err says why; its records' receipts fail
+	BatchFailed func(BatchEvent) // given up for the reason Err; the receipts of its records fail
 
 	SessionOpened func(SessionEvent)
 	SessionLost   func(SessionEvent)
 }
 
-// A BatchEvent is about one batch, or a part of one that was split because the store refused it.
+// A BatchEvent is about a batch, or about a part of a batch that was split because the store refused the batch.
 type BatchEvent struct {
-	Seq     uint64 // a resend keeps it; when a batch is refused, those behind it take its place
+	Seq     uint64 // a resend keeps its Seq; when a batch is refused, the batches behind move up and take its Seq
 	Records int
 	Bytes   int           // by the store's meter
-	Cause   batcher.Cause // why the batch was ended: full, linger, wanted, flush, close
-	Attempt int           // how often it was handed to a session, this time included
-	Elapsed time.Duration // since its first record was accepted
-	Err     error         // BatchFailed only
+	Cause   batcher.Cause // why the batch ended: full, linger, wanted, flush, close
+	Attempt int           // how often the batch was handed to a session, this time included
+	Elapsed time.Duration // time since the first record of the batch was accepted
+	Err     error         // for BatchFailed only
 }
 
-// A SessionEvent is about one session with the store.
+// A SessionEvent is about a session with the store.
 type SessionEvent struct {
-	Attempt int           // openings in a row without progress, this one included
-	Unacked int           // batches taken by earlier sessions or this one and not acknowledged
-	Elapsed time.Duration // SessionOpened: what the opening took; SessionLost: how long it lived
-	Err     error         // SessionLost: its last words
+	Attempt int           // number of openings in a row without progress, this opening included
+	Unacked int           // batches taken by this session or an earlier session, and not acknowledged
+	Elapsed time.Duration // for SessionOpened: how long the opening took; for SessionLost: how long the session lived
+	Err     error         // for SessionLost: the reason for the end
 }
 
+// hooks holds the arguments of [Observe], in order.
 type hooks []Hooks
 
-// tell calls the hooks that pick selects, and counts those that are running for a Close that one of them holds up.
-func tell[E any](e *engine, pick func(*Hooks) func(E), ev E) {
+// callHooks calls the hook that pick selects from each Hooks. We count the hooks that are running, because a Close that is held
+// up by a hook must find out and return.
+func callHooks[E any](e *engine, pick func(*Hooks) func(E), ev E) {
 	for i := range e.hooks {
 		if f := pick(&e.hooks[i]); f != nil {
-			e.hooking.Add(1)
+			e.hooksRunning.Add(1)
 			f(ev)
-			e.hooking.Add(-1)
+			e.hooksRunning.Add(-1)
 		}
 	}
 }
 
-func sent(h *Hooks) func(BatchEvent)     { return h.BatchSent }
-func resent(h *Hooks) func(BatchEvent)   { return h.BatchResent }
-func acked(h *Hooks) func(BatchEvent)    { return h.BatchAcked }
-func failed(h *Hooks) func(BatchEvent)   { return h.BatchFailed }
-func opened(h *Hooks) func(SessionEvent) { return h.SessionOpened }
-func lost(h *Hooks) func(SessionEvent)   { return h.SessionLost }
+// The functions for pick.
+func hookSent(h *Hooks) func(BatchEvent)     { return h.BatchSent }
+func hookResent(h *Hooks) func(BatchEvent)   { return h.BatchResent }
+func hookAcked(h *Hooks) func(BatchEvent)    { return h.BatchAcked }
+func hookFailed(h *Hooks) func(BatchEvent)   { return h.BatchFailed }
+func hookOpened(h *Hooks) func(SessionEvent) { return h.SessionOpened }
+func hookLost(h *Hooks) func(SessionEvent)   { return h.SessionLost }

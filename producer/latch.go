@@ -7,35 +7,36 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A latch is what all receipts of a batch wait on. It is opened once, when every record of the batch is decided, so that
-// a thousand receipts cost one channel.
+// A latch is shared by all receipts of a batch. The latch opens once, when every record of the batch is decided. A thousand
+// receipts therefore cost a single channel.
 type latch struct {
-	done   chan struct{}
-	wanted atomic.Bool
-	queue  *queue // to tell that somebody waits; nil when decided at birth
+	done   chan struct{} // closed when the latch opens
+	wanted atomic.Bool   // somebody waits, and the batcher knows
+	queue  *queue        // the batcher of the batch; nil when the latch was made open
 	batch  *batch
 
-	// Written before done is closed: what became of the records, ascending, without a gap. A batch that was split has
-	// several spans, any other has one.
+	// spans holds the decisions, in ascending order and without a gap. A batch that was split has several spans, every other
+	// batch has a single span. All writes happen before done is closed, so reading needs no lock after done.
 	spans []span
 }
 
 // A span is a run of records that were decided together.
 type span struct {
-	first, n int
-	offsetOf func(i int) backend.Offset // counts from first; nil where the store does not say
-	err      error
+	first, n int                        // the records of the batch from first to first+n-1
+	offsetOf func(i int) backend.Offset // i counts from first; nil when the store gives no offset per record
+	err      error                      // nil when the records are stored
 }
 
-// want tells the batcher, once, that somebody waits.
+// want tells the batcher that somebody waits for the batch. Only the first call takes the lock of the batcher.
 func (l *latch) want() {
 	if !l.wanted.Load() && l.wanted.CompareAndSwap(false, true) && l.queue != nil {
 		l.queue.Want(l.batch)
 	}
 }
 
-// wait returns nil when the latch is open, or ctx's error.
+// wait returns nil when the latch is open, or the error of ctx when ctx ends first.
 func (l *latch) wait(ctx context.Context) error {
+	// An open latch wins over an ended context, so that a decision is never hidden.
 	select {
 	case <-l.done:
 		return nil
@@ -50,7 +51,7 @@ func (l *latch) wait(ctx context.Context) error {
 	}
 }
 
-// result is for after done.
+// result returns the decision on record i of the batch. Call result only after done is closed.
 func (l *latch) result(i int) (backend.Offset, error) {
 	s := &l.spans[0]
 	for k := 1; i >= s.first+s.n; k++ {

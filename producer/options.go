@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/internal/backoff"
 )
 
-// An Option tunes a Producer. An option that is not given leaves its default; a zero that is given means zero.
+// An Option tunes a Producer. Without an option its default holds. A zero given to an option means zero, not the default.
 type Option func(*config)
 
 type config struct {
@@ -61,8 +61,8 @@ func newConfig(opts []Option) (config, error) {
 	return c, nil
 }
 
-// opening is how many attempts the opening in New has beside the first. Without a bound of the user's an address that is
-// wrong would never be reported.
+// opening returns how many attempts the opening in New has beside the first. When neither Attempts nor a deadline of ctx bounds
+// the opening, the default number of attempts does. Without a bound New would never report a wrong address.
 func (c *config) opening(ctx context.Context) int {
 	if _, bounded := ctx.Deadline(); !bounded && c.retry.Budget == backoff.Endless {
 		return backoff.Default().Budget
@@ -70,64 +70,64 @@ func (c *config) opening(ctx context.Context) int {
 	return c.retry.Budget
 }
 
-// Linger is how long a batch may wait for more records, counted from its first. The default is 5 ms. A batch that is
-// full, that holds up a blocked caller, or that somebody waits for while nothing else is on its way does not linger.
-// Linger(0) sends a batch as soon as the one before has been handed to the store.
+// Linger is how long a batch may wait for more records, counted from its first record. The default is 5 ms. A batch does not
+// linger when the batch is full, when a caller is blocked because the buffer is full, or when somebody waits for the batch
+// while nothing else is in flight. Linger(0) sends a batch as soon as the batch before has been handed to the store.
 func Linger(d time.Duration) Option { return func(c *config) { c.linger = d } }
 
-// BatchRecords is how many records go in one batch at most, and never more than the store's own limit. The default is
-// 10,000, so that small records fill a batch by their bytes; it is at least 1.
+// BatchRecords is the most records in a batch. The limit of the store counts when it is smaller. The default is 10,000, so that
+// small records fill a batch by their bytes. The minimum is 1.
 func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } }
 
-// BatchBytes is how many bytes, by the store's own meter, go in one batch at most, and never more than the store's own
-// limit. A record that is larger and that the store can hold goes alone. The default is 1 MiB; it is at least 1.
+// BatchBytes is the most bytes in a batch, by the store's own meter. The limit of the store counts when it is smaller. A larger
+// record goes alone, if the store can hold the record. The default is 1 MiB, the minimum 1.
 func BatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
 
-// BufferBytes bounds what the producer holds of records that are not yet acknowledged: their bytes, about 100 bytes for
-// each, and 850 for each batch. A full buffer blocks Enqueue and fails TryEnqueue; a record that is larger by itself is
-// ErrTooLarge. Memory of acknowledged batches serves the next ones, or else goes to the garbage collector: with what is
-// held it is at most about twice BufferBytes. The default is 32 MiB; it is at least 1.
+// BufferBytes bounds the memory for records that are not yet acknowledged. A record counts its bytes and about 100 bytes more;
+// a batch counts 850 bytes. A full buffer blocks Enqueue and fails TryEnqueue. A single record larger than BufferBytes is
+// ErrTooLarge. Memory of acknowledged batches serves later batches or goes to the garbage collector; together with the memory
+// in use it is at most about twice BufferBytes. The default is 32 MiB, the minimum 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 
-// DrainTimeout is how long Close waits for what was accepted to become durable. The default is 10 s; 0 or less does not
-// wait.
+// DrainTimeout is how long Close waits for accepted records to become durable. The default is 10 s. With 0 or less Close does
+// not wait.
 func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTimeout = d } }
 
-// AckTimeout is how long the store may owe an acknowledgement. It runs from the oldest batch that is not acknowledged,
-// starts again at every acknowledgement, and ends the session: what is not acknowledged is sent again on the next one.
-// An opening that takes longer is given up and tried again too. The default is 30 s; 0 or less means no timeout.
+// AckTimeout is how long the store may owe an acknowledgement. The time runs from the sending of the oldest batch that is not
+// acknowledged, and starts again at every acknowledgement. When the time is over, the producer ends the session and sends
+// every batch that is not acknowledged again on the next session. An opening that takes longer is also given up and tried
+// again. The default is 30 s; 0 or less means no timeout.
 func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout = d } }
 
-// Attempts is how many sessions in a row may be lost, or not be opened, without progress, before the producer stops:
-// an ack is progress, and so is a session that lived for longer than 5 s and the longest backoff, not counting the
-// [AckTimeout] that ended it. By default there is no such number, and the producer tries until the store is back; 13 with
-// the default [Backoff] is about half a minute. It is at least 1.
+// Attempts is how many attempts in a row may fail without progress before the producer stops. A session that is lost and an
+// opening that fails are attempts. Progress is an ack, or a session that lived for longer than 5 s and longer than the longest
+// backoff, where the [AckTimeout] that ended a session does not count. By default there is no limit, and the producer tries
+// until the store is back. 13 attempts with the default [Backoff] take about half a minute. The minimum is 1.
 //
-// The number holds for the opening in [New] too. Without this option New tries until its context's deadline, and 13 times
-// when the context has none, so that a wrong address is reported.
+// The number also holds for the opening in [New]. Without Attempts, New tries until the deadline of its context. When the
+// context has no deadline, New tries 13 times, so that a wrong address is reported.
 func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } }
 
-// Backoff is how long the producer waits before it opens a session again: least at first, then twice as long each time up
-// to most, the upper half of it at random. A store that asks for more gets it. The default is 50 ms to 5 s; zeros do not
-// wait.
+// Backoff is how long the producer waits before it opens a session again: least at first, then twice as long each time, up to
+// most. The upper half of each wait is random. When the store asks for a longer wait, the producer waits longer. The default
+// is 50 ms to 5 s; with zeros the producer does not wait.
 func Backoff(least, most time.Duration) Option {
 	return func(c *config) { c.retry.Base, c.retry.Max = least, most }
 }
 
-// AtMostOnce sends a batch again only when that cannot store it twice ([backend.ErrTransient]). Where it may be stored
-// and might be stored again ([backend.ErrIndeterminate] alone), the producer stops with that error instead.
+// AtMostOnce sends a batch again only when a resend cannot store the batch twice ([backend.ErrTransient]). When the batch may be
+// stored and a resend might store the batch again ([backend.ErrIndeterminate] alone), the producer stops with the error.
 func AtMostOnce() Option { return func(c *config) { c.atMostOnce = true } }
 
-// RefusedInARow stops the producer when the store has refused n records in a row and has stored nothing between them: it
-// refuses everything. The records that are pending then fail with the reason, and not with [backend.ErrRejected], which is
-// for those that the store refused. Without this option, or with 0, there is no limit: each record is refused by itself
-// and the producer goes on.
+// RefusedInARow stops the producer when the store has refused n records in a row and has stored nothing between them, because
+// then the store probably refuses everything. The pending records fail with the reason, but not with [backend.ErrRejected],
+// because the store refused other records. Without this option, or with 0, there is no limit: each refused record fails by
+// itself and the producer goes on.
 func RefusedInARow(n int) Option { return func(c *config) { c.refusedInARow = n } }
 
-// Observe adds hooks. Those given several times are called in order.
+// Observe adds hooks. When Observe is given several times, the hooks are called in order.
 func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks, h) } }
 
-// Logger receives what an operator wants to know: sessions lost and opened, when an outage of the store begins and ends,
-// records refused, why the producer stopped.
-// The default discards.
+// Logger sets the logger for the operator's events: a session opened or lost, the begin and end of an outage of the store, a
+// record refused, the reason why the producer stopped. The default discards.
 func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }

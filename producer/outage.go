@@ -2,14 +2,15 @@ package producer
 
 import "time"
 
-// An outage is a time in which the store cannot be reached: two attempts in a row have failed, so it is more than one session
-// that was lost. The producer lives through it. The engine's goroutine alone uses it.
+// An outage is a time in which the store cannot be reached. An outage begins with the second failed attempt in a row, because a
+// single lost session is normal. The producer waits until the outage ends. Only the goroutine of run uses an outage, so there
+// is no lock.
 type outage struct {
-	since time.Time // zero: there is none
+	since time.Time // zero: the store can be reached
 }
 
-// troubled is called when an attempt has failed with err. tries counts it.
-func (e *engine) troubled(tries attempts, err error) {
+// attemptFailed begins an outage when err is the second failure in a row. tries already counts the attempt.
+func (e *engine) attemptFailed(tries attempts, err error) {
 	if tries.spent < 2 || !e.outage.since.IsZero() {
 		return
 	}
@@ -17,8 +18,8 @@ func (e *engine) troubled(tries attempts, err error) {
 	e.logger.Warn("producer: outage begins: the store cannot be reached, records wait in the buffer", "err", err)
 }
 
-// recovered is called when the store has answered.
-func (e *engine) recovered() {
+// storeAnswered ends an outage. An ack and a refusal are answers, and so is the opening in New.
+func (e *engine) storeAnswered() {
 	if e.outage.since.IsZero() {
 		return
 	}

@@ -12,17 +12,17 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// A Producer writes values of T to a stream. It is safe for use from many goroutines; each goroutine's values keep
-// their order. Make one with [New] and close it.
+// A Producer writes values of T to a stream. Any number of goroutines may use a Producer; the values of each goroutine keep
+// their order. [New] makes a Producer; the caller must close the Producer.
 type Producer[T any] struct {
 	codec  codec.Codec[T]
 	engine *engine
 	closed atomic.Bool
 }
 
-// New opens the sink and returns a Producer on it. An opening that fails for a passing reason is tried again until ctx
-// ends, and for about half a minute when ctx has no deadline ([Attempts]); a wrong name, token or format is reported at
-// once. The producer outlives ctx: only its Close or an error that no retry can mend ends it.
+// New opens the sink and returns a Producer. After a transient failure New tries again until ctx ends, or for about half a
+// minute when ctx has no deadline ([Attempts]). New reports a wrong name, token or format at once. The Producer outlives ctx:
+// only Close, or an error that no retry can mend, ends a Producer.
 func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts ...Option) (*Producer[T], error) {
 	switch {
 	case sink == nil:
@@ -41,15 +41,15 @@ func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts .
 	return &Producer[T]{codec: c, engine: e}, nil
 }
 
-// Send writes values and returns when all of them are durable. They go to the stream in order, in one batch with what
-// others send at the same time where that fits.
+// Send writes values and returns when all of them are durable. The values go to the stream in order, and share a batch with
+// values that other goroutines send at the same time, if all fit.
 //
-// A value that cannot be encoded, or that the store can never hold, fails the call before any of them is accepted. Once all
-// are accepted, the error of several values is a [*SendError], which names those that failed; the others are stored. The
-// error of a single value is its own.
+// When a value cannot be encoded, or when the store can never hold a value, Send fails before any value is accepted. After all
+// values were accepted, the error of several values is a [*SendError], which names the values that failed; the others are
+// stored. The error of a single value is returned as it is.
 //
-// An error that wraps [backend.ErrIndeterminate] says that some may be stored. When ctx ends after values were accepted, they
-// are still sent, and the error wraps ctx's too.
+// An error that wraps [backend.ErrIndeterminate] means: some values may be stored. When ctx ends after values were accepted,
+// the values are still sent, and the error wraps the error of ctx too.
 func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 	d := drafts.Get().(*draft)
 	defer d.free()
@@ -77,28 +77,28 @@ func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 	return d.wait(ctx)
 }
 
-// Enqueue accepts a value and returns its receipt. It blocks only while the buffer is full; when ctx ends before there
-// is room, the error wraps [ErrFull] and ctx's, and nothing was accepted. What was accepted is sent whatever becomes of
-// ctx.
+// Enqueue accepts a value and returns its receipt. Enqueue blocks only while the buffer is full. When ctx ends before there is
+// room, nothing was accepted, and the error wraps [ErrFull] and the error of ctx. An accepted value is sent even when ctx ends
+// later.
 //
-// A value that cannot be encoded, or that the store can never hold ([backend.ErrTooLarge], [backend.ErrRejected]), is
-// refused here and concerns no other.
+// Enqueue refuses a value that cannot be encoded, or that the store can never hold ([backend.ErrTooLarge],
+// [backend.ErrRejected]). Other values are not affected.
 func (p *Producer[T]) Enqueue(ctx context.Context, v T) (Receipt, error) {
 	return p.offer(ctx, Record[T]{Value: v}, false)
 }
 
-// TryEnqueue is Enqueue that never blocks: [ErrFull] when the buffer is full.
+// TryEnqueue is an Enqueue that never blocks: when the buffer is full, TryEnqueue returns [ErrFull].
 func (p *Producer[T]) TryEnqueue(v T) (Receipt, error) {
 	return p.offer(context.Background(), Record[T]{Value: v}, true)
 }
 
-// EnqueueRecord is Enqueue for a value with headers and a time of its own.
+// EnqueueRecord is Enqueue for a value with headers and a time.
 func (p *Producer[T]) EnqueueRecord(ctx context.Context, r Record[T]) (Receipt, error) {
 	return p.offer(ctx, r, false)
 }
 
-// EnqueueEncoded is Enqueue for a record whose bytes are there already, such as one that another producer left
-// ([Producer.Unacked]). The bytes are copied and not looked at: they must be what the codec writes.
+// EnqueueEncoded is Enqueue for a record that is encoded already, for example a record from [Producer.Unacked] of another
+// producer. The bytes are copied and not checked: the caller must pass bytes as the codec writes them.
 func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Receipt, error) {
 	d := drafts.Get().(*draft)
 	defer d.free()
@@ -106,6 +106,7 @@ func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Rec
 	return p.put(ctx, d, false)
 }
 
+// offer encodes a record and puts it.
 func (p *Producer[T]) offer(ctx context.Context, r Record[T], try bool) (Receipt, error) {
 	d := drafts.Get().(*draft)
 	defer d.free()
@@ -116,7 +117,7 @@ func (p *Producer[T]) offer(ctx context.Context, r Record[T], try bool) (Receipt
 	return p.put(ctx, d, try)
 }
 
-// put offers d.rec to the batcher, which copies it.
+// put gives d.rec to the batcher, which copies the record. With try, put never blocks.
 func (p *Producer[T]) put(ctx context.Context, d *draft, try bool) (Receipt, error) {
 	size, err := p.meter(d, d.rec.Value)
 	if err != nil {
@@ -128,9 +129,9 @@ func (p *Producer[T]) put(ctx context.Context, d *draft, try bool) (Receipt, err
 	var b *batch
 	var i int
 	if try {
-		b, i, err = p.engine.queue.TryPut(&d.rec, size, held(&d.rec))
+		b, i, err = p.engine.queue.TryPut(&d.rec, size, bufferedBytes(&d.rec))
 	} else {
-		b, i, err = p.engine.queue.Put(ctx, &d.rec, size, held(&d.rec))
+		b, i, err = p.engine.queue.Put(ctx, &d.rec, size, bufferedBytes(&d.rec))
 	}
 	switch {
 	case err == nil:
@@ -143,7 +144,8 @@ func (p *Producer[T]) put(ctx context.Context, d *draft, try bool) (Receipt, err
 	return Receipt{}, err
 }
 
-// meter asks the store's meter about d.rec with the given value, and refuses what the store can never hold.
+// meter returns the size of d.rec with the given value, by the store's meter. meter refuses a record that the store can never
+// hold, because such a record would only fail after the batch around it was refused and cut.
 func (p *Producer[T]) meter(d *draft, value []byte) (int, error) {
 	d.rec.Value = value
 	l := p.engine.limits.Load()
@@ -159,13 +161,13 @@ func (p *Producer[T]) meter(d *draft, value []byte) (int, error) {
 	return size, nil
 }
 
-// Flush sends what is there without linger and returns when everything accepted before is decided: nil means durable,
-// all of it since the previous Flush. Else it is the first failure since then, whether or not anyone waited for its
-// receipt. When ctx ends first the error wraps ctx's and the failures stay for the next Flush.
+// Flush sends the buffered records without linger, and returns when every record accepted before is decided. Nil means: every
+// record since the previous Flush is durable. Otherwise Flush returns the first failure since then, even when nobody waited
+// for the receipt. When ctx ends first, the error wraps the error of ctx, and the failures stay for the next Flush.
 //
-// Of several calls at the same time, Close included, each returns every failure of what was accepted before it. A failure
-// that one has returned is not returned by a Flush that begins later, whoever calls it: goroutines that share a producer and
-// flush in turn learn of their own records from Send or from their receipts.
+// When several calls of Flush or Close run at the same time, each returns every failure among the records accepted before the
+// call. A Flush that begins later does not return these failures again, whoever calls Flush. Therefore goroutines that share a
+// producer and flush in turn must learn of their own records from Send or from their receipts.
 func (p *Producer[T]) Flush(ctx context.Context) error {
 	if p.closed.Load() {
 		return errClosed
@@ -173,36 +175,36 @@ func (p *Producer[T]) Flush(ctx context.Context) error {
 	return p.engine.flush(ctx)
 }
 
-// Close is Shutdown with a budget of its own, DrainTimeout, so that it may be deferred: a context that a signal has
-// ended would store nothing. Do not call it in a hook ([Hooks]): it waits for the goroutine that the hook runs in, and
-// returns an error when the budget is used up.
+// Close is Shutdown with a time limit of its own, [DrainTimeout]. Close takes no context, so that Close can be deferred: a
+// context that a signal has ended already would leave no time to store the records. Do not call Close in a hook ([Hooks]):
+// Close waits for the goroutine of the hook, and returns an error after the time limit.
 func (p *Producer[T]) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.engine.drainTimeout)
 	defer cancel()
 	return p.Shutdown(ctx)
 }
 
-// Shutdown refuses new records, sends what was accepted, and returns when all of it is decided, nil when it is durable.
-// When ctx ends first it abandons the rest: their receipts fail, the error says how many there are and wraps ctx's, and
-// [Producer.Unacked] yields them. It returns the first failure since the previous Flush too. Calling it again does no
-// harm.
+// Shutdown refuses new records, sends the accepted records, and returns when all of them are decided; nil means durable. When
+// ctx ends first, Shutdown abandons the rest: the receipts fail, the error says how many records are left and wraps the error
+// of ctx, and [Producer.Unacked] yields the records. Like Flush, Shutdown also returns the first failure since the previous
+// Flush. A second call does no harm.
 func (p *Producer[T]) Shutdown(ctx context.Context) error {
 	p.closed.Store(true)
 	return p.engine.shutdown(ctx)
 }
 
-// Unacked yields the records that were accepted and never confirmed, in order and as encoded, with true where the record
-// may be stored. It yields something only after a fatal error or a Close that left something. The records stay valid:
-// offer them to another producer with [Producer.EnqueueEncoded].
+// Unacked yields the records that were accepted and never confirmed, in order and encoded. The second value is true when the
+// record may be stored. Unacked yields records only after a fatal error, or after a Close that left records. The records stay
+// valid: give them to another producer with [Producer.EnqueueEncoded].
 func (p *Producer[T]) Unacked() iter.Seq2[backend.Record, bool] { return p.engine.unacked() }
 
-// Done is closed when the producer has stopped: after an error that it does not get over, or when Close is over. A producer
+// Done returns a channel that is closed when the producer has stopped: after a fatal error, or at the end of Close. A producer
 // that waits for its store to come back has not stopped.
 func (p *Producer[T]) Done() <-chan struct{} { return p.engine.ended }
 
-// Err returns nil until Done is closed, and then why the producer stopped, which every later call says too. The error wraps
-// [backend.ErrClosed]; after an error that stopped the producer its cause is in the text, and [errors.As] finds it.
+// Err returns nil until Done is closed. Afterwards Err returns why the producer stopped; every later call fails with the same
+// error. The error wraps [backend.ErrClosed]. After a fatal error the text holds the cause, and [errors.As] finds the cause.
 func (p *Producer[T]) Err() error { return p.engine.err() }
 
-// Stats returns a snapshot.
+// Stats returns a snapshot of the counters.
 func (p *Producer[T]) Stats() Stats { return p.engine.snapshot() }

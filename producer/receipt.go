@@ -7,27 +7,28 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Receipt stands for one accepted record. It is a value: copy it, keep it, wait for it as often as you like, from any
-// number of goroutines. All receipts of a batch share one latch, so a receipt costs nothing of its own.
+// A Receipt stands for an accepted record. A Receipt is a value: any number of goroutines may copy it, keep it, and wait for
+// it, as often as they like. All receipts of a batch share a latch, so a receipt allocates nothing.
 //
-// The zero Receipt stands for no record: it is what Enqueue returns beside an error. Its Wait is an error, and a consumer's
-// Pipe refuses it, because whoever overlooked the error of Enqueue would lose the record. [Skip] says on purpose that
-// there is no record.
+// The zero Receipt stands for no record: Enqueue returns the zero Receipt beside an error. Wait of a zero Receipt is an error,
+// and a consumer's Pipe refuses a zero Receipt, because a caller who overlooks the error of Enqueue would lose the record.
+// [Skip] says on purpose that there is no record.
 type Receipt struct {
 	latch *latch
-	index int // of the record under the latch
+	index int // of the record in the batch
 }
 
-var errNoReceipt = errors.New("producer: wait on a zero Receipt: it stands for no record")
+var errNoReceipt = errors.New("producer: wait on a zero Receipt: it stands for no record; check the error of Enqueue")
 
-// Skip is the Receipt of a record that was filtered out. A function that is given to a consumer's Pipe returns it instead of
-// the Receipt of Enqueue. Its Wait is an error, because nothing was stored.
+// Skip is the Receipt of a record that was filtered out. A function given to a consumer's Pipe returns Skip instead of the
+// Receipt of Enqueue. Wait of Skip is an error, because nothing was stored.
 var Skip = Receipt{latch: &latch{done: closedChan(), spans: []span{{n: 1, err: errSkipped}}}}
 
 var errSkipped = errors.New("producer: wait on Skip: it stands for a record that was filtered out")
 
-// Wait returns where the record is once it is durable, "" where the store gives no offset per record, or why it never
-// will be. When ctx ends first, Wait returns ctx's error alone and the record's fate is open: ask again.
+// Wait waits until the record is decided. For a durable record Wait returns the offset of the record, or "" when the store
+// gives no offset per record. Otherwise the error says why the record will never be durable. When ctx ends first, Wait
+// returns the error of ctx alone; the record is not decided yet, and Wait may be called again.
 func (r Receipt) Wait(ctx context.Context) (backend.Offset, error) {
 	if r.latch == nil {
 		return "", errNoReceipt
@@ -38,16 +39,16 @@ func (r Receipt) Wait(ctx context.Context) (backend.Offset, error) {
 	return r.latch.result(r.index)
 }
 
-// Done is closed when Wait would return at once. On a zero Receipt it is closed.
+// Done returns a channel that is closed when Wait would return at once. The channel of a zero Receipt is closed.
 func (r Receipt) Done() <-chan struct{} {
 	if r.latch == nil {
 		return closedChan()
 	}
-	r.latch.want()
+	r.latch.want() // whoever asks for the channel waits, so the batch must not linger
 	return r.latch.done
 }
 
-// Resolved returns a Receipt that is decided: off and err are what its Wait returns. It is for fakes of a producer.
+// Resolved returns a Receipt that is decided already: its Wait returns off and err. Resolved is for fakes of a producer.
 func Resolved(off backend.Offset, err error) Receipt {
 	l := &latch{done: closedChan()}
 	l.spans = []span{{n: 1, err: err, offsetOf: func(int) backend.Offset { return off }}}

@@ -1,43 +1,20 @@
 package producer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
 	"github.com/headrace/headrace/backend"
 )
 
-// refusal reports whether err condemns the first unacknowledged batch, and whether it may instead mean one behind it.
-func refusal(err error) (is, unsure bool) {
-	is = errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
-	return is, is && errors.Is(err, backend.ErrIndeterminate)
-}
-
-// decline is for a part that Send refused. What was sent before it is decided first: then it is the first part, and the
-// refusal is about it. The session may be alive or not, so it is closed.
-func (e *engine) decline(ctx context.Context, s backend.Session, no uint64, reason error) {
-	for e.inFlight() > 0 {
-		if !e.awaitSlot(ctx) {
-			return
-		}
-	}
-	e.cut(s, no, reason)
-}
-
-func (e *engine) inFlight() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.window.sent
-}
-
-// refuse carries out a refusal of the first part. A part of one record fails; a larger one is cut at the culprit, or in half until the
-// culprit stands alone, and the other records go on in order. It returns an error when the producer has to stop.
+// refuse carries out a refusal of the first part. When the part holds a single record, the record fails. A larger part is cut
+// around the record that the store names, or in half, until the culprit stands alone; the other records go on in order.
 //
-// When the store cannot say which of the suspects, the first so many parts, it refused, a search finds the culprit first.
+// When the store cannot say which of the suspects (the first parts of the window) it refused, a search finds the culprit
+// first. refuse returns an error when the producer has to stop.
 func (e *engine) refuse(reason error, suspects int, unsure bool) error {
 	if unsure && e.atMostOnce && !errors.Is(reason, backend.ErrTransient) {
-		return reason
+		return reason // a search may store records twice
 	}
 	e.mu.Lock()
 	w := &e.window
@@ -47,12 +24,14 @@ func (e *engine) refuse(reason error, suspects int, unsure bool) error {
 		return nil
 	}
 	alone := w.sent <= 1
-	w.free()
+	w.clearTaken()
 	p := w.parts[0]
 	if n := p.hi - p.lo; n > 1 {
 		at, pieces := cuts(reason, n)
 		w.split(e.limits.Load(), at...)
-		if alone { // else the store says which of several parts it refuses, so that nothing has to wait
+		if alone {
+			// The part was alone, so we do not know whether the store can tell several parts apart, and we search the pieces
+			// one after another. A store that named the first of several parts can tell: then no piece has to wait.
 			w.suspectPieces(pieces, e.limits.Load())
 		}
 		e.mu.Unlock()
@@ -60,18 +39,19 @@ func (e *engine) refuse(reason error, suspects int, unsure bool) error {
 	}
 	w.refusals++
 	inARow := w.refusals
-	over, ev := e.fail(reason)
+	decided, ev := e.failFirstLocked(reason)
 	e.mu.Unlock()
 	e.logger.Warn("producer: record refused", "err", reason)
-	e.settle(over, failed, []BatchEvent{ev})
+	e.announce(decided, hookFailed, []BatchEvent{ev})
 	if e.refusedInARow > 0 && inARow >= e.refusedInARow {
 		return fmt.Errorf("%d records in a row were refused, the limit RefusedInARow; the last: %w", inARow, reason)
 	}
 	return nil
 }
 
-// cuts says where to cut a part of n records that was refused, and how many of the pieces may hold the culprit: around the
-// record that the store names, else in half.
+// cuts says where to cut a part of n records that was refused, and how many of the pieces may hold the culprit. When the store
+// names the culprit, the cuts are before and behind the record; otherwise the cut is in the middle. A store that checks
+// records in order accepts every record before the culprit, so the pieces behind are no suspects.
 func cuts(reason error, n int) (at []int, pieces int) {
 	var culprit *backend.RecordError
 	if !errors.As(reason, &culprit) || culprit.Index < 0 || culprit.Index >= n {
@@ -80,20 +60,22 @@ func cuts(reason error, n int) (at []int, pieces int) {
 	return []int{culprit.Index, culprit.Index + 1}, min(culprit.Index+1, 2)
 }
 
-// fail decides the first part against its one record. It is called with the lock held.
-func (e *engine) fail(reason error) (over []*flight, ev BatchEvent) {
+// failFirstLocked fails the only record of the first part and removes the part from the window.
+func (e *engine) failFirstLocked(reason error) (decided []*flight, ev BatchEvent) {
 	w := &e.window
 	p := w.parts[0]
-	err := &refused{cause: reason, lost: p.lost}
+	err := &refused{cause: reason, maybeStored: p.sessionLost}
 	if p.decide(span{first: p.lo, n: 1, err: err}) {
-		over = append(over, p.flight)
+		decided = append(decided, p.flight)
 	}
 	e.failures.add(p.no, err)
 	e.stats.Failed++
 	ev = p.event(w.next, err)
 	w.pop(1)
-	if w.refusals == 1 { // a second in a row may have more neighbours that are refused, and they are found faster in pieces
+	if w.refusals == 1 {
+		// After a second refusal in a row, the records beside may be refused too, and small pieces find them faster. So only
+		// the first refusal joins the pieces again.
 		w.join(e.limits.Load())
 	}
-	return over, ev
+	return decided, ev
 }

@@ -6,34 +6,40 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A search finds the part that the store refused, when the store could not say which of several it was. The suspects are
-// the first parts of the window. Some of them are sent, the probe, and the others wait. When the store takes the probe,
-// the culprit is among the others; when it refuses the probe, the culprit is in it. Each round trip halves the suspects,
-// and nothing that the store has acknowledged is sent again.
+// A search finds the part that the store refused, when the store could not say which of several parts it refused. The suspects
+// are the first parts of the window. We send some of the suspects, the probe, and hold the others back:
+//
+//	parts   [ probe        | other suspects | no suspects ]
+//	                       ^ probe          ^ suspects
+//
+// When the store takes the probe, the culprit is among the others. When the store refuses the probe, the culprit is in the
+// probe. Each round trip halves the suspects, and nothing that the store has acknowledged is sent again.
 type search struct {
-	suspects int // the first so many parts; 0: there is no search
-	probe    int // the first so many of the suspects: what may be sent now
-	refused  int // probes refused in this search
+	suspects int // parts[:suspects] are suspects; 0: there is no search
+	probe    int // parts[:probe] may be sent now
+	refused  int // number of probes refused in this search
 }
 
-// A tally counts records, for what searches cost.
+// A tally counts records, for the cost of searches.
 type tally struct {
-	flying int // given to the session that is open and not decided
-	acked  int // acknowledged
-	twice  int // copies that sessions took of records that were acknowledged in a search; most are stored
+	recordsInFlight int // records given to the session that is open and not decided
+	recordsAcked    int // records acknowledged
+	recordsTwice    int // extra copies that sessions took of records that were acknowledged in a search; most are stored
 
-	refusals int // records refused in a row, with nothing acknowledged between them
+	refusals int // records refused in a row, without an ack between them
 }
 
-// twicePart bounds what searches cost: of that many records, about one may be stored a second time.
+// twicePart bounds the cost of searches: of so many records, about one may be stored a second time.
 const twicePart = 20
 
-// held reports that what comes next has to wait until what is in flight is decided. In a search, that is what is not in the
-// probe. Without one, it is what has never been in flight, when more in flight would make the next search too expensive: a
-// refusal that overtakes acks has everything in flight sent again, and stored again. While refusals are rare that hardly
-// counts. A store that refuses often gets its batches one at a time: they become larger meanwhile, and the refusal of a
-// batch that is alone is certain. So does one that has just refused two records in a row: the next may be bad too.
-func (w *window) held() bool {
+// mustWait reports whether the next part has to wait until the parts in flight are decided.
+//
+// In a search, every part outside the probe waits. Without a search, a part that was never in flight waits when more records
+// in flight would make the next search too expensive: when a refusal overtakes acks, everything in flight is sent again, and
+// is stored again. The cost is small while refusals are rare. A store that refuses often gets its batches one at a time. The
+// batches grow meanwhile, and the refusal of a batch that is alone is certain. The same holds after two refused records in a
+// row, because the next record may be bad too.
+func (w *window) mustWait() bool {
 	switch {
 	case w.suspects > 0:
 		return w.sent >= w.probe
@@ -43,15 +49,18 @@ func (w *window) held() bool {
 		return true
 	}
 	fresh := w.sent == len(w.parts) || w.parts[w.sent].attempts == 0
-	return fresh && w.twice > 0 && w.flying+w.twice >= w.acked/twicePart
+	return fresh && w.recordsTwice > 0 && w.recordsInFlight+w.recordsTwice >= w.recordsAcked/twicePart
 }
 
-// suspect begins a search among the first n parts, or narrows one down to them: a session took them, and refused one.
+// suspect begins a search among the first n parts, or narrows a search down to them: a session took the parts and the store
+// refused one of them.
 //
-// Some of them are more likely than others. A store that refuses at once, before it acknowledges what it has stored, refused
-// one of the last parts that it was sent, so the first probe is all but those. A store that answers in order has
-// acknowledged everything before the culprit. Its refusal of the first probe took about as long as an ack does, and then
-// the next probe is the first part alone. Else the next probe leaves out some more of the last ones.
+// Some parts are more likely than others. We know two kinds of stores. A store that refuses at once, before it acknowledges
+// the parts it has stored, refused one of the last parts it was sent; so the first probe leaves out the last eighth only. A
+// store that answers in order has acknowledged everything before the culprit, so the culprit is the first part. To tell the
+// two apart, we look at the refusal of the first probe: if it took about as long as an ack takes, the store answers in order,
+// and the next probe is the first part alone. Otherwise the next probe leaves out the last quarter. From the second refusal
+// on we halve.
 func (w *window) suspect(n int) {
 	if w.suspects == 0 {
 		w.search = search{suspects: n, probe: n - max(n/8, 1)}
@@ -70,19 +79,19 @@ func (w *window) suspect(n int) {
 	}
 }
 
-// suspectPieces searches the first n parts, the pieces of one that the store refused.
+// suspectPieces begins a search among the first n parts, which are pieces of a part that the store refused.
 func (w *window) suspectPieces(n int, l *backend.Limits) {
 	w.search = search{suspects: n}
-	w.aim(l)
+	w.chooseProbe(l)
 }
 
-// cleared notes that the store has acknowledged the first n parts, and drops them.
-func (w *window) cleared(n int, l *backend.Limits) {
+// acknowledge removes the first n parts, because the store has acknowledged them.
+func (w *window) acknowledge(n int, l *backend.Limits) {
 	w.latency = time.Since(w.parts[n-1].sentAt)
 	for i, p := range w.parts[:n] {
-		w.acked += p.hi - p.lo
+		w.recordsAcked += p.hi - p.lo
 		if i < w.suspects {
-			w.twice += (p.hi - p.lo) * (p.attempts - 1)
+			w.recordsTwice += (p.hi - p.lo) * (p.attempts - 1)
 		}
 	}
 	w.pop(n)
@@ -93,23 +102,23 @@ func (w *window) cleared(n int, l *backend.Limits) {
 	}
 	w.suspects = max(w.suspects-n, 0)
 	w.probe = max(w.probe-n, 0)
-	if w.suspects > 0 && w.probe == 0 {
-		w.aim(l)
+	if w.suspects > 0 && w.probe == 0 { // the whole probe is stored: the culprit is among the others
+		w.chooseProbe(l)
 	}
 }
 
-// aim chooses the next probe. The last suspect is sent alone, because only the store's own word condemns a record, and
-// because a resend keeps its records. A last suspect of several records that was never sent is cut first: it would be
-// refused.
-func (w *window) aim(l *backend.Limits) {
+// chooseProbe chooses the next probe. The last suspect is sent alone too, although we know that it is the culprit: only the
+// store's own answer may fail a record, and a part that may be stored must be sent again with the same records. A last suspect
+// of several records that was never sent is cut first, because the store would refuse it whole.
+func (w *window) chooseProbe(l *backend.Limits) {
 	if p := &w.parts[0]; w.suspects == 1 && p.hi-p.lo > 1 && !p.maybeStored() {
 		w.suspects = w.split(l, (p.hi-p.lo)/2)
 	}
 	w.halve()
 }
 
-// halve makes the probe of the suspects that hold about half of their records: at least one, and not all unless there is
-// one.
+// halve makes the probe of the first suspects with about half of the suspects' records. The probe has at least one part, and
+// leaves out at least one part when there are two or more suspects.
 func (w *window) halve() {
 	records := 0
 	for _, p := range w.parts[:w.suspects] {

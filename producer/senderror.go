@@ -7,14 +7,14 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A SendError is the error of a [Producer.Send] of several values that were all accepted. It names every value that failed.
-// The others are stored.
+// A SendError is the error of a [Producer.Send] of several values, after all values were accepted. A SendError names every
+// value that failed. The other values are stored.
 type SendError struct {
-	Values int                    // given to Send
+	Values int                    // number of values given to Send
 	Failed []*backend.RecordError // at least one; Index counts from the first value
 }
 
-// sendErrorShown is how many failures the text tells. A stopped producer may fail thousands with one cause.
+// sendErrorShown is the number of failures in the text. A stopped producer may fail thousands of values with the same cause.
 const sendErrorShown = 3
 
 func (e *SendError) Error() string {
@@ -33,7 +33,7 @@ func (e *SendError) Error() string {
 	return text.String()
 }
 
-// Unwrap returns the failures. So errors.Is reports what is true of at least one value.
+// Unwrap returns the failures. Therefore errors.Is reports whether at least one value failed with an error.
 func (e *SendError) Unwrap() []error {
 	errs := make([]error, len(e.Failed))
 	for i, f := range e.Failed {

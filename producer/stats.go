@@ -5,14 +5,15 @@ type Stats struct {
 	Acked    uint64 // records that are durable
 	Failed   uint64 // records that were accepted and given up
 	Batches  uint64 // batches handed to sessions, resends included
-	Resent   uint64 // of them, those handed over again
+	Resent   uint64 // of Batches, the number handed to a session again
 	Sessions uint64 // sessions opened
 
 	Buffered      int // records accepted and not decided
-	BufferedBytes int // what they count against BufferBytes
-	InFlight      int // batches with the store, not acknowledged
+	BufferedBytes int // bytes that the buffered records count against BufferBytes
+	InFlight      int // batches taken by the session and not acknowledged
 }
 
+// snapshot reads the counters. The buffer has a lock of its own, so its numbers may be a moment newer.
 func (e *engine) snapshot() Stats {
 	e.mu.Lock()
 	s := e.stats

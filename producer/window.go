@@ -7,34 +7,37 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A part is a batch on its way, or a piece of one that had to be cut. It is sent whole under one seq.
+// A part is a batch in the window, or a piece of a batch that had to be cut. A part is always sent whole, under one seq.
 type part struct {
 	*flight
-	lo, hi   int // its records, of the flight's
-	metered  int
-	attempts int
-	sentAt   time.Time // to the session that is open
-	taken    bool      // a session has taken it: it may be stored, unless a refusal says later that it is not
-	lost     bool      // a session that took it was lost: it may be stored, whatever a later session says of it
+	lo, hi      int       // the range of records in the flight
+	metered     int       // bytes of the records, by the store's meter
+	attempts    int       // how often the part was given to a session
+	sentAt      time.Time // when the part was given to the session that is open
+	taken       bool      // a session has taken the part: the part may be stored, unless a later refusal says otherwise
+	sessionLost bool      // a session that took the part was lost: the part may be stored, whatever a later session says
 }
 
 func (p *part) records() []backend.Record { return p.Items[p.lo:p.hi] }
 
-func (p *part) maybeStored() bool { return p.taken || p.lost }
+func (p *part) maybeStored() bool { return p.taken || p.sessionLost }
 
-// window is the parts that are not decided, in order. The seq of a part follows from its place: a resend keeps it, and
-// when a refused part leaves, those behind move up into the seqs that it freed.
+// window holds the parts that are not decided, in order. The seq of a part follows from its place: parts[i] has the seq
+// next+i. A resend keeps its place and so its seq. When a refused part leaves, the parts behind move up and take the seqs that
+// became free.
+//
+// The engine's lock guards the window: every method is called with that lock held.
 type window struct {
 	parts []part
-	sent  int    // of the parts, given to the session that is open
-	next  uint64 // seq of parts[0]: all before are decided
+	sent  int    // parts[:sent] were given to the session that is open
+	next  uint64 // the seq of parts[0]; all seqs before are acknowledged
 	search
 	tally
-	latency time.Duration // of the last ack
+	latency time.Duration // time from sending to ack of the newest part acknowledged
 }
 
-// push appends a batch. When the memory is used up to its end the parts move to the beginning of new memory, which has room
-// for as many again: a push costs the same however many there are.
+// push appends a batch. pop advances the slice, so the room in front is lost. When the memory is used up to its end, the parts
+// move to new memory with room for as many again. Therefore the average cost of a push does not depend on the number of parts.
 func (w *window) push(f *flight, l *backend.Limits) {
 	if n := len(w.parts); n == cap(w.parts) {
 		w.parts = append(make([]part, 0, max(2*n, 16)), w.parts...)
@@ -42,8 +45,9 @@ func (w *window) push(f *flight, l *backend.Limits) {
 	w.parts = appendCut(w.parts, part{flight: f, hi: len(f.Items), metered: f.Metered}, l)
 }
 
-// refit cuts the parts that no session has taken to fit what the store takes now. Those that were taken keep their
-// records, as a resend must; if the store has come to refuse one, it is cut then.
+// refit cuts the parts that no session has taken so that they fit the current limits of the store. A part that was taken keeps
+// its records, because a resend under the same seq must hold the same records. If the store now refuses such a part, the part
+// is cut then.
 func (w *window) refit(l *backend.Limits) {
 	first := w.taken()
 	if !slices.ContainsFunc(w.parts[first:], func(p part) bool { return !fits(l, p.hi-p.lo, p.metered) }) {
@@ -56,12 +60,14 @@ func (w *window) refit(l *backend.Limits) {
 	}
 }
 
-// appendCut appends p in pieces that the store takes: its limits may have shrunk since the batch was filled.
+// appendCut appends p to parts, in pieces that the store takes. The limits of the store may have become smaller since the batch
+// was filled.
 func appendCut(parts []part, p part, l *backend.Limits) []part {
 	if fits(l, p.hi-p.lo, p.metered) {
 		return append(parts, p)
 	}
-	// As many to a piece as fit, and at least one: a record that fits nowhere goes alone, for the store to refuse.
+	// Each piece gets as many records as fit, and at least one: a record too large for any piece goes alone, so that the store
+	// refuses the record and nothing else.
 	cut := part{flight: p.flight, lo: p.lo, hi: p.lo}
 	for i := p.lo; i < p.hi; i++ {
 		size := meter(l, p.Items[i:i+1])
@@ -75,46 +81,48 @@ func appendCut(parts []part, p part, l *backend.Limits) []part {
 	return append(parts, cut)
 }
 
+// fits reports whether a batch of that size is within the limits. A limit of 0 means no limit.
 func fits(l *backend.Limits, records, bytes int) bool {
 	return (l.BatchRecords == 0 || records <= l.BatchRecords) && (l.BatchBytes == 0 || bytes <= l.BatchBytes)
 }
 
-// pop removes the first n parts: they are decided. Their seqs are free again unless they were acknowledged. The parts behind
-// them stay where they are, because moving them at each ack costs the square of how many there are.
+// pop removes the first n parts, which are decided. The caller advances next when the parts were acknowledged; otherwise the
+// parts behind take the seqs. The parts behind stay where they are in memory: moving them at each ack would cost the square of
+// their number.
 func (w *window) pop(n int) {
 	for _, p := range w.parts[:min(n, w.sent)] {
-		w.flying -= p.hi - p.lo
+		w.recordsInFlight -= p.hi - p.lo
 	}
-	clear(w.parts[:n])
+	clear(w.parts[:n]) // the garbage collector can free the flights
 	w.parts = w.parts[n:]
 	w.sent = max(w.sent-n, 0)
 }
 
-// lose notes that the session has ended and that nobody knows what it has stored of what it took.
-func (w *window) lose() {
+// markLost notes that the session has ended, and that nobody knows which of the parts it took are stored.
+func (w *window) markLost() {
 	for i := range w.parts[:w.sent] {
-		w.parts[i].lost = true
+		w.parts[i].sessionLost = true
 	}
 }
 
-// free notes that the store has nothing of what the session took and did not acknowledge: it refused the first part, or the
-// whole session. The search, if there was one, is over.
-func (w *window) free() {
+// clearTaken notes that the store holds none of the parts that the session took and did not acknowledge, because the store
+// refused the first part, or the whole session. A search ends with that.
+func (w *window) clearTaken() {
 	for i := range w.parts {
 		w.parts[i].taken = false
 	}
 	w.search = search{}
 }
 
-// split cuts the first part, which the store refused, at the given places among its records. It returns the number of
-// pieces.
+// split cuts the first part, which the store refused, at the given places among its records. split returns the number of
+// pieces. Each piece inherits sessionLost: an earlier session may have stored the whole part.
 func (w *window) split(l *backend.Limits, at ...int) int {
 	p := w.parts[0]
 	var cuts []part
 	lo := p.lo
 	for _, i := range append(at, p.hi-p.lo) {
 		if hi := p.lo + i; hi > lo {
-			cuts = append(cuts, part{flight: p.flight, lo: lo, hi: hi, metered: meter(l, p.Items[lo:hi]), lost: p.lost})
+			cuts = append(cuts, part{flight: p.flight, lo: lo, hi: hi, metered: meter(l, p.Items[lo:hi]), sessionLost: p.sessionLost})
 			lo = hi
 		}
 	}
@@ -122,8 +130,9 @@ func (w *window) split(l *backend.Limits, at ...int) int {
 	return len(cuts)
 }
 
-// join makes one part of the pieces at the front of the window, where a record between them was refused. They would cost a
-// store that takes one batch at a time a round trip each.
+// join makes one part of the pieces at the front of the window, after a record between them was refused. Without join each
+// piece would cost a round trip with a store that takes one batch at a time. A piece that may be stored is left alone, because
+// a resend must keep its records.
 func (w *window) join(l *backend.Limits) {
 	n := 1
 	for ; n < len(w.parts); n++ {
@@ -138,7 +147,8 @@ func (w *window) join(l *backend.Limits) {
 	}
 }
 
-// meter sums what the store's meter says. A record that it has come to refuse counts nothing: it fails when it is sent.
+// meter sums the sizes of records by the store's meter. A record that the meter now refuses counts 0: the store refuses the
+// record when it is sent.
 func meter(l *backend.Limits, recs []backend.Record) (sum int) {
 	for i := range recs {
 		if size, err := l.Meter(&recs[i]); err == nil {
@@ -148,7 +158,8 @@ func meter(l *backend.Limits, recs []backend.Record) (sum int) {
 	return sum
 }
 
-// taken counts the parts that may be stored. They are always the first ones.
+// taken counts the parts that may be stored. These parts are always the first parts of the window, because sessions take parts
+// in order.
 func (w *window) taken() int {
 	n := 0
 	for n < len(w.parts) && w.parts[n].maybeStored() {

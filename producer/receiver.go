@@ -1,0 +1,77 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// receive takes acks until Recv returns the reason for the end of the session.
+func (e *engine) receive(ctx context.Context, s backend.Session) error {
+	for {
+		ack, err := s.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		if err := e.ack(ack); err != nil {
+			// The sink acknowledged a batch that was not in flight. The error is fatal, because nobody knows what such a sink
+			// has stored.
+			return err
+		}
+	}
+}
+
+// ack decides every part up to a.Seq: the records are stored.
+func (e *engine) ack(a backend.Ack) error {
+	e.mu.Lock()
+	w := &e.window
+	if a.Seq < w.next || a.Seq-w.next >= uint64(w.sent) {
+		first, inFlight := w.next, w.sent
+		e.mu.Unlock()
+		return fmt.Errorf("the sink acknowledged seq %d, but only %d batches from seq %d on are in flight", a.Seq, inFlight, first)
+	}
+	n := int(a.Seq-w.next) + 1
+	var events []BatchEvent
+	var decided []*flight
+	for i, p := range w.parts[:n] {
+		s := span{first: p.lo, n: p.hi - p.lo}
+		if i == n-1 { // an ack for several batches knows the offsets of the last batch only
+			s.offsetOf = a.OffsetOf
+		}
+		if p.decide(s) {
+			decided = append(decided, p.flight)
+		}
+		e.stats.Acked += uint64(s.n)
+		if len(e.hooks) > 0 {
+			events = append(events, p.event(w.next+uint64(i), nil))
+		}
+	}
+	w.acknowledge(n, e.limits.Load())
+	if e.watchdog != nil { // the time of the part that is the oldest now begins
+		if w.sent > 0 {
+			e.watchdog.Reset(e.ackTimeout)
+		} else {
+			e.watchdog.Stop()
+		}
+	}
+	e.mu.Unlock()
+	e.storeAnswered()
+	e.announce(decided, hookAcked, events)
+	return nil
+}
+
+// announce tells everyone about a decision: announce opens the latches of the decided flights, wakes the sender, and calls
+// the hooks. The caller must not hold e.mu: a hook may call methods of the Producer that take the lock.
+func (e *engine) announce(decided []*flight, hook func(*Hooks) func(BatchEvent), events []BatchEvent) {
+	for _, f := range decided {
+		e.retire(f)
+	}
+	select {
+	case e.shrunk <- struct{}{}:
+	default:
+	}
+	for _, ev := range events {
+		callHooks(e, hook, ev)
+	}
+}

@@ -1,0 +1,64 @@
+package producer
+
+import (
+	"errors"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// refusal reports whether err refuses the first batch that is not acknowledged. unsure means: the store may have refused a
+// batch behind the first instead.
+func refusal(err error) (is, unsure bool) {
+	is = errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
+	return is, is && errors.Is(err, backend.ErrIndeterminate)
+}
+
+// judge decides what follows from the reason for the end of a session. A refusal is carried out. After an error that allows
+// another try, judge returns nil. Every other error is returned as fatal.
+func (e *engine) judge(reason error) (refused bool, fatal error) {
+	e.mu.Lock()
+	sent := e.window.sent // the parts that the reason is about
+	suspects := sent
+	if e.sendFailed { // the reason may be the refusal of the part that Send did not take
+		suspects++
+	}
+	e.mu.Unlock()
+	if is, unsure := refusal(reason); is && suspects > 0 {
+		return true, e.refuse(reason, suspects, unsure && suspects > 1)
+	}
+	switch {
+	case nothingStored(reason):
+		e.mu.Lock()
+		e.window.clearTaken()
+		e.mu.Unlock()
+		return false, reason
+	case errors.Is(reason, backend.ErrFenced):
+		// Another producer has claimed the place and keeps it, even when the fate of our batches is unknown.
+		return false, reason
+	case errors.Is(reason, backend.ErrIndeterminate):
+		if sent > 0 && e.atMostOnce && !errors.Is(reason, backend.ErrTransient) {
+			return false, reason
+		}
+		e.mu.Lock()
+		e.window.markLost()
+		e.mu.Unlock()
+		return false, nil
+	case errors.Is(reason, backend.ErrTransient):
+		return false, nil
+	}
+	return false, reason
+}
+
+// nothingStored reports whether reason is final and says: the store has stored nothing that the session took and did not
+// acknowledge. Parts taken by an earlier session may be stored all the same.
+func nothingStored(reason error) bool {
+	if errors.Is(reason, backend.ErrIndeterminate) {
+		return false
+	}
+	for _, kind := range []error{backend.ErrFenced, backend.ErrConflict, backend.ErrNotFound, backend.ErrUnauthorized, backend.ErrStreamClosed} {
+		if errors.Is(reason, kind) {
+			return !errors.Is(reason, backend.ErrTransient)
+		}
+	}
+	return false
+}
