@@ -9,8 +9,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Discard is a Sink that acknowledges every batch at once and keeps nothing, for measuring what is above it. It takes
-// whatever it is given; limits are only what its Appenders report. Sending and receiving allocate nothing.
+// Discard returns a Sink that acknowledges every batch at once and keeps nothing, for measuring the code above a sink. The Sink
+// takes every batch; its Appenders only report limits. Sending and receiving allocate nothing.
 func Discard(limits backend.Limits) backend.Sink { return discardSink{limits} }
 
 type discardSink struct{ limits backend.Limits }
@@ -25,12 +25,13 @@ func (d discardSink) Dial(_ context.Context, seq uint64) (backend.Conn, error) {
 	return &discardConn{written: seq, answered: seq, changed: make(chan struct{}, 1)}, nil
 }
 
+// discardConn counts batches. Written and answered are numbers of the next seq: every smaller seq was written or answered.
 type discardConn struct {
 	changed chan struct{} // one token: a field below changed
 
 	mu                sync.Mutex
-	written, answered uint64 // seqs below them
-	end               error  // what Read returns behind the last ack
+	written, answered uint64
+	end               error // Read returns end after the last ack; nil while the connection lives
 }
 
 func (c *discardConn) Write(_ context.Context, seq uint64, _ []backend.Record) error {
@@ -41,7 +42,7 @@ func (c *discardConn) Write(_ context.Context, seq uint64, _ []backend.Record) e
 	return nil
 }
 
-// Read acknowledges all that was written with one ack, which is as cheap as acks get.
+// Read acknowledges everything written so far with a single ack, because no way of acknowledging is cheaper.
 func (c *discardConn) Read(ctx context.Context) (backend.Ack, error) {
 	for {
 		c.mu.Lock()

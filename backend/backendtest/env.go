@@ -47,7 +47,7 @@ func (e *env) need(ok bool, reason string) {
 	}
 }
 
-func (e *env) readable() {
+func (e *env) needSource() {
 	e.Helper()
 	e.need(e.Source != nil, "the store can only be written")
 }
@@ -85,7 +85,7 @@ func (e *env) begin(what string, f func()) (end func(), ended func() bool) {
 		defer close(done)
 		f()
 	}()
-	e.settle()
+	e.waitIdle()
 	end = func() {
 		e.Helper()
 		e.await(what, done)
@@ -102,7 +102,7 @@ func (e *env) begin(what string, f func()) (end func(), ended func() bool) {
 }
 
 // settle lets everything under way happen, where it can be known when that is.
-func (e *env) settle() {
+func (e *env) waitIdle() {
 	if e.h.Bubble {
 		synctest.Wait()
 	}

@@ -11,8 +11,8 @@ import (
 // An Op is a kind of call that can go wrong.
 type Op string
 
-// OnAck is the moment an ack arrives from the store, not the call of Recv: a Recv that waits while nothing is
-// unacknowledged has nothing to go wrong. OnClose is the Close of a session or of a reader.
+// OnAck is the moment when an ack arrives from the store, not the call of Recv: while nothing is unacknowledged, Recv only waits
+// and nothing can go wrong. OnClose is the Close of a session or of a reader.
 const (
 	OnOpen       Op = "open"
 	OnSend       Op = "send"
@@ -22,25 +22,26 @@ const (
 	OnRead       Op = "read"
 )
 
-// A Call is what a [Fault] gets to see of a call that is about to be made.
+// A Call describes a call that is about to be made, for a [Fault].
 type Call struct {
 	Op        Op
-	N         int // the N-th of its Op on this sink or source, from 1
-	Session   int // the session or reader it belongs to, from 1; openings count themselves
-	InSession int // the N-th of its Op in that session, from 1
+	N         int // number of the call among the calls of its Op on the sink or source, from 1
+	Session   int // number of the session or reader, from 1; an opening has the number of the session it opens
+	InSession int // number of the call among the calls of its Op in the session, from 1
 
-	Seq     uint64           // OnSend, OnAck
-	Records []backend.Record // OnSend; not to be kept
-	From    backend.Offset   // OnOpenReader
+	Seq     uint64           // for OnSend and OnAck
+	Records []backend.Record // for OnSend; a Fault must not keep them
+	From    backend.Offset   // for OnOpenReader
 }
 
-// A Fault decides call by call what goes wrong. It runs in the goroutine of the call, off every lock and possibly
-// several at once, and may itself wait, for example on a channel of the test; nothing but its return ends that wait.
+// A Fault chooses for each call the Effect on the call. A Fault runs in the goroutine of the call, with no lock held; several
+// calls may run a Fault at the same time. A Fault may wait, for example on a channel of the test; nothing ends such a wait
+// from outside.
 //
-// Of several faults on one call all delays are added up, and of the rest the first one in the list happens.
+// When several faults act on the same call, all delays are added up. Of the other effects only the first in the list happens.
 type Fault func(Call) Effect
 
-// Nth makes the n-th call of op suffer e, counted from 1 over all sessions.
+// Nth applies e to the n-th call of op, counted from 1 over all sessions.
 func Nth(op Op, n int, e Effect) Fault {
 	return func(c Call) Effect {
 		if c.Op == op && c.N == n {
@@ -50,7 +51,7 @@ func Nth(op Op, n int, e Effect) Fault {
 	}
 }
 
-// Every makes each n-th call of op suffer e: n, 2n, 3n, …
+// Every applies e to each n-th call of op: n, 2n, 3n, …
 func Every(op Op, n int, e Effect) Fault {
 	return func(c Call) Effect {
 		if c.Op == op && c.N%n == 0 {
@@ -60,8 +61,8 @@ func Every(op Op, n int, e Effect) Fault {
 	}
 }
 
-// Rotate ends every session routinely after n batches, as stores do that bound a session. See [Lifetime] for an end by
-// time.
+// Rotate ends every session after n batches, like a store that bounds the length of sessions in routine work. See [Lifetime]
+// for an end by time.
 func Rotate(n int) Fault {
 	return func(c Call) Effect {
 		if c.Op == OnSend && c.InSession > n {
@@ -71,18 +72,19 @@ func Rotate(n int) Fault {
 	}
 }
 
-// RefuseNamed refuses every batch that holds a record that match picks, naming the first such record in a
+// RefuseNamed refuses every batch with a record for which match returns true. The error names the first such record in a
 // [backend.RecordError] around err.
 func RefuseNamed(match func(*backend.Record) bool, err error) Fault {
 	return refuse(match, func(i int) error { return &backend.RecordError{Index: i, Err: err} })
 }
 
-// RefuseUnnamed refuses every batch that holds a record that match picks, as a store does that does not say which
-// record it was.
+// RefuseUnnamed refuses every batch with a record for which match returns true, like a store whose error does not name the
+// record.
 func RefuseUnnamed(match func(*backend.Record) bool, err error) Fault {
 	return refuse(match, func(int) error { return err })
 }
 
+// refuse is the common part of RefuseNamed and RefuseUnnamed.
 func refuse(match func(*backend.Record) bool, reason func(i int) error) Fault {
 	return func(c Call) Effect {
 		for i := range c.Records {
@@ -94,9 +96,9 @@ func refuse(match func(*backend.Record) bool, reason func(i int) error) Fault {
 	}
 }
 
-// Random makes each call suffer, with probability p, one of those effects that can happen to it; without any, one that a
-// producer or consumer gets over on its own. What happens to the n-th call of an Op depends on seed alone and not on
-// how goroutines interleave; print the seed.
+// Random applies to each call, with probability p, one of the given effects that can happen to the call. Without effects, Random
+// chooses among effects from which a producer or consumer recovers. The effect on the n-th call of an Op depends on seed alone
+// and not on the order of goroutines, so a printed seed repeats a run.
 func Random(seed uint64, p float64, effects ...Effect) Fault {
 	if len(effects) == 0 {
 		effects = []Effect{
@@ -105,9 +107,9 @@ func Random(seed uint64, p float64, effects ...Effect) Fault {
 	}
 	return func(c Call) Effect {
 		if c.Op == OnClose {
-			return Effect{} // its result ends nothing, so that injecting there would only thin out the rest
+			return Effect{} // the result of Close ends nothing, so a fault there would only take the place of a useful fault
 		}
-		var salt uint64
+		var salt uint64 // a number for the Op and N of the call
 		for _, b := range []byte(fmt.Sprint(c.Op, c.N)) {
 			salt = salt*131 + uint64(b)
 		}

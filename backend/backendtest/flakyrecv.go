@@ -9,48 +9,48 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// pump takes the acks from below until the session below ends.
+// pump takes the acks of the session below until that session ends.
 func (s *flakySession) pump() {
 	defer close(s.pumped)
 	for {
-		ack, err := s.below.Recv(context.Background()) // ended by Close
+		ack, err := s.below.Recv(context.Background()) // Close ends the wait
 		if err != nil {
 			s.update(func() {
-				if s.reason != nil && !s.closed && !s.dead && !s.settled() {
-					s.reason = err // it knows better than we what became of the rest
+				if s.reason != nil && !s.closed && !s.reasonReturned && !s.drainedLocked() {
+					s.reason = err // the session below knows the fate of the remaining batches better than the fault does
 				}
-				s.dieLocked(err, never)
-				s.durable = never
+				s.endLocked(err, never)
+				s.ackedBelow = never // no more acks come, so nobody needs to wait for them
 			})
 			return
 		}
 		ack.Seq += s.base
-		s.appender.store(ack)
+		s.appender.noteStored(ack)
 		s.deliver(ack)
-		s.update(func() { s.durable = ack.Seq + 1 })
+		s.update(func() { s.ackedBelow = ack.Seq + 1 })
 	}
 }
 
-// deliver queues an ack that the store gave, or what the faults leave of it.
+// deliver queues an ack of the store for Recv, after the faults have acted on the ack.
 func (s *flakySession) deliver(ack backend.Ack) {
 	s.mu.Lock()
-	muted := ack.Seq >= s.cut || s.closed
+	muted := ack.Seq >= s.muteFrom || s.closed
 	s.mu.Unlock()
 	if muted {
 		return
 	}
 	flaky := s.appender.flaky
-	e := flaky.decide(Call{Op: OnAck, Session: s.number, Seq: ack.Seq}, &s.recvs)
+	e := flaky.effectOf(Call{Op: OnAck, Session: s.number, Seq: ack.Seq}, &s.recvs)
 	seq := ack.Seq
 	switch e.kind {
 	case "Fail":
-		s.die(flaky.lost("recv", e.err), seq)
+		s.end(flaky.lostError("recv", e.err), seq)
 		return
 	case "LoseAck":
-		s.update(func() { s.silent = true })
+		s.update(func() { s.ackDropped = true })
 		return
 	case "Stall":
-		s.update(func() { s.stalled, s.silent, s.cut = true, true, min(s.cut, seq) })
+		s.update(func() { s.stalled, s.ackDropped, s.muteFrom = true, true, min(s.muteFrom, seq) })
 		return
 	case "ForgeAck":
 		ack = e.ack(ack)
@@ -64,10 +64,10 @@ func (s *flakySession) deliver(ack backend.Ack) {
 	})
 }
 
-// settled reports whether nothing is under way to the store or back, with the lock held.
-func (s *flakySession) settled() bool { return !s.sending && s.durable >= s.given }
+// drainedLocked reports whether no batch is on its way to the store below and no ack is on its way back.
+func (s *flakySession) drainedLocked() bool { return !s.sendingBelow && s.ackedBelow >= s.handed }
 
-// wait returns when ok holds, or with ctx's error.
+// wait returns when ok returns true, or with the error of ctx. wait calls ok with the lock held.
 func (s *flakySession) wait(ctx context.Context, ok func() bool) error {
 	for {
 		s.mu.Lock()
@@ -87,32 +87,32 @@ func (s *flakySession) wait(ctx context.Context, ok func() bool) error {
 func (s *flakySession) Recv(ctx context.Context) (backend.Ack, error) {
 	for {
 		s.mu.Lock()
-		ack, wait, err := s.poll(time.Now())
+		ack, wait, err := s.pollLocked(time.Now())
 		changed := s.changed
 		s.mu.Unlock()
 		switch {
 		case err != nil:
 			return backend.Ack{}, err
 		case ack != nil:
-			s.appender.tell(ack.seq)
+			s.appender.noteReturned(ack.seq)
 			return ack.ack, nil
 		}
-		if err := idle(ctx, wait, changed); err != nil {
+		if err := awaitChange(ctx, wait, changed); err != nil {
 			s.update(func() {
-				s.dieLocked(err, 0)
-				s.dead = true
+				s.endLocked(err, 0)
+				s.reasonReturned = true
 			})
 			return backend.Ack{}, err
 		}
 	}
 }
 
-// poll returns the next ack, or why there is none any more, or how long to wait for it (0: until something changes).
-func (s *flakySession) poll(now time.Time) (*delivery, time.Duration, error) {
-	if s.closed || s.dead {
+// pollLocked returns the next ack, or the reason why no ack follows, or how long to wait (0: until something changes).
+func (s *flakySession) pollLocked(now time.Time) (*delivery, time.Duration, error) {
+	if s.closed || s.reasonReturned {
 		return nil, 0, s.reason
 	}
-	if len(s.queue) > 0 && s.queue[0].seq < s.cut {
+	if len(s.queue) > 0 && s.queue[0].seq < s.muteFrom {
 		first := s.queue[0]
 		if wait := first.due.Sub(now); wait > 0 {
 			return nil, wait, nil
@@ -123,30 +123,32 @@ func (s *flakySession) poll(now time.Time) (*delivery, time.Duration, error) {
 	if s.reason == nil {
 		return nil, 0, nil
 	}
+	// The session has ended. Before we return the reason, we wait until we know which batches the store below has.
 	wait := s.expiry.Sub(now)
-	if !s.settled() && wait > 0 {
+	if !s.drainedLocked() && wait > 0 {
 		return nil, wait, nil
 	}
-	if !s.settled() {
-		s.reason = s.appender.flaky.lost("recv", nil)
+	if !s.drainedLocked() {
+		s.reason = s.appender.flaky.lostError("recv", nil)
 	}
-	if s.silent && s.appender.untold() && !errors.Is(s.reason, backend.ErrIndeterminate) {
-		s.reason = s.unsure()
+	if s.ackDropped && s.appender.anyUnreturned() && !errors.Is(s.reason, backend.ErrIndeterminate) {
+		s.reason = s.unsureReasonLocked()
 	}
-	s.dead = true
+	s.reasonReturned = true
 	return nil, 0, s.reason
 }
 
-// unsure adds to the reason that batches may be stored, as it speaks of those whose acks were dropped, too.
-func (s *flakySession) unsure() error {
-	if errors.Is(s.reason, backend.ErrTransient) { // which says that trying again is safe
-		return s.appender.flaky.lost("session", nil)
+// unsureReasonLocked adds to the reason: batches may be stored. The reason is also about the batches whose acks a fault has
+// dropped, and these batches are stored.
+func (s *flakySession) unsureReasonLocked() error {
+	if errors.Is(s.reason, backend.ErrTransient) { // ErrTransient says that a resend is safe, so the whole reason is replaced
+		return s.appender.flaky.lostError("session", nil)
 	}
 	return fmt.Errorf("%w: %w", s.reason, backend.ErrIndeterminate)
 }
 
-// idle waits for a change, at most for d unless that is 0.
-func idle(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+// awaitChange waits for a change, at most for d. With d = 0 there is no limit.
+func awaitChange(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
 	var due <-chan time.Time
 	if d > 0 {
 		t := time.NewTimer(d)

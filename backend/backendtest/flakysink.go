@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A FlakySink is a [backend.Sink] in front of another one, on which things go wrong as told:
+// A FlakySink is a [backend.Sink] in front of another sink, and makes calls go wrong according to its faults:
 //
 //	sink := backendtest.NewFlakySink(memory.New(),
 //		backendtest.Nth(backendtest.OnOpen, 1, backendtest.Fail(backend.ErrTransient)),
@@ -21,13 +21,13 @@ import (
 //	)
 //	p, err := producer.New(ctx, sink, codec.JSON[Order]())
 //
-// It keeps the contract itself as strictly as [backend.Session] states it: a gap in seq, a seq acknowledged before or
-// an opening while the previous session is not closed is an error, so that a producer's mistakes come to light. It may
-// be used inside a synctest bubble if the sink below may.
+// A FlakySink checks the contract of [backend.Session] strictly, so that mistakes of a producer come to light. Errors are: a
+// gap in seq, a seq that was acknowledged before, and an opening while the previous session is not closed. A FlakySink may be
+// used inside a synctest bubble if the sink below may.
 type FlakySink struct {
-	// Dedup makes it a store that knows a resend by its seq: the resend is acknowledged in its turn and not stored again,
-	// whether or not the sink below can do that. Without it each session stores what it is sent, as a store does that
-	// keeps no seq. Set it before the first opening.
+	// With Dedup the FlakySink recognises a resend by its seq: the resend is acknowledged in its turn and not stored again,
+	// whether or not the sink below recognises resends. Without Dedup each session stores every batch it gets, like a store
+	// that keeps no seq. Set Dedup before the first opening.
 	Dedup bool
 
 	*script
@@ -35,54 +35,57 @@ type FlakySink struct {
 	live live[*flakySession]
 }
 
-// NewFlakySink puts faults in front of sink.
+// NewFlakySink makes a FlakySink with the given faults in front of sink.
 func NewFlakySink(sink backend.Sink, faults ...Fault) *FlakySink {
 	return &FlakySink{script: newScript(faults), sink: sink}
 }
 
-// NewAppender makes one producer's way in.
+// NewAppender makes an Appender for a producer.
 func (f *FlakySink) NewAppender(format backend.Format) backend.Appender {
 	return &flakyAppender{flaky: f, format: format, below: f.sink.NewAppender(format)}
 }
 
-// Break drops all connections there are at this moment: acks that Recv has not returned yet are lost, and it says err
-// next (nil as for [DropAfter]). Batches that were taken are still stored.
+// Break drops all connections at this moment. Acks that Recv has not returned yet are lost, and the next Recv returns err (nil
+// has the same meaning as for [DropAfter]). Batches that were taken are still stored.
 func (f *FlakySink) Break(err error) {
 	for _, s := range f.live.all() {
-		s.breakNow(f.lost("connection", err))
+		s.breakNow(f.lostError("connection", err))
 	}
 }
 
-// lost makes the error of a batch that may be stored.
-func (f *FlakySink) lost(op string, err error) error {
+// lostError makes the error for a batch that may be stored. With Dedup a resend of the batch is safe, so the error wraps
+// ErrTransient too.
+func (f *FlakySink) lostError(op string, err error) error {
 	if err == nil {
 		err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, io.ErrUnexpectedEOF)
 		if f.Dedup {
 			err = fmt.Errorf("%w: %w", backend.ErrTransient, err)
 		}
 	}
-	return injected(op, err)
+	return injectedError(op, err)
 }
 
-// refused makes the error of something that was not taken.
-func refused(op string, err error) error {
+// notTakenError makes the error for a call that had no effect on the store, so a retry is safe.
+func notTakenError(op string, err error) error {
 	if err == nil {
 		err = fmt.Errorf("%w: %w", backend.ErrTransient, io.ErrUnexpectedEOF)
 	}
-	return injected(op, err)
+	return injectedError(op, err)
 }
 
-func injected(op string, err error) error {
+// injectedError marks an error as made by a fault.
+func injectedError(op string, err error) error {
 	return fmt.Errorf("flaky: %s: %w (%w)", op, err, ErrInjected)
 }
 
-// live is the set of sessions that Break ends.
+// live is the set of sessions or readers that Break ends.
 type live[S comparable] struct {
 	mu   sync.Mutex
 	set  map[S]struct{}
-	made int
+	made int // number of sessions ever made
 }
 
+// number returns the number of the next session, counted from 1.
 func (l *live[S]) number() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -115,20 +118,20 @@ func (l *live[S]) all() []S {
 	return all
 }
 
-// flakyAppender gives its seqs to the sink below in one of two ways. With Dedup they are the same, over one Appender
-// below. Without, each session has an Appender of its own below and counts from 0 there, or else the sink below could
-// recognize a resend.
+// flakyAppender translates seqs for the sink below in one of two ways. With Dedup the seqs are the same, and all sessions share
+// an Appender below. Without Dedup each session gets a new Appender below and counts from 0 there; otherwise a sink below that
+// recognises resends would not store a batch twice.
 type flakyAppender struct {
 	flaky  *FlakySink
 	format backend.Format
 
 	mu     sync.Mutex
 	below  backend.Appender
-	opened bool // below was used
-	busy   bool // a session is not closed
-	acked  uint64
-	stored uint64                 // seqs below it are durable, whether or not anybody was told
-	acks   map[uint64]backend.Ack // those not told, with Dedup
+	opened bool                   // Open was called on below
+	busy   bool                   // a session is not closed
+	acked  uint64                 // seqs below were acknowledged to the producer: Recv has returned the ack
+	stored uint64                 // seqs below are durable, whether or not the producer knows
+	acks   map[uint64]backend.Ack // with Dedup: acks that Recv has not returned
 }
 
 func (a *flakyAppender) Limits() backend.Limits {
@@ -164,14 +167,15 @@ func (a *flakyAppender) Open(ctx context.Context) (backend.Session, error) {
 	return s, nil
 }
 
+// open applies the effect of an opening and opens the session below.
 func (a *flakyAppender) open(ctx context.Context, below backend.Appender) (backend.Session, error) {
 	number := a.flaky.live.number()
-	e := a.flaky.decide(Call{Op: OnOpen, Session: number}, new(int))
+	e := a.flaky.effectOf(Call{Op: OnOpen, Session: number}, new(int))
 	if err := pause(ctx, e, nil); err != nil {
 		return nil, fmt.Errorf("flaky: open: %w: %w", backend.ErrTransient, err)
 	}
 	if e.kind == "Fail" {
-		return nil, refused("open", e.err)
+		return nil, notTakenError("open", e.err)
 	}
 	session, err := below.Open(ctx)
 	if err != nil {
@@ -180,8 +184,8 @@ func (a *flakyAppender) open(ctx context.Context, below backend.Appender) (backe
 	return newFlakySession(a, session, below.Limits().InFlight, number, e), nil
 }
 
-// store notes that the store below has acknowledged ack, in seqs of this Appender.
-func (a *flakyAppender) store(ack backend.Ack) {
+// noteStored notes an ack of the store below. The seq is already translated to the seqs of this Appender.
+func (a *flakyAppender) noteStored(ack backend.Ack) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stored = max(a.stored, ack.Seq+1)
@@ -193,8 +197,8 @@ func (a *flakyAppender) store(ack backend.Ack) {
 	}
 }
 
-// tell notes that Recv has returned the ack of seq.
-func (a *flakyAppender) tell(seq uint64) {
+// noteReturned notes that Recv has returned the ack of seq to the producer.
+func (a *flakyAppender) noteReturned(seq uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for ; a.acked <= seq; a.acked++ {
@@ -202,21 +206,22 @@ func (a *flakyAppender) tell(seq uint64) {
 	}
 }
 
-func (a *flakyAppender) told() uint64 {
+// returned returns the seq behind the last ack that Recv has returned.
+func (a *flakyAppender) returned() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.acked
 }
 
-// untold reports whether batches are stored of which Recv has said nothing.
-func (a *flakyAppender) untold() bool {
+// anyUnreturned reports whether a batch is stored whose ack Recv has not returned.
+func (a *flakyAppender) anyUnreturned() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.stored > a.acked
 }
 
-// known returns the ack of a resent batch that need not be stored again.
-func (a *flakyAppender) known(seq uint64) (backend.Ack, bool) {
+// knownAck returns the ack of a resent batch that is stored already, with Dedup.
+func (a *flakyAppender) knownAck(seq uint64) (backend.Ack, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.flaky.Dedup || seq >= a.stored {
@@ -225,10 +230,11 @@ func (a *flakyAppender) known(seq uint64) (backend.Ack, bool) {
 	if ack, ok := a.acks[seq]; ok {
 		return ack, true
 	}
-	return backend.Ack{Seq: seq}, true // it was covered by a later one
+	return backend.Ack{Seq: seq}, true // a later ack covered the batch, so its offsets are not known
 }
 
-func (a *flakyAppender) closed() {
+// noteClosed allows the next opening.
+func (a *flakyAppender) noteClosed() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.busy = false

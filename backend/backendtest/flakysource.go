@@ -9,7 +9,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A FlakySource is a [backend.Source] in front of another one, on which things go wrong as told:
+// A FlakySource is a [backend.Source] in front of another source, and makes calls go wrong according to its faults:
 //
 //	source := backendtest.NewFlakySource(stream,
 //		backendtest.Nth(backendtest.OnOpenReader, 1, backendtest.Fail(backend.ErrTransient)),
@@ -17,120 +17,124 @@ import (
 //	)
 //	c, err := consumer.New(source, codec.JSON[Order]())
 //
-// For a stream that is flaky both ways, make a FlakySink of it too.
+// For a stream that is flaky in both directions, make a FlakySink in front of the same stream too.
 type FlakySource struct {
 	*script
 	source backend.Source
 	live   live[*flakyReader]
 }
 
-// NewFlakySource puts faults in front of source.
+// NewFlakySource makes a FlakySource with the given faults in front of source.
 func NewFlakySource(source backend.Source, faults ...Fault) *FlakySource {
 	return &FlakySource{script: newScript(faults), source: source}
 }
 
-// Break drops all connections there are at this moment: every reader fails with err (nil: [backend.ErrTransient]).
+// Break drops all connections at this moment: every reader fails with err (nil stands for [backend.ErrTransient]).
 func (f *FlakySource) Break(err error) {
 	for _, r := range f.live.all() {
-		r.die(refused("connection", err))
+		r.end(notTakenError("connection", err))
 	}
 }
 
-// OpenReader starts reading at from.
+// OpenReader starts reading at from, unless a fault makes the opening fail.
 func (f *FlakySource) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	number := f.live.number()
-	e := f.decide(Call{Op: OnOpenReader, Session: number, From: from}, new(int))
+	e := f.effectOf(Call{Op: OnOpenReader, Session: number, From: from}, new(int))
 	if err := pause(ctx, e, nil); err != nil {
 		return nil, fmt.Errorf("flaky: open reader: %w: %w", backend.ErrTransient, err)
 	}
 	if e.kind == "Fail" {
-		return nil, refused("open reader", e.err)
+		return nil, notTakenError("open reader", e.err)
 	}
 	below, err := f.source.OpenReader(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	r := &flakyReader{flaky: f, below: below, number: number, dead: make(chan struct{}), abort: func() {}}
+	r := &flakyReader{flaky: f, below: below, number: number, ended: make(chan struct{}), abortRead: func() {}}
 	f.live.add(r)
 	if e.kind == "Lifetime" {
-		over := func() { r.die(refused("reader", e.err)) }
+		expire := func() { r.end(notTakenError("reader", e.err)) }
 		if e.life <= 0 {
-			over()
+			expire()
 		} else {
-			r.timer = time.AfterFunc(e.life, over)
+			r.timer = time.AfterFunc(e.life, expire)
 		}
 	}
 	return r, nil
 }
 
+// flakyReader stands between a consumer and a reader of the store below.
 type flakyReader struct {
 	flaky  *FlakySource
 	below  backend.Reader
-	number int
-	dead   chan struct{} // closed when there is a reason
-	timer  *time.Timer   // Lifetime
+	number int           // of the reader on its source, for Call.Session
+	ended  chan struct{} // closed when reason is set
+	timer  *time.Timer   // of Lifetime; nil without
 
-	reads, closes int // for the script
+	reads, closes int // counters of calls, for the script
 
-	mu     sync.Mutex
-	abort  context.CancelFunc // of the Read below
-	reason error
-	closed bool
+	mu        sync.Mutex
+	abortRead context.CancelFunc // ends the Read below that is running
+	reason    error              // why every later Read fails; nil while the reader lives
+	closed    bool
 }
 
-// die makes the reader fail from now on; the first reason stands, but for Close's.
-func (r *flakyReader) die(reason error) {
+// end makes every later Read fail with reason and ends a Read that is running. The first reason counts, but Close replaces it
+// by ErrClosed.
+func (r *flakyReader) end(reason error) {
 	r.mu.Lock()
 	if r.reason == nil {
 		r.reason = reason
-		close(r.dead)
+		close(r.ended)
 	}
-	abort := r.abort
+	abort := r.abortRead
 	r.mu.Unlock()
 	abort()
 }
 
-// begin returns the context for one Read below, which ends with the reader too, or why there is no reading any more.
-func (r *flakyReader) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
+// beginRead returns the context for a single Read below, which end cancels too. When the reader has ended, beginRead returns
+// the reason.
+func (r *flakyReader) beginRead(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.reason != nil {
 		return nil, nil, r.reason
 	}
-	ctx, r.abort = context.WithCancel(ctx)
-	return ctx, r.abort, nil
+	ctx, r.abortRead = context.WithCancel(ctx)
+	return ctx, r.abortRead, nil
 }
 
-func (r *flakyReader) why() error {
+// endReason returns why the reader has ended, or nil.
+func (r *flakyReader) endReason() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reason
 }
 
 func (r *flakyReader) Read(ctx context.Context) (backend.Batch, error) {
-	if err := r.why(); err != nil {
+	if err := r.endReason(); err != nil {
 		return backend.Batch{}, err
 	}
-	e := r.flaky.decide(Call{Op: OnRead, Session: r.number}, &r.reads)
-	if err := pause(ctx, e, r.dead); err != nil {
-		r.die(fmt.Errorf("flaky: read: %w: %w", backend.ErrTransient, err))
+	e := r.flaky.effectOf(Call{Op: OnRead, Session: r.number}, &r.reads)
+	if err := pause(ctx, e, r.ended); err != nil {
+		r.end(fmt.Errorf("flaky: read: %w: %w", backend.ErrTransient, err))
 	}
 	if e.kind == "Fail" || e.kind == "Truncate" && e.n == 0 {
-		r.die(refused("read", e.err))
+		r.end(notTakenError("read", e.err))
 	}
-	call, cancel, err := r.begin(ctx)
+	call, cancel, err := r.beginRead(ctx)
 	if err != nil {
 		return backend.Batch{}, err
 	}
 	defer cancel()
 	b, err := r.below.Read(call)
 	if err != nil {
-		r.die(err)
-		return backend.Batch{}, r.why()
+		r.end(err) // an error ends a reader for good, also when a fault has cancelled the Read
+		return backend.Batch{}, r.endReason()
 	}
 	switch e.kind {
 	case "Truncate":
-		r.die(refused("read", nil))
+		r.end(notTakenError("read", nil)) // the next Read fails
 		if len(b.Records) > e.n {
 			b = backend.Batch{Records: b.Records[:e.n:e.n], Next: b.Records[e.n-1].Next}
 		}
@@ -142,7 +146,7 @@ func (r *flakyReader) Read(ctx context.Context) (backend.Batch, error) {
 
 func (r *flakyReader) Close() error {
 	closed := fmt.Errorf("flaky: %w", backend.ErrClosed)
-	r.die(closed)
+	r.end(closed)
 	r.mu.Lock()
 	again := r.closed
 	r.closed, r.reason = true, closed
@@ -155,9 +159,9 @@ func (r *flakyReader) Close() error {
 	}
 	r.flaky.live.remove(r)
 	err := r.below.Close()
-	e := r.flaky.decide(Call{Op: OnClose, Session: r.number}, &r.closes)
+	e := r.flaky.effectOf(Call{Op: OnClose, Session: r.number}, &r.closes)
 	if e.kind == "Fail" {
-		return refused("close", e.err)
+		return notTakenError("close", e.err)
 	}
 	return err
 }

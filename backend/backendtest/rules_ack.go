@@ -13,7 +13,7 @@ func safe(err error) bool {
 
 // offsetOf: receipts hand these offsets to users, who keep them beside their own data and read from them months later.
 func offsetOf(e *env) {
-	e.readable()
+	e.needSource()
 	a := e.appender()
 	batches := e.batches(a, 20, 6)
 	s := e.open(a)
@@ -64,7 +64,7 @@ func offsets(ack backend.Ack, n int) []backend.Offset {
 
 // ackNext: an offset that is a little off would repeat or skip records where somebody goes on reading behind what they wrote.
 func ackNext(e *env) {
-	e.readable()
+	e.needSource()
 	a := e.appender()
 	batches := e.batches(a, 12, 4)
 	acks := e.write(batches...)
@@ -93,7 +93,7 @@ func acksBeforeReason(e *env) {
 	for seq := range n {
 		e.send(s, seq, b[seq])
 	}
-	e.settle()
+	e.waitIdle()
 	if err := e.trySend(e.Context(), s, 0, b[0]); err == nil {
 		e.Error("send: seq 0 was taken where a later one is next")
 	}
@@ -132,5 +132,5 @@ func nothingAfterReason(e *env) {
 			e.Error("recv: an ack after an error")
 		}
 	}
-	e.finish(a, s, reason, 1, b)
+	e.resendRest(a, s, reason, 1, b)
 }

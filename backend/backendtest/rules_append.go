@@ -66,7 +66,7 @@ func openContext(e *env) {
 		e.Fatal(err)
 	}
 	cancel()
-	e.settle()
+	e.waitIdle()
 	if _, err := e.pump(s, 2, b[2:]); err != nil {
 		e.Fatalf("after the end of the context of Open: %v", err)
 	}
@@ -129,11 +129,11 @@ func cancelledSend(e *env) {
 	}
 	reason := e.reason(s)
 	e.wantRetry("recv", reason)
-	e.finish(a, s, reason, 1, b)
+	e.resendRest(a, s, reason, 1, b)
 }
 
 // finish closes a session that ended for reason, sends all from seq acked on again through another and checks what is stored.
-func (e *env) finish(a backend.Appender, s backend.Session, reason error, acked uint64, batches [][]backend.Record) {
+func (e *env) resendRest(a backend.Appender, s backend.Session, reason error, acked uint64, batches [][]backend.Record) {
 	e.Helper()
 	e.close("session", s)
 	if _, err := e.pump(e.open(a), acked, batches[acked:]); err != nil {
@@ -168,7 +168,7 @@ func cancelledRecv(e *env) {
 	if err := e.trySend(e.Context(), s, 1, b[1]); err == nil {
 		e.Error("send: a batch was taken after Recv had returned an error")
 	}
-	e.finish(a, s, err, 1, b)
+	e.resendRest(a, s, err, 1, b)
 }
 
 // cancelledWaitingRecv: a Recv that is waiting must not need an ack to see that its context has ended.
@@ -184,7 +184,7 @@ func cancelledWaitingRecv(e *env) {
 		e.Fatal("it succeeded though nothing was sent")
 	}
 	e.wantRetry("recv", err)
-	e.finish(a, s, err, 0, e.batches(a, 2, 3))
+	e.resendRest(a, s, err, 0, e.batches(a, 2, 3))
 }
 
 // wrongContentType: records of two codecs in one stream cannot be told apart again, so the second one is stopped before its

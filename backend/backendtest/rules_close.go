@@ -66,7 +66,7 @@ func closeEndsSend(e *env) {
 
 // closeReaderTwice: a consumer that is left in the middle of a loop may close a reader from two places.
 func closeReaderTwice(e *env) {
-	e.readable()
+	e.needSource()
 	e.fill(3)
 	r := e.openReader(backend.Earliest)
 	e.read(r)
@@ -81,7 +81,7 @@ func closeReaderTwice(e *env) {
 
 // closeEndsRead: a consumer waits in Read for most of its life, so this is how most readers end.
 func closeEndsRead(e *env) {
-	e.readable()
+	e.needSource()
 	e.fill(3)
 	r := e.openReader(backend.Earliest)
 	e.readTail(r)
@@ -109,7 +109,7 @@ func readUntil(ctx context.Context, r backend.Reader, n int) (got backend.Batch,
 }
 
 // use opens and closes what can be opened, in states that are easy to forget: unread, waiting, unacknowledged.
-func (e *env) use() {
+func (e *env) useStream() {
 	e.Helper()
 	a := e.appender()
 	s := e.open(a)
@@ -137,11 +137,11 @@ func (e *env) use() {
 // noGoroutineLeft is exact in a bubble. Elsewhere connections are pooled and servers run beside, so that it can only look
 // whether using a stream often leaves ever more behind.
 func noGoroutineLeft(e *env) {
-	e.use()
+	e.useStream()
 	if e.h.Bubble {
 		before := goleak.IgnoreCurrent()
-		e.use()
-		e.settle()
+		e.useStream()
+		e.waitIdle()
 		if err := goleak.Find(before); err != nil {
 			e.Error(err)
 		}
@@ -153,7 +153,7 @@ func noGoroutineLeft(e *env) {
 	const rounds = 16
 	before := runtime.NumGoroutine()
 	for range rounds {
-		e.use()
+		e.useStream()
 	}
 	deadline := time.NewTimer(e.h.Patience)
 	defer deadline.Stop()

@@ -35,14 +35,14 @@ func (e *env) readEnd(r backend.Reader) (recs []backend.Record) {
 
 // endOfStream: readers get all of a stream that is closed, from wherever they go on, and then io.EOF.
 func endOfStream(e *env) {
-	e.readable()
+	e.needSource()
 	e.need(e.Finish != nil, "the harness gives no Finish")
 	all := e.fill(20)
 	early := e.openReader(backend.Earliest)
 	got := e.read(early).Records
 	e.finishStream()
 	e.same("by a reader that was there before", append(got, e.readEnd(early)...), all)
-	e.dead(early)
+	e.wantDead(early)
 	for i, r := range all {
 		rd := e.openReader(r.Next)
 		e.same("from Next "+string(r.Next), e.readEnd(rd), all[i+1:])
@@ -54,7 +54,7 @@ func endOfStream(e *env) {
 
 // endWakesRead: a reader at the tail learns of the end without a further record.
 func endWakesRead(e *env) {
-	e.readable()
+	e.needSource()
 	e.need(e.Finish != nil, "the harness gives no Finish")
 	e.fill(3)
 	r := e.openReader(backend.Earliest)

@@ -65,7 +65,7 @@ func brokenAppend(e *env) {
 }
 
 func brokenRead(e *env) {
-	e.readable()
+	e.needSource()
 	e.need(e.Break != nil, "the harness gives no Break")
 	all := e.fill(120)
 	var got []backend.Record

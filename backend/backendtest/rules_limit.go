@@ -60,7 +60,7 @@ func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n in
 	}
 	b, ok := make(a, limit+1)
 	e.need(ok, fmt.Sprintf("the harness's values cannot come to %s = %d", name, limit+1))
-	refused := e.door(a, b)
+	refused := e.sizeRefusal(a, b)
 	if refused == nil {
 		refused = e.trySend(e.Context(), s, uint64(len(want)), b)
 		if !refusal(refused) {
@@ -75,7 +75,7 @@ func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n in
 }
 
 // door returns what Limits.Size says against one of the records.
-func (e *env) door(a backend.Appender, b []backend.Record) error {
+func (e *env) sizeRefusal(a backend.Appender, b []backend.Record) error {
 	l := a.Limits()
 	for i := range b {
 		if _, err := l.Meter(&b[i]); err != nil {
@@ -87,7 +87,7 @@ func (e *env) door(a backend.Appender, b []backend.Record) error {
 
 // limitBatchRecords: a producer cuts batches exactly at the limit. One that is off by one costs a refusal for every full batch.
 func limitBatchRecords(e *env) {
-	l := e.opened()
+	l := e.limitsOnceOpen()
 	e.need(l.BatchRecords > 0, "there is no limit of BatchRecords")
 	e.need(l.BatchRecords <= mostRecords, "BatchRecords is too many to try")
 	e.atLimit("BatchRecords", l.BatchRecords, func(_ backend.Appender, n int) ([]backend.Record, bool) {
@@ -107,7 +107,7 @@ func limitBatchRecords(e *env) {
 
 // limitBatchBytes goes by the store's own meter, overhead included, which is where clients and servers disagree.
 func limitBatchBytes(e *env) {
-	l := e.opened()
+	l := e.limitsOnceOpen()
 	e.need(l.BatchBytes > 0, "there is no limit of BatchBytes")
 	e.need(l.BatchBytes <= mostBytes, "BatchBytes is too many to try")
 	e.atLimit("BatchBytes", l.BatchBytes, func(a backend.Appender, n int) ([]backend.Record, bool) {
@@ -137,7 +137,7 @@ func limitBatchBytes(e *env) {
 
 // limitRecordBytes: a record at the limit is the user's right, and one beyond it fails alone.
 func limitRecordBytes(e *env) {
-	l := e.opened()
+	l := e.limitsOnceOpen()
 	e.need(l.RecordBytes > 0, "there is no limit of RecordBytes")
 	e.need(l.RecordBytes <= mostBytes, "RecordBytes is too many to try")
 	e.atLimit("RecordBytes", l.RecordBytes, func(a backend.Appender, n int) ([]backend.Record, bool) {
@@ -147,7 +147,7 @@ func limitRecordBytes(e *env) {
 }
 
 // opened returns the limits as they are after an opening, which may have changed them.
-func (e *env) opened() backend.Limits {
+func (e *env) limitsOnceOpen() backend.Limits {
 	e.Helper()
 	a := e.appender()
 	e.close("session", e.open(a))

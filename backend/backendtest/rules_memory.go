@@ -155,7 +155,7 @@ func lentIsNotWritten(e *env) {
 // readIsNotRewritten: messages may be kept and codecs may alias, so a reader that reuses its buffer changes records that a
 // user has already been given.
 func readIsNotRewritten(e *env) {
-	e.readable()
+	e.needSource()
 	e.fill(100)
 	r := e.openReader(backend.Earliest)
 	var kept, copies []backend.Record

@@ -26,7 +26,7 @@ func (e *env) outOfRange(from backend.Offset) {
 
 // foreignOffsets: a checkpoint of another backend, or a damaged one, must not quietly be some place in this stream.
 func foreignOffsets(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(5)
 	tail := all[4].Next
 	foreign := []backend.Offset{
@@ -39,7 +39,7 @@ func foreignOffsets(e *env) {
 
 // beyondTail takes its places from a longer stream of the same backend: it may not wait there for the stream to come along.
 func beyondTail(e *env) {
-	e.readable()
+	e.needSource()
 	longer := *e
 	longer.Target = e.h.Open(e)
 	places := longer.fill(24)
@@ -53,7 +53,7 @@ func beyondTail(e *env) {
 // trimmedOffsets: a consumer that was away for too long is told that records are gone. Skipping to what is left is its
 // decision.
 func trimmedOffsets(e *env) {
-	e.readable()
+	e.needSource()
 	e.need(e.Trim != nil, "the harness gives no Trim")
 	all := e.fill(20)
 	e.trim(all[10].Offset)
@@ -93,7 +93,7 @@ func (e *env) trim(before backend.Offset) {
 
 // trimmedUnderReader: a reader may return what it already holds, but it may not jump.
 func trimmedUnderReader(e *env) {
-	e.readable()
+	e.needSource()
 	e.need(e.Trim != nil, "the harness gives no Trim")
 	all := e.fill(200)
 	r := e.openReader(backend.Earliest)

@@ -8,7 +8,7 @@ import (
 
 // resumeEverywhere: wherever a consumer stopped, it goes on with the record after that.
 func resumeEverywhere(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(40)
 	seen := make(map[backend.Offset]int)
 	for i, r := range all {
@@ -27,7 +27,7 @@ func resumeEverywhere(e *env) {
 }
 
 func resumeAtBatches(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(60)
 	e.same("with a reader for each batch", e.walk(len(all), 1, false), all)
 	for range 3 {
@@ -62,7 +62,7 @@ func (e *env) walk(n, batches int, within bool) (got []backend.Record) {
 
 // caughtUp: with nobody writing, CaughtUp comes exactly when all is read. StopAtTail would lose records or wait for ever.
 func caughtUp(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(50)
 	for _, skip := range []int{0, 1, 30, 49, 50} {
 		at := backend.Earliest
@@ -88,7 +88,7 @@ func caughtUp(e *env) {
 
 // readFollows: a reader at the tail is woken by what is appended, batch by batch.
 func readFollows(e *env) {
-	e.readable()
+	e.needSource()
 	old := e.fill(3)
 	r := e.openReader(backend.Earliest)
 	got, _ := e.readTail(r)
@@ -111,7 +111,7 @@ func readFollows(e *env) {
 
 // readWhileWritten: the place between what is stored and what is new is where readers lose or repeat records.
 func readWhileWritten(e *env) {
-	e.readable()
+	e.needSource()
 	a := e.appender()
 	batches := e.batches(a, 120, 5)
 	want := flat(batches)
@@ -131,7 +131,7 @@ func readWhileWritten(e *env) {
 
 // twoReaders: readers share a Source and nothing else.
 func twoReaders(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(50)
 	slow, fast := e.openReader(backend.Earliest), e.openReader(backend.Earliest)
 	first := e.read(slow)
@@ -148,7 +148,7 @@ func twoReaders(e *env) {
 
 // openReaderContext: see openContext.
 func openReaderContext(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(30)
 	ctx, cancel := context.WithCancel(e.Context())
 	r, err := e.tryOpenReader(ctx, backend.Earliest)
@@ -157,7 +157,7 @@ func openReaderContext(e *env) {
 	}
 	first := e.read(r)
 	cancel()
-	e.settle()
+	e.waitIdle()
 	more := e.batches(e.appender(), 2, 3)
 	e.write(more...)
 	want := append(all, flat(more)...)
@@ -171,7 +171,7 @@ func openReaderContext(e *env) {
 
 // cancelledOpenReader: as with Open, trying again is safe.
 func cancelledOpenReader(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(3)
 	r, err := e.tryOpenReader(cancelled(e), backend.Earliest)
 	if err == nil {
@@ -186,7 +186,7 @@ func cancelledOpenReader(e *env) {
 
 // cancelledRead: a reader may return what it holds under a context that has ended, but not more than there is.
 func cancelledRead(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(30)
 	r := e.openReader(backend.Earliest)
 	first := e.read(r)
@@ -201,14 +201,14 @@ func cancelledRead(e *env) {
 			break
 		}
 	}
-	e.dead(r)
+	e.wantDead(r)
 	e.same("with what is read from the last Next", append(got, e.from(at)...), all)
 }
 
 // cancelledWaitingRead: a consumer's context ends while it waits for records; nothing that comes later may get lost in the
 // reader that was left.
 func cancelledWaitingRead(e *env) {
-	e.readable()
+	e.needSource()
 	e.fill(3)
 	r := e.openReader(backend.Earliest)
 	_, at := e.readTail(r)
@@ -225,12 +225,12 @@ func cancelledWaitingRead(e *env) {
 	e.wantRetry("read", err)
 	more := e.batch(e.appender(), 3)
 	e.write(more)
-	e.dead(r)
+	e.wantDead(r)
 	e.same("from the last Next", e.from(at), more)
 }
 
 // dead checks that a reader that has returned an error returns nothing else any more.
-func (e *env) dead(r backend.Reader) {
+func (e *env) wantDead(r backend.Reader) {
 	e.Helper()
 	for range 2 {
 		if b, err := e.tryRead(e.Context(), r); err == nil {

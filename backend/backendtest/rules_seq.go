@@ -70,7 +70,7 @@ func resend(e *env) {
 	e.send(s, 0, b[0])
 	e.recv(s, 0)
 	e.send(s, 1, b[1])
-	e.settle() // in a bubble it is stored by now, so that a resend is a resend
+	e.waitIdle() // in a bubble it is stored by now, so that a resend is a resend
 	e.close("session", s)
 
 	s = e.open(a)

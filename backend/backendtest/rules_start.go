@@ -25,7 +25,7 @@ func (e *env) first(from backend.Offset) (backend.Reader, backend.Batch) {
 // startOnEmpty: a consumer that is there before the first record pins its place without waiting for one, or a reconnect
 // would lose what came between.
 func startOnEmpty(e *env) {
-	e.readable()
+	e.needSource()
 	starts := []backend.Offset{backend.Earliest, backend.Latest}
 	if e.h.Last {
 		starts = append(starts, backend.Last(3))
@@ -57,7 +57,7 @@ func startOnEmpty(e *env) {
 
 // startAtTail: a consumer with a checkpoint at the tail is told so, rather than left to wait for a record.
 func startAtTail(e *env) {
-	e.readable()
+	e.needSource()
 	old := e.fill(9)
 	r := e.openReader(old[8].Next)
 	if recs, _ := e.readTail(r); len(recs) > 0 {
@@ -71,7 +71,7 @@ func startAtTail(e *env) {
 
 // latestPinned: Latest means from now on. It is resolved once, and a reconnect goes on from there, also when no record was seen.
 func latestPinned(e *env) {
-	e.readable()
+	e.needSource()
 	e.fill(9)
 	r, b := e.first(backend.Latest)
 	if len(b.Records) > 0 {
@@ -88,7 +88,7 @@ func latestPinned(e *env) {
 
 // startEarliest: the default of a consumer without a checkpoint.
 func startEarliest(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(17)
 	_, b := e.first(backend.Earliest)
 	e.same("from Earliest", append(b.Records, e.from(b.Next)...), all)
@@ -96,7 +96,7 @@ func startEarliest(e *env) {
 
 // startLast: counted from the end, and all there is when that is less.
 func startLast(e *env) {
-	e.readable()
+	e.needSource()
 	all := e.fill(20)
 	if !e.h.Last {
 		_, err := e.tryOpenReader(e.Context(), backend.Last(3))
@@ -120,7 +120,7 @@ func startLast(e *env) {
 
 // startAtTime writes times of its own where they are kept, and otherwise goes by those that the store assigned.
 func startAtTime(e *env) {
-	e.readable()
+	e.needSource()
 	if !e.h.AtTime {
 		_, err := e.tryOpenReader(e.Context(), backend.AtTime(time.Unix(1, 0)))
 		e.wantIs("open reader at AtTime", err, backend.ErrUnsupported)
@@ -164,7 +164,7 @@ func startAtTime(e *env) {
 
 // startNowhere: an empty checkpoint that is passed on by mistake must not become a start at either end.
 func startNowhere(e *env) {
-	e.readable()
+	e.needSource()
 	e.fill(3)
 	_, err := e.tryOpenReader(e.Context(), "")
 	if err == nil {
@@ -177,7 +177,7 @@ func startNowhere(e *env) {
 
 // startUnknown: a start that a backend does not know is not a start at either end.
 func startUnknown(e *env) {
-	e.readable()
+	e.needSource()
 	e.fill(3)
 	for _, from := range []backend.Offset{"@", "@nowhere", "@last:", "@last:x", "@last:-1", "@time:", "@time:yesterday"} {
 		_, err := e.tryOpenReader(e.Context(), from)

@@ -8,36 +8,37 @@ import (
 	"time"
 )
 
-// script is what a flaky sink and a flaky source share: the faults, asked call by call, and the counters.
+// script is the part that a FlakySink and a FlakySource share: the faults, which are asked about every call, and the counters.
 type script struct {
 	faults []Fault
 
 	mu       sync.Mutex
-	calls    map[Op]int
-	injected map[string]int
+	calls    map[Op]int     // number of calls
+	injected map[string]int // number of effects by name
 }
 
 func newScript(faults []Fault) *script {
 	return &script{faults: faults, calls: make(map[Op]int), injected: make(map[string]int)}
 }
 
-// Calls tells how often op was called, calls that went wrong included.
+// Calls returns how often op was called. Calls that went wrong count too.
 func (s *script) Calls(op Op) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[op]
 }
 
-// Injected tells how often each Effect happened, by the name of the function that makes it, such as "DropAfter".
+// Injected returns how often each Effect happened. The key is the name of the function that makes the Effect, for example
+// "DropAfter".
 func (s *script) Injected() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.injected)
 }
 
-// decide counts c and asks the faults about it. c.N and c.InSession are filled in here; inSession is the counter of the
-// session, guarded by the script.
-func (s *script) decide(c Call, inSession *int) Effect {
+// effectOf counts c, asks the faults about c, and returns the effect on c. effectOf sets c.N and c.InSession. inSession is the
+// counter of the session; the lock of the script guards the counter. Faults run with no lock held, because a fault may wait.
+func (s *script) effectOf(c Call, inSession *int) Effect {
 	s.mu.Lock()
 	s.calls[c.Op]++
 	c.N = s.calls[c.Op]
@@ -48,6 +49,7 @@ func (s *script) decide(c Call, inSession *int) Effect {
 	var sum Effect
 	var names []kind
 	for _, f := range s.faults {
+		// All delays add up. Of the other effects only the first happens.
 		e := f(c)
 		switch {
 		case e.kind == "":
@@ -72,11 +74,12 @@ func (s *script) decide(c Call, inSession *int) Effect {
 	return sum
 }
 
-// pause waits for what e asks before the call, and returns ctx's error or nil; ended cuts it short too.
+// pause makes the waits that e asks for before the call: a delay, or a wait without end for Hang. The end of the session (ended)
+// cuts the wait short. When ctx ends first, pause returns the error of ctx, otherwise nil.
 func pause(ctx context.Context, e Effect, ended <-chan struct{}) error {
 	var due <-chan time.Time
 	switch {
-	case e.kind == "Hang": // no timer: a fake clock must not run away over it
+	case e.kind == "Hang": // no timer, because a fake clock would jump to a timer at once
 	case e.delay > 0:
 		t := time.NewTimer(e.delay)
 		defer t.Stop()
