@@ -43,4 +43,9 @@ type Batch struct {
 	// CaughtUp says that Next has reached the tail as of the opening or later. It is said without waiting for a record,
 	// on an empty stream too.
 	CaughtUp bool
+
+	// Closed says that the stream is closed for good and Next is its end: the next Read returns [io.EOF]. The batch that
+	// reaches the end of a stream that is closed by then says it; a reader that waits at the tail may learn of the end by
+	// io.EOF alone.
+	Closed bool
 }

@@ -34,8 +34,9 @@ type fetcher struct {
 // run reads until nothing more comes, and returns why. It returns nil at the end of a closed stream and, with
 // stopAtTail, at the tail.
 func (f *fetcher) run(ctx context.Context) error {
-	// The value of the previous loop says nothing about this one.
+	// The values of the previous loop say nothing about this one.
 	f.counters.caughtUp.Store(false)
+	f.counters.closed.Store(false)
 	down := outage{logger: f.logger}
 	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader
 	// that lived longer than the longest backoff: a server that accepts a reader and drops it at once must not be asked
@@ -109,6 +110,7 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 		// Only a bare io.EOF is the end of the stream. An io.EOF inside another error is a cause, for example of a
 		// connection that was cut.
 		if err == io.EOF {
+			f.counters.closed.Store(true)
 			return true, nil
 		}
 		if err != nil {
@@ -176,6 +178,7 @@ func (f *fetcher) moveOn(ctx context.Context, b backend.Batch) error {
 func (f *fetcher) observe(b backend.Batch) {
 	f.counters.read.Add(uint64(len(b.Records)))
 	f.counters.caughtUp.Store(b.CaughtUp)
+	f.counters.closed.Store(b.Closed)
 	// Only hooks need the clock and the sizes, so we save both when there are no hooks.
 	if len(f.hooks) == 0 {
 		return

@@ -21,6 +21,9 @@ type Stats struct {
 	// CaughtUp means: the last batch reached the tail, and its reader is still open. Records that were read may not be
 	// done.
 	CaughtUp bool
+	// Closed means: the stream is closed for good, and all of it was read. It tells whether a loop that ended without an
+	// error, such as one with StopAtTail, will ever find more.
+	Closed bool
 	// Lag is the age of the oldest record that was read and is not done. It is 0 if all records are done, or if the
 	// store gives no times.
 	Lag time.Duration
@@ -31,7 +34,7 @@ type Stats struct {
 // counters are shared by all loops of a consumer and by their goroutines.
 type counters struct {
 	read, done, poison, letters, reopened, saved atomic.Uint64
-	caughtUp                                     atomic.Bool
+	caughtUp, closed                             atomic.Bool
 }
 
 // Stats returns a snapshot. It reads the counters one after the other, so a running loop may change some of them in
@@ -54,6 +57,6 @@ func (c *Consumer[T]) Stats() Stats {
 	}
 	s.Poison, s.DeadLetters = n.poison.Load(), n.letters.Load()
 	s.Reopened, s.Saved = n.reopened.Load(), n.saved.Load()
-	s.Read, s.CaughtUp = n.read.Load(), n.caughtUp.Load()
+	s.Read, s.CaughtUp, s.Closed = n.read.Load(), n.caughtUp.Load(), n.closed.Load()
 	return s
 }

@@ -49,7 +49,7 @@ func (t *tailBound) apply(ctx context.Context, f *fetcher, b backend.Batch) (bac
 		}
 		t.reached = true
 		if n < len(b.Records) {
-			b.Records, b.Next, b.CaughtUp = b.Records[:n:n], t.tail, false
+			b.Records, b.Next, b.CaughtUp, b.Closed = b.Records[:n:n], t.tail, false, false
 		}
 		return b, nil
 	}

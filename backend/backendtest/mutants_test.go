@@ -114,6 +114,8 @@ var mutants = []struct {
 
 	{"ends before all is read", []string{"end/EOF behind the last record"}},
 	{"never ends", []string{"end/EOF behind the last record", "end/ends a waiting Read"}},
+	{"does not say Closed", []string{"end/EOF behind the last record"}},
+	{"says Closed at once", []string{"end/EOF behind the last record"}},
 	{"takes batches after the end", []string{"end/appends are refused"}},
 	{"says to try again after the end", []string{"end/appends are refused"}},
 

@@ -17,11 +17,16 @@ func (e *env) finishStream() {
 	}
 }
 
-// readEnd reads on until io.EOF.
+// readEnd reads on until io.EOF, which must follow at once when a batch has said Closed.
 func (e *env) readEnd(r backend.Reader) (recs []backend.Record) {
 	e.Helper()
+	closed := false
 	for {
 		b, err := e.tryRead(e.Context(), r)
+		if err == nil && closed {
+			e.Errorf("read: a batch of %s behind one that said Closed", plural(len(b.Records), "record", "records"))
+		}
+		closed = closed || b.Closed
 		if err != nil {
 			e.wantIs("read at the end", err, io.EOF)
 			if len(b.Records) > 0 {
@@ -39,7 +44,11 @@ func endOfStream(e *env) {
 	e.need(e.Finish != nil, "the harness gives no Finish")
 	all := e.fill(20)
 	early := e.openReader(backend.Earliest)
-	got := e.read(early).Records
+	first := e.read(early)
+	if first.Closed {
+		e.Error("read: Closed before the stream was closed")
+	}
+	got := first.Records
 	e.finishStream()
 	e.same("by a reader that was there before", append(got, e.readEnd(early)...), all)
 	e.wantDead(early)
@@ -50,6 +59,24 @@ func endOfStream(e *env) {
 	}
 	e.same("from Earliest", e.readEnd(e.openReader(backend.Earliest)), all)
 	e.same("from Latest", e.readEnd(e.openReader(backend.Latest)), nil)
+	for _, from := range []backend.Offset{backend.Earliest, backend.Latest} {
+		e.saysClosed(from)
+	}
+}
+
+// saysClosed: whoever stops at the tail must learn from the batch that reaches it whether more will ever come.
+func (e *env) saysClosed(from backend.Offset) {
+	e.Helper()
+	r := e.openReader(from)
+	for {
+		switch b := e.read(r); {
+		case b.CaughtUp && !b.Closed:
+			e.Errorf("read from %s: a batch reached the end of a closed stream and did not say Closed", from)
+			return
+		case b.Closed:
+			return
+		}
+	}
 }
 
 // endWakesRead: a reader at the tail learns of the end without a further record.

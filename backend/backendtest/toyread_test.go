@@ -233,6 +233,7 @@ func (r *toyReader) next() (b backend.Batch, err error) {
 	}
 	r.at, r.pin = end, false
 	b.CaughtUp = end >= r.tail && (len(b.Records) > 0 || !t.is("says CaughtUp with records only")) || t.is("says CaughtUp at once")
+	b.Closed = t.finished && end == len(t.recs) && !t.is("does not say Closed") || t.is("says Closed at once")
 	if r.told = r.told || b.CaughtUp; t.is("never says CaughtUp") {
 		b.CaughtUp = false
 	}

@@ -65,7 +65,8 @@ func (r *reader) take() (b backend.Batch, err error) {
 	if r.late != nil && len(recs) == 0 {
 		return b, r.late
 	}
-	return backend.Batch{Records: recs, Next: r.at, CaughtUp: r.body == nil && r.tail}, nil
+	whole := r.body == nil
+	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended}, nil
 }
 
 // expect is how many records n bytes may hold, by the last batch, with a few to spare: to grow costs more than those.

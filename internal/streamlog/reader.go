@@ -117,13 +117,13 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 			}
 			r.next += uint64(len(recs))
 			r.first = false
-			return backend.Batch{Records: recs, Next: recs[len(recs)-1].Next, CaughtUp: r.next == st.Tail}, nil
+			return backend.Batch{Records: recs, Next: recs[len(recs)-1].Next, CaughtUp: r.next == st.Tail, Closed: r.next == st.Tail && st.Closed}, nil
 		}
 		// The first Read says where the reader stands, whether there is a record or not. Later ones have said so with
 		// the batch that reached the tail.
 		if r.first {
 			r.first = false
-			return backend.Batch{Next: FormatOffset(r.next), CaughtUp: true}, nil
+			return backend.Batch{Next: FormatOffset(r.next), CaughtUp: true, Closed: st.Closed}, nil
 		}
 		if st.Closed {
 			return backend.Batch{}, io.EOF
