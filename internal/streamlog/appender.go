@@ -10,30 +10,31 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// An appender remembers, for one producer's life, which seqs were acknowledged, and where those batches are that were stored
-// without their ack being returned.
+// An appender remembers, for the life of one producer, which seqs were acknowledged. It also keeps the batches that a
+// session took and whose ack no session has returned yet. So a resend of a stored batch is recognized.
 type appender struct {
 	log         *Log
 	contentType string
 
-	mu    sync.Mutex // guards the fields of conn, too
-	acked uint64     // seqs below it were returned by Read
-	taken []*taken   // the seqs acked, acked+1, … that some session took and that did not fail
-	conn  *conn      // the latest one; nil before the first Dial
+	mu    sync.Mutex    // guards the fields below, the batches in taken, and the fields of conn; lock order: mu, then the lock of a Board
+	acked uint64        // Read has returned the acks of all smaller seqs
+	taken []*takenBatch // the batches acked, acked+1, … that a session took and that did not fail
+	conn  *conn         // the latest one; nil before the first Dial
 }
 
-// taken is one batch from Write until its ack was returned or it failed.
-type taken struct {
-	conn    *conn // the latest that took it
-	n       int
-	first   uint64 // once stored
-	begun   bool   // the store is at it: only Done decides now
-	stored  bool
-	dropped bool // never to be begun
+// A takenBatch is one batch, from its Write until its ack was returned or the batch failed.
+type takenBatch struct {
+	conn    *conn  // of the session that took the batch last
+	n       int    // number of records
+	first   uint64 // seq of the first record; valid once stored is true
+	begun   bool   // the store is storing the batch, so only Done decides its fate
+	stored  bool   // the batch is durable
+	dropped bool   // the store must not begin the batch
 }
 
 func (a *appender) Limits() backend.Limits { return a.log.limits }
 
+// Dial begins a session whose first batch has the number seq. All batches before seq were acknowledged.
 func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	if err := a.claim(ctx); err != nil {
 		return nil, fmt.Errorf("%s: open: %w", a.log.name, err)
@@ -41,12 +42,12 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.acked = seq
-	a.conn = &conn{appender: a, read: make(chan struct{}, 1), write: make(chan struct{}, 1)}
+	a.conn = &conn{appender: a, readWake: make(chan struct{}, 1), writeWake: make(chan struct{}, 1)}
 	return a.conn, nil
 }
 
-// claim fixes the content type of the stream or compares it, and refuses a stream that is closed, unless batches of this
-// producer are waiting in it for their ack.
+// claim fixes the content type of the stream, or compares it with the type that was fixed before. It refuses a stream
+// that is closed for good, unless batches of this producer are stored in the stream and wait for their ack.
 func (a *appender) claim(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
@@ -69,21 +70,24 @@ func (a *appender) claim(ctx context.Context) error {
 	}
 	_, err := Commit(ctx, a.log.store, &Write{ContentType: a.contentType})
 	if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
-		return fmt.Errorf("%w: %w", backend.ErrTransient, ctxErr) // fixing it again changes nothing
+		// The content type may be fixed already. To fix it again changes nothing, so the error is not ErrIndeterminate.
+		return fmt.Errorf("%w: %w", backend.ErrTransient, ctxErr)
 	}
 	return err
 }
 
-// begin is what the store asks right before it stores t.
-func (a *appender) begin(t *taken) bool {
+// storingBegins is called by the store right before it stores t. It returns false if t was dropped and must not be
+// stored.
+func (a *appender) storingBegins(t *takenBatch) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.begun = !t.dropped
 	return t.begun
 }
 
-// done is what the store tells when t is stored, or not.
-func (a *appender) done(t *taken, first uint64, err error) {
+// storingEnded is called by the store when t is stored, or when t failed with err. If t failed, all batches behind t
+// are dropped too, so that what is stored stays a prefix.
+func (a *appender) storingEnded(t *takenBatch, first uint64, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
@@ -96,11 +100,12 @@ func (a *appender) done(t *taken, first uint64, err error) {
 			t.conn.failure = err
 		}
 	}
-	t.conn.wake()
-	a.conn.wake() // its Write may wait for what became of a batch of an earlier session
+	t.conn.wakeBoth()
+	// The Write of the latest session may be waiting for the outcome of a batch of an earlier session.
+	a.conn.wakeBoth()
 }
 
-// ackLocked takes the oldest batch off the list.
+// ackLocked removes the oldest batch from the list and returns its ack.
 func (a *appender) ackLocked() backend.Ack {
 	t, seq := a.taken[0], a.acked
 	a.taken[0] = nil
@@ -119,7 +124,8 @@ func (a *appender) ackLocked() backend.Ack {
 	}
 }
 
-// dropLocked forgets the batches from the i-th taken one on. The store has not begun those behind it.
+// dropLocked forgets the i-th taken batch and all batches behind it. The store has not begun any of the batches behind
+// it.
 func (a *appender) dropLocked(i int) {
 	for _, t := range a.taken[i:] {
 		t.dropped = true

@@ -7,34 +7,34 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// State is what everybody may know of a stream. It is durable: what it says is never taken back.
+// State is what every goroutine may know about a stream. It is durable: no crash takes it back.
 type State struct {
-	Head, Tail  uint64 // the records kept are Head, …, Tail-1
-	ContentType string // "" until somebody has fixed it
+	Head, Tail  uint64 // the stream holds the records Head, …, Tail-1
+	ContentType string // empty until an appender has fixed it
 	Closed      bool   // for good
 }
 
-// A Board shows the State of one Store and wakes who waits for the next one.
+// A Board shows the State of one Store, and wakes goroutines that wait for the next State.
 type Board struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards all fields; no other lock is taken inside
 	state   State
-	changed chan struct{} // made when somebody waits, closed by the next Publish
-	ended   chan struct{}
-	err     error
+	changed chan struct{} // made when a goroutine waits, closed by the next Publish; nil while nobody waits
+	ended   chan struct{} // closed by End
+	err     error         // what End was given
 }
 
 // NewBoard makes a Board that shows s.
 func NewBoard(s State) *Board { return &Board{state: s, ended: make(chan struct{})} }
 
-// State returns what is durable now.
+// State returns the state that is durable now.
 func (b *Board) State() State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state
 }
 
-// Watch returns what is durable now and a channel that is closed when that changes. Both are taken under one lock, so that
-// no change is missed between looking and waiting.
+// Watch returns the state that is durable now, and a channel that is closed when the state changes. Both are read under
+// one lock. Otherwise a change between looking and waiting would be missed.
 func (b *Board) Watch() (State, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,7 +44,7 @@ func (b *Board) Watch() (State, <-chan struct{}) {
 	return b.state, b.changed
 }
 
-// Publish shows s from now on.
+// Publish shows s from now on and wakes all who wait for a change.
 func (b *Board) Publish(s State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -55,7 +55,7 @@ func (b *Board) Publish(s State) {
 	}
 }
 
-// End says that the Store is gone: it was closed, or the stream deleted. Sessions and readers end with err.
+// End says that the Store is gone: the Store was closed, or the stream was deleted. Sessions and readers end with err.
 func (b *Board) End(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,19 +68,21 @@ func (b *Board) End(err error) {
 // Ended returns a channel that End closes.
 func (b *Board) Ended() <-chan struct{} { return b.ended }
 
-// Err returns what End was told, or nil.
+// Err returns the error that End was given, or nil.
 func (b *Board) Err() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-// metaKeyBytes is well below what bbolt takes for a key; one it does not take would fail all that shares the commit.
+// metaKeyBytes is well below the longest key that bbolt takes. bbolt would refuse a longer key at the commit, and the
+// refusal would fail every other Write in the same commit.
 const metaKeyBytes = 4096
 
-// Apply advances s by w, which brings n records, or says why w cannot be stored. Every Store uses it, so that they agree.
+// Apply changes s as w does, where w has n records, or returns why w cannot be stored. Every Store uses Apply, so that
+// all agree.
 func (s *State) Apply(w *Write, n int) error {
-	// Repeating what is so already is harmless, also on a closed stream.
+	// A closed stream takes no records. To trim it, or to close it again, is harmless.
 	if s.Closed && n > 0 {
 		return backend.ErrStreamClosed
 	}

@@ -8,20 +8,20 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A conn is one session's way to the store. It copies a batch in Write, so lent memory is never read once Write has
-// returned. The appender's lock guards its fields, except the channels.
+// A conn connects one session to the store. Write copies the batch, so lent memory is never read after Write has
+// returned. The lock of the appender guards the fields of a conn, except the channels.
 type conn struct {
-	appender *appender
-	read     chan struct{} // one token: Read may find something new
-	write    chan struct{} // one token: Write may find something new
+	appender  *appender
+	readWake  chan struct{} // holds one token: Read may find something new
+	writeWake chan struct{} // holds one token: Write may find something new
 
-	failure  error // why nothing more is written or acknowledged
-	unsure   bool  // failure says nothing about the batches in flight
-	finished bool
+	failure     error // why nothing more is written or acknowledged
+	fateUnknown bool  // failure does not say what became of the batches in flight
+	finished    bool  // Write will not be called again
 }
 
-// Write gives recs to the store. It waits for the outcome of a batch that an earlier session has left with the store under
-// the same seq: only then it is known whether recs are a resend of a stored batch.
+// Write gives recs to the store. An earlier session may have left a batch with the same seq in the store's hands. Then
+// Write waits for the outcome of that batch, because only the outcome says whether recs are a resend of a stored batch.
 func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
 	board := c.appender.log.store.Board()
 	for {
@@ -33,10 +33,10 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 			c.commit(t, recs)
 			return nil
 		case !wait:
-			return c.again(t, seq, recs)
+			return c.takeOver(t, seq, recs)
 		}
 		select {
-		case <-c.write:
+		case <-c.writeWake:
 		case <-board.Ended():
 		case <-ctx.Done():
 			return fmt.Errorf("%s: send: %w: %w", c.appender.log.name, backend.ErrTransient, ctx.Err())
@@ -44,13 +44,14 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 	}
 }
 
-// take adds batch seq to the appender's list. Where an earlier session has taken it already, take returns what that session
-// left, or that the caller must wait while the store works on it.
-func (c *conn) take(seq uint64, n int) (t *taken, wait bool, err error) {
+// take adds the batch seq to the appender's list. If an earlier session has already taken the batch, take returns the
+// entry of that session, and wait says that the store is still working on the batch.
+func (c *conn) take(seq uint64, n int) (t *takenBatch, wait bool, err error) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.failure != nil {
+		// Behind a batch that failed, nothing may be stored. Otherwise the stream would have a hole.
 		return nil, false, fmt.Errorf("%s: send: %w: an earlier append failed: %v", a.log.name, backend.ErrTransient, c.failure)
 	}
 	if err := a.log.store.Board().Err(); err != nil {
@@ -59,39 +60,41 @@ func (c *conn) take(seq uint64, n int) (t *taken, wait bool, err error) {
 	if i := int(seq - a.acked); i < len(a.taken) {
 		return a.taken[i], !a.taken[i].stored, nil
 	}
-	t = &taken{conn: c, n: n}
+	t = &takenBatch{conn: c, n: n}
 	a.taken = append(a.taken, t)
 	return t, false, nil
 }
 
-func (c *conn) commit(t *taken, recs []backend.Record) {
+// commit hands the batch to the store. The appender's lock is not held: the store may call Begin and Done before Commit
+// returns.
+func (c *conn) commit(t *takenBatch, recs []backend.Record) {
 	a := c.appender
 	a.log.store.Commit(&Write{
 		Records: recs,
-		Begin:   func() bool { return a.begin(t) },
-		Done:    func(first uint64, err error) { a.done(t, first, err) },
+		Begin:   func() bool { return a.storingBegins(t) },
+		Done:    func(first uint64, err error) { a.storingEnded(t, first, err) },
 	})
 }
 
-// again takes over a batch that an earlier session stored, and whose ack was lost with that session. It compares the records
-// first, because the ack would make other records under the same seq vanish.
-func (c *conn) again(t *taken, seq uint64, recs []backend.Record) error {
+// takeOver takes over a batch that an earlier session has stored and whose ack was lost with that session. It compares
+// the records first: if other records came under the same seq, an ack would make them vanish.
+func (c *conn) takeOver(t *takenBatch, seq uint64, recs []backend.Record) error {
 	a := c.appender
 	same, err := a.log.holds(t.first, t.n, recs)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: send: compare batch %d with what is stored: %w", a.log.name, seq, err)
+		return fmt.Errorf("%s: send: compare batch %d with the stored records: %w", a.log.name, seq, err)
 	case !same:
-		return fmt.Errorf("%s: send: seq %d is stored with other records: %w", a.log.name, seq, backend.ErrConflict)
+		return fmt.Errorf("%s: send: seq %d is stored already with other records: %w", a.log.name, seq, backend.ErrConflict)
 	}
 	t.conn = c
-	wake(c.read)
+	wake(c.readWake)
 	return nil
 }
 
-// Read returns one ack a batch. An ack that is there goes before a failure.
+// Read returns one ack for each batch. When an ack and a failure are both there, Read returns the ack first.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	board := c.appender.log.store.Board()
 	for {
@@ -100,7 +103,7 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 			return ack, err
 		}
 		select {
-		case <-c.read:
+		case <-c.readWake:
 		case <-board.Ended():
 			c.fail(board.Err())
 		case <-ctx.Done():
@@ -109,6 +112,7 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	}
 }
 
+// poll returns an ack or the reason why there will be no more acks, without waiting.
 func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	a := c.appender
 	a.mu.Lock()
@@ -125,38 +129,41 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	return ack, false, nil
 }
 
-// fail ends the connection without waiting for the store, which may still be at work on batches.
+// fail ends the connection with err. It does not wait for the store, which may still be storing batches; so their fate
+// is unknown.
 func (c *conn) fail(err error) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.failure == nil {
-		c.failure, c.unsure = err, true
+		c.failure, c.fateUnknown = err, true
 	}
-	c.wake()
+	c.wakeBoth()
 }
 
+// Finish says that Write will not be called again. Read returns io.EOF after the last ack.
 func (c *conn) Finish() {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c.finished = true
-	c.wake()
+	c.wakeBoth()
 }
 
-// Fate is what the store said of the batch that failed. Nothing behind that batch is stored.
+// Fate returns what became of the unanswered batches. If the store itself has reported err, the store has stored
+// neither the batch that failed nor any batch behind it, so err says everything. Otherwise the batches may be stored.
 func (c *conn) Fate(err error, unanswered int) error {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c.unsure && unanswered > 0 {
+	if c.fateUnknown && unanswered > 0 {
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 	}
 	return err
 }
 
-// Close drops what the store has not begun. The store finishes a batch that it has begun, from a copy of its own; a later
-// session hears of it.
+// Close drops the batches that the store has not begun to store. The store finishes a batch that it has begun, from its
+// own copy, and a later session learns the outcome.
 func (c *conn) Close() error {
 	c.fail(backend.ErrClosed)
 	a := c.appender
@@ -171,12 +178,14 @@ func (c *conn) Close() error {
 	return nil
 }
 
-func (c *conn) wake() {
-	wake(c.read)
-	wake(c.write)
+// wakeBoth wakes Read and Write.
+func (c *conn) wakeBoth() {
+	wake(c.readWake)
+	wake(c.writeWake)
 }
 
-// wake leaves a token for the one goroutine that may wait for it; the token stays when none does.
+// wake leaves a token for the one goroutine that may wait for it. If no goroutine waits, the token stays for the next
+// wait.
 func wake(token chan struct{}) {
 	select {
 	case token <- struct{}{}:

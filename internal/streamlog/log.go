@@ -8,32 +8,32 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Read bounds of one batch. They are large enough to make the cost of a call vanish beside that of its records, and small
-// enough that a consumer reading ahead holds little.
+// Bounds of one batch of a reader. They are so large that the cost of a call is small beside the cost of its records,
+// and so small that a consumer which reads ahead holds little memory.
 const (
 	readRecords = 1024
 	readBytes   = 1 << 20
 )
 
-// A Log is the machinery over one Store: a sink and a source by the contracts of backend.
+// A Log makes a sink and a source, as package backend defines them, of one Store.
 type Log struct {
-	name   string // of the stream in errors, with the package's: `bolt: stream "orders"`
+	name   string // names the stream in errors, for example: bolt: stream "orders"
 	store  Store
 	limits backend.Limits
 }
 
-// New makes the Log of a Store. The limits hold for every batch; their Size is set here, to [Size].
+// New makes the Log of a Store. The limits apply to every batch. New sets their Size to [Size].
 func New(name string, s Store, limits backend.Limits) *Log {
 	limits.Size = Size
 	return &Log{name: name, store: s, limits: limits}
 }
 
-// NewAppender makes one producer's way in.
+// NewAppender returns an appender for one producer.
 func (l *Log) NewAppender(f backend.Format) backend.Appender {
 	return backend.Pipelined(l.name, &appender{log: l, contentType: f.ContentType})
 }
 
-// Trim drops the records before the place given. [backend.Latest] drops all there are when it is called.
+// Trim drops the records before the place before. [backend.Latest] drops all records that exist when Trim is called.
 func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
 	board := l.store.Board()
 	if err := board.Err(); err != nil {
@@ -53,7 +53,8 @@ func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
 	return l.commit(ctx, "trim", &Write{Trim: seq})
 }
 
-// CloseForGood ends the stream: appends fail with ErrStreamClosed, readers get io.EOF behind the last record.
+// CloseForGood ends the stream for good: appends fail with ErrStreamClosed, and readers get io.EOF behind the last
+// record.
 func (l *Log) CloseForGood(ctx context.Context) error {
 	board := l.store.Board()
 	if err := board.Err(); err != nil {
@@ -72,16 +73,16 @@ func (l *Log) commit(ctx context.Context, what string, w *Write) error {
 	return nil
 }
 
-// Size is the meter of every Log: value and headers, what they are and not how they are stored. It refuses a time that
-// does not fit into 64 bits of nanoseconds.
+// Size measures a record for the limits of every Log: the bytes of its value and headers, and not the bytes that a
+// store needs for them. It refuses a time that does not fit into 64 bits of nanoseconds.
 func Size(r *backend.Record) (int, error) {
 	if !r.Time.IsZero() && (r.Time.Before(minTime) || r.Time.After(maxTime)) {
-		return 0, fmt.Errorf("time %v: want one between %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)
+		return 0, fmt.Errorf("time %v: want a time between the years %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)
 	}
 	return Bytes(r), nil
 }
 
-// Bytes is what a record counts against byte limits.
+// Bytes returns what a record counts against byte limits.
 func Bytes(r *backend.Record) int {
 	n := len(r.Value)
 	for i := range r.Headers {
@@ -95,7 +96,8 @@ var (
 	maxTime = time.Unix(0, 1<<63-1)
 )
 
-// Time is a record's time as every Store keeps it: in nanoseconds, without zone and monotonic clock; now when it has none.
+// Time returns a record's time as every Store keeps it: in nanoseconds, without a zone and without a monotonic clock. A
+// record without a time gets now.
 func Time(t time.Time, now int64) int64 {
 	if t.IsZero() {
 		return now

@@ -8,41 +8,44 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Memory is a Store in the memory of the process. It keeps every batch as one chunk of records that never changes once it
-// is there, and returns them without copying.
+// Memory is a Store in the memory of the process. It keeps every batch as one chunk of records, and returns the records
+// without copying them. A chunk never changes after it was added.
 type Memory struct {
 	board *Board
 
-	mu     sync.Mutex
-	chunks []chunk // appended to and cut by copy, so that a slice of it stays good after the lock is released
+	mu sync.Mutex // guards the fields below; the lock of board is taken inside mu, never the other way round
+	// chunks grows by append and is cut by making a copy. So a slice of it stays valid after the lock is released.
+	chunks []chunk
 	meta   map[string][]byte
 }
 
+// A chunk is the records of one Write.
 type chunk struct {
-	first   uint64
+	first   uint64 // seq of the first record
 	recs    []backend.Record
-	bytes   int   // of all of them
-	maxTime int64 // of all records up to the end of this chunk, trimmed ones included: it never falls
+	bytes   int   // of all records together
+	maxTime int64 // latest time of all records up to the end of this chunk, trimmed records included; so it never falls
 }
 
-// NewMemory makes an empty one.
+// NewMemory makes an empty Store.
 func NewMemory() *Memory {
 	return &Memory{board: NewBoard(State{}), meta: map[string][]byte{}}
 }
 
-// Board shows what is kept.
+// Board implements [Store].
 func (s *Memory) Board() *Board { return s.board }
 
-// Commit stores w before it returns.
+// Commit stores w before it returns. The records are copied before the lock is taken, because they are lent.
 func (s *Memory) Commit(w *Write) {
 	c := clone(w.Records, time.Now().UnixNano())
 	if w.Begin != nil && !w.Begin() {
 		return
 	}
-	w.Done(s.commit(w, c))
+	w.Done(s.commitChunk(w, c))
 }
 
-func (s *Memory) commit(w *Write, c chunk) (first uint64, err error) {
+// commitChunk adds the records of w, which c holds, and makes all other changes of w.
+func (s *Memory) commitChunk(w *Write, c chunk) (first uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.board.State()
@@ -64,14 +67,14 @@ func (s *Memory) commit(w *Write, c chunk) (first uint64, err error) {
 			s.meta[m.Key] = append([]byte{}, m.Value...)
 		}
 	}
-	s.trim(st.Head)
+	s.trimLocked(st.Head)
 	s.board.Publish(st)
 	return c.first, nil
 }
 
-// trim lets go of the chunks that lie wholly before head. A chunk that lies there in part is kept: readers are bounded by
-// the head that the board shows.
-func (s *Memory) trim(head uint64) {
+// trimLocked removes the chunks that are wholly before head. It keeps a chunk that is partly before head; readers do
+// not see those records, because the board shows the head.
+func (s *Memory) trimLocked(head uint64) {
 	i := 0
 	for i < len(s.chunks) && s.chunks[i].first+uint64(len(s.chunks[i].recs)) <= head {
 		i++
@@ -81,18 +84,19 @@ func (s *Memory) trim(head uint64) {
 	}
 }
 
-// snapshot returns the chunks as they are now. They do not change.
+// snapshot returns the present chunks. The caller may use them without the lock, because they do not change.
 func (s *Memory) snapshot() []chunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.chunks
 }
 
-// shareFrom is how many records of one chunk are worth being returned by themselves, as they are. Fewer are gathered from
-// several chunks into a new slice, or a stream that was filled one by one would be read one by one.
+// shareFrom is the number of records from which Read returns the records of one chunk without copying. Fewer records
+// are collected from several chunks into a new slice. Otherwise a stream that was filled record by record would be read
+// record by record.
 const shareFrom = 64
 
-// Read returns records that all readers share: for reading only, bytes and slice.
+// Read returns records that all readers share. Neither the slice nor the bytes may be written to.
 func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	chunks := s.snapshot()
 	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].first > seq }) - 1
@@ -104,7 +108,8 @@ func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	room := int(min(uint64(limit.Records), limit.Below-seq))
 	if n := count(chunks[:1], skip, room, limit.Bytes); n >= shareFrom || n == room || len(chunks) == 1 {
 		end := skip + n
-		return chunks[0].recs[skip:end:end], nil // whoever appends to it gets a copy
+		// The capacity ends at end, so a caller that appends to the slice gets a copy.
+		return chunks[0].recs[skip:end:end], nil
 	}
 	n := count(chunks, skip, room, limit.Bytes)
 	out := make([]backend.Record, 0, n)
@@ -115,8 +120,8 @@ func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	return out, nil
 }
 
-// count returns how many records behind the first skip to read: at most room, and the first whatever its size. It looks
-// at single records only in the chunk that the limit cuts.
+// count returns how many records to read behind the first skip records: at most room, and at least one, whatever its
+// size. It looks at single records only in the chunk that the limit cuts.
 func count(chunks []chunk, skip, room, bytes int) (n int) {
 	for i := range chunks {
 		recs := chunks[i].recs[skip:]
@@ -129,7 +134,8 @@ func count(chunks []chunk, skip, room, bytes int) (n int) {
 				}
 				n++
 			}
-			continue // it was cut at its front, and the rest did fit
+			// The first chunk was cut at its front, and the rest of the chunk did fit.
+			continue
 		}
 		if n += len(recs); n >= room {
 			return room
@@ -138,8 +144,8 @@ func count(chunks []chunk, skip, room, bytes int) (n int) {
 	return n
 }
 
-// Since bisects over the chunks and then looks at single records, as the latest time of a chunk may be that of a record that
-// was trimmed.
+// Since searches the chunks by bisection, and then looks at single records, because the latest time of a chunk may
+// belong to a record that was trimmed.
 func (s *Memory) Since(t time.Time, head, tail uint64) (uint64, error) {
 	chunks := s.snapshot()
 	at := func(i int) bool { return !time.Unix(0, chunks[i].maxTime).Before(t) }
@@ -154,7 +160,7 @@ func (s *Memory) Since(t time.Time, head, tail uint64) (uint64, error) {
 	return tail, nil
 }
 
-// Meta returns a copy.
+// Meta returns a copy of the value.
 func (s *Memory) Meta(key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +170,8 @@ func (s *Memory) Meta(key string) ([]byte, error) {
 	return nil, nil
 }
 
-// clone copies records into memory of their own: one allocation for the records, one for all bytes, one for all headers.
+// clone copies records into memory of their own, with three allocations: one for the records, one for all bytes, one
+// for all headers.
 func clone(recs []backend.Record, now int64) (c chunk) {
 	if len(recs) == 0 {
 		return c

@@ -6,11 +6,11 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// FormatOffset writes a sequence number as the offset of its record: in decimal.
+// FormatOffset returns the offset of the record with the number seq: the number in decimal.
 func FormatOffset(seq uint64) backend.Offset { return backend.Offset(strconv.AppendUint(nil, seq, 10)) }
 
-// ParseOffset reads what FormatOffset wrote and nothing else: no sign, no leading zero. Offsets are compared as strings,
-// so a place must have one spelling.
+// ParseOffset reads an offset of FormatOffset and refuses everything else: a sign, a leading zero. Offsets are compared
+// as strings, so each place must have exactly one spelling.
 func ParseOffset(o backend.Offset) (seq uint64, ok bool) {
 	if len(o) > 1 && o[0] == '0' {
 		return 0, false
@@ -24,8 +24,8 @@ func ParseOffset(o backend.Offset) (seq uint64, ok bool) {
 	return seq, err == nil
 }
 
-// SetOffsets gives recs their places from first on. All of them are cut from one string: the Next of a record is the
-// Offset of the one behind it, so a record costs neither an allocation nor a second spelling.
+// SetOffsets gives recs the places from first on. All offsets are parts of one string, and the Next of a record is the
+// Offset of the next record. So the offset of a record costs no allocation.
 func SetOffsets(recs []backend.Record, first uint64) {
 	if len(recs) == 0 {
 		return
@@ -36,7 +36,8 @@ func SetOffsets(recs []backend.Record, first uint64) {
 	}
 	all := backend.Offset(digits)
 
-	// The length of a decimal changes only at powers of ten, so it is counted on and not measured for every record.
+	// The length of a decimal number changes only at powers of ten. So we compare with the next power of ten instead of
+	// measuring every number.
 	n := decimalLen(first)
 	offset, rest := all[:n], all[n:]
 	limit := pow10(n)
@@ -59,7 +60,8 @@ func decimalLen(n uint64) int {
 	return l
 }
 
-// pow10 is the first number with more than n digits; 0, which no seq reaches, when that is above 64 bits.
+// pow10 returns the first number with more than n digits. It returns 0 if that number does not fit into 64 bits. The
+// caller compares the result with a seq behind a record, which is never 0.
 func pow10(n int) uint64 {
 	if n > 19 {
 		return 0

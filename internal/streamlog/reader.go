@@ -9,7 +9,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// OpenReader resolves from at once: a relative start is pinned before it returns.
+// OpenReader resolves from before it returns. So a relative start, such as Latest, means the place at the time of this
+// call.
 func (l *Log) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	pos, err := l.resolve(ctx, from)
 	if err != nil {
@@ -18,6 +19,7 @@ func (l *Log) OpenReader(ctx context.Context, from backend.Offset) (backend.Read
 	return &reader{log: l, next: pos, earliest: from == backend.Earliest, first: true, closing: make(chan struct{})}, nil
 }
 
+// resolve returns the seq at which from begins.
 func (l *Log) resolve(ctx context.Context, from backend.Offset) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("%w: %w", backend.ErrTransient, err)
@@ -43,33 +45,34 @@ func (l *Log) resolve(ctx context.Context, from backend.Offset) (uint64, error) 
 	}
 	pos, ok := ParseOffset(from)
 	if !ok {
-		return 0, fmt.Errorf("offset %q is not of this store: %w", from, backend.ErrOutOfRange)
+		return 0, fmt.Errorf("offset %q does not belong to this store: %w", from, backend.ErrOutOfRange)
 	}
-	return pos, st.check(pos)
+	return pos, st.checkPlace(pos)
 }
 
-// check says whether reading may start at pos.
-func (s State) check(pos uint64) error {
+// checkPlace returns an error if reading cannot start at pos.
+func (s State) checkPlace(pos uint64) error {
 	switch {
 	case pos < s.Head:
-		return fmt.Errorf("offset %d is trimmed, the first kept is %d: %w", pos, s.Head, backend.ErrOutOfRange)
+		return fmt.Errorf("offset %d is trimmed, the first record kept is %d: %w", pos, s.Head, backend.ErrOutOfRange)
 	case pos > s.Tail:
 		return fmt.Errorf("offset %d is beyond the tail %d: %w", pos, s.Tail, backend.ErrOutOfRange)
 	}
 	return nil
 }
 
+// A reader reads one stream from a place on. One goroutine calls Read; any goroutine may call Close.
 type reader struct {
 	log *Log
 
 	// Only Read uses these.
-	next     uint64
-	earliest bool // a trim before the first batch moves the start
-	first    bool // nothing was returned yet
-	dead     error
+	next     uint64 // seq of the next record
+	earliest bool   // the reader was opened at Earliest, so a trim before its first batch moves the start
+	first    bool   // nothing was returned yet
+	dead     error  // why Read has failed; further calls return the same
 
 	once    sync.Once
-	closing chan struct{}
+	closing chan struct{} // closed by Close
 }
 
 func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
@@ -104,7 +107,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if r.earliest && r.first && r.next < st.Head {
 			r.next = st.Head
 		}
-		if err := st.check(r.next); err != nil {
+		if err := st.checkPlace(r.next); err != nil {
 			return backend.Batch{}, err
 		}
 		if r.next < st.Tail {
@@ -113,14 +116,15 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 				return backend.Batch{}, err
 			}
 			if len(recs) == 0 {
-				continue // trimmed since: look again
+				// The records were trimmed since we took the state, so look again.
+				continue
 			}
 			r.next += uint64(len(recs))
 			r.first = false
 			return backend.Batch{Records: recs, Next: recs[len(recs)-1].Next, CaughtUp: r.next == st.Tail, Closed: r.next == st.Tail && st.Closed}, nil
 		}
-		// The first Read says where the reader stands, whether there is a record or not. Later ones have said so with
-		// the batch that reached the tail.
+		// The first Read says where the reader stands, even if there is no record yet. Later calls need not, because
+		// the batch that reached the tail has said so.
 		if r.first {
 			r.first = false
 			return backend.Batch{Next: FormatOffset(r.next), CaughtUp: true, Closed: st.Closed}, nil
@@ -132,7 +136,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	}
 }
 
-// wait returns when there may be something new. It looks and waits under one Watch, so nothing is missed between.
+// wait returns when there may be something new. It reads the state and the channel in one call of Watch, so no change
+// is missed in between.
 func (r *reader) wait(ctx context.Context, board *Board) {
 	st, changed := board.Watch()
 	if st.Tail > r.next || st.Closed {

@@ -8,58 +8,61 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Store keeps the records of one stream. Its methods may be called from any goroutine.
+// A Store keeps the records of one stream. Any goroutine may call its methods.
 type Store interface {
-	// Board shows what is durable.
+	// Board returns the Board that shows what is durable.
 	Board() *Board
 
-	// Commit stores w behind all that was committed before, in the order of the calls. It does not wait: Done says when w
-	// is durable. It does not touch w.Records after it has returned.
+	// Commit stores w behind everything that was committed before, in the order of the calls. Commit does not wait: the
+	// Store calls w.Done when w is durable. The Store does not touch w.Records after Commit has returned.
 	Commit(w *Write)
 
-	// Read returns records from seq on, at least one and at most what limit allows, with their offsets. It is asked only
-	// for what the Board has shown; none means that seq was trimmed since.
+	// Read returns records from seq on, with their offsets: at least one record, and at most as many as limit allows.
+	// The caller asks only for records that the Board has shown. If Read returns no records, seq was trimmed in the
+	// meantime.
 	Read(seq uint64, limit ReadLimit) ([]backend.Record, error)
 
-	// Since returns the first seq at or above head whose time is not before t, or tail when there is none below it.
+	// Since returns the first seq, from head on, whose time is not before t. It returns tail if no record before tail
+	// is so late.
 	Since(t time.Time, head, tail uint64) (uint64, error)
 
-	// Meta returns what a Write has set under key, or nil.
+	// Meta returns the value that a Write has set under key, or nil.
 	Meta(key string) ([]byte, error)
 }
 
-// ReadLimit bounds one Read. The first record is returned whatever its size.
+// ReadLimit bounds one Read. The first record is returned even if it is larger than Bytes.
 type ReadLimit struct {
-	Below   uint64 // the first seq not to return
+	Below   uint64 // records from this seq on are not returned
 	Records int
 	Bytes   int
 }
 
-// A Write is what is stored in one step, whole or not at all. Every part of it may be missing.
+// A Write is stored in one step, as a whole or not at all. Each of its parts may be missing.
 type Write struct {
 	Records     []backend.Record // lent until Commit returns
-	ContentType string           // fixes the stream's, or is compared with it: another one is ErrRejected
-	Trim        uint64           // drops the records below it, as far as there are any
+	ContentType string           // fixes the content type of the stream; if another type is fixed already, the Write fails with ErrRejected
+	Trim        uint64           // drops the records with a smaller seq
 	Close       bool             // closes the stream for good, behind Records
 	Meta        []Meta
 
-	// Begin, when there is one, is asked once right before w is stored; false drops w without a word.
+	// If Begin is not nil, the Store calls it once, right before it stores w. If Begin returns false, the Store drops w
+	// and does not call Done.
 	Begin func() bool
 
-	// Done is told once what became of w: the seq of the first record, or an error that wraps what backend says of it.
-	// It is called with no lock held, by whichever goroutine of the Store stored it, and does not wait. The Done of one
-	// Write comes before the Begin of any that was committed behind it and not stored in the same step.
+	// The Store calls Done once, with the outcome: the seq of the first record, or an error that wraps a sentinel of
+	// package backend. Done does not wait. The goroutine that stored w calls Done and holds no lock. If another Write
+	// was committed behind w and is not stored in the same step, its Begin is called after the Done of w.
 	Done func(first uint64, err error)
 }
 
-// Meta is a small value kept beside the records under a key of 1 to 4096 bytes. A nil Value removes it.
+// Meta is a small value that is kept beside the records, under a key of 1 to 4096 bytes. A nil Value removes the key.
 type Meta struct {
 	Key   string
 	Value []byte
 }
 
-// Commit gives w to s and waits until it is durable. The end of ctx ends the wait only: what becomes of w is then unknown,
-// and the error wraps ErrIndeterminate and ctx's.
+// Commit gives w to s and waits until w is durable. When ctx ends, only the wait ends: the outcome of w is unknown, and
+// the error wraps ErrIndeterminate and the error of ctx.
 func Commit(ctx context.Context, s Store, w *Write) (first uint64, err error) {
 	type outcome struct {
 		first uint64

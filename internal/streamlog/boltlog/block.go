@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// A batch is stored as blocks and not as one key a record: a tree of blocks is shallow, one Put carries dozens of
-// records, and reading them is one copy. The key of a block is the seq of its first record, big-endian. The block:
+// A batch is stored as blocks, and not with one key for each record. A tree of blocks is shallow, one Put carries
+// dozens of records, and one copy reads them. The key of a block is the seq of its first record, big-endian. The block:
 //
 //	version  1 byte
 //	count    uvarint, at least 1
@@ -23,33 +23,36 @@ import (
 //	maxTime  8 bytes, little-endian: the latest time of all records up to here, trimmed ones included
 //	crc      4 bytes, little-endian: CRC-32C of all before it and of the key
 //
-// The checksum is there because bbolt keeps one of its meta pages only: without it a rotten page is delivered as records.
-// maxTime never falls from one block to the next, which is what finding a time by bisection needs.
+// We need the checksum because bbolt has checksums for its meta pages only. Without it, a damaged page would be
+// delivered as records. maxTime never falls from one block to the next, so a place can be found by time with bisection.
 const (
 	blockVersion = 1
 	trailerBytes = 8 + 4
 )
 
-// blockBytes is where a block is cut; a larger record has a block of its own. bbolt rewrites the last leaf with every
-// append, and a leaf keeps up to four values however large they are: larger blocks are written several times over,
-// smaller ones waste the end of a page. Two blocks of this size fill four pages of 4 KiB together with their keys.
+// blockBytes is the size at which a block is cut. A larger record has a block of its own. With every append bbolt
+// rewrites the last leaf, and a leaf keeps up to four values however large they are. So larger blocks are written
+// several times, and smaller blocks waste the end of a page. Two blocks of this size, with their keys, fill four pages
+// of 4 KiB.
 const blockBytes = (4*4096-16)/2 - 24
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
-// errCorrupt is what decoding says; the store adds file, stream and seq.
+// errCorrupt is the error of decoding. The store adds file, stream and seq.
 var errCorrupt = errors.New("corrupt block")
 
-// blocks are the encoded records of one Write, ready but for what is known at the commit: the key and the trailer.
+// blocks are the encoded records of one Write. Only the parts that the commit decides are missing: the keys and the
+// trailers.
 type blocks struct {
-	data    [][]byte // each ends in room for its trailer
-	counts  []int
-	latest  []int64 // of the records of each block
-	records int     // in all of them
-	size    int     // of all of them
+	data    [][]byte // each ends with room for its trailer
+	counts  []int    // number of records in each block
+	latest  []int64  // latest time of the records in each block
+	records int      // number of records in all blocks
+	size    int      // bytes of all blocks
 }
 
-// encode copies recs into blocks. It runs in the sender's goroutine, so encoding goes on while a commit waits for the disk.
+// encode copies recs into blocks. It runs in the goroutine of the sender, so encoding goes on while a commit waits for
+// the disk.
 func encode(recs []backend.Record, now int64) (b blocks) {
 	b.records = len(recs)
 	for len(recs) > 0 {
@@ -75,7 +78,7 @@ func encode(recs []backend.Record, now int64) (b blocks) {
 	return b
 }
 
-// fit returns how many of recs, one at least, make the next block, and about how large it gets.
+// fit returns how many of recs make the next block, at least one, and about how many bytes the block has.
 func fit(recs []backend.Record) (n, size int) {
 	size = 1 + binary.MaxVarintLen32 + trailerBytes
 	for i := range recs {
@@ -88,7 +91,8 @@ func fit(recs []backend.Record) (n, size int) {
 			}
 		}
 		if i > 0 && r.Time.IsZero() {
-			b++ // the same now as the record before it: no time passed
+			// The record gets the same time as the record before, so the difference is 0 and takes one byte.
+			b++
 		} else {
 			b += binary.MaxVarintLen64
 		}
@@ -100,8 +104,10 @@ func fit(recs []backend.Record) (n, size int) {
 	return len(recs), size
 }
 
+// uvarintLen returns the number of bytes of n as a uvarint.
 func uvarintLen(n int) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }
 
+// appendRecord encodes one record behind data. elapsed is the time since the record before.
 func appendRecord(data []byte, r *backend.Record, elapsed int64) []byte {
 	data = binary.AppendVarint(data, elapsed)
 	length := uint64(len(r.Value)) << 1
@@ -121,8 +127,8 @@ func appendRecord(data []byte, r *backend.Record, elapsed int64) []byte {
 	return append(data, r.Value...)
 }
 
-// seal finishes the i-th block: first is the seq of its first record, before the latest time of all records before it. It
-// returns the latest time up to the end of the block.
+// seal finishes the i-th block. first is the seq of its first record, and before is the latest time of all records
+// before the block. It returns the latest time up to the end of the block.
 func (b *blocks) seal(i int, first uint64, before int64) (latest int64) {
 	data := b.data[i]
 	body, trailer := data[:len(data)-trailerBytes], data[len(data)-trailerBytes:]
@@ -132,6 +138,7 @@ func (b *blocks) seal(i int, first uint64, before int64) (latest int64) {
 	return latest
 }
 
+// checksum includes the key of the block, so that a block in the wrong place is noticed too.
 func checksum(body, latest []byte, first uint64) uint32 {
 	sum := crc32.Update(0, crcTable, body)
 	sum = crc32.Update(sum, crcTable, latest)

@@ -19,55 +19,61 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// A DB is one file with any number of streams. Its methods may be called from any goroutine.
+// A DB is one file with any number of streams. Any goroutine may call its methods.
+//
+// Lock order: publishing before streamsMu and before mu. streamsMu and mu are never held together.
 type DB struct {
 	file *boltfile.File
 	path string
 
 	streamsMu sync.Mutex
-	streams   map[string]weak.Pointer[store] // a store that nobody uses is collected: names that do not exist cost nothing
+	streams   map[string]weak.Pointer[store] // a store that nobody uses is garbage collected, so names that do not exist cost nothing
 
-	// The committer takes what is queued, commits it as one transaction, and takes what was queued meanwhile.
+	// The committer removes ops from queue, commits them as one transaction, and then removes the ops that were queued
+	// meanwhile. mu guards queue and closing.
 	mu      sync.Mutex
 	queue   []*op
 	closing bool
-	wake    chan struct{} // one token
-	done    chan struct{} // the committer has ended
+	wake    chan struct{} // holds one token: queue or closing has changed
+	done    chan struct{} // closed when the committer has ended
 
-	// landing is held from the beginning of a commit until the boards show what became of it. Who holds it sees in the
-	// file what the boards show, unless failed says that nobody knows.
-	landing sync.Mutex
-	failed  error // why no commit is tried any more; only the committer sets it
+	// publishing is held from the beginning of a commit until the boards show its outcome. So a goroutine that holds
+	// publishing sees the same state in the file and on the boards, unless commitsEnded says that the outcome of a
+	// commit is unknown.
+	publishing   sync.Mutex
+	commitsEnded error // why there are no more commits; only the committer sets it, with publishing held
 
-	// Only the committer uses these.
-	commit   func(*bbolt.Tx) error // Tx.Commit, or what a test puts in its place
-	listFree int                   // freelistPages, or what a test puts in its place
+	// Only the committer uses these fields.
+	commit   func(*bbolt.Tx) error // Tx.Commit; a test may replace it
+	listFree int                   // freelistPages; a test may replace it
 }
 
-// lockWait is how long Open waits for the file's lock, in which time a process that is just ending may let go of it. It
-// stays below a second together with the retries of bbolt.
+// lockWait is how long Open waits for the lock of the file. A process that is just ending may release the lock in this
+// time. Together with the retries of bbolt the wait stays below a second.
 const lockWait = 500 * time.Millisecond
 
-// Open opens the file at path and creates it with mode when there is none. It may grow to fileBytes, 0 for no limit.
+// Open opens the file at path, and creates it with mode if it does not exist. The file may grow to fileBytes; 0 means
+// no limit.
 func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
 	options := bbolt.Options{
 		Timeout: lockWait,
 		MaxSize: fileBytes,
 
-		// The map finds free pages in constant time; the array, the default, searches all of them, which shows as soon as
-		// a trim has freed many. Both keep the same pages on disk.
+		// The map finds free pages in constant time. The default, an array, searches all free pages, which becomes slow
+		// as soon as a trim has freed many. Both keep the same pages on disk.
 		FreelistType: bbolt.FreelistMapType,
 
-		// The list of free pages is written with every commit, so that opening after a crash need not read the whole file
-		// to find them. The committer changes that for as long as the list is large: see freelistPages.
+		// The list of free pages is written with every commit, so that an open after a crash need not read the whole
+		// file to find them. While the list is large, the committer changes that: see freelistPages.
 		NoFreelistSync: false,
 
 		// NoSync stays off: both fsyncs of a commit are what an ack is made of. NoGrowSync stays off too: the size of a
 		// file that has grown must be durable before a page in the new part is referred to.
 	}
 	if runtime.GOOS != "windows" {
-		// Growing beyond the mapping costs a new one, which waits for all readers and faults every page in again. This is
-		// address space and neither memory nor disk, but on Windows the file would be made that large.
+		// When the file outgrows the mapping, bbolt makes a new mapping, which waits for all readers and loads every
+		// page again. A large mapping uses address space, and neither memory nor disk. But on Windows the file would be
+		// made that large.
 		options.InitialMmapSize = 256 << 20
 	}
 	file, err := boltfile.Open(path, mode, options)
@@ -91,8 +97,9 @@ func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
 // Bolt returns the bbolt database.
 func (db *DB) Bolt() *bbolt.DB { return db.file.Bolt() }
 
-// Store returns the one Store of a stream, so that all who use the stream see the same state. The stream exists from its
-// first Write on. What is wrong with the name, of 1 to 512 bytes, or with what is stored has ended the Store's board.
+// Store returns the one Store of a stream, so that all users of the stream see the same state. The stream exists from
+// its first Write on. If the name (1 to 512 bytes) or the stored data is wrong, the Store's board has ended with the
+// error.
 func (db *DB) Store(name string) streamlog.Store { return db.store(name) }
 
 func (db *DB) store(name string) *store {
@@ -107,7 +114,7 @@ func (db *DB) store(name string) *store {
 	return s
 }
 
-// collected removes the name of a store that is gone, unless the name has a new store.
+// collected removes the name of a store that was garbage collected, unless the name has a new store.
 func (db *DB) collected(name string) {
 	db.streamsMu.Lock()
 	defer db.streamsMu.Unlock()
@@ -132,8 +139,9 @@ func (db *DB) Names() (names []string, err error) {
 	return names, nil
 }
 
-// Delete removes a stream with all it has. Its board ends with ErrNotFound, which is also what deleting no stream says. The
-// next Store of that name is a new one. The end of ctx ends the wait and leaves the outcome unknown.
+// Delete removes a stream with all its records. Its board ends with ErrNotFound. To delete a stream that does not exist
+// also gives ErrNotFound. The next Store of that name is a new one. When ctx ends, Delete stops waiting and the outcome
+// is unknown.
 func (db *DB) Delete(ctx context.Context, name string) error {
 	done := make(chan error, 1)
 	db.enqueue(&op{store: db.store(name), kind: opDelete, done: func(_ uint64, err error) { done <- err }})
@@ -148,8 +156,8 @@ func (db *DB) Delete(ctx context.Context, name string) error {
 	}
 }
 
-// Close commits what was taken and closes the file. Then sessions and readers of all streams end with
-// ErrClosed. It waits for transactions of Bolt that are open. A second Close does nothing and returns nil.
+// Close commits the batches that were taken and closes the file. Then sessions and readers of all streams end with
+// ErrClosed. Close waits for open transactions of Bolt. A second Close does nothing and returns nil.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	first := !db.closing
@@ -175,8 +183,8 @@ func (db *DB) Close() error {
 
 func (db *DB) errClosed() error { return fmt.Errorf("%s: %w", db.path, backend.ErrClosed) }
 
-// fileError names the file, which damage has done, and tells a closed file in our terms; any other error stays what it is.
-// A file that could not be mapped again after it grew is unusable, but not because somebody closed it.
+// fileError names the file, unless err does, as damage does. It reports a closed file as backend.ErrClosed. Every other
+// error keeps its meaning: a file that could not be mapped again after it grew is unusable too, but nobody closed it.
 func (db *DB) fileError(err error) error {
 	switch {
 	case errors.Is(err, boltfile.ErrDamaged):
@@ -187,7 +195,7 @@ func (db *DB) fileError(err error) error {
 	return fmt.Errorf("%s: %w", db.path, err)
 }
 
-// forget makes the next call of Stream start anew after the stream was deleted.
+// forget removes a deleted stream, so that the next call of Store makes a new one.
 func (db *DB) forget(s *store) {
 	db.streamsMu.Lock()
 	defer db.streamsMu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// blockCount returns how many records a block holds, by its head alone. It may be wrong where decode would complain.
+// blockCount returns how many records a block holds, from its head alone. It does not check the checksum, so the count
+// may be wrong for a block that decode refuses.
 func blockCount(data []byte) (uint64, error) {
 	if len(data) < 2+trailerBytes {
 		return 0, fmt.Errorf("%d bytes: %w", len(data), errCorrupt)
@@ -17,21 +18,24 @@ func blockCount(data []byte) (uint64, error) {
 		return 0, fmt.Errorf("version %d, want %d: %w", data[0], blockVersion, errCorrupt)
 	}
 	n, size := binary.Uvarint(data[1 : len(data)-trailerBytes])
-	// A record takes two bytes at least, so a larger count is none, and nobody allocates for it.
+	// A record takes at least two bytes. So a larger count is wrong, and we must not allocate memory for it.
 	if size <= 0 || n == 0 || n > uint64(len(data))/2 {
 		return 0, fmt.Errorf("count: %w", errCorrupt)
 	}
 	return n, nil
 }
 
-// blockLatest returns the latest time of all records up to the end of a block that has a count.
+// blockLatest returns the latest time of all records up to the end of a block. The block must be long enough for
+// blockCount.
 func blockLatest(data []byte) int64 {
 	return int64(binary.LittleEndian.Uint64(data[len(data)-trailerBytes:]))
 }
 
-// decode appends the records of the block whose first record is first to out, without those before from and at most room.
-// They alias data. The checksum is over the whole block and comes first, so what is behind it is only there for blocks
-// that were written wrong; it must not panic on them either.
+// decode appends the records of a block to out, and returns out. first is the seq of the first record of the block.
+// decode leaves out the records before from, and appends at most room records. The records alias data.
+//
+// The checksum covers the whole block and is checked first. So the checks behind it only find blocks that were written
+// wrongly; decode must not panic on those either.
 func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]backend.Record, error) {
 	n, err := blockCount(data)
 	if err != nil {
@@ -66,7 +70,8 @@ func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]
 	return out, nil
 }
 
-// decoder reads on until something does not fit, and is bad from then on.
+// A decoder reads values from rest until a value does not fit. From then on bad is true, and all further values are
+// zero.
 type decoder struct {
 	rest []byte
 	bad  bool
@@ -78,6 +83,7 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
+// uvarint reads most lengths in one step, because they fit into one byte.
 func (d *decoder) uvarint() uint64 {
 	if len(d.rest) > 0 && d.rest[0] < 0x80 {
 		v := d.rest[0]
@@ -106,11 +112,12 @@ func (d *decoder) bytes(n uint64) []byte {
 	return b
 }
 
-// headers reads the headers of one record. Streams tend to repeat the names in the same places, so those of the record
-// before are used again: a name then costs no allocation, and no string aliases bytes that belong to the caller.
+// headers reads the headers of one record. Most streams repeat the same names in the same places, so we use the names
+// of the record before again. Then a name costs no allocation, and no string aliases bytes that belong to the caller.
 func (d *decoder) headers(before []backend.Record) backend.Headers {
 	n := d.uvarint()
-	if n == 0 || n > uint64(len(d.rest))/2 { // a header takes two bytes at least
+	// A header takes at least two bytes, so a larger count is wrong.
+	if n == 0 || n > uint64(len(d.rest))/2 {
 		d.bad = true
 		return nil
 	}

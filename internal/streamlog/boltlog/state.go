@@ -9,13 +9,14 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// What a stream is, beside its records, lies under one key that every commit rewrites; the page it is on is rewritten by
-// any append anyway, because it also points at the records. Fixed width, little-endian:
+// The state of a stream, beside its records, is stored under one key. Every commit rewrites it. That costs no extra
+// page: an append rewrites the page of this key in any case, because the page also points at the records. The state has
+// fixed widths, little-endian:
 //
 //	version 1, flags 1 (bit 0: closed for good), head 8, tail 8, maxTime 8, content type, crc 4
 type streamState struct {
 	streamlog.State
-	latest int64 // of all records there ever were
+	latest int64 // latest time of all records that were ever stored
 }
 
 const (

@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// A stream is one top-level bucket: the key "state", a bucket of blocks and one of metadata. One level of buckets less is
-// one page less in every commit.
+// A stream is one top-level bucket. The bucket holds the key "state", a bucket of blocks, and a bucket of metadata. We
+// use only one level of buckets above the blocks, because each level costs one more page in every commit.
 const bucketPrefix = "headrace/stream/"
 
 var (
@@ -21,17 +21,18 @@ var (
 	metaKey    = []byte("meta")
 )
 
-// store is one stream in the file. The machinery around it knows it by its Board and by these methods only.
+// A store is one stream in the file. streamlog uses it through its Board and the methods of streamlog.Store only.
 type store struct {
 	db     *DB
 	name   string
 	bucket []byte
 	board  *streamlog.Board
 
-	writer // of the committer
+	roundState // only the committer uses it, except load
 }
 
-// newStore reads the state of a stream. What is wrong with it ends the board: everybody who opens it is told.
+// newStore reads the state of a stream. If the state or the name is wrong, the board ends with the error, so that
+// everybody who opens the stream gets it.
 func newStore(db *DB, name string) *store {
 	s := &store{db: db, name: name, bucket: []byte(bucketPrefix + name)}
 	var err error
@@ -47,12 +48,14 @@ func newStore(db *DB, name string) *store {
 	return s
 }
 
+// load reads the state and checks that the last block ends at the tail.
 func (s *store) load() error {
 	return s.look(func(b, records *bbolt.Bucket) (err error) {
 		if s.durable, err = decodeState(b.Get(stateKey)); err != nil {
 			return err
 		}
-		// The state and the blocks are written together, so they agree or something has touched the file.
+		// The state and the blocks are written in the same transaction. If they do not agree, something else has
+		// changed the file.
 		k, v := records.Cursor().Last()
 		if k == nil {
 			return nil
@@ -65,8 +68,9 @@ func (s *store) load() error {
 	})
 }
 
-// view is look for as long as the stream has not ended. What is in the file under the name of a deleted stream may be the
-// next stream of that name. The board of the deleted one ends before the next one is stored, so it is asked after the look.
+// view runs f as look does, unless the stream has ended. After a stream was deleted, its name in the file may belong to
+// the next stream of that name. The board of the deleted stream ends before the next stream is stored, so we ask the
+// board after the look.
 func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
 	if err := s.look(f); err != nil {
 		return err
@@ -74,8 +78,8 @@ func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
 	return s.board.Err()
 }
 
-// look runs f in a read transaction, if there is a stream of the name. Transactions are short: an open one keeps pages from
-// being used again, and the file from being mapped anew.
+// look runs f in a read transaction, if a stream of this name exists. The transaction must be short: while it is open,
+// bbolt cannot use free pages again and cannot map a file that has grown.
 func (s *store) look(f func(b, records *bbolt.Bucket) error) error {
 	err := s.db.file.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(s.bucket)
@@ -98,13 +102,15 @@ func (s *store) Board() *streamlog.Board { return s.board }
 
 func (s *store) Commit(w *streamlog.Write) {
 	o := &op{store: s, write: w, blocks: encode(w.Records, time.Now().UnixNano()), done: w.Done}
-	w.Records = nil // lent until now
+	// The records are lent only until Commit returns, and blocks holds a copy.
+	w.Records = nil
 	s.db.enqueue(o)
 }
 
 func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, error) {
 	if s.board.State().Head > seq {
-		return nil, nil // the block may still be there
+		// seq was trimmed. Its block may still be in the file.
+		return nil, nil
 	}
 	raw, err := s.copyBlocks(seq, limit)
 	if err != nil || len(raw) == 0 {
@@ -122,7 +128,8 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 		if err != nil && whole == 0 {
 			return nil, fmt.Errorf("%s: block at seq %d: %w", s.db.path, raw[i].first, err)
 		}
-		if err != nil { // what comes before it is returned before it
+		// The records before the corrupt block are returned first. The next Read returns the error.
+		if err != nil {
 			out = out[:whole]
 			break
 		}
@@ -134,24 +141,25 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 	return out, nil
 }
 
+// A rawBlock is a copy of a block that is not decoded yet.
 type rawBlock struct {
 	first, count uint64
 	data         []byte
 }
 
-// copyBlocks returns the blocks from the one that holds seq on, as many as limit allows. None means that the board shows
-// by now that seq was trimmed or that the stream has ended.
+// copyBlocks returns the blocks from the one that holds seq on, as many as limit allows. It returns no blocks if the
+// board shows meanwhile that seq was trimmed or that the stream has ended.
 //
-// A trim drops blocks in the same transaction that moves the head. A reader may see that transaction before the board
-// shows it, and also when its commit fails at the very end. So a reader that misses a block waits until the commit under
-// way is settled, and asks the board again. Only then it is known whether the block is lost.
+// A trim drops blocks in the same transaction that moves the head. A reader may see this transaction before the board
+// shows it, and even if its commit fails at the very end. So if a block is missing, we wait until the outcome of the
+// commit under way is published, and ask the board again. Only then we know whether the block is lost.
 func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, error) {
 	blocks, err := s.viewBlocks(seq, limit)
 	if err != nil || len(blocks) > 0 {
 		return blocks, err
 	}
-	s.db.landing.Lock()
-	defer s.db.landing.Unlock()
+	s.db.publishing.Lock()
+	defer s.db.publishing.Unlock()
 	if s.board.State().Head > seq || s.board.Err() != nil {
 		return nil, nil
 	}
@@ -159,14 +167,14 @@ func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, e
 	switch {
 	case err != nil || len(blocks) > 0:
 		return blocks, err
-	case s.db.failed != nil:
-		return nil, s.db.failed
+	case s.db.commitsEnded != nil:
+		return nil, s.db.commitsEnded
 	}
-	return nil, fmt.Errorf("%s: seq %d: no block holds it: %w", s.db.path, seq, errCorrupt)
+	return nil, fmt.Errorf("%s: seq %d: its block is missing: %w", s.db.path, seq, errCorrupt)
 }
 
-// viewBlocks copies what copyBlocks returns into one piece of memory: what bbolt shows is a mapping that may go away with
-// the transaction.
+// viewBlocks copies the blocks that copyBlocks returns into one piece of memory. The copy is needed because bbolt shows
+// its mapping of the file, which may go away at the end of the transaction.
 func (s *store) viewBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, err error) {
 	err = s.view(func(_, records *bbolt.Bucket) error {
 		c := records.Cursor()
@@ -204,7 +212,8 @@ func (s *store) viewBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawB
 	return blocks, nil
 }
 
-// seek moves c to the block that holds seq, or to the first one behind it.
+// seek moves c to the block that holds seq. If no block holds seq, it moves c to the first block behind seq, or to the
+// block before.
 func seek(c *bbolt.Cursor, seq uint64) (k, v []byte, err error) {
 	k, v = c.Seek(blockKey(seq))
 	if k != nil {
@@ -218,14 +227,15 @@ func seek(c *bbolt.Cursor, seq uint64) (k, v []byte, err error) {
 	} else {
 		k, v = c.Prev()
 	}
-	if k == nil { // all blocks lie behind it
+	// All blocks are behind seq.
+	if k == nil {
 		k, v = c.First()
 	}
 	return k, v, nil
 }
 
-// Since bisects over the latest times of the blocks, which never fall, and then looks at single records: the block found
-// may owe its latest time to a record that was trimmed.
+// Since searches by bisection over the latest times of the blocks, which never fall. Then it looks at single records,
+// because the latest time of the block that it found may belong to a record that was trimmed.
 func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 	lo, hi := head, tail
 	err := s.view(func(_, records *bbolt.Bucket) error {
@@ -236,7 +246,8 @@ func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 				return err
 			}
 			if k == nil {
-				return nil // all trimmed since
+				// All records were trimmed in the meantime.
+				return nil
 			}
 			first, n, err := blockHead(k, v)
 			if err != nil {
@@ -258,7 +269,8 @@ func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 				return seq + uint64(i), nil
 			}
 		}
-		if len(recs) == 0 { // trimmed since, or the stream has ended
+		// The record was trimmed in the meantime, or the stream has ended.
+		if len(recs) == 0 {
 			if ended := s.board.Err(); ended != nil {
 				return tail, ended
 			}
@@ -290,7 +302,8 @@ func blockSeq(k []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(k), nil
 }
 
-// blockHead returns what a block says of itself without being decoded: the seq of its first record and how many it holds.
+// blockHead reads the head of a block without decoding the block. It returns the seq of the first record and the number
+// of records.
 func blockHead(k, v []byte) (first, n uint64, err error) {
 	if first, err = blockSeq(k); err != nil {
 		return 0, 0, err

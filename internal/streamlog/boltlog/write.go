@@ -10,14 +10,15 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// writer is the committer's part of a store: enter, any number of refuse and apply, leave, settle, once a round.
-type writer struct {
-	durable streamState // as the last commit left it
-	work    streamState // as the transaction under way leaves it
+// roundState is the committer's part of a store. In each round the committer calls, for each stream: joinRound, any
+// number of refuse and apply, writeState, endRound.
+type roundState struct {
+	durable streamState // the state after the last commit
+	work    streamState // the state after the steps of the transaction under way
 
-	touched  bool // in the round under way
-	dirty    bool // something was stored in it
-	deleted  bool // the stream was deleted in it
+	inRound  bool // the stream is part of the round under way
+	dirty    bool // the round has changed something
+	deleted  bool // the round has deleted the stream
 	sweeping bool // there may be blocks below the head
 
 	tx      *bbolt.Tx
@@ -25,31 +26,33 @@ type writer struct {
 	records *bbolt.Bucket
 }
 
-// sweepBlocks is how many trimmed blocks one transaction drops. A trim takes effect at once and for good; the space
-// comes back over as many rounds as it takes, with the appends of all streams in between.
+// sweepBlocks is how many trimmed blocks one transaction removes. A trim takes effect at once and for good. Its space
+// comes back over several rounds, so that the appends of all streams need not wait for a large trim.
 const sweepBlocks = 1024
 
-// enter makes the stream part of the transaction.
-func (s *store) enter(tx *bbolt.Tx) {
-	s.touched, s.tx, s.work = true, tx, s.durable
+// joinRound makes the stream part of the transaction.
+func (s *store) joinRound(tx *bbolt.Tx) {
+	s.inRound, s.tx, s.work = true, tx, s.durable
 	if s.b = tx.Bucket(s.bucket); s.b != nil {
 		s.records = s.b.Bucket(recordsKey)
 	}
 }
 
-// changed reports whether something of the stream is in the transaction already.
+// changed reports whether the transaction has changed the stream already.
 func (s *store) changed() bool { return s.dirty || s.deleted }
 
-// refuse says why o cannot be part of the transaction, as the steps before it have left the stream.
+// refuse returns why o cannot be part of the transaction, given the steps before o in the transaction.
 func (s *store) refuse(o *op) error {
 	switch ended := s.board.Err(); {
 	case s.deleted:
 		return fmt.Errorf("stream was deleted: %w", backend.ErrNotFound)
-	case errors.Is(ended, backend.ErrNotFound): // what is in the file under the name now is another stream
+	// The stream was deleted. The bucket with its name, if there is one, belongs to another stream.
+	case errors.Is(ended, backend.ErrNotFound):
 		return ended
 	case o.kind == opDelete && s.b == nil:
 		return backend.ErrNotFound
-	case o.kind == opDelete: // of a corrupt one, too
+	// A corrupt stream can be deleted too.
+	case o.kind == opDelete:
 		return nil
 	case ended != nil || o.kind == opSweep:
 		return ended
@@ -58,7 +61,7 @@ func (s *store) refuse(o *op) error {
 	return next.Apply(o.write, o.blocks.records)
 }
 
-// apply puts o, which was not refused, into the transaction. An error says that the transaction cannot go on.
+// apply puts o into the transaction, after refuse has returned nil for o. After an error the transaction cannot go on.
 func (s *store) apply(o *op) error {
 	switch o.kind {
 	case opDelete:
@@ -102,7 +105,7 @@ func (s *store) create() (err error) {
 			return err
 		}
 	}
-	// Keys only ever grow, so a page that is split will get no more of them: leave no room.
+	// Keys only grow. So a page that is split will get no more keys, and we leave no room in it.
 	s.records.FillPercent = 1
 	return nil
 }
@@ -128,8 +131,8 @@ func (s *store) putMeta(ms []streamlog.Meta) error {
 	return nil
 }
 
-// leave writes what the stream has become, as the last thing of a transaction.
-func (s *store) leave() error {
+// writeState writes the new state of the stream. It is the last step of a transaction.
+func (s *store) writeState() error {
 	if !s.dirty || s.deleted {
 		return nil
 	}
@@ -141,8 +144,8 @@ func (s *store) leave() error {
 	return s.b.Put(stateKey, s.work.encode())
 }
 
-// sweep drops blocks that lie wholly below the head. Where a block ends it is the next one that says so, and no value is
-// looked at: a corrupt one can be trimmed away.
+// sweep removes blocks that are wholly below the head. The key of the next block says where a block ends. sweep does
+// not look at values, so a corrupt block can be trimmed away.
 func (s *store) sweep() error {
 	for range sweepBlocks {
 		c := s.records.Cursor()
@@ -169,14 +172,16 @@ func (s *store) sweep() error {
 	return nil
 }
 
-// settle ends the stream's part in a round that was committed or not.
-func (s *store) settle(committed bool) {
+// endRound ends the stream's part in a round, and shows the new state on the board if the round was committed. The
+// caller holds publishing.
+func (s *store) endRound(committed bool) {
 	deleted, dirty := s.deleted, s.dirty
 	s.tx, s.b, s.records = nil, nil, nil
-	s.touched, s.dirty, s.deleted = false, false, false
+	s.inRound, s.dirty, s.deleted = false, false, false
 	switch {
 	case !committed:
-		s.sweeping = true // what was swept is back; looking once more costs nothing
+		// The removed blocks are back. We do not remember how many, and to look once more costs nothing.
+		s.sweeping = true
 	case deleted:
 		s.board.End(fmt.Errorf("stream was deleted: %w", backend.ErrNotFound))
 		s.db.forget(s)
