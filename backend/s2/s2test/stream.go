@@ -64,9 +64,24 @@ func beyondTail(tail position) error {
 	return &apiError{status: http.StatusRequestedRangeNotSatisfiable, code: "range", body: map[string]position{"tail": tail}}
 }
 
-// accept checks in against the stream and gives it its place. tell, if not nil, is told when it is durable or failed;
-// it may be called before accept returns, and with the lock held.
+// accept checks in against the stream and gives it its place. tell is told when it is durable or failed; it may be called
+// before accept returns, and with the lock held.
+//
+// A refusal may be due to batches that are accepted and not yet durable. It is returned once they are durable: who is
+// refused finds them at the tail then. If they cannot be stored, the refusal was wrong, and that failure is returned.
 func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) error {
+	refusal := s.place(srv, in, tell)
+	if refusal == nil {
+		return nil
+	}
+	if err := srv.settle(); err != nil {
+		return err
+	}
+	return refusal
+}
+
+// place is accept without the wait behind a refusal.
+func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	now := srv.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
