@@ -58,6 +58,9 @@
 // goes on from there. That is routine, and no row is written twice for it unless the service leaves before it has
 // acknowledged everything.
 //
+// A program that decides itself which rows belong together, all or none, appends them with a [Stream], many batches at a time.
+// Errors about a stream that was open are a [*StreamError] with the id that the service gave it; [Stream.ID] is the same.
+//
 // A token is asked for each table and kept for as long as it lasts; streams of one [Client] share it. It is replaced
 // before its end, or when the service refuses it.
 //

@@ -290,7 +290,7 @@ func (s *session) errClosed() error { return s.wrap(backend.ErrClosed) }
 
 // wrap names the table and the stream.
 func (s *session) wrap(err error) error {
-	return fmt.Errorf("zerobus: append to %s (stream %s): %w", clip(s.appender.sink.table), clip(s.id), err)
+	return &StreamError{Table: s.appender.sink.table, ID: s.id, Err: err}
 }
 
 func wake(c chan struct{}) {

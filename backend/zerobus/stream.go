@@ -1,0 +1,144 @@
+package zerobus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A Stream is one stream of the service, for a program that decides itself which rows belong together. [Stream.Append] sends a
+// batch as one request. The service stores the rows of a request all or none, gives one acknowledgement for them, and stores
+// batches in the order of Append.
+//
+// A Stream does not outlive its end, and every Stream ends: the service closes streams after about 15 minutes, and
+// connections break. Then Append and the tickets that wait return an error:
+//
+//   - Append returned the error: nothing of the batch is stored. Where the error is [backend.ErrTransient], open another
+//     Stream and append the batch there.
+//   - The ticket returned [backend.ErrIndeterminate]: the batch is stored whole or not at all, and nobody can tell which. Of
+//     the batches in doubt the first ones are stored, up to one of them. The service does not know a resend: a batch
+//     that is appended again may be in the table twice.
+//   - The ticket returned another error: the batch is not stored.
+//
+// A row that the service refuses ends the Stream with [backend.ErrRejected]. When several batches are not acknowledged, their
+// tickets return [backend.ErrIndeterminate] as well, because the refused batch may be any of them.
+//
+// A producer replaces streams, sends again and finds the refused row by itself, but it also decides where a batch ends.
+//
+// The methods may be called from any goroutine.
+type Stream struct {
+	session *session
+	limits  backend.Limits
+	turn    chan struct{} // one token: with two Appends at a time batches would change their order
+	ended   chan struct{} // receive has returned
+
+	mu      sync.Mutex
+	acked   uint64    // batches acknowledged
+	tickets []*Ticket // of the batches behind those
+}
+
+// A Ticket is for one batch of a [Stream].
+type Ticket struct {
+	done chan struct{}
+	err  error
+}
+
+// Done is closed when the batch is durable or the Stream has ended.
+func (t *Ticket) Done() <-chan struct{} { return t.done }
+
+// Wait returns nil when the batch is durable, or why that is not known to be so: see [Stream]. The end of ctx ends the wait and
+// not the batch. Wait may be called again.
+func (t *Ticket) Wait(ctx context.Context) error {
+	select {
+	case <-t.done:
+		return t.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// OpenStream opens a stream for records of a format, which a codec has. ctx bounds the opening only. [Recovery] is for producers
+// and has no effect.
+func (s *Sink) OpenStream(ctx context.Context, f backend.Format) (*Stream, error) {
+	own := *s
+	own.cfg.recovery = true // without it errors do not say what is in doubt
+	a := own.NewAppender(f)
+	opened, err := a.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st := &Stream{session: opened.(*session), limits: a.Limits(), turn: make(chan struct{}, 1), ended: make(chan struct{})}
+	go st.receive()
+	return st, nil
+}
+
+// ID is the service's name of the stream, for which its operators ask. The errors of the Stream have it too: see [StreamError].
+func (s *Stream) ID() string { return s.session.id }
+
+// Append sends a batch and returns at once, unless [InFlight] batches are not acknowledged or the connection is behind. The
+// records may be used again when Append has returned.
+//
+// A batch that cannot be sent is refused with [backend.ErrRejected] or [backend.ErrTooLarge] and ends nothing: it is empty, it
+// exceeds the limits, or a record has headers or is no row. The end of ctx, which bounds the wait for room, ends the Stream.
+func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, error) {
+	if _, err := s.limits.Check(recs); err != nil {
+		return nil, s.session.wrap(err)
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, s.session.wrap(fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
+	}
+	t := &Ticket{done: make(chan struct{})}
+	s.mu.Lock()
+	seq := s.acked + uint64(len(s.tickets))
+	s.tickets = append(s.tickets, t) // before it is sent: the ack may come before Send returns
+	s.mu.Unlock()
+	if err := s.session.Send(ctx, seq, recs); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.tickets = slices.DeleteFunc(s.tickets, func(other *Ticket) bool { return other == t })
+		return nil, err
+	}
+	return t, nil
+}
+
+// receive gives the acks to the tickets, and at the end the reason to those that are left.
+func (s *Stream) receive() {
+	defer close(s.ended)
+	for {
+		ack, err := s.session.Recv(context.Background()) // Close ends it
+		s.mu.Lock()
+		n := len(s.tickets)
+		switch {
+		case err == nil:
+			n = int(ack.Seq + 1 - s.acked)
+			s.acked = ack.Seq + 1
+		case errors.Is(err, backend.ErrClosed): // which says nothing of batches
+			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+		}
+		for _, t := range s.tickets[:n] {
+			t.err = err
+			close(t.done)
+		}
+		clear(s.tickets[:n])
+		s.tickets = s.tickets[n:]
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Close ends the stream. Batches that are not acknowledged are given up: wait for their tickets before. Close returns nil, also
+// when it is called again.
+func (s *Stream) Close() error {
+	err := s.session.Close()
+	<-s.ended
+	return err
+}

@@ -1,0 +1,19 @@
+package zerobus
+
+import "fmt"
+
+// A StreamError is about a stream that was open. It names the stream as the service does: ID is what the operators of the
+// service ask for. Find it with errors.As, in the error of a producer, of a receipt, or of a [Stream].
+type StreamError struct {
+	Table string
+	ID    string // the service's name of the stream
+	Err   error
+}
+
+// Error names the table and the stream.
+func (e *StreamError) Error() string {
+	return fmt.Sprintf("zerobus: append to %s (stream %s): %v", clip(e.Table), clip(e.ID), e.Err)
+}
+
+// Unwrap returns what happened.
+func (e *StreamError) Unwrap() error { return e.Err }
