@@ -44,7 +44,12 @@ func (s *flakySession) deliver(ack backend.Ack) {
 	seq := ack.Seq
 	switch e.kind {
 	case "Fail":
-		s.end(flaky.lostError("recv", e.err), seq)
+		s.update(func() {
+			if s.reason != nil { // the reason stays, and says nothing about this ack
+				s.ackDropped, s.muteFrom = true, min(s.muteFrom, seq)
+			}
+			s.endLocked(flaky.lostError("recv", e.err), seq)
+		})
 		return
 	case "LoseAck":
 		s.update(func() { s.ackDropped = true })
@@ -131,7 +136,8 @@ func (s *flakySession) pollLocked(now time.Time) (*delivery, time.Duration, erro
 	if !s.drainedLocked() {
 		s.reason = s.appender.flaky.lostError("recv", nil)
 	}
-	if s.ackDropped && s.appender.anyUnreturned() && !errors.Is(s.reason, backend.ErrIndeterminate) {
+	hidden := s.ackDropped && s.appender.anyUnreturned() || refusal(s.reason) && s.appender.returned() < s.culprit
+	if hidden && !errors.Is(s.reason, backend.ErrIndeterminate) {
 		s.reason = s.unsureReasonLocked()
 	}
 	s.reasonReturned = true
@@ -139,9 +145,10 @@ func (s *flakySession) pollLocked(now time.Time) (*delivery, time.Duration, erro
 }
 
 // unsureReasonLocked adds to the reason: batches may be stored. The reason is also about the batches whose acks a fault has
-// dropped, and these batches are stored.
+// dropped. Two reasons are replaced as a whole: ErrTransient says that a resend is safe, and the refusal of a batch that Send
+// did not take would be understood as the refusal of a batch that was taken.
 func (s *flakySession) unsureReasonLocked() error {
-	if errors.Is(s.reason, backend.ErrTransient) { // ErrTransient says that a resend is safe, so the whole reason is replaced
+	if errors.Is(s.reason, backend.ErrTransient) || refusal(s.reason) && s.culprit == s.next {
 		return s.appender.flaky.lostError("session", nil)
 	}
 	return fmt.Errorf("%w: %w", s.reason, backend.ErrIndeterminate)

@@ -43,6 +43,7 @@ type flakySession struct {
 	queue          []delivery    // acks for Recv
 	muteFrom       uint64        // acks of seqs from here on are not delivered
 	reason         error         // why the session takes nothing more; nil while it does
+	culprit        uint64        // the batch whose Send failed, or that is refused, where that is the reason
 	ended          chan struct{} // closed when reason is set
 	expiry         time.Time     // Recv returns the reason at this time at the latest, even without acks from below
 	stalled        bool          // nothing more is handed to the session below
@@ -163,6 +164,9 @@ func (s *flakySession) awaitRoom(ctx context.Context) error {
 func (s *flakySession) take(ctx context.Context, e Effect, seq uint64, recs []backend.Record) error {
 	flaky := s.appender.flaky
 	s.mu.Lock()
+	if s.reason == nil && (e.kind == "Fail" || e.kind == "Refuse") {
+		s.culprit = seq
+	}
 	if s.reason == nil && e.kind == "Fail" {
 		s.mu.Unlock()
 		s.end(notTakenError("send", e.err), seq)

@@ -310,3 +310,49 @@ func TestAnEffectThatCannotHappenPanics(t *testing.T) {
 	}()
 	NewFlakySink(newToy(), Nth(OnOpen, 1, Truncate(1))).NewAppender(backend.Format{}).Open(t.Context())
 }
+
+// The ack of a stored batch may be lost when the session already ends for another reason, which alone would deny that the
+// batch is stored, or call it refused.
+func TestFlakySinkAdmitsAnAckLostBehindTheReason(t *testing.T) {
+	for _, end := range []error{nil, backend.ErrRejected} {
+		synctest.Test(t, func(t *testing.T) {
+			ended := make(chan struct{})
+			sink := NewFlakySink(newToy(), Nth(OnSend, 2, Fail(end)), func(c Call) Effect {
+				if c.Op != OnAck {
+					return Effect{}
+				}
+				<-ended
+				return Fail(nil)
+			})
+			s := open(t, sink.NewAppender(backend.Format{}))
+			defer s.Close()
+			if err := sendAll(t, s, 0, "a"); err != nil {
+				t.Fatal(err)
+			}
+			if err := sendAll(t, s, 1, "b"); err == nil {
+				t.Fatal("the second batch was taken")
+			}
+			close(ended)
+			acks, reason := drain(t, s)
+			if len(acks) > 0 || !errors.Is(reason, backend.ErrIndeterminate) || errors.Is(reason, backend.ErrRejected) {
+				t.Errorf("acks %v, and then %v, want none and ErrIndeterminate alone", acks, reason)
+			}
+		})
+	}
+}
+
+// A refusal condemns the first batch that is not acknowledged, so it may not be said of a batch that the session has taken
+// and withheld from the store.
+func TestFlakySinkDoesNotBlameAStalledBatch(t *testing.T) {
+	for _, end := range []Effect{Fail(backend.ErrRejected), Refuse(backend.ErrRejected)} {
+		synctest.Test(t, func(t *testing.T) {
+			sink := NewFlakySink(newToy(), Nth(OnSend, 1, Stall()), Nth(OnSend, 2, end))
+			s := open(t, sink.NewAppender(backend.Format{}))
+			defer s.Close()
+			sendAll(t, s, 0, "a", "b")
+			if acks, reason := drain(t, s); len(acks) > 0 || !errors.Is(reason, backend.ErrIndeterminate) {
+				t.Errorf("acks %v, and then %v, want none and ErrIndeterminate", acks, reason)
+			}
+		})
+	}
+}
