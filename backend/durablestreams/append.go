@@ -82,7 +82,7 @@ func (s *Stream) CloseWith(ctx context.Context, contentType string, body []byte,
 
 // CloseRecords is [Stream.CloseWith] for records, which become what [Stream.NewAppender] makes of those of their format.
 func (s *Stream) CloseRecords(ctx context.Context, f backend.Format, recs []backend.Record, opts ...AppendOption) (Info, error) {
-	e := encodingOf(f)
+	e := s.encodingOf(f)
 	var body []byte
 	for i := range recs {
 		if _, err := e.meter(&recs[i]); err != nil {

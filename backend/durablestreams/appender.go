@@ -16,7 +16,7 @@ import (
 // NewAppender implements [backend.Sink]. Records whose format is application/json become messages of a JSON stream; all
 // others are framed.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender {
-	return s.newAppender(encodingOf(f))
+	return s.newAppender(s.encodingOf(f))
 }
 
 func (s *Stream) newAppender(e encoding) *appender {

@@ -15,7 +15,7 @@
 //     stream is as long. Earliest and Latest are the starts there are: the protocol cannot count back.
 //   - Limits: [BatchBytes] and [InFlight]; the protocol has no way to ask for the server's.
 //   - Times and headers: kept in framed streams, a time that is not given being that of the sending. In JSON streams there
-//     is no place for them: times are dropped, and records with headers are refused.
+//     is no place for them: times are dropped, and records with headers are refused, unless [Envelope] makes a place.
 //   - End of stream: [Stream.Close], or [Stream.CloseWith] together with the last data. A place that the server has
 //     dropped, or that is beyond its tail, is [backend.ErrOutOfRange].
 //

@@ -45,7 +45,7 @@ func encodingOf(f backend.Format) encoding {
 
 func checkMessage(r *backend.Record) error {
 	if len(r.Headers) > 0 {
-		return fmt.Errorf("durablestreams: %w: a JSON stream has no place for headers", backend.ErrRejected)
+		return fmt.Errorf("durablestreams: %w: a JSON stream has no place for headers, see Envelope", backend.ErrRejected)
 	}
 	if what := checkJSON(r.Value); what != "" {
 		return fmt.Errorf("durablestreams: %w: a value is no message of a JSON stream: %s", backend.ErrRejected, what)

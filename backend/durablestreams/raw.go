@@ -29,7 +29,7 @@ var _ backend.Stream = Raw{}
 
 // NewAppender implements [backend.Sink].
 func (r Raw) NewAppender(f backend.Format) backend.Appender {
-	return r.stream.newAppender(rawEncodingOf(f))
+	return r.stream.newAppender(r.stream.rawEncodingOf(f))
 }
 
 // OpenReader implements [backend.Source], for the places that [Stream.OpenReader] takes.
@@ -37,8 +37,8 @@ func (r Raw) OpenReader(ctx context.Context, from backend.Offset) (backend.Reade
 	return r.stream.openReader(ctx, from, true)
 }
 
-func rawEncodingOf(f backend.Format) encoding {
-	e := encodingOf(f)
+func (s *Stream) rawEncodingOf(f backend.Format) encoding {
+	e := s.encodingOf(f)
 	if e.contentType == jsonType {
 		return e
 	}

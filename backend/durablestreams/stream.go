@@ -57,6 +57,7 @@ type streamConfig struct {
 	query       []dynamic
 	batchBytes  int
 	inFlight    int
+	envelope    bool
 	messageSize int
 	wrong       error // of the options: every operation fails with it
 	wait        waiting

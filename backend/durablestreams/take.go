@@ -109,6 +109,9 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 		}
 		recs = recs[:len(recs)+1] // zero, and one pointer is written into it: to append a whole one costs twice as much
 		recs[len(recs)-1].Value = buf[lo:hi:hi]
+		if r.stream.config.envelope {
+			recs[len(recs)-1] = unwrap(buf[lo:hi:hi])
+		}
 		r.marks = append(r.marks, r.n)
 	}
 	r.rest = buf[r.split.from:]

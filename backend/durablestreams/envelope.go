@@ -1,0 +1,168 @@
+package durablestreams
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// Envelope puts each record of a JSON stream into an object, so that its headers and its time are kept:
+//
+//	{"value":…,"headers":[{"name":"a","value":"text"},{"name":"b","base64":"/wA="}],"time":"2026-03-04T05:06:07.000000008Z"}
+//
+// The value stays the JSON that it is. A header has a value, or base64 where its bytes are no UTF-8; headers are left out where
+// there are none. A time that is not given is that of the sending. Readers with this option take the object apart again; a
+// message that is no such object, with a value, a time and nothing else but headers, comes as it is. Readers without the option
+// and clients of other makes see the objects. Other streams than JSON have a place for headers and times, and are not changed.
+func Envelope() StreamOption { return func(c *streamConfig) { c.envelope = true } }
+
+// envelopeTime has one length for all times, so that the size of a record is known before it is sent.
+const envelopeTime = "2006-01-02T15:04:05.000000000Z"
+
+// The parts of an envelope, as they are written.
+const (
+	openValue, openHeaders, openTime = `{"value":`, `,"headers":[`, `,"time":"`
+	openName, openText, openBase64   = `{"name":"`, `","value":"`, `","base64":"`
+	endString                        = `"}`
+)
+
+// encodingOf is how records of a format become the body of a request to this stream.
+func (s *Stream) encodingOf(f backend.Format) encoding {
+	e := encodingOf(f)
+	if s.config.envelope && e.contentType == jsonType {
+		e.check, e.size, e.body = checkEnvelope, sizeEnvelope, bodyEnvelopes
+	}
+	return e
+}
+
+func checkEnvelope(r *backend.Record) error {
+	for _, h := range r.Headers {
+		if !utf8.ValidString(h.Name) {
+			return fmt.Errorf("durablestreams: %w: the name of a header is not UTF-8", backend.ErrRejected)
+		}
+	}
+	if y := r.Time.UTC().Year(); y < 0 || y > 9999 {
+		return fmt.Errorf("durablestreams: %w: RFC 3339 has no time in the year %d", backend.ErrRejected, y)
+	}
+	return checkMessage(&backend.Record{Value: r.Value})
+}
+
+// sizeEnvelope counts the comma behind the envelope, or a bracket in its place.
+func sizeEnvelope(r *backend.Record) int {
+	n := len(openValue) + len(r.Value) + len(openTime) + len(envelopeTime) + len(endString) + 1
+	if len(r.Headers) == 0 {
+		return n
+	}
+	n += len(openHeaders) + len(r.Headers) // a comma or the bracket behind each
+	for _, h := range r.Headers {
+		n += len(openName) + quotedLen(h.Name) + len(endString)
+		if utf8.Valid(h.Value) {
+			n += len(openText) + quotedLen(h.Value)
+		} else {
+			n += len(openBase64) + base64.StdEncoding.EncodedLen(len(h.Value))
+		}
+	}
+	return n
+}
+
+func bodyEnvelopes(dst []byte, recs []backend.Record) []byte {
+	n := 1
+	for i := range recs {
+		n += sizeEnvelope(&recs[i])
+	}
+	if cap(dst) < n {
+		dst = make([]byte, 0, n)
+	}
+	now, sep := time.Now(), byte('[')
+	for i := range recs {
+		dst = appendEnvelope(append(dst, sep), &recs[i], now)
+		sep = ','
+	}
+	return append(dst, ']')
+}
+
+func appendEnvelope(dst []byte, r *backend.Record, now time.Time) []byte {
+	dst = append(append(dst, openValue...), r.Value...)
+	for i, h := range r.Headers {
+		if i == 0 {
+			dst = append(dst, openHeaders...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = appendQuoted(append(dst, openName...), h.Name)
+		if utf8.Valid(h.Value) {
+			dst = appendQuoted(append(dst, openText...), h.Value)
+		} else {
+			dst = base64.StdEncoding.AppendEncode(append(dst, openBase64...), h.Value)
+		}
+		dst = append(dst, endString...)
+	}
+	if len(r.Headers) > 0 {
+		dst = append(dst, ']')
+	}
+	if !r.Time.IsZero() {
+		now = r.Time
+	}
+	dst = now.UTC().AppendFormat(append(dst, openTime...), envelopeTime)
+	return append(dst, endString...)
+}
+
+// appendQuoted appends what is between the quotes of a JSON string.
+func appendQuoted[S string | []byte](dst []byte, s S) []byte {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ':
+			dst = fmt.Appendf(dst, `\u%04x`, c)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+func quotedLen[S string | []byte](s S) int {
+	n := len(s)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			n++
+		case c < ' ':
+			n += len(`\u0000`) - 1
+		}
+	}
+	return n
+}
+
+// unwrap takes an envelope apart. What is none is the value of a record. The value keeps its bytes.
+func unwrap(message []byte) backend.Record {
+	var e struct {
+		Value   json.RawMessage `json:"value"`
+		Headers []struct {
+			Name   string  `json:"name"`
+			Value  *string `json:"value"`
+			Base64 []byte  `json:"base64"`
+		} `json:"headers"`
+		Time *time.Time `json:"time"`
+	}
+	d := json.NewDecoder(bytes.NewReader(message))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&e); err != nil || e.Value == nil || e.Time == nil {
+		return backend.Record{Value: message}
+	}
+	r := backend.Record{Value: []byte(e.Value), Time: e.Time.UTC()}
+	for _, h := range e.Headers {
+		value := h.Base64
+		if h.Value != nil {
+			value = []byte(*h.Value)
+		}
+		r.Headers = append(r.Headers, backend.Header{Name: h.Name, Value: value})
+	}
+	return r
+}
