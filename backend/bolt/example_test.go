@@ -100,6 +100,6 @@ func ExampleStream_Trim() {
 	fmt.Printf("%s at %s, %v\n", batch.Records[0].Value, batch.Records[0].Offset, err)
 	// Output:
 	// <nil>
-	// bolt: stream "letters": open reader: offset 0 is trimmed, the first kept is 2: offset out of range
+	// bolt: stream "letters": open reader: offset 0 is trimmed, the first record kept is 2: offset out of range
 	// c at 2, <nil>
 }

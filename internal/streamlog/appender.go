@@ -16,7 +16,9 @@ type appender struct {
 	log         *Log
 	contentType string
 
-	mu    sync.Mutex    // guards the fields below, the batches in taken, and the fields of conn; lock order: mu, then the lock of a Board
+	// mu guards the fields below, the batches in taken, and the fields of conn. Lock order: mu, then the lock of a
+	// Board.
+	mu    sync.Mutex
 	acked uint64        // Read has returned the acks of all smaller seqs
 	taken []*takenBatch // the batches acked, acked+1, … that a session took and that did not fail
 	conn  *conn         // the latest one; nil before the first Dial

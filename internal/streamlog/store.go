@@ -39,10 +39,12 @@ type ReadLimit struct {
 
 // A Write is stored in one step, as a whole or not at all. Each of its parts may be missing.
 type Write struct {
-	Records     []backend.Record // lent until Commit returns
-	ContentType string           // fixes the content type of the stream; if another type is fixed already, the Write fails with ErrRejected
-	Trim        uint64           // drops the records with a smaller seq
-	Close       bool             // closes the stream for good, behind Records
+	Records []backend.Record // lent until Commit returns
+	// ContentType fixes the content type of the stream. If another type is fixed already, the Write fails with
+	// ErrRejected.
+	ContentType string
+	Trim        uint64 // drops the records with a smaller seq
+	Close       bool   // closes the stream for good, behind Records
 	Meta        []Meta
 
 	// If Begin is not nil, the Store calls it once, right before it stores w. If Begin returns false, the Store drops w

@@ -27,7 +27,8 @@ type DB struct {
 	path string
 
 	streamsMu sync.Mutex
-	streams   map[string]weak.Pointer[store] // a store that nobody uses is garbage collected, so names that do not exist cost nothing
+	// A store that nobody uses is garbage collected, so names that do not exist cost nothing. streamsMu guards streams.
+	streams map[string]weak.Pointer[store]
 
 	// The committer removes ops from queue, commits them as one transaction, and then removes the ops that were queued
 	// meanwhile. mu guards queue and closing.
