@@ -20,7 +20,7 @@
 //   - The dead letters are exactly the records that cannot be decoded, and in a Pipe those that the destination refuses.
 //   - No goroutine is left.
 //
-// A plain run of the tests takes about a second. Two variables change that:
+// A plain run of the tests takes less than a second on an idle machine. Two variables change that:
 //
 //	HEADRACE_HISTORIES=30s go test -v ./internal/histories  # runs histories for 30 s
 //	HEADRACE_SEED=12345    go test -v ./internal/histories  # runs the history of one seed

@@ -11,7 +11,7 @@ import (
 )
 
 // usually is how long a plain run of the tests goes through histories.
-const usually = 800 * time.Millisecond
+const usually = 400 * time.Millisecond
 
 // Whatever happens on the way, what the documentation promises about delivery holds.
 func TestDeliveryHoldsThroughRandomHistories(t *testing.T) {
