@@ -9,12 +9,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Handler does the work of one record. nil: the record is done. Any other result is a failure: the record is tried again as
-// [Retries] says, unless [Permanent] says that no further attempt helps. ctx ends with the attempt ([AttemptTimeout]) and when a
-// shutdown has waited for [DrainTimeout]; a handler must return soon after.
+// A Handler does the work of one record. When it returns nil, the record is done. Any error is a failure: the record is
+// tried again as [Retries] says, unless [Permanent] says that no further attempt helps. ctx ends with the attempt
+// ([AttemptTimeout]), and when a shutdown has waited for [DrainTimeout]. A handler must return soon after the end of
+// ctx.
 type Handler[T any] func(ctx context.Context, m Message[T]) error
 
-// Permanent marks err as one that no further attempt mends: the record is given up at once.
+// Permanent marks err as an error that further attempts cannot repair: the record is given up at once.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -44,8 +45,8 @@ func (e *retryAfterError) Error() string             { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error             { return e.err }
 func (e *retryAfterError) RetryAfter() time.Duration { return e.after }
 
-// A PanicError is what a panic of a handler, or of the function given to [Consumer.KeyBy], becomes. It counts as a failure like
-// any other.
+// A PanicError is the error that a panic of a handler becomes, or a panic of the function given to [Consumer.KeyBy]. A
+// PanicError counts as a failure like any other error.
 type PanicError struct {
 	Value any    // of the panic
 	Stack []byte // where it came from
@@ -53,8 +54,8 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// A ProcessError ends [Consumer.Process]: a record failed for good and there are no [DeadLetters] to take it. The checkpoint
-// stays before the record.
+// A ProcessError ends [Consumer.Process]: a record has failed for good, and there are no [DeadLetters] to take the
+// record. The checkpoint stays before the record.
 type ProcessError struct {
 	Record   backend.Record
 	Attempts int

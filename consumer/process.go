@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// Process runs h for every record, up to [Concurrency] at once, in order per key ([Consumer.KeyBy]), and tries a record again that
-// failed ([Retries], [RetryBackoff], [Permanent], [RetryAfter]). A panic of h is a failure.
+// Process runs h for every record. It runs up to [Concurrency] handlers at once, and keeps the order of records with
+// the same key ([Consumer.KeyBy]). A record that failed is tried again, as [Retries], [RetryBackoff], [Permanent] and
+// [RetryAfter] say. A panic of h is a failure.
 //
-// A record that failed for good becomes a dead letter, with [DeadLetters], and is done when the letter is durable. Without, Process
-// stops with a [*ProcessError]: nothing is dropped. While a record waits for its next attempt, records of other keys go on, up to
-// [BufferBytes] of records that were read and are not done.
+// With [DeadLetters], a record that has failed for good becomes a dead letter, and is done when the letter is durable.
+// Without DeadLetters, Process stops with a [*ProcessError], so no record is dropped. While a record waits for its next
+// attempt, records of other keys go on, up to [BufferBytes] of records that were read and are not done.
 //
-// The checkpoint follows the low-water mark: it passes a record when that record and all before it are done. So after a crash every
-// record runs again that was not done, and some that were.
+// The checkpoint follows the low-water mark: it passes a record when that record and all records before it are done. So
+// after a crash, every record runs again that was not done, and some records that were.
 //
-// Process returns nil at the end of a closed stream or, with [StopAtTail], at the tail. When ctx ends, handlers that run may finish,
-// for up to [DrainTimeout]; records that wait do not begin; then the place is saved and Process returns ctx's error. The end of ctx
-// is neither a failure nor an attempt.
+// Process returns nil at the end of a closed stream or, with [StopAtTail], at the tail. When ctx ends, waiting records
+// do not begin, and handlers that run may finish within [DrainTimeout]. Then Process saves the place and returns ctx's
+// error. The end of ctx counts neither as a failure nor as an attempt.
 func (c *Consumer[T]) Process(ctx context.Context, h Handler[T], opts ...ProcessOption) error {
 	cfg, err := newProcessConfig(opts)
 	if err != nil {
@@ -67,7 +68,7 @@ func (l *loop[T]) processAll(ctx context.Context, h Handler[T], key func(T) stri
 	return err
 }
 
-// dispatch hands records to the workers. It returns nil once the stream is over and everything is done.
+// dispatch hands records to the workers. It returns nil when the stream has ended and all records are done.
 func (l *loop[T]) dispatch(ctx context.Context, w *workers[T], key func(T) string) error {
 	var batch []task[T]
 	for {
@@ -90,7 +91,7 @@ func (l *loop[T]) dispatch(ctx context.Context, w *workers[T], key func(T) strin
 	}
 }
 
-// keyOf makes a panic of key the failure of the record.
+// keyOf returns the key of v. A panic of key becomes the failure of the record.
 func keyOf[T any](key func(T) string, v T) (k string, fault error) {
 	defer func() {
 		if p := recover(); p != nil {

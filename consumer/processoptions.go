@@ -43,42 +43,46 @@ func newProcessConfig(opts []ProcessOption) (processConfig, error) {
 	return c, nil
 }
 
-// Concurrency is how many handlers run at once, 1 unless given. Above 1, and without [Consumer.KeyBy], records have no order.
+// Concurrency sets how many handlers run at once; the default is 1. Above 1 and without [Consumer.KeyBy], records have
+// no order.
 func Concurrency(n int) ProcessOption { return func(c *processConfig) { c.concurrency = n } }
 
-// Retries is how many further attempts a record has after the first, 3 unless given; 0: none.
+// Retries sets how many further attempts a record has after the first. The default is 3; 0 means no further attempt.
 func Retries(n int) ProcessOption { return func(c *processConfig) { c.retries = n } }
 
-// RetryBackoff bounds the pause before another attempt at a record: about least before the second attempt, twice as long before
-// each later one, up to most. 50 ms and 5 s unless given. While a record waits, records of other keys go on.
+// RetryBackoff sets the pause before another attempt at a record: about least before the second attempt, then twice as
+// long before each later attempt, up to most. The default is 50 ms and 5 s. While a record waits, records of other keys
+// go on.
 func RetryBackoff(least, most time.Duration) ProcessOption {
 	return func(c *processConfig) { c.backoff.Base, c.backoff.Max = least, most }
 }
 
-// AttemptTimeout ends the ctx of a handler after d, 0 for never, which is the default. A handler that goes on all the same is
-// named in a warning after twice that time; nothing can end it.
+// AttemptTimeout ends the ctx of a handler after d. The default, 0, means never. If a handler goes on after the end of
+// its ctx, a warning names its record after 2d; nothing can end such a handler.
 func AttemptTimeout(d time.Duration) ProcessOption {
 	return func(c *processConfig) { c.attemptTimeout = d }
 }
 
-// RateLimit spreads the beginnings of attempts: at most so many a second, over all handlers. No limit unless given.
+// RateLimit spreads the beginnings of attempts: at most perSecond in a second, over all handlers. By default there is
+// no limit.
 func RateLimit(perSecond float64) ProcessOption {
 	return func(c *processConfig) { c.perSecond, c.limited = perSecond, true }
 }
 
-// Use puts a function around the handler, for tracing, metrics and logging: it runs once an attempt. Of several, the first given
-// is the outermost.
+// Use puts a function around the handler, for tracing, metrics and logging. The function runs once for each attempt. If
+// Use is given several times, the first function is the outermost.
 func Use[T any](middleware func(Handler[T]) Handler[T]) ProcessOption {
 	return func(c *processConfig) { c.middleware = append(c.middleware, middleware) }
 }
 
-// KeyBy keeps the order of records with the same key: one begins when the one before is done or given up. Records of different
-// keys run at the same time, up to [Concurrency]. key must be fast and pure.
+// KeyBy keeps the order of records with the same key: a record begins when the record before it is done or given up.
+// Records of different keys run at the same time, up to [Concurrency]. key must be fast and have no side effects.
 func (c *Consumer[T]) KeyBy(key func(T) string) ProcessOption {
 	return func(p *processConfig) { p.key = key }
 }
 
-// typed returns what the options hold of T.
+// typed returns the handler inside its middleware, and the key function. Both depend on T, so the options hold them
+// without their type.
 func typed[T any](c *processConfig, h Handler[T]) (Handler[T], func(T) string, error) {
 	var key func(T) string
 	if c.key != nil {

@@ -18,12 +18,12 @@ type task[T any] struct {
 	fault    error    // why the record is given up without an attempt
 }
 
-// A lane holds the records of one key that wait for the one before them. It exists while a record of its key is under way or
-// waits for another attempt.
+// A lane holds the records of one key that wait for the record before them. A lane exists while a record of its key is
+// being handled or waits for another attempt.
 type lane[T any] struct{ waiting []task[T] }
 
-// workers run the handlers. A fixed number of goroutines takes tasks that may begin; whoever must wait, for the record before it
-// or for its next attempt, holds no goroutine.
+// workers run the handlers. A fixed number of goroutines takes tasks that may begin. A record that must wait, for the
+// record before it or for its next attempt, occupies no goroutine.
 type workers[T any] struct {
 	loop    *loop[T]
 	handle  Handler[T]
@@ -73,6 +73,7 @@ func (w *workers[T]) add(batch []task[T], keyed bool) {
 	w.wakeLocked(n)
 }
 
+// wakeLocked wakes as many workers as there are new tasks.
 func (w *workers[T]) wakeLocked(n int) {
 	if n >= w.cfg.concurrency {
 		w.work.Broadcast()
@@ -83,7 +84,7 @@ func (w *workers[T]) wakeLocked(n int) {
 	}
 }
 
-// enterLocked reports whether the record of a key may begin; otherwise it waits in the lane.
+// enterLocked reports whether a record with a key may begin now. Otherwise the record waits in the lane of its key.
 func (w *workers[T]) enterLocked(t *task[T]) bool {
 	if l := w.lanes[t.key]; l != nil {
 		t.lane = l
@@ -114,6 +115,7 @@ func (w *workers[T]) leaveLocked(t *task[T]) {
 	w.work.Signal()
 }
 
+// run is the goroutine of one worker.
 func (w *workers[T]) run() {
 	var mine []task[T]
 	for {
@@ -135,8 +137,9 @@ func (w *workers[T]) run() {
 	}
 }
 
-// take waits for tasks that may begin and appends them to mine. One worker alone takes all there are, which costs one turn of the
-// lock. Of several each takes one, or a slow handler would hold up records that another worker could begin.
+// take waits for tasks that may begin and appends them to mine. A single worker takes all tasks, which costs one use of
+// the lock. With several workers each takes one task; otherwise a slow handler would delay records that another worker
+// could begin.
 func (w *workers[T]) take(mine []task[T]) []task[T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -158,7 +161,8 @@ func (w *workers[T]) take(mine []task[T]) []task[T] {
 	return mine
 }
 
-// try makes one attempt at a record. It reports whether the record is done or given up, so that the next one of its key may begin.
+// try makes one attempt at a record. It reports whether the record is done or given up, so that the next record of its
+// key may begin.
 func (w *workers[T]) try(t *task[T]) bool {
 	err := t.fault
 	if err == nil {
@@ -182,6 +186,7 @@ func (w *workers[T]) try(t *task[T]) bool {
 	return false
 }
 
+// finish marks the record done, and wakes the loop if the loop waits for the record.
 func (w *workers[T]) finish(t *task[T]) {
 	w.loop.run.track.markDone(t.m.seq)
 	w.loop.run.lowMoved()
@@ -204,7 +209,7 @@ func (w *workers[T]) attempt(m Message[T], number int) error {
 	return w.guarded(ctx, m)
 }
 
-// guarded makes a panic of the handler an error.
+// guarded runs the handler and returns a panic as an error.
 func (w *workers[T]) guarded(ctx context.Context, m Message[T]) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -214,7 +219,8 @@ func (w *workers[T]) guarded(ctx context.Context, m Message[T]) (err error) {
 	return w.handle(ctx, m)
 }
 
-// again lets the record begin once more after a pause. The pause holds no worker, and the record keeps its lane.
+// again lets the record begin once more after a pause. During the pause the record occupies no worker, and it keeps its
+// lane.
 func (w *workers[T]) again(t *task[T], err error) {
 	pause := w.cfg.backoff.Delay(t.attempts, err)
 	w.loop.c.cfg.logger.WarnContext(w.life, "consumer: process: a record failed and is tried again",
@@ -240,7 +246,7 @@ func (w *workers[T]) delayedLocked(next task[T], pause time.Duration) *time.Time
 	})
 }
 
-// giveUp makes the record a dead letter, or ends the loop where there are none.
+// giveUp makes the record a dead letter. Without DeadLetters it ends the loop.
 func (w *workers[T]) giveUp(t *task[T], err error) bool {
 	c := &w.loop.c.cfg
 	if !c.hasLetters {
@@ -264,7 +270,7 @@ func (w *workers[T]) giveUp(t *task[T], err error) bool {
 	return true
 }
 
-// fail ends the loop. The first failure stays.
+// fail ends the loop with err. Only the first failure is kept.
 func (w *workers[T]) fail(err error) {
 	w.mu.Lock()
 	if w.err == nil {
@@ -274,14 +280,15 @@ func (w *workers[T]) fail(err error) {
 	w.stop()
 }
 
+// failure returns the first failure, or nil.
 func (w *workers[T]) failure() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// drain lets nothing begin any more and waits up to d for the handlers that run; then it ends their ctx and waits as long again.
-// It reports whether none is left.
+// drain stops new attempts and waits up to d for the running handlers. Then it ends their ctx and waits up to d again.
+// It reports whether all handlers have returned.
 func (w *workers[T]) drain(d time.Duration) bool {
 	w.mu.Lock()
 	w.closed.Store(true)
@@ -309,7 +316,7 @@ func (w *workers[T]) drain(d time.Duration) bool {
 	return false
 }
 
-// A pacer spreads beginnings evenly.
+// A pacer spreads the beginnings of attempts evenly.
 type pacer struct {
 	every time.Duration
 
@@ -317,7 +324,7 @@ type pacer struct {
 	next time.Time
 }
 
-// wait returns when it is the caller's turn; false: ctx ended first.
+// wait returns true when it is the caller's turn, and false if ctx ends first.
 func (p *pacer) wait(ctx context.Context) bool {
 	p.mu.Lock()
 	now := time.Now()
