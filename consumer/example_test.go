@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -148,7 +149,7 @@ func ExampleManualAck() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("order %d is shipped; a new consumer would begin at %s\n", waiting[i].Value.ID, cp.Offset)
+		fmt.Printf("order %d is shipped; a new consumer would begin at %s\n", waiting[i].Value.ID, number(cp.Offset))
 	}
 	// Output:
 	// order 2 is shipped; a new consumer would begin at 0
@@ -192,7 +193,7 @@ func ExampleDeadLetters() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("dead letter of the record at %s: %s\n", m.Value.Offset, m.Value.Value)
+		fmt.Printf("dead letter of the record at %s: %s\n", number(m.Value.Offset), m.Value.Value)
 	}
 	// Output:
 	// order 1
@@ -210,7 +211,7 @@ func ExampleDecodeError() {
 	for _, err := range c.Messages(ctx) {
 		var poison *consumer.DecodeError
 		if errors.As(err, &poison) {
-			fmt.Printf("at %s: %s\n", poison.Offset, poison.Value)
+			fmt.Printf("at %s: %s\n", number(poison.Offset), poison.Value)
 		}
 	}
 	// Output:
@@ -282,4 +283,10 @@ func ExampleConsumer_Process() {
 	}
 	// Output:
 	// {"ID":2,"Amount":20}: no such account after 3 attempts by orders/billing
+}
+
+// number is the part of an offset of backend/memory that counts the records. The other part says of which stream it is.
+func number(o backend.Offset) backend.Offset {
+	n, _, _ := strings.Cut(string(o), "@")
+	return backend.Offset(n)
 }

@@ -68,7 +68,7 @@ func TestStopAtTailEndsAlthoughTheBodyAppendsToTheStream(t *testing.T) {
 				got = append(got, v)
 				return len(got) < 3*n
 			})
-			if err != nil || !slices.Equal(got, upTo(0, n)) || stored(t, store) != offset(n) {
+			if err != nil || !slices.Equal(got, upTo(0, n)) || number(stored(t, store)) != offset(n) {
 				t.Errorf("%d records and %v, %q is saved; want the %d as of the beginning", len(got), err, stored(t, store), n)
 			}
 			if err := p.Flush(t.Context()); err != nil {

@@ -41,14 +41,14 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(m.Offset, m.Value.Item, m.Value.Cents)
+		fmt.Println(m.Value.Item, m.Value.Cents)
 	}
 	// Output:
-	// 0 pencil 120
-	// 1 paper 450
+	// pencil 120
+	// paper 450
 }
 
-// Enqueue does not wait: the receipts say later where each record is.
+// Enqueue does not wait: the receipts say later whether and where each record is stored.
 func ExampleProducer_Enqueue() {
 	ctx := context.Background()
 	p, err := producer.New(ctx, memory.New(), codec.String())
@@ -64,14 +64,14 @@ func ExampleProducer_Enqueue() {
 		receipts = append(receipts, r)
 	}
 	for _, r := range receipts {
-		off, err := r.Wait(ctx)
-		fmt.Println(off, err)
+		offset, err := r.Wait(ctx)
+		fmt.Println(offset != "", err)
 	}
 	fmt.Println(p.Close())
 	// Output:
-	// 0 <nil>
-	// 1 <nil>
-	// 2 <nil>
+	// true <nil>
+	// true <nil>
+	// true <nil>
 	// <nil>
 }
 

@@ -68,7 +68,7 @@ func appendStream(db *bolt.DB, name string) error {
 		return err
 	} else if b, err := r.Read(ctx); err != nil {
 		return err
-	} else if n, err = strconv.Atoi(string(b.Next)); err != nil {
+	} else if n, err = strconv.Atoi(number(b.Next)); err != nil {
 		return err
 	}
 	one, err := s.NewAppender(backend.Format{}).Open(ctx)

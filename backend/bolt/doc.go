@@ -9,7 +9,11 @@
 //     resend by its seq, compares the records with the stored ones, and acknowledges the resend without storing it
 //     again. After a crash, the batches that were sent and not acknowledged may be stored: the first of them or all. A
 //     new producer that sends them again stores them twice.
-//   - Resume grain: every record. Offsets are sequence numbers in decimal; every portable start is supported.
+//   - Resume grain: every record. Every portable start is supported. An offset is a sequence number in decimal and the
+//     random name of the stream, such as 17@dGVzdGluZzE. An offset of an earlier stream of the same name, which was deleted
+//     or lay in another file, is [backend.ErrOutOfRange]. A bare number is read too, as offsets were before streams had
+//     such a name; nobody can know of which stream it is. A stream of a file written before gets its name with its next
+//     append.
 //   - Limits: 10,000 records and 4 MiB in a batch, 4 MiB in a record, 16 batches in flight; an option sets each. A
 //     record counts its value, header names and header values.
 //   - Times: kept to the nanosecond in UTC. A record without a time gets the time at which its batch is taken.

@@ -51,7 +51,7 @@ func Example() {
 			if err != nil {
 				return err
 			}
-			fmt.Println(m.Offset, m.Value)
+			fmt.Println(m.Value)
 		}
 		return nil
 	}
@@ -62,8 +62,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	// Output:
-	// 0 hello
-	// 1 world
+	// hello
+	// world
 }
 
 func ExampleStream_Trim() {
@@ -97,9 +97,9 @@ func ExampleStream_Trim() {
 	}
 	defer r.Close()
 	batch, err := r.Read(ctx)
-	fmt.Printf("%s at %s, %v\n", batch.Records[0].Value, batch.Records[0].Offset, err)
+	fmt.Printf("%s, %v\n", batch.Records[0].Value, err)
 	// Output:
 	// <nil>
 	// bolt: stream "letters": open reader: offset 0 is trimmed, the first record kept is 2: offset out of range
-	// c at 2, <nil>
+	// c, <nil>
 }

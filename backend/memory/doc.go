@@ -8,7 +8,9 @@
 //   - Duplicates after a lost reply: none from one producer. The stream recognizes a resend by its seq, compares the
 //     records with the stored ones, and acknowledges the resend without storing it again. Other records under the same
 //     seq are [backend.ErrConflict].
-//   - Resume grain: every record. Offsets are sequence numbers in decimal; every portable start is supported.
+//   - Resume grain: every record. Every portable start is supported. An offset is a sequence number in decimal and the
+//     random name of the stream, such as 17@dGVzdGluZzE. An offset of another Stream is [backend.ErrOutOfRange]; a bare number
+//     is a place in any Stream.
 //   - Limits: 1,000 records and 1 MiB in a batch, 1 MiB in a record, 16 batches in flight; an option sets each. These
 //     are the limits of S2, so a test meets them before production does. A record counts its value, header names and
 //     header values.

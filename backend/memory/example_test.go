@@ -23,7 +23,7 @@ func Example() {
 		fmt.Println(err)
 	}
 	ack, err := session.Recv(ctx)
-	fmt.Println("acknowledged batch", ack.Seq, "next", ack.Next, err)
+	fmt.Println("acknowledged batch", ack.Seq, err)
 
 	// And a consumer this one.
 	reader, err := stream.OpenReader(ctx, backend.Earliest)
@@ -34,13 +34,13 @@ func Example() {
 	defer reader.Close()
 	batch, err := reader.Read(ctx)
 	for _, r := range batch.Records {
-		fmt.Printf("%s: %s\n", r.Offset, r.Value)
+		fmt.Printf("%s\n", r.Value)
 	}
 	fmt.Println("caught up:", batch.CaughtUp, err)
 	// Output:
-	// acknowledged batch 0 next 2 <nil>
-	// 0: one
-	// 1: two
+	// acknowledged batch 0 <nil>
+	// one
+	// two
 	// caught up: true <nil>
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func wantValues(t *testing.T, recs []backend.Record, from, to int) {
 		t.Fatalf("%d records, want %d to %d", len(recs), from, to)
 	}
 	for i, r := range recs {
-		if n := from + i; string(r.Value) != fmt.Sprintf("record %d", n) || r.Offset != backend.Offset(fmt.Sprint(n)) {
+		if n := from + i; string(r.Value) != fmt.Sprintf("record %d", n) || !strings.HasPrefix(string(r.Offset), fmt.Sprint(n, "@")) {
 			t.Fatalf("record %d is %q at %q", n, r.Value, r.Offset)
 		}
 	}
@@ -277,5 +278,22 @@ func TestAllocations(t *testing.T) {
 	})
 	if perRead > 0 {
 		t.Errorf("%v allocations a batch of 1000 read", perRead)
+	}
+}
+
+func TestPlaceInAnotherStreamIsOutOfRange(t *testing.T) {
+	one, two := memory.New(), memory.New()
+	appendAll(t, one, values(0, 5))
+	appendAll(t, two, values(0, 6))
+	recs, _ := collect(t, one, backend.Earliest)
+	place := recs[4].Next
+	if _, err := two.OpenReader(t.Context(), place); !errors.Is(err, backend.ErrOutOfRange) {
+		t.Errorf("read: %v", err)
+	}
+	if err := two.Trim(place); !errors.Is(err, backend.ErrOutOfRange) {
+		t.Errorf("trim: %v", err)
+	}
+	if err := one.Trim(place); err != nil || one.Len() != 0 {
+		t.Errorf("trim of its own stream: %v, %d records are left", err, one.Len())
 	}
 }

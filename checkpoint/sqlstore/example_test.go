@@ -67,7 +67,7 @@ func payments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("total: %d cents, next is record %s\n", cents, cp.Offset)
+	fmt.Printf("total: %d cents, next is record %.1s\n", cents, cp.Offset)
 	return nil
 }
 

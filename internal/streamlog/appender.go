@@ -114,14 +114,15 @@ func (a *appender) ackLocked() backend.Ack {
 	a.taken = a.taken[1:]
 	a.acked++
 	first, n := t.first, t.n
+	incarnation := a.log.store.Board().State().Incarnation
 	return backend.Ack{
 		Seq:  seq,
-		Next: FormatOffset(first + uint64(n)),
+		Next: FormatOffset(first+uint64(n), incarnation),
 		OffsetOf: func(i int) backend.Offset {
 			if i < 0 || i >= n {
 				return ""
 			}
-			return FormatOffset(first + uint64(i))
+			return FormatOffset(first+uint64(i), incarnation)
 		},
 	}
 }

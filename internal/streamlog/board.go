@@ -12,6 +12,7 @@ type State struct {
 	Head, Tail  uint64 // the stream holds the records Head, …, Tail-1
 	ContentType string // empty until an appender has fixed it
 	Closed      bool   // for good
+	Incarnation string // of the stream, in its offsets; "" until the first Write of a Store that keeps one
 }
 
 // A Board shows the State of one Store, and wakes goroutines that wait for the next State.

@@ -12,8 +12,9 @@
 //     acknowledged, and not stored again. Therefore every end of a session that is not a refusal is transient, and is
 //     indeterminate as well while a batch is not acknowledged.
 //   - Readers see durable records and no others. They wait for the tail without polling.
-//   - These places are out of range: a trimmed place, a place beyond the tail, and a place of another backend. Only a
-//     reader that starts at Earliest may skip what a trim removed, and only before its first batch.
+//   - These places are out of range: a trimmed place, a place beyond the tail, a place of another backend, and a place of
+//     another incarnation of the stream. Only a reader that starts at Earliest may skip what a trim removed, and only
+//     before its first batch.
 //   - A stream that was closed for good takes nothing more. Its readers get io.EOF behind the last record.
 //
 // # Shape

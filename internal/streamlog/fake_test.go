@@ -92,7 +92,7 @@ func (s *slowStore) store(w *streamlog.Write) (uint64, error) {
 		return 0, err
 	}
 	first := uint64(len(s.recs))
-	streamlog.SetOffsets(w.Records, first)
+	streamlog.SetOffsets(w.Records, first, st.Incarnation)
 	s.recs = append(s.recs, w.Records...)
 	s.board.Publish(st)
 	return first, nil

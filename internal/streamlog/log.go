@@ -40,11 +40,11 @@ func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
 		return fmt.Errorf("%s: trim: %w", l.name, err)
 	}
 	st := board.State()
-	seq, ok := ParseOffset(before)
+	seq, incarnation, ok := ParseOffset(before)
 	switch {
 	case before == backend.Latest:
 		seq = st.Tail
-	case !ok || seq > st.Tail:
+	case !ok || seq > st.Tail || incarnation != "" && incarnation != st.Incarnation:
 		return fmt.Errorf("%s: trim before %q: %w", l.name, before, backend.ErrOutOfRange)
 	}
 	if seq <= st.Head {

@@ -29,7 +29,7 @@ type chunk struct {
 
 // NewMemory makes an empty Store.
 func NewMemory() *Memory {
-	return &Memory{board: NewBoard(State{}), meta: map[string][]byte{}}
+	return &Memory{board: NewBoard(State{Incarnation: NewIncarnation()}), meta: map[string][]byte{}}
 }
 
 // Board implements [Store].
@@ -54,7 +54,7 @@ func (s *Memory) commitChunk(w *Write, c chunk) (first uint64, err error) {
 	}
 	c.first = st.Tail - uint64(len(c.recs))
 	if len(c.recs) > 0 {
-		SetOffsets(c.recs, c.first)
+		SetOffsets(c.recs, c.first, st.Incarnation)
 		if n := len(s.chunks); n > 0 {
 			c.maxTime = max(c.maxTime, s.chunks[n-1].maxTime)
 		}

@@ -1,53 +1,84 @@
 package streamlog
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"strconv"
+	"strings"
 
 	"github.com/headrace/headrace/backend"
 )
 
-// FormatOffset returns the offset of the record with the number seq: the number in decimal.
-func FormatOffset(seq uint64) backend.Offset { return backend.Offset(strconv.AppendUint(nil, seq, 10)) }
+// incarnationMark stands between the sequence number of an offset and the incarnation of its stream.
+const incarnationMark = "@"
+
+// NewIncarnation makes a random name, of 11 characters, for a new stream. Every stream counts from 0. Without the name, a
+// place in a stream that was deleted would look like a place in the next stream at the same address.
+func NewIncarnation() string {
+	var id [8]byte
+	rand.Read(id[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// FormatOffset returns the offset of the record with the number seq: the number in decimal, followed by the incarnation of
+// the stream. The incarnation is "" for a stream that was written before there were incarnations; then the offset is a
+// bare number.
+func FormatOffset(seq uint64, incarnation string) backend.Offset {
+	digits := strconv.FormatUint(seq, 10)
+	if incarnation == "" {
+		return backend.Offset(digits)
+	}
+	return backend.Offset(digits + incarnationMark + incarnation)
+}
 
 // ParseOffset reads an offset of FormatOffset and refuses everything else: a sign, a leading zero. Offsets are compared
 // as strings, so each place must have exactly one spelling.
-func ParseOffset(o backend.Offset) (seq uint64, ok bool) {
-	if len(o) > 1 && o[0] == '0' {
-		return 0, false
+func ParseOffset(o backend.Offset) (seq uint64, incarnation string, ok bool) {
+	digits, incarnation, marked := strings.Cut(string(o), incarnationMark)
+	if len(digits) > 1 && digits[0] == '0' || marked && incarnation == "" {
+		return 0, "", false
 	}
-	for i := range len(o) {
-		if o[i] < '0' || o[i] > '9' {
-			return 0, false
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return 0, "", false
 		}
 	}
-	seq, err := strconv.ParseUint(string(o), 10, 64)
-	return seq, err == nil
+	seq, err := strconv.ParseUint(digits, 10, 64)
+	return seq, incarnation, err == nil
 }
 
-// SetOffsets gives recs the places from first on. All offsets are parts of one string, and the Next of a record is the
-// Offset of the next record. So the offset of a record costs no allocation.
-func SetOffsets(recs []backend.Record, first uint64) {
+// SetOffsets gives recs the places from first on, in the incarnation given. All offsets are parts of one string, and the
+// Next of a record is the Offset of the next record. So the offset of a record costs no allocation.
+func SetOffsets(recs []backend.Record, first uint64, incarnation string) {
 	if len(recs) == 0 {
 		return
 	}
-	digits := make([]byte, 0, (len(recs)+1)*decimalLen(first+uint64(len(recs))))
-	for i := range uint64(len(recs)) + 1 {
-		digits = strconv.AppendUint(digits, first+i, 10)
+	suffix := incarnation
+	if suffix != "" {
+		suffix = incarnationMark + suffix
 	}
-	all := backend.Offset(digits)
+	var all strings.Builder
+	all.Grow((len(recs) + 1) * (decimalLen(first+uint64(len(recs))) + len(suffix)))
+	var digits [20]byte
+	for i := range uint64(len(recs)) + 1 {
+		all.Write(strconv.AppendUint(digits[:0], first+i, 10))
+		all.WriteString(suffix)
+	}
+	rest := backend.Offset(all.String())
 
 	// The length of a decimal number changes only at powers of ten. So we compare with the next power of ten instead of
 	// measuring every number.
 	n := decimalLen(first)
-	offset, rest := all[:n], all[n:]
 	limit := pow10(n)
+	offset := rest[:n+len(suffix)]
+	rest = rest[n+len(suffix):]
 	for i := range recs {
 		if first+uint64(i)+1 == limit {
 			n++
 			limit = pow10(n)
 		}
 		recs[i].Offset = offset
-		offset, rest = rest[:n], rest[n:]
+		offset, rest = rest[:n+len(suffix)], rest[n+len(suffix):]
 		recs[i].Next = offset
 	}
 }

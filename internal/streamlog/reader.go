@@ -43,11 +43,20 @@ func (l *Log) resolve(ctx context.Context, from backend.Offset) (uint64, error) 
 	if t, ok := from.Since(); ok {
 		return l.store.Since(t, st.Head, st.Tail)
 	}
-	pos, ok := ParseOffset(from)
-	if !ok {
+	return st.place(from)
+}
+
+// place returns the number in an offset, or an error if reading cannot start there. A bare number was made before streams
+// had incarnations. Nobody can know to which stream it belongs, so it is not refused.
+func (s State) place(from backend.Offset) (uint64, error) {
+	pos, incarnation, ok := ParseOffset(from)
+	switch {
+	case !ok:
 		return 0, fmt.Errorf("offset %q does not belong to this store: %w", from, backend.ErrOutOfRange)
+	case incarnation != "" && incarnation != s.Incarnation:
+		return 0, fmt.Errorf("offset %q belongs to another stream: one that was here before, or one that is kept elsewhere: %w", from, backend.ErrOutOfRange)
 	}
-	return pos, st.checkPlace(pos)
+	return pos, s.checkPlace(pos)
 }
 
 // checkPlace returns an error if reading cannot start at pos.
@@ -127,7 +136,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		// the batch that reached the tail has said so.
 		if r.first {
 			r.first = false
-			return backend.Batch{Next: FormatOffset(r.next), CaughtUp: true, Closed: st.Closed}, nil
+			return backend.Batch{Next: FormatOffset(r.next, st.Incarnation), CaughtUp: true, Closed: st.Closed}, nil
 		}
 		if st.Closed {
 			return backend.Batch{}, io.EOF

@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Store keeps the records of one stream. Any goroutine may call its methods.
+// A Store keeps the records of one stream. A Store whose stream can be replaced by another of the same name gives its State
+// an Incarnation with the first Write. Any goroutine may call the methods.
 type Store interface {
 	// Board returns the Board that shows what is durable.
 	Board() *Board

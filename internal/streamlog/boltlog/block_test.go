@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/streamlog"
 )
 
 // roundTrip encodes recs as the blocks of seq first and decodes all of them.
@@ -137,6 +138,8 @@ func FuzzDecodeBlock(f *testing.F) {
 func FuzzDecodeState(f *testing.F) {
 	s := streamState{latest: -5}
 	s.Head, s.Tail, s.Closed, s.ContentType = 3, 9, true, "application/json"
+	f.Add(s.encode())
+	s.Incarnation = streamlog.NewIncarnation()
 	f.Add(s.encode())
 	f.Add((&streamState{}).encode())
 	f.Add([]byte{})

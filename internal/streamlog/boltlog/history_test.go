@@ -50,7 +50,7 @@ func (h *history) ask(c call) answer {
 		return h.read(c.from)
 	case callTrim:
 		// Latest is not tried: it is resolved when Trim is called and applied later, which is no single step.
-		return answer{verdict: verdictOf(h.stream().Trim(ctx, streamlog.FormatOffset(uint64(c.from))))}
+		return answer{verdict: verdictOf(h.stream().Trim(ctx, streamlog.FormatOffset(uint64(c.from), "")))}
 	case callClose:
 		return answer{verdict: verdictOf(h.stream().CloseForGood(ctx))}
 	default:
@@ -71,7 +71,7 @@ func (h *history) append(value string) answer {
 	if err != nil {
 		return answer{verdict: verdictOf(err)}
 	}
-	seq, ok := streamlog.ParseOffset(ack.OffsetOf(0))
+	seq, _, ok := streamlog.ParseOffset(ack.OffsetOf(0))
 	if !ok {
 		panic(fmt.Sprintf("offset %q", ack.OffsetOf(0)))
 	}
@@ -81,7 +81,7 @@ func (h *history) append(value string) answer {
 func (h *history) read(from int) answer {
 	place := backend.Earliest
 	if from != earliest {
-		place = streamlog.FormatOffset(uint64(from))
+		place = streamlog.FormatOffset(uint64(from), "")
 	}
 	r, err := h.stream().OpenReader(ctx, place)
 	if err != nil {

@@ -13,29 +13,37 @@ import (
 // page: an append rewrites the page of this key in any case, because the page also points at the records. The state has
 // fixed widths, little-endian:
 //
-//	version 1, flags 1 (bit 0: closed for good), head 8, tail 8, maxTime 8, content type, crc 4
+//	version 1, flags 1 (bit 0: closed for good), head 8, tail 8, maxTime 8, incarnation 11, content type, crc 4
+//
+// Version 1 has no incarnation. A stream stays in it until its next write.
 type streamState struct {
 	streamlog.State
 	latest int64 // latest time of all records that were ever stored
 }
 
 const (
-	stateVersion = 1
-	stateBytes   = 1 + 1 + 8 + 8 + 8
+	stateVersion     = 2
+	stateBytes       = 1 + 1 + 8 + 8 + 8
+	incarnationBytes = 11
 )
 
 var errCorruptState = errors.New("corrupt stream state")
 
 func (s *streamState) encode() []byte {
-	b := make([]byte, 0, stateBytes+len(s.ContentType)+4)
+	b := make([]byte, 0, stateBytes+incarnationBytes+len(s.ContentType)+4)
 	var flags byte
 	if s.Closed {
 		flags = 1
 	}
-	b = append(b, stateVersion, flags)
+	version := byte(stateVersion)
+	if s.Incarnation == "" {
+		version = 1
+	}
+	b = append(b, version, flags)
 	b = binary.LittleEndian.AppendUint64(b, s.Head)
 	b = binary.LittleEndian.AppendUint64(b, s.Tail)
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.latest))
+	b = append(b, s.Incarnation...)
 	b = append(b, s.ContentType...)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crcTable))
 }
@@ -48,8 +56,10 @@ func decodeState(b []byte) (s streamState, err error) {
 	switch {
 	case binary.LittleEndian.Uint32(b[len(body):]) != crc32.Checksum(body, crcTable):
 		return s, fmt.Errorf("checksum: %w", errCorruptState)
-	case b[0] != stateVersion:
-		return s, fmt.Errorf("version %d, want %d: %w", b[0], stateVersion, errCorruptState)
+	case b[0] != 1 && b[0] != stateVersion:
+		return s, fmt.Errorf("version %d, want 1 or %d: %w", b[0], stateVersion, errCorruptState)
+	case b[0] == stateVersion && len(body) < stateBytes+incarnationBytes:
+		return s, fmt.Errorf("%d bytes of version %d: %w", len(b), stateVersion, errCorruptState)
 	case b[1] > 1:
 		return s, fmt.Errorf("flags %#x: %w", b[1], errCorruptState)
 	}
@@ -57,7 +67,11 @@ func decodeState(b []byte) (s streamState, err error) {
 	s.Head = binary.LittleEndian.Uint64(b[2:])
 	s.Tail = binary.LittleEndian.Uint64(b[10:])
 	s.latest = int64(binary.LittleEndian.Uint64(b[18:]))
-	s.ContentType = string(body[stateBytes:])
+	rest := body[stateBytes:]
+	if b[0] == stateVersion {
+		s.Incarnation, rest = string(rest[:incarnationBytes]), rest[incarnationBytes:]
+	}
+	s.ContentType = string(rest)
 	if s.Head > s.Tail {
 		return s, fmt.Errorf("head %d is behind tail %d: %w", s.Head, s.Tail, errCorruptState)
 	}

@@ -137,7 +137,7 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 			break
 		}
 	}
-	streamlog.SetOffsets(out, seq)
+	streamlog.SetOffsets(out, seq, s.board.State().Incarnation)
 	return out, nil
 }
 

@@ -78,6 +78,9 @@ func (s *store) apply(o *op) error {
 	if err := s.create(); err != nil {
 		return err
 	}
+	if next.Incarnation == "" { // the first write, or the first one since streams have an incarnation
+		next.Incarnation = streamlog.NewIncarnation()
+	}
 	o.first = s.work.Tail
 	seq := o.first
 	for i, n := range o.blocks.counts {
