@@ -1,10 +1,10 @@
 // Package backendtest is the executable form of the contracts of package backend: [Run] is the suite that every backend
-// passes. It also has what tests of programs on top of a backend need: [FlakySink] and [FlakySource], on which things go
-// wrong as told, and [Discard].
+// passes. For tests of programs on top of a backend the package has [FlakySink] and [FlakySource], which make calls go wrong
+// on purpose, and [Discard].
 //
 // # Joining a backend
 //
-// A backend joins with one test, which tells by a [Harness] how to make a fresh stream and what the store keeps:
+// A backend joins with a single test. The [Harness] of the test says how to make a fresh stream and what the store keeps:
 //
 //	func TestConformance(t *testing.T) {
 //		backendtest.Run(t, backendtest.Harness{
@@ -18,12 +18,13 @@
 //		})
 //	}
 //
-// Each rule is a subtest of its own. What the harness says that the store cannot do is skipped with the reason, or
-// checked to be refused: a capability that is not claimed may not half work.
+// Each rule is a subtest. When the harness says that the store lacks a capability, the rule is skipped with the reason, or the
+// rule checks that the store refuses: a capability that is not claimed must not half work.
 //
 // # Making things go wrong
 //
-// A [Fault] looks at each [Call] and says which [Effect] it suffers. [Nth], [Every], [Rotate], [RefuseNamed],
-// [RefuseUnnamed] and [Random] make the usual ones; for anything else write the func. Counters tell afterwards what was
-// injected. A fault stays within what a real connection can do, apart from [ForgeAck] and [ForgeBatch], which lie.
+// A [Fault] looks at each [Call] and chooses the [Effect] on the call. [Nth], [Every], [Rotate], [RefuseNamed],
+// [RefuseUnnamed] and [Random] make the usual faults; every other fault is a func of the test. Counters say afterwards how
+// often each effect was injected. Every effect could come from a real connection, apart from [ForgeAck] and [ForgeBatch],
+// which lie.
 package backendtest

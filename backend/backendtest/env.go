@@ -10,18 +10,19 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// env is what one rule runs in: a fresh stream and calls that end the test when they fail or hang.
+// env is the environment of a rule: a fresh stream, and methods that call the backend and end the test when a call fails or
+// hangs.
 type env struct {
 	tester
 	Target
 	h     Harness
 	dice  *rand.Rand // seeded, and the seed is logged
-	count int        // of values made
-	calls int        // of the backend
+	count int        // number of values made
+	calls int        // number of calls of the backend
 }
 
-// mostCalls is far more than any rule needs. A store that never gets anywhere, and returns at once each time, would keep
-// a rule busy for ever where the clock stands still.
+// mostCalls is the largest number of calls in a rule, and far more than any rule needs. A store that makes no progress and
+// always returns at once would otherwise keep a rule busy for ever in a bubble, where the clock stands still.
 const mostCalls = 20_000
 
 func newEnv(t tester, h Harness) *env {
@@ -47,13 +48,14 @@ func (e *env) need(ok bool, reason string) {
 	}
 }
 
+// needSource skips a rule of reading for a store that can only be written.
 func (e *env) needSource() {
 	e.Helper()
 	e.need(e.Source != nil, "the store can only be written")
 }
 
-// within runs f, which is one call of the backend, and ends the test when it does not return. A hanging call is the
-// backend's bug and its goroutine stays.
+// within runs f, which makes a single call of the backend, and ends the test when f does not return. A call that hangs is a bug
+// of the backend; we cannot end its goroutine.
 func (e *env) within(what string, f func()) {
 	e.Helper()
 	if e.calls++; e.calls > mostCalls {
@@ -67,6 +69,7 @@ func (e *env) within(what string, f func()) {
 	e.await(what, done)
 }
 
+// await waits for done, and ends the test when Patience is over.
 func (e *env) await(what string, done <-chan struct{}) {
 	e.Helper()
 	timeout := time.NewTimer(e.h.Patience)
@@ -78,7 +81,8 @@ func (e *env) await(what string, done <-chan struct{}) {
 	}
 }
 
-// begin starts f and returns a func that waits for its end. In a bubble f has come as far as it can by then.
+// begin starts f in a goroutine. end waits until f has returned; ended reports whether f has returned. In a bubble, begin
+// returns when f is blocked or has returned.
 func (e *env) begin(what string, f func()) (end func(), ended func() bool) {
 	done := make(chan struct{})
 	go func() {
@@ -101,7 +105,7 @@ func (e *env) begin(what string, f func()) (end func(), ended func() bool) {
 	return end, ended
 }
 
-// settle lets everything under way happen, where it can be known when that is.
+// waitIdle waits until every goroutine is blocked. Only a bubble can tell, so outside of a bubble waitIdle does nothing.
 func (e *env) waitIdle() {
 	if e.h.Bubble {
 		synctest.Wait()
@@ -160,17 +164,17 @@ func (e *env) recv(s backend.Session, seq uint64) backend.Ack {
 	return ack
 }
 
-// reason receives why the session ended, where there is nothing to acknowledge.
+// reason receives why the session ended. An ack is an error, because no batch was taken that could be acknowledged.
 func (e *env) reason(s backend.Session) error {
 	e.Helper()
 	ack, err := e.tryRecv(e.Context(), s)
 	if err == nil {
-		e.Fatalf("recv: the ack of batch %d, which may not be taken", ack.Seq)
+		e.Fatalf("recv: the ack of batch %d, which must not be taken", ack.Seq)
 	}
 	return err
 }
 
-// drain receives until the session gives its reason.
+// drain receives acks until Recv returns the reason for the end of the session.
 func (e *env) drain(s backend.Session) (acks []backend.Ack, reason error) {
 	e.Helper()
 	for {
@@ -185,7 +189,7 @@ func (e *env) drain(s backend.Session) (acks []backend.Ack, reason error) {
 	}
 }
 
-// cleanup closes c in the end if the rule failed before it did.
+// cleanup closes c at the end of the test, for rules that fail before they close c. Close may hang, so we wait with a limit.
 func (e *env) cleanup(c interface{ Close() error }) {
 	e.Cleanup(func() {
 		done := make(chan struct{})
@@ -197,7 +201,7 @@ func (e *env) cleanup(c interface{ Close() error }) {
 		defer timeout.Stop()
 		select {
 		case <-done:
-		case <-timeout.C: // said already by the rule about Close
+		case <-timeout.C: // the rule about Close reports a Close that hangs
 		}
 	})
 }
@@ -222,7 +226,7 @@ func (e *env) wantIs(what string, err error, sentinels ...error) {
 	e.Errorf("%s: %v; want one of %q", what, err, sentinels)
 }
 
-// wantRetry checks that err says what to do about what was not the fault of the caller's records.
+// wantRetry checks that err allows another try, because the failure was not the fault of the caller's records.
 func (e *env) wantRetry(what string, err error) {
 	e.Helper()
 	e.wantIs(what, err, backend.ErrTransient, backend.ErrIndeterminate)

@@ -6,12 +6,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// safe reports whether err, spoken of batches, says that a resend stores none of them twice.
+// safe reports whether err promises for the batches it is about: a resend stores no batch twice.
 func safe(err error) bool {
 	return errors.Is(err, backend.ErrTransient) || !errors.Is(err, backend.ErrIndeterminate) && !errors.Is(err, backend.ErrClosed)
 }
 
-// offsetOf: receipts hand these offsets to users, who keep them beside their own data and read from them months later.
+// offsetOf: the offset of an ack is the place where the record is read. Users get the offset from a receipt, keep the offset
+// beside their own data, and read from there months later.
 func offsetOf(e *env) {
 	e.needSource()
 	a := e.appender()
@@ -27,7 +28,7 @@ func offsetOf(e *env) {
 			if e.h.Offsets {
 				e.Fatalf("the ack of batch %d has no OffsetOf", ack.Seq)
 			}
-			e.Skip("left out: the store does not say where records are")
+			e.Skip("left out: the store gives no offset per record")
 		}
 		before = append(before, offsets(ack, len(batches[ack.Seq])))
 	}
@@ -39,7 +40,7 @@ func offsetOf(e *env) {
 	next := uint64(0)
 	for i, ack := range acks {
 		if ack.Seq != next {
-			e.Fatalf("batch %d has no ack of its own, though the store says offsets", next)
+			e.Fatalf("batch %d has no ack of its own, although the store gives offsets", next)
 		}
 		next++
 		for j, again := range offsets(ack, len(batches[ack.Seq])) {
@@ -62,7 +63,8 @@ func offsets(ack backend.Ack, n int) []backend.Offset {
 	return all
 }
 
-// ackNext: an offset that is a little off would repeat or skip records where somebody goes on reading behind what they wrote.
+// ackNext: reading from Next of an ack begins with the next batch. A Next that is slightly wrong would repeat or skip records for
+// somebody who writes and then reads on from there.
 func ackNext(e *env) {
 	e.needSource()
 	a := e.appender()
@@ -73,15 +75,15 @@ func ackNext(e *env) {
 			e.Skip("left out: the store does not say where the stream goes on")
 		}
 		if ack.Next.Relative() {
-			e.Fatalf("the ack of batch %d has Next %q, which is no place", ack.Seq, ack.Next)
+			e.Fatalf("the ack of batch %d has Next %q, which is not a place", ack.Seq, ack.Next)
 		}
 		want := flat(batches[ack.Seq+1:])
 		e.same("from Next of an ack", e.from(ack.Next), want)
 	}
 }
 
-// acksBeforeReason ends sessions by a seq that may not be sent, behind batches that are under way. Whether their acks
-// have come by then is known in a bubble only; elsewhere the reason has to be true of those that have not.
+// acksBeforeReason ends a session with a wrong seq while batches are in flight. Recv must return the acks first. Only in a bubble
+// we know that the acks have arrived in time; elsewhere the reason must be true of the batches without an ack.
 func acksBeforeReason(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -95,7 +97,7 @@ func acksBeforeReason(e *env) {
 	}
 	e.waitIdle()
 	if err := e.trySend(e.Context(), s, 0, b[0]); err == nil {
-		e.Error("send: seq 0 was taken where a later one is next")
+		e.Error("send: seq 0 was taken, but a later seq is next")
 	}
 	acks, reason := e.drain(s)
 	acked := uint64(0)
@@ -112,8 +114,8 @@ func acksBeforeReason(e *env) {
 	e.wantResent(reason, b)
 }
 
-// nothingAfterReason: a producer decides by the reason what to send again. A batch that slips in behind it would be stored
-// without anybody knowing.
+// nothingAfterReason: after Recv has returned the reason, no batch is taken. The reason tells a producer which batches to send
+// again; a batch taken after the reason would be stored without the producer's knowledge.
 func nothingAfterReason(e *env) {
 	a := e.appender()
 	s := e.open(a)

@@ -6,8 +6,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// orderAndWholeness is the one rule without which no other means anything: what is acknowledged is stored, all of it, once, in
-// the order it was sent, whatever the sizes of the batches.
+// orderAndWholeness is the most important rule: every acknowledged record is stored once, in the order of sending, for batches of
+// all sizes. Without this rule no other rule has a meaning.
 func orderAndWholeness(e *env) {
 	a := e.appender()
 	batches := e.batches(a, 100, 20)
@@ -17,24 +17,25 @@ func orderAndWholeness(e *env) {
 		e.Fatal(err)
 	}
 	if e.h.Offsets && len(acks) != len(batches) {
-		e.Errorf("%d acks for %d batches: a store that says offsets acknowledges each batch", len(acks), len(batches))
+		e.Errorf("%d acks for %d batches: a store that gives offsets acknowledges each batch", len(acks), len(batches))
 	}
 	e.close("session", s)
 	e.wantStored(batches...)
 }
 
-// streamsAreApart catches a store that keys its data by too little, and a harness that hands out the same stream twice.
+// streamsAreApart finds a store that mixes the data of streams because its key is too short, and a harness that returns the same
+// stream twice.
 func streamsAreApart(e *env) {
 	e.write(e.batches(e.appender(), 2, 3)...)
 	other := *e
 	other.Target = e.h.Open(e)
 	if got := other.stored(); len(got) != 0 {
-		e.Errorf("a fresh stream holds %s of another one", plural(len(got), "record", "records"))
+		e.Errorf("a fresh stream holds %s of another stream", plural(len(got), "record", "records"))
 	}
 }
 
-// recvBlocks: the receiving goroutine of a producer sits in Recv before there is anything to receive, and must not take that for the
-// end of the session.
+// recvBlocks: Recv waits while nothing is unacknowledged. A producer calls Recv before its first Send, and would take an error of
+// Recv for the end of the session.
 func recvBlocks(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -52,8 +53,8 @@ func recvBlocks(e *env) {
 	}
 }
 
-// openContext: a producer opens under the context of New, which may end long before the producer does. Clients that hang a
-// connection on the context they were dialled with die here.
+// openContext: the session outlives the context of Open. A producer opens with the context of New, which may end long before the
+// producer ends. This rule finds clients that bind a connection to the context of dialling.
 func openContext(e *env) {
 	a := e.appender()
 	ctx, cancel := context.WithCancel(e.Context())
@@ -73,8 +74,8 @@ func openContext(e *env) {
 	e.wantStored(b...)
 }
 
-// sendContextEnds: the context bounds the wait for room. A batch that has been taken is not called back when it ends, as it
-// would be where a request is made under it in the background.
+// sendContextEnds: the context of Send bounds the wait for room only, so a batch that was taken stays taken when the context
+// ends. This rule finds clients that make a request in the background with the context of Send.
 func sendContextEnds(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -99,7 +100,7 @@ func cancelled(e *env) context.Context {
 	return ctx
 }
 
-// cancelledOpen: nothing was sent, so nothing can have been stored, and a later opening of the same Appender is a fresh start.
+// cancelledOpen: after an Open that was cancelled, nothing is stored, and the next Open of the same Appender works as usual.
 func cancelledOpen(e *env) {
 	a := e.appender()
 	s, err := e.tryOpen(cancelled(e), a)
@@ -117,7 +118,7 @@ func cancelledOpen(e *env) {
 	e.wantStored(b...)
 }
 
-// cancelledSend: the session ends, and what the error says of the batch is true.
+// cancelledSend: a cancelled Send ends the session, and the reason is true of the batch.
 func cancelledSend(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -132,7 +133,8 @@ func cancelledSend(e *env) {
 	e.resendRest(a, s, reason, 1, b)
 }
 
-// finish closes a session that ended for reason, sends all from seq acked on again through another and checks what is stored.
+// resendRest closes a session that ended with reason, sends every batch from seq acked on again through a new session, and checks
+// the stored records.
 func (e *env) resendRest(a backend.Appender, s backend.Session, reason error, acked uint64, batches [][]backend.Record) {
 	e.Helper()
 	e.close("session", s)
@@ -142,7 +144,7 @@ func (e *env) resendRest(a backend.Appender, s backend.Session, reason error, ac
 	e.wantResent(reason, batches)
 }
 
-// wantResent checks what is stored after a resend of what a session that ended for reason had not acknowledged.
+// wantResent checks the stored records after a session ended with reason and its unacknowledged batches were sent again.
 func (e *env) wantResent(reason error, batches [][]backend.Record) {
 	e.Helper()
 	if e.h.Dedup || safe(reason) {
@@ -152,8 +154,8 @@ func (e *env) wantResent(reason error, batches [][]backend.Record) {
 	}
 }
 
-// cancelledRecv: an AckTimeout ends Recv by its context. The session is over then, or the sender would go on filling a session
-// whose acks nobody fetches.
+// cancelledRecv: a cancelled Recv ends the session. Otherwise the sender would go on sending to a session whose acks nobody
+// receives. A producer cancels Recv for example when its time is up.
 func cancelledRecv(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -162,7 +164,7 @@ func cancelledRecv(e *env) {
 	e.recv(s, 0)
 	_, err := e.tryRecv(cancelled(e), s)
 	if err == nil {
-		e.Fatal("it succeeded though nothing was unacknowledged")
+		e.Fatal("it succeeded, although nothing was unacknowledged")
 	}
 	e.wantRetry("recv", err)
 	if err := e.trySend(e.Context(), s, 1, b[1]); err == nil {
@@ -171,7 +173,7 @@ func cancelledRecv(e *env) {
 	e.resendRest(a, s, err, 1, b)
 }
 
-// cancelledWaitingRecv: a Recv that is waiting must not need an ack to see that its context has ended.
+// cancelledWaitingRecv: a Recv that waits returns when its context ends, even when no ack arrives.
 func cancelledWaitingRecv(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -181,14 +183,14 @@ func cancelledWaitingRecv(e *env) {
 	end, _ := e.begin("Recv after its context", func() { _, err = s.Recv(ctx) })
 	cancel()
 	if end(); err == nil {
-		e.Fatal("it succeeded though nothing was sent")
+		e.Fatal("it succeeded, although nothing was sent")
 	}
 	e.wantRetry("recv", err)
 	e.resendRest(a, s, err, 0, e.batches(a, 2, 3))
 }
 
-// wrongContentType: records of two codecs in one stream cannot be told apart again, so the second one is stopped before its
-// first record.
+// wrongContentType: a stream refuses an Appender with another content type at the opening, because nobody could tell the records
+// of two codecs apart later.
 func wrongContentType(e *env) {
 	e.need(e.h.OtherFormat.ContentType != "", "the harness gives no OtherFormat")
 	b := e.batches(e.appender(), 2, 3)
@@ -201,7 +203,7 @@ func wrongContentType(e *env) {
 	e.wantStored(b...)
 }
 
-// missingSink: a wrong name is reported when a producer is made, not by the first record that gets lost.
+// missingSink: Open reports a stream that does not exist. Otherwise a wrong name would be found only when the first record is lost.
 func missingSink(e *env) {
 	e.need(e.MissingSink != nil, "the harness gives no MissingSink")
 	_, err := e.tryOpen(e.Context(), e.MissingSink.NewAppender(e.h.Format))

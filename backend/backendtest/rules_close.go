@@ -11,7 +11,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// closeSessionTwice: a producer that shuts down while it recovers may close a session from two places.
+// closeSessionTwice: a second Close does nothing. A producer that shuts down while it recovers may close a session from two
+// places.
 func closeSessionTwice(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -30,7 +31,7 @@ func closeSessionTwice(e *env) {
 	e.wantStored(b...)
 }
 
-// closeEndsRecv: past its deadline a producer closes the session to get its goroutines back.
+// closeEndsRecv: Close ends a waiting Recv. After its deadline a producer closes the session to end its own goroutines.
 func closeEndsRecv(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -41,9 +42,10 @@ func closeEndsRecv(e *env) {
 	e.wantIs("recv", err, backend.ErrClosed)
 }
 
-// closeEndsSend sends without receiving: where InFlight is limited, until there is no room; elsewhere until Close.
+// closeEndsSend: Close ends a Send under way. The rule sends without receiving: with a limit of InFlight until there is no room,
+// otherwise until Close.
 func closeEndsSend(e *env) {
-	const most = 5000 // batches, where nothing limits them
+	const most = 5000 // batches, if nothing limits the number
 	a := e.appender()
 	s := e.open(a)
 	recs := e.batches(a, most, 1)
@@ -64,7 +66,7 @@ func closeEndsSend(e *env) {
 	e.same("stored, which must be the first of what was sent", stored, flat(recs[:min(len(stored), sent)]))
 }
 
-// closeReaderTwice: a consumer that is left in the middle of a loop may close a reader from two places.
+// closeReaderTwice: a second Close does nothing. A consumer whose loop is left in the middle may close a reader from two places.
 func closeReaderTwice(e *env) {
 	e.needSource()
 	e.fill(3)
@@ -79,7 +81,7 @@ func closeReaderTwice(e *env) {
 	}
 }
 
-// closeEndsRead: a consumer waits in Read for most of its life, so this is how most readers end.
+// closeEndsRead: Close ends a waiting Read. A consumer waits in Read most of the time, so most readers end in this way.
 func closeEndsRead(e *env) {
 	e.needSource()
 	e.fill(3)
@@ -92,8 +94,8 @@ func closeEndsRead(e *env) {
 	e.wantIs("read", err, backend.ErrClosed)
 }
 
-// readUntil reads n records, or until an error, past the empty batches that a reader may return now and then. It is for
-// the goroutines that wait in Read while the test goes on.
+// readUntil reads until n records or an error, and skips the empty batches that a reader may return. readUntil is for goroutines
+// that wait in Read while the test goes on.
 func readUntil(ctx context.Context, r backend.Reader, n int) (got backend.Batch, err error) {
 	for range mostCalls {
 		b, err := r.Read(ctx)
@@ -108,7 +110,8 @@ func readUntil(ctx context.Context, r backend.Reader, n int) (got backend.Batch,
 	return got, errors.New("read does not wait at the tail")
 }
 
-// use opens and closes what can be opened, in states that are easy to forget: unread, waiting, unacknowledged.
+// useStream opens and closes sessions and readers in states that are easily forgotten: with an unacknowledged batch, with unread
+// records, and with a waiting Read.
 func (e *env) useStream() {
 	e.Helper()
 	a := e.appender()
@@ -130,12 +133,12 @@ func (e *env) useStream() {
 	end, _ := e.begin("Read after Close", func() { _, err = readUntil(e.Context(), r, 1) })
 	e.close("reader", r)
 	if end(); errors.Is(err, io.EOF) {
-		e.Errorf("read: %v on a stream that goes on", err)
+		e.Errorf("read: %v on a stream that is not closed", err)
 	}
 }
 
-// noGoroutineLeft is exact in a bubble. Elsewhere connections are pooled and servers run beside, so that it can only look
-// whether using a stream often leaves ever more behind.
+// noGoroutineLeft: after Close no goroutine is left. In a bubble the check is exact. Elsewhere connections are pooled and servers
+// run in the same process, so the rule only checks that the number of goroutines does not grow with the number of uses.
 func noGoroutineLeft(e *env) {
 	e.useStream()
 	if e.h.Bubble {

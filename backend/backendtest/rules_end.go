@@ -38,7 +38,7 @@ func (e *env) readEnd(r backend.Reader) (recs []backend.Record) {
 	}
 }
 
-// endOfStream: readers get all of a stream that is closed, from wherever they go on, and then io.EOF.
+// endOfStream: readers of a stream that is closed for good get every record, from every place, and then io.EOF.
 func endOfStream(e *env) {
 	e.needSource()
 	e.need(e.Finish != nil, "the harness gives no Finish")
@@ -79,7 +79,7 @@ func (e *env) saysClosed(from backend.Offset) {
 	}
 }
 
-// endWakesRead: a reader at the tail learns of the end without a further record.
+// endWakesRead: a Read that waits at the tail returns io.EOF when the stream is closed, although no further record comes.
 func endWakesRead(e *env) {
 	e.needSource()
 	e.need(e.Finish != nil, "the harness gives no Finish")
@@ -93,7 +93,8 @@ func endWakesRead(e *env) {
 	e.wantIs("read", err, io.EOF)
 }
 
-// endRefusesAppends: the end is for good, so trying again is no use and is not asked for.
+// endRefusesAppends: a stream that is closed for good refuses appends. The error must not ask for another try, which would fail
+// again.
 func endRefusesAppends(e *env) {
 	e.need(e.Finish != nil, "the harness gives no Finish")
 	a := e.appender()
@@ -109,9 +110,9 @@ func endRefusesAppends(e *env) {
 		e.Errorf("recv: %v, as if trying again could help", reason)
 	}
 	e.close("session", s)
-	for first, a := range []backend.Appender{e.appender(), a} { // the new one begins with seq 0, the old one is at 1
+	for first, a := range []backend.Appender{e.appender(), a} { // the new Appender begins with seq 0, the old Appender goes on with seq 1
 		if e.h.Exclusive && first > 0 {
-			break // it has lost its place, which is as good a reason
+			break // the old Appender has lost its place, so the error may be about the place
 		}
 		s, err := e.tryOpen(e.Context(), a)
 		if err == nil {

@@ -4,8 +4,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// brokenAppend is a producer on a bad line: it sends again what it has no ack for, and must find all of it stored, twice
-// only where an error said that this may happen.
+// brokenAppend acts like a producer on a bad connection, which sends every batch without an ack again. In the end every record
+// must be stored, and a record may be stored twice only when an error has announced the risk (ErrIndeterminate alone).
 func brokenAppend(e *env) {
 	e.need(e.Break != nil, "the harness gives no Break")
 	a := e.appender()
@@ -13,7 +13,7 @@ func brokenAppend(e *env) {
 	acked, allSafe := 0, true
 	for breaks := 25; acked < len(b); {
 		s, err := e.tryOpen(e.Context(), a)
-		if err != nil { // the break of before, or the one below, may hit the opening
+		if err != nil { // a break may hit the opening too
 			if e.wantRetry("open", err); e.Failed() {
 				e.FailNow()
 			}
@@ -51,7 +51,7 @@ func brokenAppend(e *env) {
 			}
 			allSafe = allSafe && safe(err)
 			if e.h.Dedup && !safe(err) {
-				e.Errorf("recv: %v; a store that knows a resend says that trying again is safe", err)
+				e.Errorf("recv: %v; a store that recognises a resend must say that a retry is safe", err)
 			}
 		}
 		e.close("session", s)
@@ -64,6 +64,7 @@ func brokenAppend(e *env) {
 	}
 }
 
+// brokenRead acts like a consumer on a bad connection, which resumes at the last Next. No record may be lost or repeated.
 func brokenRead(e *env) {
 	e.needSource()
 	e.need(e.Break != nil, "the harness gives no Break")
@@ -94,7 +95,8 @@ func brokenRead(e *env) {
 	e.same("over broken connections", got, all)
 }
 
-// restart: what was acknowledged is there, and the places that were handed out still are places.
+// restart: after a restart every acknowledged record is stored, and every offset handed out before still works. The store also
+// remembers the content type.
 func restart(e *env) {
 	r := e.Restart
 	e.need(r != nil, "the harness gives no Restart")

@@ -7,13 +7,14 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Limits above these are not tried: a test must fit into memory.
+// Larger limits are not tried, because a test must fit into memory.
 const (
 	mostRecords = 200_000
 	mostBytes   = 64 << 20
 )
 
-// sized makes a record that counts exactly n, if the harness's values can.
+// sized makes a record of exactly n bytes by the store's meter. sized returns false when the harness's values cannot have that
+// size. The meter adds an overhead that we do not know, so we try several lengths of the value.
 func (e *env) sized(a backend.Appender, n int) (backend.Record, bool) {
 	e.count++
 	l := a.Limits()
@@ -27,7 +28,7 @@ func (e *env) sized(a backend.Appender, n int) (backend.Record, bool) {
 		switch {
 		case m == n && err == nil:
 			return r, true
-		case m == n || err != nil: // the store's door refuses it by size already
+		case m == n || err != nil: // Limits.Size refuses the record already
 			return r, errors.Is(err, backend.ErrTooLarge)
 		}
 		size += n - m
@@ -35,8 +36,8 @@ func (e *env) sized(a backend.Appender, n int) (backend.Record, bool) {
 	return backend.Record{}, false
 }
 
-// atLimit sends batches that make returns for one less than the limit, the limit, and one more, which must be refused
-// without a trace.
+// atLimit sends three batches: one less than the limit, the limit, and one more. The store must refuse the third batch and must
+// store nothing of the third batch. make makes a batch for a given size.
 func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n int) ([]backend.Record, bool)) {
 	e.Helper()
 	a := e.appender()
@@ -74,7 +75,7 @@ func (e *env) atLimit(name string, limit int, make func(a backend.Appender, n in
 	e.wantStored(want...)
 }
 
-// door returns what Limits.Size says against one of the records.
+// sizeRefusal returns the error of Limits.Size for the first record that Limits.Size refuses, or nil.
 func (e *env) sizeRefusal(a backend.Appender, b []backend.Record) error {
 	l := a.Limits()
 	for i := range b {
@@ -85,7 +86,8 @@ func (e *env) sizeRefusal(a backend.Appender, b []backend.Record) error {
 	return nil
 }
 
-// limitBatchRecords: a producer cuts batches exactly at the limit. One that is off by one costs a refusal for every full batch.
+// limitBatchRecords: the limit is exact. A producer cuts batches at the limit; a limit that is wrong by one would cause a refusal
+// for every full batch.
 func limitBatchRecords(e *env) {
 	l := e.limitsOnceOpen()
 	e.need(l.BatchRecords > 0, "there is no limit of BatchRecords")
@@ -105,7 +107,8 @@ func limitBatchRecords(e *env) {
 	})
 }
 
-// limitBatchBytes goes by the store's own meter, overhead included, which is where clients and servers disagree.
+// limitBatchBytes: the limit is exact by the store's own meter, overhead included. Clients and servers often disagree about the
+// overhead.
 func limitBatchBytes(e *env) {
 	l := e.limitsOnceOpen()
 	e.need(l.BatchBytes > 0, "there is no limit of BatchBytes")
@@ -113,7 +116,7 @@ func limitBatchBytes(e *env) {
 	e.atLimit("BatchBytes", l.BatchBytes, func(a backend.Appender, n int) ([]backend.Record, bool) {
 		most := n
 		if l.BatchRecords != 1 {
-			most = n/2 + 1 // so that it is not the record that is too large
+			most = n/2 + 1 // two records or more, so that the batch is too large and not a single record
 		}
 		if l.RecordBytes > 0 {
 			most = min(most, l.RecordBytes)
@@ -121,7 +124,7 @@ func limitBatchBytes(e *env) {
 		var recs []backend.Record
 		for left := n; left > 0; {
 			part := min(left, most)
-			if rest := left - part; rest > 0 && rest < most/2 { // too small a rest cannot be met exactly
+			if rest := left - part; rest > 0 && rest < most/2 { // no value may be small enough for a very small rest
 				part = left / 2
 			}
 			r, ok := e.sized(a, part)
@@ -135,7 +138,7 @@ func limitBatchBytes(e *env) {
 	})
 }
 
-// limitRecordBytes: a record at the limit is the user's right, and one beyond it fails alone.
+// limitRecordBytes: the store takes a record at the limit, and a larger record fails alone.
 func limitRecordBytes(e *env) {
 	l := e.limitsOnceOpen()
 	e.need(l.RecordBytes > 0, "there is no limit of RecordBytes")
@@ -146,7 +149,7 @@ func limitRecordBytes(e *env) {
 	})
 }
 
-// opened returns the limits as they are after an opening, which may have changed them.
+// limitsOnceOpen returns the limits after an opening, because an opening may change the limits.
 func (e *env) limitsOnceOpen() backend.Limits {
 	e.Helper()
 	a := e.appender()
@@ -154,7 +157,7 @@ func (e *env) limitsOnceOpen() backend.Limits {
 	return a.Limits()
 }
 
-// refused makes a record that a session takes and the store refuses.
+// refused makes a record that passes Limits, but that the store refuses.
 func (e *env) refused(a backend.Appender) backend.Record {
 	e.Helper()
 	if e.h.Refused != nil {
@@ -167,8 +170,8 @@ func (e *env) refused(a backend.Appender) backend.Record {
 	return r
 }
 
-// refusalFreesSeqs has the store refuse the third of five batches under way. Its seq and those behind it then belong to
-// what the producer sends in their place.
+// refusalFreesSeqs sends five batches, and the store refuses the third. Afterwards the seq of the third batch and all later seqs
+// are free: the producer sends other batches under these seqs.
 func refusalFreesSeqs(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -189,10 +192,10 @@ func refusalFreesSeqs(e *env) {
 	case acked > 2:
 		e.Fatalf("%d batches were acknowledged, the refused third among them", acked)
 	case acked < 2 && !unsure:
-		e.Fatalf("recv: %v, which speaks of batch %d; it was batch 2", reason, acked)
+		e.Fatalf("recv: %v, which is about batch %d; the refused batch was batch 2", reason, acked)
 	}
 	e.close("session", s)
-	for ; acked < 2; acked++ { // one at a time, as a producer does that was told "one of them"
+	for ; acked < 2; acked++ { // one at a time, like a producer that does not know which batch was refused
 		s = e.open(a)
 		if _, err := e.pump(s, acked, b[acked:acked+1]); err != nil {
 			e.Fatalf("batch %d alone: %v", acked, err)

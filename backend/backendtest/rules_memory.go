@@ -7,7 +7,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// deepCopy shares nothing with recs.
+// deepCopy returns a copy that shares no memory with recs.
 func deepCopy(recs []backend.Record) []backend.Record {
 	all := slices.Clone(recs)
 	for i := range all {
@@ -20,7 +20,7 @@ func deepCopy(recs []backend.Record) []backend.Record {
 	return all
 }
 
-// scribble does what a producer may do with memory that it has got back: use it for something else.
+// scribble overwrites the memory of records, like a producer that has got the memory back and uses the memory for other records.
 func scribble(recs []backend.Record) {
 	for i := range recs {
 		for j := range recs[i].Value {
@@ -36,7 +36,7 @@ func scribble(recs []backend.Record) {
 	}
 }
 
-// lentBatches gives every record a header where the store keeps them.
+// lentBatches makes n batches; every record has a header if the store keeps headers.
 func (e *env) lentBatches(a backend.Appender, n int) [][]backend.Record {
 	e.Helper()
 	all := e.batches(a, n, 4)
@@ -50,8 +50,8 @@ func (e *env) lentBatches(a backend.Appender, n int) [][]backend.Record {
 	return all
 }
 
-// lentUntilAck: a producer recycles the arena of a batch when it is acknowledged. A session that still reads it stores
-// the bytes of a later one.
+// lentUntilAck: a session does not read records after the ack. A producer reuses the memory of an acknowledged batch; a session
+// that still reads the memory would store the bytes of a later batch.
 func lentUntilAck(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -68,9 +68,9 @@ func lentUntilAck(e *env) {
 	e.wantStored(want...)
 }
 
-// lentInPipeline: with several batches in flight, the memory of one is used again as soon as its Send has returned and its ack
-// is there, while the session works on those behind it. A session that copies a batch only when it is alone, or that still
-// writes it to the wire from another goroutine, stores the bytes of a later one.
+// lentInPipeline: the same with several batches in flight. The producer reuses the memory of a batch as soon as Send has returned
+// and the ack has arrived, while the session works on later batches. This rule finds two mistakes: a session that copies a
+// batch only when the batch is alone, and a session that still writes the batch to the wire from another goroutine.
 func lentInPipeline(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -93,7 +93,7 @@ func lentInPipeline(e *env) {
 	e.wantStored(want...)
 }
 
-// giveBack receives one ack and uses the memory of the batches that it acknowledges, all sent before. It returns how many are
+// giveBack receives an ack and overwrites the memory of the batches that the ack covers. giveBack returns how many batches are
 // acknowledged.
 func (e *env) giveBack(s backend.Session, lent [][]backend.Record, acked, sent int) int {
 	e.Helper()
@@ -102,7 +102,7 @@ func (e *env) giveBack(s backend.Session, lent [][]backend.Record, acked, sent i
 		e.Fatalf("recv of the ack of batch %d: %v", acked, err)
 	}
 	if ack.Seq < uint64(acked) || ack.Seq >= uint64(sent) {
-		e.Fatalf("recv: ack of batch %d, where batches %d to %d are in flight", ack.Seq, acked, sent-1)
+		e.Fatalf("recv: ack of batch %d, but batches %d to %d are in flight", ack.Seq, acked, sent-1)
 	}
 	for _, b := range lent[acked : ack.Seq+1] {
 		scribble(b)
@@ -110,7 +110,8 @@ func (e *env) giveBack(s backend.Session, lent [][]backend.Record, acked, sent i
 	return int(ack.Seq) + 1
 }
 
-// lentUntilClose: what was abandoned is sent again from memory of its own, and the old memory is used for something else.
+// lentUntilClose: after Close a session does not read records. The producer sends the abandoned batch again from other memory, and
+// overwrites the old memory.
 func lentUntilClose(e *env) {
 	a := e.appender()
 	sent := e.lentBatches(a, 12)
@@ -133,7 +134,7 @@ func lentUntilClose(e *env) {
 	}
 }
 
-// lentIsNotWritten: a batch may have to be sent again, as it was.
+// lentIsNotWritten: a session never changes lent records, because the batch may have to be sent again unchanged.
 func lentIsNotWritten(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -152,8 +153,8 @@ func lentIsNotWritten(e *env) {
 	}
 }
 
-// readIsNotRewritten: messages may be kept and codecs may alias, so a reader that reuses its buffer changes records that a
-// user has already been given.
+// readIsNotRewritten: a reader never changes records that Read has returned. Users may keep messages, and a decoded value may
+// share the record's memory, so a reader that reuses its buffer would change values of the user.
 func readIsNotRewritten(e *env) {
 	e.needSource()
 	e.fill(100)

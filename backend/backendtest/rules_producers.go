@@ -7,7 +7,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// producersInTurn: a process that is restarted is a new producer on the same Sink, and an old one may come back.
+// producersInTurn: producers may take turns on a Sink. A restarted process is a new producer, and an old producer may come back.
 func producersInTurn(e *env) {
 	a, b := e.appender(), e.appender()
 	first, second := e.batches(a, 4, 3), e.batches(b, 4, 3)
@@ -18,7 +18,7 @@ func producersInTurn(e *env) {
 			b [][]backend.Record
 		}{{a, first}, {b, second}} {
 			if e.h.Exclusive && i > 0 {
-				p.a, p.b = e.appender(), e.batches(a, 2, 3) // the older ones have lost their place
+				p.a, p.b = e.appender(), e.batches(a, 2, 3) // older producers have lost their place
 			} else {
 				p.b = p.b[i : i+2]
 			}
@@ -37,13 +37,13 @@ func producersInTurn(e *env) {
 	e.wantStored(want...)
 }
 
-// producersAtOnce: each producer's own order is kept; there is no order between them.
+// producersAtOnce: the records of each producer stay in order. Between producers there is no order.
 func producersAtOnce(e *env) {
 	e.need(!e.h.Exclusive, "the stream has one writer")
 	const producers, batches = 4, 25
 	sent := make([][][]backend.Record, producers)
 	sessions := make([]backend.Session, producers)
-	for p := range producers { // all are open before one writes, or the first may be through before the last comes
+	for p := range producers { // all sessions are open before the first batch; otherwise a producer might finish before another begins
 		a := e.appender()
 		sent[p], sessions[p] = e.batches(a, batches, 4), e.open(a)
 	}
@@ -75,7 +75,7 @@ func producersAtOnce(e *env) {
 	}
 }
 
-// producersAfterFatal: what one producer did wrong is not held against the others.
+// producersAfterFatal: a fatal error of a producer does not disturb other producers.
 func producersAfterFatal(e *env) {
 	a := e.appender()
 	s := e.open(a)
@@ -85,7 +85,7 @@ func producersAfterFatal(e *env) {
 	}
 	e.trySend(e.Context(), s, 0, first[0])
 	e.wantIs("recv", e.reason(s), backend.ErrConflict)
-	// The dead session is not closed yet: another producer must not have to wait for that.
+	// The session that failed is not closed yet. Another producer must not have to wait for its Close.
 	second := e.batches(a, 3, 3)
 	e.write(second...)
 	e.close("session", s)
@@ -94,7 +94,7 @@ func producersAfterFatal(e *env) {
 	e.wantStored(append(append(first, second...), third...)...)
 }
 
-// exclusive: the newer one works at once, and the older learns that it was replaced instead of writing in between.
+// exclusive: a newer producer works at once. The older producer gets an error and stores nothing between the newer records.
 func exclusive(e *env) {
 	e.need(e.h.Exclusive, "the stream takes any number of producers")
 	a := e.appender()

@@ -4,7 +4,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// outOfRange checks that nothing is read from a place: a backend may have to ask the store first, so that Read says it.
+// outOfRange checks that reading from a place fails with ErrOutOfRange. OpenReader or Read may return the error, because a backend
+// may have to ask the store first.
 func (e *env) outOfRange(from backend.Offset) {
 	e.Helper()
 	r, err := e.tryOpenReader(e.Context(), from)
@@ -12,7 +13,7 @@ func (e *env) outOfRange(from backend.Offset) {
 		var b backend.Batch
 		for b, err = e.tryRead(e.Context(), r); err == nil; b, err = e.tryRead(e.Context(), r) {
 			if len(b.Records) > 0 || b.CaughtUp {
-				e.Errorf("%s from %q, which is no place (caught up: %v)", plural(len(b.Records), "record", "records"), from, b.CaughtUp)
+				e.Errorf("%s from %q, which is not a place of the stream (caught up: %v)", plural(len(b.Records), "record", "records"), from, b.CaughtUp)
 				break
 			}
 		}
@@ -24,7 +25,8 @@ func (e *env) outOfRange(from backend.Offset) {
 	e.wantIs("from "+string(from), err, backend.ErrOutOfRange)
 }
 
-// foreignOffsets: a checkpoint of another backend, or a damaged one, must not quietly be some place in this stream.
+// foreignOffsets: a checkpoint of another backend and a damaged checkpoint are refused. They must not silently become some place in
+// this stream.
 func foreignOffsets(e *env) {
 	e.needSource()
 	all := e.fill(5)
@@ -37,7 +39,8 @@ func foreignOffsets(e *env) {
 	}
 }
 
-// beyondTail takes its places from a longer stream of the same backend: it may not wait there for the stream to come along.
+// beyondTail: a place behind the tail is refused; a reader must not wait until the stream grows so far. The rule takes the places
+// from a longer stream of the same backend.
 func beyondTail(e *env) {
 	e.needSource()
 	longer := *e
@@ -50,8 +53,8 @@ func beyondTail(e *env) {
 	e.outOfRange(places[23].Next)
 }
 
-// trimmedOffsets: a consumer that was away for too long is told that records are gone. Skipping to what is left is its
-// decision.
+// trimmedOffsets: a place whose record was trimmed is refused, so that a consumer learns that records are gone. Only the consumer may
+// decide to skip to the first record that is left.
 func trimmedOffsets(e *env) {
 	e.needSource()
 	e.need(e.Trim != nil, "the harness gives no Trim")
@@ -91,7 +94,7 @@ func (e *env) trim(before backend.Offset) {
 	}
 }
 
-// trimmedUnderReader: a reader may return what it already holds, but it may not jump.
+// trimmedUnderReader: when records are trimmed, a reader may still return records that it holds, but must not skip any.
 func trimmedUnderReader(e *env) {
 	e.needSource()
 	e.need(e.Trim != nil, "the harness gives no Trim")
@@ -113,7 +116,7 @@ func trimmedUnderReader(e *env) {
 	}
 }
 
-// missingSource: a wrong name is no empty stream.
+// missingSource: a stream that does not exist is an error, and is not read as an empty stream.
 func missingSource(e *env) {
 	e.need(e.MissingSource != nil, "the harness gives no MissingSource")
 	_, err := e.MissingSource.OpenReader(e.Context(), backend.Earliest)

@@ -6,7 +6,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// resumeEverywhere: wherever a consumer stopped, it goes on with the record after that.
+// resumeEverywhere: reading from Offset begins with the record, and reading from Next begins with the record after. So a consumer
+// can resume anywhere.
 func resumeEverywhere(e *env) {
 	e.needSource()
 	all := e.fill(40)
@@ -26,6 +27,7 @@ func resumeEverywhere(e *env) {
 	}
 }
 
+// resumeAtBatches: reading on at the Next of a batch, or of a record inside a batch, loses and repeats nothing.
 func resumeAtBatches(e *env) {
 	e.needSource()
 	all := e.fill(60)
@@ -35,8 +37,8 @@ func resumeAtBatches(e *env) {
 	}
 }
 
-// walk reads with one reader after the other, each for up to so many batches, the last of which the consumer may not have
-// got through.
+// walk reads a stream with many readers in turn. Each reader reads up to the given number of batches. With within, a reader may
+// also be left in the middle of a batch, and the next reader resumes there.
 func (e *env) walk(n, batches int, within bool) (got []backend.Record) {
 	e.Helper()
 	at := backend.Earliest
@@ -60,7 +62,8 @@ func (e *env) walk(n, batches int, within bool) (got []backend.Record) {
 	return got
 }
 
-// caughtUp: with nobody writing, CaughtUp comes exactly when all is read. StopAtTail would lose records or wait for ever.
+// caughtUp: while nobody writes, CaughtUp comes with the last record, and not before. A consumer with StopAtTail would lose records
+// if CaughtUp came early, and would wait for ever if CaughtUp never came.
 func caughtUp(e *env) {
 	e.needSource()
 	all := e.fill(50)
@@ -86,7 +89,7 @@ func caughtUp(e *env) {
 	}
 }
 
-// readFollows: a reader at the tail is woken by what is appended, batch by batch.
+// readFollows: every batch that is appended wakes a reader that waits at the tail.
 func readFollows(e *env) {
 	e.needSource()
 	old := e.fill(3)
@@ -109,7 +112,8 @@ func readFollows(e *env) {
 	}
 }
 
-// readWhileWritten: the place between what is stored and what is new is where readers lose or repeat records.
+// readWhileWritten: a reader loses and repeats nothing while the stream is written. Mistakes happen where a reader changes from
+// stored records to new records.
 func readWhileWritten(e *env) {
 	e.needSource()
 	a := e.appender()
@@ -129,7 +133,7 @@ func readWhileWritten(e *env) {
 	e.same("read while it was written", got.Records, want)
 }
 
-// twoReaders: readers share a Source and nothing else.
+// twoReaders: two readers of a Source do not disturb each other.
 func twoReaders(e *env) {
 	e.needSource()
 	all := e.fill(50)
@@ -146,7 +150,7 @@ func twoReaders(e *env) {
 	e.same("by the slow one", rest, all)
 }
 
-// openReaderContext: see openContext.
+// openReaderContext: the reader outlives the context of OpenReader, for the same reason as in openContext.
 func openReaderContext(e *env) {
 	e.needSource()
 	all := e.fill(30)
@@ -169,7 +173,7 @@ func openReaderContext(e *env) {
 	e.same("after the end of the context of OpenReader", got, want)
 }
 
-// cancelledOpenReader: as with Open, trying again is safe.
+// cancelledOpenReader: after an OpenReader that was cancelled, trying again is safe.
 func cancelledOpenReader(e *env) {
 	e.needSource()
 	all := e.fill(3)
@@ -184,7 +188,7 @@ func cancelledOpenReader(e *env) {
 	e.same("after that", e.from(backend.Earliest), all)
 }
 
-// cancelledRead: a reader may return what it holds under a context that has ended, but not more than there is.
+// cancelledRead: under a context that has ended, a reader may return records that it holds, and must then return an error.
 func cancelledRead(e *env) {
 	e.needSource()
 	all := e.fill(30)
@@ -205,8 +209,8 @@ func cancelledRead(e *env) {
 	e.same("with what is read from the last Next", append(got, e.from(at)...), all)
 }
 
-// cancelledWaitingRead: a consumer's context ends while it waits for records; nothing that comes later may get lost in the
-// reader that was left.
+// cancelledWaitingRead: a Read that waits returns when its context ends. Records that are appended later must not get lost in the
+// old reader.
 func cancelledWaitingRead(e *env) {
 	e.needSource()
 	e.fill(3)
@@ -219,7 +223,7 @@ func cancelledWaitingRead(e *env) {
 	end, _ := e.begin("Read after its context", func() { got, err = readUntil(ctx, r, 1) })
 	cancel()
 	end()
-	if got.Next != "" { // of an empty batch
+	if got.Next != "" { // an empty batch may have moved Next
 		at = got.Next
 	}
 	e.wantRetry("read", err)
@@ -229,7 +233,7 @@ func cancelledWaitingRead(e *env) {
 	e.same("from the last Next", e.from(at), more)
 }
 
-// dead checks that a reader that has returned an error returns nothing else any more.
+// wantDead checks that a reader returns errors only, after its first error.
 func (e *env) wantDead(r backend.Reader) {
 	e.Helper()
 	for range 2 {

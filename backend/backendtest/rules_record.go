@@ -9,8 +9,9 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// offer sends single records, each between two ordinary ones, and returns for each whether it was taken. What was taken
-// must be stored, what was not must have been refused by name, and the ordinary ones must be there in either case.
+// offer sends special records, each as a batch of its own between two ordinary records, and returns for each whether the store
+// took the record. A record that was taken must be stored. A record that was not taken must have been refused with a fitting
+// error. The ordinary records must be stored in both cases.
 func (e *env) offer(special []backend.Record) (taken []bool, stored []backend.Record) {
 	e.Helper()
 	a := e.appender()
@@ -61,8 +62,8 @@ func (e *env) offer(special []backend.Record) (taken []bool, stored []backend.Re
 	return taken, stored
 }
 
-// values: a store that has framing, text or JSON somewhere on the way bends values that look like it. It may refuse them by
-// name, and may not bend them.
+// values: the store keeps every value unchanged, or refuses the value with an error. A store that uses frames, text or JSON on the
+// way may change values that look like a frame, text or JSON, so the rule tries such values.
 func values(e *env) {
 	huge := 4 << 20
 	if l := e.appender().Limits(); l.RecordBytes > 0 {
@@ -93,7 +94,8 @@ func values(e *env) {
 	}
 }
 
-// headers: dropping them silently would lose trace contexts and versions; a store without headers refuses the record.
+// headers: a store keeps headers or refuses records with headers. Headers that are dropped silently would lose trace contexts and
+// versions.
 func headers(e *env) {
 	r := e.record()
 	r.Headers = backend.Headers{
@@ -111,7 +113,8 @@ func headers(e *env) {
 	}
 }
 
-// times: events that happened earlier, or out of order where the store allows that, keep the time they were given.
+// times: records keep the time they were given, also a time in the past, and also times out of order if the store allows them. A
+// record without a time gets a time from the store.
 func times(e *env) {
 	e.need(e.h.Times > 0, "the store does not keep the times it is given")
 	base := time.Date(2026, 3, 4, 5, 6, 7, 891234567, time.UTC).Truncate(e.h.Times)

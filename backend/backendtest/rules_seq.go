@@ -5,7 +5,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// seqGoesOn: a store that counts from 0 in each session would take the first batches of the next one for duplicates.
+// seqGoesOn: seqs go on over sessions. A store that counts from 0 in each session would take the first batches of the next session
+// for duplicates.
 func seqGoesOn(e *env) {
 	a := e.appender()
 	b := e.batches(a, 9, 4)
@@ -19,7 +20,8 @@ func seqGoesOn(e *env) {
 	e.wantStored(b...)
 }
 
-// seqAckedBefore: a store that knows resends would drop such a batch as a duplicate, silently, so it must not get there.
+// seqAckedBefore: a seq that was acknowledged before is refused. A store that recognises resends would silently drop the new batch
+// as a duplicate, so the session must stop the batch.
 func seqAckedBefore(e *env) {
 	a := e.appender()
 	b := e.batches(a, 3, 3)
@@ -42,7 +44,7 @@ func seqAckedBefore(e *env) {
 	e.wantStored(append(b, more)...)
 }
 
-// seqGap: batches in a gap would be missing for good, and nobody would be told.
+// seqGap: a seq with a gap before is refused. The batches in the gap would be missing for good, and nobody would notice.
 func seqGap(e *env) {
 	a := e.appender()
 	b := e.batches(a, 3, 3)
@@ -62,7 +64,7 @@ func seqGap(e *env) {
 	e.wantStored(b...)
 }
 
-// resend: the reply was lost, the batch may be stored. Sent again it is acknowledged in its turn, with true offsets.
+// resend: a batch whose reply was lost is sent again. The resend is acknowledged in its turn, with the offsets of the stored records.
 func resend(e *env) {
 	a := e.appender()
 	b := e.batches(a, 6, 3)
@@ -70,7 +72,7 @@ func resend(e *env) {
 	e.send(s, 0, b[0])
 	e.recv(s, 0)
 	e.send(s, 1, b[1])
-	e.waitIdle() // in a bubble it is stored by now, so that a resend is a resend
+	e.waitIdle() // in a bubble the batch is stored now, so the next session really sends a stored batch again
 	e.close("session", s)
 
 	s = e.open(a)
@@ -100,7 +102,7 @@ func resend(e *env) {
 	}
 }
 
-// resendOften closes sessions at random, as a producer does whose acks do not come in time.
+// resendOften closes sessions at random, like a producer whose acks do not arrive in time, and sends the rest again each time.
 func resendOften(e *env) {
 	a := e.appender()
 	b := e.batches(a, 60, 4)
@@ -146,7 +148,8 @@ func resendOften(e *env) {
 	}
 }
 
-// seqIsPrivate: a store that keeps seqs by stream and not by producer would drop the records of the second one as known.
+// seqIsPrivate: every producer has its own seqs. A store that keeps seqs by stream and not by producer would drop the records of the
+// second producer as duplicates.
 func seqIsPrivate(e *env) {
 	e.need(!e.h.Exclusive, "the stream has one writer")
 	a, b := e.appender(), e.appender()
@@ -155,7 +158,7 @@ func seqIsPrivate(e *env) {
 	if _, err := e.pump(s, 0, first[:3]); err != nil {
 		e.Fatal(err)
 	}
-	// seq 0 and 1 again, of someone else: neither a resend nor a conflict.
+	// seq 0 and 1 of another producer are neither a resend nor a conflict.
 	if _, err := e.pump(e.open(b), 0, second); err != nil {
 		e.Fatalf("a second Appender: %v", err)
 	}

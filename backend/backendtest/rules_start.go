@@ -8,7 +8,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// first reads the first batch after a relative start, which is there without any record being appended, and pins it.
+// first opens a reader at a relative start and reads its first batch. The batch comes without waiting for a record, and its Next
+// pins the start to a place.
 func (e *env) first(from backend.Offset) (backend.Reader, backend.Batch) {
 	e.Helper()
 	r := e.openReader(from)
@@ -22,8 +23,8 @@ func (e *env) first(from backend.Offset) (backend.Reader, backend.Batch) {
 	return r, b
 }
 
-// startOnEmpty: a consumer that is there before the first record pins its place without waiting for one, or a reconnect
-// would lose what came between.
+// startOnEmpty: on an empty stream every start becomes a place without waiting for a record. Otherwise a consumer that reconnects
+// would lose the records appended in the meantime.
 func startOnEmpty(e *env) {
 	e.needSource()
 	starts := []backend.Offset{backend.Earliest, backend.Latest}
@@ -51,11 +52,11 @@ func startOnEmpty(e *env) {
 		got, _ := e.readN(readers[i], len(want))
 		e.same("by the reader opened at "+string(start), got, want)
 		e.close("reader", readers[i])
-		e.same("from the place that "+string(start)+" was", e.from(places[i]), want)
+		e.same("from the place that "+string(start)+" stood for", e.from(places[i]), want)
 	}
 }
 
-// startAtTail: a consumer with a checkpoint at the tail is told so, rather than left to wait for a record.
+// startAtTail: a reader at the tail says CaughtUp at once, and does not wait for a record first.
 func startAtTail(e *env) {
 	e.needSource()
 	old := e.fill(9)
@@ -69,7 +70,8 @@ func startAtTail(e *env) {
 	e.same("appended later", got, flat(more))
 }
 
-// latestPinned: Latest means from now on. It is resolved once, and a reconnect goes on from there, also when no record was seen.
+// latestPinned: Latest is resolved to a place once, with the first batch. A reconnect goes on from the place, even when the reader
+// has not seen any record.
 func latestPinned(e *env) {
 	e.needSource()
 	e.fill(9)
@@ -86,7 +88,7 @@ func latestPinned(e *env) {
 	e.same("opened again", e.from(b.Next), flat(more))
 }
 
-// startEarliest: the default of a consumer without a checkpoint.
+// startEarliest: Earliest begins with the first record. A consumer without a checkpoint begins there by default.
 func startEarliest(e *env) {
 	e.needSource()
 	all := e.fill(17)
@@ -94,7 +96,7 @@ func startEarliest(e *env) {
 	e.same("from Earliest", append(b.Records, e.from(b.Next)...), all)
 }
 
-// startLast: counted from the end, and all there is when that is less.
+// startLast: Last(n) begins n records before the end, or with the first record when the stream holds fewer than n.
 func startLast(e *env) {
 	e.needSource()
 	all := e.fill(20)
@@ -118,7 +120,8 @@ func startLast(e *env) {
 	}
 }
 
-// startAtTime writes times of its own where they are kept, and otherwise goes by those that the store assigned.
+// startAtTime: AtTime(t) begins with the first record that is not before t. The rule gives the records times if the store keeps
+// them; otherwise the rule uses the times that the store assigned.
 func startAtTime(e *env) {
 	e.needSource()
 	if !e.h.AtTime {
@@ -132,7 +135,7 @@ func startAtTime(e *env) {
 		t := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Truncate(e.h.Times)
 		for i := range batches {
 			for j := range batches[i] {
-				t = t.Add(time.Duration(e.dice.IntN(3)) * time.Minute.Truncate(e.h.Times)) // some at the same time
+				t = t.Add(time.Duration(e.dice.IntN(3)) * time.Minute.Truncate(e.h.Times)) // some records have the same time
 				batches[i][j].Time = t
 			}
 		}
@@ -162,7 +165,8 @@ func startAtTime(e *env) {
 	}
 }
 
-// startNowhere: an empty checkpoint that is passed on by mistake must not become a start at either end.
+// startNowhere: the empty offset is refused. An empty checkpoint that is passed on by mistake must not become a start at the
+// beginning or at the tail.
 func startNowhere(e *env) {
 	e.needSource()
 	e.fill(3)
@@ -175,7 +179,7 @@ func startNowhere(e *env) {
 	}
 }
 
-// startUnknown: a start that a backend does not know is not a start at either end.
+// startUnknown: a start that a backend does not know is refused, and does not become a start at the beginning or at the tail.
 func startUnknown(e *env) {
 	e.needSource()
 	e.fill(3)

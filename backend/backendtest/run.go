@@ -24,13 +24,14 @@ type group struct {
 	rules []rule
 }
 
-// A rule is one promise of package backend. Its name is the promise.
+// A rule is a promise of package backend. The name of the rule states the promise.
 type rule struct {
 	name  string
 	check func(*env)
 }
 
 func (r rule) run(t tester, h Harness) {
+	// In a synctest bubble waiting costs no time, and goroutines left behind are found.
 	test := func(t tester) { r.check(newEnv(t, h)) }
 	if h.Bubble {
 		t.bubble(test)

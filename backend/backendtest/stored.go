@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// badAck is an ack that no batch is waiting for.
+// badAck is the error about an ack for a batch that is not in flight.
 type badAck struct{ seq, first, last uint64 }
 
 func (b *badAck) Error() string {
@@ -48,7 +48,7 @@ func (e *env) tryRead(ctx context.Context, r backend.Reader) (b backend.Batch, e
 	return b, err
 }
 
-// read returns a batch that keeps to the rules every batch is under.
+// read returns the next batch and checks the rules for every batch.
 func (e *env) read(r backend.Reader) backend.Batch {
 	e.Helper()
 	b, err := e.tryRead(e.Context(), r)
@@ -59,22 +59,23 @@ func (e *env) read(r backend.Reader) backend.Batch {
 	return b
 }
 
+// checkBatch checks that all offsets in the batch are places, because a consumer may resume at each of them.
 func (e *env) checkBatch(b backend.Batch) {
 	e.Helper()
 	if b.Next == "" || b.Next.Relative() {
-		e.Errorf("read: a batch of %s with Next %q, which is no place", plural(len(b.Records), "record", "records"), b.Next)
+		e.Errorf("read: a batch of %s with Next %q, which is not a place", plural(len(b.Records), "record", "records"), b.Next)
 	}
 	for _, r := range b.Records {
 		if r.Offset == "" || r.Offset.Relative() || r.Next == "" || r.Next.Relative() {
-			e.Errorf("read: a record at %q with Next %q: one is no place", r.Offset, r.Next)
+			e.Errorf("read: a record at %q with Next %q: Offset and Next must both be places", r.Offset, r.Next)
 		}
 		if r.Offset == r.Next {
-			e.Errorf("read: a record at %q goes on at itself", r.Offset)
+			e.Errorf("read: the Next of a record at %q is the record itself", r.Offset)
 		}
 	}
 }
 
-// readTail reads on until CaughtUp or the end of the stream.
+// readTail reads until CaughtUp or the end of the stream.
 func (e *env) readTail(r backend.Reader) (recs []backend.Record, next backend.Offset) {
 	e.Helper()
 	for {
@@ -93,7 +94,7 @@ func (e *env) readTail(r backend.Reader) (recs []backend.Record, next backend.Of
 	}
 }
 
-// readN reads on until there are at least n records.
+// readN reads until there are at least n records.
 func (e *env) readN(r backend.Reader, n int) (recs []backend.Record, next backend.Offset) {
 	e.Helper()
 	for len(recs) < n {
@@ -103,7 +104,7 @@ func (e *env) readN(r backend.Reader, n int) (recs []backend.Record, next backen
 	return recs, next
 }
 
-// from reads from a place to the tail with a reader of its own.
+// from reads from a place to the tail with a new reader.
 func (e *env) from(at backend.Offset) []backend.Record {
 	e.Helper()
 	r := e.openReader(at)
@@ -112,7 +113,7 @@ func (e *env) from(at backend.Offset) []backend.Record {
 	return recs
 }
 
-// stored returns what is stored.
+// stored returns the records that are stored.
 func (e *env) stored() []backend.Record {
 	e.Helper()
 	if e.Stored == nil {
@@ -127,7 +128,7 @@ func (e *env) stored() []backend.Record {
 	return recs
 }
 
-// same compares values, in order, and headers where the store keeps them.
+// same compares values in order, and also headers if the store keeps headers.
 func (e *env) same(what string, got, want []backend.Record) {
 	e.Helper()
 	for i := range min(len(got), len(want)) {
@@ -143,7 +144,7 @@ func (e *env) same(what string, got, want []backend.Record) {
 	}
 }
 
-// wantStored checks that exactly these are stored.
+// wantStored checks that the store holds exactly these batches.
 func (e *env) wantStored(want ...[]backend.Record) {
 	e.Helper()
 	e.same("stored", e.stored(), flat(want))
@@ -168,12 +169,13 @@ func short(v []byte) string {
 	return fmt.Sprintf("%q… (%d bytes)", v[:40], len(v))
 }
 
-// wantReplay checks what a store may hold that does not know a resend: all of it, first copies in order, and now and then
-// a step back to the beginning of a batch. Steps back are only from the end of a batch unless batches may be torn.
+// wantReplay checks the content of a store that does not recognise a resend. The store must hold every record, and first copies
+// must be in order. The content may step back to the beginning of a batch, where a resend began. A step back is only allowed at
+// the end of a batch, unless batches may be torn (Torn). With Late, a step back may lead to any record.
 func (e *env) wantReplay(batches [][]backend.Record) {
 	e.Helper()
-	at := make(map[string]int) // values are distinct
-	begins := map[int]bool{}
+	at := make(map[string]int) // the number of a record by its value, because values are distinct
+	begins := map[int]bool{}   // the numbers at which a batch begins or all batches end
 	n := 0
 	for _, b := range batches {
 		begins[n] = true
@@ -191,7 +193,7 @@ func (e *env) wantReplay(batches [][]backend.Record) {
 			next, back = reached, ok && k < reached
 		}
 		if !ok || k != next && !back {
-			e.Fatalf("stored: record %d is %s, number %d of what was sent (sent at all: %v), where %d was next", i, short(r.Value), k, ok, next)
+			e.Fatalf("stored: record %d is %s, number %d of the records sent (sent at all: %v), but number %d was next", i, short(r.Value), k, ok, next)
 		}
 		next = k + 1
 		reached = max(reached, next)

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 )
 
-// tester is what the suite needs of a *testing.T, so that its own tests can see it fail.
+// tester holds the methods of *testing.T that the suite needs. The suite's own tests use another tester, to see rules fail.
 type tester interface {
 	testing.TB
 	sub(name string, f func(tester))
@@ -35,7 +35,8 @@ func (t realT) bubble(f func(tester)) {
 	}
 }
 
-// inBubble turns the panic at the end of a bubble that goroutines are left in into an error that shows them.
+// inBubble runs f in a synctest bubble. When goroutines are left at the end, synctest panics; inBubble turns the panic into an
+// error with the stacks of the goroutines.
 func inBubble(t *testing.T, f func(*testing.T)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -46,7 +47,7 @@ func inBubble(t *testing.T, f func(*testing.T)) (err error) {
 	return nil
 }
 
-// bubbled returns the stacks of the goroutines that are in any bubble.
+// bubbled returns the stacks of the goroutines in all bubbles.
 func bubbled() string {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]

@@ -7,13 +7,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// record makes the next record, with a value that no other has.
+// record makes the next record. Its value is different from every other value of the test.
 func (e *env) record() backend.Record {
 	e.count++
 	return backend.Record{Value: e.h.Value(e.count, 24)}
 }
 
-// batch makes up to n records, as many as one batch may hold.
+// batch makes n records, or fewer when a batch cannot hold n.
 func (e *env) batch(a backend.Appender, n int) []backend.Record {
 	e.Helper()
 	l := a.Limits()
@@ -60,13 +60,13 @@ func refusal(err error) bool {
 	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 }
 
-// pump sends the batches as seq first, first+1, … and receives at the same time until all are acknowledged, until Send has
-// refused one and those before it are acknowledged, or until the session ends. With InFlight limits a Send may wait for a
-// Recv, so neither can be done after the other.
+// pump sends the batches as seq first, first+1, … and receives at the same time. pump returns when all batches are acknowledged,
+// when Send has refused a batch and all batches before are acknowledged, or when the session ends. Sending and receiving must
+// overlap: with a limit of InFlight, Send may wait for a Recv.
 func pump(ctx context.Context, s backend.Session, first uint64, batches [][]backend.Record) (acks []backend.Ack, err error) {
 	receiving, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
-	acked := make(chan uint64, len(batches)) // the seq behind each ack; closed when no more come
+	acked := make(chan uint64, len(batches)) // the seq after each ack; closed when no more acks come
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -79,12 +79,12 @@ func pump(ctx context.Context, s backend.Session, first uint64, batches [][]back
 			case refusal(err):
 				for done, more := first, true; more; done, more = <-acked {
 					if done == seq {
-						refuse(err) // the session may go on, and then Recv says nothing
+						refuse(err) // the session may go on, and then Recv would wait for ever
 						break
 					}
 				}
 			}
-			return // else Recv says why
+			return // for every other error Recv returns the reason
 		}
 	}()
 	defer func() { <-sent }()
@@ -124,7 +124,7 @@ func (e *env) pump(s backend.Session, first uint64, batches [][]backend.Record) 
 	return acks, err
 }
 
-// write appends the batches with an Appender of its own and returns the acks.
+// write appends the batches with a new Appender and returns the acks.
 func (e *env) write(batches ...[]backend.Record) []backend.Ack {
 	e.Helper()
 	s := e.open(e.appender())
@@ -136,7 +136,7 @@ func (e *env) write(batches ...[]backend.Record) []backend.Ack {
 	return acks
 }
 
-// fill writes n records in batches of random sizes and returns what is read of them.
+// fill writes n records in batches of random sizes and returns the records as they are stored, with offsets.
 func (e *env) fill(n int) []backend.Record {
 	e.Helper()
 	a := e.appender()
