@@ -1,11 +1,11 @@
 package codec
 
-// Bytes returns the codec for values that are bytes already, content type application/octet-stream. Nil and empty are
-// one value.
+// Bytes returns the codec for values that are bytes already, content type application/octet-stream. Nil and empty are the
+// same value.
 //
-// Encoding copies v behind dst. Decoding copies nothing: the slice it returns is the record itself, so keeping a small
-// one keeps the buffer of its whole batch alive (bytes.Clone what you keep). Its capacity is its length: appending to it
-// never reaches the record behind.
+// Encoding copies v behind dst. Decoding copies nothing: the returned slice is the record itself. A small slice that is kept
+// therefore keeps the buffer of its whole batch alive; use bytes.Clone for slices that you keep. The capacity of the slice is
+// its length, so an append never overwrites the record behind.
 func Bytes() Codec[[]byte] { return bytesCodec{} }
 
 type bytesCodec struct{}

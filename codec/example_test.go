@@ -36,7 +36,7 @@ func ExampleBytes() {
 func ExampleString() {
 	_, err := codec.String().AppendEncode(nil, "\xff")
 	fmt.Println(err)
-	// Output: codec: string: encode: not valid UTF-8 (use Bytes for what is not text)
+	// Output: codec: string: encode: not valid UTF-8 (use Bytes for values that are not text)
 }
 
 // A format of your own is two functions.

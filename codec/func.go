@@ -10,25 +10,25 @@ import (
 var (
 	errWriteOnly = fmt.Errorf("this codec only encodes: %w", errors.ErrUnsupported)
 	errReadOnly  = fmt.Errorf("this codec only decodes: %w", errors.ErrUnsupported)
-	errNoAppend  = errors.New("the function did not append: its result does not begin with what it was given")
+	errNoAppend  = errors.New("the function did not append: its result does not begin with the bytes it was given")
 )
 
-// Func returns a codec of two functions, which must be safe for use from many goroutines at once. contentType is a media
-// type, or "" when there is none.
+// Func returns a codec made of two functions. Both must be safe for use from many goroutines at the same time. contentType is
+// a media type, or "" for no type.
 //
-// enc appends the encoding of a value to dst, as append does. dec returns the value that src encodes; it may keep src but
-// never write to it. Either may be nil: a codec without dec is write-only, one without enc is read-only, and the call
-// that is missing fails with [errors.ErrUnsupported].
+// enc appends the encoding of a value to dst, like append. dec returns the value encoded by src; dec may keep src but must
+// never write to src. Either function may be nil: a codec without dec is write-only, a codec without enc is read-only, and the
+// missing call fails with [errors.ErrUnsupported].
 //
-// A function that returns its encoding alone, as json.Marshal does, instead of appending it, would lose what dst held.
-// That is an error as soon as dst is not empty. While dst is empty the bytes are copied, because they may be memory of
-// the value.
+// A function that returns the encoding alone, like json.Marshal, and does not append, would lose the content of dst. Such a
+// function causes an error as soon as dst is not empty. While dst is empty, the codec copies the bytes, because the bytes may
+// be memory of the value.
 func Func[T any](contentType string, enc func(dst []byte, v T) ([]byte, error), dec func(src []byte) (T, error)) Codec[T] {
 	return FuncFormat(Format{ContentType: contentType}, enc, dec)
 }
 
-// FuncFormat is [Func] for encodings of which more is known than a media type, such as the schema that some stores ask
-// for. f.Schema must not be written to afterwards.
+// FuncFormat is [Func] with a whole [Format] instead of a media type, for example with the schema that some stores need. Do not
+// write to f.Schema afterwards.
 func FuncFormat[T any](f Format, enc func(dst []byte, v T) ([]byte, error), dec func(src []byte) (T, error)) Codec[T] {
 	return &funcCodec[T]{format: f, enc: enc, dec: dec}
 }
@@ -68,4 +68,5 @@ func (c *funcCodec[T]) Decode(src []byte) (T, error) {
 	return v, nil
 }
 
+// wrapError names the package and the operation in an error.
 func wrapError(op string, err error) error { return fmt.Errorf("codec: %s: %w", op, err) }

@@ -10,22 +10,23 @@ import (
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-// maxPooled is the largest record, in bytes, after which an encoder goes back to its pool. The engine's buffer grows with
-// the longest string it has seen, and one huge record must not stay in memory for the sake of the small ones after it.
+// maxPooled is the size of the largest record, in bytes, after which an encoder goes back to its pool. The engine's buffer
+// grows with the longest string it has seen. After a huge record we drop the encoder, because the small records that follow do
+// not need so much memory.
 const maxPooled = 1 << 20
 
-// jsonOptions take back two choices of the engine. Unsorted maps would give one value several encodings, which breaks
-// whoever hashes or compares records. A [time.Duration] without a representation would make every type with a timeout
-// in it useless; nanoseconds are what encoding/json has always written.
+// jsonOptions change two defaults of the engine. Maps are sorted, because unsorted maps would give the same value several
+// encodings, and users who hash or compare records would see differences. A [time.Duration] is written in nanoseconds, like in
+// encoding/json, because the engine by itself refuses every type with a timeout in it.
 var jsonOptions = json.JoinOptions(json.Deterministic(true), jsonv1.FormatDurationAsNano(true))
 
-// JSON returns the codec that writes a value as one JSON text, content type application/json. Any T that the engine can
-// represent will do; for others (a channel, a func, a complex number) every call fails. The page of this package lists
-// where the bytes differ from those of encoding/json.
+// JSON returns the codec that writes a value as a JSON text, content type application/json. T may be any type that the engine
+// can represent; for other types (a channel, a func, a complex number) every call fails. The package documentation lists the
+// differences from the bytes of encoding/json.
 //
-// Encoding costs no allocation of its own: what remains are those of T's own MarshalJSON and MarshalText methods and of
-// maps. Decoding copies, it never aliases src, and allocates the value. Strings of up to 256 bytes that repeat from record to record may be
-// shared between values.
+// Encoding itself allocates nothing; maps and T's own MarshalJSON and MarshalText methods may allocate. Decoding allocates the
+// value, copies, and never aliases src. Strings of up to 256 bytes that repeat from record to record may be shared between
+// values.
 func JSON[T any]() Codec[T] {
 	c := new(jsonCodec[T])
 	c.encoders.New = func() any {
@@ -36,17 +37,17 @@ func JSON[T any]() Codec[T] {
 	return c
 }
 
-// The pool holds memory only, no channel, timer or goroutine, so it may be filled inside a testing/synctest bubble and
-// used outside it.
+// jsonCodec may be used inside and outside of a testing/synctest bubble, because its pool holds memory only: no channel, timer
+// or goroutine.
 type jsonCodec[T any] struct {
 	encoders sync.Pool // of *jsonEncoder[T]
 }
 
-// A jsonEncoder is an engine that lives for many records. Resetting one per record, which is what json.MarshalWrite
-// does, costs a fifth of the time of a small struct. The engine sees a stream of values; Write appends them to dst.
+// A jsonEncoder is an engine for many records. json.MarshalWrite resets an engine for each record, and the reset takes a fifth of
+// the time of a small struct (measured). So our engine sees a stream of values; Write appends the bytes of each value to dst.
 type jsonEncoder[T any] struct {
 	engine *jsontext.Encoder
-	value  T // its address goes to the engine: a T in an interface would be an allocation
+	value  T // a field, because the engine gets its address: a T in an interface would cost an allocation
 	dst    []byte
 }
 
@@ -58,32 +59,33 @@ func (e *jsonEncoder[T]) Write(p []byte) (int, error) {
 func (c *jsonCodec[T]) Format() Format { return Format{ContentType: "application/json"} }
 
 func (c *jsonCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
-	// There is no defer: if a method of T panics the encoder is in the middle of a value and must not be used again.
+	// We do not put the encoder back with defer: after a panic in a method of T the encoder is in the middle of a value and must
+	// not be used again.
 	e := c.encoders.Get().(*jsonEncoder[T])
 	e.value, e.dst = v, dst
 	start := e.engine.OutputOffset()
 	err := json.MarshalEncode(e.engine, &e.value)
 	out := e.dst
 
-	// What goes back to the pool must not keep the caller's value or buffer alive.
+	// An encoder in the pool must not keep the caller's value or buffer alive.
 	var zero T
 	e.value, e.dst = zero, nil
 	if err != nil {
 		rebase(err, start)
-		e.engine.Reset(e, jsonOptions) // or the next value would continue the broken one
+		e.engine.Reset(e, jsonOptions) // otherwise the next value would continue the broken value
 		c.encoders.Put(e)
 		return dst, fmt.Errorf("codec: json: encode: %w", err)
 	}
 	if len(out)-len(dst) <= maxPooled {
 		c.encoders.Put(e)
 	}
-	// The engine ends each value of its stream with a newline; a record is one value and has none.
+	// The engine writes a newline behind each value of its stream. A record is a single value without a newline.
 	return out[:len(out)-1], nil
 }
 
 func (c *jsonCodec[T]) Decode(src []byte) (T, error) {
-	// The memory of the value cannot be pooled: UnmarshalJSON of T may make the value point into itself, as a slice of an
-	// inline buffer does, and such a slice still refers to this memory after the value is copied.
+	// The memory of the value cannot be pooled, because UnmarshalJSON of T may make the value point into itself, for example with
+	// a slice of an inline buffer. Such a slice still refers to v after the value is copied.
 	v := new(T)
 	if err := json.Unmarshal(src, v, jsonOptions); err != nil {
 		var zero T
@@ -92,8 +94,8 @@ func (c *jsonCodec[T]) Decode(src []byte) (T, error) {
 	return *v, nil
 }
 
-// rebase makes the offset in an error of the engine count from the start of the value. The engine counts from the first
-// value of its stream, so the same mistake would read differently each time.
+// rebase makes the offset in an error of the engine count from the start of the value. The engine counts from the first value of
+// its stream, so without rebase the same mistake would have a different text each time.
 func rebase(err error, start int64) {
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) && syntactic.ByteOffset >= start {

@@ -6,11 +6,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// RawJSON returns the codec for values that are JSON text already, content type application/json. Each value is one JSON
-// text of any kind. A value that is not is refused, both ways, because the content type promises it to every other reader
-// of the stream. As in [JSON], an object that has a name twice and a string that is not valid UTF-8 are refused.
+// RawJSON returns the codec for values that are JSON text already, content type application/json. Each value is a JSON text of any
+// kind. Every other value is refused by encoding and by decoding, because the content type promises JSON to every reader of the
+// stream. As in [JSON], an object with a repeated name and a string of invalid UTF-8 are refused.
 //
-// Encoding copies v behind dst as it is, white space included. Decoding copies nothing: see [Bytes] for what that means.
+// Encoding copies v behind dst unchanged, white space included. Decoding copies nothing; [Bytes] explains the consequences.
 func RawJSON() Codec[[]byte] { return rawJSONCodec{} }
 
 type rawJSONCodec struct{}
@@ -31,10 +31,11 @@ func (rawJSONCodec) Decode(src []byte) ([]byte, error) {
 	return src[:len(src):len(src)], nil
 }
 
-// strictJSON is what JSON itself demands: the engine's checks of text are more lenient by default.
+// strictJSON holds the demands of the JSON standard. By default the engine's checks of text are more lenient.
 var strictJSON = []jsontext.Options{jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false)}
 
-// checkJSON returns what is wrong with b. The engine's check does not tell, so a text that fails it is read once more.
+// checkJSON returns an error that says what is wrong with b. The fast check of the engine gives no reason, so we read a wrong text
+// a second time, with Compact, to get the reason. Compact writes into its text; therefore we clone b.
 func checkJSON(b []byte) error {
 	text := jsontext.Value(b)
 	if text.IsValid(strictJSON...) {

@@ -5,13 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-var errNotUTF8 = errors.New("not valid UTF-8 (use Bytes for what is not text)")
+var errNotUTF8 = errors.New("not valid UTF-8 (use Bytes for values that are not text)")
 
-// String returns the codec for text, content type text/plain; charset=utf-8. A string that is not valid UTF-8 is refused,
-// both ways, because the content type promises it to every other reader of the stream.
+// String returns the codec for text, content type text/plain; charset=utf-8. Encoding and decoding refuse a string of invalid
+// UTF-8, because the content type promises UTF-8 to every reader of the stream.
 //
-// Decoding copies. It could alias, but a string that changes under its owner when somebody breaks the promise not to
-// write to a record is a bug nobody finds.
+// Decoding copies. Decoding could alias the record, but if somebody broke the promise and wrote to a record, a string would change
+// in the hands of its owner, and nobody would find such a bug.
 func String() Codec[string] { return stringCodec{} }
 
 type stringCodec struct{}

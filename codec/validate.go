@@ -1,21 +1,21 @@
 package codec
 
-// Validate returns c with a check of every value: before it is encoded, and after it is decoded, so that neither side has
-// to trust the other. What check refuses never reaches the stream or the loop; the error is an [*InvalidError] around
-// check's own. check must be safe for use from many goroutines at once, and must not change or keep the value.
+// Validate returns c with a check of every value: before encoding and after decoding, so that neither the writer nor the reader has
+// to trust the other. A refused value never reaches the stream or the loop of the consumer; the error is an [*InvalidError] around
+// the error of check. check must be safe for use from many goroutines at the same time, and must not change or keep the value.
 func Validate[T any](c Codec[T], check func(T) error) Codec[T] {
 	return &validateCodec[T]{inner: c, check: check}
 }
 
-// An InvalidError says that a value, though it can be represented, is not one that the stream may hold. Unwrap gives the
-// reason as the check returned it. Validation by codec/protobuf returns it too.
+// An InvalidError means: the codec can represent the value, but the stream must not hold the value. Unwrap returns the error of the
+// check. Validation by codec/protobuf returns an InvalidError too.
 type InvalidError struct {
 	Err error
 }
 
 func (e *InvalidError) Error() string { return "codec: invalid value: " + e.Err.Error() }
 
-// Unwrap returns what the check said.
+// Unwrap returns the error of the check.
 func (e *InvalidError) Unwrap() error { return e.Err }
 
 type validateCodec[T any] struct {

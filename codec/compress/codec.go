@@ -9,11 +9,12 @@ import (
 	"github.com/headrace/headrace/internal/owned"
 )
 
-var errNoAppend = errors.New("the codec within did not append: its result does not begin with what it was given")
+var errNoAppend = errors.New("the codec within did not append: its result does not begin with the bytes it was given")
 
-// maxPooled is the largest scratch memory, in bytes, that is kept for the next record.
+// maxPooled is the largest scratch memory, in bytes, that we keep for the next record.
 const maxPooled = 1 << 20
 
+// wrap makes the codec that all constructors return.
 func wrap[T any](inner codec.Codec[T], encoding string, cfg config, coder coder) codec.Codec[T] {
 	c := &compressCodec[T]{
 		inner: inner, coder: coder, format: inner.Format(), name: encoding,
@@ -35,19 +36,19 @@ type compressCodec[T any] struct {
 	name    string
 	minSize int
 	limit   int
-	scratch sync.Pool // of *[]byte: frames until it is known that they are smaller
+	scratch sync.Pool // of *[]byte: memory for a frame, until we know whether the frame is smaller than the plain value
 }
 
 func (c *compressCodec[T]) Format() codec.Format { return c.format }
 
 func (c *compressCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
-	// The plain value is written where it goes if it stays plain, so that the small records of a codec with MinSize are
-	// never copied.
+	// We write the plain value behind dst, where a plain record belongs. So the small records of a codec with MinSize are never
+	// copied.
 	out, err := c.inner.AppendEncode(dst, v)
 	if err != nil {
 		return dst, err
 	}
-	// The frame may go where the plain value is now, so that memory must not be the value's own.
+	// The frame may overwrite the plain value, so the memory must not belong to v.
 	out, ok := owned.Append(dst, out)
 	if !ok {
 		return dst, fmt.Errorf("compress: %s: encode: %w", c.name, errNoAppend)
@@ -76,7 +77,7 @@ func (c *compressCodec[T]) Decode(src []byte) (T, error) {
 	if !c.coder.framed(src) {
 		return c.inner.Decode(src)
 	}
-	// The memory cannot be pooled: the codec within may keep it.
+	// The memory cannot be pooled, because the inner codec may keep the memory.
 	plain, err := c.coder.decompress(src, c.limit)
 	if err != nil {
 		var zero T

@@ -2,10 +2,10 @@ package compress
 
 import "fmt"
 
-// A SizeError says that a record holds more than the codec's maxDecoded, or that a value to be encoded is larger than
-// that. No memory was taken for it.
+// A SizeError means: a record holds more than the codec's maxDecoded, or a value to be encoded is larger than maxDecoded. No memory
+// was allocated for the value.
 type SizeError struct {
-	Size  int64 // in bytes: of the value, or what the record announces, or Limit+1 when it was found out on the way
+	Size  int64 // in bytes: the size of the value, or the announced size, or Limit+1 when decoding went over the limit
 	Limit int   // maxDecoded
 }
 

@@ -11,11 +11,11 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// gzipMagic is the magic of RFC 1952 with the only method that it knows.
+// gzipMagic is the magic of RFC 1952, followed by 8 for deflate, the only method in the RFC.
 var gzipMagic = []byte{0x1f, 0x8b, 8}
 
-// The pools hold memory only, no channel, timer or goroutine, so they may be filled inside a testing/synctest bubble and
-// used outside it.
+// gzipCoder may be used inside and outside of a testing/synctest bubble, because its pools hold memory only: no channel, timer or
+// goroutine.
 type gzipCoder struct {
 	writers sync.Pool // of *gzipWriter
 	readers sync.Pool // of *gzipReader
@@ -59,7 +59,7 @@ func (g *gzipCoder) compress(dst, src []byte) []byte {
 	w := g.writers.Get().(*gzipWriter)
 	w.dst = dst
 	w.z.Reset(w)
-	// Neither fails, because Write does not.
+	// Write and Close cannot fail, because gzipWriter.Write cannot fail.
 	_, _ = w.z.Write(src)
 	_ = w.z.Close()
 	out := w.dst
@@ -72,20 +72,21 @@ func (g *gzipCoder) decompress(src []byte, limit int) ([]byte, error) {
 	r := g.readers.Get().(*gzipReader)
 	r.src.Reset(src)
 	b, err := r.read(src, limit)
-	r.src.Reset(nil) // or the pool would keep the record's batch alive
+	r.src.Reset(nil) // a reader in the pool must not keep the record's batch alive
 	g.readers.Put(r)
 	return b, err
 }
 
-// deflateRatio is what a byte of deflate can become at most.
+// deflateRatio is the largest number of bytes to which a byte of deflate can decompress.
 const deflateRatio = 1032
 
 func (r *gzipReader) read(src []byte, limit int) ([]byte, error) {
 	if err := r.next(); err != nil {
 		return nil, err
 	}
-	// A member ends with its size modulo 4 GiB. The last one's is a lower bound for all of a sound record, and for one
-	// member the size itself; a broken record may claim anything, so it is not believed beyond what its length allows.
+	// A member ends with its size modulo 4 GiB. The size of the last member is a lower bound for a sound record, and the exact size
+	// for a record of a single member. A broken record may claim any size, so we allocate no more than the length of the record
+	// allows.
 	var size int
 	if len(src) >= 4 {
 		claim := uint64(binary.LittleEndian.Uint32(src[len(src)-4:]))
@@ -98,7 +99,7 @@ func (r *gzipReader) read(src []byte, limit int) ([]byte, error) {
 	for {
 		to := b[len(b):cap(b)]
 		if len(to) == 0 {
-			to = r.one[:] // the end and its checksum are only seen by reading on, which must not cost memory
+			to = r.one[:] // we must read on to see the end and the checksum, and must not allocate for that
 		}
 		n, err := r.z.Read(to)
 		switch {
@@ -122,8 +123,8 @@ func (r *gzipReader) read(src []byte, limit int) ([]byte, error) {
 	}
 }
 
-// next begins with a member. The library could go through them by itself, but takes one whose head is cut short for the
-// end.
+// next begins with the next member. The library could read several members by itself, but the library takes a member whose head is
+// cut short for the end.
 func (r *gzipReader) next() error {
 	if err := r.z.Reset(&r.src); err != nil {
 		return unexpected(err)
@@ -132,7 +133,7 @@ func (r *gzipReader) next() error {
 	return nil
 }
 
-// unexpected keeps the io.EOF of a record that is cut short from being taken for the end of a stream.
+// unexpected replaces io.EOF, because a caller would take the io.EOF of a record that is cut short for the end of the stream.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -5,20 +5,20 @@ import "fmt"
 // An Option adjusts a compressing codec.
 type Option func(*config)
 
-// Level sets how much effort goes into making records small. Its range and default are those of the format; a level
-// outside the range panics in the constructor. Records of all levels can be read by codecs of any level.
+// Level sets how much effort goes into making records small. The range and the default depend on the format; with a level outside
+// the range the constructor panics. A codec of any level reads records of all levels.
 func Level(n int) Option { return func(c *config) { c.level = &n } }
 
-// MinSize leaves values of fewer than n bytes plain, because their frames would save little or nothing and cost time.
-// The default is 0: every value is compressed, and the plain one is written where it is not larger. A value that begins
-// with the magic of the format is compressed whatever its size.
+// MinSize leaves values of fewer than n bytes plain, because frames of small values save little and cost time. The default is 0:
+// every value is compressed, and the plain value is written when the frame is not smaller. A value that begins with the magic of
+// the format is compressed at any size.
 func MinSize(n int) Option { return func(c *config) { c.minSize = n } }
 
-// Dictionary compresses with a zstd dictionary, as "zstd --train" makes them from samples: small records that resemble
-// each other become a fraction of what they are without one. Only [Zstd] takes it. A record names its dictionary by the
-// id within, so every reader needs it for as long as the stream holds records made with it: older ones are for reading
-// alone. A record whose dictionary is missing fails to decode. The constructor panics if one of them is no dictionary or
-// two have one id.
+// Dictionary compresses with a zstd dictionary, for example a dictionary that "zstd --train" made from samples. Small records that
+// resemble each other become much smaller with a dictionary. Only [Zstd] takes a dictionary. A record names its dictionary by an
+// id, so every reader needs the dictionary for as long as the stream holds records made with the dictionary; the older dictionaries
+// are for reading only. A record whose dictionary is missing fails to decode. The constructor panics when an argument is not a
+// dictionary, or when two dictionaries have the same id.
 func Dictionary(current []byte, older ...[]byte) Option {
 	return func(c *config) { c.dictionaries = append([][]byte{current}, older...) }
 }
@@ -30,14 +30,14 @@ type config struct {
 	maxDecoded   int
 }
 
-// abilities are what a format allows.
+// abilities describes the options that a format allows.
 type abilities struct {
 	normal, last int // the default level and the highest; the lowest is 1
 	dictionary   bool
 }
 
-// newConfig completes the options. What is wrong with them is a mistake in the program, and the constructors have no
-// error to return, so that they can wrap each other.
+// newConfig applies the options and the defaults. newConfig panics on a wrong option, because a wrong option is a mistake in the
+// program. The constructors return no error, so that calls of constructors can be nested.
 func newConfig(name string, can abilities, maxDecoded int, opts []Option) config {
 	c := config{maxDecoded: maxDecoded}
 	for _, o := range opts {
@@ -56,7 +56,7 @@ func newConfig(name string, can abilities, maxDecoded int, opts []Option) config
 		panic(fmt.Sprintf("compress: %s: MinSize is %d, want 0 or more", name, c.minSize))
 	}
 	if c.dictionaries != nil && !can.dictionary {
-		panic(fmt.Sprintf("compress: %s takes no dictionary, Zstd does", name))
+		panic(fmt.Sprintf("compress: %s takes no dictionary, only Zstd does", name))
 	}
 	return c
 }

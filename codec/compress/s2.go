@@ -12,9 +12,9 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// Both formats are a stream of chunks: a byte of type, three of length, and a body. The first chunk names the format.
-// The blocks within are made by the library, the stream is put together here: its writer and reader work through
-// buffers of a megabyte each, and cannot tell how large a record will be before they have it.
+// Both formats are streams of chunks. A chunk has a byte for the type, three bytes for the length, and a body. The first chunk names
+// the format. The library makes the blocks in the chunks, and this file makes the stream: the library's writer and reader use
+// buffers of a megabyte each, and the reader cannot tell the size of a record in advance.
 var (
 	s2Magic     = []byte("\xff\x06\x00\x00S2sTwO")
 	snappyMagic = []byte("\xff\x06\x00\x00sNaPpY")
@@ -25,21 +25,21 @@ var (
 const (
 	chunkCompressed   = 0x00
 	chunkUncompressed = 0x01
-	chunkLength       = 0x80 // ours; to other readers one to skip
+	chunkLength       = 0x80 // our own type; other readers skip the chunk
 	chunkSkippable    = 0x80 // and above, up to the magic
 	chunkMagic        = 0xff
 
 	chunkHead = 4 // type and length
-	chunkSum  = 4 // the checksum that a chunk of data begins with
+	chunkSum  = 4 // the checksum at the beginning of a chunk of data
 
-	// The block sizes are what the library's own writers choose. S2 allows up to 4 MiB, Snappy no more than this.
+	// The block sizes are the sizes of the library's own writers. S2 allows up to 4 MiB; Snappy allows no more than 64 KiB.
 	s2Block     = 1 << 20
 	snappyBlock = 64 << 10
 )
 
-// lengthName begins the body of the chunk that says how long the value is, in a varint behind the name. Neither format says
-// it, so that a record which is cut behind a chunk would decode to a part of the value. Records of other writers have no
-// such chunk and are read without that check.
+// lengthName is the beginning of the body of the length chunk; a varint behind the name holds the length of the value. Neither
+// format holds the length, so without the chunk a record that is cut behind a chunk would decode to a part of the value. Records of
+// other writers have no length chunk, and are read without the check.
 const lengthName = "length"
 
 var (
@@ -47,7 +47,7 @@ var (
 	errShort = errors.New("the record is cut short")
 )
 
-// An s2Coder keeps nothing from one record to the next.
+// An s2Coder has no state that changes from record to record.
 type s2Coder struct {
 	magic  []byte
 	block  int
@@ -64,7 +64,7 @@ func newSnappyCoder(cfg config) *s2Coder {
 	return &s2Coder{magic: snappyMagic, block: snappyBlock, encode: encoders[*cfg.level-1]}
 }
 
-// framed takes either format for a frame, because both can be read.
+// framed accepts the magic of both formats, because decompress reads both.
 func (c *s2Coder) framed(b []byte) bool {
 	return bytes.HasPrefix(b, s2Magic) || bytes.HasPrefix(b, snappyMagic)
 }
@@ -101,14 +101,15 @@ func appendLength(dst []byte, n int) []byte {
 	return dst
 }
 
-// checksum is CRC-32C, masked as the formats demand because they may hold streams that hold checksums.
+// checksum returns the CRC-32C of b, masked as the formats demand. The formats mask checksums because data may itself hold streams
+// with checksums.
 func checksum(b []byte) uint32 {
 	c := crc32.Checksum(b, castagnoli)
 	return (c>>15 | c<<17) + 0xa282ead8
 }
 
 func (c *s2Coder) decompress(src []byte, limit int) ([]byte, error) {
-	// The chunks tell their sizes up front: one pass over the heads finds out what a record will need.
+	// Each chunk begins with its size. So a first pass over the heads finds the size of the value before we allocate memory.
 	size, want, seen := 0, -1, false
 	for rest := src; len(rest) > 0; {
 		var k chunk
@@ -122,7 +123,7 @@ func (c *s2Coder) decompress(src []byte, limit int) ([]byte, error) {
 		size += k.size
 		seen = seen || k.data != nil || k.length >= 0
 		if k.length >= 0 {
-			want = max(want, 0) + k.length // records may be joined
+			want = max(want, 0) + k.length // records may be joined, so lengths add up
 		}
 	}
 	if !seen || want >= 0 && want != size {

@@ -13,7 +13,8 @@ import (
 
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
-// The coders hand their parts around in channels, which the encoder makes at its first use.
+// zstdCoder holds an encoder and a decoder, which pass their parts around in channels. The encoder makes its channels at its first
+// use, so newZstdCoder uses the encoder once: channels made inside a testing/synctest bubble could not be used outside.
 type zstdCoder struct {
 	encoder *zstd.Encoder
 	decoder *zstd.Decoder
@@ -23,15 +24,15 @@ func newZstdCoder(cfg config) *zstdCoder {
 	level := zstd.EncoderLevelFromZstd(*cfg.level)
 	encoders := runtime.GOMAXPROCS(0)
 	if level > zstd.SpeedDefault {
-		encoders = min(encoders, 4) // they are large
+		encoders = min(encoders, 4) // an encoder of a high level is large
 	}
 	eopts := []zstd.EOption{
 		zstd.WithEncoderLevel(level),
 		zstd.WithEncoderConcurrency(encoders),
 		zstd.WithLowerEncoderMem(true),
-		zstd.WithSingleSegment(true), // or frames of small values would not tell their size, for no byte less
+		zstd.WithSingleSegment(true), // otherwise frames of small values would not hold their size, and would save no byte
 	}
-	// No value is larger than maxDecoded, so a larger window would be memory for nothing.
+	// No value is larger than maxDecoded, so a larger window would waste memory.
 	if cfg.maxDecoded < 4<<20 {
 		window := 1 << bits.Len(uint(cfg.maxDecoded-1))
 		eopts = append(eopts, zstd.WithWindowSize(max(window, 128<<10)))
@@ -61,7 +62,8 @@ func newZstdCoder(cfg config) *zstdCoder {
 	return z
 }
 
-// checkDictionaries panics on what the decoder would accept in silence: of two with one id it takes the last.
+// checkDictionaries panics on mistakes that the decoder would accept in silence: from two dictionaries with the same id, the decoder
+// takes the last.
 func checkDictionaries(dictionaries [][]byte) {
 	seen := map[uint32]bool{}
 	for i, d := range dictionaries {
@@ -81,8 +83,8 @@ func (z *zstdCoder) framed(b []byte) bool { return bytes.HasPrefix(b, zstdMagic)
 func (z *zstdCoder) compress(dst, src []byte) []byte { return z.encoder.EncodeAll(src, dst) }
 
 func (z *zstdCoder) decompress(src []byte, limit int) ([]byte, error) {
-	// The decoder's own limit would also refuse frames whose window is larger than what they hold, as tools that
-	// compress from a pipe write them. Its other limit is the capacity of what it is given.
+	// The decoder's own limit would also refuse frames whose window is larger than their content; tools that compress from a pipe
+	// write such frames. So we use the other limit of the decoder, the capacity of the output slice.
 	var h zstd.Header
 	if err := h.Decode(src); err != nil {
 		return nil, err
@@ -94,7 +96,7 @@ func (z *zstdCoder) decompress(src []byte, limit int) ([]byte, error) {
 		}
 		size = int(h.FrameContentSize)
 	}
-	// More than one turn is for frames that do not tell their size, and for several in a row.
+	// The loop runs more than once only for frames that do not hold their size, and for several frames in a row.
 	for {
 		b, err := z.decoder.DecodeAll(src, make([]byte, 0, size))
 		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
