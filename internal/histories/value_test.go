@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/codec"
@@ -74,7 +75,8 @@ func idOf(r *backend.Record) string { return mustParse(r).id() }
 
 // place is the number of the record at o. Both backends count their records in decimal from 0, and nothing is trimmed here.
 func place(o backend.Offset) int {
-	n, err := strconv.Atoi(string(o))
+	number, _, _ := strings.Cut(string(o), "@") // behind it stands which stream this is
+	n, err := strconv.Atoi(number)
 	if err != nil {
 		panic(fmt.Sprintf("the offset %q is no number", o))
 	}
