@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// transientClasses are the classes of SQLSTATE that may pass: connection exception, transaction rollback, insufficient resources,
+// object not in prerequisite state (a lock), operator intervention (a restart).
+var transientClasses = []string{"08", "40", "53", "55", "57"}
+
+// classify says what an error of a statement means that changes nothing, or that may be repeated whatever became of it.
+func classify(ctx context.Context, err error) error {
+	var pe *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
+	case errors.As(err, &pe):
+		for _, class := range transientClasses {
+			if strings.HasPrefix(pe.Code, class) {
+				return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+			}
+		}
+		switch {
+		case strings.HasPrefix(pe.Code, "28"), pe.Code == "42501": // authorization, privilege
+			return fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
+		case pe.Code == "42P01": // no such table
+			return fmt.Errorf("%w (the tables of this package are gone: call postgres.Open)", err)
+		}
+		return err
+	case isClosed(err):
+		return fmt.Errorf("%w: %w", backend.ErrClosed, err)
+	}
+	return fmt.Errorf("%w: %w", backend.ErrTransient, err) // the connection
+}
+
+// stored says what an error of an append means. The database knows a resend by its seq.
+func stored(ctx context.Context, err error) error {
+	c := classify(ctx, err)
+	if errors.Is(c, backend.ErrTransient) {
+		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, c)
+	}
+	return c
+}
+
+// isClosed reports whether the caller has closed the pool. pgxpool has no error value for that.
+func isClosed(err error) bool { return strings.Contains(err.Error(), "closed pool") }

@@ -1,0 +1,46 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// Headers are one column: for each its name and its value, each behind its length in a varint. NULL is none.
+func encodeHeaders(hs backend.Headers) []byte {
+	if len(hs) == 0 {
+		return nil
+	}
+	var b []byte
+	for _, h := range hs {
+		b = append(binary.AppendUvarint(b, uint64(len(h.Name))), h.Name...)
+		b = append(binary.AppendUvarint(b, uint64(len(h.Value))), h.Value...)
+	}
+	return b
+}
+
+var errHeaders = errors.New("the column of headers is damaged")
+
+func decodeHeaders(b []byte) (hs backend.Headers, err error) {
+	for len(b) > 0 {
+		var name, value []byte
+		if name, b, err = cut(b); err != nil {
+			return nil, err
+		}
+		if value, b, err = cut(b); err != nil {
+			return nil, err
+		}
+		hs = append(hs, backend.Header{Name: string(name), Value: value})
+	}
+	return hs, nil
+}
+
+func cut(b []byte) (piece, rest []byte, err error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) {
+		return nil, nil, errHeaders
+	}
+	end := used + int(n)
+	return b[used:end:end], b[end:], nil
+}
