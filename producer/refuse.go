@@ -30,8 +30,8 @@ func (e *engine) refuse(reason error, suspects int, unsure bool) error {
 		at, pieces := cuts(reason, n)
 		w.split(e.limits.Load(), at...)
 		if alone {
-			// The part was alone, so we do not know whether the store can tell several parts apart, and we search the pieces
-			// one after another. A store that named the first of several parts can tell: then no piece has to wait.
+			// A store that has said which of several parts it refuses will say so again, and then no piece has to wait. Here the
+			// part was alone, so the store had nothing to say: we search the pieces one after another.
 			w.suspectPieces(pieces, e.limits.Load())
 		}
 		e.mu.Unlock()
@@ -50,8 +50,8 @@ func (e *engine) refuse(reason error, suspects int, unsure bool) error {
 }
 
 // cuts says where to cut a part of n records that was refused, and how many of the pieces may hold the culprit. When the store
-// names the culprit, the cuts are before and behind the record; otherwise the cut is in the middle. A store that checks
-// records in order accepts every record before the culprit, so the pieces behind are no suspects.
+// names the culprit, the cuts are before and behind the record; otherwise the cut is in the middle. The suspects are the piece
+// before the named record, if there is a piece, and the record itself; the piece behind the record is no suspect.
 func cuts(reason error, n int) (at []int, pieces int) {
 	var culprit *backend.RecordError
 	if !errors.As(reason, &culprit) || culprit.Index < 0 || culprit.Index >= n {

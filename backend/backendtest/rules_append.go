@@ -155,7 +155,7 @@ func (e *env) wantResent(reason error, batches [][]backend.Record) {
 }
 
 // cancelledRecv: a cancelled Recv ends the session. Otherwise the sender would go on sending to a session whose acks nobody
-// receives. A producer cancels Recv for example when its time is up.
+// receives.
 func cancelledRecv(e *env) {
 	a := e.appender()
 	s := e.open(a)
