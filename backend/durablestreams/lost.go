@@ -1,22 +1,20 @@
 package durablestreams
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"strings"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/misconfig"
 )
 
 // lost classifies the failure of a request that got no answer. stores says whether the request could have stored something.
 func lost(err error, stores bool) error {
-	hint := misconfigured(err)
+	err = settings.Explain(err)
 	switch {
-	case hint != "": // no further attempt mends it
-		return fmt.Errorf("%w (%s)", err, hint)
+	case misconfig.Due(err): // no further attempt mends it
+		return err
 	case !stores || unsent(err):
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
 	}
@@ -29,20 +27,9 @@ func unsent(err error) bool {
 	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
-// misconfigured says how to mend the setting that err is due to, "" when it is due to none.
-func misconfigured(err error) string {
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &cert):
-		return "check the host of the base URL, or give the option HTTP a client that trusts the authority which signs for it"
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return "the server there does not speak TLS: write its base URL with http"
-	case strings.Contains(err.Error(), alertQuoted):
-		return "the server there speaks TLS: write its base URL with https"
-	}
-	return ""
+// settings say how to mend a setting of a client.
+var settings = misconfig.Hints{
+	misconfig.Untrusted: "check the host of the base URL, or give the option HTTP a client that trusts the authority which signs for it",
+	misconfig.NoTLS:     "the server there does not speak TLS: write its base URL with http",
+	misconfig.NeedsTLS:  "the server there speaks TLS: write its base URL with https",
 }
-
-// alertQuoted begins what net/http quotes of the alert by which a TLS server answers a plain request.
-const alertQuoted = `malformed HTTP response "\x15\x03`

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -95,9 +96,8 @@ func judge(err error) verdict {
 	if errors.Is(err, backend.ErrUnauthorized) { // said by an Auth
 		return verdict{kind: backend.ErrUnauthorized, clean: true}
 	}
-	var setting *settingError
 	var unsent *unsentError
-	return verdict{retryable: !errors.As(err, &setting), clean: errors.As(err, &unsent)}
+	return verdict{retryable: !misconfig.Due(err), clean: errors.As(err, &unsent)}
 }
 
 // harmless classifies the error of a call that stores nothing, or that may be repeated whatever became of it.

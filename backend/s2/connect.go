@@ -1,13 +1,13 @@
 package s2
 
 import (
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+
+	"github.com/headrace/headrace/internal/misconfig"
 )
 
 // roundTrip sends a request and notes in its error what is known of a failure: that no connection was made, so that nothing
@@ -19,9 +19,7 @@ func roundTrip(t *http.Transport, req *http.Request) (*http.Response, error) {
 	if err == nil {
 		return res, nil
 	}
-	if hint := misconfigured(err); hint != "" {
-		err = &settingError{fmt.Errorf("%w (%s)", err, hint)}
-	}
+	err = settings.Explain(err)
 	if !connected.Load() {
 		err = &unsentError{err}
 	}
@@ -34,43 +32,25 @@ type unsentError struct{ error }
 
 func (e *unsentError) Unwrap() error { return e.error }
 
-// A settingError is due to a wrong setting: of the endpoint or of TLS.
-type settingError struct{ error }
-
-func (e *settingError) Unwrap() error { return e.error }
-
-// misconfigured says how to mend the setting that err is due to, "" when it is due to none.
-func misconfigured(err error) string {
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	switch {
-	case lacksHTTP2(err):
-		return "sessions need HTTP/2, which the server there, or a proxy before it, does not offer"
-	case errors.As(err, &cert):
-		return "check the endpoint's host, or name the authority that signs for it with the option TLS"
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return "the server there does not speak TLS: an endpoint that does not is written http://host:port"
-	}
-	return ""
-}
-
-// lacksHTTP2 reports whether a peer refused the handshake of TLS because HTTP/2 alone was offered. The error has no type.
-func lacksHTTP2(err error) bool {
-	var remote *net.OpError
-	return errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == "tls: no application protocol"
+// settings say how to mend a setting of a client.
+var settings = misconfig.Hints{
+	misconfig.NoHTTP2:   "sessions need HTTP/2, which the server there, or a proxy before it, does not offer",
+	misconfig.Untrusted: "check the endpoint's host, or name the authority that signs for it with the option TLS",
+	misconfig.NoTLS:     "the server there does not speak TLS: an endpoint that does not is written http://host:port",
+	misconfig.NeedsTLS:  "the server there speaks TLS: write the endpoint with https",
 }
 
 // eventsMayPass reports whether server-sent events may work where an attempt over HTTP/2 failed like this: a server was
 // reached, and it did not answer.
 func eventsMayPass(err error) bool {
 	var refused *Error
-	var setting *settingError
+	var setting *misconfig.Error
 	var dial *net.OpError
 	switch {
 	case errors.As(err, &refused):
 		return false
 	case errors.As(err, &setting):
-		return lacksHTTP2(err)
+		return setting.Cause == misconfig.NoHTTP2
 	}
 	return !errors.As(err, &dial) || dial.Op != "dial"
 }

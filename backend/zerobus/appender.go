@@ -183,7 +183,7 @@ func (s *Sink) dialOptions(ep endpoint, d *dialer) []grpc.DialOption {
 		secure = credentials.NewTLS(t.Clone())
 	}
 	opts := []grpc.DialOption{
-		grpc.WithTransportCredentials(secure),
+		grpc.WithTransportCredentials(&handshake{TransportCredentials: secure, dialer: d, plaintext: ep.plaintext}),
 		grpc.WithUserAgent(agent),
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),

@@ -31,6 +31,9 @@ func parseEndpoint(s string) (endpoint, error) {
 			if rest == "" || strings.HasPrefix(rest, ":") {
 				return bad("no host")
 			}
+			if _, port, err := net.SplitHostPort(rest); err == nil && !validPort(port) {
+				return bad(badPort)
+			}
 			first, _, _ := strings.Cut(rest, ".")
 			return endpoint{target: s, workspace: first}, nil
 		}
@@ -68,8 +71,8 @@ func parseEndpoint(s string) (endpoint, error) {
 			port = "80"
 		}
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return bad("the port is not one")
+	if !validPort(port) {
+		return bad(badPort)
 	}
 	host := net.JoinHostPort(u.Hostname(), port)
 	first, _, _ := strings.Cut(u.Host, ".")
@@ -83,10 +86,24 @@ func parseCatalog(s string) (string, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("%w: the Unity Catalog URL must be https://host[:port]", backend.ErrRejected)
 	}
+	if port := u.Port(); port != "" && !validPort(port) {
+		return "", fmt.Errorf("%w: the Unity Catalog URL: %s", backend.ErrRejected, badPort)
+	}
+	// The secret must not go where it is of no use.
+	if labels := strings.Split(u.Hostname(), "."); len(labels) > 2 && labels[1] == "zerobus" {
+		return "", fmt.Errorf("%w: the Unity Catalog URL is that of a Zerobus endpoint: are Endpoint and UnityCatalog swapped?", backend.ErrRejected)
+	}
 	if !confidential(u) {
 		return "", fmt.Errorf("%w: Unity Catalog", errPlaintext)
 	}
 	return strings.TrimRight(u.String(), "/"), nil
+}
+
+const badPort = "the port is not one of 1 to 65535"
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 var errPlaintext = fmt.Errorf("%w: credentials go over https only, or over http to a loopback address: use https://", backend.ErrRejected)

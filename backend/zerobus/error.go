@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -70,6 +71,14 @@ func fromStatus(err error, hidden redact.Secrets) *Error {
 	return e
 }
 
+// foreign reports whether a web server answered that knows nothing of gRPC. One that says with a status of 500 or more, or
+// with 429, that it is in trouble may be a gateway before the service. The words are those of grpc-go, which makes the
+// error and gives it no type.
+func (e *Error) foreign() bool {
+	status, is := strings.CutPrefix(e.Message, "unexpected HTTP status code received from server: ")
+	return is && !strings.HasPrefix(status, "5") && !strings.HasPrefix(status, "429")
+}
+
 // fatal returns what a code means that no attempt of the same kind will change; nil for the others, which are to be tried
 // again. The list is the vendor's.
 func fatal(c codes.Code) error {
@@ -92,10 +101,19 @@ func fatal(c codes.Code) error {
 func unopened(err error) error {
 	var said *Error
 	if errors.As(err, &said) {
-		if why := fatal(said.Code); why != nil {
+		why, foreign := fatal(said.Code), said.foreign()
+		switch {
+		case foreign && why == nil:
+			return fmt.Errorf("%w: %w (%s)", backend.ErrRejected, err, notService)
+		case foreign:
+			return fmt.Errorf("%w: %w (%s)", why, err, notService)
+		case why != nil:
 			return fmt.Errorf("%w: %w", why, err)
 		}
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	}
+	if misconfig.Due(err) && !errors.Is(err, backend.ErrRejected) {
+		return fmt.Errorf("%w: %w", backend.ErrRejected, err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -144,6 +145,7 @@ func (s *Sink) tokenClient() (client http.Client, shut func()) {
 	}
 	t := &http.Transport{
 		Proxy:             discreet(http.ProxyFromEnvironment),
+		ForceAttemptHTTP2: true, // with TLSClientConfig too; a gRPC server then says that it makes no tokens
 		DisableKeepAlives: true,
 	}
 	if s.cfg.tls != nil {
@@ -233,21 +235,42 @@ func (x *tokenExchange) classify(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &refused):
 		failed.Code, failed.Description = hidden.Code(refused.ErrorCode), hidden.Text(refused.ErrorDescription)
+		if foreign(x.status) && failed.Code == "" {
+			failed.Err = errors.New(notCatalog)
+		}
 	case x.broken != nil:
 		failed.Status, failed.Err = 0, hidden.Error(x.broken)
 		if errors.Is(x.broken, errProxy) || errors.Is(x.broken, errPlaintext) {
 			return failed
 		}
+		if explained := tokenSettings.Explain(failed); misconfig.Due(explained) {
+			return fmt.Errorf("%w: %w", backend.ErrRejected, explained)
+		}
 		return fmt.Errorf("%w: %w", backend.ErrTransient, failed)
 	case x.status == 0: // no request could be made
 		return fmt.Errorf("%w: %w", backend.ErrRejected, failed)
 	default:
-		failed.Err = errors.New("the answer has no access token")
+		failed.Err = errors.New("the answer has no access token: " + notCatalog)
 	}
 	if x.status >= 500 || x.status == http.StatusTooManyRequests {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, failed)
 	}
 	return fmt.Errorf("%w: %w", backend.ErrUnauthorized, failed)
+}
+
+const notCatalog = "no token endpoint is there: is UnityCatalog the URL of the workspace, and not that of Zerobus Ingest?"
+
+// tokenSettings say how to mend the setting of the token endpoint.
+var tokenSettings = misconfig.Hints{
+	misconfig.Untrusted: "check the host of UnityCatalog, or name the authority that signs for it with the option TLS",
+	misconfig.NoTLS:     "the server there does not speak TLS: check the port of UnityCatalog",
+	misconfig.NeedsTLS:  "the server there speaks TLS: write UnityCatalog with https",
+	misconfig.OnlyHTTP2: notCatalog,
+}
+
+// foreign reports whether a status is that of a server which makes no tokens.
+func foreign(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusUnsupportedMediaType
 }
 
 // retryAfter reads the header in both of its forms, up to an hour.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -46,6 +47,9 @@ func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), "80")
 	}
+	if !validPort(u.Port()) {
+		return nil, errProxy
+	}
 	return u, nil
 }
 
@@ -63,21 +67,26 @@ func bypassed(host, list string) bool {
 // proxyBytes bounds what is read of a proxy's answer: its headers, and what it says to a refusal.
 const proxyBytes = 64 << 10
 
-// A dialer makes the connections of one grpc.ClientConn, with an HTTP CONNECT where there is a proxy. It remembers why there
-// was no tunnel, of which gRPC keeps the text only.
+// A dialer makes the connections of one grpc.ClientConn, with an HTTP CONNECT where there is a proxy. It remembers why the
+// latest of them could not be made, where another attempt would not help or where the type of the error counts: gRPC keeps
+// no more than the text.
 type dialer struct {
-	refusal atomic.Pointer[error] // of the latest attempt; nil for none
+	refusal atomic.Pointer[error] // nil for none
 }
 
 func (d *dialer) dial(ctx context.Context, hostport string) (net.Conn, error) {
 	conn, err := dialThrough(ctx, hostport)
-	var refusal *ProxyError
-	if errors.As(err, &refusal) || errors.Is(err, errProxy) {
+	d.note(err)
+	return conn, err
+}
+
+// note remembers err, or that there is nothing to remember.
+func (d *dialer) note(err error) {
+	if errors.As(err, new(*ProxyError)) || errors.Is(err, errProxy) || misconfig.Due(err) {
 		d.refusal.Store(&err)
 	} else {
 		d.refusal.Store(nil)
 	}
-	return conn, err
 }
 
 func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {

@@ -1,0 +1,93 @@
+// Package misconfig tells a wrong setting from a failure of the network. An attempt that fails for a wrong setting fails
+// again every time: a producer or consumer that tried on would hide for a long time what its user has to mend.
+package misconfig
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// A Cause is how a setting and a server do not fit.
+type Cause int
+
+// The causes that can be told from an error.
+const (
+	Untrusted Cause = iota + 1 // the server's certificate is not trusted, or is for another name
+	NoTLS                      // the server does not speak TLS, and the setting says TLS
+	NeedsTLS                   // the server speaks TLS, and the setting says plaintext
+	NoHTTP2                    // the server, or a proxy before it, does not offer HTTP/2
+	OnlyHTTP2                  // the server speaks HTTP/2, and what was to be asked speaks HTTP/1
+)
+
+// Hints say for each cause how to mend the setting, in the words of one backend. A cause without a hint is none for that
+// backend.
+type Hints map[Cause]string
+
+// An Error is a failure that a wrong setting is the cause of.
+type Error struct {
+	Cause Cause
+	Hint  string // how to mend the setting
+	Err   error
+}
+
+// Error says what failed and how to mend the setting.
+func (e *Error) Error() string { return fmt.Sprintf("%v (%s)", e.Err, e.Hint) }
+
+// Unwrap returns what failed.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Explain returns err as an [*Error] when a wrong setting is the cause of err, and err itself otherwise.
+func (h Hints) Explain(err error) error { return h.Blame(cause(err), err) }
+
+// Blame returns err as an [*Error] with the hint for c, and err itself when there is none. It is for a caller that knows
+// the cause from elsewhere.
+func (h Hints) Blame(c Cause, err error) error {
+	if hint := h[c]; hint != "" && err != nil {
+		return &Error{Cause: c, Hint: hint, Err: err}
+	}
+	return err
+}
+
+// Due reports whether err was explained by a wrong setting.
+func Due(err error) bool { return errors.As(err, new(*Error)) }
+
+func cause(err error) Cause {
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	switch {
+	case err == nil:
+		return 0
+	case lacksHTTP2(err):
+		return NoHTTP2
+	case errors.As(err, &cert):
+		return Untrusted
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return NoTLS
+	case strings.Contains(err.Error(), quotedAlert):
+		return NeedsTLS
+	case strings.Contains(err.Error(), quotedFrame):
+		return OnlyHTTP2
+	}
+	return 0
+}
+
+// What net/http quotes of an answer that is none of HTTP/1: the alert by which a TLS server answers a plain request, and
+// the first frame of HTTP/2. These errors have no types.
+const (
+	quotedAlert = `malformed HTTP response "\x15\x03`
+	quotedFrame = `malformed HTTP response "\x00\x00`
+)
+
+// missingALPN is how grpc-go says that a server agreed to no protocol in the handshake of TLS. The error has no type.
+const missingALPN = "missing selected ALPN property"
+
+// lacksHTTP2 reports whether a server refused the handshake of TLS because HTTP/2 alone was offered, or ignored that offer.
+func lacksHTTP2(err error) bool {
+	var remote *net.OpError
+	return errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == "tls: no application protocol" ||
+		strings.Contains(err.Error(), missingALPN)
+}
