@@ -36,10 +36,11 @@ func (c *stuck) Close() error {
 	return c.Conn.Close()
 }
 
-// A peer that is dead without a word costs AckTimeout, and then the 5 s for which gRPC tries to say goodbye. Two who close at
+// A peer that is dead without a word costs AckTimeout, the half second for which the end of the stream is waited for, and then
+// the 5 s for which gRPC tries to say goodbye. Two who close at
 // once, as a producer does, wait for the same.
 func TestADeadConnectionIsLetGoOf(t *testing.T) {
-	const goodbye = 5 * time.Second
+	const goodbye = 500*time.Millisecond + 5*time.Second
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		var is atomic.Bool

@@ -13,6 +13,17 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
+// errClosing is why a session ends that the server has announced the end of.
+var errClosing = &routineEnd{errors.New("the server is about to close the stream")}
+
+// A routineEnd is the end of a session that is no failure: producers do not count it as an attempt.
+type routineEnd struct{ error }
+
+func (e *routineEnd) Unwrap() error { return e.error }
+
+// Routine is what [backend.Routine] looks for.
+func (e *routineEnd) Routine() bool { return true }
+
 // rotate is what the server's announcement leads to: nothing more is taken, and what is under way is waited for. The
 // pause ends as soon as that is acknowledged.
 func (s *session) rotate(pause time.Duration) {
@@ -24,26 +35,21 @@ func (s *session) rotate(pause time.Duration) {
 	}
 	s.reason = s.wrap(fmt.Errorf("%w: %w", backend.ErrTransient, errClosing))
 	wake(s.room)
-	if s.taken == s.acked && !s.sending {
-		return // drained: receive sees it
+	if s.settle(); s.finished {
+		return
 	}
-	limit := a.sink.cfg.pauseLimit
-	switch {
-	case limit != nil && *limit == 0:
-		s.kill()
-	case limit != nil && *limit < pause:
-		s.timer = time.AfterFunc(*limit, s.lastCall)
-	default:
-		s.timer = time.AfterFunc(pause, s.lastCall)
+	if limit := a.sink.cfg.pauseLimit; limit != nil {
+		pause = min(pause, *limit)
 	}
+	s.timer = time.AfterFunc(pause, s.lastCall)
 }
 
-// lastCall ends a pause: the stream is half-closed, upon which a server sends the acks that it still has.
+// lastCall ends a pause.
 func (s *session) lastCall() {
 	a := s.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !s.closed && !s.told {
+	if !s.told {
 		s.finish()
 	}
 }
@@ -58,31 +64,35 @@ func (s *session) end(err error) error {
 	return s.reason
 }
 
-// finish half-closes the stream and bounds the wait for its end. The lock is held.
+// finish half-closes the stream, upon which a server sends the acks that it still has and ends the stream, and bounds the
+// wait for that. The lock is held.
 func (s *session) finish() {
-	s.finished = true
-	if s.taken == s.acked {
-		s.kill() // nothing to wait for
+	if s.finished {
 		return
 	}
-	s.halfClose()
+	s.finished = true
+	if s.timer != nil {
+		s.timer.Stop() // that of a pause
+	}
 	s.timer = time.AfterFunc(lastAcks, s.kill)
+	s.halfClose()
 }
 
-// halfClose does what finish has decided, as soon as no message is on its way: gRPC does not allow both at once. The lock
-// is held.
+// halfClose does what finish has decided, as soon as no message is on its way: gRPC does not allow both at once. A second
+// half-close does nothing. The lock is held.
 func (s *session) halfClose() {
-	if s.finished && !s.sending && !s.closed {
+	if s.finished && !s.sending {
 		_ = s.stream.CloseSend()
 	}
 }
 
-// drained reports whether the session has a reason to end and nothing left to wait for.
-func (s *session) drained() bool {
-	a := s.appender
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return s.reason != nil && s.taken == s.acked && !s.sending && !s.closed
+// settle is for whenever a batch is acknowledged, handed over or refused: a session that has a reason to end and nothing
+// left to wait for goes on to its end. The lock is held.
+func (s *session) settle() {
+	if s.reason != nil && s.taken == s.acked && !s.sending {
+		s.finish()
+	}
+	s.halfClose()
 }
 
 // statement is how a stream ended, nil if it did not.
@@ -106,10 +116,10 @@ func (s *session) tell(said *Error) error {
 		s.timer.Stop()
 	}
 	wake(s.room)
+	s.told = true
 	if s.closed {
 		return s.errClosed()
 	}
-	s.told = true
 	s.reason = s.words(said)
 	if !s.appender.sink.cfg.recovery {
 		s.reason = &terminalError{err: s.reason}
@@ -128,7 +138,7 @@ func (s *session) words(said *Error) error {
 		if said != nil && said.Code != codes.OK && said.Code != codes.Canceled {
 			return s.wrap(ended(said, unacked, s.grant.token != nil))
 		}
-		return s.wrap(fmt.Errorf("%w: %w", maybeStored(unacked), errClosing))
+		return s.wrap(fmt.Errorf("%w: %w", maybeStored(unacked), errClosing)) // routine, also where acks are missing
 	case said != nil && said.Code == codes.InvalidArgument: // refused, which is more than that nothing more is taken
 		return s.wrap(ended(said, unacked, false))
 	case errors.As(own, new(*Error)) || errors.Is(own, context.Canceled) || errors.Is(own, context.DeadlineExceeded):

@@ -44,7 +44,8 @@ func defaults() config {
 func AttemptTimeout(d time.Duration) Option { return func(c *config) { c.attemptTimeout = d } }
 
 // PauseLimit is how long a session that the server is about to close waits for its last acknowledgements, at most. The
-// default is as long as the server allows; 0 does not wait at all, and what is not acknowledged is sent again.
+// default is as long as the server allows. Then the stream is half-closed and read to its end, for half a second at most; what
+// is not acknowledged by then is sent again.
 func PauseLimit(d time.Duration) Option { return func(c *config) { d := max(d, 0); c.pauseLimit = &d } }
 
 // InFlight is how many batches, each of which is one request, a session has sent and not seen acknowledged. The default

@@ -1,6 +1,7 @@
 package zerobus_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -194,6 +195,118 @@ func TestThePauseEndsThoughTheServerDoesNot(t *testing.T) {
 		_, err := rotated(t, srv, 1, time.Second)
 		took(t, began, 1500*time.Millisecond)
 		wantIs(t, err, backend.ErrIndeterminate)
+	})
+}
+
+// politely fails unless the client ended every stream with END_STREAM, and the server saw no RST_STREAM before its own end.
+func politely(t *testing.T, srv *zerobustest.Server) {
+	t.Helper()
+	synctest.Wait()
+	for _, st := range srv.Streams() {
+		n := len(st.Events)
+		if n < 2 || st.Events[n-2].Kind != zerobustest.HalfClosed || st.Events[n-1].Kind != zerobustest.Ended || st.Events[n-1].Status != codes.OK {
+			t.Errorf("stream %d ended with %+v", st.Number, st.Events[max(n-2, 0):])
+		}
+	}
+}
+
+// Whatever ends a session from this side, the server hears that all was sent, and that nothing was cut off.
+func TestStreamsEndWithTheirEnd(t *testing.T) {
+	never := zerobustest.Acks(zerobustest.AckNever())
+	for name, test := range map[string]struct {
+		acks zerobustest.Option
+		end  func(t *testing.T, srv *zerobustest.Server, s backend.Session)
+	}{
+		"a rotation with nothing under way": {nil, func(t *testing.T, srv *zerobustest.Server, s backend.Session) {
+			srv.Signal(table, time.Hour)
+			_, err := reason(t, s)
+			wantIs(t, err, backend.ErrTransient)
+		}},
+		"a rotation at once": {never, func(t *testing.T, srv *zerobustest.Server, s backend.Session) {
+			_ = s.Send(t.Context(), 0, records("{}"))
+			srv.Signal(table, 0)
+			_, err := reason(t, s)
+			wantIs(t, err, backend.ErrIndeterminate)
+		}},
+		"a context": {never, func(t *testing.T, srv *zerobustest.Server, s backend.Session) {
+			_ = s.Send(t.Context(), 0, records("{}"))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := s.Recv(ctx)
+			wantIs(t, err, backend.ErrIndeterminate)
+		}},
+		"a seq that is not next": {nil, func(t *testing.T, srv *zerobustest.Server, s backend.Session) {
+			_ = s.Send(t.Context(), 7, records("{}"))
+			_, err := reason(t, s)
+			wantIs(t, err, backend.ErrConflict)
+		}},
+		"Close with a batch under way": {never, func(t *testing.T, srv *zerobustest.Server, s backend.Session) {
+			_ = s.Send(t.Context(), 0, records("{}"))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var opts []zerobustest.Option
+				if test.acks != nil {
+					opts = append(opts, test.acks)
+				}
+				srv := quiet(t, opts...)
+				s := open(t, sinkOf(srv))
+				began := time.Now()
+				test.end(t, srv, s)
+				_ = s.Close()
+				if d := time.Since(began); d > time.Second {
+					t.Errorf("it took %v", d)
+				}
+				politely(t, srv)
+			})
+		})
+	}
+}
+
+// AckTimeout ends the stream before the producer opens another.
+func TestAnAckTimeoutEndsTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		srv.Script(table, zerobustest.StepCreate("silent", 0))
+		p := produce(t, sinkOf(srv), producer.AckTimeout(time.Second))
+		enqueue(t, p, 0, 1)
+		pass(1500 * time.Millisecond)
+		_ = p.Close()
+		politely(t, srv)
+	})
+}
+
+// A server that is dead holds up Close for half a second and no longer.
+func TestCloseIsBoundedThoughTheServerDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
+		s := open(t, sinkOf(srv))
+		if err := s.Send(t.Context(), 0, records("{}")); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_ = s.Close()
+		took(t, began, 500*time.Millisecond)
+	})
+}
+
+// The service ends every stream after a while, so a producer that must not try again after a failure outlives that.
+func TestARotationIsNoAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		p := produce(t, sinkOf(srv), producer.Attempts(1))
+		for i := range 5 {
+			srv.Signal(table, time.Second)
+			synctest.Wait()
+			if err := p.Send(t.Context(), row{i}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := values(srv); !slices.Equal(got, numbered(5)) || srv.Stats().Streams != 6 {
+			t.Errorf("%q over %d streams", got, srv.Stats().Streams)
+		}
 	})
 }
 

@@ -42,17 +42,14 @@ type session struct {
 	receiving bool
 	sender    watch
 	receiver  watch
-	finished  bool // no batch follows: the stream is to be, or has been, half-closed
+	finished  bool // nothing follows: the stream is half-closed as soon as nothing is on its way
 	reason    error
-	told      bool // Recv has returned the reason
+	told      bool // the stream is over, and Recv has returned why
 	closed    bool
-	timer     *time.Timer // ends the wait for last acks
+	timer     *time.Timer // ends a pause, and then the wait for the end of the stream
 }
 
-var (
-	errClosing = errors.New("the server is about to close the stream")
-	errWaiting = errors.New("the stream has ended")
-)
+var errWaiting = errors.New("the stream has ended")
 
 // Send encodes recs, so lent memory is never read once it has returned. It waits while InFlight batches are
 // unacknowledged or the connection is behind.
@@ -119,7 +116,7 @@ func (s *session) take() error {
 	}
 	s.msg.discard()
 	s.sending = false
-	s.halfClose()
+	s.settle()
 	return err
 }
 
@@ -133,10 +130,11 @@ func (s *session) handedOver(err error) error {
 	wake(s.clear)
 	if err == nil {
 		s.sent++
-		s.halfClose()
+		s.settle()
 		return nil
 	}
 	s.taken--
+	s.settle()
 	switch {
 	case s.closed:
 		return s.errClosed()
@@ -177,12 +175,9 @@ func (s *session) Recv(ctx context.Context) (backend.Ack, error) {
 	return backend.Ack{}, s.tell(said)
 }
 
-// receive reads until an ack that says something new, or to the end of the stream as far as it is of interest.
+// receive reads until an ack that says something new, or to the end of the stream.
 func (s *session) receive() (seq uint64, got bool, err error) {
 	for {
-		if s.drained() {
-			return 0, false, nil
-		}
 		if err := s.stream.RecvMsg(&s.in); err != nil {
 			return 0, false, err
 		}
@@ -228,6 +223,7 @@ func (s *session) acknowledged(upTo *int64) (seq uint64, got bool, err error) {
 	s.acked = n + 1
 	a.acked = s.first + uint64(s.acked)
 	wake(s.room)
+	s.settle()
 	return s.first + uint64(n), true, nil
 }
 
@@ -242,8 +238,8 @@ func (s *session) dead() error {
 	return nil
 }
 
-// Close abandons what is not acknowledged. A stream that owes nothing is ended as the protocol wants it: half-closed,
-// and read to its end for up to half a second.
+// Close abandons what is not acknowledged. It ends the stream as the protocol wants it, whatever is owed: half-closed, and
+// read to its end for up to half a second. Cutting it off would tell the server of a failure where there is none.
 func (s *session) Close() error {
 	a := s.appender
 	a.mu.Lock()
@@ -261,26 +257,23 @@ func (s *session) Close() error {
 func (s *session) shut() {
 	a := s.appender
 	a.mu.Lock()
-	polite := s.reason == nil && s.taken == s.acked && !s.sending
-	receiving := s.receiving
-	if s.timer != nil {
-		s.timer.Stop()
+	if !s.told {
+		s.finish()
 	}
 	wake(s.room)
 	a.mu.Unlock()
-	if polite {
-		patience := time.AfterFunc(lastAcks, s.kill)
-		defer patience.Stop()
-		_ = s.stream.CloseSend()
-		for r := (response{}); !receiving && s.stream.RecvMsg(&r) == nil; {
-		}
-	} else {
-		s.kill()
-	}
-	s.calls.Wait()
+	s.calls.Wait() // Recv reads to the end of the stream. A Send that a server holds up ends when finish's patience does.
 	a.mu.Lock()
+	over := s.told
 	s.sender.end()
 	s.receiver.end()
+	a.mu.Unlock()
+	for r := (response{}); !over && s.stream.RecvMsg(&r) == nil; {
+	}
+	a.mu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 	a.mu.Unlock()
 	s.kill()
 	s.release()

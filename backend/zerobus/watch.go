@@ -42,11 +42,11 @@ func (w *watch) end() {
 	w.ended = nil
 }
 
-// interrupt ends the session for a context. The lock is held.
+// interrupt ends the session for a context. A message that is on its way may be held up by the server, so the stream cannot
+// be half-closed then. The lock is held.
 func (s *session) interrupt(cause error) {
-	if s.reason == nil {
-		s.reason = s.wrap(cause)
-		wake(s.room)
+	_ = s.end(cause)
+	if s.sending {
+		s.kill()
 	}
-	s.kill()
 }
