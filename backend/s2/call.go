@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -44,8 +45,8 @@ type answer struct {
 
 // do sends a management call until it succeeds, its failure is final, or the attempts are used up.
 func (c *Client) do(ctx context.Context, r *call) (answer, error) {
-	policy := backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
 	unsure := false // whether an attempt has done it
+	failed := 0     // attempts, without those by which a server only asked for another one
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, r)
 		if err == nil {
@@ -56,17 +57,25 @@ func (c *Client) do(ctx context.Context, r *call) (answer, error) {
 			return answer{}, nil // it has, and its reply was lost
 		}
 		unsure = unsure || !v.clean
-		if attempt >= c.cfg.attempts || !v.retryable || r.once && !v.clean || ctx.Err() != nil {
+		if !backend.Routine(err) {
+			failed++
+		}
+		if failed >= c.cfg.attempts || !v.retryable || r.once && !v.clean || ctx.Err() != nil {
 			return answer{}, r.failed(err, unsure)
 		}
-		timer := time.NewTimer(policy.Delay(attempt, err))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !c.pause(ctx, r.op, attempt, err) {
 			return answer{}, r.failed(fmt.Errorf("%w, after: %w", ctx.Err(), err), unsure)
 		}
 	}
+}
+
+// pause waits before the next attempt after so many in a row, the last of which failed with err. It reports whether there
+// may be one: false says that ctx is over.
+func (c *Client) pause(ctx context.Context, op string, tried int, err error) bool {
+	d := c.cfg.retry.Delay(tried, err)
+	c.cfg.logger.LogAttrs(ctx, slog.LevelWarn, "s2: an attempt failed and is repeated",
+		slog.String("call", op), slog.Int("attempt", tried), slog.Duration("pause", d), slog.Any("error", err))
+	return backoff.Sleep(ctx, d)
 }
 
 // failed classifies the error of a management call. What a POST creates is not created again: another call finds the name
@@ -111,7 +120,7 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	if err := c.authorize(ctx, req); err != nil {
 		return answer{}, c.redact(err)
 	}
-	res, err := roundTrip(c.unary, req)
+	res, err := c.unary.RoundTrip(req)
 	if err != nil {
 		return answer{}, c.redact(err)
 	}

@@ -22,12 +22,12 @@ type Client struct {
 
 	auth   Auth
 	tokens tokenLog
-	unary  *http.Transport
+	unary  *transport
 	http2  atomic.Bool // the server has answered a session over HTTP/2
 
 	mu     sync.Mutex
-	reads  *http.Transport // the HTTP/2 connections of read sessions
-	left   time.Time       // when reads was last replaced because a server advised to reconnect
+	reads  *transport // the HTTP/2 connections of read sessions
+	left   time.Time  // when reads was last replaced because a server advised to reconnect
 	closed bool
 }
 
@@ -59,6 +59,9 @@ func NewAuth(auth Auth, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("%w (basin)", err)
 	}
 	c.unary = c.transport(nil)
+	if c.unary.first == nil {
+		return nil, errors.New("s2: the function given to RoundTripper returned nil")
+	}
 	c.unary.MaxIdleConnsPerHost = 32
 	c.reads = c.streaming(nil)
 	return c, nil
@@ -80,7 +83,7 @@ func (c *Client) Close() error {
 func (c *Client) String() string { return "s2:" + c.account.host }
 
 // transport makes one for unary calls. wrap, if not nil, is given every connection made.
-func (c *Client) transport(wrap func(net.Conn) net.Conn) *http.Transport {
+func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
 	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -99,11 +102,11 @@ func (c *Client) transport(wrap func(net.Conn) net.Conn) *http.Transport {
 	if c.cfg.tls != nil {
 		t.TLSClientConfig = c.cfg.tls.Clone()
 	}
-	return t
+	return newTransport(t, c.cfg.wrap)
 }
 
 // streaming makes a transport for sessions: HTTP/2 only, with prior knowledge on plain http.
-func (c *Client) streaming(wrap func(net.Conn) net.Conn) *http.Transport {
+func (c *Client) streaming(wrap func(net.Conn) net.Conn) *transport {
 	t := c.transport(wrap)
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP2(true)
@@ -119,7 +122,7 @@ func (c *Client) streaming(wrap func(net.Conn) net.Conn) *http.Transport {
 }
 
 // reading returns the transport that read sessions share.
-func (c *Client) reading() *http.Transport {
+func (c *Client) reading() *transport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reads
@@ -129,7 +132,7 @@ func (c *Client) reading() *http.Transport {
 // new connections then. A server that is about to stop repeats the advice in every frame, and the next server may be about
 // to stop too. So a Client makes new connections for advice once in advicePause at most, and keeps reading meanwhile: the
 // advice is a service and not a failure.
-func (c *Client) leave(t *http.Transport) bool {
+func (c *Client) leave(t *transport) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reads != t {
@@ -144,7 +147,7 @@ func (c *Client) leave(t *http.Transport) bool {
 }
 
 // retire makes later read sessions use new connections, because t's was silent.
-func (c *Client) retire(t *http.Transport) {
+func (c *Client) retire(t *transport) {
 	c.mu.Lock()
 	if c.reads == t {
 		c.reads = c.streaming(nil)
@@ -154,7 +157,7 @@ func (c *Client) retire(t *http.Transport) {
 }
 
 // release lets go of t's connections if nobody will use them again.
-func (c *Client) release(t *http.Transport) {
+func (c *Client) release(t *transport) {
 	c.mu.Lock()
 	idle := c.closed || c.reads != t
 	c.mu.Unlock()
@@ -178,7 +181,7 @@ var errNoAnswer = errors.New("no answer in time")
 
 // open sends a request whose answer is a session, and returns it once it has begun. ctx bounds this and nothing later:
 // kill ends the request then.
-func (c *Client) open(ctx context.Context, kill func(), t *http.Transport, req *http.Request) (*http.Response, error) {
+func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.Request) (*http.Response, error) {
 	opening, stop := context.WithTimeoutCause(ctx, c.cfg.connect+c.cfg.timeout, errNoAnswer)
 	defer stop()
 	settled := context.AfterFunc(opening, kill)
@@ -186,7 +189,7 @@ func (c *Client) open(ctx context.Context, kill func(), t *http.Transport, req *
 	if err := c.authorize(opening, req); err != nil {
 		return nil, err
 	}
-	res, err := roundTrip(t, req)
+	res, err := t.RoundTrip(req)
 	switch {
 	case err != nil || t == c.unary: // events say nothing of what becomes of sessions
 	case res.ProtoMajor == 2:

@@ -10,12 +10,31 @@ import (
 	"github.com/headrace/headrace/internal/misconfig"
 )
 
-// roundTrip sends a request and notes in its error what is known of a failure: that no connection was made, so that nothing
-// was sent, and that a wrong setting is the cause, which no further attempt mends.
-func roundTrip(t *http.Transport, req *http.Request) (*http.Response, error) {
+// A transport is what the client sends requests with: a step of the caller's own, if there is one, and behind it the
+// connections.
+type transport struct {
+	*http.Transport
+	first http.RoundTripper
+}
+
+func newTransport(t *http.Transport, wrap func(http.RoundTripper) http.RoundTripper) *transport {
+	return &transport{t, wrap(observed{t})}
+}
+
+// RoundTrip sends a request by way of the first step.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.first.RoundTrip(req)
+}
+
+// observed notes in the error of a request what is known of the failure: that no connection was made, so that nothing was
+// sent, and that a wrong setting is the cause, which no further attempt mends. It is behind every step of the caller's,
+// because what such a step answers on its own says nothing of what was sent.
+type observed struct{ connections *http.Transport }
+
+func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
 	var connected atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
-	res, err := t.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	res, err := o.connections.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
 	if err == nil {
 		return res, nil
 	}

@@ -58,3 +58,28 @@ const (
 	OpGetDefaultLocation Operation = "get-default-location"
 	OpSetDefaultLocation Operation = "set-default-location"
 )
+
+// A MetricSet is what is measured.
+type MetricSet string
+
+// The metric sets. The first two are of an account, the others of a basin; a stream has the last alone.
+const (
+	MetricActiveBasins     MetricSet = "active-basins"
+	MetricAccountOps       MetricSet = "account-ops"
+	MetricAppendOps        MetricSet = "append-ops"
+	MetricAppendThroughput MetricSet = "append-throughput"
+	MetricReadOps          MetricSet = "read-ops"
+	MetricReadThroughput   MetricSet = "read-throughput"
+	MetricBasinOps         MetricSet = "basin-ops"
+	MetricStorage          MetricSet = "storage"
+)
+
+// An Interval is the time between two samples of a metric.
+type Interval string
+
+// The intervals.
+const (
+	EveryMinute Interval = "minute"
+	EveryHour   Interval = "hour"
+	EveryDay    Interval = "day"
+)

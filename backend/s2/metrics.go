@@ -12,9 +12,9 @@ import (
 
 // A MetricQuery says what to measure, from Start to End.
 type MetricQuery struct {
-	Set        string // such as "active-basins", "append-ops", "storage"
+	Set        MetricSet
 	Start, End time.Time
-	Interval   string // "minute", "hour", "day", or "" where the set has one only
+	Interval   Interval // "" where the set has one only
 }
 
 // A Metric is a series of samples, one value, or a list of labels.
@@ -22,7 +22,7 @@ type Metric struct {
 	Kind     string // "scalar", "accumulation", "gauge" or "label"
 	Name     string
 	Unit     string // "bytes" or "operations"
-	Interval string
+	Interval Interval
 	Samples  []Sample // one for a scalar, at no time
 	Labels   []string
 }
@@ -55,7 +55,7 @@ func (s *Stream) Metrics(ctx context.Context, q MetricQuery) ([]Metric, error) {
 }
 
 func (c *Client) metrics(ctx context.Context, of string, q MetricQuery, segments ...string) ([]Metric, error) {
-	query := url.Values{"set": {q.Set}}
+	query := url.Values{"set": {string(q.Set)}}
 	if !q.Start.IsZero() {
 		query.Set("start", strconv.FormatInt(q.Start.Unix(), 10))
 	}
@@ -63,7 +63,7 @@ func (c *Client) metrics(ctx context.Context, of string, q MetricQuery, segments
 		query.Set("end", strconv.FormatInt(q.End.Unix(), 10))
 	}
 	if q.Interval != "" {
-		query.Set("interval", q.Interval)
+		query.Set("interval", string(q.Interval))
 	}
 	out, _, err := fetch[struct {
 		Values []Metric `json:"values"`
@@ -76,7 +76,7 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	type series struct {
 		Name     string          `json:"name"`
 		Unit     string          `json:"unit"`
-		Interval string          `json:"interval"`
+		Interval Interval        `json:"interval"`
 		Value    float64         `json:"value"`
 		Values   json.RawMessage `json:"values"`
 	}

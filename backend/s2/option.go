@@ -4,11 +4,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"net/http"
 	"os"
 	"time"
 
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/internal/backoff"
 )
 
 // An Option configures a [Client].
@@ -19,6 +22,9 @@ type config struct {
 	timeout        time.Duration
 	connect        time.Duration
 	attempts       int
+	retry          backoff.Policy
+	logger         *slog.Logger
+	wrap           func(http.RoundTripper) http.RoundTripper
 	compression    s2s.Codec
 	tls            *tls.Config
 }
@@ -45,8 +51,26 @@ const Forever = math.MaxInt
 
 // Attempts is how often a management call is tried in all while its failures allow it, and how often in a row a
 // [ReadSession] may fail without progress. Default 3; less than 1 counts as 1. Other reads and appends are never tried
-// again by the client: that is the producer's and the consumer's work.
+// again by the client: that is the producer's and the consumer's work. A server that says that it is about to stop costs
+// no attempt: the context bounds how long the client waits for another server.
 func Attempts(n int) Option { return func(c *config) { c.attempts = max(n, 1) } }
+
+// Backoff is how long the client waits before it tries again: about first after one failure, twice as long after each
+// further one, and most at the longest, unless the server asks for more. Default 100 ms and 1 s.
+func Backoff(first, most time.Duration) Option {
+	return func(c *config) { c.retry.Base, c.retry.Max = first, most }
+}
+
+// Logger receives a warning for every failure after which the client tries again. Default is to log nothing.
+func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+
+// RoundTripper puts a step of the caller's own before every request: to trace it, to count it, or to give it a header.
+// wrap is given the transport that sends, and returns what the client is to use in its place. It is called once for every
+// transport: unary calls share one, and so do read sessions; each append session has its own. What it returns must send
+// a request once at most, with the request's context, and must not read the bodies of sessions to their end.
+func RoundTripper(wrap func(next http.RoundTripper) http.RoundTripper) Option {
+	return func(c *config) { c.wrap = wrap }
+}
 
 // Zstd compresses what append sessions send, batches of 1 KiB and more, with zstd, and asks the server to do so with what
 // is read. Default is no compression.
@@ -77,12 +101,27 @@ func FromEnvironment(opts ...Option) (*Client, error) {
 
 // complete checks the options and fills in the defaults.
 func complete(opts []Option) (config, error) {
-	c := config{account: accountEndpoint, basin: basinEndpoint, attempts: 3}
+	c := config{
+		account:  accountEndpoint,
+		basin:    basinEndpoint,
+		attempts: 3,
+		retry:    backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second},
+		logger:   slog.New(slog.DiscardHandler),
+		wrap:     func(next http.RoundTripper) http.RoundTripper { return next },
+	}
 	for _, o := range opts {
 		if o == nil {
 			return c, fmt.Errorf("s2: nil option")
 		}
 		o(&c)
+	}
+	switch err := c.retry.Check(); {
+	case err != nil:
+		return c, fmt.Errorf("s2: %w", err)
+	case c.logger == nil:
+		return c, errors.New("s2: Logger(nil): leave the option out to log nothing")
+	case c.wrap == nil:
+		return c, errors.New("s2: RoundTripper(nil): leave the option out to send requests as they are")
 	}
 	if c.timeout <= 0 {
 		c.timeout = 5 * time.Second

@@ -70,7 +70,7 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 // A reader has no goroutine: Read reads from the connection, which buffers ahead.
 type reader struct {
 	stream    *Stream
-	transport *http.Transport // of a shared HTTP/2 connection; nil with server-sent events
+	transport *transport      // of a shared HTTP/2 connection; nil with server-sent events
 	life      context.Context // of the request
 	kill      context.CancelFunc
 	body      io.ReadCloser

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/internal/backoff"
 )
 
 // NoWait as the Wait of a [Range] without other limits ends a [ReadSession] at the tail. Without it, it follows the stream.
@@ -58,7 +57,6 @@ func (s *Stream) ReadSession(r Range) *ReadSession {
 // There may be one loop at a time.
 func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, error] {
 	return func(yield func(backend.Record, error) bool) {
-		policy := backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second}
 		for r.failed, r.tried = 0, 0; !r.over; {
 			left, err := r.connection(ctx, yield)
 			if left || err == nil {
@@ -72,11 +70,7 @@ func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, err
 				yield(backend.Record{}, err)
 				return
 			}
-			timer := time.NewTimer(policy.Delay(r.tried, err))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
+			if !r.stream.client().pause(ctx, r.stream.op("read"), r.tried, err) {
 				yield(backend.Record{}, fmt.Errorf("s2: %s: %w, after: %w", r.stream.op("read"), ctx.Err(), err))
 				return
 			}

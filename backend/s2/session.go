@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -25,7 +24,7 @@ type session struct {
 	stream    *Stream
 	tail      uint64 // with Exclusive: what is below it was stored before this session
 	token     *string
-	transport *http.Transport
+	transport *transport
 	body      io.ReadCloser
 	frames    *s2s.Reader
 	coder     *s2s.Coder // of Send

@@ -17,6 +17,12 @@ type Resources struct {
 	Prefix *string `json:"prefix,omitempty"`
 }
 
+// Exactly is the one resource of a name.
+func Exactly(name string) *Resources { return &Resources{Exact: &name} }
+
+// Under is all resources whose names begin with prefix; "" is all there are.
+func Under(prefix string) *Resources { return &Resources{Prefix: &prefix} }
+
 // Access says whether a group of operations is allowed.
 type Access struct {
 	Read  bool `json:"read"`
