@@ -26,8 +26,8 @@ func (f *faulty) injected() (n int) {
 	return n
 }
 
-// fatal stops a producer. It wraps ErrIndeterminate, because it may come in place of the ack of a stored batch.
-var fatal = fmt.Errorf("%w: %w", backend.ErrFenced, backend.ErrIndeterminate)
+// errFatal stops a producer. It wraps ErrIndeterminate, because it may come in place of the ack of a stored batch.
+var errFatal = fmt.Errorf("%w: %w", backend.ErrFenced, backend.ErrIndeterminate)
 
 // newSink makes the way to the stream for the producers of one slot.
 func (h *history) newSink(d *rand.Rand, once bool) *faulty {
@@ -52,7 +52,7 @@ func (h *history) flakySink(d *rand.Rand, t *tap, sink backend.Sink, match func(
 	)
 	extra := []backendtest.Effect{
 		backendtest.Lifetime(h.short(), nil), backendtest.Lifetime(0, nil), backendtest.Delay(h.short()),
-		backendtest.Fail(fatal), backendtest.Stall(), backendtest.Hang(),
+		backendtest.Fail(errFatal), backendtest.Stall(), backendtest.Hang(),
 	}
 	if h.losesAcks {
 		extra = append(extra, backendtest.LoseAck(), backendtest.LoseAck())
