@@ -212,15 +212,17 @@ func (s *pipelinedSession) Recv(ctx context.Context) (Ack, error) {
 	s.mu.Unlock()
 	ack, err := s.conn.Read(ctx)
 	s.mu.Lock()
-	if s.closed {
-		return Ack{}, s.errClosed()
-	}
 	if err == nil && (ack.Seq < s.acked || ack.Seq >= s.next) {
 		err = fmt.Errorf("the store acknowledged batch %d, where batches %d up to %d are in flight", ack.Seq, s.acked, s.next)
 	}
-	if err != nil {
+	switch {
+	case err != nil && s.closed:
+		return Ack{}, s.errClosed()
+	case err != nil:
 		return Ack{}, s.lastWordsLocked(err)
 	}
+	// The ack counts even if Close was called meanwhile: the Conn has given the ack away and forgets the batch, so a batch
+	// that is sent again on the next session would be stored a second time.
 	s.acked = ack.Seq + 1
 	wake(s.room)
 	return ack, nil

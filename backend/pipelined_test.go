@@ -190,6 +190,44 @@ func TestPipelinedBelievesNoAckOfABatchThatIsNotInFlight(t *testing.T) {
 	}
 }
 
+// lateDialer makes connections whose Read returns an ack after Close was called, and notes the seqs they begin with.
+type lateDialer struct {
+	*scripted
+	dialed []uint64
+}
+
+func (d *lateDialer) Dial(_ context.Context, seq uint64) (backend.Conn, error) {
+	d.dialed = append(d.dialed, seq)
+	return &lateConn{newScripted()}, nil
+}
+
+type lateConn struct{ *scripted }
+
+func (c *lateConn) Read(context.Context) (backend.Ack, error) {
+	<-c.closed
+	return backend.Ack{Seq: 0}, nil
+}
+
+func TestPipelinedKeepsAnAckThatArrivesWhileTheSessionIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dialer := &lateDialer{scripted: newScripted()}
+		appender := backend.Pipelined("store", dialer)
+		s := reopen(t, appender)
+		send(t, s, 0)
+		received := make(chan error, 1)
+		go func() { _, err := s.Recv(t.Context()); received <- err }()
+		synctest.Wait()
+		s.Close()
+		if err := <-received; err != nil {
+			t.Errorf("Recv returned %v, want the ack that the connection gave", err)
+		}
+		reopen(t, appender).Close()
+		if got := dialer.dialed[1]; got != 1 {
+			t.Errorf("the next connection begins with batch %d, want 1: batch 0 is acknowledged", got)
+		}
+	})
+}
+
 func TestPipelinedWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newScripted()
