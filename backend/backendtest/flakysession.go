@@ -30,8 +30,9 @@ type flakySession struct {
 	inFlight int    // Limits.InFlight; 0 is no limit
 	base     uint64 // the seq that is seq 0 of the session below
 
-	timer  *time.Timer   // of Lifetime; nil without
-	pumped chan struct{} // closed when pump has returned
+	timer    *time.Timer   // of Lifetime; nil without
+	pumped   chan struct{} // closed when pump has returned
+	released chan struct{} // closed when the first Close is over
 
 	sends, recvs, closes int // counters of calls, for the script
 
@@ -68,7 +69,7 @@ const never = ^uint64(0)
 func newFlakySession(a *flakyAppender, below backend.Session, inFlight, number int, e Effect) *flakySession {
 	s := &flakySession{
 		appender: a, below: below, number: number, inFlight: inFlight,
-		pumped: make(chan struct{}), changed: make(chan struct{}), ended: make(chan struct{}),
+		pumped: make(chan struct{}), released: make(chan struct{}), changed: make(chan struct{}), ended: make(chan struct{}),
 		muteFrom: never, abortSend: func() {}, stalled: e.kind == "Stall",
 	}
 	a.mu.Lock()
@@ -232,19 +233,18 @@ func (s *flakySession) hand(ctx context.Context, e Effect, seq uint64, recs []ba
 }
 
 func (s *flakySession) Close() error {
-	s.mu.Lock()
-	again := s.closed
-	s.mu.Unlock()
-	if again {
-		<-s.pumped
-		return nil
-	}
+	var again bool
 	var abort context.CancelFunc
 	s.update(func() {
+		again, abort = s.closed, s.abortSend
 		s.endLocked(nil, never)
 		s.closed, s.reason = true, fmt.Errorf("flaky: %w", backend.ErrClosed)
-		abort = s.abortSend
 	})
+	if again { // The next session may be opened as soon as any Close has returned.
+		<-s.released
+		return nil
+	}
+	defer close(s.released)
 	abort()
 	if s.timer != nil {
 		s.timer.Stop()

@@ -356,3 +356,54 @@ func TestFlakySinkDoesNotBlameAStalledBatch(t *testing.T) {
 		})
 	}
 }
+
+// slowClose is a sink whose sessions end at once when they are closed, and whose Close returns later.
+type slowClose struct {
+	backend.Sink
+	proceed chan struct{}
+}
+
+func (s *slowClose) NewAppender(f backend.Format) backend.Appender {
+	return &slowAppender{s.Sink.NewAppender(f), s}
+}
+
+type slowAppender struct {
+	backend.Appender
+	sink *slowClose
+}
+
+func (a *slowAppender) Open(ctx context.Context) (backend.Session, error) {
+	s, err := a.Appender.Open(ctx)
+	return &slowSession{s, a.sink}, err
+}
+
+type slowSession struct {
+	backend.Session
+	sink *slowClose
+}
+
+func (s *slowSession) Close() error {
+	err := s.Session.Close()
+	<-s.sink.proceed
+	return err
+}
+
+func TestFlakySinkMayBeOpenedAgainAfterAnyOfSeveralCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowClose{newToy(), make(chan struct{})}
+		a := NewFlakySink(store).NewAppender(backend.Format{})
+		s := open(t, a)
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { first <- s.Close() }()
+		synctest.Wait()
+		go func() { second <- s.Close() }()
+		synctest.Wait()
+		if len(second) > 0 {
+			t.Error("the second Close returned while the first was at work")
+		}
+		close(store.proceed)
+		<-second
+		open(t, a).Close()
+		<-first
+	})
+}
