@@ -95,6 +95,8 @@ type pipelinedSession struct {
 	written chan struct{} // one token: Write has returned
 	calls   sync.WaitGroup
 
+	released chan struct{} // closed when the first Close is over
+
 	mu       sync.Mutex
 	next     uint64 // the seq that Send expects; a batch that is being written counts as taken
 	acked    uint64 // seqs below it were returned by Recv
@@ -108,7 +110,7 @@ type pipelinedSession struct {
 func newPipelinedSession(name string, conn Conn, next uint64, limits Limits) *pipelinedSession {
 	return &pipelinedSession{
 		name: name, conn: conn, limits: limits, next: next, acked: next,
-		room: make(chan struct{}, 1), written: make(chan struct{}, 1),
+		room: make(chan struct{}, 1), written: make(chan struct{}, 1), released: make(chan struct{}),
 	}
 }
 
@@ -257,11 +259,19 @@ func (s *pipelinedSession) withFate(fate error) error {
 	return fmt.Errorf("%s: append: %w (nothing more was taken: %v)", s.name, fate, s.reason)
 }
 
+// Close closes the connection once. A second Close waits for the first and does nothing: once any Close has returned, the
+// next session may be open, and a connection that is closed late could take batches of that session back.
 func (s *pipelinedSession) Close() error {
 	s.mu.Lock()
+	again := s.closed
 	s.closed = true
 	wake(s.room)
 	s.mu.Unlock()
+	if again {
+		<-s.released
+		return nil
+	}
+	defer close(s.released)
 	err := s.conn.Close()
 	s.calls.Wait()
 	return err

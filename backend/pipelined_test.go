@@ -228,6 +228,40 @@ func TestPipelinedKeepsAnAckThatArrivesWhileTheSessionIsClosed(t *testing.T) {
 	})
 }
 
+// blockedConn is a connection whose Close takes until the test lets it go on.
+type blockedConn struct {
+	*scripted
+	proceed chan struct{}
+	closes  int
+}
+
+func (c *blockedConn) Dial(context.Context, uint64) (backend.Conn, error) { return c, nil }
+
+func (c *blockedConn) Close() error {
+	c.closes++
+	<-c.proceed
+	return c.scripted.Close()
+}
+
+func TestPipelinedClosesTheConnectionOnceAndEveryCloseWaitsForThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &blockedConn{scripted: newScripted(), proceed: make(chan struct{})}
+		s := reopen(t, backend.Pipelined("store", c))
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { first <- s.Close() }()
+		synctest.Wait()
+		go func() { second <- s.Close() }()
+		synctest.Wait()
+		if c.closes != 1 || len(second) > 0 {
+			t.Errorf("the connection was closed %d times, and %d of the later calls returned, want 1 and 0", c.closes, len(second))
+		}
+		close(c.proceed)
+		if err := errors.Join(<-first, <-second, s.Close()); err != nil || c.closes != 1 {
+			t.Errorf("Close: %v, and the connection was closed %d times", err, c.closes)
+		}
+	})
+}
+
 func TestPipelinedWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newScripted()

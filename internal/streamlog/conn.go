@@ -162,15 +162,16 @@ func (c *conn) Fate(err error, unanswered int) error {
 	return err
 }
 
-// Close drops the batches that the store has not begun to store. The store finishes a batch that it has begun, from its
-// own copy, and a later session learns the outcome.
+// Close drops the batches of this connection that the store has not begun to store. The store finishes a batch that it has
+// begun, from its own copy, and a later session learns the outcome. Batches of a later connection stay: if Close dropped
+// them, the acks of the batches behind them would go to other seqs, and records would be acknowledged and not stored.
 func (c *conn) Close() error {
 	c.fail(backend.ErrClosed)
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, t := range a.taken {
-		if !t.begun {
+		if t.conn == c && !t.begun {
 			a.dropLocked(i)
 			break
 		}

@@ -126,6 +126,23 @@ func TestCloseDropsWhatWasNotBegun(t *testing.T) {
 	wantErr(t, one.Send(ctx, 2, recs("c")), backend.ErrClosed)
 }
 
+func TestSecondCloseLeavesTheNextSessionAlone(t *testing.T) {
+	s := newSlowStore()
+	a := newLog(s, backend.Limits{}).NewAppender(backend.Format{})
+	one := open(t, a)
+	one.Close()
+	two := open(t, a)
+	send(t, two, 0, "a") // not begun yet
+	one.Close()
+	send(t, two, 1, "b")
+	s.step(nil)
+	wantAck(t, two, 0, "0")
+	wantAck(t, two, 1, "1")
+	if got, want := s.values(), []string{"a", "b"}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("stored %q, want %q", got, want)
+	}
+}
+
 func TestNothingIsBegunBehindAFailure(t *testing.T) {
 	s := newSlowStore()
 	cause := errors.New("no space")
