@@ -6,6 +6,7 @@
 //   - Order: a reader sees records by transaction, and within a transaction as they were appended. Appends of one producer keep
 //     their order. A reader never passes a transaction that may still commit: it reads only what lies below the oldest transaction
 //     that is running in the database. So a transaction that stays open for long holds up all readers, of any table; nothing is lost.
+//     [backend.Latest] is behind the last record that is committed: records of an older transaction that still runs are before it.
 //   - Duplicates after a lost reply: none. The database remembers the batches of an appender until their acks were returned, so that
 //     a resend is acknowledged and not stored again. After a crash of the process a new producer has a new name, so what its caller
 //     sends again is stored again.

@@ -130,7 +130,7 @@ func TestReaderPassesNoTransactionThatMayStillCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if b, err := r.Read(ctx); err != nil || len(b.Records) != 0 || !b.CaughtUp {
+	if b, err := r.Read(ctx); err != nil || len(b.Records) != 0 || b.CaughtUp {
 		t.Fatalf("before the first transaction has ended: %q, %v", values(t, b), err)
 	}
 	if err := first.Commit(ctx); err != nil {

@@ -34,7 +34,7 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 		return nil, s.failed("open reader of", err)
 	}
 	life, cancel := context.WithCancel(context.Background())
-	return &reader{stream: s, id: v.id, at: at, tail: v.tail, fresh: true, earliest: from == backend.Earliest, limit: readRecords, life: life, cancel: cancel}, nil
+	return &reader{stream: s, id: v.id, at: at, tail: v.tail, fresh: true, relative: from.Relative(), earliest: from == backend.Earliest, limit: readRecords, life: life, cancel: cancel}, nil
 }
 
 type reader struct {
@@ -42,6 +42,7 @@ type reader struct {
 	id       int64 // 0: the stream did not exist
 	at, tail position
 	fresh    bool // nothing was returned yet
+	relative bool // the start was: the first Read tells the place and waits for no record
 	earliest bool // the place may move on with a trim before the first record
 	limit    int  // records to ask for: what made about readBytes last time
 	failure  error
@@ -82,7 +83,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		}
 		changed := r.stream.db.listener.next()
 		b, pending, err := r.ask(ctx)
-		if err != nil || len(b.Records) > 0 || r.fresh && b.CaughtUp {
+		if err != nil || len(b.Records) > 0 || r.fresh && (b.CaughtUp || r.relative) {
 			r.fresh = false
 			return b, err
 		}
@@ -118,7 +119,7 @@ func (r *reader) ask(ctx context.Context) (b backend.Batch, pending bool, err er
 	}
 	defer rows.Close()
 	sealed, seen, bytes, next := false, false, 0, r.at
-	for rows.Next() && bytes < readBytes {
+	for bytes < readBytes && rows.Next() {
 		var row row
 		if err := row.scan(rows); err != nil {
 			return b, false, classify(ctx, err)
@@ -148,14 +149,16 @@ func (r *reader) ask(ctx context.Context) (b backend.Batch, pending bool, err er
 	if !seen && r.id != 0 {
 		return b, false, fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
 	}
+	asked := r.limit
 	if n > 0 {
 		r.limit = min(max(readBytes*n/max(bytes, 1), 1), readRecords)
 	}
-	if n == 0 && sealed && !pending {
+	if n == 0 && sealed && !pending && !r.fresh { // a fresh reader says first that it is at the end
 		return b, false, io.EOF
 	}
 	r.at = next
 	b.Next, b.CaughtUp = next.offset(), next.compare(r.tail) >= 0
+	b.Closed = sealed && !pending && n < asked && bytes < readBytes // nothing is left to read, or to come
 	return b, pending, nil
 }
 

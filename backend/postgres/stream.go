@@ -88,7 +88,7 @@ func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
 	if err != nil {
 		return s.failed("trim", err)
 	}
-	to := v.tail
+	to := v.readable // a transaction that still runs may commit records before the tail
 	if before != backend.Latest {
 		if to, err = parsePosition(before); err != nil {
 			return s.failed("trim", err)
@@ -133,11 +133,14 @@ func (s *Stream) trim(ctx context.Context, id int64, to position) error {
 type view struct {
 	id         int64 // 0: there is no such stream
 	sealed     bool
-	trim, tail position // tail is behind the last record that may be read
+	trim, tail position // tail is behind the last record that is committed
+	readable   position // behind the last record that may be read: before an older transaction that still runs
 }
 
-const viewSQL = `SELECT s.id, s.sealed, s.trim_tx, s.trim_batch, s.trim_no, r.tx, r.batch, r.no
+const viewSQL = `SELECT s.id, s.sealed, s.trim_tx, s.trim_batch, s.trim_no, c.tx, c.batch, c.no, r.tx, r.batch, r.no
 	FROM headrace_streams s LEFT JOIN LATERAL (
+		SELECT tx, batch, no FROM headrace_records WHERE stream = s.id ORDER BY tx DESC, batch DESC, no DESC LIMIT 1) c ON TRUE
+	LEFT JOIN LATERAL (
 		SELECT tx, batch, no FROM headrace_records WHERE stream = s.id AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 		ORDER BY tx DESC, batch DESC, no DESC LIMIT 1) r ON TRUE
 	WHERE s.name = $1`
@@ -146,18 +149,21 @@ func (s *Stream) view(ctx context.Context) (v view, err error) {
 	if err := s.check(); err != nil {
 		return v, err
 	}
-	var tx, batch *int64
-	var no *int32
-	err = s.db.pool.QueryRow(ctx, viewSQL, s.name).Scan(&v.id, &v.sealed, &v.trim.tx, &v.trim.batch, &v.trim.no, &tx, &batch, &no)
+	var tx, batch [2]*int64
+	var no [2]*int32
+	err = s.db.pool.QueryRow(ctx, viewSQL, s.name).Scan(&v.id, &v.sealed, &v.trim.tx, &v.trim.batch, &v.trim.no,
+		&tx[0], &batch[0], &no[0], &tx[1], &batch[1], &no[1])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return view{}, nil
 	}
 	if err != nil {
 		return v, classify(ctx, err)
 	}
-	v.tail = v.trim
-	if tx != nil {
-		v.tail = position{*tx, *batch, *no}.behind()
+	v.tail, v.readable = v.trim, v.trim
+	for i, place := range []*position{&v.tail, &v.readable} {
+		if tx[i] != nil {
+			*place = position{*tx[i], *batch[i], *no[i]}.behind()
+		}
 	}
 	return v, nil
 }
