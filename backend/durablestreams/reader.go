@@ -29,8 +29,11 @@ type reader struct {
 	ask    string         // the offset of the next request
 	cursor string
 	pace   pace
-	live   bool // the tail was reached
-	ended  bool // the stream is closed and all of it was read
+	// answered: ask is what the server has said, and not what the caller has brought. stale counts answers in a row that are older.
+	answered bool
+	stale    int
+	live     bool // the tail was reached
+	ended    bool // the stream is closed and all of it was read
 
 	events   *events // the SSE connection, if there is one
 	response         // the one being read

@@ -81,10 +81,26 @@ func (r *reader) request(ctx context.Context) error {
 	}
 	if err := r.begin(resp); err != nil {
 		_ = resp.Body.Close()
+		if errors.Is(err, errStale) && r.stale < staleAnswers {
+			// Asked again the server, or another one behind the same address, knows what it has told before.
+			r.stale++
+			if !backoff.Sleep(r.life, pauses.Delay(r.stale, nil)) {
+				return r.failure(context.Cause(r.life))
+			}
+			return r.request(ctx)
+		}
 		return err
 	}
 	return nil
 }
+
+// errStale says that an answer lies behind an earlier answer to the same reader. The official reference server gives such answers
+// under load: it answers from a file that is behind its memory.
+var errStale = errors.New("the answer is older than the one before")
+
+// staleAnswers is how many stale answers in a row a reader takes for that, about five seconds long. A server that still says
+// the same has lost records.
+const staleAnswers = 8
 
 // refusal is the error of an answer. A 400 speaks of the offset, unless the offset is a name that every server takes.
 func (r *reader) refusal(resp *http.Response) error {
@@ -104,8 +120,13 @@ func (r *reader) begin(resp *http.Response) error {
 		return err
 	}
 	if validOffset(r.ask) && next < r.ask { // offsets are in the order of their bytes
-		return fmt.Errorf("%w: %.40q is beyond the tail, which is %.40q", backend.ErrOutOfRange, r.ask, next)
+		err := fmt.Errorf("%w: %.40q is beyond the tail, which is %.40q", backend.ErrOutOfRange, r.ask, next)
+		if r.answered {
+			err = fmt.Errorf("%w: %w", errStale, err)
+		}
+		return err
 	}
+	r.answered, r.stale = true, 0
 	if c := resp.Header.Get("Stream-Cursor"); c != "" {
 		if !validCursor(c) {
 			return malformed("Stream-Cursor %.40q", c)
