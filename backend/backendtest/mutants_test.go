@@ -45,6 +45,7 @@ var mutants = []struct {
 	{"shares seqs", []string{"seq/of one Appender is nobody else's"}},
 
 	{"closes once", []string{"close/of a session, twice"}},
+	{"ends the next session with the one before", []string{"close/of a session, again beside the next"}},
 	{"does not say that it is closed", []string{"close/of a session, twice", "close/ends a waiting Recv", "close/ends a Send under way"}},
 	{"waits in Recv after Close", []string{"close/ends a waiting Recv"}},
 	{"has no end of Send", []string{"close/ends a Send under way"}},

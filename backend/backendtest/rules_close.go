@@ -31,6 +31,28 @@ func closeSessionTwice(e *env) {
 	e.wantStored(b...)
 }
 
+// closeAgainLate: a second Close of a session leaves the next session of its appender alone. A producer that shuts down while it
+// recovers may close the old session again when the next one already has batches in flight. If the old session took them back, or
+// ended the next session's connection, batches could be lost that nobody sends again.
+func closeAgainLate(e *env) {
+	a := e.appender()
+	b := e.batches(a, 8, 3)
+	var before backend.Session
+	for seq := 0; seq < len(b); seq += 2 {
+		s := e.open(a)
+		e.send(s, uint64(seq), b[seq])
+		if before != nil {
+			e.close("session before, while the next one has a batch in flight", before)
+		}
+		e.recv(s, uint64(seq))
+		e.send(s, uint64(seq+1), b[seq+1])
+		e.recv(s, uint64(seq+1))
+		e.close("session", s)
+		before = s
+	}
+	e.wantStored(b...)
+}
+
 // closeEndsRecv: Close ends a waiting Recv. After its deadline a producer closes the session to end its own goroutines.
 func closeEndsRecv(e *env) {
 	a := e.appender()

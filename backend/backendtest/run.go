@@ -70,6 +70,7 @@ var groups = []group{
 	}},
 	{"close", []rule{
 		{"of a session, twice", closeSessionTwice},
+		{"of a session, again beside the next", closeAgainLate},
 		{"ends a waiting Recv", closeEndsRecv},
 		{"ends a Send under way", closeEndsSend},
 		{"of a reader, twice", closeReaderTwice},

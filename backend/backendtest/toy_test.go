@@ -414,6 +414,11 @@ func (s *toySession) Close() error {
 		return fmt.Errorf("toy: %w", backend.ErrClosed)
 	}
 	t.update(func() {
+		if s.closed && t.is("ends the next session with the one before") {
+			for next := range t.live {
+				next.reason = fmt.Errorf("toy: %w", backend.ErrTransient)
+			}
+		}
 		s.closed, s.reason = true, fmt.Errorf("toy: %w", backend.ErrClosed)
 		if t.is("does not say that it is closed") {
 			s.reason = fmt.Errorf("toy: %w", backend.ErrTransient)
