@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 )
 
@@ -16,6 +17,10 @@ type Conn interface {
 	// Write sends a batch. It may wait for the connection until ctx ends. An error means that nothing of the batch can be
 	// stored, now or later; where that is not certain, Write returns nil, and Read says why the connection is lost.
 	// Write may return before anything has left the process. After Read has returned an error, Write returns soon.
+	//
+	// Write returns io.EOF when nothing of the batch was sent because the connection takes no more batches, and Read says
+	// why. Then Send's error is only that: [ErrTransient]. The reason of the session is Read's error, even if no batch is
+	// unanswered.
 	Write(ctx context.Context, seq uint64, recs []Record) error
 
 	// Read returns the next answer: an ack for every batch up to Ack.Seq. An error says why there are no more answers,
@@ -175,8 +180,12 @@ func (s *pipelinedSession) wrote(seq uint64, err error) error {
 		return nil
 	}
 	s.next--
-	if s.closed {
+	switch {
+	case s.closed:
 		return s.errClosed()
+	case err == io.EOF && s.reason == nil:
+		// This must not become the reason: it would hide what Read's error says, for example that a credential is refused.
+		return fmt.Errorf("%s: send: %w: the connection takes no more batches", s.name, ErrTransient)
 	}
 	return s.refuseLocked(err)
 }

@@ -139,6 +139,38 @@ func TestPipelinedSpeaksOfABatchOnlyWhenWriteHasReturned(t *testing.T) {
 	})
 }
 
+func TestPipelinedLetsReadSayWhyTheConnectionTakesNoMore(t *testing.T) {
+	for name, sent := range map[string]int{"nothing unanswered": 0, "one unanswered": 1} {
+		t.Run(name, func(t *testing.T) {
+			c := newScripted()
+			c.write = func(seq uint64) error {
+				if seq < uint64(sent) {
+					return nil
+				}
+				return io.EOF
+			}
+			c.fate = backend.ErrUnauthorized
+			s := open(t, c)
+			for seq := range uint64(sent) {
+				send(t, s, seq)
+			}
+			for range 2 {
+				err := s.Send(t.Context(), uint64(sent), one)
+				if !errors.Is(err, backend.ErrTransient) || errors.Is(err, io.EOF) {
+					t.Errorf("Send: %v, want ErrTransient", err)
+				}
+			}
+			c.answers <- answer{err: io.ErrUnexpectedEOF}
+			if _, err := s.Recv(t.Context()); !errors.Is(err, backend.ErrUnauthorized) || c.counted != sent {
+				t.Errorf("Recv: %v with %d unanswered, want what Read said", err, c.counted)
+			}
+			if err := s.Send(t.Context(), uint64(sent), one); !errors.Is(err, backend.ErrUnauthorized) {
+				t.Errorf("Send after the last words: %v", err)
+			}
+		})
+	}
+}
+
 func TestPipelinedReturnsAcksThenTheFateOfTheRest(t *testing.T) {
 	c := newScripted()
 	s := open(t, c)
