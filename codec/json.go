@@ -26,9 +26,12 @@ var jsonOptions = json.JoinOptions(json.Deterministic(true), jsonv1.FormatDurati
 //
 // Encoding itself allocates nothing; maps and T's own MarshalJSON and MarshalText methods may allocate. Decoding allocates the
 // value, copies, and never aliases src. Strings of up to 256 bytes that repeat from record to record may be shared between
-// values.
-func JSON[T any]() Codec[T] {
-	c := new(jsonCodec[T])
+// values. Options change what decoding accepts: [RejectUnknown], [IgnoreCase].
+func JSON[T any](opts ...JSONOption) Codec[T] {
+	c := &jsonCodec[T]{accept: jsonOptions}
+	for _, o := range opts {
+		c.accept = json.JoinOptions(c.accept, o())
+	}
 	c.encoders.New = func() any {
 		e := new(jsonEncoder[T])
 		e.engine = jsontext.NewEncoder(e, jsonOptions)
@@ -40,7 +43,8 @@ func JSON[T any]() Codec[T] {
 // jsonCodec may be used inside and outside of a testing/synctest bubble, because its pool holds memory only: no channel, timer
 // or goroutine.
 type jsonCodec[T any] struct {
-	encoders sync.Pool // of *jsonEncoder[T]
+	encoders sync.Pool    // of *jsonEncoder[T]
+	accept   json.Options // of Decode
 }
 
 // A jsonEncoder is an engine for many records. json.MarshalWrite resets an engine for each record, and the reset takes a fifth of
@@ -87,7 +91,7 @@ func (c *jsonCodec[T]) Decode(src []byte) (T, error) {
 	// The memory of the value cannot be pooled, because UnmarshalJSON of T may make the value point into itself, for example with
 	// a slice of an inline buffer. Such a slice still refers to v after the value is copied.
 	v := new(T)
-	if err := json.Unmarshal(src, v, jsonOptions); err != nil {
+	if err := json.Unmarshal(src, v, c.accept); err != nil {
 		var zero T
 		return zero, fmt.Errorf("codec: json: decode: %w", err)
 	}

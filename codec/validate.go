@@ -1,5 +1,7 @@
 package codec
 
+import "github.com/headrace/headrace/backend"
+
 // Validate returns c with a check of every value: before encoding and after decoding, so that neither the writer nor the reader has
 // to trust the other. A refused value never reaches the stream or the loop of the consumer; the error is an [*InvalidError] around
 // the error of check. check must be safe for use from many goroutines at the same time, and must not change or keep the value.
@@ -32,8 +34,14 @@ func (c *validateCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 	return c.inner.AppendEncode(dst, v)
 }
 
-func (c *validateCodec[T]) Decode(src []byte) (T, error) {
-	v, err := c.inner.Decode(src)
+func (c *validateCodec[T]) AppendHeaders(h backend.Headers, v T) (backend.Headers, error) {
+	return AppendHeaders(c.inner, h, v)
+}
+
+func (c *validateCodec[T]) Decode(src []byte) (T, error) { return c.DecodeRecord(src, nil) }
+
+func (c *validateCodec[T]) DecodeRecord(src []byte, h backend.Headers) (T, error) {
+	v, err := DecodeRecord(c.inner, src, h)
 	if err != nil {
 		return v, err
 	}

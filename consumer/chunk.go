@@ -52,7 +52,7 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 		}
 	}()
 	for ; i < len(ch.recs); i++ {
-		v, err := c.Decode(ch.recs[i].Value)
+		v, err := codec.DecodeRecord(c, ch.recs[i].Value, ch.recs[i].Headers)
 		if err != nil {
 			ch.bad = append(ch.bad, bad{at: i, err: err})
 			continue

@@ -175,7 +175,7 @@ func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 	l.pipe = newPipeline(c.codec, c.cfg.decoders, r.track)
 	l.pipe.start(beside, &fetcher{
 		src: c.src, at: from, stopAtTail: c.cfg.stopAtTail, track: r.track, stalls: r.stalls,
-		retry: c.cfg.retry, hooks: c.cfg.hooks, logger: c.cfg.logger, counters: &c.counters,
+		retry: c.cfg.retry, hooks: c.cfg.hooks, logger: c.cfg.logger, startLog: c.cfg.startLogger, counters: &c.counters,
 	})
 	if c.cfg.hasStore && c.cfg.interval > 0 {
 		l.timer = time.AfterFunc(c.cfg.interval, func() {

@@ -24,6 +24,7 @@ type fetcher struct {
 	retry      backoff.Policy
 	hooks      hooks
 	logger     *slog.Logger
+	startLog   *slog.Logger // until the first batch was read
 	counters   *counters
 
 	// deliver takes a batch. start is the place where the first batch after a relative start begins, and is empty for
@@ -37,7 +38,7 @@ func (f *fetcher) run(ctx context.Context) error {
 	// The values of the previous loop say nothing about this one.
 	f.counters.caughtUp.Store(false)
 	f.counters.closed.Store(false)
-	down := outage{logger: f.logger}
+	down := outage{logger: f.startLog}
 	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader
 	// that lived longer than the longest backoff: a server that accepts a reader and drops it at once must not be asked
 	// again and again without a pause.
@@ -74,7 +75,7 @@ func (f *fetcher) run(ctx context.Context) error {
 		}
 		lost = true
 		delay := f.retry.Delay(attempt, err)
-		down.failed(ctx, "consumer: the reader was lost and will be opened again", err, "at", f.at, "attempt", attempt, "retry_in", delay)
+		down.failed(ctx, "consumer: the reader failed and will be opened again", err, "at", f.at, "attempt", attempt, "retry_in", delay)
 		fire(f.hooks, readerLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
 		if !backoff.Sleep(ctx, delay) {
 			return ctx.Err()
@@ -117,6 +118,7 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 			return false, err
 		}
 		down.recovered(ctx, "consumer: the consumer reads again", "at", f.at)
+		down.logger = f.logger // the address was right, so further failures are outages of the store
 		if f.stopAtTail {
 			if b, err = f.bound.apply(ctx, f, b); err != nil {
 				return false, err

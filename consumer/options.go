@@ -34,6 +34,7 @@ type config struct {
 	letters      letterbox
 	hooks        hooks
 	logger       *slog.Logger
+	startLogger  *slog.Logger // until a loop has read its first batch
 	retry        backoff.Policy
 }
 
@@ -48,6 +49,7 @@ func newConfig(opts []Option) (config, error) {
 		decoders:     1,
 		drainTimeout: 10 * time.Second,
 		logger:       slog.New(slog.DiscardHandler),
+		startLogger:  slog.Default(),
 		retry:        backoff.Default(),
 	}
 	// A consumer survives an outage without a limit. A supervisor that restarted the process could only try again, too.
@@ -192,5 +194,6 @@ func DeadLetters(to interface {
 func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks, h) } }
 
 // Logger receives what an operator wants to know: readers that were lost and opened again, poison, and saves that
-// failed. By default nothing is logged.
-func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+// failed. By default only one event is logged, with [slog.Default]: a loop cannot read its first batch, and tries again.
+// Without that warning, a consumer with a wrong address would try for ever and say nothing.
+func Logger(l *slog.Logger) Option { return func(c *config) { c.logger, c.startLogger = l, l } }

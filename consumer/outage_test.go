@@ -47,6 +47,22 @@ func TestLoopOutlivesAnOutageOfItsStream(t *testing.T) {
 	})
 }
 
+func TestAFailedStartIsToldWithTheDefaultLogger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := slog.Default()
+		defer slog.SetDefault(before)
+		var log strings.Builder
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+		src := dark{count(t, 3), time.Now().Add(time.Hour)}
+		if got, err := drain(t.Context(), newConsumer(t, src, consumer.StopAtTail())); err != nil || len(got) != 3 {
+			t.Errorf("got %v and %v", got, err)
+		}
+		if n := warnings(&log); n != 2 {
+			t.Errorf("%d warnings, want one for the failed start and one for its end:\n%s", n, log.String())
+		}
+	})
+}
+
 func TestLoopOutlivesAnOutageOfItsCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder

@@ -14,15 +14,23 @@ import (
 
 // A draft is the memory of a single call of Send or Enqueue. The call encodes its values into the draft with no lock held; the
 // batcher then copies the bytes from the draft into a batch, with its lock held. So the lock is never held while a codec runs.
+// Headers lie behind one another in the same way as values, and marks say where each record ends.
 //
-//	buf   [ value 0 | value 1 | value 2 | free ]
-//	ends            ^         ^         ^
+//	buf     [ value 0 | value 1 | value 2 | free ]
+//	headers [ of record 0 | of record 1 | of record 2 | free ]
 type draft struct {
-	buf  []byte         // the encoded values; always memory of the draft, never memory of a value
-	ends []int          // the end of each value in buf
-	rec  backend.Record // the record being offered; a field, because the store's meter takes the address
+	buf     []byte          // the encoded values; always memory of the draft, never memory of a value
+	headers backend.Headers // their bytes belong to the caller or to the codec
+	marks   []mark          // one for each record
+	rec     backend.Record  // the record being offered; a field, because the store's meter takes the address
 
-	receipts []Receipt // of the values
+	receipts []Receipt // of the records
+}
+
+// A mark says where a record of a draft ends.
+type mark struct {
+	value, headers int
+	time           time.Time
 }
 
 // drafts serves all producers. A draft holds memory only, and nothing that a synctest bubble could own, so sharing is safe.
@@ -34,28 +42,36 @@ const draftBytes = 64 << 10
 
 var errNoAppend = errors.New("the codec did not append: its result does not begin with the bytes it was given")
 
-// encode appends a value to the draft. A codec may return memory that belongs to the value; then the bytes are copied into the
+// encode appends a record to the draft. A codec may return memory that belongs to the value; then the bytes are copied into the
 // draft, because the next value is appended behind, the next call overwrites the bytes, and both would write into the
 // caller's value.
-func encode[T any](d *draft, c codec.Codec[T], v T) error {
-	out, err := c.AppendEncode(d.buf, v)
+func encode[T any](d *draft, c codec.Codec[T], r Record[T]) error {
+	out, err := c.AppendEncode(d.buf, r.Value)
 	if err != nil {
-		return err
+		return &EncodeError{Err: err}
 	}
-	var ok bool
-	if d.buf, ok = owned.Append(d.buf, out); !ok {
-		return errNoAppend
+	buf, ok := owned.Append(d.buf, out)
+	if !ok {
+		return &EncodeError{Err: errNoAppend}
 	}
+	headers, err := codec.AppendHeaders(c, d.headers, r.Value)
+	if err != nil {
+		return &EncodeError{Err: err}
+	}
+	// The headers of the codec come first: a reader takes the first header of a name, and the codec must find its own.
+	d.buf, d.headers = buf, append(headers, r.Headers...)
+	d.marks = append(d.marks, mark{value: len(d.buf), headers: len(d.headers), time: r.Time})
 	return nil
 }
 
-// value returns the i-th value in buf.
-func (d *draft) value(i int) []byte {
-	first := 0
+// load makes d.rec the i-th record of the draft.
+func (d *draft) load(i int) {
+	var from mark
 	if i > 0 {
-		first = d.ends[i-1]
+		from = d.marks[i-1]
 	}
-	return d.buf[first:d.ends[i]]
+	to := d.marks[i]
+	d.rec.Value, d.rec.Headers, d.rec.Time = d.buf[from.value:to.value], d.headers[from.headers:to.headers], to.time
 }
 
 // wait waits for the receipts of the call and returns the failures. When ctx ends, wait still asks every receipt, because some
@@ -84,11 +100,12 @@ func (d *draft) wait(ctx context.Context) error {
 
 // free gives the draft back to the pool, unless the draft has become large.
 func (d *draft) free() {
-	if cap(d.buf) > draftBytes || cap(d.ends) > draftBytes/8 {
+	if cap(d.buf) > draftBytes || cap(d.marks) > draftBytes/8 || cap(d.headers) > draftBytes/8 {
 		return
 	}
-	clear(d.receipts) // a pooled draft must not keep latches and batches alive
-	d.buf, d.ends, d.receipts = d.buf[:0], d.ends[:0], d.receipts[:0]
+	clear(d.receipts) // a pooled draft must not keep latches, batches and headers alive
+	clear(d.headers)
+	d.buf, d.headers, d.marks, d.receipts = d.buf[:0], d.headers[:0], d.marks[:0], d.receipts[:0]
 	d.rec.Value, d.rec.Headers, d.rec.Time = nil, nil, time.Time{} // no other field of rec is ever set
 	drafts.Put(d)
 }

@@ -49,7 +49,8 @@ type engine struct {
 	lastFilled int    // bytes copied into the newest flight
 	batchCount uint64 // number of batches begun
 
-	outage outage // used by the goroutine of run alone
+	outage  outage // used by the goroutine of run alone
+	started bool   // the first session was opened; set before run begins
 }
 
 // errDrained ends a session because nothing is left to send and the producer is closed.
@@ -72,6 +73,7 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.started = true
 	e.storeAnswered()
 	run, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // the producer outlives the context of New
 	e.abort = abort

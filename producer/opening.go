@@ -58,7 +58,7 @@ func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.
 		if is, _ := refusal(err); is || !retry {
 			return nil, fmt.Errorf("producer: open: %w", err)
 		}
-		e.logger.Info("producer: opening a session failed", "attempt", tries.failed+1, "err", err)
+		e.openingFailed(tries.failed+1, err)
 		if perr := e.pause(ctx, &tries, err, budget); perr != nil {
 			if ctx.Err() != nil {
 				perr = fmt.Errorf("%w: last attempt: %w", perr, err)
@@ -66,6 +66,16 @@ func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.
 			return nil, fmt.Errorf("producer: open: %w", perr)
 		}
 	}
+}
+
+// openingFailed logs a failed attempt. The first one of New is a warning, so that the operator sees a wrong address at once: New
+// itself may try again for half a minute before it returns the error.
+func (e *engine) openingFailed(attempt int, err error) {
+	if !e.started && attempt == 1 {
+		e.startLogger.Warn("producer: the sink cannot be opened yet, trying again", "err", err)
+		return
+	}
+	e.logger.Info("producer: opening a session failed", "attempt", attempt, "err", err)
 }
 
 // openOnce opens a session once, within AckTimeout. A server that never answers is a transient failure like any other.

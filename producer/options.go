@@ -24,6 +24,7 @@ type config struct {
 	refusedInARow int
 	hooks         hooks
 	logger        *slog.Logger
+	startLogger   *slog.Logger // for a failed attempt of New to open the sink
 	retry         backoff.Policy
 }
 
@@ -36,6 +37,7 @@ func newConfig(opts []Option) (config, error) {
 		drainTimeout: 10 * time.Second,
 		ackTimeout:   30 * time.Second,
 		logger:       slog.New(slog.DiscardHandler),
+		startLogger:  slog.Default(),
 		retry:        backoff.Default(),
 	}
 	c.retry.Budget = backoff.Endless
@@ -129,5 +131,6 @@ func RefusedInARow(n int) Option { return func(c *config) { c.refusedInARow = n 
 func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks, h) } }
 
 // Logger sets the logger for the operator's events: a session opened or lost, the begin and end of an outage of the store, a
-// record refused, the reason why the producer stopped. The default discards.
-func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+// record refused, the reason why the producer stopped. By default only one event is logged, with [slog.Default]: the first failed
+// attempt of [New] to open the sink. Without that warning, a wrong address would be silent until New gives up.
+func Logger(l *slog.Logger) Option { return func(c *config) { c.logger, c.startLogger = l, l } }

@@ -44,7 +44,7 @@ func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts .
 // Send writes values and returns when all of them are durable. The values go to the stream in order, and share a batch with
 // values that other goroutines send at the same time, if all fit.
 //
-// When a value cannot be encoded, or when the store can never hold a value, Send fails before any value is accepted. After all
+// When a value cannot be encoded ([*EncodeError]), or when the store can never hold a value, Send fails before any value is accepted. After all
 // values were accepted, the error of several values is a [*SendError], which names the values that failed; the others are
 // stored. The error of a single value is returned as it is.
 //
@@ -54,20 +54,47 @@ func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 	d := drafts.Get().(*draft)
 	defer d.free()
 	for i, v := range vs {
-		err := encode(d, p.codec, v)
-		if err == nil {
-			d.ends = append(d.ends, len(d.buf))
-			_, err = p.meter(d, d.value(i))
-		}
-		if err != nil {
-			return fmt.Errorf("producer: value %d of %d: %w", i+1, len(vs), err)
+		if err := p.draft(d, Record[T]{Value: v}); err != nil {
+			return valueError(i, len(vs), err)
 		}
 	}
-	for i := range vs {
-		d.rec = backend.Record{Value: d.value(i)}
+	return p.send(ctx, d)
+}
+
+// SendRecord is [Producer.Send] for values with headers and times.
+func (p *Producer[T]) SendRecord(ctx context.Context, rs ...Record[T]) error {
+	d := drafts.Get().(*draft)
+	defer d.free()
+	for i, r := range rs {
+		if err := p.draft(d, r); err != nil {
+			return valueError(i, len(rs), err)
+		}
+	}
+	return p.send(ctx, d)
+}
+
+func valueError(i, n int, err error) error {
+	return fmt.Errorf("producer: value %d of %d: %w", i+1, n, err)
+}
+
+// draft encodes a record behind the earlier records of the draft, and meters the record.
+func (p *Producer[T]) draft(d *draft, r Record[T]) error {
+	if err := encode(d, p.codec, r); err != nil {
+		return err
+	}
+	d.load(len(d.marks) - 1)
+	_, err := p.meter(d)
+	return err
+}
+
+// send puts the records of a draft and waits until all of them are decided.
+func (p *Producer[T]) send(ctx context.Context, d *draft) error {
+	n := len(d.marks)
+	for i := range n {
+		d.load(i)
 		r, err := p.put(ctx, d, false)
 		if err != nil && i > 0 {
-			err = fmt.Errorf("%w: only the first %d of %d values were accepted: %w", backend.ErrIndeterminate, i, len(vs), err)
+			err = fmt.Errorf("%w: only the first %d of %d values were accepted: %w", backend.ErrIndeterminate, i, n, err)
 		}
 		if err != nil {
 			return err
@@ -81,7 +108,7 @@ func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 // room, nothing was accepted, and the error wraps [ErrFull] and the error of ctx. An accepted value is sent even when ctx ends
 // later.
 //
-// Enqueue refuses a value that cannot be encoded, or that the store can never hold ([backend.ErrTooLarge],
+// Enqueue refuses a value that cannot be encoded ([*EncodeError]), or that the store can never hold ([backend.ErrTooLarge],
 // [backend.ErrRejected]). Other values are not affected.
 func (p *Producer[T]) Enqueue(ctx context.Context, v T) (Receipt, error) {
 	return p.offer(ctx, Record[T]{Value: v}, false)
@@ -97,6 +124,11 @@ func (p *Producer[T]) EnqueueRecord(ctx context.Context, r Record[T]) (Receipt, 
 	return p.offer(ctx, r, false)
 }
 
+// TryEnqueueRecord is [Producer.TryEnqueue] for a value with headers and a time.
+func (p *Producer[T]) TryEnqueueRecord(r Record[T]) (Receipt, error) {
+	return p.offer(context.Background(), r, true)
+}
+
 // EnqueueEncoded is Enqueue for a record that is encoded already, for example a record from [Producer.Unacked] of another
 // producer. The bytes are copied and not checked: the caller must pass bytes as the codec writes them.
 func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Receipt, error) {
@@ -110,16 +142,16 @@ func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Rec
 func (p *Producer[T]) offer(ctx context.Context, r Record[T], try bool) (Receipt, error) {
 	d := drafts.Get().(*draft)
 	defer d.free()
-	if err := encode(d, p.codec, r.Value); err != nil {
+	if err := encode(d, p.codec, r); err != nil {
 		return Receipt{}, fmt.Errorf("producer: %w", err)
 	}
-	d.rec.Value, d.rec.Headers, d.rec.Time = d.buf, r.Headers, r.Time
+	d.load(0)
 	return p.put(ctx, d, try)
 }
 
 // put gives d.rec to the batcher, which copies the record. With try, put never blocks.
 func (p *Producer[T]) put(ctx context.Context, d *draft, try bool) (Receipt, error) {
-	size, err := p.meter(d, d.rec.Value)
+	size, err := p.meter(d)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("producer: %w", err)
 	}
@@ -144,10 +176,9 @@ func (p *Producer[T]) put(ctx context.Context, d *draft, try bool) (Receipt, err
 	return Receipt{}, err
 }
 
-// meter returns the size of d.rec with the given value, by the store's meter. meter refuses a record that the store can never
-// hold, because such a record would only fail after the batch around it was refused and cut.
-func (p *Producer[T]) meter(d *draft, value []byte) (int, error) {
-	d.rec.Value = value
+// meter returns the size of d.rec by the store's meter. meter refuses a record that the store can never hold, because such a
+// record would only fail after the batch around it was refused and cut.
+func (p *Producer[T]) meter(d *draft) (int, error) {
 	l := p.engine.limits.Load()
 	size, err := l.Meter(&d.rec)
 	switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/internal/owned"
 )
@@ -73,9 +74,15 @@ func (c *compressCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 	return out, nil
 }
 
-func (c *compressCodec[T]) Decode(src []byte) (T, error) {
+func (c *compressCodec[T]) AppendHeaders(h backend.Headers, v T) (backend.Headers, error) {
+	return codec.AppendHeaders(c.inner, h, v)
+}
+
+func (c *compressCodec[T]) Decode(src []byte) (T, error) { return c.DecodeRecord(src, nil) }
+
+func (c *compressCodec[T]) DecodeRecord(src []byte, h backend.Headers) (T, error) {
 	if !c.coder.framed(src) {
-		return c.inner.Decode(src)
+		return codec.DecodeRecord(c.inner, src, h)
 	}
 	// The memory cannot be pooled, because the inner codec may keep the memory.
 	plain, err := c.coder.decompress(src, c.limit)
@@ -83,5 +90,5 @@ func (c *compressCodec[T]) Decode(src []byte) (T, error) {
 		var zero T
 		return zero, fmt.Errorf("compress: %s: decode: %w", c.name, err)
 	}
-	return c.inner.Decode(plain)
+	return codec.DecodeRecord(c.inner, plain, h)
 }
