@@ -76,10 +76,6 @@ func (b *Board) Err() error {
 	return b.err
 }
 
-// metaKeyBytes is well below the longest key that bbolt takes. bbolt would refuse a longer key at the commit, and the
-// refusal would fail every other Write in the same commit.
-const metaKeyBytes = 4096
-
 // Apply changes s as w does, where w has n records, or returns why w cannot be stored. Every Store uses Apply, so that
 // all agree.
 func (s *State) Apply(w *Write, n int) error {
@@ -92,11 +88,6 @@ func (s *State) Apply(w *Write, n int) error {
 			return fmt.Errorf("the stream holds %q, not %q: %w", s.ContentType, w.ContentType, backend.ErrRejected)
 		}
 		s.ContentType = w.ContentType
-	}
-	for _, m := range w.Meta {
-		if len(m.Key) == 0 || len(m.Key) > metaKeyBytes {
-			return fmt.Errorf("metadata key of %d bytes, want 1 to %d: %w", len(m.Key), metaKeyBytes, backend.ErrRejected)
-		}
 	}
 	s.Tail += uint64(n)
 	s.Head = max(s.Head, min(w.Trim, s.Tail))

@@ -22,5 +22,5 @@
 // A Store has five methods. It knows neither sessions nor contexts nor offsets. Its [Board] shows the durable [State]
 // and wakes goroutines that wait for a change. [Log] adds sessions and readers to one Store: NewAppender and
 // OpenReader. Code that needs more than a sink and a source, such as a server with its own protocol, uses the Store
-// directly: a Write may carry records, metadata, a trim and the end of the stream, all in one step.
+// directly: a Write may carry records, a trim and the end of the stream, all in one step.
 package streamlog

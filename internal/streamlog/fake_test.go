@@ -121,7 +121,6 @@ func (s *slowStore) Read(seq uint64, l streamlog.ReadLimit) ([]backend.Record, e
 }
 
 func (s *slowStore) Since(t time.Time, head, tail uint64) (uint64, error) { return tail, nil }
-func (s *slowStore) Meta(string) ([]byte, error)                          { return nil, nil }
 
 func recs(values ...string) (rs []backend.Record) {
 	for _, v := range values {

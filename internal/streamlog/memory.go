@@ -16,7 +16,6 @@ type Memory struct {
 	mu sync.Mutex // guards the fields below; the lock of board is taken inside mu, never the other way round
 	// chunks grows by append and is cut by making a copy. So a slice of it stays valid after the lock is released.
 	chunks []chunk
-	meta   map[string][]byte
 }
 
 // A chunk is the records of one Write.
@@ -29,7 +28,7 @@ type chunk struct {
 
 // NewMemory makes an empty Store.
 func NewMemory() *Memory {
-	return &Memory{board: NewBoard(State{Incarnation: NewIncarnation()}), meta: map[string][]byte{}}
+	return &Memory{board: NewBoard(State{Incarnation: NewIncarnation()})}
 }
 
 // Board implements [Store].
@@ -59,13 +58,6 @@ func (s *Memory) commitChunk(w *Write, c chunk) (first uint64, err error) {
 			c.maxTime = max(c.maxTime, s.chunks[n-1].maxTime)
 		}
 		s.chunks = append(s.chunks, c)
-	}
-	for _, m := range w.Meta {
-		if m.Value == nil {
-			delete(s.meta, m.Key)
-		} else {
-			s.meta[m.Key] = append([]byte{}, m.Value...)
-		}
 	}
 	s.trimLocked(st.Head)
 	s.board.Publish(st)
@@ -158,16 +150,6 @@ func (s *Memory) Since(t time.Time, head, tail uint64) (uint64, error) {
 		}
 	}
 	return tail, nil
-}
-
-// Meta returns a copy of the value.
-func (s *Memory) Meta(key string) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if v, ok := s.meta[key]; ok {
-		return append([]byte{}, v...), nil
-	}
-	return nil, nil
 }
 
 // clone copies records into memory of their own, with three allocations: one for the records, one for all bytes, one

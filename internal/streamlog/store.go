@@ -26,9 +26,6 @@ type Store interface {
 	// Since returns the first seq, from head on, whose time is not before t. It returns tail if no record before tail
 	// is so late.
 	Since(t time.Time, head, tail uint64) (uint64, error)
-
-	// Meta returns the value that a Write has set under key, or nil.
-	Meta(key string) ([]byte, error)
 }
 
 // ReadLimit bounds one Read. The first record is returned even if it is larger than Bytes.
@@ -46,7 +43,6 @@ type Write struct {
 	ContentType string
 	Trim        uint64 // drops the records with a smaller seq
 	Close       bool   // closes the stream for good, behind Records
-	Meta        []Meta
 
 	// If Begin is not nil, the Store calls it once, right before it stores w. If Begin returns false, the Store drops w
 	// and does not call Done.
@@ -56,12 +52,6 @@ type Write struct {
 	// package backend. Done does not wait. The goroutine that stored w calls Done and holds no lock. If another Write
 	// was committed behind w and is not stored in the same step, its Begin is called after the Done of w.
 	Done func(first uint64, err error)
-}
-
-// Meta is a small value that is kept beside the records, under a key of 1 to 4096 bytes. A nil Value removes the key.
-type Meta struct {
-	Key   string
-	Value []byte
 }
 
 // Commit gives w to s and waits until w is durable. When ctx ends, only the wait ends: the outcome of w is unknown, and

@@ -11,14 +11,13 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// A stream is one top-level bucket. The bucket holds the key "state", a bucket of blocks, and a bucket of metadata. We
+// A stream is one top-level bucket. The bucket holds the key "state" and a bucket of blocks. We
 // use only one level of buckets above the blocks, because each level costs one more page in every commit.
 const bucketPrefix = "headrace/stream/"
 
 var (
 	stateKey   = []byte("state")
 	recordsKey = []byte("records")
-	metaKey    = []byte("meta")
 )
 
 // A store is one stream in the file. streamlog uses it through its Board and the methods of streamlog.Store only.
@@ -279,18 +278,6 @@ func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 		seq += uint64(len(recs))
 	}
 	return tail, err
-}
-
-func (s *store) Meta(key string) (value []byte, err error) {
-	err = s.view(func(b, _ *bbolt.Bucket) error {
-		if m := b.Bucket(metaKey); m != nil {
-			if v := m.Get([]byte(key)); v != nil {
-				value = append([]byte{}, v...)
-			}
-		}
-		return nil
-	})
-	return value, err
 }
 
 func blockKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

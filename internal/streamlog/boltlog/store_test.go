@@ -21,13 +21,6 @@ func TestStores(t *testing.T) {
 
 func testStore(t *testing.T, s streamlog.Store) {
 	commit := func(w *streamlog.Write) (uint64, error) { return streamlog.Commit(ctx, s, w) }
-	wantMeta := func(key, want string) {
-		t.Helper()
-		got, err := s.Meta(key)
-		if err != nil || string(got) != want || (got == nil) != (want == "") {
-			t.Fatalf("meta %q is %q, %v; want %q", key, got, err, want)
-		}
-	}
 	wantState := func(want streamlog.State) {
 		t.Helper()
 		got := s.Board().State()
@@ -36,39 +29,27 @@ func testStore(t *testing.T, s streamlog.Store) {
 			t.Fatalf("state %+v, want %+v", got, want)
 		}
 	}
-	wantMeta("a", "")
 
-	// Records, metadata and content type in one step.
+	// Records and content type in one step.
 	first, err := commit(&streamlog.Write{
 		Records:     []backend.Record{{Value: []byte("0")}, {Value: []byte("1")}},
 		ContentType: "text/plain",
-		Meta:        []streamlog.Meta{{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte("y")}},
 	})
 	if err != nil || first != 0 {
 		t.Fatal(first, err)
 	}
 	wantState(streamlog.State{Tail: 2, ContentType: "text/plain"})
-	wantMeta("a", "x")
-	wantMeta("b", "y")
 
 	// What is refused leaves nothing of itself.
 	_, err = commit(&streamlog.Write{
 		Records:     []backend.Record{{Value: []byte("no")}},
 		ContentType: "text/html",
-		Meta:        []streamlog.Meta{{Key: "a", Value: []byte("no")}},
 		Trim:        1,
 	})
 	if !errors.Is(err, backend.ErrRejected) {
 		t.Fatalf("another content type: %v", err)
 	}
 	wantState(streamlog.State{Tail: 2, ContentType: "text/plain"})
-	wantMeta("a", "x")
-
-	for _, key := range []string{"", string(make([]byte, 5000))} {
-		if _, err := commit(&streamlog.Write{Meta: []streamlog.Meta{{Key: key, Value: []byte("v")}}}); !errors.Is(err, backend.ErrRejected) {
-			t.Fatalf("metadata key of %d bytes: %v", len(key), err)
-		}
-	}
 
 	// What is dropped is not heard of again.
 	s.Commit(&streamlog.Write{
@@ -77,12 +58,10 @@ func testStore(t *testing.T, s streamlog.Store) {
 		Done:    func(uint64, error) { t.Error("a dropped write was told what became of it") },
 	})
 
-	// Metadata alone; a value that is removed; a trim in the same step.
-	if _, err := commit(&streamlog.Write{Meta: []streamlog.Meta{{Key: "a"}, {Key: "none"}, {Key: "b", Value: []byte("z")}}, Trim: 1}); err != nil {
+	// A trim alone.
+	if _, err := commit(&streamlog.Write{Trim: 1}); err != nil {
 		t.Fatal(err)
 	}
-	wantMeta("a", "")
-	wantMeta("b", "z")
 	wantState(streamlog.State{Head: 1, Tail: 2, ContentType: "text/plain"})
 	if recs, err := s.Read(0, streamlog.ReadLimit{Below: 2, Records: 10, Bytes: 10}); len(recs) != 0 || err != nil {
 		t.Fatalf("what was trimmed is read: %v, %v", recs, err)
@@ -95,12 +74,11 @@ func testStore(t *testing.T, s streamlog.Store) {
 	}
 	closed := streamlog.State{Head: 1, Tail: 3, ContentType: "text/plain", Closed: true}
 	wantState(closed)
-	_, err = commit(&streamlog.Write{Records: []backend.Record{{Value: []byte("3")}}, Meta: []streamlog.Meta{{Key: "b"}}})
+	_, err = commit(&streamlog.Write{Records: []backend.Record{{Value: []byte("3")}}})
 	if !errors.Is(err, backend.ErrStreamClosed) {
 		t.Fatalf("behind the end: %v", err)
 	}
 	wantState(closed)
-	wantMeta("b", "z")
 	if _, err := commit(&streamlog.Write{Trim: 99, Close: true}); err != nil {
 		t.Fatal(err)
 	}

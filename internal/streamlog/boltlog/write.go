@@ -90,9 +90,6 @@ func (s *store) apply(o *op) error {
 		}
 		seq += uint64(n)
 	}
-	if err := s.putMeta(o.write.Meta); err != nil {
-		return err
-	}
 	s.sweeping = s.sweeping || next.Head > s.work.Head
 	s.work.State, s.dirty = next, true
 	return nil
@@ -110,27 +107,6 @@ func (s *store) create() (err error) {
 	}
 	// Keys only grow. So a page that is split will get no more keys, and we leave no room in it.
 	s.records.FillPercent = 1
-	return nil
-}
-
-func (s *store) putMeta(ms []streamlog.Meta) error {
-	if len(ms) == 0 {
-		return nil
-	}
-	b, err := s.b.CreateBucketIfNotExists(metaKey)
-	if err != nil {
-		return err
-	}
-	for _, m := range ms {
-		if m.Value == nil {
-			err = b.Delete([]byte(m.Key))
-		} else {
-			err = b.Put([]byte(m.Key), m.Value)
-		}
-		if err != nil {
-			return fmt.Errorf("meta %q: %w", m.Key, err)
-		}
-	}
 	return nil
 }
 
