@@ -20,7 +20,7 @@ var everything = streamlog.ReadLimit{Below: 2, Records: 10, Bytes: 1 << 20}
 func besideCommit(db *DB, change func(), read func() error) error {
 	result := make(chan error, 1)
 	first := true
-	db.commit = func(tx *bbolt.Tx) error {
+	db.committer.CommitTx = func(tx *bbolt.Tx) error {
 		err := tx.Commit()
 		if !first {
 			return err
@@ -112,7 +112,7 @@ func TestReadBehindTrimOfUnknownOutcomeSaysSo(t *testing.T) {
 	db, s := twoRecords(t)
 	cause := errors.New("input/output error")
 	f := failing{err: cause, landed: true}
-	db.commit = f.commit
+	db.committer.CommitTx = f.commit
 	if err := stream(db, "s").Trim(ctx, backend.Latest); !errors.Is(err, backend.ErrIndeterminate) {
 		t.Fatal(err)
 	}

@@ -5,9 +5,10 @@ import (
 	"fmt"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/internal/boltfile"
+	"github.com/headrace/headrace/internal/committer"
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
@@ -19,6 +20,9 @@ type op struct {
 	blocks blocks
 	first  uint64                        // seq of the first record, known once the op was applied
 	done   func(first uint64, err error) // called once with the outcome, with no lock held
+
+	begun bool // write.Begin has returned true
+	over  bool // done was called, or write.Begin has returned false
 }
 
 // An opKind says what an op does.
@@ -30,225 +34,99 @@ const (
 	opDelete        // removes the whole stream
 )
 
-// roundBytes bounds how much one transaction writes, so that an ack never waits for more than this. A slow disk needs a
-// fraction of a second for it. An fsync that so many bytes share costs next to nothing per record.
-const roundBytes = 16 << 20
+// Size implements [committer.Step].
+func (o *op) Size() int { return o.blocks.size }
 
-// freelistPages is the number of free pages above which the list of free pages is not written. bbolt writes the whole
-// list with every commit, eight bytes for each page. In general that is harmless. But after a trim of many GB, every
-// append would write many MB until the space is used again. The price: if the process crashes while the list is not
-// written, the next open has to search the file for free pages.
-const freelistPages = 16 << 10
-
-// enqueue gives o to the committer. It fails o if the committer has ended.
-func (db *DB) enqueue(o *op) {
-	db.mu.Lock()
-	if db.closing {
-		db.mu.Unlock()
-		o.done(0, db.errClosed())
-		return
-	}
-	db.queue = append(db.queue, o)
-	db.mu.Unlock()
-	db.signal()
-}
-
-// signal wakes the committer. One token is enough, because the committer looks at the queue each time.
-func (db *DB) signal() {
-	select {
-	case db.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run is the committer, the one goroutine that writes to the file. While it waits for the disk, batches of any session
-// and any stream are queued, and the next transaction carries all of them.
-func (db *DB) run() {
-	defer close(db.done)
-	for {
-		ops, closing := db.nextOps()
-		switch {
-		case len(ops) > 0:
-			db.putBack(db.round(ops))
-		case closing:
-			db.saveFreelist()
-			return
-		default:
-			<-db.wake
-		}
-	}
-}
-
-// nextOps removes the ops of one transaction from the queue: as many as fit into roundBytes, and at least one.
-func (db *DB) nextOps() (ops []*op, closing bool) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	n, size := 0, 0
-	for n < len(db.queue) && (n == 0 || size+db.queue[n].blocks.size <= roundBytes) {
-		size += db.queue[n].blocks.size
-		n++
-	}
-	ops = db.queue[:n:n]
-	db.queue = db.queue[n:]
-	if len(db.queue) == 0 {
-		// An empty queue gives its array back, which would otherwise keep finished ops in memory.
-		db.queue = nil
-	}
-	return ops, db.closing
-}
-
-// putBack puts ops in front of the queue.
-func (db *DB) putBack(ops []*op) {
-	if len(ops) == 0 {
-		return
-	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.queue = append(ops[:len(ops):len(ops)], db.queue...)
-}
-
-// round commits ops as one transaction and tells each op the outcome. It returns the ops that are left for the next
-// round.
+// Apply makes the change, or refuses it.
 //
-// A refusal is told at once, so it must be right even if the transaction fails later. Sometimes a refusal depends on an
-// earlier step of the same transaction, such as a close in front of an append. Then the round ends in front of the
-// refused op, and the next round decides by what is durable then.
-func (db *DB) round(ops []*op) (left []*op) {
-	tx, err := db.beginTx()
-	var stored []*op
-	var touched []*store
-	for i, o := range ops {
-		if err == nil && !o.store.inRound {
-			touched = append(touched, o.store)
-			err = db.file.Write(func() error { o.store.joinRound(tx); return nil })
-		}
-		var refused error
-		if err == nil {
-			refused = o.store.refuse(o)
-		}
-		// This refusal may depend on a step that is not durable yet.
-		if refused != nil && o.store.changed() {
-			left = ops[i:]
-			break
-		}
-		// The session has dropped the batch.
-		if o.write != nil && o.write.Begin != nil && !o.write.Begin() {
-			continue
-		}
-		// Tell the refusal now, before the session can begin a batch behind this one.
-		if refused != nil {
-			o.done(0, refused)
-			continue
-		}
-		if err == nil {
-			err = db.file.Write(func() error { return o.store.apply(o) })
-		}
-		stored = append(stored, o)
+// A refusal is told at once, so it must be right even if the round fails later. Sometimes a refusal depends on an earlier
+// step of the same round, such as a close in front of an append. Then the round ends in front of the refused op, and the
+// next round decides by what is durable then.
+func (o *op) Apply(tx *bbolt.Tx) error {
+	o.store.db.join(o.store, tx)
+	refused := o.store.refuse(o)
+	switch {
+	// This refusal may depend on a step that is not durable yet.
+	case refused != nil && o.store.changed():
+		return committer.Later
+	// The session has dropped the batch.
+	case !o.begin():
+		return committer.Unchanged
+	// Tell the refusal now, before the session can begin a batch behind this one.
+	case refused != nil:
+		o.tell(refused)
+		return committer.Unchanged
 	}
-	for i := 0; err == nil && i < len(touched); i++ {
-		err = db.file.Write(touched[i].writeState)
-	}
-	// From here on the outcome is durable or unknown. Only then the ops are told, after all locks are released.
-	err = db.publish(tx, touched, len(stored) > 0, err)
-	for _, o := range stored {
-		if err != nil {
-			o.done(0, err)
-		} else {
-			o.done(o.first, nil)
-		}
-	}
-	return left
+	return o.store.apply(o)
 }
 
-// beginTx begins a transaction, and decides whether the commit writes the list of free pages.
-func (db *DB) beginTx() (*bbolt.Tx, error) {
-	if db.commitsEnded != nil {
-		return nil, db.commitsEnded
+// begin asks the session whether the batch is still to be stored. It asks once.
+func (o *op) begin() bool {
+	if o.begun || o.write == nil || o.write.Begin == nil {
+		return true
 	}
-	tx, err := db.file.Begin()
+	o.begun = o.write.Begin()
+	o.over = !o.begun
+	return o.begun
+}
+
+// Done tells the outcome. If the round failed before the op was applied, the session is asked first whether it has
+// dropped the batch: a session must not be told the fate of a dropped batch.
+func (o *op) Done(err error) {
+	if !o.over && o.begin() {
+		o.tell(outcome(err))
+	}
+}
+
+func (o *op) tell(err error) {
+	o.over = true
 	if err != nil {
-		return nil, db.fileError(err)
+		o.done(0, err)
+		return
 	}
-	stats := db.Bolt().Stats()
-	// bbolt reads this field only under the lock of the write transaction, which we hold.
-	db.Bolt().NoFreelistSync = stats.FreePageN+stats.PendingPageN > db.listFree
-	return tx, nil
+	o.done(o.first, nil)
 }
 
-// publish ends the transaction and shows the outcome on the boards of the streams in it. publishing is held for the
-// whole time, so that no reader sees the file changed and the board unchanged.
-func (db *DB) publish(tx *bbolt.Tx, touched []*store, commit bool, err error) error {
-	db.publishing.Lock()
-	defer db.publishing.Unlock()
-	err = db.finish(tx, commit, err)
-	for _, s := range touched {
+// join makes s part of the round, with the first of its ops.
+func (db *DB) join(s *store, tx *bbolt.Tx) {
+	if !s.inRound {
+		db.touched = append(db.touched, s)
+		s.joinRound(tx)
+	}
+}
+
+// seal is the last change of a round: the states of its streams.
+func (db *DB) seal(*bbolt.Tx) error {
+	for _, s := range db.touched {
+		if err := s.writeState(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish shows the outcome of a round on the boards of its streams.
+func (db *DB) publish(err error) {
+	for _, s := range db.touched {
 		s.endRound(err == nil)
 	}
+	if errors.Is(err, committer.ErrUnknown) {
+		// This was the last round. Its streams must not be garbage collected: their boards show what is durable, and a
+		// new store would show what is in the file, which a crash may take back.
+		db.unknown = db.touched
+	}
+	db.touched = nil
+}
+
+// outcome says in the words of package backend what an error of the committer means for a caller.
+func outcome(err error) error {
+	switch {
+	case errors.Is(err, committer.ErrNotStored):
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	case errors.Is(err, committer.ErrUnknown):
+		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+	case errors.Is(err, committer.ErrClosed), errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return fmt.Errorf("%w: %w", backend.ErrClosed, err)
+	}
 	return err
-}
-
-// finish commits tx. It rolls tx back if there is nothing to commit, or if err says that the transaction has failed.
-//
-// A commit of bbolt has four steps. It writes pages that nothing refers to yet, syncs, writes one meta page that refers
-// to these pages, and syncs again.
-//
-// If a step up to the first sync fails, the old meta page stays in force: nothing is stored, and sending the batches
-// again is safe. If the meta page was written and its sync failed, the new state is in the page cache and may be on the
-// disk: after a crash it is there or not. A later commit must not build on this state as if it were durable. So we make
-// no more commits, and the operator has to open the file again, which shows what is stored.
-//
-// We can see which of the two happened: the number of the meta page in force is either the old one or that of this
-// transaction.
-func (db *DB) finish(tx *bbolt.Tx, commit bool, err error) error {
-	if tx == nil {
-		return err
-	}
-	if err != nil || !commit {
-		db.file.Rollback(tx)
-		return db.notStored(err)
-	}
-	id := tx.ID()
-	if err = db.file.Write(func() error { return db.commit(tx) }); err == nil {
-		return nil
-	}
-	// bbolt has panicked in the middle of the commit, and did not end the transaction itself.
-	if errors.Is(err, boltfile.ErrDamaged) {
-		db.file.Rollback(tx)
-	}
-	if now, viewErr := db.txID(); viewErr == nil && now < id {
-		return db.notStored(err)
-	}
-	// The outcome is unknown, so this was the last commit.
-	db.commitsEnded = fmt.Errorf("%s: the outcome of a commit is unknown, so nothing more is written; open the file again: %w", db.path, err)
-	return fmt.Errorf("%s: %w: %w", db.path, backend.ErrIndeterminate, err)
-}
-
-// notStored wraps an error after which nothing is stored. To try again is safe, and may help unless the file is
-// damaged.
-func (db *DB) notStored(err error) error {
-	if err == nil || errors.Is(err, boltfile.ErrDamaged) {
-		return err
-	}
-	return fmt.Errorf("%s: %w: %w", db.path, backend.ErrTransient, err)
-}
-
-// txID returns the number of the last transaction in force.
-func (db *DB) txID() (id int, err error) {
-	err = db.file.View(func(tx *bbolt.Tx) error {
-		id = tx.ID()
-		return nil
-	})
-	return id, err
-}
-
-// saveFreelist writes the list of free pages at the end, if it was not written because of its size. Then the next Open
-// is quick. If saveFreelist fails, the next Open only takes longer.
-func (db *DB) saveFreelist() {
-	if !db.Bolt().NoFreelistSync || db.commitsEnded != nil {
-		return
-	}
-	_ = db.file.Update(func(*bbolt.Tx) error {
-		db.Bolt().NoFreelistSync = false
-		return nil
-	})
 }

@@ -3,17 +3,16 @@ package boltlog
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"math"
-	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/boltfile/boltfiletest"
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
@@ -75,6 +74,15 @@ func stored(t *testing.T, s *streamlog.Log) string {
 	return string(all)
 }
 
+// lastCommit returns the number of the last transaction in the file of db.
+func lastCommit(t *testing.T, db *DB) (id int) {
+	t.Helper()
+	if err := db.Bolt().View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // What was queued while a commit was under way shares the next one, whoever sent it.
 func TestGroupCommit(t *testing.T) {
 	db := open(t, tempPath(t))
@@ -82,10 +90,7 @@ func TestGroupCommit(t *testing.T) {
 	for _, name := range []string{"a", "a", "b", "c"} {
 		sessions = append(sessions, openSession(t, stream(db, name).NewAppender(backend.Format{})))
 	}
-	before, err := db.txID()
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := lastCommit(t, db)
 	tx, err := db.Bolt().Begin(true) // as if an fsync were running
 	if err != nil {
 		t.Fatal(err)
@@ -107,11 +112,7 @@ func TestGroupCommit(t *testing.T) {
 			}
 		}
 	}
-	after, err := db.txID()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := after - before; n > 2 {
+	if n := lastCommit(t, db) - before; n > 2 {
 		t.Fatalf("%d commits for 40 batches, want one under way and one for the rest", n)
 	}
 	if got := stored(t, stream(db, "a")); len(got) != 20 {
@@ -151,7 +152,7 @@ func (f *failing) commit(tx *bbolt.Tx) error {
 func TestFailedCommitStoresNothing(t *testing.T) {
 	var f failing
 	db := open(t, tempPath(t))
-	db.commit = f.commit // the queue orders this before its first use
+	db.committer.CommitTx = f.commit // the queue orders this before its first use
 	s := stream(db, "s")
 	a := s.NewAppender(backend.Format{})
 	first := openSession(t, a)
@@ -193,7 +194,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	var f failing
 	path := tempPath(t)
 	db := open(t, path)
-	db.commit = f.commit
+	db.committer.CommitTx = f.commit
 	s := stream(db, "s")
 	a := s.NewAppender(backend.Format{})
 	first := openSession(t, a)
@@ -223,64 +224,59 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	}
 }
 
-// While many pages are free their list is not written, and the file opens all the same: closed or crashed.
-func TestLargeFreelist(t *testing.T) {
+// On a full disk nothing of a batch is stored. When there is room again, the next session stores it.
+func TestFullDiskStoresNothing(t *testing.T) {
 	path := tempPath(t)
 	db := open(t, path)
-	db.listFree = 50
 	s := stream(db, "s")
-	sess := openSession(t, s.NewAppender(backend.Format{}))
-	large := string(bytes.Repeat([]byte("x"), 1<<20))
-	for seq := range uint64(3) {
-		if err := put(sess, seq, large); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Trim(ctx, "3"); err != nil {
+	a := s.NewAppender(backend.Format{})
+	first := openSession(t, a)
+	if err := put(first, 0, "a"); err != nil {
 		t.Fatal(err)
 	}
-	for seq := uint64(3); seq < 6; seq++ { // pages of the trim are free two commits later
-		if err := put(sess, seq, "y"); err != nil {
-			t.Fatal(err)
-		}
+	free := boltfiletest.FullDisk(t, path)
+	large := string(bytes.Repeat([]byte("b"), 20<<20))
+	if err := put(first, 1, large); !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate) {
+		t.Fatalf("got %v, want transient", err)
 	}
-	crashed := path + ".crashed"
-	data, err := os.ReadFile(path)
-	if err != nil {
+	free()
+	if got := stored(t, s); got != "a" {
+		t.Fatalf("%d bytes are stored, want 1", len(got))
+	}
+	first.Close()
+	if err := put(openSession(t, a), 1, large); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(crashed, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if !listOmitted(t, crashed) || listOmitted(t, path) {
-		t.Fatal("want no list of free pages in a crashed file and one in a closed one")
-	}
-	for _, p := range []string{crashed, path} {
-		db := open(t, p)
-		s := stream(db, "s")
-		if got := stored(t, s); got != "yyy" {
-			t.Fatalf("%s: %q", p, got)
-		}
-		if err := put(openSession(t, s.NewAppender(backend.Format{})), 0, "z"); err != nil {
-			t.Fatal(err)
-		}
+	if state := db.Store("s").Board().State(); state.Tail != 2 {
+		t.Fatalf("tail %d, want 2", state.Tail)
 	}
 }
 
-// listOmitted reads from the newer of the two meta pages whether there is a list of free pages: page 2^64-1 is none.
-func listOmitted(t *testing.T, path string) bool {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
+// After a commit of unknown outcome the file may show what a crash takes back. Who opens the stream only then must not be
+// shown that.
+func TestStoreOpenedAfterUnknownOutcomeShowsWhatIsDurable(t *testing.T) {
+	var f failing
+	db := open(t, tempPath(t))
+	db.committer.CommitTx = f.commit
+	commit := func(w *streamlog.Write) error {
+		_, err := streamlog.Commit(ctx, db.Store("s"), w)
+		return err
+	}
+	if err := commit(&streamlog.Write{Records: one("a")}); err != nil {
 		t.Fatal(err)
 	}
-	const freelist, txid = 48, 64 // where they are in a meta page, native byte order
-	meta := data
-	if page := os.Getpagesize(); binary.NativeEndian.Uint64(data[page+txid:]) > binary.NativeEndian.Uint64(data[txid:]) {
-		meta = data[page:]
+	cause := errors.New("input/output error")
+	f.set(cause, true)
+	if err := commit(&streamlog.Write{Records: one("b"), Close: true}); !errors.Is(err, backend.ErrIndeterminate) {
+		t.Fatal(err)
 	}
-	return binary.NativeEndian.Uint64(meta[freelist:]) == math.MaxUint64
+	for range 10 { // a store that nobody uses would be collected, and Store would make a new one
+		runtime.GC()
+	}
+	if state := db.Store("s").Board().State(); state.Tail != 1 || state.Closed {
+		t.Errorf("%+v, want one record and no end", state)
+	}
+	if names, err := db.Names(); !errors.Is(err, cause) {
+		t.Errorf("streams: %v, %v; want the failed commit", names, err)
+	}
 }

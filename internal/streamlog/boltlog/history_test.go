@@ -219,7 +219,7 @@ func TestStreamsAreLinearizableOverFailedCommits(t *testing.T) {
 	for seed := range uint64(histories) {
 		path := filepath.Join(dir, fmt.Sprint(seed))
 		db := open(t, path)
-		db.commit = failAtRandom(seed)
+		db.committer.CommitTx = failAtRandom(seed)
 		h := boltHistory(&db, "s")
 		h.run(seed)
 		if err := db.Close(); err != nil {

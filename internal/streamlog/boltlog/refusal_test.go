@@ -44,7 +44,7 @@ func TestRefusalDoesNotRestOnFailedCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 		commits := 0
-		db.commit = func(tx *bbolt.Tx) error {
+		db.committer.CommitTx = func(tx *bbolt.Tx) error {
 			if commits++; commits > 1 {
 				return tx.Commit()
 			}
@@ -78,7 +78,7 @@ func TestRefusalDoesNotRestOnFailedCommit(t *testing.T) {
 		deleted := make(chan error, 1)
 		var told []chan error
 		oneRound(t, db, func() {
-			db.enqueue(&op{store: db.store("s"), kind: opDelete, done: func(_ uint64, err error) { deleted <- err }})
+			db.committer.Do(&op{store: db.store("s"), kind: opDelete, done: func(_ uint64, err error) { deleted <- err }})
 			told = outcomes(db.Store("s"), &streamlog.Write{Records: one("b")})
 		})
 		if err := <-deleted; !errors.Is(err, cause) {
@@ -122,7 +122,7 @@ func TestLateDeletionLeavesTheNextStreamAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := make(chan error, 1)
-	db.enqueue(&op{store: old, kind: opDelete, done: func(_ uint64, err error) { late <- err }})
+	db.committer.Do(&op{store: old, kind: opDelete, done: func(_ uint64, err error) { late <- err }})
 	if err := <-late; !errors.Is(err, backend.ErrNotFound) {
 		t.Errorf("late deletion: %v", err)
 	}

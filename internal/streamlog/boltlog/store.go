@@ -80,7 +80,7 @@ func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
 // look runs f in a read transaction, if a stream of this name exists. The transaction must be short: while it is open,
 // bbolt cannot use free pages again and cannot map a file that has grown.
 func (s *store) look(f func(b, records *bbolt.Bucket) error) error {
-	err := s.db.file.View(func(tx *bbolt.Tx) error {
+	err := s.db.committer.File().View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(s.bucket)
 		if b == nil {
 			return nil
@@ -103,7 +103,7 @@ func (s *store) Commit(w *streamlog.Write) {
 	o := &op{store: s, write: w, blocks: encode(w.Records, time.Now().UnixNano()), done: w.Done}
 	// The records are lent only until Commit returns, and blocks holds a copy.
 	w.Records = nil
-	s.db.enqueue(o)
+	s.db.committer.Do(o)
 }
 
 func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, error) {
@@ -157,19 +157,20 @@ func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, e
 	if err != nil || len(blocks) > 0 {
 		return blocks, err
 	}
-	s.db.publishing.Lock()
-	defer s.db.publishing.Unlock()
-	if s.board.State().Head > seq || s.board.Err() != nil {
-		return nil, nil
-	}
-	blocks, err = s.viewBlocks(seq, limit)
-	switch {
-	case err != nil || len(blocks) > 0:
-		return blocks, err
-	case s.db.commitsEnded != nil:
-		return nil, s.db.commitsEnded
-	}
-	return nil, fmt.Errorf("%s: seq %d: its block is missing: %w", s.db.path, seq, errCorrupt)
+	s.db.committer.Between(func(ended error) {
+		if s.board.State().Head > seq || s.board.Err() != nil {
+			return
+		}
+		blocks, err = s.viewBlocks(seq, limit)
+		switch {
+		case err != nil || len(blocks) > 0:
+		case ended != nil:
+			err = ended
+		default:
+			err = fmt.Errorf("%s: seq %d: its block is missing: %w", s.db.path, seq, errCorrupt)
+		}
+	})
+	return blocks, err
 }
 
 // viewBlocks copies the blocks that copyBlocks returns into one piece of memory. The copy is needed because bbolt shows

@@ -152,7 +152,7 @@ func (s *store) sweep() error {
 }
 
 // endRound ends the stream's part in a round, and shows the new state on the board if the round was committed. The
-// caller holds publishing.
+// caller is publish, so no Between runs meanwhile.
 func (s *store) endRound(committed bool) {
 	deleted, dirty := s.deleted, s.dirty
 	s.tx, s.b, s.records = nil, nil, nil
@@ -170,7 +170,7 @@ func (s *store) endRound(committed bool) {
 			s.board.Publish(s.durable.State)
 		}
 		if s.sweeping {
-			s.db.enqueue(&op{store: s, kind: opSweep, done: func(uint64, error) {}})
+			s.db.committer.Do(&op{store: s, kind: opSweep, done: func(uint64, error) {}})
 		}
 	}
 }
