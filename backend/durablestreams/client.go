@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // A Client reaches the streams of one server. It may be used from any goroutine.
@@ -84,7 +86,7 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 		}
 	}
 	for _, h := range c.headers {
-		if !validName(h.name) {
+		if !httpwire.HeaderName(h.name) {
 			return nil, fmt.Errorf("durablestreams: %q is no name of a header", h.name)
 		}
 	}
@@ -93,17 +95,6 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 
 func protocolParameter(name string) bool {
 	return name == "offset" || name == "live" || name == "cursor"
-}
-
-// validName says whether HTTP has such header names: a token of RFC 9110.
-func validName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return name != ""
 }
 
 // newHTTP keeps connections for as many batches in flight as anybody will want, or each burst would dial anew.

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // What is particular to this protocol. Each comes together with a sentinel of package backend.
@@ -70,7 +70,7 @@ func (e *StatusError) RetryAfter() time.Duration { return e.retryAfter }
 
 // statusError makes the error of an answer. The body is not looked at: the protocol does not say what it holds.
 func statusError(op string, resp *http.Response) *StatusError {
-	e := &StatusError{Op: op, Status: resp.StatusCode, Epoch: -1, Expected: -1, Received: -1, retryAfter: retryAfter(resp.Header)}
+	e := &StatusError{Op: op, Status: resp.StatusCode, Epoch: -1, Expected: -1, Received: -1, retryAfter: httpwire.RetryAfter(resp.Header)}
 	h := resp.Header
 	switch s := resp.StatusCode; {
 	case s == http.StatusForbidden && (op == "append" || op == "close") && h.Get("Producer-Epoch") != "":
@@ -117,21 +117,6 @@ func statusError(op string, resp *http.Response) *StatusError {
 		e.kinds = []error{backend.ErrRejected}
 	}
 	return e
-}
-
-// retryAfter reads seconds or a date. An hour is the most that is believed: a year would be a mistake.
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if v == "" {
-		return 0
-	}
-	var d time.Duration
-	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
-		d = time.Duration(n) * time.Second
-	} else if t, err := http.ParseTime(v); err == nil {
-		d = time.Until(t)
-	}
-	return min(max(d, 0), time.Hour)
 }
 
 func malformed(format string, args ...any) error {

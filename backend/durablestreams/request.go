@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -83,15 +84,13 @@ func (s *Stream) inside() error {
 	return nil
 }
 
-// sendable finds what the transport would refuse as if the network had failed: a token read with the end of its line, an id
-// with a control character. Tokens are secret, so what is wrong is named by its header alone.
+// sendable refuses headers that the transport would refuse as if the network had failed. Tokens are secret, so the error names
+// the header and not its value.
 func sendable(h http.Header) error {
 	for name, values := range h {
 		for _, v := range values {
-			for i := range len(v) {
-				if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
-					return fmt.Errorf("%w: the value of header %s has a control character", backend.ErrRejected, name)
-				}
+			if !httpwire.HeaderValue(v) {
+				return fmt.Errorf("%w: the value of header %s has a control character", backend.ErrRejected, name)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // A Stream is the address of one stream: a [backend.Sink] and a [backend.Source], and the protocol's own operations. It
@@ -101,7 +102,7 @@ func Epoch(n int64) StreamOption {
 // requests of the client. With [Stream.With] it is for one call. The value is kept out of errors, as those of Header are.
 func RequestHeader(name, value string) StreamOption {
 	return func(c *streamConfig) {
-		if err := sendable(http.Header{name: {value}}); err != nil || !validName(name) {
+		if err := sendable(http.Header{name: {value}}); err != nil || !httpwire.HeaderName(name) {
 			c.refuse(fmt.Errorf("%w: RequestHeader(%.80q): HTTP takes no such name or value", backend.ErrRejected, name))
 			return
 		}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -37,7 +37,7 @@ func (c *Client) authorize(ctx context.Context, r *http.Request) error {
 }
 
 func checkAccessToken(token string) error {
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' }) {
+	if !httpwire.BearerToken(token) {
 		return errors.New("the access token is empty or malformed")
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // BasinInfo is a basin as listed.
@@ -152,7 +153,7 @@ func checkBasin(name string) error {
 		ok = ok && (b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b == '-')
 	}
 	if !ok {
-		return fmt.Errorf("basin name %q: want 8 to 48 of a-z, 0-9 and inner hyphens: %w", clip(name), backend.ErrRejected)
+		return fmt.Errorf("basin name %q: want 8 to 48 of a-z, 0-9 and inner hyphens: %w", httpwire.Clip(name), backend.ErrRejected)
 	}
 	return nil
 }

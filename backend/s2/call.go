@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -165,18 +164,6 @@ func decompress(encoding string, body []byte) (_ []byte, err error) {
 		return nil, protocolErrorf("an answer of more than %d bytes", responseLimit)
 	}
 	return body, nil
-}
-
-// retryAfter reads the header retry-after-ms, which S2 uses, or retry-after in seconds.
-func retryAfter(h http.Header) time.Duration {
-	const day = 24 * time.Hour // no server means more, and no overflow is worse than a day
-	if ms, err := strconv.ParseInt(h.Get("Retry-After-Ms"), 10, 64); err == nil && ms > 0 {
-		return time.Duration(min(ms, day.Milliseconds())) * time.Millisecond
-	}
-	if s, err := strconv.ParseInt(h.Get("Retry-After"), 10, 64); err == nil && s > 0 {
-		return time.Duration(min(s, int64(day.Seconds()))) * time.Second
-	}
-	return 0
 }
 
 // fetch does a call that answers with JSON.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -228,7 +229,7 @@ func (c *Client) refusal(res *http.Response) error {
 		body = nil // the status still counts
 	}
 	e := parseError(res.StatusCode, body, c.secrets(res.Request.Header))
-	e.wait = retryAfter(res.Header)
+	e.wait = httpwire.RetryAfter(res.Header)
 	return e
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -73,9 +74,6 @@ func protocolErrorf(format string, args ...any) error {
 	return &ProtocolError{fmt.Errorf(format, args...)}
 }
 
-// messageLimit bounds the text of an error: a proxy may answer with a page.
-const messageLimit = 1024
-
 // parseError reads an error body. It always makes an Error: a body that is none becomes the message. The secrets are
 // hidden before a text is cut: half of one is a secret too, and is not recognised.
 func parseError(status int, body []byte, hidden redact.Secrets) *Error {
@@ -89,10 +87,10 @@ func parseError(status int, body []byte, hidden redact.Secrets) *Error {
 		Tail    *Position `json:"tail"`
 	}
 	if err := json.Unmarshal(body, &b); err != nil {
-		e.Message = clip(strings.ToValidUTF8(strings.TrimSpace(hidden.Text(string(body))), "?"))
+		e.Message = httpwire.Clip(strings.ToValidUTF8(strings.TrimSpace(hidden.Text(string(body))), "?"))
 		return e
 	}
-	e.Code, e.Message = clip(hidden.Code(b.Code)), clip(hidden.Text(b.Message))
+	e.Code, e.Message = httpwire.Clip(hidden.Code(b.Code)), httpwire.Clip(hidden.Text(b.Message))
 	switch {
 	case status == 412 && b.Token != nil:
 		e.Code, e.Token = CodeFencingTokenMismatch, *b.Token
@@ -102,11 +100,4 @@ func parseError(status int, body []byte, hidden redact.Secrets) *Error {
 		e.Code, e.Tail = CodeRangeNotSatisfiable, *b.Tail
 	}
 	return e
-}
-
-func clip(s string) string {
-	if len(s) > messageLimit {
-		return strings.ToValidUTF8(s[:messageLimit], "") + "…"
-	}
-	return s
 }

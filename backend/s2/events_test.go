@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -133,7 +134,7 @@ func FuzzErrorBody(f *testing.F) {
 	f.Add(404, []byte(`{"code":"stream_not_found","message":"no"}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		e := parseError(status, body, nil)
-		if e.Status != status || len(e.Message) > messageLimit+len("…") {
+		if e.Status != status || len(e.Message) > httpwire.TextBytes+len("…") {
 			t.Fatalf("%+v", e)
 		}
 		if err := harmless(e); !errors.As(err, new(*Error)) {

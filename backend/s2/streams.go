@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // A Basin holds streams.
@@ -114,7 +115,7 @@ func (b *Basin) check(stream string) error {
 		return err
 	}
 	if len(stream) < 1 || len(stream) > 512 || stream == "." || stream == ".." || !utf8.ValidString(stream) {
-		return fmt.Errorf("stream name %q: want 1 to 512 bytes of UTF-8, not . or ..: %w", clip(stream), backend.ErrRejected)
+		return fmt.Errorf("stream name %q: want 1 to 512 bytes of UTF-8, not . or ..: %w", httpwire.Clip(stream), backend.ErrRejected)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // The only method of the service.
@@ -58,7 +59,7 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	if err == nil {
 		return s, nil
 	}
-	err = fmt.Errorf("zerobus: open %s: %w", clip(a.sink.table), unopened(err))
+	err = fmt.Errorf("zerobus: open %s: %w", httpwire.Clip(a.sink.table), unopened(err))
 	if !a.sink.cfg.recovery {
 		err = &terminalError{err: err}
 	}
@@ -75,7 +76,7 @@ func (a *appender) open(ctx context.Context) (backend.Session, error) {
 	if err := checkTable(a.sink.table); err != nil {
 		return nil, err
 	}
-	if !printable(a.sink.cfg.application) {
+	if !httpwire.Printable(a.sink.cfg.application) {
 		return nil, fmt.Errorf("%w: Application: must be printable ASCII", backend.ErrRejected)
 	}
 	ep, err := parseEndpoint(a.sink.client.config.Endpoint)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // maxColumns is how many columns a table of the service has at most.
@@ -22,13 +23,13 @@ func checkDescriptor(schema []byte) error {
 		return fmt.Errorf("%w: the schema of the format is no DescriptorProto: %w", backend.ErrRejected, err)
 	}
 	if n := len(d.GetField()); n > maxColumns {
-		return fmt.Errorf("%w: message %s has %d fields, and a table has at most %d columns", backend.ErrRejected, clip(d.GetName()), n, maxColumns)
+		return fmt.Errorf("%w: message %s has %d fields, and a table has at most %d columns", backend.ErrRejected, httpwire.Clip(d.GetName()), n, maxColumns)
 	}
 	g := &messageGraph{fields: map[string][]string{}, done: map[string]bool{}}
 	g.add("", &d)
 	if cycle := g.cycle(d.GetName(), nil); cycle != nil {
 		return fmt.Errorf("%w: message %s contains itself (%s), and a column has a type of finite depth",
-			backend.ErrRejected, clip(cycle[0]), clip(strings.Join(cycle, " > ")))
+			backend.ErrRejected, httpwire.Clip(cycle[0]), httpwire.Clip(strings.Join(cycle, " > ")))
 	}
 	return nil
 }

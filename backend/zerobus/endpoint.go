@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // An endpoint is where the gRPC service is.
@@ -24,7 +25,7 @@ type endpoint struct {
 func parseEndpoint(s string) (endpoint, error) {
 	s = strings.TrimSpace(s)
 	bad := func(why string) (endpoint, error) {
-		return endpoint{}, fmt.Errorf("%w: endpoint %q: %s", backend.ErrRejected, clip(s), why)
+		return endpoint{}, fmt.Errorf("%w: endpoint %q: %s", backend.ErrRejected, httpwire.Clip(s), why)
 	}
 	for _, scheme := range []string{"dns:///", "passthrough:///"} {
 		if rest, ok := strings.CutPrefix(s, scheme); ok {
@@ -112,13 +113,4 @@ var errPlaintext = fmt.Errorf("%w: credentials go over https only, or over http 
 func confidential(u *url.URL) bool {
 	host := u.Hostname()
 	return u.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback()
-}
-
-// clip keeps what others wrote from filling a log.
-func clip(s string) string {
-	const most = 256
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

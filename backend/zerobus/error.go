@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
@@ -34,16 +35,13 @@ type Error struct {
 func (e *Error) Error() string {
 	s := e.Code.String()
 	if e.Message != "" {
-		s += ": " + clip(e.Message)
+		s += ": " + httpwire.Clip(e.Message)
 	}
 	if e.Reason == "" {
 		return s
 	}
-	return fmt.Sprintf("%s (%s)", s, clip(strings.Join(append([]string{e.Reason}, e.Causes...), " ")))
+	return fmt.Sprintf("%s (%s)", s, httpwire.Clip(strings.Join(append([]string{e.Reason}, e.Causes...), " ")))
 }
-
-// longestWait is how long a wait that is asked for can be.
-const longestWait = time.Hour
 
 // RetryAfter is how long the service asks to wait before trying again, at most an hour; 0 if it does not say.
 func (e *Error) RetryAfter() time.Duration { return e.after }
@@ -65,7 +63,7 @@ func fromStatus(err error, hidden redact.Secrets) *Error {
 				}
 			}
 		case *errdetails.RetryInfo:
-			e.after = min(max(d.GetRetryDelay().AsDuration(), 0), longestWait)
+			e.after = min(max(d.GetRetryDelay().AsDuration(), 0), httpwire.LongestWait)
 		}
 	}
 	return e

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // payloadBytes is what one request may carry of records: 10 MiB, which the service takes as a message, less 64 KiB for
@@ -21,12 +22,12 @@ const batchRecords = 20_000
 // recordTypeOf says what a stream of that format is, or why there can be none.
 func recordTypeOf(f backend.Format) (recordType, error) {
 	if f.ContentEncoding != "" {
-		return 0, fmt.Errorf("%w: a table takes no content encoding, and this is %q", backend.ErrRejected, clip(f.ContentEncoding))
+		return 0, fmt.Errorf("%w: a table takes no content encoding, and this is %q", backend.ErrRejected, httpwire.Clip(f.ContentEncoding))
 	}
 	media, _, err := mime.ParseMediaType(f.ContentType)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%w: content type %q: a table takes application/json or application/x-protobuf", backend.ErrRejected, clip(f.ContentType))
+		return 0, fmt.Errorf("%w: content type %q: a table takes application/json or application/x-protobuf", backend.ErrRejected, httpwire.Clip(f.ContentType))
 	case media == "application/json":
 		return jsonRecords, nil
 	case media != "application/x-protobuf" && media != "application/protobuf":
@@ -41,22 +42,17 @@ func recordTypeOf(f backend.Format) (recordType, error) {
 func checkTable(name string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 {
-		return fmt.Errorf("%w: table name %q: must have exactly 3 parts", backend.ErrRejected, clip(name))
+		return fmt.Errorf("%w: table name %q: must have exactly 3 parts", backend.ErrRejected, httpwire.Clip(name))
 	}
 	for i, what := range []string{"catalog", "schema", "table"} {
 		if parts[i] == "" {
-			return fmt.Errorf("%w: table name %q: %s name cannot be empty", backend.ErrRejected, clip(name), what)
+			return fmt.Errorf("%w: table name %q: %s name cannot be empty", backend.ErrRejected, httpwire.Clip(name), what)
 		}
 	}
-	if !printable(name) {
-		return fmt.Errorf("%w: table name %q: cannot be a header value", backend.ErrRejected, clip(name))
+	if !httpwire.Printable(name) {
+		return fmt.Errorf("%w: table name %q: cannot be a header value", backend.ErrRejected, httpwire.Clip(name))
 	}
 	return nil
-}
-
-// printable reports whether s can be the value of a header.
-func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 var (

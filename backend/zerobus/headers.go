@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -62,7 +63,7 @@ func (s *Sink) grant(ctx context.Context, ep endpoint) (grant, error) {
 	if err != nil {
 		return grant{}, err
 	}
-	if !printable(t.value) || t.value == "" {
+	if !httpwire.BearerToken(t.value) {
 		return grant{}, fmt.Errorf("%w: the token cannot be a header value", backend.ErrUnauthorized)
 	}
 	return grant{
@@ -100,9 +101,9 @@ func checkHeaders(given map[string]string) (metadata.MD, error) {
 		if low == "" || strings.HasPrefix(low, ":") || strings.HasPrefix(low, "grpc-") || strings.ContainsFunc(low, func(r rune) bool {
 			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 		}) {
-			return nil, fmt.Errorf("%w: headers provider: the name %q cannot be sent", backend.ErrRejected, clip(name))
+			return nil, fmt.Errorf("%w: headers provider: the name %q cannot be sent", backend.ErrRejected, httpwire.Clip(name))
 		}
-		if !strings.HasSuffix(low, "-bin") && !printable(value) {
+		if !strings.HasSuffix(low, "-bin") && !httpwire.Printable(value) {
 			why := backend.ErrRejected
 			if low == headerAuthorization {
 				why = backend.ErrUnauthorized

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
@@ -48,13 +49,13 @@ func (e *TokenError) Error() string {
 		s += fmt.Sprintf(": status %d", e.Status)
 	}
 	if e.Code != "" {
-		s += ": " + clip(e.Code)
+		s += ": " + httpwire.Clip(e.Code)
 	}
 	if e.Description != "" {
-		s += ": " + clip(e.Description)
+		s += ": " + httpwire.Clip(e.Description)
 	}
 	if e.Err != nil {
-		s += ": " + clip(e.Err.Error())
+		s += ": " + httpwire.Clip(e.Err.Error())
 	}
 	return s
 }
@@ -192,7 +193,7 @@ func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.broken = err
 		return nil, err
 	}
-	x.status, x.after = res.StatusCode, retryAfter(res.Header.Get("Retry-After"))
+	x.status, x.after = res.StatusCode, httpwire.RetryAfter(res.Header)
 	body, err := io.ReadAll(io.LimitReader(res.Body, tokenBytes))
 	_ = res.Body.Close()
 	if err != nil {
@@ -271,15 +272,4 @@ var tokenSettings = misconfig.Hints{
 // foreign reports whether a status is that of a server which makes no tokens.
 func foreign(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusUnsupportedMediaType
-}
-
-// retryAfter reads the header in both of its forms, up to an hour.
-func retryAfter(s string) time.Duration {
-	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return min(time.Duration(n)*time.Second, longestWait)
-	}
-	if at, err := http.ParseTime(s); err == nil {
-		return min(max(time.Until(at), 0), longestWait)
-	}
-	return 0
 }

@@ -1,6 +1,10 @@
 package zerobus
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/headrace/headrace/internal/httpwire"
+)
 
 // A StreamError is about a stream that was open. It names the stream as the service does: ID is what the operators of the
 // service ask for. Find it with errors.As, in the error of a producer, of a receipt, or of a [Stream].
@@ -12,7 +16,7 @@ type StreamError struct {
 
 // Error names the table and the stream.
 func (e *StreamError) Error() string {
-	return fmt.Sprintf("zerobus: append to %s (stream %s): %v", clip(e.Table), clip(e.ID), e.Err)
+	return fmt.Sprintf("zerobus: append to %s (stream %s): %v", httpwire.Clip(e.Table), httpwire.Clip(e.ID), e.Err)
 }
 
 // Unwrap returns what happened.

@@ -3,7 +3,6 @@ package zerobus
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -43,9 +42,9 @@ func (t recordType) tagPayload() byte { return byte(1+t)<<3 | 2 }
 
 // appendCreate appends the first request of a stream. The descriptor goes with PROTO streams alone.
 func appendCreate(dst []byte, table string, t recordType, descriptor []byte) []byte {
-	n := 1 + sizeBytes(len(table)) + 2
+	n := 1 + protowire.SizeBytes(len(table)) + 2
 	if t == protoRecords {
-		n += 1 + sizeBytes(len(descriptor))
+		n += 1 + protowire.SizeBytes(len(descriptor))
 	}
 	dst = protowire.AppendVarint(append(dst, tagCreate), uint64(n))
 	dst = protowire.AppendString(append(dst, tagTable), table)
@@ -66,14 +65,14 @@ type ingestion struct {
 func (r *ingestion) sizes() (whole, body, list int) {
 	body = 1 + protowire.SizeVarint(uint64(r.offset)) + 1
 	if len(r.recs) == 1 {
-		body += sizeBytes(len(r.recs[0].Value))
+		body += protowire.SizeBytes(len(r.recs[0].Value))
 	} else {
 		for i := range r.recs {
-			list += 1 + sizeBytes(len(r.recs[i].Value))
+			list += 1 + protowire.SizeBytes(len(r.recs[i].Value))
 		}
-		body += sizeBytes(list)
+		body += protowire.SizeBytes(list)
 	}
-	return 1 + sizeBytes(body), body, list
+	return 1 + protowire.SizeBytes(body), body, list
 }
 
 // appendTo appends the message, whose sizes are given.
@@ -94,9 +93,6 @@ func (r *ingestion) appendTo(dst []byte, body, list int) []byte {
 	}
 	return dst
 }
-
-// sizeBytes is how long n bytes are with their length before them.
-func sizeBytes(n int) int { return (bits.Len32(uint32(n)|1)+6)/7 + n }
 
 // A response is one message of the server. Exactly one of its parts is there, or none when the server sent something that
 // is not known here.
