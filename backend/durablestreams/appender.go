@@ -16,49 +16,66 @@ import (
 // NewAppender implements [backend.Sink]. Records whose format is application/json become messages of a JSON stream; all
 // others are framed.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender {
-	return s.newAppender(s.encodingOf(f))
+	return s.pipelined(s.encodingOf(f))
+}
+
+func (s *Stream) pipelined(e encoding) backend.Appender {
+	name := fmt.Sprintf("durablestreams: stream %.80q at %s://%s", s.name, s.url.Scheme, s.url.Host)
+	return metered{Appender: backend.Pipelined(name, s.newAppender(e)), meter: e.meter}
+}
+
+// A metered appender looks at the whole of a record when the record is offered to a producer. A session measures only the
+// size: to look again at the JSON of every record would cost as much as to encode the record.
+type metered struct {
+	backend.Appender
+	meter func(*backend.Record) (int, error)
+}
+
+func (m metered) Limits() backend.Limits {
+	l := m.Appender.Limits()
+	l.Size = m.meter
+	return l
 }
 
 func (s *Stream) newAppender(e encoding) *appender {
 	a := &appender{
-		stream: s, encoding: e, epoch: max(s.config.epoch, 0), given: s.config.epoch >= 0,
-		sent: -1, before: -1, window: window{size: s.config.inFlight},
+		stream: s, encoding: e, epoch: max(s.config.epoch, 0), epochGiven: s.config.epoch >= 0,
+		highest: -1, highestEarlier: -1, window: window{size: s.config.inFlight},
 	}
 	if a.id = s.config.producer; a.id == "" {
-		a.id, a.private = rand.Text(), true
+		a.id, a.randomID = rand.Text(), true
 	}
 	return a
 }
 
+// An appender is what one producer is to the server, over all its sessions: an id, an epoch and a sequence.
 type appender struct {
-	stream   *Stream
-	encoding encoding
-	id       string
-	private  bool // nobody else has this id
-	given    bool // the first epoch is the caller's
+	stream     *Stream
+	encoding   encoding
+	id         string
+	randomID   bool // no other producer has this id
+	epochGiven bool // the caller has chosen the first epoch
 
-	mu      sync.Mutex
-	checked bool   // the stream is there, with this content type
-	epoch   int64  // 0 until the first opening, unless private or given
-	claimed bool   // the server has accepted a batch: an epoch lost from now on is lost for good
-	steady  bool   // the server has accepted a batch in this epoch: more may be on their way at once
-	base    uint64 // the seq that is Producer-Seq 0 in this epoch
-	acked   uint64 // seqs below it were returned by Recv
-	sent    int64  // highest Producer-Seq sent in this epoch, -1 for none
-	before  int64  // the same by the sessions before the one that is open
-	free    [][]byte
-	window  window
+	mu             sync.Mutex // see conn for what else it guards, and for the order of locks
+	checked        bool       // the stream is there, with this content type
+	epoch          int64      // 0 until the first opening, unless the id is random or the epoch is given
+	placeAccepted  bool       // the server has accepted a batch: a producer that loses its epoch from now on is fenced
+	epochAccepted  bool       // the server has accepted a batch in this epoch: several may be in flight at once
+	base           uint64     // the seq that is Producer-Seq 0 in this epoch
+	highest        int64      // highest Producer-Seq sent in this epoch, -1 for none
+	highestEarlier int64      // the same, sent by the sessions before the one that is open
+	free           [][]byte   // buffers for bodies
+	window         window
 }
 
+// Limits are those of the session. See metered for those of the producer.
 func (a *appender) Limits() backend.Limits {
 	c := &a.stream.config
-	return backend.Limits{BatchBytes: c.batchBytes, RecordBytes: c.batchBytes, InFlight: c.inFlight, Size: a.encoding.meter}
+	return backend.Limits{BatchBytes: c.batchBytes, RecordBytes: c.batchBytes, InFlight: c.inFlight, Size: a.encoding.size}
 }
 
-func (a *appender) Open(ctx context.Context) (backend.Session, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, a.stream.failed("open", fmt.Errorf("%w: %w", backend.ErrTransient, err))
-	}
+// Dial opens a session. The first time it asks whether the stream is there.
+func (a *appender) Dial(ctx context.Context, _ uint64) (backend.Conn, error) {
 	a.mu.Lock()
 	checked := a.checked
 	a.mu.Unlock()
@@ -70,23 +87,19 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.checked = true
-	if a.epoch == 0 && !a.private && !a.given {
+	if a.epoch == 0 && !a.randomID && !a.epochGiven {
 		a.epoch = time.Now().UnixMilli()
 	}
-	a.before = a.sent
-	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	return &session{
-		appender: a, life: life, cancel: cancel, next: a.acked,
-		room: make(chan struct{}, a.stream.config.inFlight), wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-	}, nil
+	a.highestEarlier = a.highest
+	return newConn(ctx, a), nil
 }
 
-// check finds out at the opening what would otherwise be the fate of the first batch, as the protocol has one answer for a
-// wrong content type and for other conflicts.
+// check finds out at the opening what would otherwise end the first batch. The protocol has one status for a wrong content
+// type and for other conflicts, so the answer to a batch does not tell them apart.
 func (a *appender) check(ctx context.Context) error {
 	s := a.stream
-	if a.given && a.private {
-		return fmt.Errorf("%w: Epoch without ProducerID: a producer with a random id has nobody before it", backend.ErrRejected)
+	if a.epochGiven && a.randomID {
+		return fmt.Errorf("%w: Epoch without ProducerID: a producer with a random id has no producer before it", backend.ErrRejected)
 	}
 	if err := sendable(http.Header{"Producer-Id": {a.id}, "Content-Type": {a.encoding.contentType}}); err != nil {
 		return err
@@ -109,13 +122,34 @@ func (a *appender) check(ctx context.Context) error {
 	return nil
 }
 
-// fresh begins a new epoch at seq, because the server knows nothing of this one any more or because requests may be under
-// way whose batches are going to be others: those are refused as stale now, whenever they arrive.
-func (a *appender) fresh(seq uint64) {
+// claim takes an epoch that another producer may have.
+func (a *appender) claim(epoch int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.epoch, a.highest, a.highestEarlier = epoch, -1, -1
+}
+
+// beginEpochLocked begins the next epoch at seq: the server knows nothing of the present epoch any more, or other batches
+// will take the place of batches whose requests may still arrive. The server refuses those requests as stale then.
+func (a *appender) beginEpochLocked(seq uint64) {
 	a.epoch++
-	a.base, a.sent, a.before, a.steady = seq, -1, -1, false
+	a.base, a.highest, a.highestEarlier, a.epochAccepted = seq, -1, -1, false
+}
+
+// accepted notes that the server has accepted a batch. The answer may come when another epoch has begun: then it says nothing
+// about the new epoch.
+func (a *appender) accepted(t ticket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.placeAccepted = true
+	a.epochAccepted = a.epochAccepted || t.epoch == a.epoch
+	a.window.accept(a.stream.config.inFlight)
+}
+
+func (a *appender) highestSent() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.highest
 }
 
 // buffer returns an empty buffer that may have been used before.
@@ -133,6 +167,11 @@ func (a *appender) buffer() []byte {
 func (a *appender) reuse(b []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.reuseLocked(b)
+}
+
+// reuseLocked keeps a buffer for a later batch. More than one for each batch in flight are never used at once.
+func (a *appender) reuseLocked(b []byte) {
 	if len(a.free) < a.stream.config.inFlight {
 		a.free = append(a.free, b)
 	}

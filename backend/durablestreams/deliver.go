@@ -13,126 +13,81 @@ import (
 )
 
 const (
-	answerTime = 30 * time.Second // for one append, from the first byte to the answer
-	claims     = 3                // epochs that are tried before another producer's place is left to it
+	answerTime = 30 * time.Second // for one append, from the first byte to the answer; as long as servers hold a long-poll
+	maxClaims  = 3                // epochs that a producer tries to claim; a producer that loses three in a row has a living rival
 )
 
-// deliver sends b until its fate is known. It does not send again what failed, but what came too early, or under an epoch
-// that was taken before this producer ever wrote.
-func (s *session) deliver(b *batch) (backend.Offset, error) {
-	a := s.appender
-	for claim := 0; ; {
-		alone := b.prev == nil || ended(b.prev)
-		if alone && b.prev != nil && b.prev.err != nil {
-			return "", b.prev.err
+// deliver sends a batch until its fate is known. The producer retries what failed; deliver sends again only a batch that came
+// too early, and a batch whose epoch another producer had before this producer wrote anything.
+func (c *conn) deliver(b *batch) (backend.Offset, error) {
+	for claims := 0; ; {
+		first := b.before == nil || b.before.ended()
+		if first && b.before != nil && b.before.err != nil {
+			return "", b.before.err
 		}
-		ans, t, err := s.post(b)
-		var status *StatusError
-		refused := errors.As(err, &status)
-		stale := refused && status.Epoch >= 0
-		gap := refused && status.Expected >= 0
-		switch {
-		case t.contested && !t.again && (stale || err == nil && ans.duplicate):
-			// Somebody has this epoch or a later one, and nothing of ours is stored.
-			if claim++; claim > claims {
-				return "", s.failed("append", fmt.Errorf("%w: %d epochs in a row were taken", backend.ErrFenced, claims))
-			}
-			taken := t.epoch
-			if stale {
-				taken = max(taken, status.Epoch)
-			}
-			a.claim(taken + 1)
-			b.sent = false
-		case err == nil && (ans.highest > a.highest() || t.first && ans.duplicate && !t.again):
-			// The second is what an epoch that was begun after a refusal meets when another process has claimed it meanwhile.
-			return "", s.failed("append", fmt.Errorf("%w: sequence %d was written by another with the same id and epoch", backend.ErrFenced, ans.highest))
-		case err == nil:
-			a.accepted(t)
-			b.prev = nil
+		t, ans, err := c.post(b)
+		reply := classify(ans, err, first, c.appender.highestSent())
+		switch act := actions[reply][t.standing]; act {
+		case acknowledge:
+			c.appender.accepted(t)
 			return ans.next, nil
-		case gap && !alone:
-			b.sent = false // nothing of it is stored
-			s.early(b)
-			select {
-			case <-b.prev.done: // its turn has come, or never will
-			case <-s.life.Done():
-				return "", s.lost(context.Cause(s.life))
+		case claimNext:
+			if claims++; claims > maxClaims {
+				return "", fmt.Errorf("%w: %d epochs in a row were taken by other producers with this id", backend.ErrFenced, maxClaims)
 			}
-		case gap:
-			b.renew = true
-			return "", s.failed("append", fmt.Errorf("%w: the server has forgotten this producer: %w", backend.ErrIndeterminate, err))
-		case stale && t.again:
-			return "", s.failed("append", fmt.Errorf("%w: %w", backend.ErrIndeterminate, err))
-		case refused && (errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)):
-			b.renew = true
-			return "", s.failed("append", err)
-		case refused:
-			return "", s.failed("append", err)
+			c.appender.claim(max(t.epoch, staleEpoch(err)) + 1)
+			b.sent = false // under the new epoch
+		case sendInTurn:
+			if err := c.waitTurn(b); err != nil {
+				return "", err
+			}
 		default:
-			return "", err
+			return "", b.fail(act, ans, err)
 		}
 	}
 }
 
-func ended(b *batch) bool {
+// waitTurn waits until the batch before has ended. Nothing of this batch is stored, so it is sent then as if for the first
+// time.
+func (c *conn) waitTurn(b *batch) error {
+	b.sent = false
+	c.tooEarly(b)
 	select {
-	case <-b.done:
-		return true
-	default:
-		return false
+	case <-b.before.done: // successful or not: deliver looks
+		return nil
+	case <-c.life.Done():
+		return unanswered(context.Cause(c.life))
 	}
 }
 
-// lost is the fate of a request without an answer: the server knows a resend by its sequence.
-func (s *session) lost(cause error) error {
-	return s.failed("append", fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause))
-}
-
-// A ticket is under what name a batch is sent.
-type ticket struct {
-	epoch, seq int64
-	again      bool // it may have been stored under this ticket
-	contested  bool // others may have the epoch, and it may still be given up for a later one
-	first      bool // nothing of this epoch was accepted, and others may have it
-	ordered    bool // the batch behind it waits until this one was written
-}
-
-// take names the batch, unless the session is over: the epoch may be the next one's by then, under which nothing was sent.
-func (s *session) take(b *batch) (t ticket, ok bool) {
-	a := s.appender
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s.life.Err() != nil {
-		return t, false
+// fail makes the error with which the batch ends, and notes what the next session has to do.
+func (b *batch) fail(act action, ans answer, err error) error {
+	switch act {
+	case failOvertaken:
+		return fmt.Errorf("%w: sequence %d was written by another producer with the same id and epoch", backend.ErrFenced, ans.highest)
+	case failMayBeStored:
+		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+	case failForgotten:
+		b.newEpoch = true
+		return fmt.Errorf("%w: the server has forgotten this producer: %w", backend.ErrIndeterminate, err)
+	case failNewEpoch:
+		b.newEpoch = true
 	}
-	t = ticket{
-		epoch: a.epoch, seq: int64(b.seq - a.base), ordered: a.window.ordered,
-		contested: !a.claimed && !a.private && !a.given, first: !a.steady && !a.private,
+	return err
+}
+
+// staleEpoch is the server's epoch in a stale answer, and 0 for every other answer.
+func staleEpoch(err error) int64 {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return max(status.Epoch, 0)
 	}
-	t.again = b.sent || t.seq <= a.before
-	b.sent = true
-	a.sent = max(a.sent, t.seq)
-	return t, true
+	return 0
 }
 
-func (a *appender) claim(epoch int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.epoch, a.sent, a.before = epoch, -1, -1
-}
-
-func (a *appender) highest() int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.sent
-}
-
-// accepted takes note that the server has taken a batch under t. It may say so when another epoch has begun.
-func (a *appender) accepted(t ticket) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.claimed, a.steady = true, a.steady || t.epoch == a.epoch
-	a.window.accepted(a.stream.config.inFlight)
+// unanswered is the fate of a request without an answer. The server knows a resend by its sequence.
+func unanswered(cause error) error {
+	return fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause)
 }
 
 // An answer is what the server says of a batch that is stored.
@@ -142,54 +97,82 @@ type answer struct {
 	next      backend.Offset // "" when the server does not say
 }
 
-// post makes one request of b. Nothing is known of a ticket with an error that came before it was taken.
-func (s *session) post(b *batch) (ans answer, t ticket, err error) {
-	ctx, cancel := context.WithTimeout(s.life, answerTime)
+// post makes one request for a batch. An error without a ticket came before the batch was sent.
+func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
+	ctx, cancel := context.WithTimeout(c.life, answerTime)
 	defer cancel()
-	stream := s.appender.stream
+	stream := c.appender.stream
 	body := payloadOf(b.body)
-	defer body.Close() // the batch's bytes are used again
+	defer body.Close() // the bytes of the batch are used again
 	req, err := stream.request(ctx, http.MethodPost, nil, body)
 	if err != nil {
-		return ans, t, s.failed("append", err)
+		return t, ans, err
 	}
-	t, ok := s.take(b) // not before the credentials are there: without them nothing is sent
+	t, ok := c.take(b) // after the credentials: if those fail, nothing is sent
 	if !ok {
-		return ans, t, s.lost(context.Cause(s.life))
+		return t, ans, unanswered(context.Cause(c.life))
 	}
 	req.ContentLength = int64(len(b.body))
-	req.Header.Set("Content-Type", s.appender.encoding.contentType)
-	req.Header.Set("Producer-Id", s.appender.id)
-	req.Header.Set("Producer-Epoch", strconv.FormatInt(t.epoch, 10))
-	req.Header.Set("Producer-Seq", strconv.FormatInt(t.seq, 10))
+	c.appender.setHeaders(req.Header, t)
 	if t.ordered {
 		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
 			if w.Err == nil {
-				s.written(b)
+				c.written(b)
 			}
 		}}))
 	}
 	resp, err := stream.do(req)
 	if err != nil {
-		if err = lost(err, true); t.again && !errors.Is(err, backend.ErrIndeterminate) {
-			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err) // by what was sent before
+		err = lost(err, true)
+		if t.standing == mayBeStored && !errors.Is(err, backend.ErrIndeterminate) {
+			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err) // an earlier request may have stored the batch
 		}
-		return ans, t, s.failed("append", err)
+		return t, ans, err
 	}
 	discard(resp.Body)
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusNoContent:
-	default:
-		return ans, t, statusError("append", resp)
+	ans, err = answerOf(resp, t)
+	return t, ans, err
+}
+
+// setHeaders sets the headers by which the server knows the batch.
+func (a *appender) setHeaders(h http.Header, t ticket) {
+	h.Set("Content-Type", a.encoding.contentType)
+	h.Set("Producer-Id", a.id)
+	h.Set("Producer-Epoch", strconv.FormatInt(t.epoch, 10))
+	h.Set("Producer-Seq", strconv.FormatInt(t.seq, 10))
+}
+
+func answerOf(resp *http.Response, t ticket) (ans answer, err error) {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
+		return ans, statusError("append", resp)
 	}
 	ans.duplicate = resp.StatusCode == http.StatusNoContent
 	highest, ok := number(resp.Header.Get("Producer-Seq"))
 	if !ok || highest < t.seq {
-		return ans, t, s.failed("append", fmt.Errorf("%w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq"))))
+		return ans, fmt.Errorf("%w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
 	}
 	ans.highest = highest
 	if o := resp.Header.Get("Stream-Next-Offset"); !ans.duplicate && validOffset(o) {
 		ans.next = place(streamID(resp.Header), o, 0)
 	}
-	return ans, t, nil
+	return ans, nil
+}
+
+// tooEarly makes the batch behind b wait until the request of b was written once more.
+func (c *conn) tooEarly(b *batch) {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b.written = false
+	a.window.tooEarly(b.seq, c.queue[len(c.queue)-1].seq+1)
+}
+
+// written lets the batch behind b start.
+func (c *conn) written(b *batch) {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.window.writesReported = true
+	b.written = true
+	wake(c.turn)
 }

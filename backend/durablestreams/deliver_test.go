@@ -1,7 +1,6 @@
 package durablestreams
 
 import (
-	"context"
 	"errors"
 	"runtime"
 	"testing"
@@ -16,15 +15,14 @@ func TestNothingIsSentAfterTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.Stream("s").newAppender(encodingOf(backend.Format{ContentType: jsonType}))
-	life, cancel := context.WithCancelCause(t.Context())
-	s := &session{appender: a, life: life, cancel: cancel}
-	cancel(backend.ErrClosed)
-	a.fresh(7)
+	s := newConn(t.Context(), a)
+	s.cancel(backend.ErrClosed)
+	a.beginEpochLocked(7)
 	if _, err := s.deliver(&batch{seq: 9}); !errors.Is(err, backend.ErrClosed) {
 		t.Error(err)
 	}
-	if a.highest() != -1 {
-		t.Errorf("sequence %d of the new epoch counts as sent", a.highest())
+	if a.highest != -1 {
+		t.Errorf("sequence %d of the new epoch counts as sent", a.highest)
 	}
 }
 
@@ -37,11 +35,11 @@ func TestLateAnswerDoesNotSettleTheNextEpoch(t *testing.T) {
 	}
 	a := c.Stream("s").newAppender(encodingOf(backend.Format{ContentType: jsonType}))
 	late := ticket{epoch: a.epoch}
-	a.fresh(7)
-	if a.accepted(late); a.steady {
+	a.beginEpochLocked(7)
+	if a.accepted(late); a.epochAccepted {
 		t.Error("the answer to a batch of the epoch before has settled the next one")
 	}
-	if a.accepted(ticket{epoch: a.epoch}); !a.steady {
+	if a.accepted(ticket{epoch: a.epoch}); !a.epochAccepted {
 		t.Error("the answer to its own batch has not settled the epoch")
 	}
 }

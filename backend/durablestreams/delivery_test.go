@@ -235,7 +235,10 @@ func TestEachAnswerHasItsOutcome(t *testing.T) {
 			a, session := at.start(t, s)
 			s.ask(at.seq, row.answer)
 			send(t, session, at.seq)
-			_, err := session.Recv(t.Context())
+			ack, err := session.Recv(t.Context())
+			if row.name == "stored" && ack.Next != "5/0" {
+				t.Errorf("an ack that goes on at %q, want 5/0", ack.Next)
+			}
 			if got := facts(err); got != row.outcome || row.sent != "" && s.requests() != row.sent {
 				t.Fatalf("sent as %s: %s, want %s: %s (%v)", s.requests(), got, row.sent, row.outcome, err)
 			}

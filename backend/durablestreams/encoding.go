@@ -12,12 +12,13 @@ const (
 	binaryType = "application/octet-stream"
 )
 
-// An encoding is how records become the body of a request: check refuses one that cannot, nil refusing none, size meters
-// one, body appends a batch.
+// An encoding says how records become the body of a request. check refuses a record that cannot be part of a body; nil refuses
+// none. size is what a record adds to the body, and never an error: its type is that of [backend.Limits]. body appends the
+// body of a batch to dst.
 type encoding struct {
 	contentType string
 	check       func(*backend.Record) error
-	size        func(*backend.Record) int
+	size        func(*backend.Record) (int, error)
 	body        func(dst []byte, recs []backend.Record) []byte
 }
 
@@ -28,7 +29,7 @@ func (e encoding) meter(r *backend.Record) (int, error) {
 			return 0, err
 		}
 	}
-	return e.size(r), nil
+	return e.size(r)
 }
 
 // encodingOf chooses by the format. A framed stream is never of a text type, or readers over SSE would lose its line ends.
@@ -40,7 +41,7 @@ func encodingOf(f backend.Format) encoding {
 	if t == "" || t == jsonType || strings.HasPrefix(t, "text/") {
 		t = binaryType
 	}
-	return encoding{t, nil, sizeFrame, bodyFrames}
+	return encoding{t, nil, meterFrame, bodyFrames}
 }
 
 func checkMessage(r *backend.Record) error {
@@ -54,7 +55,7 @@ func checkMessage(r *backend.Record) error {
 }
 
 // sizeMessage counts the comma, or a bracket in its place.
-func sizeMessage(r *backend.Record) int { return len(r.Value) + 1 }
+func sizeMessage(r *backend.Record) (int, error) { return len(r.Value) + 1, nil }
 
 // bodyJSON makes one array, whose elements the server takes as messages: a value that is an array itself stays one.
 func bodyJSON(dst []byte, recs []backend.Record) []byte {

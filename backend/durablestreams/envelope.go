@@ -35,7 +35,7 @@ const (
 func (s *Stream) encodingOf(f backend.Format) encoding {
 	e := encodingOf(f)
 	if s.config.envelope && e.contentType == jsonType {
-		e.check, e.size, e.body = checkEnvelope, sizeEnvelope, bodyEnvelopes
+		e.check, e.size, e.body = checkEnvelope, meterEnvelope, bodyEnvelopes
 	}
 	return e
 }
@@ -69,6 +69,8 @@ func sizeEnvelope(r *backend.Record) int {
 	}
 	return n
 }
+
+func meterEnvelope(r *backend.Record) (int, error) { return sizeEnvelope(r), nil }
 
 func bodyEnvelopes(dst []byte, recs []backend.Record) []byte {
 	n := 1

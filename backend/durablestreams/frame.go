@@ -34,6 +34,8 @@ func sizeFrame(r *backend.Record) int {
 	return uvarintLen(n) + n
 }
 
+func meterFrame(r *backend.Record) (int, error) { return sizeFrame(r), nil }
+
 func uvarintLen(n int) int {
 	l := 1
 	for ; n >= 0x80; n >>= 7 {

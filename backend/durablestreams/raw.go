@@ -29,7 +29,7 @@ var _ backend.Stream = Raw{}
 
 // NewAppender implements [backend.Sink].
 func (r Raw) NewAppender(f backend.Format) backend.Appender {
-	return r.stream.newAppender(r.stream.rawEncodingOf(f))
+	return r.stream.pipelined(r.stream.rawEncodingOf(f))
 }
 
 // OpenReader implements [backend.Source], for the places that [Stream.OpenReader] takes.
@@ -59,7 +59,7 @@ func checkRaw(r *backend.Record) error {
 	return nil
 }
 
-func sizeRaw(r *backend.Record) int { return len(r.Value) }
+func sizeRaw(r *backend.Record) (int, error) { return len(r.Value), nil }
 
 func bodyRaw(dst []byte, recs []backend.Record) []byte {
 	for i := range recs {

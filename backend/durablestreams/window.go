@@ -1,92 +1,36 @@
 package durablestreams
 
-import (
-	"context"
-	"fmt"
+// growAfter is how many batches the server has to accept before the window grows by one. Each growth may cost one batch that
+// is sent twice, so at most about one batch in growAfter is sent twice, even if every batch that can come too early does.
+const growAfter = 32
 
-	"github.com/headrace/headrace/backend"
-)
-
-// patience is how many batches have to be accepted before the window grows by one. Each growth may cost one batch that is
-// sent twice, so about one in patience is, on a server to which every batch comes early that can.
-const patience = 32
-
-// A window is how many batches of one producer are on their way at once, and how. They go over several connections, where
-// some overtake others, and most servers refuse what comes too early, so that it has to be sent a second time. With those
-// that do, unlike ours, a request begins when the one before it was written to its connection, whose answer it does not
-// wait for. Some come early even then, behind a proxy or where the server has several processors: the window is halved
-// when one does, and grows again while none does.
+// A window says how many batches of one producer may be in flight at once. The lock of the appender guards it.
+//
+// The batches travel over several connections, where some overtake others. Most servers refuse a batch that comes too early,
+// and the batch has to be sent a second time; our server lets such a batch wait. Once a server has refused one, a request
+// starts only when the request before it was written to its connection. Some batches come too early even then, for example
+// behind a proxy, or where the server has several processors. Then the window is halved, and it grows again while no batch
+// comes too early.
 type window struct {
-	size    int    // batches
-	ordered bool   // some came too early
-	told    bool   // the transport says when it has written a request: some of other makes do not
-	doomed  uint64 // those below it were on their way already when the window was halved
-	calm    int    // batches accepted since it changed
+	size           int    // batches
+	ordered        bool   // a batch came too early, so the order of writing counts
+	writesReported bool   // the transport reports when it has written a request; a transport of the caller's may not do so
+	halvedAt       uint64 // batches with a lower seq were in flight already when the window was halved
+	accepted       int    // batches accepted since the window changed
 }
 
-// early takes note that seq came too early, when those below next were on their way.
-func (w *window) early(seq, next uint64) {
-	if seq >= w.doomed {
-		w.size, w.doomed = max(w.size/2, 1), next
+// tooEarly notes that the batch seq came too early, while the batches below next were in flight. The window is halved once
+// for the batches that were in flight together.
+func (w *window) tooEarly(seq, next uint64) {
+	if seq >= w.halvedAt {
+		w.size, w.halvedAt = max(w.size/2, 1), next
 	}
-	w.ordered, w.calm = true, 0
+	w.ordered, w.accepted = true, 0
 }
 
-// accepted takes note of a batch that was. limit is the largest size.
-func (w *window) accepted(limit int) {
-	if w.calm++; w.calm >= patience {
-		w.size, w.calm = min(w.size+1, limit), 0
+// accept notes that the server has accepted a batch. limit is the largest size.
+func (w *window) accept(limit int) {
+	if w.accepted++; w.accepted >= growAfter {
+		w.size, w.accepted = min(w.size+1, limit), 0
 	}
-}
-
-// await waits until one more request may be under way.
-func (s *session) await(ctx context.Context) error {
-	for !s.clear() {
-		select {
-		case <-s.turn:
-		case <-ctx.Done():
-			return s.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
-		case <-s.life.Done():
-			return context.Cause(s.life)
-		}
-	}
-	return nil
-}
-
-// clear says whether it may. None may beside the first of an epoch: had that lost the epoch, then so would have all behind.
-func (s *session) clear() bool {
-	a := s.appender
-	a.mu.Lock()
-	steady, size, told := a.steady, a.window.size, a.window.told
-	a.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.away == 0 {
-		return true
-	}
-	return steady && s.away < size && (!told || s.queue[len(s.queue)-1].left)
-}
-
-// early has the batch behind b, which came too early, wait until b was written once more.
-func (s *session) early(b *batch) {
-	s.mu.Lock()
-	b.left = false
-	next := s.next
-	s.mu.Unlock()
-	a := s.appender
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.window.early(b.seq, next)
-}
-
-// written gives the batch behind b its turn.
-func (s *session) written(b *batch) {
-	a := s.appender
-	a.mu.Lock()
-	a.window.told = true
-	a.mu.Unlock()
-	s.mu.Lock()
-	b.left = true
-	s.mu.Unlock()
-	signal(s.turn)
 }

@@ -1,0 +1,244 @@
+package durablestreams
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A conn carries the batches of one session. HTTP does not keep requests in order, so each batch travels in a request of its
+// own, with a goroutine of its own, and Read returns the answers in the order of the batches.
+//
+// The lock of the appender guards every field below the channels, and the fields of the batches. [backend.Pipelined] calls
+// Finish with its own lock held, so the order is: first Pipelined's lock, then the appender's. A payload has a lock too,
+// which is taken alone.
+type conn struct {
+	appender *appender
+	life     context.Context
+	cancel   context.CancelCauseFunc
+	readWake chan struct{} // one token: Read may find something new
+	turn     chan struct{} // one token: Write may find that its request may start
+	requests sync.WaitGroup
+
+	queue       []*batch // written and not returned by Read, in order
+	unanswered  int      // batches of the queue that are not done
+	failure     error    // why nothing more is written
+	fateUnknown bool     // failure does not say what became of the batches in flight
+	finished    bool     // Write will not be called again
+}
+
+// A batch is the body of one append, which is sent as often as it takes until its turn has come.
+type batch struct {
+	seq     uint64
+	body    []byte
+	before  *batch // the batch in front of this one, when that was in flight; only the goroutine of this batch uses it
+	sent    bool   // in this session, under the present epoch, and not refused for coming too early
+	written bool   // its request was written to a connection, and not refused for coming too early
+
+	done     chan struct{} // closed when the fields below are set
+	next     backend.Offset
+	err      error
+	newEpoch bool // the batches that take the place of this one, and of those behind it, need an epoch of their own
+}
+
+func newConn(ctx context.Context, a *appender) *conn {
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	return &conn{
+		appender: a, life: life, cancel: cancel,
+		readWake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+	}
+}
+
+// Write starts the request of a batch as soon as the window has room. The records are in the body then, so lent memory is
+// not read after Write has returned.
+func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
+	a := c.appender
+	b := &batch{seq: seq, done: make(chan struct{})}
+	b.body = a.encoding.body(a.buffer(), recs)
+	for {
+		started, err := c.start(b)
+		switch {
+		case err != nil:
+			return err
+		case started:
+			go c.run(b)
+			return nil
+		}
+		select {
+		case <-c.turn:
+		case <-ctx.Done():
+			a.reuse(b.body)
+			return a.stream.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
+		}
+	}
+}
+
+// start puts the batch in the queue, unless its request has to wait. Behind a batch that failed nothing is sent, because the
+// stream would have a hole; io.EOF means that Read says why.
+func (c *conn) start(b *batch) (started bool, err error) {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case c.failure != nil:
+		a.reuseLocked(b.body)
+		return false, io.EOF
+	case !c.mayStartLocked():
+		return false, nil
+	}
+	if n := len(c.queue); n > 0 {
+		b.before = c.queue[n-1]
+	}
+	c.queue = append(c.queue, b)
+	c.unanswered++
+	c.requests.Add(1)
+	return true, nil
+}
+
+// mayStartLocked reports whether another request may start now. Until the server has accepted the first batch of an epoch we
+// send nothing else: if another producer has claimed the epoch, every batch sent under it would have to be sent again.
+func (c *conn) mayStartLocked() bool {
+	a := c.appender
+	if c.unanswered == 0 {
+		return true
+	}
+	last := c.queue[len(c.queue)-1]
+	return a.epochAccepted && c.unanswered < a.window.size && (!a.window.writesReported || last.written)
+}
+
+func (c *conn) run(b *batch) {
+	defer c.requests.Done()
+	next, err := c.deliver(b)
+	b.before = nil // or each batch would keep all batches before it in memory
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reuseLocked(b.body)
+	b.body, b.next, b.err = nil, next, err
+	c.unanswered--
+	close(b.done)
+	c.wakeBoth()
+}
+
+// Read returns one ack for each batch. When an ack and a failure are both there, Read returns the ack first.
+func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
+	for {
+		if ack, ok, err := c.poll(); ok || err != nil {
+			return ack, err
+		}
+		select {
+		case <-c.readWake:
+		case <-ctx.Done():
+			c.fail(fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
+		}
+	}
+}
+
+// poll returns an ack or the reason why there will be no more acks, without waiting.
+func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var b *batch
+	if len(c.queue) > 0 && c.queue[0].ended() {
+		b = c.queue[0]
+	}
+	switch {
+	case b != nil && b.err != nil:
+		return ack, false, c.endLocked(b)
+	case b != nil:
+		c.queue[0] = nil
+		c.queue = c.queue[1:]
+		return backend.Ack{Seq: b.seq, Next: b.next}, true, nil
+	case c.failure != nil:
+		return ack, false, c.failure
+	case c.finished && len(c.queue) == 0:
+		return ack, false, io.EOF
+	}
+	return ack, false, nil
+}
+
+// endLocked ends the connection with the error of the batch at the head of the queue. The error speaks of the batches behind
+// it as well: the server stores them in order or not at all, so if this batch is not stored, they are not stored either.
+//
+// The requests end before the epoch changes. Otherwise one of them could still be sent, under the new epoch.
+func (c *conn) endLocked(b *batch) error {
+	c.failLocked(b.err)
+	if b.newEpoch {
+		c.appender.beginEpochLocked(b.seq)
+	}
+	return b.err
+}
+
+// fail ends the connection with err, which does not say what became of the batches in flight.
+func (c *conn) fail(err error) {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.failure == nil {
+		c.fateUnknown = true
+	}
+	c.failLocked(err)
+}
+
+func (c *conn) failLocked(err error) {
+	if c.failure == nil {
+		c.failure = err
+	}
+	c.cancel(err)
+	c.wakeBoth()
+}
+
+// Finish says that Write will not be called again. Read returns io.EOF after the last ack.
+func (c *conn) Finish() {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.finished = true
+	c.wakeBoth()
+}
+
+// Fate returns what became of the unanswered batches. The error of a batch says everything. An error that ended the
+// connection from outside says nothing of the batches: their requests may have arrived.
+func (c *conn) Fate(err error, unanswered int) error {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.fateUnknown && unanswered > 0 {
+		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+	}
+	return err
+}
+
+// Close gives up the requests in flight and waits for their goroutines.
+func (c *conn) Close() error {
+	c.fail(backend.ErrClosed)
+	c.requests.Wait()
+	return nil
+}
+
+func (c *conn) wakeBoth() {
+	wake(c.readWake)
+	wake(c.turn)
+}
+
+// ended reports whether nothing more is done for the batch.
+func (b *batch) ended() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// wake leaves a token for the one goroutine that may wait for it. If no goroutine waits, the token stays for the next wait.
+func wake(token chan struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
+	}
+}
