@@ -2,7 +2,7 @@ package server
 
 import "time"
 
-// A batch is the drafts of one commit. Changes of one group see each other's drafts; readers see none of them before the
+// A batch is the drafts of one round. The changes of one round see each other's drafts. Readers see none of them before the
 // vault has made them durable.
 type batch struct {
 	*engine
@@ -11,97 +11,104 @@ type batch struct {
 	drafts []*draft
 }
 
-// A draft is a stream as it will be.
+// A draft is one stream in a round, in its two states.
 type draft struct {
-	*stream
-	state  // shadows the stream's
-	places map[string]place
-	units  units
-	fresh  bool // made in this batch
-	touch  bool
+	was    *stream          // as readers see it while the round is under way
+	will   state            // as readers will see it once the round is durable
+	places map[string]place // how far its producers will be
+	units  units            // what the round appends
+	fresh  bool             // the stream is made in this round
+	touch  bool             // the round renews the TTL
 }
 
+func draftOf(s *stream) *draft { return &draft{was: s, will: s.state} }
+
+// info is what will be known of the stream.
 func (d *draft) info() Info {
-	i := d.stream.info()
-	i.Tail, i.Closed = d.Tail, d.Closed
+	i := d.was.info()
+	i.Tail, i.Closed = d.will.Tail, d.will.Closed
 	return i
 }
 
-// draft returns the draft of s. A group touches few streams, so that a list does.
+// draft returns the draft of s, and makes one if there is none. A round touches few streams, so a list is quick enough.
 func (b *batch) draft(s *stream) *draft {
-	for _, d := range b.drafts {
-		if d.stream == s {
-			return d
-		}
+	if d := b.known(s); d != nil {
+		return d
 	}
-	return b.keep(&draft{stream: s, state: s.state})
+	return b.keep(draftOf(s))
 }
 
-// keep makes d, as find returned it, a part of the batch.
-func (b *batch) keep(d *draft) *draft {
-	for _, known := range b.drafts {
-		if known == d {
+func (b *batch) known(s *stream) *draft {
+	for _, d := range b.drafts {
+		if d.was == s {
 			return d
 		}
 	}
-	b.drafts = append(b.drafts, d)
+	return nil
+}
+
+// keep makes d, as find has returned it, a part of the round.
+func (b *batch) keep(d *draft) *draft {
+	if b.known(d.was) == nil {
+		b.drafts = append(b.drafts, d)
+	}
 	return d
 }
 
-// find returns the stream of that name as it stands in this batch, or nil. One that has expired is dropped on the way. Who
-// changes what it returns must keep it.
+// find returns the stream of that name as it stands in this round, or nil. A stream that has expired is dropped on the way.
+// Whoever changes what find returns must keep it.
 func (b *batch) find(name string) *draft {
 	s := b.names[name]
 	for _, d := range b.drafts {
-		if d.name == name && d.fresh {
-			s = d.stream
+		if d.was.name == name && d.fresh {
+			s = d.was
 		}
 	}
 	if s == nil {
 		return nil
 	}
-	for _, d := range b.drafts {
-		if d.stream == s {
-			return b.alive(d)
-		}
+	if d := b.known(s); d != nil {
+		return b.alive(d)
 	}
-	return b.alive(&draft{stream: s, state: s.state})
+	return b.alive(draftOf(s))
 }
 
-// alive drops d if it has expired.
+// alive returns d, or nil if its stream is removed. It drops the stream if the stream has expired. A stream that this round
+// touches has not expired: the round would renew its TTL.
 func (b *batch) alive(d *draft) *draft {
-	if !d.Gone && !d.removed && !d.touch && !d.fresh {
-		b.mu.RLock() // touched and waiting are the readers' too
-		expired := d.expired(b.now)
+	if !d.will.Gone && !d.will.removed && !d.touch && !d.fresh {
+		b.mu.RLock() // readers change touched and waiting
+		expired := d.was.expired(b.now)
 		b.mu.RUnlock()
 		if expired {
 			b.drop(b.keep(d))
 		}
 	}
-	if d.removed {
+	if d.will.removed {
 		return nil
 	}
 	return d
 }
 
-// drop deletes a stream, or hides it for as long as it has forks.
+// drop removes a stream. A stream that has forks is only hidden, because the forks read its data. The last fork that is
+// removed takes the hidden stream with it.
 func (b *batch) drop(d *draft) {
-	if d.Refs > 0 {
-		d.Gone = true
+	if d.will.Refs > 0 {
+		d.will.Gone = true
 		return
 	}
-	d.removed = true
-	if d.parent == nil {
+	d.will.removed = true
+	if d.was.parent == nil {
 		return
 	}
-	source := b.draft(d.parent)
-	source.Refs--
-	if source.Refs == 0 && source.Gone {
+	source := b.draft(d.was.parent)
+	source.will.Refs--
+	if source.will.Refs == 0 && source.will.Gone {
 		b.drop(source)
 	}
 }
 
-// place returns how far a producer has come, this batch included.
+// place returns how far a producer has come, this round included.
 func (b *batch) place(d *draft, id string) (place, bool, error) {
 	if at, ok := d.places[id]; ok {
 		return at, true, nil
@@ -109,15 +116,15 @@ func (b *batch) place(d *draft, id string) (place, bool, error) {
 	if d.fresh {
 		return place{}, false, nil
 	}
-	return b.ledger.place(d.stream, id)
+	return b.ledger.place(d.was, id)
 }
 
 // store puts data and everything that goes with it into the draft.
 func (d *draft) store(a *Append) {
 	d.touch = true
 	if len(a.Data) > 0 {
-		d.units = append(d.units, unit{d.Tail, a.Data})
-		d.Tail += Position(len(a.Data))
+		d.units = append(d.units, unit{d.will.Tail, a.Data})
+		d.will.Tail += Position(len(a.Data))
 	}
 	if a.Producer != nil {
 		if d.places == nil {
@@ -126,9 +133,9 @@ func (d *draft) store(a *Append) {
 		d.places[a.Producer.ID] = place{a.Producer.Epoch, a.Producer.Seq}
 	}
 	if a.Sequence != "" {
-		d.Sequence = a.Sequence
+		d.will.Sequence = a.Sequence
 	}
 	if a.Close {
-		d.Closed = true
+		d.will.Closed = true
 	}
 }

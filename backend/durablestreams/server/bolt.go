@@ -10,7 +10,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/headrace/headrace/internal/boltfile"
+	"github.com/headrace/headrace/internal/committer"
 )
 
 // Bolt is a Storage in one bbolt file. An append is acknowledged once it is on the disk together with the state of its
@@ -19,7 +19,7 @@ import (
 // The TTL of every stream begins anew when the file is opened: reads renew it, and are not written down.
 type Bolt struct {
 	*engine
-	file *boltfile.File
+	committer *committer.Committer
 }
 
 var _ Storage = (*Bolt)(nil)
@@ -39,25 +39,29 @@ const boltFormat = "durablestreams/1"
 // that was cut short, also to nothing, is refused. A damaged page fails what meets it, and ends all writing when that is a
 // change.
 func OpenBolt(path string, opts ...StorageOption) (*Bolt, error) {
-	file, err := boltfile.Open(path, 0o600, bbolt.Options{
-		Timeout:         5 * time.Second,
-		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: 64 << 20, // growing the map waits for readers
+	e := &engine{options: storageOptionsOf(opts), names: map[string]*stream{}}
+	c, err := committer.Open(committer.Config{
+		Path:     path,
+		Mode:     0o600,
+		LockWait: 5 * time.Second,
+		Seal:     func(*bbolt.Tx) error { return e.seal() },
+		Publish:  e.publish,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	b := &Bolt{newEngine(&boltVault{file: file}, storageOptionsOf(opts)), file}
+	e.vault = &boltVault{c}
+	b := &Bolt{e, c}
 	if err := b.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("server: open %s: %w", path, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("server: open %s: %w", path, err), c.Close())
 	}
 	return b, nil
 }
 
-// Close ends those who wait, lets the commit under way finish, and closes the file.
+// Close ends those who wait, lets the commit under way finish, and closes the file. A second Close returns nil.
 func (b *Bolt) Close() error {
 	b.stop()
-	return b.file.Close()
+	return b.committer.Close()
 }
 
 // row is a stream as it is stored.
@@ -75,9 +79,10 @@ type row struct {
 }
 
 func rowOf(d *draft) *row {
-	r := &row{ID: d.id, Name: []byte(d.name), Base: d.base, config: d.config, state: d.state}
-	if d.parent != nil {
-		r.Parent = d.parent.key
+	s := d.was
+	r := &row{ID: s.id, Name: []byte(s.name), Base: s.base, config: s.config, state: d.will}
+	if s.parent != nil {
+		r.Parent = s.parent.key
 	}
 	if r.Fork != nil && !utf8.ValidString(r.Fork.Source) {
 		r.RawSource = []byte(r.Fork.Source)
@@ -90,7 +95,7 @@ func rowOf(d *draft) *row {
 
 // load reads the streams, not their data. Sources of forks are linked when all are there.
 func (b *Bolt) load() error {
-	err := b.file.Update(func(tx *bbolt.Tx) error {
+	err := b.committer.File().Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketStreams, bucketProducers, bucketData, bucketMeta} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
@@ -109,7 +114,7 @@ func (b *Bolt) load() error {
 		return err
 	}
 	streams, parents := map[uint64]*stream{}, map[*stream]uint64{}
-	err = b.file.View(func(tx *bbolt.Tx) error {
+	err = b.committer.File().View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketStreams).ForEach(func(k, v []byte) error {
 			s, parent, err := parseRow(k, v)
 			if err != nil {
@@ -139,7 +144,7 @@ func (b *Bolt) load() error {
 		}
 		s.touched = now
 		b.names[s.name] = s
-		b.watch(s)
+		b.watchLocked(s)
 	}
 	return nil
 }

@@ -10,11 +10,11 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/headrace/headrace/internal/boltfile"
+	"github.com/headrace/headrace/internal/committer"
 )
 
-// pieceBytes is how large values are: bbolt rewrites a page with all its values when one is added, and a page holds two at
-// least, so large ones would be written several times.
+// pieceBytes is how large values are at most. When a value is added, bbolt writes the whole page again, and a page holds at
+// least two values. So large values would be written several times.
 const pieceBytes = 32 << 10
 
 // The first byte of a piece says whether an append begins with it.
@@ -23,51 +23,45 @@ const (
 	pieceFirst = 1
 )
 
+// A boltVault keeps streams in a bbolt file.
 type boltVault struct {
-	file *boltfile.File
-	// broken is why a commit failed: whether it is on the disk is then unknown, so that the file may be ahead of what is in
-	// memory. Nothing is changed any more until it is opened again; reading goes on.
-	broken error
+	committer *committer.Committer
 }
 
-func (v *boltVault) begin() (ledger, error) {
-	if v.broken != nil {
-		return nil, fmt.Errorf("server: bolt: open the file again, a commit failed: %w", v.broken)
+// make queues c for the committer.
+func (v *boltVault) make(c *change) { v.committer.Do(boltChange{c}) }
+
+// A boltChange is a change as the committer sees it.
+type boltChange struct{ *change }
+
+// Size implements [committer.Step].
+func (c boltChange) Size() int { return c.size }
+
+// Apply implements [committer.Step]. A refusal is no error here: the rest of the round goes on.
+func (c boltChange) Apply(tx *bbolt.Tx) error {
+	if !c.engine.apply(c.change, boltLedger{tx}) {
+		return committer.Unchanged
 	}
-	tx, err := v.file.Begin()
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return nil, ErrStopped
+	return nil
+}
+
+// Done implements [committer.Step].
+func (c boltChange) Done(err error) {
+	switch {
+	case errors.Is(err, committer.ErrClosed), errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		err = ErrStopped
+	case err != nil:
+		err = fmt.Errorf("server: bolt: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("server: bolt: %w", err)
-	}
-	return &boltLedger{tx, v}, nil
+	c.end(err)
 }
 
-type boltLedger struct {
-	tx    *bbolt.Tx
-	vault *boltVault
-}
+// A boltLedger reads and writes in the transaction of a round. The committer catches what bbolt does on a damaged page.
+type boltLedger struct{ tx *bbolt.Tx }
 
-func (l *boltLedger) rollback() { l.vault.file.Rollback(l.tx) }
+func (l boltLedger) newKey() (uint64, error) { return l.tx.Bucket(bucketStreams).NextSequence() }
 
-func (l *boltLedger) newKey() (key uint64, err error) {
-	err = l.vault.file.Write(func() error {
-		key, err = l.tx.Bucket(bucketStreams).NextSequence()
-		return err
-	})
-	return key, err
-}
-
-func (l *boltLedger) place(s *stream, id string) (at place, found bool, err error) {
-	err = l.vault.file.Write(func() error {
-		at, found, err = l.stored(s, id)
-		return err
-	})
-	return at, found, err
-}
-
-func (l *boltLedger) stored(s *stream, id string) (place, bool, error) {
+func (l boltLedger) place(s *stream, id string) (place, bool, error) {
 	v := l.tx.Bucket(bucketProducers).Get(append(key(s.key), id...))
 	if v == nil {
 		return place{}, false, nil
@@ -80,27 +74,9 @@ func (l *boltLedger) stored(s *stream, id string) (place, bool, error) {
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), n) }
 
-func (l *boltLedger) commit(drafts []*draft) error {
-	for _, d := range drafts {
-		if err := l.vault.file.Write(func() error { return l.write(d) }); err != nil {
-			l.rollback()
-			return fmt.Errorf("server: bolt: %w", err)
-		}
-	}
-	if err := l.vault.file.Write(l.tx.Commit); err != nil {
-		if errors.Is(err, boltfile.ErrDamaged) {
-			l.rollback()
-		}
-		l.vault.broken = err
-		return fmt.Errorf("server: bolt: commit: %w", err)
-	}
-	return nil
-}
-
-func (l *boltLedger) write(d *draft) error {
-	streams, producers, all := l.tx.Bucket(bucketStreams), l.tx.Bucket(bucketProducers), l.tx.Bucket(bucketData)
-	id := key(d.key)
-	if d.removed {
+func (l boltLedger) write(d *draft) error {
+	id := key(d.was.key)
+	if d.will.removed {
 		if d.fresh {
 			return nil
 		}
@@ -110,33 +86,41 @@ func (l *boltLedger) write(d *draft) error {
 	if err != nil {
 		return err
 	}
-	if err := streams.Put(id, v); err != nil {
+	if err := l.tx.Bucket(bucketStreams).Put(id, v); err != nil {
 		return err
 	}
 	for producer, at := range d.places {
 		v := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(at.epoch)), uint64(at.seq))
-		if err := producers.Put(append(key(d.key), producer...), v); err != nil {
+		if err := l.tx.Bucket(bucketProducers).Put(append(key(d.was.key), producer...), v); err != nil {
 			return err
 		}
 	}
-	data, err := all.CreateBucketIfNotExists(id)
+	data, err := l.tx.Bucket(bucketData).CreateBucketIfNotExists(id)
 	if err != nil {
 		return err
 	}
-	data.FillPercent = 0.95 // positions only go up
+	data.FillPercent = 0.95 // positions only go up, so a page that is full gets no more keys
 	for _, u := range d.units {
-		kind := byte(pieceFirst)
-		for at, rest := u.at, u.data; len(rest) > 0; kind = pieceMore {
-			n := min(len(rest), pieceBytes)
-			v := append(append(make([]byte, 0, n+1), kind), rest[:n]...)
-			if err := data.Put(key(uint64(at)), v); err != nil {
-				return err
-			}
-			at, rest = at+Position(n), rest[n:]
+		if err := putPieces(data, u); err != nil {
+			return err
 		}
 	}
-	if d.Start > d.stream.Start && !d.fresh {
-		return trimPieces(data, d.Start)
+	if d.will.Start > d.was.Start && !d.fresh {
+		return trimPieces(data, d.will.Start)
+	}
+	return nil
+}
+
+// putPieces stores the bytes of one append under their positions.
+func putPieces(data *bbolt.Bucket, u unit) error {
+	kind := byte(pieceFirst)
+	for at, rest := u.at, u.data; len(rest) > 0; kind = pieceMore {
+		n := min(len(rest), pieceBytes)
+		v := append(append(make([]byte, 0, n+1), kind), rest[:n]...)
+		if err := data.Put(key(uint64(at)), v); err != nil {
+			return err
+		}
+		at, rest = at+Position(n), rest[n:]
 	}
 	return nil
 }
@@ -151,7 +135,7 @@ func trimPieces(data *bbolt.Bucket, start Position) error {
 	return nil
 }
 
-func (l *boltLedger) remove(id []byte) error {
+func (l boltLedger) remove(id []byte) error {
 	if err := l.tx.Bucket(bucketStreams).Delete(id); err != nil {
 		return err
 	}
@@ -176,7 +160,7 @@ var errBroken = errors.New("server: bolt: the data has a hole")
 
 // view calls f with the pieces of a stream. Transactions are short: none is held while somebody else is waited for.
 func (v *boltVault) view(s uint64, f func(*bbolt.Cursor) error) error {
-	err := v.file.View(func(tx *bbolt.Tx) error {
+	err := v.committer.File().View(func(tx *bbolt.Tx) error {
 		data := tx.Bucket(bucketData).Bucket(key(s))
 		if data == nil {
 			return ErrGone

@@ -21,7 +21,7 @@ func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, er
 			return ErrNotFound
 		}
 		err := b.append(d, &a, &out)
-		out.ID, out.Tail, out.Closed = d.id, d.Tail, d.Closed
+		out.ID, out.Tail, out.Closed = d.was.id, d.will.Tail, d.will.Closed
 		return err
 	})
 	return out, err
@@ -29,11 +29,11 @@ func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, er
 
 // append asks in the order that the protocol gives its refusals.
 func (b *batch) append(d *draft, a *Append, out *Outcome) error {
-	if d.Gone {
+	if d.will.Gone {
 		return ErrGone
 	}
 	duplicate, err := b.admit(d, a.Producer, out)
-	if d.Closed {
+	if d.will.Closed {
 		// What a producer sends again is stored whether or not the stream was closed behind it, and closing again without
 		// data changes nothing.
 		if err == nil && duplicate || a.Close && len(a.Data) == 0 && a.Producer == nil && a.Invalid == nil {
@@ -43,7 +43,7 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 		}
 		return ErrClosed
 	}
-	if (len(a.Data) > 0 || a.Invalid != nil) && mediaType(a.ContentType) != mediaType(d.config.ContentType) {
+	if (len(a.Data) > 0 || a.Invalid != nil) && mediaType(a.ContentType) != mediaType(d.was.config.ContentType) {
 		return ErrType
 	}
 	if err != nil {
@@ -54,13 +54,13 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 		b.touch(d)
 		return nil
 	}
-	if a.Sequence != "" && a.Sequence <= d.Sequence {
+	if a.Sequence != "" && a.Sequence <= d.will.Sequence {
 		return ErrSequence
 	}
 	if a.Invalid != nil {
 		return a.Invalid
 	}
-	if Position(len(a.Data)) > maxPosition-d.Tail {
+	if Position(len(a.Data)) > maxPosition-d.will.Tail {
 		return fmt.Errorf("%w: the stream is full", ErrRequest)
 	}
 	b.keep(d).store(a)
@@ -74,7 +74,7 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 func (b *batch) touch(d *draft) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	d.stream.touch()
+	d.was.touch()
 }
 
 func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err error) {
@@ -102,7 +102,7 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 	)
 	err := e.commit(ctx, len(c.Data), func(b *batch) error {
 		if d := b.find(name); d != nil {
-			if d.Gone || !d.same(&c) {
+			if d.will.Gone || !d.same(&c) {
 				return ErrExists
 			}
 			info = d.info()
@@ -122,12 +122,12 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 // same says whether c asks for what is there. What a fork's creation left out was inherited, so leaving it out again is
 // the same.
 func (d *draft) same(c *Creation) bool {
-	is := d.config
-	if (c.Fork == nil) != (is.Fork == nil) || c.Closed != d.Closed {
+	is := d.was.config
+	if (c.Fork == nil) != (is.Fork == nil) || c.Closed != d.will.Closed {
 		return false
 	}
 	if c.Fork != nil {
-		at := c.Fork.At == Now || c.Fork.At == is.Fork.At || is.Fork.At == Now && c.Fork.At == d.base
+		at := c.Fork.At == Now || c.Fork.At == is.Fork.At || is.Fork.At == Now && c.Fork.At == d.was.base
 		if c.Fork.Source != is.Fork.Source || !at || c.Fork.Sub != is.Fork.Sub {
 			return false
 		}
@@ -161,11 +161,11 @@ func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error)
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	s.key, s.id = key, hex.EncodeToString(id[:])
-	d := b.keep(&draft{stream: s, fresh: true})
-	d.Start, d.Tail = s.base, s.base
+	d := b.keep(&draft{was: s, fresh: true})
+	d.will.Start, d.will.Tail = s.base, s.base
 	d.store(&Append{Data: c.Data, Close: c.Closed})
 	if s.parent != nil {
-		b.draft(s.parent).Refs++
+		b.draft(s.parent).will.Refs++
 	}
 	return d, nil
 }
@@ -178,53 +178,53 @@ func (b *batch) fork(s *stream, refined prefix) error {
 	switch {
 	case source == nil:
 		return ErrNotFound
-	case source.Gone:
+	case source.will.Gone:
 		return fmt.Errorf("%w: the source is deleted", ErrExists)
 	case s.config.ContentType == "":
-		s.config.ContentType = source.config.ContentType
-	case mediaType(s.config.ContentType) != mediaType(source.config.ContentType):
+		s.config.ContentType = source.was.config.ContentType
+	case mediaType(s.config.ContentType) != mediaType(source.was.config.ContentType):
 		return ErrType
 	}
 	s.base = f.At
 	if f.At == Now {
-		s.base = source.Tail
+		s.base = source.will.Tail
 	}
-	if refined.size > 0 && refined.id != source.id {
+	if refined.size > 0 && refined.id != source.was.id {
 		return ErrNotFound // replaced by another one meanwhile
 	}
-	if s.base += refined.size; s.base > source.Tail {
+	if s.base += refined.size; s.base > source.will.Tail {
 		return fmt.Errorf("%w: the fork offset is beyond the tail", ErrRequest)
 	}
 	if refined.err != nil {
 		return refined.err
 	}
-	if refined.size == 0 && s.base != source.Tail {
+	if refined.size == 0 && s.base != source.will.Tail {
 		if err := b.boundary(source, s.base); err != nil {
 			return err
 		}
 	}
 	if !s.config.TTL.Set && s.config.Deadline.IsZero() {
-		s.config.TTL, s.config.Deadline = source.config.TTL, source.config.Deadline
+		s.config.TTL, s.config.Deadline = source.was.config.TTL, source.was.config.Deadline
 	}
-	s.parent = source.stream
+	s.parent = source.was
 	return nil
 }
 
 // boundary refuses a place that no append of a JSON stream begins at, and one that is not kept.
 func (b *batch) boundary(d *draft, at Position) error {
-	if at >= d.stream.Tail {
+	if at >= d.was.Tail {
 		for _, u := range d.units { // of this very batch
 			if u.at == at {
 				return nil
 			}
 		}
-		if isJSON(d.config.ContentType) {
+		if isJSON(d.was.config.ContentType) {
 			return fmt.Errorf("%w: the fork offset is within an append", ErrRequest)
 		}
 		return nil
 	}
 	info := d.info()
-	_, err := b.walk(d.segments(at), &info, at, 1, func(segment, Position) {})
+	_, err := b.walk(d.was.segments(at), &info, at, 1, func(segment, Position) {})
 	return err
 }
 
@@ -273,7 +273,7 @@ func (e *engine) Delete(ctx context.Context, name string) error {
 		if d == nil {
 			return ErrNotFound
 		}
-		if d.Gone {
+		if d.will.Gone {
 			return ErrGone
 		}
 		b.drop(b.keep(d))

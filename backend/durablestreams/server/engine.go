@@ -6,22 +6,21 @@ import (
 	"time"
 )
 
-// An engine is the part of a Storage that is the same wherever the bytes are kept: the rules of the protocol, who waits for
-// what, and the grouping of concurrent changes into one commit of the vault below.
+// An engine is the part of a Storage that is the same wherever the bytes are kept: the rules of the protocol, and who waits
+// for what.
+//
+// A change goes through three steps. apply runs it on drafts, which nobody else sees. seal writes the drafts to the vault.
+// publish shows them, once the vault has made them durable. The vault calls these three for one round after the other, so
+// several changes may share a round.
 type engine struct {
 	vault   vault
 	options storageOptions
 
-	// turn is held by whoever commits: a caller, on behalf of all that have queued up meanwhile. There is no goroutine for
-	// it, hence none to stop.
-	turn  chan struct{}
-	queue struct {
-		sync.Mutex
-		changes []*change
-	}
+	// round is the batch under way, nil between two rounds. Only the goroutine that the vault makes changes in uses it.
+	round *batch
 
-	// mu guards the names and what is published of each stream. Only the holder of turn writes them, so it reads them
-	// without the lock.
+	// mu guards names and what is published of each stream. Only publish writes them, in the goroutine of the vault. So
+	// this goroutine reads them without the lock, except for what readers change: touched and waiting.
 	mu      sync.RWMutex
 	names   map[string]*stream
 	sweep   *time.Timer // runs while there are perishable streams
@@ -30,11 +29,13 @@ type engine struct {
 
 // A vault keeps the bytes, the producers and the states of streams.
 type vault interface {
-	// begin starts the next commit. There is one at a time.
-	begin() (ledger, error)
+	// make makes one change durable: it calls the engine's apply, seal and publish, and then the change's end. It may
+	// return before that.
+	make(c *change)
 
-	// span returns the end of the last unit of s that ends at or below limit, or of the first one if that is beyond; not
-	// beyond the segment's end. whole is false when the segment begins inside a unit.
+	// span returns the end of the last unit of s that ends at or below limit. If the first unit ends beyond limit, span
+	// returns the end of that one. It never returns a place beyond the segment's end. whole is false when the segment
+	// begins inside a unit.
 	span(s segment, limit Position) (next Position, whole bool, err error)
 
 	// reader returns the bytes of s up to next.
@@ -47,130 +48,103 @@ type piece interface {
 	readAt(p []byte, at Position) error
 }
 
-// A ledger is one commit in the making.
+// A ledger is what a round reads and writes of the vault.
 type ledger interface {
 	newKey() (uint64, error)
 	place(s *stream, id string) (place, bool, error)
-	commit(drafts []*draft) error // durable when it returns
-	rollback()
+	write(d *draft) error
 }
 
-// A change is one call that alters streams. run works on drafts and may be followed by a failed commit.
+// A change is one call that alters streams.
 type change struct {
-	run  func(*batch) error
-	size int
-	err  error
-	done chan struct{}
+	engine *engine
+	size   int // about how many bytes it writes
+
+	// run works on drafts. What it returns is a refusal, which may rest on earlier changes of the same round. So the
+	// caller is told the refusal only when the round is durable; if the round fails, the caller is told that instead.
+	run     func(*batch) error
+	refused error
+
+	done chan error // holds one value
 }
 
-// groupBytes bounds what is committed in one step, so that the first caller of a group does not wait for a flood.
-const groupBytes = 16 << 20
-
-func newEngine(v vault, o storageOptions) *engine {
-	return &engine{vault: v, options: o, turn: make(chan struct{}, 1), names: map[string]*stream{}}
+// end tells the caller what became of the round.
+func (c *change) end(err error) {
+	if err == nil {
+		err = c.refused
+	}
+	c.done <- err
 }
 
-// commit makes one change, together with others that wait at the same time.
+// commit makes one change, together with others that wait at the same time. The context is asked only before the change is
+// given away: nobody could take the change back later.
 func (e *engine) commit(ctx context.Context, size int, run func(*batch) error) error {
-	// A change once queued is made: its caller's context is not asked again, since nobody could take it back.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c := &change{run: run, size: size, done: make(chan struct{})}
-	e.queue.Lock()
-	e.queue.changes = append(e.queue.changes, c)
-	e.queue.Unlock()
-	for {
-		select {
-		case <-c.done:
-			return c.err
-		case e.turn <- struct{}{}:
-			e.group()
-			<-e.turn
-		}
-	}
+	c := &change{engine: e, run: run, size: size, done: make(chan error, 1)}
+	e.vault.make(c)
+	return <-c.done
 }
 
-// group commits what is queued, up to groupBytes.
-func (e *engine) group() {
-	e.queue.Lock()
-	n, size := 0, 0
-	for n < len(e.queue.changes) && (n == 0 || size+e.queue.changes[n].size <= groupBytes) {
-		size += e.queue.changes[n].size
-		n++
-	}
-	group := e.queue.changes[:n:n]
-	if n == len(e.queue.changes) {
-		e.queue.changes = nil
-	} else {
-		e.queue.changes = e.queue.changes[n:]
-	}
-	e.queue.Unlock()
-	if n == 0 {
-		return
-	}
-	b := &batch{engine: e, now: time.Now()}
-	err := e.attempt(b, group)
-	for _, c := range group {
-		if err != nil {
-			c.err = err
-		}
-		close(c.done)
-	}
-}
-
-func (e *engine) attempt(b *batch, group []*change) error {
+// apply runs c in the round under way, and begins a round if there is none. It reports whether the round has drafts by now.
+func (e *engine) apply(c *change, l ledger) (changed bool) {
 	e.mu.RLock()
 	stopped := e.stopped
 	e.mu.RUnlock()
+	if e.round == nil {
+		e.round = &batch{engine: e, now: time.Now()}
+	}
+	e.round.ledger = l
 	if stopped {
-		return ErrStopped
+		c.refused = ErrStopped
+	} else {
+		c.refused = c.run(e.round)
 	}
-	l, err := e.vault.begin()
-	if err != nil {
-		return err
-	}
-	b.ledger = l
-	for _, c := range group {
-		c.err = c.run(b)
-	}
-	if len(b.drafts) == 0 {
-		l.rollback()
-		return nil
-	}
-	for _, d := range b.drafts {
+	return len(e.round.drafts) > 0
+}
+
+// seal writes the drafts of the round.
+func (e *engine) seal() error {
+	for _, d := range e.round.drafts {
 		e.trim(d)
+		if err := e.round.ledger.write(d); err != nil {
+			return err
+		}
 	}
-	if err := l.commit(b.drafts); err != nil {
-		return err
-	}
-	e.publish(b)
 	return nil
 }
 
-// trim moves the start of a stream that has grown beyond what is retained. Whole units go when the rest alone is enough.
+// trim moves the start of a stream that has grown beyond what is retained. It drops whole units, as long as the rest is
+// still as large as what is to be kept. What this very round appends is left for the next one.
 func (e *engine) trim(d *draft) {
 	keep := Position(e.options.retain)
-	if keep == 0 || d.removed || d.Tail-d.Start <= keep {
+	if keep == 0 || d.will.removed || d.will.Tail-d.will.Start <= keep {
 		return
 	}
-	s, limit := d.stream, d.Tail-keep
-	if limit <= d.Start || s.Tail <= d.Start {
-		return // what this very commit brings is left for the next one
+	start, limit := d.will.Start, d.will.Tail-keep
+	if limit <= start || d.was.Tail <= start {
+		return
 	}
-	next, _, err := e.vault.span(segment{s.key, s.Start, d.Start, s.Tail, s.units}, limit)
+	next, _, err := e.vault.span(segment{d.was.key, d.was.Start, start, d.was.Tail, d.was.units}, limit)
 	if err == nil && next <= limit {
-		d.Start = next
+		d.will.Start = next
 	}
 }
 
-// publish shows what was committed, and wakes who waits for it.
-func (e *engine) publish(b *batch) {
+// publish ends the round. If err is nil, the round is durable: publish shows its drafts, and wakes whoever waits for one of
+// the streams.
+func (e *engine) publish(err error) {
+	b := e.round
+	e.round = nil
+	if b == nil || err != nil {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, d := range b.drafts {
-		s := d.stream
-		s.state = d.state
+		s := d.was
+		s.state = d.will
 		if e.options.volatile {
 			s.units = append(s.units, d.units...)
 			forget(s)
@@ -179,52 +153,44 @@ func (e *engine) publish(b *batch) {
 			s.touched = b.now
 		}
 		switch {
-		case d.removed && e.names[s.name] == s:
+		case s.removed && e.names[s.name] == s:
 			delete(e.names, s.name)
 			s.units = nil
-		case d.fresh && !d.removed:
+		case d.fresh && !s.removed:
 			e.names[s.name] = s
-			e.watch(s)
+			e.watchLocked(s)
 		}
-		if s.changed != nil {
-			close(s.changed)
-			s.changed = nil
-		}
+		s.wakeLocked()
 	}
 }
 
 // stop refuses every later call and ends those that wait.
 func (e *engine) stop() {
-	e.turn <- struct{}{} // the commit under way is finished
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.stopped = true
 	if e.sweep != nil {
 		e.sweep.Stop()
 	}
 	for _, s := range e.names {
-		if s.changed != nil {
-			close(s.changed)
-			s.changed = nil
-		}
+		s.wakeLocked()
 	}
-	e.mu.Unlock()
-	<-e.turn
 }
 
-// watch starts the sweeper if s may expire. The lock is held.
-func (e *engine) watch(s *stream) {
+// watchLocked starts the sweeper if s may expire.
+func (e *engine) watchLocked(s *stream) {
 	if s.perishable() && e.sweep == nil && !e.stopped {
 		e.sweep = time.AfterFunc(sweepEvery, e.expire)
 	}
 }
 
-// sweepEvery is how long an expired stream may take up space. Nobody sees it before either.
+// sweepEvery is how long an expired stream may take up space. Nobody sees an expired stream, removed or not.
 const sweepEvery = time.Second
 
-// expire removes what has expired, and comes back for the rest.
+// expire removes what has expired, and starts itself again while there are perishable streams.
 func (e *engine) expire() {
 	e.mu.Lock()
-	e.sweep = nil // whatever is published from here on, and is not looked at below, starts it anew
+	e.sweep = nil // a stream that is published from here on, and not looked at below, starts the sweeper anew
 	e.mu.Unlock()
 	now := time.Now()
 	var names []string
@@ -239,7 +205,7 @@ func (e *engine) expire() {
 	}
 	e.mu.RUnlock()
 	if len(names) > 0 {
-		// A failure leaves them for the next time.
+		// If this fails, the next sweep tries again.
 		_ = e.commit(context.Background(), 0, func(b *batch) error {
 			for _, name := range names {
 				b.find(name)

@@ -1,6 +1,12 @@
 package server
 
-import "errors"
+import (
+	"errors"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/headrace/headrace/internal/committer"
+)
 
 // What the tests of this package look at from outside.
 var (
@@ -17,35 +23,35 @@ func Waiting(h *Handler) int {
 	return len(h.live.ends)
 }
 
-// Hold keeps changes waiting until release is called, which makes them in one commit.
-func Hold(m *Memory) (release func()) {
-	m.turn <- struct{}{}
-	return func() { <-m.turn }
+// Hold keeps changes waiting until release is called, which lets them share one commit.
+func Hold(b *Bolt) (release func()) {
+	h := hold{make(chan struct{}), make(chan struct{})}
+	b.committer.Do(h)
+	<-h.held
+	return func() { close(h.release) }
 }
 
-// FailCommits lets the next n commits fail.
-func FailCommits(m *Memory, n int) { m.vault = &failing{m.vault, n} }
+// hold is a step that lasts until release is closed, and changes nothing. What is queued meanwhile is in the next round.
+type hold struct{ held, release chan struct{} }
 
-type failing struct {
-	vault
-	left int
+func (hold) Size() int  { return 0 }
+func (hold) Done(error) {}
+func (h hold) Apply(*bbolt.Tx) error {
+	close(h.held)
+	<-h.release
+	return committer.Unchanged
 }
 
-func (v *failing) begin() (ledger, error) {
-	l, err := v.vault.begin()
-	return &failingLedger{l, v}, err
-}
-
-type failingLedger struct {
-	ledger
-	vault *failing
-}
-
-func (l *failingLedger) commit(drafts []*draft) error {
-	if l.vault.left > 0 {
-		l.vault.left--
-		l.rollback()
-		return errors.New("server: no space left")
+// FailCommits lets the next n commits of b fail. With landed they fail after the file was changed.
+func FailCommits(b *Bolt, n int, landed bool) {
+	b.committer.CommitTx = func(tx *bbolt.Tx) error {
+		if n--; n < 0 {
+			return tx.Commit()
+		}
+		err := errors.New("no space left")
+		if landed {
+			return errors.Join(err, tx.Commit())
+		}
+		return errors.Join(err, tx.Rollback())
 	}
-	return l.ledger.commit(drafts)
 }

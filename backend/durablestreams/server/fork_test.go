@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -48,15 +49,18 @@ func TestForkRefusals(t *testing.T) {
 func TestForkOfWhatIsBeingAppended(t *testing.T) {
 	for contentType, within := range map[string]int{"application/json": 400, "text/plain": 201} {
 		synctest.Test(t, func(t *testing.T) {
-			m := server.NewMemory()
-			defer m.Close()
-			h := server.New(m)
-			serve(t, h, "PUT", "/s", "1", 201, "Content-Type", contentType)
-			info, err := m.Head(t.Context(), "/s")
+			b, err := server.OpenBolt(filepath.Join(t.TempDir(), "streams.db"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			release := server.Hold(m)
+			defer b.Close()
+			h := server.New(b)
+			serve(t, h, "PUT", "/s", "1", 201, "Content-Type", contentType)
+			info, err := b.Head(t.Context(), "/s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			release := server.Hold(b)
 			var calls sync.WaitGroup
 			call := func(method, url, body string, want int, header ...string) {
 				calls.Go(func() { serve(t, h, method, url, body, want, header...) })

@@ -1,6 +1,9 @@
 package server
 
-import "sort"
+import (
+	"sort"
+	"sync"
+)
 
 // Memory is a Storage that forgets everything with the process. Appended data is kept as it came, without copying, so that
 // a stream takes the memory of its bytes and some 50 more an append.
@@ -12,7 +15,8 @@ var _ Storage = (*Memory)(nil)
 func NewMemory(opts ...StorageOption) *Memory {
 	o := storageOptionsOf(opts)
 	o.volatile = true
-	return &Memory{newEngine(&memoryVault{places: map[uint64]map[string]place{}}, o)}
+	v := &memoryVault{places: map[uint64]map[string]place{}}
+	return &Memory{&engine{vault: v, options: o, names: map[string]*stream{}}}
 }
 
 // Close ends those who wait, and refuses every later call with [ErrStopped]. It never fails.
@@ -21,14 +25,25 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// memoryVault keeps the producers; the bytes are in the streams. It is its own ledger: nothing in it can fail, so there is
-// nothing to roll back.
+// memoryVault keeps the producers; the bytes are in the streams. It is its own ledger. Every change is a round of its own,
+// because there is no fsync that several changes could share.
 type memoryVault struct {
+	turn   sync.Mutex // held for one change; no other lock is held when it is taken
 	last   uint64
 	places map[uint64]map[string]place
 }
 
-func (v *memoryVault) begin() (ledger, error) { return v, nil }
+// make makes c in the goroutine of the caller. Nothing in it can fail.
+func (v *memoryVault) make(c *change) {
+	v.turn.Lock()
+	defer v.turn.Unlock()
+	var err error
+	if c.engine.apply(c, v) {
+		err = c.engine.seal()
+	}
+	c.engine.publish(err)
+	c.end(err)
+}
 
 func (v *memoryVault) newKey() (uint64, error) {
 	v.last++
@@ -40,23 +55,20 @@ func (v *memoryVault) place(s *stream, id string) (place, bool, error) {
 	return at, ok, nil
 }
 
-func (v *memoryVault) commit(drafts []*draft) error {
-	for _, d := range drafts {
-		if d.removed {
-			delete(v.places, d.key)
-			continue
-		}
-		if len(d.places) > 0 && v.places[d.key] == nil {
-			v.places[d.key] = map[string]place{}
-		}
-		for id, at := range d.places {
-			v.places[d.key][id] = at
-		}
+func (v *memoryVault) write(d *draft) error {
+	key := d.was.key
+	if d.will.removed {
+		delete(v.places, key)
+		return nil
+	}
+	if len(d.places) > 0 && v.places[key] == nil {
+		v.places[key] = map[string]place{}
+	}
+	for id, at := range d.places {
+		v.places[key][id] = at
 	}
 	return nil
 }
-
-func (v *memoryVault) rollback() {}
 
 func (v *memoryVault) span(s segment, limit Position) (Position, bool, error) {
 	i := s.units.find(s.from)

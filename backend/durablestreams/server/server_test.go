@@ -299,40 +299,6 @@ func TestDeleteDuringRead(t *testing.T) {
 	}
 }
 
-// A commit that fails leaves nothing behind: not the data, not the producer's place, not the end, not a fork's reference.
-func TestFailedCommit(t *testing.T) {
-	m := server.NewMemory()
-	h := server.New(m)
-	serve := func(method, path, body string, want int, header ...string) {
-		t.Helper()
-		r := httptest.NewRequest(method, path, strings.NewReader(body))
-		r.Header.Set("Content-Type", "text/plain")
-		for i := 0; i < len(header); i += 2 {
-			r.Header.Set(header[i], header[i+1])
-		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != want || strings.Contains(w.Body.String(), "space") {
-			t.Errorf("%s %s: %d %s, want %d", method, path, w.Code, w.Body, want)
-		}
-	}
-	serve("PUT", "/s", "", 201)
-	last := []string{"Producer-Id", "p", "Producer-Epoch", "0", "Producer-Seq", "0", "Stream-Closed", "true", "Stream-Seq", "1"}
-	server.FailCommits(m, 4)
-	serve("POST", "/s", "x", 500, last...)
-	serve("PUT", "/fork", "", 500, "Stream-Forked-From", "/s")
-	serve("PUT", "/other", "", 500)
-	serve("DELETE", "/s", "", 500)
-	serve("GET", "/other", "", 404)
-	serve("POST", "/s", "x", 200, last...)
-	serve("POST", "/s", "x", 204, last...)
-	serve("DELETE", "/s", "", 204)
-	serve("GET", "/s", "", 404) // not 410: there was no fork
-	if err := m.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestCursor(t *testing.T) {
 	now := time.Date(2024, 10, 9, 1, 0, 0, 0, time.UTC) // interval 180
 	for _, sent := range []string{"", "x", "-1", "179", "99999999999999999999"} {

@@ -17,8 +17,8 @@ type stream struct {
 
 	state
 
-	units   units         // the vault's, of a stream kept in memory
-	changed chan struct{} // made by the first who waits, closed by the next change
+	units   units         // all data, if the vault is memory
+	changed chan struct{} // made by the first reader that waits, closed by the next change
 	touched time.Time     // the last read or write, for the TTL
 	waiting int           // readers in Wait: they keep the stream alive
 }
@@ -51,6 +51,14 @@ type unit struct {
 
 func (s *stream) info() Info {
 	return Info{ID: s.id, ContentType: s.config.ContentType, Tail: s.Tail, Closed: s.Closed, TTL: s.config.TTL, Deadline: s.config.Deadline}
+}
+
+// wakeLocked wakes the readers that wait for a change. The engine's lock is held for writing.
+func (s *stream) wakeLocked() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
 }
 
 // expired says that nobody may see the stream any more. Once true it stays so, because nothing touches it then.
