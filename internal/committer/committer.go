@@ -156,6 +156,13 @@ func (c *Committer) Do(s Step) {
 	c.signal()
 }
 
+// Queued returns how many steps wait for their round.
+func (c *Committer) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue)
+}
+
 // Between runs f while no commit is under way. What the file shows to f is what Publish has seen the outcome of, unless
 // ended is not nil: then the outcome of the last commit is unknown, and the file may show changes that a crash takes back.
 func (c *Committer) Between(f func(ended error)) {

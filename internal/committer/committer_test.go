@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -82,10 +83,8 @@ func oneRound(t *testing.T, c *Committer, steps ...*step) {
 		t.Fatal(err)
 	}
 	c.Do(newStep(func(*bbolt.Tx) error { return Unchanged }))
-	for queued := true; queued; { // until the step above is in a round that waits for the transaction
-		c.mu.Lock()
-		queued = len(c.queue) > 0
-		c.mu.Unlock()
+	for c.Queued() > 0 { // until the step above is in a round that waits for the transaction
+		runtime.Gosched()
 	}
 	for _, s := range steps {
 		c.Do(s)

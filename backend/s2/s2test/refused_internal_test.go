@@ -23,7 +23,7 @@ func TestARefusalIsSaidOnceWhatItGoesByIsDurable(t *testing.T) {
 				t.Fatal(err)
 			}
 			begun, release := make(chan struct{}), make(chan struct{})
-			srv.store.enqueue(func(*bbolt.Tx) error { close(begun); <-release; return failure }, func(error) {})
+			srv.store.enqueue(0, func(*bbolt.Tx) error { close(begun); <-release; return failure }, func(error) {})
 			<-begun // what comes now is committed behind it
 			first := make(chan error, 1)
 			if err := st.accept(srv, oneRecord(nil), func(_ ack, err error) { first <- err }); err != nil {
@@ -40,7 +40,7 @@ func TestARefusalIsSaidOnceWhatItGoesByIsDurable(t *testing.T) {
 				tail, _ := st.position()
 				second <- refused{err, tail.SeqNum}
 			}()
-			for len(second) == 0 && queued(srv.store) < 2 { // the first batch, and who waits behind it
+			for len(second) == 0 && srv.store.committer.Queued() < 2 { // the first batch, and who waits behind it
 				runtime.Gosched()
 			}
 			if len(second) > 0 {
@@ -69,10 +69,4 @@ func oneRecord(match *uint64) *input {
 		in.match, in.hasMatch = *match, true
 	}
 	return in
-}
-
-func queued(st *store) int {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return len(st.queue)
 }

@@ -34,7 +34,7 @@ func (s *Server) put(kind, key string, v any) {
 		return
 	}
 	b, err := json.Marshal(v)
-	s.store.enqueue(func(tx *bbolt.Tx) error {
+	s.store.enqueue(0, func(tx *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (s *Server) drop(kind, key string) {
 	if s.store == nil {
 		return
 	}
-	s.store.enqueue(func(tx *bbolt.Tx) error {
+	s.store.enqueue(0, func(tx *bbolt.Tx) error {
 		return tx.Bucket(catalogBucket).Delete([]byte(kind + "/" + key))
 	}, func(error) {})
 }
@@ -83,7 +83,7 @@ func (s *Server) forgetStream(st *stream) {
 	}
 	id := uint64Key(st.id)
 	s.drop("stream", fmt.Sprintf("%020d", st.id))
-	s.store.enqueue(func(tx *bbolt.Tx) error {
+	s.store.enqueue(0, func(tx *bbolt.Tx) error {
 		if err := tx.Bucket(stateBucket).Delete(id); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (s *Server) forgetStream(st *stream) {
 
 // restore fills the catalog from the file. Basins come before their streams, by the order of keys.
 func (s *Server) restore() error {
-	return s.store.file.View(func(tx *bbolt.Tx) error {
+	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(catalogBucket).ForEach(func(k, v []byte) error {
 			kind, name, _ := strings.Cut(string(k), "/")
 			if err := s.restoreEntry(tx, kind, name, v); err != nil {

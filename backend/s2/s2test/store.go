@@ -5,31 +5,54 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
 
-	"github.com/headrace/headrace/internal/boltfile"
+	"github.com/headrace/headrace/internal/committer"
 )
 
-// A store keeps everything in one file. What it is given is queued under the locks of the caller and committed by one
-// goroutine, so all that came meanwhile shares a commit and no lock is held across an fsync.
+// A store keeps everything in one file. The server queues changes under its locks, and the committer makes them durable
+// many at a time. So no lock is held while the disk works.
 type store struct {
-	file *boltfile.File
-	done chan struct{}
+	committer *committer.Committer
 
-	mu     sync.Mutex
-	wake   *sync.Cond
-	queue  []write
-	ending bool
-	failed error // why nothing more is stored
+	// failed is why nothing more is stored: the first round that failed. The server has given a batch its place before the
+	// batch is stored. If a batch failed and a later one was stored, the stream would have a hole. So everything behind a
+	// failure fails, until the file is opened again. Only the committer's goroutine uses failed.
+	failed error
 }
 
-// A write is one step of a commit and who wants to hear of it.
+// A write is one change and who wants to hear of it. It is a step of the committer.
 type write struct {
-	do   func(*bbolt.Tx) error
-	tell func(error)
+	store *store
+	size  int // about how many bytes do writes
+	do    func(*bbolt.Tx) error
+	tell  func(error)
+}
+
+// Size implements [committer.Step].
+func (w *write) Size() int { return w.size }
+
+// Apply implements [committer.Step].
+func (w *write) Apply(tx *bbolt.Tx) error {
+	if w.store.failed != nil {
+		return w.store.failed
+	}
+	return w.do(tx)
+}
+
+// Done implements [committer.Step].
+func (w *write) Done(err error) {
+	switch {
+	case err == nil || errors.Is(err, committer.ErrClosed): // which the goroutine of the caller may hear
+	case w.store.failed == nil:
+		err = fmt.Errorf("s2test: store: open the file again, a write has failed: %w", err)
+		w.store.failed = err
+	default:
+		err = w.store.failed
+	}
+	w.tell(err)
 }
 
 var (
@@ -39,11 +62,11 @@ var (
 )
 
 func openStore(path string) (*store, error) {
-	file, err := boltfile.Open(path, 0o600, bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	c, err := committer.Open(committer.Config{Path: path, Mode: 0o600, LockWait: time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("s2test: %w", err)
 	}
-	err = file.Update(func(tx *bbolt.Tx) error {
+	err = c.File().Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{catalogBucket, stateBucket, chunksBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
@@ -52,73 +75,25 @@ func openStore(path string) (*store, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("s2test: open %s: %w", path, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("s2test: open %s: %w", path, err), c.Close())
 	}
-	st := &store{file: file, done: make(chan struct{})}
-	st.wake = sync.NewCond(&st.mu)
-	go st.run()
-	return st, nil
+	return &store{committer: c}, nil
 }
 
-func (st *store) run() {
-	defer close(st.done)
-	for {
-		st.mu.Lock()
-		for len(st.queue) == 0 && !st.ending {
-			st.wake.Wait()
-		}
-		queue, failed := st.queue, st.failed
-		st.queue = nil
-		st.mu.Unlock()
-		if len(queue) == 0 {
-			return
-		}
-		if failed == nil {
-			failed = st.file.Update(func(tx *bbolt.Tx) error {
-				for _, w := range queue {
-					if err := w.do(tx); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if failed != nil {
-				// What is behind a batch that failed must not be stored: it has been given its place.
-				failed = fmt.Errorf("s2test: store: %w", failed)
-				st.mu.Lock()
-				st.failed = failed
-				st.mu.Unlock()
-			}
-		}
-		for _, w := range queue {
-			w.tell(failed)
-		}
-	}
-}
-
-// enqueue commits do behind all that came before. tell must not wait; it is called without the store's lock.
-func (st *store) enqueue(do func(*bbolt.Tx) error, tell func(error)) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.queue = append(st.queue, write{do, tell})
-	st.wake.Signal()
+// enqueue makes do durable behind all that was queued before, and then calls tell, which must not wait. do is called later,
+// by another goroutine. size is about how many bytes it writes.
+func (st *store) enqueue(size int, do func(*bbolt.Tx) error, tell func(error)) {
+	st.committer.Do(&write{st, size, do, tell})
 }
 
 // sync waits until all that was queued is durable.
 func (st *store) sync() error {
 	done := make(chan error, 1)
-	st.enqueue(func(*bbolt.Tx) error { return nil }, func(err error) { done <- err })
+	st.enqueue(0, func(*bbolt.Tx) error { return committer.Unchanged }, func(err error) { done <- err })
 	return <-done
 }
 
-func (st *store) close() error {
-	st.mu.Lock()
-	st.ending = true
-	st.wake.Signal()
-	st.mu.Unlock()
-	<-st.done
-	return st.file.Close()
-}
+func (st *store) close() error { return st.committer.Close() }
 
 func uint64Key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
@@ -136,7 +111,7 @@ type streamState struct {
 func (st *store) append(s *stream, c chunk, tell func(error)) {
 	state, err := json.Marshal(streamState{s.fence, s.trimTo, s.head, s.next, s.lastWrite, s.keyHash[:]})
 	id := uint64Key(s.id)
-	st.enqueue(func(tx *bbolt.Tx) error {
+	st.enqueue(len(c.data), func(tx *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
@@ -163,7 +138,7 @@ func (c *chunk) encode() []byte {
 	return append(b, c.data...)
 }
 
-// decodeChunk reads all but the data.
+// decodeChunk reads everything but the data, which load reads when somebody asks for it.
 func decodeChunk(k, v []byte) (chunk, error) {
 	if len(k) != 8 || len(v) < chunkHead {
 		return chunk{}, fmt.Errorf("s2test: store: damaged batch %x", k)
@@ -178,12 +153,12 @@ func decodeChunk(k, v []byte) (chunk, error) {
 	}, nil
 }
 
-// load reads the data of c, unless it is there. A chunk removed meanwhile has none.
+// load reads the data of c from the file, unless c has it. A chunk that was removed meanwhile has no data.
 func (s *Server) load(st *stream, c *chunk) error {
 	if c.data != nil || s.store == nil {
 		return nil
 	}
-	return s.store.file.View(func(tx *bbolt.Tx) error {
+	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(chunksBucket).Bucket(uint64Key(st.id))
 		if b == nil {
 			return streamDeleting()
@@ -199,10 +174,10 @@ func (s *Server) load(st *stream, c *chunk) error {
 // trim removes the chunks that end at or below to.
 func (st *store) trim(s *stream, to uint64) {
 	id := uint64Key(s.id)
-	st.enqueue(func(tx *bbolt.Tx) error {
+	st.enqueue(0, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(chunksBucket).Bucket(id)
 		if b == nil {
-			return nil
+			return committer.Unchanged
 		}
 		cur := b.Cursor()
 		for k, v := cur.First(); k != nil; k, v = cur.First() {
