@@ -38,7 +38,6 @@ type appender struct {
 
 	mu     sync.Mutex
 	acked  uint64 // seqs below it were returned by Recv
-	opened bool   // there was a session
 }
 
 // Limits are the service's for one request. Framing is not metered: see batchRecords.
@@ -60,18 +59,12 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 		return s, nil
 	}
 	err = fmt.Errorf("zerobus: open %s: %w", httpwire.Clip(a.sink.table), unopened(err))
-	if !a.sink.cfg.recovery {
-		err = &terminalError{err: err}
-	}
 	return nil, err
 }
 
 func (a *appender) open(ctx context.Context) (backend.Session, error) {
 	if a.refused != nil {
 		return nil, a.refused
-	}
-	if a.spent() {
-		return nil, errSpent
 	}
 	if err := checkTable(a.sink.table); err != nil {
 		return nil, err
@@ -101,21 +94,12 @@ func (a *appender) open(ctx context.Context) (backend.Session, error) {
 		var said *Error
 		if errors.As(err, &said) && (said.Code == codes.Unauthenticated || said.Code == codes.PermissionDenied) {
 			a.sink.invalidate(attempt, g)
-			if (g.reused || said.Code == codes.Unauthenticated) && !again && a.sink.cfg.recovery {
+			if (g.reused || said.Code == codes.Unauthenticated) && !again {
 				continue
 			}
 		}
 		return nil, err
 	}
-}
-
-var errSpent = errors.New("the stream before has ended, and Recovery is off")
-
-// spent reports whether there was a session and none may follow.
-func (a *appender) spent() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.opened && !a.sink.cfg.recovery
 }
 
 // dial makes a connection and opens a stream. ctx bounds this and nothing later; its values stay.
@@ -205,7 +189,6 @@ const writeBuffer = 128 << 10
 func (a *appender) newSession(release func(), stream grpc.ClientStream, kill context.CancelFunc, g grant, id string) *session {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.opened = true
 	return &session{
 		appender: a, release: release, stream: stream, kill: kill, grant: g, id: id,
 		first: a.acked,

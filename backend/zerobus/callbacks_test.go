@@ -50,7 +50,7 @@ func TestCallbackOnStreamErrors(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(0, 0), zerobustest.StepFail(codes.Internal, "broken", 100*time.Millisecond))
 		var heard told
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)), producer.BatchRecords(1), heard.observe())
+		p := produce(t, sinkOf(srv), producer.Attempts(1), producer.BatchRecords(1), heard.observe())
 		enqueue(t, p, 0, 3)
 		began := time.Now()
 		_ = p.Close()

@@ -71,7 +71,7 @@
 //	there                        here                                             default
 //	max in-flight requests       [InFlight], of requests                          1,000,000
 //	                             producer.BufferBytes, of bytes                   32 MiB
-//	recovery                     [Recovery]                                       true
+//	recovery, off                producer.Attempts(1), also for New               off
 //	recovery timeout             [AttemptTimeout]                                 15 s
 //	recovery backoff             producer.Backoff, doubling with jitter           50 ms to 5 s
 //	recovery retries             producer.Attempts, in a row without progress     no limit
@@ -80,6 +80,7 @@
 //	stream paused max wait       [PauseLimit]                                     as the server says
 //	max payload                  fixed                                            10,420,224 bytes
 //	record type                  the codec
+//	token cache, off             a Client of its own for each stream
 //	ack callback                 producer.Observe, receipts
 //
 // A pause counts against producer.AckTimeout: while the server owes acks, it owes them.

@@ -121,9 +121,6 @@ func (s *session) tell(said *Error) error {
 		return s.errClosed()
 	}
 	s.reason = s.words(said)
-	if !s.appender.sink.cfg.recovery {
-		s.reason = &terminalError{err: s.reason}
-	}
 	return s.reason
 }
 

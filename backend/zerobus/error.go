@@ -145,17 +145,3 @@ func maybeStored(unacked int) error {
 	}
 	return backend.ErrTransient
 }
-
-// A terminalError hides that err could be tried again, but not what it is: without recovery every end is the last.
-type terminalError struct{ err error }
-
-func (e *terminalError) Error() string { return e.err.Error() }
-
-// Is answers for what err wraps, without the errors that ask for another attempt.
-func (e *terminalError) Is(target error) bool {
-	return target != backend.ErrTransient && target != backend.ErrIndeterminate && target != backend.ErrRejected &&
-		errors.Is(e.err, target)
-}
-
-// As finds what err wraps.
-func (e *terminalError) As(target any) bool { return errors.As(e.err, target) }

@@ -30,7 +30,7 @@ func TestReceiverErrorFailsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(0, 0), zerobustest.StepFail(codes.Internal, "receiver error", 0))
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)))
+		p := produce(t, sinkOf(srv), producer.Attempts(1))
 		if err := p.Send(t.Context(), row{0}); err != nil {
 			t.Errorf("the first: %v", err)
 		}
@@ -48,14 +48,14 @@ func TestReceiverErrorFailsStream(t *testing.T) {
 	})
 }
 
-// Without recovery an appender has one stream, also where it is the producer that ended it.
+// A producer with one attempt has one stream, also if the producer itself ended the stream.
 func TestServerUnresponsivenessFailsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)), producer.AckTimeout(200*time.Millisecond))
+		p := produce(t, sinkOf(srv), producer.Attempts(1), producer.AckTimeout(200*time.Millisecond))
 		began := time.Now()
 		err := p.Send(t.Context(), row{0})
-		if !errors.Is(err, backend.ErrIndeterminate) || !strings.Contains(err.Error(), "Recovery") {
+		if !errors.Is(err, backend.ErrIndeterminate) || !strings.Contains(err.Error(), "gave up after 1 attempt") {
 			t.Error(err)
 		}
 		if d := time.Since(began); d < 200*time.Millisecond || d > 300*time.Millisecond { // with the producer's first pause
@@ -71,7 +71,7 @@ func TestGetUnackedRecordsAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(4, 0), zerobustest.StepFail(codes.Internal, "broken", time.Second))
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)), producer.BatchRecords(1), producer.Linger(0))
+		p := produce(t, sinkOf(srv), producer.Attempts(1), producer.BatchRecords(1), producer.Linger(0))
 		receipts := enqueue(t, p, 0, 10)
 		_ = p.Close()
 		for i, r := range receipts {
@@ -93,7 +93,7 @@ func TestGetUnackedRecordsWithMixedBatchesAndSingles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(0, 0))
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)))
+		p := produce(t, sinkOf(srv), producer.Attempts(1))
 		if err := p.Send(t.Context(), row{0}); err != nil {
 			t.Fatal(err)
 		}
@@ -186,20 +186,23 @@ func TestGetUnackedRecordsReturnsEmptyWhenAllAcked(t *testing.T) {
 	})
 }
 
-// The vendor's TestWithoutRecovery… of an opening is in lifecycle_test.go; this is about the codes that would be tried again.
-func TestWithoutRecoveryEveryFailureIsFinal(t *testing.T) {
+// The vendor's clients call this recovery, switched off. lifecycle_test.go has the openings that take too long.
+func TestAProducerWithOneAttemptStopsAtEveryFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		sink := sinkOf(srv, zerobus.Recovery(false))
+		sink, once := sinkOf(srv), producer.Attempts(1)
 		for code := codes.OK; code <= codes.Unauthenticated; code++ {
+			if final[code] != nil {
+				continue // TestEveryCode has these
+			}
 			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(code, "not now")})
 			before := srv.Stats().Streams
-			_, err := producer.New(t.Context(), sink, codec.JSON[row]())
+			_, err := producer.New(t.Context(), sink, codec.JSON[row](), once)
 			var said *zerobus.Error
-			if !errors.As(err, &said) || said.Code != code || errors.Is(err, backend.ErrTransient) || srv.Stats().Streams != before+1 {
+			if !errors.As(err, &said) || said.Code != code || srv.Stats().Streams != before+1 {
 				t.Errorf("open, %v: %v", code, err)
 			}
-			p := produce(t, sink)
+			p := produce(t, sink, once)
 			srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(code, "gone")})
 			if err := p.Send(t.Context(), row{1}); !errors.As(err, &said) || said.Code != code {
 				t.Errorf("send, %v: %v", code, err)

@@ -40,9 +40,9 @@ func TestTimeoutedStreamCreation(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("late", 300*time.Millisecond))
 		began := time.Now()
-		_, err := producer.New(t.Context(), sinkOf(srv, zerobus.Recovery(false), zerobus.AttemptTimeout(100*time.Millisecond)), codec.JSON[row]())
+		_, err := producer.New(t.Context(), sinkOf(srv, zerobus.AttemptTimeout(100*time.Millisecond)), codec.JSON[row](), producer.Attempts(1))
 		took(t, began, 100*time.Millisecond)
-		if wantIs(t, err); !errors.Is(err, context.DeadlineExceeded) {
+		if wantIs(t, err, backend.ErrTransient); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 	})
@@ -89,9 +89,9 @@ func TestRetriableErrorWithoutRecoveryDuringStreamCreation(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepFail(codes.Unavailable, "retriable error", 0), zerobustest.StepCreate("never", 0))
 		began := time.Now()
-		_, err := producer.New(t.Context(), sinkOf(srv, zerobus.Recovery(false)), codec.JSON[row]())
+		_, err := producer.New(t.Context(), sinkOf(srv), codec.JSON[row](), producer.Attempts(1))
 		took(t, began, 0)
-		if wantIs(t, err); !strings.Contains(err.Error(), "retriable error") {
+		if wantIs(t, err, backend.ErrTransient); !strings.Contains(err.Error(), "retriable error") {
 			t.Error(err)
 		}
 		if n := srv.Stats().Streams; n != 1 {
@@ -133,7 +133,7 @@ func TestFlushAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepFail(codes.Internal, "broken", 0))
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)))
+		p := produce(t, sinkOf(srv), producer.Attempts(1))
 		enqueue(t, p, 0, 1)
 		if err := p.Close(); err == nil || !strings.Contains(err.Error(), "broken") {
 			t.Errorf("close: %v", err)

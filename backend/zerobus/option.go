@@ -15,10 +15,8 @@ type Option func(*config)
 type config struct {
 	attemptTimeout      time.Duration
 	refreshBuffer       time.Duration
-	tokenCache          bool
 	pauseLimit          *time.Duration
 	inFlight            int
-	recovery            bool
 	connectionPerStream bool
 	application         string
 	tls                 *tls.Config
@@ -31,9 +29,7 @@ func defaults() config {
 	return config{
 		attemptTimeout:      15 * time.Second,
 		refreshBuffer:       5 * time.Minute,
-		tokenCache:          true,
 		inFlight:            1_000_000,
-		recovery:            true,
 		connectionPerStream: true,
 	}
 }
@@ -52,11 +48,6 @@ func PauseLimit(d time.Duration) Option { return func(c *config) { d := max(d, 0
 // is 1,000,000, so that the producer's BufferBytes is what bounds it; 0 or less is no limit.
 func InFlight(n int) Option { return func(c *config) { c.inFlight = max(n, 0) } }
 
-// Recovery(false) makes every failure final: a producer is not told that it may try again, so it stops at the first failed
-// opening and at the first end of a stream, be it by its own AckTimeout, and close signals of the server are ignored until
-// it ends the stream. The default is true.
-func Recovery(on bool) Option { return func(c *config) { c.recovery = on } }
-
 // ConnectionPerStream(false) makes the streams of a Client share one connection, which is there while any of them is. It
 // saves handshakes and sockets; a slow table then holds up the others, all streams end when the connection does, and the
 // server may limit how many there can be. A Sink that is given options of its own has a connection of its own, which its
@@ -66,9 +57,6 @@ func ConnectionPerStream(on bool) Option { return func(c *config) { c.connection
 // RefreshBuffer is how long before its end a token is replaced, but never before half of its life. While the replacement
 // fails the old one is used. The default is 5 minutes; 0 or less replaces tokens when they have expired.
 func RefreshBuffer(d time.Duration) Option { return func(c *config) { c.refreshBuffer = max(d, 0) } }
-
-// TokenCache(false) asks for a token at each opening. The default is true: one token a table for as long as it lasts.
-func TokenCache(on bool) Option { return func(c *config) { c.tokenCache = on } }
 
 // Headers makes the provider say with which headers streams are opened, in place of OAuth: nothing is added to them.
 func Headers(p HeadersProvider) Option { return func(c *config) { c.headers = p } }

@@ -9,9 +9,9 @@ import (
 func TestDefaultsByValue(t *testing.T) {
 	for name, c := range map[string]config{
 		"none":              Table("a.b.c", Config{}).cfg,
-		"given as they are": Table("a.b.c", Config{}, AttemptTimeout(15*time.Second), InFlight(1_000_000), Recovery(true), TokenCache(true), RefreshBuffer(300*time.Second), ConnectionPerStream(true)).cfg,
+		"given as they are": Table("a.b.c", Config{}, AttemptTimeout(15*time.Second), InFlight(1_000_000), RefreshBuffer(300*time.Second), ConnectionPerStream(true)).cfg,
 	} {
-		if c.attemptTimeout != 15*time.Second || c.inFlight != 1_000_000 || !c.recovery || c.pauseLimit != nil || !c.tokenCache ||
+		if c.attemptTimeout != 15*time.Second || c.inFlight != 1_000_000 || c.pauseLimit != nil ||
 			c.refreshBuffer != 300*time.Second || !c.connectionPerStream || c.application != "" || c.tls != nil || c.http != nil ||
 			c.headers != nil || c.dial != nil {
 			t.Errorf("%s: %+v", name, c)
@@ -34,8 +34,6 @@ func TestExplicitZeroAndFalseAreHonoured(t *testing.T) {
 			"PauseLimit":          {PauseLimit(d), func(c config) bool { return c.pauseLimit != nil && *c.pauseLimit == 0 }},
 			"InFlight":            {InFlight(n), func(c config) bool { return c.inFlight == 0 }},
 			"RefreshBuffer":       {RefreshBuffer(d), func(c config) bool { return c.refreshBuffer == 0 }},
-			"Recovery":            {Recovery(false), func(c config) bool { return !c.recovery }},
-			"TokenCache":          {TokenCache(false), func(c config) bool { return !c.tokenCache }},
 			"ConnectionPerStream": {ConnectionPerStream(false), func(c config) bool { return !c.connectionPerStream }},
 		} {
 			if c := Table("a.b.c", Config{}, check.opt).cfg; !check.ok(c) {
@@ -50,8 +48,8 @@ func TestExplicitZeroAndFalseAreHonoured(t *testing.T) {
 
 // A Sink's options go behind its Client's, and change no other Sink.
 func TestOptionsOfASinkGoBehindThoseOfItsClient(t *testing.T) {
-	c := New(Config{}, InFlight(3), Recovery(false))
-	if one, other := c.Table("a.b.c", InFlight(7)).cfg, c.Table("a.b.c").cfg; one.inFlight != 7 || one.recovery || other.inFlight != 3 {
+	c := New(Config{}, InFlight(3))
+	if one, other := c.Table("a.b.c", InFlight(7)).cfg, c.Table("a.b.c").cfg; one.inFlight != 7 || other.inFlight != 3 {
 		t.Errorf("%+v, %+v", one, other)
 	}
 }

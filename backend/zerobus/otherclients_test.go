@@ -307,7 +307,7 @@ func TestFalseOptionIsKeptAndUnackedStaysAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Fail(codes.Unavailable, "away")})
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)))
+		p := produce(t, sinkOf(srv), producer.Attempts(1))
 		if err := p.Send(t.Context(), row{0}, row{1}); err == nil {
 			t.Error("no failure")
 		}

@@ -310,24 +310,6 @@ func TestARotationIsNoAttempt(t *testing.T) {
 	})
 }
 
-// With recovery off the signal is ignored, as in the vendor's clients.
-func TestWithoutRecoverySignalsAreIgnored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := quiet(t)
-		p := produce(t, sinkOf(srv, zerobus.Recovery(false)))
-		srv.Signal(table, 0)
-		synctest.Wait()
-		for i := range 3 {
-			if err := p.Send(t.Context(), row{i}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if n := srv.Stats().Streams; n != 1 {
-			t.Errorf("%d streams", n)
-		}
-	})
-}
-
 // A producer writes on through rotations without a gap and without a duplicate, over real sockets too.
 func TestProducerThroughRotations(t *testing.T) {
 	srv := serve(t, zerobustest.Lifetime(100*time.Millisecond, 5*time.Second, zerobustest.EOF()))

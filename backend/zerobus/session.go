@@ -186,7 +186,7 @@ func (s *session) receive() (seq uint64, got bool, err error) {
 			seq, got, err = s.acknowledged(s.in.acked)
 		case s.in.kind != closing:
 			err = &Error{Code: codes.Internal, Message: "unexpected response from server: " + s.in.kind.String()}
-		case s.appender.sink.cfg.recovery:
+		default:
 			s.rotate(s.in.pause)
 		}
 		if got || err != nil {

@@ -61,12 +61,9 @@ func (t *Ticket) Wait(ctx context.Context) error {
 	}
 }
 
-// OpenStream opens a stream for records of a format, which a codec has. ctx bounds the opening only. [Recovery] is for producers
-// and has no effect.
+// OpenStream opens a stream for records of a format, which a codec has. ctx bounds the opening only.
 func (s *Sink) OpenStream(ctx context.Context, f backend.Format) (*Stream, error) {
-	own := *s
-	own.cfg.recovery = true // without it errors do not say what is in doubt
-	a := own.NewAppender(f)
+	a := s.NewAppender(f)
 	opened, err := a.Open(ctx)
 	if err != nil {
 		return nil, err

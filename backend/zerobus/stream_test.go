@@ -92,7 +92,7 @@ func TestBatchesOfManyGoroutinesStayWhole(t *testing.T) {
 
 func TestARefusedRowKeepsItsBatchOutAndNamesTheStream(t *testing.T) {
 	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
-	s := openStream(t, zerobus.Table(table, config(srv), zerobus.Recovery(false)))
+	s := openStream(t, zerobus.Table(table, config(srv)))
 	if err := appended(t, s, `{"n":1}`).Wait(limited(t)); err != nil {
 		t.Fatal(err)
 	}

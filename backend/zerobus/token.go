@@ -47,10 +47,6 @@ func newTokens() *tokens { return &tokens{byTable: map[string]*place{}} }
 
 // get returns a token of the sink's table, and whether it was there before.
 func (ts *tokens) get(ctx context.Context, s *Sink, ep endpoint) (t *token, reused bool, err error) {
-	if !s.cfg.tokenCache {
-		t, err = s.mint(ctx, ep)
-		return t, false, err
-	}
 	ts.mu.Lock()
 	p := ts.byTable[s.table]
 	if p == nil {
