@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // A Config says which workspace to write to, and as whom.
@@ -83,6 +84,9 @@ func (s *Sink) String() string { return s.client.config.String() + "/" + s.table
 
 // NewAppender makes one producer's way in. Formats that a table does not take are refused when it is opened.
 func (s *Sink) NewAppender(f backend.Format) backend.Appender {
-	kind, err := recordTypeOf(f)
-	return &appender{sink: s, kind: kind, descriptor: f.Schema, refused: err}
+	d := s.newDialer(f)
+	return appender{Appender: backend.Pipelined(s.label(), d), kind: d.kind}
 }
+
+// label begins the errors about the table.
+func (s *Sink) label() string { return "zerobus: " + httpwire.Clip(s.table) }

@@ -1,10 +1,19 @@
 package zerobus
 
 import (
+	"crypto/tls"
 	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// What the server sends is small. More than that is not read.
+const (
+	responseBytes = 64 << 10
+	headerBytes   = 64 << 10
 )
 
 // A link is a connection to the service, which gRPC makes when a stream needs it.
@@ -18,6 +27,39 @@ func (s *Sink) newLink(ep endpoint) (*link, error) {
 	conn, err := grpc.NewClient(ep.target, s.dialOptions(ep, d)...) // no I/O yet
 	return &link{ClientConn: conn, dialer: d}, err
 }
+
+// dialOptions are for one connection. Nothing in it retries: that is the producer's work, as is the backoff.
+func (s *Sink) dialOptions(ep endpoint, d *dialer) []grpc.DialOption {
+	agent := "headrace-zerobus"
+	if s.cfg.application != "" {
+		agent += " " + s.cfg.application
+	}
+	secure := insecure.NewCredentials()
+	if !ep.plaintext {
+		t := s.cfg.tls
+		if t == nil {
+			t = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		secure = credentials.NewTLS(t.Clone())
+	}
+	opts := []grpc.DialOption{
+		grpc.WithTransportCredentials(&handshake{TransportCredentials: secure, dialer: d, plaintext: ep.plaintext}),
+		grpc.WithUserAgent(agent),
+		grpc.WithDisableRetry(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(0), // a quiet stream is not an idle connection
+		grpc.WithMaxHeaderListSize(headerBytes),
+		grpc.WithWriteBufferSize(writeBuffer),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(responseBytes), grpc.MaxCallSendMsgSize(1<<31-1)),
+	}
+	if ep.host != "" {
+		opts = append(opts, grpc.WithContextDialer(d.dial))
+	}
+	return append(opts, s.cfg.dial...)
+}
+
+// writeBuffer is how much goes to the connection at once, while a session has that much to send.
+const writeBuffer = 128 << 10
 
 // connections are what streams share, where they do: one connection that is there while a stream needs it, and those that
 // have failed and still have streams on them.

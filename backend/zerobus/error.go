@@ -1,9 +1,9 @@
 package zerobus
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -11,9 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/httpwire"
-	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -36,6 +34,9 @@ func (e *Error) Error() string {
 	s := e.Code.String()
 	if e.Message != "" {
 		s += ": " + httpwire.Clip(e.Message)
+	}
+	if e.foreign() {
+		s += " (" + notService + ")"
 	}
 	if e.Reason == "" {
 		return s
@@ -77,71 +78,22 @@ func (e *Error) foreign() bool {
 	return is && !strings.HasPrefix(status, "5") && !strings.HasPrefix(status, "429")
 }
 
-// fatal returns what a code means that no attempt of the same kind will change; nil for the others, which are to be tried
-// again. The list is the vendor's.
-func fatal(c codes.Code) error {
-	switch c {
-	case codes.InvalidArgument:
-		return backend.ErrRejected
-	case codes.NotFound:
-		return backend.ErrNotFound
-	case codes.PermissionDenied, codes.Unauthenticated:
-		return backend.ErrUnauthorized
-	case codes.OutOfRange: // of offsets on the wire, which are not the user's
-		return backend.ErrConflict
-	case codes.Unimplemented:
-		return backend.ErrUnsupported
-	}
-	return nil
+// refusesCredentials reports whether other credentials may help.
+func (e *Error) refusesCredentials() bool {
+	return e.Code == codes.Unauthenticated || e.Code == codes.PermissionDenied
 }
 
-// unopened classifies a failure of an opening, when nothing was sent.
-func unopened(err error) error {
+// breach is an answer of the server that breaks the protocol.
+func breach(what string) *Error { return &Error{Code: codes.Internal, Message: what} }
+
+// statement is how a stream ended, which RecvMsg returns.
+func statement(err error, hidden redact.Secrets) *Error {
 	var said *Error
-	if errors.As(err, &said) {
-		why, foreign := fatal(said.Code), said.foreign()
-		switch {
-		case foreign && why == nil:
-			return fmt.Errorf("%w: %w (%s)", backend.ErrRejected, err, notService)
-		case foreign:
-			return fmt.Errorf("%w: %w (%s)", why, err, notService)
-		case why != nil:
-			return fmt.Errorf("%w: %w", why, err)
-		}
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	switch {
+	case err == io.EOF:
+		return &Error{Code: codes.OK, Message: "stream closed gracefully by server"}
+	case errors.As(err, &said):
+		return said
 	}
-	if misconfig.Due(err) && !errors.Is(err, backend.ErrRejected) {
-		return fmt.Errorf("%w: %w", backend.ErrRejected, err)
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
-	}
-	return err
-}
-
-// ended classifies the end of a session with so many batches taken and not acknowledged.
-func ended(err error, unacked int, refreshable bool) error {
-	var said *Error
-	if errors.As(err, &said) {
-		switch why := fatal(said.Code); {
-		case why == nil:
-		case said.Code == codes.InvalidArgument && unacked > 1:
-			// The acks for those before the refused one may just not have been sent yet.
-			return fmt.Errorf("%w: %w: %w", why, backend.ErrIndeterminate, err)
-		case said.Code == codes.Unauthenticated && refreshable:
-			// The token is forgotten by now, and the next opening has a new one or says why not.
-			return fmt.Errorf("%w: %w: %w", why, maybeStored(unacked), err)
-		default:
-			return fmt.Errorf("%w: %w", why, err)
-		}
-	}
-	return fmt.Errorf("%w: %w", maybeStored(unacked), err)
-}
-
-// maybeStored is what is known of so many batches that were taken.
-func maybeStored(unacked int) error {
-	if unacked > 0 {
-		return backend.ErrIndeterminate
-	}
-	return backend.ErrTransient
+	return fromStatus(err, hidden)
 }

@@ -83,24 +83,12 @@ func isObject(text []byte) bool {
 	return len(text) > 0 && text[0] == '{'
 }
 
-// checkBatch refuses what Limits do not allow.
-func (t recordType) checkBatch(recs []backend.Record) error {
-	switch {
-	case len(recs) == 0:
-		return fmt.Errorf("%w: an empty batch", backend.ErrRejected)
-	case len(recs) > batchRecords:
-		return fmt.Errorf("%w: %d records, and a batch holds %d", backend.ErrTooLarge, len(recs), batchRecords)
-	}
-	sum := 0
+// checkHeaderless refuses a batch with headers. Pipelined has checked everything else that does not need a look at every byte.
+func checkHeaderless(recs []backend.Record) error {
 	for i := range recs {
-		if len(recs[i].Headers) > 0 || len(recs[i].Value) > payloadBytes {
-			_, err := t.size(&recs[i])
-			return &backend.RecordError{Index: i, Err: err}
+		if len(recs[i].Headers) > 0 {
+			return &backend.RecordError{Index: i, Err: errHeaders}
 		}
-		sum += len(recs[i].Value)
-	}
-	if sum > payloadBytes {
-		return fmt.Errorf("%w: %d bytes, and a batch holds %d", backend.ErrTooLarge, sum, payloadBytes)
 	}
 	return nil
 }

@@ -253,10 +253,7 @@ func (x *tokenExchange) classify(ctx context.Context, err error) error {
 	default:
 		failed.Err = errors.New("the answer has no access token: " + notCatalog)
 	}
-	if x.status >= 500 || x.status == http.StatusTooManyRequests {
-		return fmt.Errorf("%w: %w", backend.ErrTransient, failed)
-	}
-	return fmt.Errorf("%w: %w", backend.ErrUnauthorized, failed)
+	return fmt.Errorf("%w: %w", tokenVerdict(x.status), failed)
 }
 
 const notCatalog = "no token endpoint is there: is UnityCatalog the URL of the workspace, and not that of Zerobus Ingest?"

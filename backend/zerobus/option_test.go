@@ -3,6 +3,8 @@ package zerobus
 import (
 	"testing"
 	"time"
+
+	"github.com/headrace/headrace/backend"
 )
 
 // The defaults are the vendor's where the option is here; those of the producer are in options_test.go.
@@ -17,7 +19,7 @@ func TestDefaultsByValue(t *testing.T) {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
-	if l := (&appender{sink: Table("a.b.c", Config{}), kind: jsonRecords}).Limits(); l.RecordBytes != 10_420_224 || l.BatchBytes != 10_420_224 || l.InFlight != 1_000_000 {
+	if l := Table("a.b.c", Config{}).NewAppender(backend.Format{ContentType: "application/json"}).Limits(); l.RecordBytes != 10_420_224 || l.BatchBytes != 10_420_224 || l.InFlight != 1_000_000 {
 		t.Errorf("%+v", l)
 	}
 }

@@ -3,8 +3,6 @@ package zerobus
 import (
 	"fmt"
 	"net/http"
-
-	"github.com/headrace/headrace/backend"
 )
 
 // A ProxyError is a proxy of the environment that made no tunnel to the service. A status of 500 or more comes beside
@@ -17,12 +15,4 @@ type ProxyError struct {
 // Error says which proxy answered what. It tells nothing of the credentials.
 func (e *ProxyError) Error() string {
 	return fmt.Sprintf("proxy %s: CONNECT: status %d %s", e.Proxy, e.Status, http.StatusText(e.Status))
-}
-
-// Is classifies the answer.
-func (e *ProxyError) Is(target error) bool {
-	if e.Status >= 500 {
-		return target == backend.ErrTransient
-	}
-	return target == backend.ErrUnauthorized
 }

@@ -31,7 +31,9 @@ import (
 //
 // The methods may be called from any goroutine.
 type Stream struct {
-	session *session
+	session backend.Session
+	conn    *conn
+	label   string
 	limits  backend.Limits
 	turn    chan struct{} // one token: with two Appends at a time batches would change their order
 	ended   chan struct{} // receive has returned
@@ -63,18 +65,31 @@ func (t *Ticket) Wait(ctx context.Context) error {
 
 // OpenStream opens a stream for records of a format, which a codec has. ctx bounds the opening only.
 func (s *Sink) OpenStream(ctx context.Context, f backend.Format) (*Stream, error) {
-	a := s.NewAppender(f)
-	opened, err := a.Open(ctx)
+	d := &recordingDialer{streamDialer: s.newDialer(f)}
+	a := appender{Appender: backend.Pipelined(s.label(), d), kind: d.kind}
+	session, err := a.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	st := &Stream{session: opened.(*session), limits: a.Limits(), turn: make(chan struct{}, 1), ended: make(chan struct{})}
+	st := &Stream{session: session, conn: d.conn, label: s.label(), limits: a.Limits(), turn: make(chan struct{}, 1), ended: make(chan struct{})}
 	go st.receive()
 	return st, nil
 }
 
+// A recordingDialer keeps the connection that it has made, for the id of the stream.
+type recordingDialer struct {
+	*streamDialer
+	conn *conn
+}
+
+func (d *recordingDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
+	c, err := d.streamDialer.Dial(ctx, seq)
+	d.conn, _ = c.(*conn)
+	return c, err
+}
+
 // ID is the service's name of the stream, for which its operators ask. The errors of the Stream have it too: see [StreamError].
-func (s *Stream) ID() string { return s.session.id }
+func (s *Stream) ID() string { return s.conn.id }
 
 // Append sends a batch and returns at once, unless [InFlight] batches are not acknowledged or the connection is behind. The
 // records may be used again when Append has returned.
@@ -83,13 +98,13 @@ func (s *Stream) ID() string { return s.session.id }
 // exceeds the limits, or a record has headers or is no row. The end of ctx, which bounds the wait for room, ends the Stream.
 func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, error) {
 	if _, err := s.limits.Check(recs); err != nil {
-		return nil, s.session.wrap(err)
+		return nil, fmt.Errorf("%s: send: %w", s.label, err)
 	}
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return nil, s.session.wrap(fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
+		return nil, fmt.Errorf("%s: send: %w: %w", s.label, backend.ErrTransient, ctx.Err())
 	}
 	t := &Ticket{done: make(chan struct{})}
 	s.mu.Lock()

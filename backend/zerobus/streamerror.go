@@ -14,10 +14,8 @@ type StreamError struct {
 	Err   error
 }
 
-// Error names the table and the stream.
-func (e *StreamError) Error() string {
-	return fmt.Sprintf("zerobus: append to %s (stream %s): %v", httpwire.Clip(e.Table), httpwire.Clip(e.ID), e.Err)
-}
+// Error names the stream. The error around this one names the table.
+func (e *StreamError) Error() string { return fmt.Sprintf("stream %s: %v", httpwire.Clip(e.ID), e.Err) }
 
 // Unwrap returns what happened.
 func (e *StreamError) Unwrap() error { return e.Err }

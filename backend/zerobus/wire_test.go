@@ -148,7 +148,11 @@ func TestABatchAtItsLimitsFitsAMessage(t *testing.T) {
 			recs[i].Value = value
 		}
 		r := ingestion{kind: jsonRecords, offset: math.MaxInt64, recs: recs}
-		if whole, _, _ := r.sizes(); whole > 10<<20 || jsonRecords.checkBatch(recs) != nil {
+		limits := (&streamDialer{sink: &Sink{}}).Limits()
+		if _, err := limits.Check(recs); err != nil {
+			t.Errorf("%d records: %v", n, err)
+		}
+		if whole, _, _ := r.sizes(); whole > 10<<20 {
 			t.Errorf("%d records: %d bytes", n, whole)
 		}
 	}

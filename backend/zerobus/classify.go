@@ -1,0 +1,138 @@
+package zerobus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/misconfig"
+)
+
+// A moment says how much may be stored when an error comes.
+type moment int
+
+const (
+	opening moment = iota // nothing was sent
+	idle                  // the stream was open, and the server has acknowledged every batch
+	one                   // the server has acknowledged every batch but one
+	many                  // several batches are not acknowledged
+	moments
+)
+
+func momentOf(unanswered int) moment { return idle + moment(min(unanswered, 2)) }
+
+// A verdict says which errors of package backend an error wraps at each moment.
+type verdict [moments][]error
+
+// The meanings that verdicts consist of.
+var (
+	transient     = []error{backend.ErrTransient}
+	indeterminate = []error{backend.ErrIndeterminate}
+	rejected      = []error{backend.ErrRejected}
+	unauthorized  = []error{backend.ErrUnauthorized}
+)
+
+func always(sentinel error) verdict {
+	s := []error{sentinel}
+	return verdict{opening: s, idle: s, one: s, many: s}
+}
+
+// The verdicts that do not depend on a code of gRPC.
+var (
+	// passing errors may be gone at the next attempt.
+	passing = verdict{transient, transient, indeterminate, indeterminate}
+
+	// permanent errors come from a setting that is wrong. Another attempt with the same setting changes nothing.
+	permanent = always(backend.ErrRejected)
+
+	// An error that is explained wraps already what it means: token requests, headers providers and checks do that.
+	explained = verdict{nil, transient, indeterminate, indeterminate}
+
+	// staleToken is UNAUTHENTICATED on an open stream for a token that this client asked for. The client has dropped the
+	// token by then, and the next opening has a new token or says why not.
+	staleToken = verdict{
+		unauthorized, {backend.ErrUnauthorized, backend.ErrTransient},
+		{backend.ErrUnauthorized, backend.ErrIndeterminate}, {backend.ErrUnauthorized, backend.ErrIndeterminate},
+	}
+
+	// A website answers in the place of the service.
+	website = verdict{rejected, transient, indeterminate, indeterminate}
+)
+
+// verdicts are those of the codes that another attempt does not change, as the vendor's clients list them. Every other code
+// is passing.
+var verdicts = map[codes.Code]verdict{
+	// Of several batches any may be the refused one, and the batches before it may be stored without an ack.
+	codes.InvalidArgument:  {rejected, rejected, rejected, {backend.ErrRejected, backend.ErrIndeterminate}},
+	codes.NotFound:         always(backend.ErrNotFound),
+	codes.PermissionDenied: always(backend.ErrUnauthorized),
+	codes.Unauthenticated:  always(backend.ErrUnauthorized),
+	codes.OutOfRange:       always(backend.ErrConflict), // offsets on the wire, which are not the user's
+	codes.Unimplemented:    always(backend.ErrUnsupported),
+}
+
+// verdictOn classifies an error of any kind. ownToken says that the stream was opened with a token that this client asked
+// for, and not with provided headers.
+func verdictOn(err error, ownToken bool) verdict {
+	var said *Error
+	var proxy *ProxyError
+	switch {
+	case errors.Is(err, errNotSent):
+		return passing
+	case errors.As(err, &said):
+		return said.verdict(ownToken)
+	case errors.As(err, &proxy):
+		return proxy.verdict()
+	case errors.Is(err, backend.ErrRejected):
+		return explained
+	case misconfig.Due(err):
+		return permanent
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return passing
+	}
+	return explained
+}
+
+func (e *Error) verdict(ownToken bool) verdict {
+	v, listed := verdicts[e.Code]
+	switch {
+	case ownToken && e.Code == codes.Unauthenticated:
+		return staleToken
+	case listed:
+		return v
+	case e.foreign():
+		return website
+	}
+	return passing
+}
+
+func (e *ProxyError) verdict() verdict {
+	if e.Status >= 500 {
+		return passing
+	}
+	return always(backend.ErrUnauthorized) // such as 407
+}
+
+// wrap makes err wrap what the verdict says.
+func (v verdict) wrap(err error, at moment) error {
+	switch s := v[at]; len(s) {
+	case 0:
+		return err
+	case 1:
+		return fmt.Errorf("%w: %w", s[0], err)
+	default:
+		return fmt.Errorf("%w: %w: %w", s[0], s[1], err)
+	}
+}
+
+// tokenVerdict is what a status of the token endpoint means.
+func tokenVerdict(status int) error {
+	if status >= 500 || status == http.StatusTooManyRequests {
+		return backend.ErrTransient
+	}
+	return backend.ErrUnauthorized
+}

@@ -1,0 +1,152 @@
+package zerobus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
+)
+
+// The only method of the service.
+const method = "/databricks.zerobus.Zerobus/EphemeralStream"
+
+var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}
+
+// A streamDialer is one producer's way to the streams of a table.
+type streamDialer struct {
+	sink       *Sink
+	kind       recordType
+	descriptor []byte
+	refused    error // why there can be no stream of the format
+}
+
+func (s *Sink) newDialer(f backend.Format) *streamDialer {
+	kind, err := recordTypeOf(f)
+	return &streamDialer{sink: s, kind: kind, descriptor: f.Schema, refused: err}
+}
+
+// Limits are those that hold for a batch whatever its records are.
+func (d *streamDialer) Limits() backend.Limits {
+	return backend.Limits{
+		BatchRecords: batchRecords,
+		BatchBytes:   payloadBytes,
+		RecordBytes:  payloadBytes,
+		InFlight:     d.sink.cfg.inFlight,
+	}
+}
+
+// Dial opens a stream.
+func (d *streamDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
+	c, err := d.open(ctx, seq)
+	if err != nil {
+		v := verdictOn(err, false)
+		return nil, fmt.Errorf("zerobus: open %s: %w", httpwire.Clip(d.sink.table), v.wrap(err, opening))
+	}
+	return c, nil
+}
+
+// open gets a token, makes a connection and opens a stream. If the service refuses the token, open gets another one and
+// tries once more: a cached token may have been revoked, and a fresh one may not have reached every server yet.
+func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
+	ep, err := d.check()
+	if err != nil {
+		return nil, err
+	}
+	if limit := d.sink.cfg.attemptTimeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	for again := false; ; again = true {
+		g, err := d.sink.grant(ctx, ep)
+		if err != nil {
+			return nil, err
+		}
+		c, err := d.attempt(ctx, ep, g, seq)
+		var said *Error
+		if !errors.As(err, &said) || !said.refusesCredentials() {
+			return c, err
+		}
+		d.sink.invalidate(ctx, g)
+		if again || !g.reused && said.Code == codes.PermissionDenied {
+			return nil, err
+		}
+	}
+}
+
+// check refuses what no server would take, before any request.
+func (d *streamDialer) check() (endpoint, error) {
+	if d.refused != nil {
+		return endpoint{}, d.refused
+	}
+	if err := checkTable(d.sink.table); err != nil {
+		return endpoint{}, err
+	}
+	if !httpwire.Printable(d.sink.cfg.application) {
+		return endpoint{}, fmt.Errorf("Application: must be printable ASCII: %w", backend.ErrRejected)
+	}
+	return parseEndpoint(d.sink.client.config.Endpoint)
+}
+
+// attempt makes a connection and opens a stream. ctx bounds the opening and not the stream; the stream keeps its values.
+func (d *streamDialer) attempt(ctx context.Context, ep endpoint, g grant, seq uint64) (*conn, error) {
+	l, release, err := d.sink.connect(ep)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", backend.ErrRejected, err)
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, cancel)
+	stream, id, err := d.create(life, l, g)
+	if !detach() && err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		return &conn{
+			table: d.sink.table, id: id, kind: d.kind, first: seq,
+			stream: stream, cancel: cancel, release: release, grant: g, sink: d.sink,
+		}, nil
+	}
+	cancel()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("no answer: %w", ctx.Err()) // gRPC says only that the call was cancelled
+	}
+	var said *Error
+	if ctx.Err() != nil || errors.As(err, &said) && said.Code == codes.Unavailable {
+		d.sink.shared.distrust(l)
+	}
+	release()
+	return nil, err
+}
+
+// create sends the first request of a stream and returns the stream with the id that the server gives it.
+func (d *streamDialer) create(ctx context.Context, l *link, g grant) (grpc.ClientStream, string, error) {
+	stream, err := l.NewStream(metadata.NewOutgoingContext(ctx, g.header), &streamDesc, method)
+	if err != nil {
+		if refusal := l.dialer.refusal.Load(); refusal != nil {
+			return nil, "", *refusal
+		}
+		return nil, "", fromStatus(err, g.hidden)
+	}
+	first := outgoing{buf: mem.SliceBuffer(appendCreate(nil, d.sink.table, d.kind, d.descriptor))}
+	if err := stream.SendMsg(&first); err != nil && err != io.EOF { // io.EOF: RecvMsg says why
+		return nil, "", fromStatus(err, g.hidden)
+	}
+	var r response
+	switch err := stream.RecvMsg(&r); {
+	case err != nil:
+		return nil, "", statement(err, g.hidden)
+	case r.kind != created:
+		return nil, "", breach("unexpected response from server: " + r.kind.String())
+	case r.stream == nil:
+		return nil, "", breach("the server opened a stream without an id")
+	}
+	return stream, g.hidden.Text(*r.stream), nil
+}
