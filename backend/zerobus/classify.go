@@ -81,7 +81,7 @@ func verdictOn(err error, ownToken bool) verdict {
 	var said *Error
 	var proxy *ProxyError
 	switch {
-	case errors.Is(err, errNotSent):
+	case errors.Is(err, errNotSent), errors.Is(err, errClosing):
 		return passing
 	case errors.As(err, &said):
 		return said.verdict(ownToken)
