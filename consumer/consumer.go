@@ -162,6 +162,11 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 
 // loopEnded allows the next loop to begin. finalSaveErr is the error that the ended loop could not yield.
 func (c *Consumer[T]) loopEnded(finalSaveErr error) {
+	for _, h := range c.cfg.hooks {
+		if h.LoopEnded != nil {
+			h.LoopEnded()
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running, c.finalSaveErr = false, finalSaveErr
@@ -169,6 +174,7 @@ func (c *Consumer[T]) loopEnded(finalSaveErr error) {
 
 // startLoop starts the goroutines and the timer of a loop. loop.close ends them.
 func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
+	fire(c.cfg.hooks, loopStarted, c.Stats)
 	beside, stop := context.WithCancel(ctx)
 	l := &loop[T]{c: c, run: r, stop: stop, cur: new(chunk[T])}
 	from, _ := r.track.position()

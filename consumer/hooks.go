@@ -10,6 +10,9 @@ import (
 // of them may be nil. The consumer calls them without holding a lock, from several goroutines. A slow hook delays
 // reading or the loop, so hooks should be short. A hook must not wait for the consumer itself.
 type Hooks struct {
+	LoopStarted func(stats func() Stats) // a loop begins; stats is [Consumer.Stats]
+	LoopEnded   func()                   // the loop has ended; another one may begin
+
 	ReaderOpened   func(ReaderEvent) // the first reader of a loop was opened
 	ReaderReopened func(ReaderEvent) // a reader was opened after ReaderLost
 	ReaderLost     func(ReaderEvent) // opening or reading failed, and the consumer will try again
@@ -70,6 +73,7 @@ func fire[E any](hs hooks, pick func(*Hooks) func(E), ev E) {
 	}
 }
 
+func loopStarted(h *Hooks) func(func() Stats)   { return h.LoopStarted }
 func readerOpened(h *Hooks) func(ReaderEvent)   { return h.ReaderOpened }
 func readerReopened(h *Hooks) func(ReaderEvent) { return h.ReaderReopened }
 func readerLost(h *Hooks) func(ReaderEvent)     { return h.ReaderLost }

@@ -77,6 +77,7 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	e.storeAnswered()
 	run, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // the producer outlives the context of New
 	e.abort = abort
+	callHooks(e, hookStarted, e.snapshot)
 	go e.run(run, first)
 	return e, nil
 }
@@ -105,6 +106,7 @@ func (e *engine) run(ctx context.Context, first backend.Session) {
 		err = context.Cause(ctx) // the reason that abort was given says more than "context canceled"
 	}
 	e.finish(err)
+	callHooks(e, hookStopped, e.stopReason())
 }
 
 // sessions uses s and then opens one session after another. sessions returns nil when everything is decided after a Close.

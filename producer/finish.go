@@ -82,6 +82,11 @@ func (e *engine) err() error {
 	default:
 		return nil
 	}
+	return e.stopReason()
+}
+
+// stopReason returns why the producer has stopped. The caller knows that finish has returned.
+func (e *engine) stopReason() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopCause == nil {

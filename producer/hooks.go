@@ -11,6 +11,9 @@ import (
 // producer, with Send, Flush, Close or a receipt, because the producer does nothing until the hook returns. Close in a hook
 // returns an error after [DrainTimeout]; call Close in a goroutine of its own.
 type Hooks struct {
+	Started func(stats func() Stats) // New has opened the sink; stats may be called at any time from then on
+	Stopped func(err error)          // the producer has stopped, for the reason that [Producer.Err] returns
+
 	BatchSent   func(BatchEvent) // handed to a session for the first time
 	BatchResent func(BatchEvent) // handed to a session again
 	BatchAcked  func(BatchEvent) // durable
@@ -55,6 +58,9 @@ func callHooks[E any](e *engine, pick func(*Hooks) func(E), ev E) {
 }
 
 // The functions for pick.
+func hookStarted(h *Hooks) func(func() Stats) { return h.Started }
+func hookStopped(h *Hooks) func(error)        { return h.Stopped }
+
 func hookSent(h *Hooks) func(BatchEvent)     { return h.BatchSent }
 func hookResent(h *Hooks) func(BatchEvent)   { return h.BatchResent }
 func hookAcked(h *Hooks) func(BatchEvent)    { return h.BatchAcked }

@@ -50,3 +50,24 @@ func TestCloseInAHookIsAnErrorAndNoDeadlock(t *testing.T) {
 		})
 	}
 }
+
+func TestHooksTellOfTheLifeOfAProducer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var stats func() producer.Stats
+		var why error
+		p := open(t, memory.New(), producer.Observe(producer.Hooks{
+			Started: func(f func() producer.Stats) { stats = f },
+			Stopped: func(err error) { why = err },
+		}))
+		if err := p.Send(t.Context(), "a", "b"); err != nil {
+			t.Fatal(err)
+		}
+		if n := stats().Acked; n != 2 || why != nil {
+			t.Errorf("%d acknowledged, stopped: %v", n, why)
+		}
+		closeNow(t, p)
+		if !errors.Is(why, backend.ErrClosed) {
+			t.Errorf("stopped: %v", why)
+		}
+	})
+}
