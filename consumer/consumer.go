@@ -23,6 +23,7 @@ type Consumer[T any] struct {
 	codec    codec.Codec[T]
 	cfg      config
 	counters counters
+	endHooks []func() // called when the loop ends; only the loop uses the field
 
 	// mu guards the fields below. It is never held during I/O.
 	mu           sync.Mutex
@@ -162,19 +163,17 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 
 // loopEnded allows the next loop to begin. finalSaveErr is the error that the ended loop could not yield.
 func (c *Consumer[T]) loopEnded(finalSaveErr error) {
-	for _, h := range c.cfg.hooks {
-		if h.LoopEnded != nil {
-			h.LoopEnded()
-		}
+	for _, f := range c.endHooks {
+		f()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running, c.finalSaveErr = false, finalSaveErr
+	c.running, c.finalSaveErr, c.endHooks = false, finalSaveErr, nil
 }
 
 // startLoop starts the goroutines and the timer of a loop. loop.close ends them.
 func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
-	fire(c.cfg.hooks, loopStarted, c.Stats)
+	c.endHooks = startHooks(c.cfg.hooks, c.Stats)
 	beside, stop := context.WithCancel(ctx)
 	l := &loop[T]{c: c, run: r, stop: stop, cur: new(chunk[T])}
 	from, _ := r.track.position()

@@ -10,8 +10,9 @@ import (
 // of them may be nil. The consumer calls them without holding a lock, from several goroutines. A slow hook delays
 // reading or the loop, so hooks should be short. A hook must not wait for the consumer itself.
 type Hooks struct {
-	LoopStarted func(stats func() Stats) // a loop begins; stats is [Consumer.Stats]
-	LoopEnded   func()                   // the loop has ended; another one may begin
+	// LoopStarted: a loop begins. stats is [Consumer.Stats]. The function that LoopStarted returns, which may be nil, is
+	// called when the loop has ended.
+	LoopStarted func(stats func() Stats) (ended func())
 
 	ReaderOpened   func(ReaderEvent) // the first reader of a loop was opened
 	ReaderReopened func(ReaderEvent) // a reader was opened after ReaderLost
@@ -73,7 +74,18 @@ func fire[E any](hs hooks, pick func(*Hooks) func(E), ev E) {
 	}
 }
 
-func loopStarted(h *Hooks) func(func() Stats)   { return h.LoopStarted }
+// startHooks calls LoopStarted, and returns the functions to call at the end.
+func startHooks(hs hooks, stats func() Stats) (ended []func()) {
+	for i := range hs {
+		if f := hs[i].LoopStarted; f != nil {
+			if end := f(stats); end != nil {
+				ended = append(ended, end)
+			}
+		}
+	}
+	return ended
+}
+
 func readerOpened(h *Hooks) func(ReaderEvent)   { return h.ReaderOpened }
 func readerReopened(h *Hooks) func(ReaderEvent) { return h.ReaderReopened }
 func readerLost(h *Hooks) func(ReaderEvent)     { return h.ReaderLost }

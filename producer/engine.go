@@ -77,8 +77,7 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	e.storeAnswered()
 	run, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // the producer outlives the context of New
 	e.abort = abort
-	callHooks(e, hookStarted, e.snapshot)
-	go e.run(run, first)
+	go e.run(run, first, startHooks(e))
 	return e, nil
 }
 
@@ -97,8 +96,8 @@ func (e *engine) keep(b *batch) {
 }
 
 // run is the life of the producer: run opens sessions until a fatal error, until a Close after which nothing is left, or
-// until an abort.
-func (e *engine) run(ctx context.Context, first backend.Session) {
+// until an abort. At the end run calls the functions in stopped.
+func (e *engine) run(ctx context.Context, first backend.Session, stopped []func(error)) {
 	defer close(e.ended)
 	defer e.abort(nil)
 	err := e.sessions(ctx, first)
@@ -106,7 +105,11 @@ func (e *engine) run(ctx context.Context, first backend.Session) {
 		err = context.Cause(ctx) // the reason that abort was given says more than "context canceled"
 	}
 	e.finish(err)
-	callHooks(e, hookStopped, e.stopReason())
+	e.hooksRunning.Add(1)
+	for _, f := range stopped {
+		f(e.stopReason())
+	}
+	e.hooksRunning.Add(-1)
 }
 
 // sessions uses s and then opens one session after another. sessions returns nil when everything is decided after a Close.

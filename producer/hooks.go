@@ -11,8 +11,9 @@ import (
 // producer, with Send, Flush, Close or a receipt, because the producer does nothing until the hook returns. Close in a hook
 // returns an error after [DrainTimeout]; call Close in a goroutine of its own.
 type Hooks struct {
-	Started func(stats func() Stats) // New has opened the sink; stats may be called at any time from then on
-	Stopped func(err error)          // the producer has stopped, for the reason that [Producer.Err] returns
+	// Started: New has opened the sink. stats is [Producer.Stats]. The function that Started returns, which may be nil, is called
+	// when the producer has stopped, with the reason that [Producer.Err] returns.
+	Started func(stats func() Stats) (stopped func(err error))
 
 	BatchSent   func(BatchEvent) // handed to a session for the first time
 	BatchResent func(BatchEvent) // handed to a session again
@@ -57,10 +58,19 @@ func callHooks[E any](e *engine, pick func(*Hooks) func(E), ev E) {
 	}
 }
 
-// The functions for pick.
-func hookStarted(h *Hooks) func(func() Stats) { return h.Started }
-func hookStopped(h *Hooks) func(error)        { return h.Stopped }
+// startHooks calls Started, and returns the functions to call at the end.
+func startHooks(e *engine) (stopped []func(error)) {
+	for i := range e.hooks {
+		if f := e.hooks[i].Started; f != nil {
+			if end := f(e.snapshot); end != nil {
+				stopped = append(stopped, end)
+			}
+		}
+	}
+	return stopped
+}
 
+// The functions for pick.
 func hookSent(h *Hooks) func(BatchEvent)     { return h.BatchSent }
 func hookResent(h *Hooks) func(BatchEvent)   { return h.BatchResent }
 func hookAcked(h *Hooks) func(BatchEvent)    { return h.BatchAcked }

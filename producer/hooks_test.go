@@ -56,8 +56,10 @@ func TestHooksTellOfTheLifeOfAProducer(t *testing.T) {
 		var stats func() producer.Stats
 		var why error
 		p := open(t, memory.New(), producer.Observe(producer.Hooks{
-			Started: func(f func() producer.Stats) { stats = f },
-			Stopped: func(err error) { why = err },
+			Started: func(f func() producer.Stats) func(error) {
+				stats = f
+				return func(err error) { why = err }
+			},
 		}))
 		if err := p.Send(t.Context(), "a", "b"); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,7 @@ var may = map[string][]string{
 	"checkpoint":                 {module + "backend", "golang.org/x/sys"},
 	"producer":                   {module + "backend", module + "batcher", module + "codec", module + "internal/owned", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync"},
 	"consumer":                   {module + "backend", module + "batcher", module + "codec", module + "internal/owned", module + "checkpoint", module + "producer", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync", "golang.org/x/sys"},
+	"observe":                    {module + "backend", module + "batcher", module + "codec", module + "internal/owned", module + "checkpoint", module + "consumer", module + "producer", module + "internal/backoff", "github.com/go-json-experiment/json", "golang.org/x/sync", "golang.org/x/sys"},
 	"backend/memory":             {module + "backend", module + "internal/streamlog"},
 	"backend/bolt":               {module + "backend", module + "internal/boltfile", module + "internal/committer", module + "internal/streamlog", module + "internal/streamlog/boltlog", "go.etcd.io/bbolt", "golang.org/x/sys"},
 	"backend/backendtest":        {module + "backend", "go.uber.org/goleak"},

@@ -1,0 +1,124 @@
+package debug
+
+import (
+	"time"
+
+	"github.com/headrace/headrace/observe"
+)
+
+// A sample is what the page shows of one interval. Times are in milliseconds, rates a second.
+type sample struct {
+	Time      time.Time        `json:"time"`
+	Producers []producerSample `json:"producers"`
+	Consumers []consumerSample `json:"consumers"`
+	Handlers  []handlerSample  `json:"handlers"`
+}
+
+type producerSample struct {
+	Name          string            `json:"name"`
+	Live          int               `json:"live"`
+	Acked         uint64            `json:"acked"`
+	Failed        uint64            `json:"failed"`
+	RecordRate    float64           `json:"recordRate"`
+	ByteRate      float64           `json:"byteRate"`
+	Buffered      int               `json:"buffered"`
+	BufferedBytes int               `json:"bufferedBytes"`
+	InFlight      int               `json:"inFlight"`
+	Resent        uint64            `json:"resent"`
+	Lost          uint64            `json:"lost"`
+	Sent          map[string]uint64 `json:"sent"`
+	latencySample
+	lastError
+}
+
+type consumerSample struct {
+	Name          string  `json:"name"`
+	Live          int     `json:"live"`
+	Done          uint64  `json:"done"`
+	Rate          float64 `json:"rate"`
+	ByteRate      float64 `json:"byteRate"`
+	LagMillis     float64 `json:"lagMillis"`
+	CaughtUp      bool    `json:"caughtUp"`
+	BufferedBytes int     `json:"bufferedBytes"`
+	Poison        uint64  `json:"poison"`
+	DeadLetters   uint64  `json:"deadLetters"`
+	Lost          uint64  `json:"lost"`
+	Saved         uint64  `json:"saved"`
+	SaveFails     uint64  `json:"saveFails"`
+	lastError
+}
+
+type handlerSample struct {
+	Name    string  `json:"name"`
+	Running int64   `json:"running"`
+	Rate    float64 `json:"rate"`
+	Failed  uint64  `json:"failed"`
+	latencySample
+	lastError
+}
+
+// latencySample holds two quantiles of the interval; both are 0 when nothing ended in the interval.
+type latencySample struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+type lastError struct {
+	Error   string    `json:"error,omitempty"`
+	ErrorAt time.Time `json:"errorAt,omitzero"`
+}
+
+// sampleOf returns what happened between two snapshots.
+func sampleOf(before, now observe.Snapshot) sample {
+	seconds := max(now.Time.Sub(before.Time).Seconds(), 0.001) // the first sample of a page has no interval yet
+	rate := func(before, now uint64) float64 { return float64(now-before) / seconds }
+	s := sample{Time: now.Time, Producers: []producerSample{}, Consumers: []consumerSample{}, Handlers: []handlerSample{}}
+	for _, p := range now.Producers {
+		was := find(before.Producers, func(b observe.Producer) bool { return b.Name == p.Name })
+		s.Producers = append(s.Producers, producerSample{
+			Name: p.Name, Live: p.Live, Acked: p.Acked, Failed: p.Failed, RecordRate: rate(was.Acked, p.Acked),
+			ByteRate: rate(was.AckedBytes, p.AckedBytes), Buffered: p.Buffered, BufferedBytes: p.BufferedBytes, InFlight: p.InFlight,
+			Resent: p.Resent, Lost: p.Lost, Sent: p.Sent, latencySample: quantiles(was.Latency, p.Latency), lastError: failureOf(p.LastError),
+		})
+	}
+	for _, c := range now.Consumers {
+		was := find(before.Consumers, func(b observe.Consumer) bool { return b.Name == c.Name })
+		s.Consumers = append(s.Consumers, consumerSample{
+			Name: c.Name, Live: c.Live, Done: c.Done, Rate: rate(was.Done, c.Done), ByteRate: rate(was.ReadBytes, c.ReadBytes),
+			LagMillis: millis(c.Lag), CaughtUp: c.CaughtUp, BufferedBytes: c.BufferedBytes, Poison: c.Poison, DeadLetters: c.DeadLetters,
+			Lost: c.Lost, Saved: c.Saved, SaveFails: c.SaveFails, lastError: failureOf(c.LastError),
+		})
+	}
+	for _, h := range now.Handlers {
+		was := find(before.Handlers, func(b observe.Handled) bool { return b.Name == h.Name })
+		s.Handlers = append(s.Handlers, handlerSample{
+			Name: h.Name, Running: h.Running, Rate: rate(was.Durations.Count(), h.Durations.Count()), Failed: h.Failed,
+			latencySample: quantiles(was.Durations, h.Durations), lastError: failureOf(h.LastError),
+		})
+	}
+	return s
+}
+
+// find returns the first element that fits, or the zero value.
+func find[E any](all []E, fits func(E) bool) (none E) {
+	for _, e := range all {
+		if fits(e) {
+			return e
+		}
+	}
+	return none
+}
+
+func quantiles(before, now observe.Histogram) latencySample {
+	h := now.Minus(before)
+	return latencySample{P50: millis(h.Quantile(0.5)), P99: millis(h.Quantile(0.99))}
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func failureOf(f observe.Failure) lastError {
+	if f.Err == nil {
+		return lastError{}
+	}
+	return lastError{Error: f.Err.Error(), ErrorAt: f.Time}
+}
