@@ -42,10 +42,7 @@ func checkJSON(b []byte) (problem string) {
 				return problem
 			}
 		}
-		for len(open) > 0 && i < len(b) && b[i] == open[len(open)-1]+2 {
-			open = open[:len(open)-1]
-			i++
-		}
+		i, open = closeBrackets(b, i, open)
 		if len(open) == 0 {
 			return checkEnd(b, i, nonASCII)
 		}
@@ -54,6 +51,15 @@ func checkJSON(b []byte) (problem string) {
 		}
 		named = open[len(open)-1] == '{'
 	}
+}
+
+// closeBrackets goes past the brackets at i that close values.
+func closeBrackets(b []byte, i int, open []byte) (int, []byte) {
+	for len(open) > 0 && i < len(b) && b[i] == open[len(open)-1]+2 {
+		open = open[:len(open)-1]
+		i++
+	}
+	return i, open
 }
 
 // checkName returns where the value of the member begins whose name is at i.

@@ -7,8 +7,8 @@ import (
 	"github.com/headrace/headrace/internal/backoff"
 )
 
-// pauses are the least times from one long-poll to the next while nothing moves. A server that waits as it should takes longer
-// for each answer than any of them.
+// pauses are the least times from one long-poll to the next while nothing moves. A server that waits as the protocol says
+// takes longer for each answer than the longest pause. A second between requests of an idle reader costs a server little.
 var pauses = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
 
 // A pace keeps a reader from asking as fast as it can where long-polls are answered at once: by a cache that holds an old
@@ -26,8 +26,8 @@ func (p *pace) pause() time.Duration {
 	return pauses.Delay(p.still, nil) - time.Since(p.asked)
 }
 
-// tiredOfWaiting says whether a gateway has given up before the server behind it had an answer.
-func tiredOfWaiting(status int) bool {
-	const timeoutOccurred = 524 // of one large content delivery network
+// gatewayTimeout reports whether a gateway has given up before the server behind the gateway had an answer.
+func gatewayTimeout(status int) bool {
+	const timeoutOccurred = 524 // no standard status; Cloudflare sends it
 	return status == http.StatusGatewayTimeout || status == http.StatusRequestTimeout || status == timeoutOccurred
 }

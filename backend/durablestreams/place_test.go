@@ -17,12 +17,12 @@ func TestPlacesOfBatch(t *testing.T) {
 			r := &reader{at: place("", "a_b", first-1)}
 			r.response = response{body: open, start: "a_b"}
 			for i := range int64(1100) {
-				r.marks = append(r.marks, first+i*step)
+				r.counts = append(r.counts, first+i*step)
 			}
-			recs := make([]backend.Record, len(r.marks))
-			r.name(recs)
+			recs := make([]backend.Record, len(r.counts))
+			r.setPlaces(recs)
 			before := place("", "a_b", first-1)
-			for i, n := range r.marks {
+			for i, n := range r.counts {
 				if recs[i].Offset != before || recs[i].Next != place("", "a_b", n) {
 					t.Fatalf("from %d by %d: record %d is at %q and goes on at %q, want %q and %q",
 						first, step, i, recs[i].Offset, recs[i].Next, before, place("", "a_b", n))

@@ -10,54 +10,55 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// readBytes is how much of a response one batch takes, unless a message is larger.
-const readBytes = 256 << 10
-
-// A reader asks for what there is, response by response, until it has reached the tail, and waits for more from then on.
-// It reads ahead of nobody: a response is taken from the connection as Read is called.
+// A reader asks for what the stream holds, response by response, until it has reached the tail. From then on it waits for more
+// at the tail. It does not read ahead: Read takes from the connection what it returns.
 type reader struct {
 	stream *Stream
 	life   context.Context
 	cancel context.CancelCauseFunc
 
-	mu   sync.Mutex
-	over error // dead, because of this
+	mu     sync.Mutex // guards reason only
+	reason error      // why Read returns nothing more
 
-	// What follows belongs to Read.
-	at     backend.Offset // the place of the next record
-	id     string         // of the stream, "" where the server does not say
-	ask    string         // the offset of the next request
-	cursor string
-	pace   pace
-	// answered: ask is what the server has said, and not what the caller has brought. stale counts answers in a row that are older.
-	answered bool
-	stale    int
-	live     bool // the tail was reached
-	ended    bool // the stream is closed and all of it was read
+	// The fields below belong to Read.
+	at       backend.Offset // the place of the next record
+	id       string         // of the stream, "" where the server does not say
+	ask      string         // the offset of the next request
+	answered bool           // the server has named ask; otherwise the caller has brought it
+	stale    int            // answers in a row that are older than an earlier answer
+	cursor   string         // the server's, sent back with every request that waits
+	pace     pace
+	atTail   bool // the tail was reached: requests wait for more
+	ended    bool // the stream is closed, and everything was read
 
-	events   *events // the SSE connection, if there is one
-	response         // the one being read
-	split    splitter
-	rest     []byte // of a message that has not come to its end
-	n        int64  // messages, or bytes, between the response's start and at
-	skip     int64  // messages, or bytes, to drop before the place asked for
-	raw      bool   // bytes are no frames
-	as       content
-	text     bool    // of a text type
-	records  int     // in the last batch: a guess for the next
-	marks    []int64 // n behind each record of a batch
-	late     error   // comes when the records before it were returned
-	bytes    int     // that records were made of
+	events   *events // the SSE connection, nil when there is none
+	response         // the response being read
+	batching
 }
 
-// OpenReader implements [backend.Source]. [backend.Last] and [backend.AtTime] are not supported: the protocol can neither
-// count back nor does it keep times.
+// batching is the state of cutting a response into records.
+type batching struct {
+	as        content
+	raw       bool // bytes are not framed: the caller reads Raw
+	text      bool // the stream has a text type
+	split     splitter
+	rest      []byte  // the beginning of a record whose end has not come
+	count     int64   // messages, or bytes, between the start of the response and at
+	skip      int64   // messages, or bytes, to drop before the place that the caller asked for
+	counts    []int64 // count behind each record of a batch
+	pending   error   // returned by the next Read, after the records before the error
+	lastBatch int     // records in the last batch with records: they and lastBytes predict the next batch
+	lastBytes int     // bytes that those records were made of
+}
+
+// OpenReader implements [backend.Source]. [backend.Last] and [backend.AtTime] are [backend.ErrUnsupported]: the protocol
+// cannot count back, and it keeps no times.
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	return s.openReader(ctx, from, false)
 }
 
 func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) (backend.Reader, error) {
-	r := &reader{stream: s, at: from, raw: raw}
+	r := &reader{stream: s, at: from, batching: batching{raw: raw}}
 	switch {
 	case from == backend.Earliest:
 		r.ask = origin
@@ -93,9 +94,9 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) 
 func (r *reader) open(ctx context.Context, from backend.Offset) error {
 	err := r.request(ctx)
 	if first := err; from == backend.Earliest && errors.Is(err, backend.ErrOutOfRange) {
-		// The beginning is trimmed, or has another name here. Where the server does not give that name, what the response
-		// holds cannot be found again by a place within it, as the beginning may be another one by then: those places are
-		// refused when they are asked for.
+		// The beginning was trimmed, or this server names the beginning otherwise: we ask for "-1". If the server does not
+		// say which offset "-1" was, the response may begin elsewhere when it is asked for again. A place within the response
+		// cannot be found again then, and the reader refuses such a place when it is asked for.
 		r.ask = "-1"
 		if err = r.request(ctx); err != nil {
 			err = fmt.Errorf("%w (before, for the first offset: %v)", err, first)
@@ -115,31 +116,31 @@ func (r *reader) open(ctx context.Context, from backend.Offset) error {
 
 func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	r.mu.Lock()
-	over := r.over
+	reason := r.reason
 	r.mu.Unlock()
-	if over != nil {
-		return backend.Batch{}, over
+	if reason != nil {
+		return backend.Batch{}, reason
 	}
 	if err := ctx.Err(); err != nil {
-		return backend.Batch{}, r.die(r.stream.failed("read", fmt.Errorf("%w: %w", backend.ErrTransient, err)))
+		return backend.Batch{}, r.end(r.stream.failed("read", fmt.Errorf("%w: %w", backend.ErrTransient, err)))
 	}
 	stop := context.AfterFunc(ctx, func() { r.cancel(ctx.Err()) })
 	defer stop()
-	if r.late != nil {
-		return backend.Batch{}, r.die(r.stream.failed("read", r.late))
+	if r.pending != nil {
+		return backend.Batch{}, r.end(r.stream.failed("read", r.pending))
 	}
 	for {
 		if r.body == nil {
 			if r.ended {
-				return backend.Batch{}, r.die(io.EOF)
+				return backend.Batch{}, r.end(io.EOF)
 			}
 			if err := r.request(ctx); err != nil {
-				return backend.Batch{}, r.die(r.stream.failed("read", err))
+				return backend.Batch{}, r.end(r.stream.failed("read", err))
 			}
 		}
-		b, err := r.take()
+		b, err := r.nextBatch()
 		if err != nil {
-			return backend.Batch{}, r.die(r.stream.failed("read", err))
+			return backend.Batch{}, r.end(r.stream.failed("read", err))
 		}
 		if len(b.Records) > 0 || r.body == nil {
 			return b, nil
@@ -147,23 +148,23 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	}
 }
 
-// die makes err the last word, unless Close has had it.
-func (r *reader) die(err error) error {
+// end makes err the reason, unless Close has ended the reader before.
+func (r *reader) end(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.over == nil {
-		r.over = err
+	if r.reason == nil {
+		r.reason = err
 		r.cancel(err)
 	}
-	return r.over
+	return r.reason
 }
 
 func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.over == nil || !errors.Is(r.over, backend.ErrClosed) {
-		r.over = r.stream.failed("close", backend.ErrClosed)
+	if r.reason == nil || !errors.Is(r.reason, backend.ErrClosed) {
+		r.reason = r.stream.failed("close", backend.ErrClosed)
 	}
-	r.cancel(r.over)
+	r.cancel(r.reason)
 	return nil
 }

@@ -12,73 +12,96 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// take makes a batch of what comes next in the response. Records lie in a buffer that is the caller's from then on.
-func (r *reader) take() (b backend.Batch, err error) {
-	size := readBytes
-	switch l := r.length; {
-	case r.whole:
-		size = int(l) + 1 // and one, to see the end
-	case l >= 0:
-		size = min(size, int(min(l, readBytes))+1)
-	case r.live:
-		size = 8 << 10
+const (
+	// batchBytes is how much of a response one batch takes, unless a message is larger: enough that the cost of a batch is
+	// small beside that of its records, and little enough to hold for each reader.
+	batchBytes = 256 << 10
+
+	// tailBytes is the same at the tail, for a response that does not say its length: few records come at once there, and
+	// each batch has a buffer of its own.
+	tailBytes = 8 << 10
+)
+
+// nextBatch makes a batch of the next bytes of the response. The records lie in a buffer that belongs to the caller from then
+// on.
+func (r *reader) nextBatch() (b backend.Batch, err error) {
+	buf, end, err := r.fill()
+	if buf == nil {
+		return b, err
 	}
-	if len(r.rest) > r.stream.config.messageSize {
-		return b, fmt.Errorf("%w: a message of more than %d bytes, the limit MessageBytes", backend.ErrTooLarge, r.stream.config.messageSize)
-	}
-	buf := make([]byte, len(r.rest), len(r.rest)+max(size, len(r.rest))) // a long message is moved a few times, not many
-	copy(buf, r.rest)
-	n, err := fill(r.body, buf[len(buf):cap(buf)])
-	buf = buf[:len(buf)+n]
-	if r.length >= 0 {
-		r.length -= int64(n)
-	}
-	end := errors.Is(err, io.EOF)
-	if err != nil && !end {
-		err = r.failure(err)
-	}
-	recs, bad := make([]backend.Record, 0, r.expect(len(buf))), error(nil)
-	r.marks = r.marks[:0]
+	recs := make([]backend.Record, 0, r.expect(len(buf)))
+	r.counts = r.counts[:0]
+	var wrong error
 	switch r.as {
 	case messages:
-		recs, bad = r.takeMessages(recs, buf)
+		recs, wrong = r.takeMessages(recs, buf)
 	case frames:
-		recs, bad = r.takeFrames(recs, buf)
+		recs, wrong = r.takeFrames(recs, buf)
 	case chunks:
 		recs = r.takeChunk(recs, buf, end)
 	}
 	if len(recs) > 0 {
-		r.records, r.bytes = len(recs), len(buf)
-	}
-	if len(recs) > 0 && r.start == r.response.next {
-		return b, r.nowhere()
+		r.lastBatch, r.lastBytes = len(recs), len(buf)
+		if r.start == r.response.next {
+			return b, r.noProgress()
+		}
 	}
 	switch {
-	case bad != nil:
-		r.late = bad
+	case wrong != nil:
+		r.pending = wrong
 	case end:
-		r.late = r.finish()
+		r.pending = r.finish()
 	default:
-		r.late = err
+		r.pending = err
 	}
-	r.name(recs)
-	if r.late != nil && len(recs) == 0 {
-		return b, r.late
+	r.setPlaces(recs)
+	if r.pending != nil && len(recs) == 0 {
+		return b, r.pending
 	}
 	whole := r.body == nil
 	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended}, nil
 }
 
-// expect is how many records n bytes may hold, by the last batch, with a few to spare: to grow costs more than those.
-func (r *reader) expect(n int) int {
-	if r.bytes == 0 {
-		return 0
+// fill reads into a new buffer, behind the rest of the buffer before. end means that the response has ended. An error that
+// comes with a buffer is to be returned after the records in the buffer.
+func (r *reader) fill() (buf []byte, end bool, err error) {
+	limit := r.stream.config.messageSize
+	if len(r.rest) > limit {
+		return nil, false, fmt.Errorf("%w: a message of more than %d bytes, the limit MessageBytes", backend.ErrTooLarge, limit)
 	}
-	return min(int(int64(n)*int64(r.records)/int64(r.bytes))*33/32+1, n)
+	// A message that is longer than the buffer doubles the next one, so its bytes are moved few times.
+	buf = make([]byte, len(r.rest), len(r.rest)+max(r.fillSize(), len(r.rest)))
+	copy(buf, r.rest)
+	n, err := readFull(r.body, buf[len(buf):cap(buf)])
+	buf = buf[:len(buf)+n]
+	if r.length >= 0 {
+		r.length -= int64(n)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return buf, true, nil
+	case err != nil:
+		err = r.failure(err)
+	}
+	return buf, false, err
 }
 
-// fill reads until p is full or there is an error, which it returns as it is: a response that broke off is not one that ended.
-func fill(body io.Reader, p []byte) (n int, err error) {
+// fillSize is how many bytes to read at once. One byte more than the response has shows its end without another read.
+func (r *reader) fillSize() int {
+	switch l := r.length; {
+	case r.whole:
+		return int(l) + 1
+	case l >= 0:
+		return int(min(l+1, batchBytes))
+	case r.atTail:
+		return tailBytes
+	}
+	return batchBytes
+}
+
+// readFull reads until p is full or an error comes. It returns the error as it is, because a response that broke off
+// (io.ErrUnexpectedEOF) has not ended.
+func readFull(body io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var k int
 		k, err = body.Read(p[n:])
@@ -87,19 +110,29 @@ func fill(body io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
+// expect is how many records n bytes may hold, by the last batch with records. One part in 32, three percent, is added, because
+// to grow a batch copies all its records, which costs more than the room that stays empty.
+func (r *reader) expect(n int) int {
+	if r.lastBytes == 0 {
+		return 0
+	}
+	return min(int(int64(n)*int64(r.lastBatch)/int64(r.lastBytes))*33/32+1, n)
+}
+
 func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Record, error) {
+	limit := r.stream.config.messageSize
 	for {
 		lo, hi, ok, err := r.split.next(buf)
-		if err != nil { // of the response, not of what is stored: servers check that
+		if err != nil { // on the way, not in the stream: servers check what they store
 			return recs, fmt.Errorf("%w: %w", backend.ErrTransient, err)
 		}
 		if !ok {
 			break
 		}
-		if hi-lo > r.stream.config.messageSize {
-			return recs, fmt.Errorf("%w: a message of %d bytes, the limit MessageBytes is %d", backend.ErrTooLarge, hi-lo, r.stream.config.messageSize)
+		if hi-lo > limit {
+			return recs, fmt.Errorf("%w: a message of %d bytes, the limit MessageBytes is %d", backend.ErrTooLarge, hi-lo, limit)
 		}
-		r.n++
+		r.count++
 		if r.skip > 0 {
 			r.skip--
 			continue
@@ -107,48 +140,56 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 		if len(recs) == cap(recs) {
 			recs = slices.Grow(recs, 1)
 		}
-		recs = recs[:len(recs)+1] // zero, and one pointer is written into it: to append a whole one costs twice as much
+		recs = recs[:len(recs)+1] // the new record is zero; to append a whole record would cost twice as much as to set Value
 		recs[len(recs)-1].Value = buf[lo:hi:hi]
 		if r.stream.config.envelope {
 			recs[len(recs)-1] = unwrap(buf[lo:hi:hi])
 		}
-		r.marks = append(r.marks, r.n)
+		r.counts = append(r.counts, r.count)
 	}
 	r.rest = buf[r.split.from:]
 	r.split.dropped(r.split.from)
 	return recs, nil
 }
 
-// passOver drops the bytes before the place asked for.
+// passOver drops the bytes before the place that the caller asked for.
 func (r *reader) passOver(buf []byte) []byte {
 	k := min(r.skip, int64(len(buf)))
 	r.skip -= k
-	r.n += k
+	r.count += k
 	return buf[k:]
 }
 
-// takeChunk makes one record of what there is. It does not cut a character of a text, for the sake of decoders, unless the
-// response ends within it.
+// takeChunk makes one record of all bytes. The record does not end within a character of a text, unless the response does:
+// decoders would take half a character for an error.
 func (r *reader) takeChunk(recs []backend.Record, buf []byte, end bool) []backend.Record {
 	buf = r.passOver(buf)
 	n := len(buf)
 	if r.text && !end {
-		for k := 1; k < utf8.UTFMax && k <= len(buf); k++ {
-			if b := buf[len(buf)-k:]; utf8.RuneStart(b[0]) {
-				if !utf8.FullRune(b) {
-					n -= k
-				}
-				break
-			}
-		}
+		n -= cutCharacter(buf)
 	}
 	r.rest = buf[n:]
 	if n > 0 {
-		r.n += int64(n)
+		r.count += int64(n)
 		recs = append(recs, backend.Record{Value: buf[:n:n]})
-		r.marks = append(r.marks, r.n)
+		r.counts = append(r.counts, r.count)
 	}
 	return recs
+}
+
+// cutCharacter returns how many bytes at the end of b are the beginning of a UTF-8 character whose end is missing.
+func cutCharacter(b []byte) int {
+	for k := 1; k < utf8.UTFMax && k <= len(b); k++ {
+		last := b[len(b)-k:]
+		switch {
+		case !utf8.RuneStart(last[0]):
+		case utf8.FullRune(last):
+			return 0
+		default:
+			return k
+		}
+	}
+	return 0
 }
 
 func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record, error) {
@@ -162,29 +203,30 @@ func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record
 			break
 		}
 		buf = buf[n:]
-		r.n += int64(n)
+		r.count += int64(n)
 		recs = append(recs, rec)
-		r.marks = append(r.marks, r.n)
+		r.counts = append(r.counts, r.count)
 	}
 	r.rest = buf
 	return recs, nil
 }
 
-// finish is the end of the response.
+// finish ends the response and prepares the next request.
 func (r *reader) finish() error {
 	_ = r.body.Close()
+	moved := r.start != r.response.next
 	switch {
-	case r.start == r.response.next && (r.n > 0 || !r.tail && r.events == nil): // an event says in this way that it lives
-		return r.nowhere()
+	case !moved && (r.count > 0 || !r.tail && r.events == nil): // an SSE event without progress says that the server lives
+		return r.noProgress()
 	case r.as == messages && r.split.phase != afterArray:
 		return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("a JSON array that ends too early"))
 	case r.tail && r.skip > 0:
-		return fmt.Errorf("%w: there is less behind %.40q than the place asked for", backend.ErrOutOfRange, r.start)
+		return fmt.Errorf("%w: the stream holds less behind %.40q than the place counts", backend.ErrOutOfRange, r.start)
 	case r.tail && len(r.rest) > 0:
 		return malformed("the stream ends within a frame")
 	}
 	r.body = nil
-	r.ask, r.live, r.ended = r.response.next, r.live || r.tail, r.closed
+	r.ask, r.atTail, r.ended = r.response.next, r.atTail || r.tail, r.closed
 	if r.ended && r.events != nil {
 		r.events.close()
 		r.events = nil
@@ -192,27 +234,27 @@ func (r *reader) finish() error {
 	return nil
 }
 
-// nowhere is said of a response that would be asked for again and again.
-func (r *reader) nowhere() error {
-	return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("an answer at %.40q that leads no further", r.start))
+// noProgress is the error of a response that the reader would ask for again and again.
+func (r *reader) noProgress() error {
+	return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("no progress: the server returned the offset that it was asked for, %.40q", r.start))
 }
 
-// name gives the records their places, cut from one string, and moves r.at behind them.
-func (r *reader) name(recs []backend.Record) {
-	ended := r.body == nil
+// setPlaces gives the records their places and moves r.at behind the records. All places are cut from one string, so a record
+// costs no allocation.
+func (r *reader) setPlaces(recs []backend.Record) {
 	last := len(recs) - 1
 	if last >= 0 {
-		var text strings.Builder // its string is not a copy, and stays where it is as long as there is room
+		var text strings.Builder // its String is not a copy, and stays where it is as long as there is room
 		start := r.start
 		if r.id != "" {
 			start = r.id + "/" + start
 		}
-		text.Grow(len(recs) * (len(start) + 1 + decimals(r.marks[last])))
+		text.Grow(len(recs) * (len(start) + 1 + decimals(r.counts[last])))
 		line := append(append(make([]byte, 0, 2*(maxOffset+1)+20), start...), '/')
 		head := len(line)
-		for i, n := range r.marks {
-			if i > 0 && n == r.marks[i-1]+1 && line[len(line)-1] < '9' {
-				line[len(line)-1]++ // messages are counted one by one
+		for i, n := range r.counts {
+			if i > 0 && n == r.counts[i-1]+1 && line[len(line)-1] < '9' {
+				line[len(line)-1]++ // messages are counted one by one: most places differ in the last digit
 			} else {
 				line = strconv.AppendInt(line[:head], n, 10)
 			}
@@ -223,7 +265,7 @@ func (r *reader) name(recs []backend.Record) {
 			recs[i].Next = r.at
 		}
 	}
-	if ended && len(r.rest) == 0 { // a shorter way to the same place
+	if r.body == nil && len(r.rest) == 0 { // the end of the response is the same place, with less to pass over
 		r.at = place(r.id, r.response.next, r.skip)
 		if last >= 0 {
 			recs[last].Next = r.at
@@ -231,6 +273,7 @@ func (r *reader) name(recs []backend.Record) {
 	}
 }
 
+// decimals is how many decimal digits n has.
 func decimals(n int64) int {
 	d := 1
 	for ; n >= 10; n /= 10 {

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	firstEvent = 10 * time.Second // for the first event: what holds it back longer is a proxy that collects
-	silence    = 2 * time.Minute  // between events: servers end a connection each minute, so this one is dead
-	shortLife  = time.Second      // a connection that lives no longer is worth less than a long-poll
-	shortLives = 3                // in a row, until long-poll takes over
+	firstEvent = 10 * time.Second // until the first event: servers send one at once, so a proxy that collects holds it back
+	silence    = 2 * time.Minute  // between events: servers end a connection each minute, so a longer silence is a dead connection
+	shortLife  = time.Second      // a connection that lives no longer serves less than a long-poll
+	shortLives = 3                // short connections in a row, until readers use long-polls
 )
 
-// overSSE says whether to wait over SSE.
+// overSSE reports whether to wait over SSE.
 func (r *reader) overSSE() bool {
 	if r.stream.short.Load() >= shortLives {
 		return false
@@ -30,7 +30,8 @@ func (r *reader) overSSE() bool {
 	return wait == waitSSE || wait == waitAuto && r.as == messages
 }
 
-// connect opens an SSE connection at r.ask. Without an error and without r.events it does not get through here.
+// connect opens an SSE connection at r.ask. If it returns no error and has not set r.events, SSE does not get through at the
+// moment.
 func (r *reader) connect(ctx context.Context) error {
 	params := url.Values{"offset": {r.ask}, "live": {"sse"}}
 	if r.cursor != "" {
@@ -45,51 +46,57 @@ func (r *reader) connect(ctx context.Context) error {
 	timer := time.AfterFunc(firstEvent, cancel)
 	resp, err := r.stream.do(req.WithContext(life))
 	late := !timer.Stop()
-	switch {
-	case err != nil && late && r.life.Err() == nil:
+	if err != nil {
 		cancel()
-		r.stream.short.Store(shortLives)
-		return nil
-	case err != nil:
-		cancel()
+		if late && r.life.Err() == nil {
+			r.stream.short.Store(shortLives)
+			return nil
+		}
 		return r.failure(err)
-	case resp.StatusCode == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream" && !encoded(resp.Header):
-	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusNotAcceptable,
-		resp.StatusCode == http.StatusMethodNotAllowed, resp.StatusCode == http.StatusNotImplemented:
-		cancel()
-		_ = resp.Body.Close()
-		r.stream.short.Store(shortLives)
-		return nil
-	case tiredOfWaiting(resp.StatusCode): // by a gateway that collects the events
-		discard(resp.Body)
-		cancel()
-		r.stream.short.Add(1)
-		return nil
-	default:
-		discard(resp.Body)
-		cancel()
-		return r.refusal(resp)
 	}
-	if err := r.identify(resp.Header); err != nil {
+	usable, err := r.checkEvents(resp)
+	if !usable || err != nil {
+		if resp.StatusCode != http.StatusOK { // a body that may have no end is not read
+			discard(resp.Body)
+		}
 		cancel()
 		_ = resp.Body.Close()
 		return err
 	}
-	encoding := resp.Header.Get("Stream-SSE-Data-Encoding")
-	if binary := r.as != messages && !r.text; encoding != "" && encoding != "base64" || binary != (encoding != "") {
-		cancel()
-		_ = resp.Body.Close()
-		return malformed("Stream-SSE-Data-Encoding %.40q", encoding)
-	}
 	r.events = &events{
 		body: resp.Body, cancel: cancel, since: time.Now(),
-		base64: encoding != "", in: bufio.NewReaderSize(resp.Body, 32<<10),
+		base64: resp.Header.Get("Stream-SSE-Data-Encoding") != "", in: bufio.NewReaderSize(resp.Body, 32<<10),
 	}
 	return nil
 }
 
-// await makes a response of what comes up to the next control event, or nothing when the connection has ended, which it
-// does as a matter of routine. Data without a control event has no place yet: it is dropped, and comes again.
+// checkEvents reports whether the response is an event stream of this stream. If the server or a proxy does not offer SSE,
+// checkEvents notes that readers use long-polls.
+func (r *reader) checkEvents(resp *http.Response) (usable bool, err error) {
+	switch status := resp.StatusCode; {
+	case status == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream" && !encoded(resp.Header):
+	case status == http.StatusOK, status == http.StatusNotAcceptable, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
+		r.stream.short.Store(shortLives)
+		return false, nil
+	case gatewayTimeout(status): // a gateway that collects the events
+		r.stream.short.Add(1)
+		return false, nil
+	default:
+		return false, r.refusal(resp)
+	}
+	if err := r.identify(resp.Header); err != nil {
+		return false, err
+	}
+	encoding := resp.Header.Get("Stream-SSE-Data-Encoding")
+	if binary := r.as != messages && !r.text; encoding != "" && encoding != "base64" || binary != (encoding != "") {
+		return false, malformed("Stream-SSE-Data-Encoding %.40q", encoding)
+	}
+	return true, nil
+}
+
+// await makes a response of the events up to the next control event. It makes none when the connection has ended, as servers
+// end each connection after a minute. Data without a control event has no place yet: the data is dropped, and the next
+// request brings it again.
 func (r *reader) await() (bool, error) {
 	e := r.events
 	patience := silence
@@ -106,49 +113,51 @@ func (r *reader) await() (bool, error) {
 	}
 	r.events = nil
 	e.close()
-	lived := time.Since(e.since)
+	return false, r.disconnected(e, err, late)
+}
+
+// disconnected decides what the end of an SSE connection means. It returns nil when the reader should ask again. late means
+// that the timer of await has ended the connection.
+func (r *reader) disconnected(e *events, err error, late bool) error {
 	switch {
 	case r.life.Err() != nil:
-		return false, r.failure(err)
+		return r.failure(err)
 	case late && !e.some:
 		r.stream.short.Store(shortLives)
-		return false, nil
-	case late, errors.Is(err, context.Canceled): // by the timer, if not of this wait then of the one before
-		return false, nil
+		return nil
+	case late, errors.Is(err, context.Canceled): // canceled by the timer of this wait, or by that of the wait before
+		return nil
 	case errors.Is(err, backend.ErrTooLarge):
-		r.live = false // catches up by a response that can be read in pieces, and is back here at the tail
-		return false, nil
+		r.atTail = false // a response without SSE can be read in pieces; at its end the reader is at the tail again
+		return nil
 	case errors.Is(err, ErrMalformed):
-		return false, fmt.Errorf("%w: %w", backend.ErrTransient, err)
-	case lived < shortLife:
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	case time.Since(e.since) < shortLife:
 		r.stream.short.Add(1)
 	default:
 		r.stream.short.Store(0)
 	}
 	if errors.Is(err, io.EOF) {
-		return false, nil
+		return nil
 	}
-	return false, r.failure(err)
+	return r.failure(err)
 }
 
-// event makes a response of what a control event closes.
+// event makes a response of the data before a control event.
 func (r *reader) event(e *events, c control) error {
 	e.some = true
 	if !validOffset(c.Next) || c.Next < r.ask {
 		return malformed("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
 	}
-	if c.Cursor != "" {
-		if !validCursor(c.Cursor) {
-			return malformed("streamCursor %.40q", c.Cursor)
-		}
-		r.cursor = c.Cursor
+	if err := r.takeCursor("streamCursor", c.Cursor); err != nil {
+		return err
 	}
 	r.response = response{
 		body: io.NopCloser(bytes.NewReader(e.data)), length: int64(len(e.data)), start: r.ask, next: c.Next,
 		tail: c.UpToDate || c.Closed, closed: c.Closed,
-		whole: r.text, // line ends are not what they were, so bytes cannot be counted
+		whole: r.text, // SSE changes line ends, so bytes cannot be counted
 	}
-	r.n, r.split = -int64(len(r.rest)), splitter{many: true, phase: afterArray}
+	r.count, r.split = -int64(len(r.rest)), splitter{many: true, phase: afterArray}
 	e.data = nil
 	return nil
 }
