@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/internal/benchpb"
 	pb "github.com/headrace/headrace/backend/zerobus/internal/zerobuspb"
 	"github.com/headrace/headrace/codec"
@@ -103,7 +102,7 @@ func loneSend[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T
 		b.Fatal(err)
 	}
 	loop := newLoop(b, srv, of, c.Format().Schema, value)
-	p, err := producer.New(b.Context(), zerobus.Table(table, srv.config()), c)
+	p, err := producer.New(b.Context(), clientOf(srv.config()).Table(table), c)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/internal/benchpb"
 	pb "github.com/headrace/headrace/backend/zerobus/internal/zerobuspb"
 	"github.com/headrace/headrace/codec"
@@ -85,7 +84,7 @@ func (l *load[T]) run(b *testing.B, f func(n int) error) {
 // session sends batches over a session.
 func (l *load[T]) session(b *testing.B) func(n int) error {
 	b.Helper()
-	s, err := zerobus.Table(table, l.srv.config()).NewAppender(l.codec.Format()).Open(b.Context())
+	s, err := clientOf(l.srv.config()).Table(table).NewAppender(l.codec.Format()).Open(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -120,7 +119,7 @@ func (l *load[T]) session(b *testing.B) func(n int) error {
 // producer puts as many records into a producer as there are in n batches.
 func (l *load[T]) producer(b *testing.B, put func(*producer.Producer[T]) error, opts ...producer.Option) func(n int) error {
 	b.Helper()
-	p, err := producer.New(b.Context(), zerobus.Table(table, l.srv.config()), l.codec, opts...)
+	p, err := producer.New(b.Context(), clientOf(l.srv.config()).Table(table), l.codec, opts...)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func TestSchemaErrorsAreStructured(t *testing.T) {
 		Domain: "zerobus.databricks.com", Reason: "SCHEMA_VALIDATION_FAILED",
 		Metadata: map[string]string{"causes": "FIELD_NOT_IN_TABLE, TYPE_INCOMPATIBLE", "error_code": "8001"},
 	})})
-	_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
+	_, err := clientOf(config(srv)).Table(table).NewAppender(jsonFormat).Open(limited(t))
 	var said *zerobus.Error
 	if !errors.As(err, &said) || said.Reason != "SCHEMA_VALIDATION_FAILED" || len(said.Causes) != 2 || said.Causes[1] != "TYPE_INCOMPATIBLE" ||
 		said.ErrorCode != "8001" {

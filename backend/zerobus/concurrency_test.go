@@ -62,7 +62,7 @@ func blocksAtTheLimit(t *testing.T, size int) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("s", 0), zerobustest.StepAck(2, 500*time.Millisecond))
-		s := open(t, sinkOf(srv, zerobus.InFlight(3)))
+		s := open(t, tableOf(srv, zerobus.InFlight(3)))
 		go func() { _, _ = s.Recv(t.Context()) }()
 		began := time.Now()
 		for i := range 4 {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/backendtest"
-	"github.com/headrace/headrace/backend/zerobus"
 )
 
 func TestConformance(t *testing.T) {
@@ -30,7 +29,7 @@ func TestConformance(t *testing.T) {
 			h.Open = func(t testing.TB) backendtest.Target {
 				s := serve(t)
 				return backendtest.Target{
-					Sink: zerobus.Table(table, config(s)),
+					Sink: clientOf(config(s)).Table(table),
 					Stored: func() (recs []backend.Record, err error) {
 						for _, r := range s.Rows(table) {
 							recs = append(recs, backend.Record{Value: r.Value})
@@ -38,7 +37,7 @@ func TestConformance(t *testing.T) {
 						return recs, nil
 					},
 					Break:       s.DropConnections,
-					MissingSink: zerobus.Table("main.air.nothing", config(s)),
+					MissingSink: clientOf(config(s)).Table("main.air.nothing"),
 				}
 			}
 			backendtest.Run(t, h)

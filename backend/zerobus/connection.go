@@ -22,21 +22,22 @@ type link struct {
 	dialer *dialer
 }
 
-func (s *Sink) newLink(ep endpoint) (*link, error) {
+func (c *Client) newLink() (*link, error) {
 	d := &dialer{}
-	conn, err := grpc.NewClient(ep.target, s.dialOptions(ep, d)...) // no I/O yet
+	conn, err := grpc.NewClient(c.place.endpoint.target, c.dialOptions(d)...) // no I/O yet
 	return &link{ClientConn: conn, dialer: d}, err
 }
 
 // dialOptions are for one connection. Nothing in it retries: that is the producer's work, as is the backoff.
-func (s *Sink) dialOptions(ep endpoint, d *dialer) []grpc.DialOption {
+func (c *Client) dialOptions(d *dialer) []grpc.DialOption {
 	agent := "headrace-zerobus"
-	if s.cfg.application != "" {
-		agent += " " + s.cfg.application
+	if c.cfg.userAgent != "" {
+		agent += " " + c.cfg.userAgent
 	}
+	ep := c.place.endpoint
 	secure := insecure.NewCredentials()
 	if !ep.plaintext {
-		t := s.cfg.tls
+		t := c.cfg.tls
 		if t == nil {
 			t = &tls.Config{MinVersion: tls.VersionTLS12}
 		}
@@ -55,7 +56,7 @@ func (s *Sink) dialOptions(ep endpoint, d *dialer) []grpc.DialOption {
 	if ep.host != "" {
 		opts = append(opts, grpc.WithContextDialer(d.dial))
 	}
-	return append(opts, s.cfg.dial...)
+	return append(opts, c.cfg.dial...)
 }
 
 // writeBuffer is how much goes to the connection at once, while a session has that much to send.
@@ -67,14 +68,28 @@ type connections struct {
 	mu    sync.Mutex
 	conn  *link // the one that new streams get
 	users map[*link]int
+
+	closed bool // the Client opens nothing more
+}
+
+func (c *connections) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+}
+
+func (c *connections) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // connect returns a connection for one stream, and what lets go of it.
-func (s *Sink) connect(ep endpoint) (conn *link, release func(), err error) {
-	if !s.cfg.connectionPerStream {
-		return s.shared.lease(func() (*link, error) { return s.newLink(ep) })
+func (c *Client) connect() (conn *link, release func(), err error) {
+	if !c.cfg.connectionPerStream {
+		return c.shared.lease(c.newLink)
 	}
-	if conn, err = s.newLink(ep); err != nil {
+	if conn, err = c.newLink(); err != nil {
 		return nil, nil, err
 	}
 	return conn, func() { _ = conn.Close() }, nil

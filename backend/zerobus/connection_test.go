@@ -27,7 +27,7 @@ func TestConnectionPerStreamModes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t, zerobustest.CreateTables())
-				client := zerobus.New(config(srv), append(reach(srv), test.opts...)...)
+				client := clientOf(config(srv), append(reach(srv), test.opts...)...)
 				var sessions []backend.Session
 				for i := range 4 { // of two tables
 					sessions = append(sessions, open(t, client.Table(fmt.Sprintf("main.air.t%d", i%2))))
@@ -65,7 +65,7 @@ func TestConnectionPerStreamModes(t *testing.T) {
 func TestASharedConnectionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		client := zerobus.New(config(srv), append(reach(srv), zerobus.ConnectionPerStream(false))...)
+		client := clientOf(config(srv), append(reach(srv), zerobus.ConnectionPerStream(false))...)
 		one, two := open(t, client.Table(table)), open(t, client.Table(table))
 		srv.DropConnections()
 		for _, s := range []backend.Session{one, two} {
@@ -86,28 +86,13 @@ func TestASharedConnectionIsReplaced(t *testing.T) {
 	})
 }
 
-// Options of a Sink may be about connections, so it shares none with the Client's others.
-func TestASinkWithItsOwnOptionsSharesNoConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := quiet(t)
-		client := zerobus.New(config(srv), append(reach(srv), zerobus.ConnectionPerStream(false))...)
-		own := client.Table(table, zerobus.Application("other"))
-		for _, sink := range []*zerobus.Sink{client.Table(table), client.Table(table), own, own} {
-			_ = open(t, sink)
-		}
-		if n := srv.Stats().Connections; n != 2 {
-			t.Errorf("%d connections, want 2", n)
-		}
-	})
-}
-
 // GOAWAY lets a stream go on and is no end of anything: what is written meanwhile and after is there once.
 func TestGoAway(t *testing.T) {
 	for _, own := range []bool{true, false} {
 		t.Run(fmt.Sprintf("ConnectionPerStream(%v)", own), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t)
-				client := zerobus.New(config(srv), append(reach(srv), zerobus.ConnectionPerStream(own))...)
+				client := clientOf(config(srv), append(reach(srv), zerobus.ConnectionPerStream(own))...)
 				p := produce(t, client.Table(table))
 				n := 0
 				write := func() {

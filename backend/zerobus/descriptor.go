@@ -23,13 +23,12 @@ func checkDescriptor(schema []byte) error {
 		return fmt.Errorf("%w: the schema of the format is no DescriptorProto: %w", backend.ErrRejected, err)
 	}
 	if n := len(d.GetField()); n > maxColumns {
-		return fmt.Errorf("%w: message %s has %d fields, and a table has at most %d columns", backend.ErrRejected, httpwire.Clip(d.GetName()), n, maxColumns)
+		return fmt.Errorf("message %s has %d fields, and a table has at most %d columns: %w", httpwire.Clip(d.GetName()), n, maxColumns, backend.ErrRejected)
 	}
 	g := &messageGraph{fields: map[string][]string{}, done: map[string]bool{}}
 	g.add("", &d)
 	if cycle := g.cycle(d.GetName(), nil); cycle != nil {
-		return fmt.Errorf("%w: message %s contains itself (%s), and a column has a type of finite depth",
-			backend.ErrRejected, httpwire.Clip(cycle[0]), httpwire.Clip(strings.Join(cycle, " > ")))
+		return fmt.Errorf("message %s contains itself (%s), and a column has a type of finite depth: %w", httpwire.Clip(cycle[0]), httpwire.Clip(strings.Join(cycle, " > ")), backend.ErrRejected)
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/codec/protobuf"
 )
 
@@ -49,7 +48,7 @@ func TestMessagesThatNoTableHoldsAreRefusedBeforeAnyRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
 			f := backend.Format{ContentType: "application/x-protobuf", Schema: c.schema}
-			_, err := zerobus.Table(table, config(srv)).NewAppender(f).Open(limited(t))
+			_, err := clientOf(config(srv)).Table(table).NewAppender(f).Open(limited(t))
 			wantIs(t, err, backend.ErrRejected)
 			if err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v does not say %q", err, c.says)
@@ -60,7 +59,7 @@ func TestMessagesThatNoTableHoldsAreRefusedBeforeAnyRequest(t *testing.T) {
 		})
 	}
 	for name, schema := range map[string][]byte{"2,000 columns": message(t, 2000), "flat": protobuf.Codec[*durationpb.Duration]().Format().Schema} {
-		s, err := zerobus.Table(table, config(serve(t))).NewAppender(backend.Format{ContentType: "application/x-protobuf", Schema: schema}).Open(limited(t))
+		s, err := clientOf(config(serve(t))).Table(table).NewAppender(backend.Format{ContentType: "application/x-protobuf", Schema: schema}).Open(limited(t))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

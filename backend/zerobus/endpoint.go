@@ -15,87 +15,103 @@ import (
 // An endpoint is where the gRPC service is.
 type endpoint struct {
 	target    string // for grpc.NewClient
-	host      string // host:port, for proxies; "" for targets with a resolver of their own
+	host      string // host:port, for proxies; "" for targets that gRPC resolves
 	plaintext bool
-	workspace string // the first label of the host, which for the real service is the workspace's id
+	workspace string // the first label of the host. The real service has the id of the workspace there.
 }
 
-// parseEndpoint reads "https://host[:port]", a bare "host[:port]", which is the same, "http://host[:port]" without TLS,
-// and gRPC's own "dns:///…" and "passthrough:///…".
+// parseEndpoint reads "https://host[:port]", the same without the scheme, "http://host[:port]" without TLS, and gRPC's own
+// targets "dns:///…" and "passthrough:///…".
 func parseEndpoint(s string) (endpoint, error) {
 	s = strings.TrimSpace(s)
-	bad := func(why string) (endpoint, error) {
-		return endpoint{}, fmt.Errorf("%w: endpoint %q: %s", backend.ErrRejected, httpwire.Clip(s), why)
-	}
 	for _, scheme := range []string{"dns:///", "passthrough:///"} {
 		if rest, ok := strings.CutPrefix(s, scheme); ok {
-			if rest == "" || strings.HasPrefix(rest, ":") {
-				return bad("no host")
-			}
-			if _, port, err := net.SplitHostPort(rest); err == nil && !validPort(port) {
-				return bad(badPort)
-			}
-			first, _, _ := strings.Cut(rest, ".")
-			return endpoint{target: s, workspace: first}, nil
+			return parseTarget(s, rest)
 		}
 	}
 	if !strings.Contains(s, "://") {
 		s = "https://" + s
 	}
 	u, err := url.Parse(s)
-	switch {
-	case err != nil:
+	if err != nil {
 		var cause *url.Error
 		if errors.As(err, &cause) {
-			err = cause.Err // without the text again, which may hold what its user took for a password
+			err = cause.Err // without the address, in which somebody may have written a password
 		}
-		return endpoint{}, fmt.Errorf("%w: endpoint: %w", backend.ErrRejected, err)
-	case u.User != nil:
-		return endpoint{}, fmt.Errorf("%w: endpoint: credentials do not belong there", backend.ErrRejected)
-	case u.Scheme != "https" && u.Scheme != "http":
-		return bad("the scheme is not https or http")
-	case u.Hostname() == "":
-		return bad("no host")
-	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		return bad("more than a host and a port")
-	case !confidential(u):
-		return endpoint{}, fmt.Errorf("%w: endpoint", errPlaintext)
-	case strings.ContainsAny(u.Hostname(), " \t%"):
-		return bad("the host has characters that no host has")
+		return endpoint{}, fmt.Errorf("Endpoint: %w: %w", backend.ErrRejected, err)
+	}
+	if u.User != nil {
+		return endpoint{}, fmt.Errorf("Endpoint: must not contain credentials: %w", backend.ErrRejected)
+	}
+	if fault := endpointFault(u); fault != "" {
+		return endpoint{}, badEndpoint(s, fault)
+	}
+	if !confidential(u) {
+		return endpoint{}, fmt.Errorf("Endpoint: %w", errPlaintext)
 	}
 	port := u.Port()
 	if port == "" {
-		if strings.HasSuffix(u.Host, ":") {
-			return bad("no port behind the colon")
-		}
-		if port = "443"; u.Scheme == "http" {
+		port = "443"
+		if u.Scheme == "http" {
 			port = "80"
 		}
 	}
-	if !validPort(port) {
-		return bad(badPort)
-	}
 	host := net.JoinHostPort(u.Hostname(), port)
 	first, _, _ := strings.Cut(u.Host, ".")
-	// passthrough: the name is for the dialer, or for the proxy, which may know names that are not known here.
+	// passthrough leaves the name to the dialer, or to the proxy, which may know names that this machine does not know.
 	return endpoint{target: "passthrough:///" + host, host: host, plaintext: u.Scheme == "http", workspace: first}, nil
 }
 
-// parseCatalog reads the URL of the workspace whose Unity Catalog mints tokens. A slash at its end is not part of it.
+// parseTarget reads a target of gRPC. rest is what stands behind its scheme.
+func parseTarget(target, rest string) (endpoint, error) {
+	if rest == "" || strings.HasPrefix(rest, ":") {
+		return endpoint{}, badEndpoint(target, "no host")
+	}
+	if _, port, err := net.SplitHostPort(rest); err == nil && !validPort(port) {
+		return endpoint{}, badEndpoint(target, badPort)
+	}
+	first, _, _ := strings.Cut(rest, ".")
+	return endpoint{target: target, workspace: first}, nil
+}
+
+func badEndpoint(s, fault string) error {
+	return fmt.Errorf("Endpoint %q: %s: %w", httpwire.Clip(s), fault, backend.ErrRejected)
+}
+
+// endpointFault says what is wrong with the address of the service; "" for nothing.
+func endpointFault(u *url.URL) string {
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "the scheme is not https or http"
+	case u.Hostname() == "":
+		return "no host"
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return "more than a host and a port"
+	case strings.ContainsAny(u.Hostname(), " \t%"):
+		return "the host has characters that no host has"
+	case strings.HasSuffix(u.Host, ":"):
+		return "no port behind the colon"
+	case u.Port() != "" && !validPort(u.Port()):
+		return badPort
+	}
+	return ""
+}
+
+// parseCatalog reads the URL of the workspace whose Unity Catalog issues tokens, and drops a slash at its end.
 func parseCatalog(s string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%w: the Unity Catalog URL must be https://host[:port]", backend.ErrRejected)
+		return "", fmt.Errorf("UnityCatalog: must be https://host[:port]: %w", backend.ErrRejected)
 	}
 	if port := u.Port(); port != "" && !validPort(port) {
-		return "", fmt.Errorf("%w: the Unity Catalog URL: %s", backend.ErrRejected, badPort)
+		return "", fmt.Errorf("UnityCatalog: %s: %w", badPort, backend.ErrRejected)
 	}
-	// The secret must not go where it is of no use.
+	// We must find a swap before the first request, because the request would give the secret to the wrong server.
 	if labels := strings.Split(u.Hostname(), "."); len(labels) > 2 && labels[1] == "zerobus" {
-		return "", fmt.Errorf("%w: the Unity Catalog URL is that of a Zerobus endpoint: are Endpoint and UnityCatalog swapped?", backend.ErrRejected)
+		return "", fmt.Errorf("UnityCatalog: this is the URL of a Zerobus endpoint, so Endpoint and UnityCatalog may be swapped: %w", backend.ErrRejected)
 	}
 	if !confidential(u) {
-		return "", fmt.Errorf("%w: Unity Catalog", errPlaintext)
+		return "", fmt.Errorf("UnityCatalog: %w", errPlaintext)
 	}
 	return strings.TrimRight(u.String(), "/"), nil
 }
@@ -107,9 +123,9 @@ func validPort(port string) bool {
 	return err == nil && n > 0
 }
 
-var errPlaintext = fmt.Errorf("%w: credentials go over https only, or over http to a loopback address: use https://", backend.ErrRejected)
+var errPlaintext = fmt.Errorf("credentials go only over https, or over http to a loopback address: use https://: %w", backend.ErrRejected)
 
-// confidential reports whether credentials may go to u: anybody on the way can read what goes over http.
+// confidential reports whether credentials may go to u. Everybody on the way can read what goes over http.
 func confidential(u *url.URL) bool {
 	host := u.Hostname()
 	return u.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback()

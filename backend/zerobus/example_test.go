@@ -23,11 +23,15 @@ func Example() {
 		Station string  `json:"station"`
 		PM25    float64 `json:"pm25"`
 	}
-	sink := zerobus.Table("main.air.readings", zerobus.Config{
+	client, err := zerobus.New(zerobus.Config{
 		Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL,
 		ClientID: "service principal", ClientSecret: "its secret",
 	})
-	p, err := producer.New(ctx, sink, codec.JSON[Reading]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	p, err := producer.New(ctx, client.Table("main.air.readings"), codec.JSON[Reading]())
 	if err != nil {
 		log.Fatal(err)
 	}

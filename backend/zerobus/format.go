@@ -22,18 +22,18 @@ const batchRecords = 20_000
 // recordTypeOf says what a stream of that format is, or why there can be none.
 func recordTypeOf(f backend.Format) (recordType, error) {
 	if f.ContentEncoding != "" {
-		return 0, fmt.Errorf("%w: a table takes no content encoding, and this is %q", backend.ErrRejected, httpwire.Clip(f.ContentEncoding))
+		return 0, fmt.Errorf("a table takes no content encoding, and this is %q: %w", httpwire.Clip(f.ContentEncoding), backend.ErrRejected)
 	}
 	media, _, err := mime.ParseMediaType(f.ContentType)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%w: content type %q: a table takes application/json or application/x-protobuf", backend.ErrRejected, httpwire.Clip(f.ContentType))
+		return 0, fmt.Errorf("content type %q: a table takes application/json or application/x-protobuf: %w", httpwire.Clip(f.ContentType), backend.ErrRejected)
 	case media == "application/json":
 		return jsonRecords, nil
 	case media != "application/x-protobuf" && media != "application/protobuf":
-		return 0, fmt.Errorf("%w: a table takes application/json or application/x-protobuf, not %q", backend.ErrRejected, media)
+		return 0, fmt.Errorf("a table takes application/json or application/x-protobuf, not %q: %w", media, backend.ErrRejected)
 	case f.Schema == nil:
-		return 0, fmt.Errorf("%w: protobuf records need the DescriptorProto of their message as the schema of the format", backend.ErrRejected)
+		return 0, fmt.Errorf("protobuf records need the DescriptorProto of their message as the schema of the format: %w", backend.ErrRejected)
 	}
 	return protoRecords, checkDescriptor(f.Schema)
 }
@@ -42,23 +42,23 @@ func recordTypeOf(f backend.Format) (recordType, error) {
 func checkTable(name string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 {
-		return fmt.Errorf("%w: table name %q: must have exactly 3 parts", backend.ErrRejected, httpwire.Clip(name))
+		return fmt.Errorf("table name %q: must have exactly 3 parts: %w", httpwire.Clip(name), backend.ErrRejected)
 	}
 	for i, what := range []string{"catalog", "schema", "table"} {
 		if parts[i] == "" {
-			return fmt.Errorf("%w: table name %q: %s name cannot be empty", backend.ErrRejected, httpwire.Clip(name), what)
+			return fmt.Errorf("table name %q: %s name cannot be empty: %w", httpwire.Clip(name), what, backend.ErrRejected)
 		}
 	}
 	if !httpwire.Printable(name) {
-		return fmt.Errorf("%w: table name %q: cannot be a header value", backend.ErrRejected, httpwire.Clip(name))
+		return fmt.Errorf("table name %q: cannot be a header value: %w", httpwire.Clip(name), backend.ErrRejected)
 	}
 	return nil
 }
 
 var (
-	errHeaders = fmt.Errorf("%w: a table row has no headers", backend.ErrRejected)
-	errUTF8    = fmt.Errorf("%w: JSON that is not UTF-8", backend.ErrRejected)
-	errObject  = fmt.Errorf("%w: a row of a JSON stream is an object, whose keys are columns: use a codec of a struct or a map", backend.ErrRejected)
+	errHeaders = fmt.Errorf("a table row has no headers: %w", backend.ErrRejected)
+	errUTF8    = fmt.Errorf("JSON that is not UTF-8: %w", backend.ErrRejected)
+	errObject  = fmt.Errorf("a row of a JSON stream is an object, whose keys are columns: use a codec of a struct or a map: %w", backend.ErrRejected)
 )
 
 // size is the meter and the door of a stream. JSON that is not UTF-8 would be refused below the service's own checks and
@@ -68,7 +68,7 @@ func (t recordType) size(r *backend.Record) (int, error) {
 	case len(r.Headers) > 0:
 		return 0, errHeaders
 	case len(r.Value) > payloadBytes:
-		return 0, fmt.Errorf("%w: a record of %d bytes, and the service takes %d", backend.ErrTooLarge, len(r.Value), payloadBytes)
+		return 0, fmt.Errorf("a record of %d bytes, and the service takes %d: %w", len(r.Value), payloadBytes, backend.ErrTooLarge)
 	case t == jsonRecords && !utf8.Valid(r.Value):
 		return 0, errUTF8
 	case t == jsonRecords && !isObject(r.Value):

@@ -44,33 +44,33 @@ func (f HeadersFunc) Invalidate(context.Context, string) {}
 // A grant is what one attempt is made with.
 type grant struct {
 	header metadata.MD
-	reused bool   // it was not made for this attempt
+	cached bool   // the credentials were not made for this attempt
 	token  *token // nil for provided headers
 	hidden redact.Secrets
 }
 
 // grant asks the provider, or the cache, or the token endpoint.
-func (s *Sink) grant(ctx context.Context, ep endpoint) (grant, error) {
-	if p := s.cfg.headers; p != nil {
+func (s *Sink) grant(ctx context.Context) (grant, error) {
+	if p := s.client.cfg.headers; p != nil {
 		given, err := p.Headers(ctx, s.table)
 		if err != nil {
 			return grant{}, fmt.Errorf("headers provider: %w", err)
 		}
 		header, err := checkHeaders(given)
-		return grant{header: header, reused: true, hidden: provided(header)}, err
+		return grant{header: header, cached: true, hidden: provided(header)}, err
 	}
-	t, reused, err := s.client.tokens.get(ctx, s, ep)
+	t, cached, err := s.client.tokens.get(ctx, s.table)
 	if err != nil {
 		return grant{}, err
 	}
 	if !httpwire.BearerToken(t.value) {
-		return grant{}, fmt.Errorf("%w: the token cannot be a header value", backend.ErrUnauthorized)
+		return grant{}, fmt.Errorf("the token cannot be a header value: %w", backend.ErrUnauthorized)
 	}
 	return grant{
 		header: metadata.Pairs(headerAuthorization, "Bearer "+t.value, headerTable, s.table),
-		reused: reused,
+		cached: cached,
 		token:  t,
-		hidden: append(redact.Basic(s.client.config.ClientID, s.client.secret()), t.value),
+		hidden: append(redact.Basic(s.client.place.clientID, s.client.secret()), t.value),
 	}, nil
 }
 
@@ -84,15 +84,6 @@ func provided(header metadata.MD) (hidden redact.Secrets) {
 	return hidden
 }
 
-// invalidate makes the next attempt be made with something else.
-func (s *Sink) invalidate(ctx context.Context, g grant) {
-	if s.cfg.headers != nil {
-		s.cfg.headers.Invalidate(ctx, s.table)
-	} else {
-		s.client.tokens.forget(s, g.token)
-	}
-}
-
 // checkHeaders refuses what cannot be sent, which gRPC would else find out half-way. It says which, and not what.
 func checkHeaders(given map[string]string) (metadata.MD, error) {
 	header := make(metadata.MD, len(given))
@@ -101,14 +92,14 @@ func checkHeaders(given map[string]string) (metadata.MD, error) {
 		if low == "" || strings.HasPrefix(low, ":") || strings.HasPrefix(low, "grpc-") || strings.ContainsFunc(low, func(r rune) bool {
 			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 		}) {
-			return nil, fmt.Errorf("%w: headers provider: the name %q cannot be sent", backend.ErrRejected, httpwire.Clip(name))
+			return nil, fmt.Errorf("headers provider: the name %q cannot be sent: %w", httpwire.Clip(name), backend.ErrRejected)
 		}
 		if !strings.HasSuffix(low, "-bin") && !httpwire.Printable(value) {
 			why := backend.ErrRejected
 			if low == headerAuthorization {
 				why = backend.ErrUnauthorized
 			}
-			return nil, fmt.Errorf("%w: headers provider: the value of %s cannot be a header value", why, low)
+			return nil, fmt.Errorf("headers provider: the value of %s cannot be a header value: %w", low, why)
 		}
 		header[low] = []string{value}
 	}

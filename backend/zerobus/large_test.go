@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 	"github.com/headrace/headrace/producer"
 )
@@ -131,7 +130,7 @@ func TestASessionRefusesWhatIsTooLarge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t)
-				a := zerobus.New(config(srv), reach(srv)...).Table(table).NewAppender(jsonFormat)
+				a := clientOf(config(srv), reach(srv)...).Table(table).NewAppender(jsonFormat)
 				s, err := a.Open(t.Context())
 				if err != nil {
 					t.Fatal(err)

@@ -40,7 +40,7 @@ func TestTimeoutedStreamCreation(t *testing.T) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("late", 300*time.Millisecond))
 		began := time.Now()
-		_, err := producer.New(t.Context(), sinkOf(srv, zerobus.AttemptTimeout(100*time.Millisecond)), codec.JSON[row](), producer.Attempts(1))
+		_, err := producer.New(t.Context(), sinkOf(srv, zerobus.Timeout(100*time.Millisecond)), codec.JSON[row](), producer.Attempts(1))
 		took(t, began, 100*time.Millisecond)
 		if wantIs(t, err, backend.ErrTransient); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)

@@ -54,13 +54,41 @@ func reach(srv *zerobustest.Server) []zerobus.Option {
 	dial := func(ctx context.Context, _, hostport string) (net.Conn, error) { return srv.Dial(ctx, hostport) }
 	return []zerobus.Option{
 		zerobus.DialOptions(grpc.WithContextDialer(srv.Dial)),
-		zerobus.HTTPClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
+		zerobus.HTTP(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
 	}
+}
+
+// clientOf is a client with a configuration that must be right.
+func clientOf(c zerobus.Config, opts ...zerobus.Option) *zerobus.Client {
+	client, err := zerobus.New(c, opts...)
+	if err != nil {
+		panic(err)
+	}
+	return client
+}
+
+// openWith returns why no stream can be opened with a configuration, which New or the opening says.
+func openWith(t testing.TB, c zerobus.Config, opts ...zerobus.Option) error {
+	t.Helper()
+	client, err := zerobus.New(c, opts...)
+	if err != nil {
+		return err
+	}
+	s, err := client.Table(table).NewAppender(jsonFormat).Open(limited(t))
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 // sinkOf is the table of a quiet server.
 func sinkOf(srv *zerobustest.Server, opts ...zerobus.Option) *zerobus.Sink {
-	return zerobus.Table(table, config(srv), append(reach(srv), opts...)...)
+	return clientOf(config(srv), append(reach(srv), opts...)...).Table(table)
+}
+
+// tableOf is sinkOf with options of the table.
+func tableOf(srv *zerobustest.Server, opts ...zerobus.TableOption) *zerobus.Sink {
+	return clientOf(config(srv), reach(srv)...).Table(table, opts...)
 }
 
 // took fails unless exactly so much time has passed on the bubble's clock.

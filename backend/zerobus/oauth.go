@@ -88,35 +88,26 @@ func privileges(table string) (string, error) {
 }
 
 // mint asks the token endpoint once.
-func (s *Sink) mint(ctx context.Context, ep endpoint) (*token, error) {
-	c := s.client.config
-	catalog, err := parseCatalog(c.UnityCatalog)
+func (c *Client) mint(ctx context.Context, table string) (*token, error) {
+	details, err := privileges(table)
 	if err != nil {
 		return nil, err
 	}
-	details, err := privileges(s.table)
-	if err != nil {
-		return nil, err
-	}
-	workspace := c.WorkspaceID
-	if workspace == "" {
-		workspace = ep.workspace
-	}
-	secret := s.client.secret()
+	id, secret := c.place.clientID, c.secret()
 	conf := clientcredentials.Config{
-		ClientID: c.ClientID, ClientSecret: secret,
-		TokenURL: catalog + "/oidc/v1/token",
+		ClientID: id, ClientSecret: secret,
+		TokenURL: c.place.catalog + "/oidc/v1/token",
 		Scopes:   []string{"all-apis"},
 		EndpointParams: url.Values{
-			"resource":              {"api://databricks/workspaces/" + workspace + "/zerobusDirectWriteApi"},
+			"resource":              {"api://databricks/workspaces/" + c.place.id + "/zerobusDirectWriteApi"},
 			"authorization_details": {details},
 		},
 		AuthStyle: oauth2.AuthStyleInHeader,
 	}
 	began := time.Now()
-	wire, shut := s.tokenClient()
+	wire, shut := c.tokenClient()
 	defer shut()
-	exchange := &tokenExchange{base: wire.Transport, id: c.ClientID, secret: secret}
+	exchange := &tokenExchange{base: wire.Transport, id: id, secret: secret}
 	wire.Transport = exchange
 	t, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, &wire))
 	if err != nil {
@@ -136,8 +127,8 @@ func (s *Sink) mint(ctx context.Context, ep endpoint) (*token, error) {
 
 // tokenClient returns a copy of the HTTP client to use, and what lets go of it. A token lasts about an hour, so there is
 // no connection worth keeping.
-func (s *Sink) tokenClient() (client http.Client, shut func()) {
-	if h := s.cfg.http; h != nil {
+func (c *Client) tokenClient() (client http.Client, shut func()) {
+	if h := c.cfg.http; h != nil {
 		client = *h
 		if client.Transport == nil {
 			client.Transport = http.DefaultTransport
@@ -149,8 +140,8 @@ func (s *Sink) tokenClient() (client http.Client, shut func()) {
 		ForceAttemptHTTP2: true, // with TLSClientConfig too; a gRPC server then says that it makes no tokens
 		DisableKeepAlives: true,
 	}
-	if s.cfg.tls != nil {
-		t.TLSClientConfig = s.cfg.tls.Clone()
+	if c.cfg.tls != nil {
+		t.TLSClientConfig = c.cfg.tls.Clone()
 	}
 	return http.Client{Transport: t}, t.CloseIdleConnections
 }

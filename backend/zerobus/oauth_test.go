@@ -40,7 +40,7 @@ func TestTokenRequest(t *testing.T) {
 	defer oauth.Close()
 	srv := serve(t, zerobustest.Token("tok"))
 	c := zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: oauth.URL + "/", ClientID: id, ClientSecret: secret, WorkspaceID: "42"}
-	open(t, zerobus.Table(table, c))
+	open(t, clientOf(c).Table(table))
 	want := url.Values{
 		"grant_type": {"client_credentials"}, "scope": {"all-apis"},
 		"resource":              {"api://databricks/workspaces/42/zerobusDirectWriteApi"},
@@ -65,7 +65,7 @@ func TestTokenRequest(t *testing.T) {
 func TestTokensAreSharedAndFetchedOnce(t *testing.T) {
 	srv := serve(t)
 	srv.InjectToken(zerobustest.TokenFault{Delay: 50 * time.Millisecond})
-	sink := zerobus.Table(table, config(srv))
+	sink := clientOf(config(srv)).Table(table)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -122,7 +122,7 @@ func TestAFetchOutlivesWhoBeganIt(t *testing.T) {
 // A kept token that is refused is replaced within the opening, once.
 func TestRevokedTokensAreReplaced(t *testing.T) {
 	srv := serve(t)
-	sink := zerobus.Table(table, config(srv))
+	sink := clientOf(config(srv)).Table(table)
 	_ = open(t, sink).Close()
 	srv.RevokeTokens()
 	_ = open(t, sink).Close()
@@ -140,7 +140,7 @@ func TestRevokedTokensAreReplaced(t *testing.T) {
 // A producer survives that its token is refused in the middle of a stream.
 func TestUnauthenticatedMidStreamGetsANewToken(t *testing.T) {
 	srv := serve(t)
-	p := produce(t, zerobus.Table(table, config(srv)))
+	p := produce(t, clientOf(config(srv)).Table(table))
 	srv.RevokeTokens()
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unauthenticated, "expired")})
 	if err := p.Send(limited(t), row{0}); err != nil {
@@ -181,7 +181,7 @@ func TestTokenEndpointFailures(t *testing.T) {
 			srv := serve(t)
 			test.fault.Times = -1
 			srv.InjectToken(test.fault)
-			_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
+			_, err := clientOf(config(srv)).Table(table).NewAppender(jsonFormat).Open(limited(t))
 			wantIs(t, err, test.want)
 			if got := backend.RetryAfter(err); got != test.after {
 				t.Errorf("retry after %v, want %v", got, test.after)
@@ -197,7 +197,7 @@ func TestAttemptTimeoutCoversTheToken(t *testing.T) {
 	srv := serve(t)
 	srv.InjectToken(zerobustest.TokenFault{Delay: time.Hour})
 	ctx := limited(t)
-	_, err := zerobus.Table(table, config(srv), zerobus.AttemptTimeout(50*time.Millisecond)).NewAppender(jsonFormat).Open(ctx)
+	_, err := clientOf(config(srv), zerobus.Timeout(50*time.Millisecond)).Table(table).NewAppender(jsonFormat).Open(ctx)
 	wantIs(t, err, backend.ErrTransient)
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		t.Errorf("%v; and the caller's context: %v", err, ctx.Err())
@@ -206,14 +206,14 @@ func TestAttemptTimeoutCoversTheToken(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	srv := serve(t, zerobustest.TLS())
-	s := open(t, zerobus.Table(table, config(srv), zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12})))
+	s := open(t, clientOf(config(srv), zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12})).Table(table))
 	if err := s.Send(limited(t), 0, records(`{}`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Recv(limited(t)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := zerobus.Table(table, config(srv)).NewAppender(jsonFormat).Open(limited(t))
+	_, err := clientOf(config(srv)).Table(table).NewAppender(jsonFormat).Open(limited(t))
 	if err == nil {
 		t.Error("a certificate of nobody was trusted")
 	}
@@ -237,7 +237,7 @@ func TestHeadersProvider(t *testing.T) {
 		}
 		return map[string]string{"Authorization": token, "x-databricks-zerobus-table-name": name}, failure
 	}}
-	sink := zerobus.Table(table, zerobus.Config{Endpoint: srv.Endpoint}, zerobus.Headers(h))
+	sink := clientOf(zerobus.Config{Endpoint: srv.Endpoint}, zerobus.Headers(h)).Table(table)
 	try := func() error {
 		s, err := sink.NewAppender(jsonFormat).Open(context.WithValue(limited(t), key{}, "here"))
 		if err == nil {
@@ -267,11 +267,11 @@ func TestHeadersFunc(t *testing.T) {
 	srv := serve(t, zerobustest.Token("second"))
 	tokens := []string{"Bearer first", "Bearer second"}
 	asked := 0
-	s := open(t, zerobus.Table(table, zerobus.Config{Endpoint: srv.Endpoint}, zerobus.Headers(zerobus.HeadersFunc(
+	s := open(t, clientOf(zerobus.Config{Endpoint: srv.Endpoint}, zerobus.Headers(zerobus.HeadersFunc(
 		func(_ context.Context, name string) (map[string]string, error) {
 			asked++
 			return map[string]string{"authorization": tokens[asked-1], "x-databricks-zerobus-table-name": name}, nil
-		}))))
+		}))).Table(table))
 	if trip(t, limited(t), s, 0); asked != 2 {
 		t.Errorf("asked %d times", asked)
 	}
@@ -279,9 +279,9 @@ func TestHeadersFunc(t *testing.T) {
 
 func TestNothingPrintsTheSecret(t *testing.T) {
 	c := zerobus.Config{Endpoint: "https://x.y", UnityCatalog: "https://z", ClientID: "id", ClientSecret: "hunter2"}
-	client := zerobus.New(c)
+	client := clientOf(c)
 	misplaced := zerobus.Config{Endpoint: "https://id:hunter2@x.y"}
-	for _, v := range []any{c, &c, client, *client, client.Table("a.b.c"), misplaced, zerobus.Table("a.b.c", misplaced)} {
+	for _, v := range []any{c, &c, client, *client, client.Table("a.b.c"), misplaced} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 			if s := fmt.Sprintf(verb, v); strings.Contains(s, "hunter2") {
 				t.Errorf("%s of a %T is %s", verb, v, s)

@@ -13,15 +13,15 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// How long an opening that gets no answer takes: the default, a value, and zero, which leaves it to the caller.
-func TestAttemptTimeout(t *testing.T) {
+// How long an opening that gets no answer takes.
+func TestTimeoutBoundsAnOpening(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts []zerobus.Option
 		want time.Duration
 	}{
-		"default": {nil, 15 * time.Second},
-		"given":   {[]zerobus.Option{zerobus.AttemptTimeout(time.Second)}, time.Second},
-		"zero":    {[]zerobus.Option{zerobus.AttemptTimeout(0)}, time.Minute},
+		"default":                   {nil, 15 * time.Second},
+		"given":                     {[]zerobus.Option{zerobus.Timeout(time.Second)}, time.Second},
+		"more than the context has": {[]zerobus.Option{zerobus.Timeout(time.Hour)}, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -104,20 +104,19 @@ func TestDrainTimeout(t *testing.T) {
 	}
 }
 
-// InFlight(0) is no limit; a number is one of requests; the default is far beyond what a producer's bytes allow.
+// The number is one of requests. The default is far beyond what a producer's bytes allow.
 func TestInFlight(t *testing.T) {
 	for name, test := range map[string]struct {
-		opts []zerobus.Option
+		opts []zerobus.TableOption
 		want int64
 	}{
 		"default": {nil, 1000},
-		"given":   {[]zerobus.Option{zerobus.InFlight(10)}, 10},
-		"zero":    {[]zerobus.Option{zerobus.InFlight(0)}, 1000},
+		"given":   {[]zerobus.TableOption{zerobus.InFlight(10)}, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
-				p := produce(t, sinkOf(srv, test.opts...), producer.BatchRecords(1), producer.DrainTimeout(0))
+				p := produce(t, tableOf(srv, test.opts...), producer.BatchRecords(1), producer.DrainTimeout(0))
 				enqueue(t, p, 0, 1000)
 				pass(time.Second)
 				if n := srv.Stats().Requests; n != test.want {
@@ -128,19 +127,19 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
-// RefreshBuffer(0) uses a token to its last moment; the default replaces one of an hour five minutes before.
+// A nanosecond uses a token to its last moment. The default replaces a token of an hour five minutes before its end.
 func TestRefreshBuffer(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts []zerobus.Option
 		age  time.Duration
 		want int64 // tokens for an opening at that age
 	}{
-		"default, before":  {nil, 54 * time.Minute, 1},
-		"default, after":   {nil, 56 * time.Minute, 2},
-		"zero, before":     {[]zerobus.Option{zerobus.RefreshBuffer(0)}, 59*time.Minute + 59*time.Second, 1},
-		"zero, after":      {[]zerobus.Option{zerobus.RefreshBuffer(0)}, time.Hour, 2},
-		"half of its life": {[]zerobus.Option{zerobus.RefreshBuffer(day)}, 29 * time.Minute, 1},
-		"and not before":   {[]zerobus.Option{zerobus.RefreshBuffer(day)}, 31 * time.Minute, 2},
+		"default, before":      {nil, 54 * time.Minute, 1},
+		"default, after":       {nil, 56 * time.Minute, 2},
+		"a nanosecond, before": {[]zerobus.Option{zerobus.RefreshBuffer(1)}, 59*time.Minute + 59*time.Second, 1},
+		"a nanosecond, after":  {[]zerobus.Option{zerobus.RefreshBuffer(1)}, time.Hour, 2},
+		"half of its life":     {[]zerobus.Option{zerobus.RefreshBuffer(day)}, 29 * time.Minute, 1},
+		"and not before":       {[]zerobus.Option{zerobus.RefreshBuffer(day)}, 31 * time.Minute, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -181,7 +181,7 @@ func TestBlockedEnqueueOutlivesItsStream(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // nor is anything lost when a Close runs out of time
-		p := produce(t, sinkOf(quiet(t, zerobustest.Acks(zerobustest.AckNever())), zerobus.InFlight(2)), producer.BatchRecords(2))
+		p := produce(t, tableOf(quiet(t, zerobustest.Acks(zerobustest.AckNever())), zerobus.InFlight(2)), producer.BatchRecords(2))
 		enqueue(t, p, 0, 10)
 		if err := p.Close(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
@@ -222,7 +222,7 @@ func TestEachStreamHasItsOwnConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.CreateTables(), zerobustest.Window(64<<10))
 		srv.Inject(zerobustest.Fault{Table: "main.air.slow", Stage: zerobustest.Receiving, Do: zerobustest.Hang()})
-		client := zerobus.New(config(srv), reach(srv)...)
+		client := clientOf(config(srv), reach(srv)...)
 		slow, err := producer.New(t.Context(), client.Table("main.air.slow"), jsonCodec(), producer.DrainTimeout(0), producer.AckTimeout(0))
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +272,7 @@ func TestRecordsShareARequest(t *testing.T) {
 // aRejectedRowFailsAlone: only the offending rows fail, the others are stored in order and, first copies, once.
 func aRejectedRowFailsAlone(t *testing.T) {
 	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
-	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(10))
+	p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(10))
 	var receipts []producer.Receipt
 	for i := range 50 {
 		r := backend.Record{Value: fmt.Appendf(nil, `{"n":%d}`, i)}

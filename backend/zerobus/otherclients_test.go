@@ -48,7 +48,7 @@ func TestBuildsWithoutCgo(t *testing.T) {
 func TestRecordsCostFewAllocationsAndNoThread(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())
 	// The server checks JSON rows with pooled memory, and the race detector makes pools drop some of it. It does not check these.
-	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), protoCodec(t), producer.BufferBytes(16<<20))
+	p, err := producer.New(limited(t), clientOf(config(srv)).Table(table), protoCodec(t), producer.BufferBytes(16<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestRecordsCostFewAllocationsAndNoThread(t *testing.T) {
 		t.Errorf("%.3f allocations a record", per)
 	}
 
-	full, err := producer.New(limited(t), zerobus.Table(table, config(serve(t, zerobustest.Acks(zerobustest.AckNever())))), jsonCodec(),
+	full, err := producer.New(limited(t), clientOf(config(serve(t, zerobustest.Acks(zerobustest.AckNever())))).Table(table), jsonCodec(),
 		producer.BufferBytes(500), producer.DrainTimeout(0))
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestEveryCallCanBeCancelled(t *testing.T) {
 func TestCloseBesideSendAndRecvIsSafe(t *testing.T) {
 	for range 20 {
 		srv := serve(t)
-		p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(3), producer.BufferBytes(64<<10)) // so small that Close overtakes those who wait for room
+		p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(3), producer.BufferBytes(64<<10)) // so small that Close overtakes those who wait for room
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		accepted, confirmed := 0, 0
@@ -202,7 +202,7 @@ func TestPayloadsWithNULAndEmptyOnesAreKept(t *testing.T) {
 
 func TestAcksThatNobodyAwaitsDoNotLeak(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())
-	p := produce(t, zerobus.Table(table, config(srv)))
+	p := produce(t, clientOf(config(srv)).Table(table))
 	r := enqueue(t, p, 0, 1)[0]
 	for range 3 { // any number of times, in any order
 		if _, err := r.Wait(limited(t)); err != nil {
@@ -302,8 +302,7 @@ func TestErrorsHaveTypes(t *testing.T) {
 	})
 }
 
-// See also TestExplicitZeroAndFalseAreHonoured.
-func TestFalseOptionIsKeptAndUnackedStaysAfterClose(t *testing.T) {
+func TestAProducerWithOneAttemptKeepsWhatWasNotAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Fail(codes.Unavailable, "away")})
@@ -313,7 +312,7 @@ func TestFalseOptionIsKeptAndUnackedStaysAfterClose(t *testing.T) {
 		}
 		_ = p.Close()
 		if n := srv.Stats().Streams; n != 1 {
-			t.Errorf("%d streams without recovery", n)
+			t.Errorf("%d streams with one attempt", n)
 		}
 		if got := left(p); !slices.Equal(got, []string{`{"n":0} true`, `{"n":1} true`}) {
 			t.Errorf("after Close: %q", got)
@@ -325,7 +324,7 @@ func TestFalseOptionIsKeptAndUnackedStaysAfterClose(t *testing.T) {
 // What is left to show is that writing to connections that are cut is an error like others.
 func TestBrokenPipeDoesNotKillTheProcess(t *testing.T) {
 	srv := serve(t)
-	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(1))
+	p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(1))
 	for i := range 5 {
 		for j := range 200 {
 			if _, err := p.Enqueue(limited(t), row{200*i + j}); err != nil {

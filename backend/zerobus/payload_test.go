@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/producer"
@@ -124,14 +123,14 @@ func TestIngestProtoBatchIntoJSONStreamFails(t *testing.T) {
 
 func TestProtoStreamCreationWithoutDescriptorFails(t *testing.T) {
 	srv := serve(t)
-	_, err := zerobus.Table(table, config(srv)).NewAppender(backend.Format{ContentType: "application/x-protobuf"}).Open(limited(t))
+	_, err := clientOf(config(srv)).Table(table).NewAppender(backend.Format{ContentType: "application/x-protobuf"}).Open(limited(t))
 	if wantIs(t, err, backend.ErrRejected); !strings.Contains(err.Error(), "DescriptorProto") {
 		t.Error(err)
 	}
 	if s := srv.Stats(); s.Connections+s.TokenRequests != 0 {
 		t.Errorf("%+v: it was asked all the same", s)
 	}
-	s, err := zerobus.Table(table, config(srv)).NewAppender(backend.Format{ContentType: "application/x-protobuf", Schema: []byte{}}).Open(limited(t))
+	s, err := clientOf(config(srv)).Table(table).NewAppender(backend.Format{ContentType: "application/x-protobuf", Schema: []byte{}}).Open(limited(t))
 	if err != nil {
 		t.Fatalf("an empty descriptor is one: %v", err)
 	}

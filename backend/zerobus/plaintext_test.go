@@ -17,12 +17,12 @@ func TestCredentialsGoOverPlainHTTPToNoOtherMachine(t *testing.T) {
 		t.Error("the secret was sent")
 		return nil, errors.New("no network here")
 	}
-	client := zerobus.HTTPClient(&http.Client{Transport: roundTripper(asked)})
+	client := zerobus.HTTP(&http.Client{Transport: roundTripper(asked)})
 	for name, c := range map[string]zerobus.Config{
 		"token endpoint": {Endpoint: "https://127.0.0.1:1", UnityCatalog: "http://example.cloud.databricks.com", ClientID: "id", ClientSecret: secret},
 		"service":        {Endpoint: "http://1.zerobus.example.com", UnityCatalog: "https://127.0.0.1:1", ClientID: "id", ClientSecret: secret},
 	} {
-		_, err := zerobus.Table(table, c, client).NewAppender(jsonFormat).Open(limited(t))
+		err := openWith(t, c, client)
 		if wantIs(t, err, backend.ErrRejected); err == nil || !strings.Contains(err.Error(), "https://") {
 			t.Errorf("%s: %v does not say what to do", name, err)
 		}
@@ -44,7 +44,7 @@ func TestARedirectDoesNotTakeTheSecretToPlainHTTP(t *testing.T) {
 		return w.Result(), nil
 	})
 	c := zerobus.Config{Endpoint: "https://127.0.0.1:1", UnityCatalog: "https://example.cloud.databricks.com", ClientID: "id", ClientSecret: secret}
-	_, err := zerobus.Table(table, c, zerobus.HTTPClient(&http.Client{Transport: asked})).NewAppender(jsonFormat).Open(limited(t))
+	err := openWith(t, c, zerobus.HTTP(&http.Client{Transport: asked}))
 	wantIs(t, err, backend.ErrRejected)
 }
 
@@ -54,7 +54,7 @@ func TestAMissingGrantIsTold(t *testing.T) {
 	srv.InjectToken(zerobustest.TokenFault{Status: 403, Body: `{"error":"access_denied","error_description":"` + why + ` for ` + "wholeSecret" + `"}`})
 	c := config(srv)
 	c.ClientSecret = "wholeSecret"
-	_, err := zerobus.Table(table, c).NewAppender(jsonFormat).Open(limited(t))
+	err := openWith(t, c)
 	wantIs(t, err, backend.ErrUnauthorized)
 	var refused *zerobus.TokenError
 	if !errors.As(err, &refused) || refused.Description != why+" for [hidden]" || !strings.Contains(err.Error(), why) {
@@ -64,7 +64,7 @@ func TestAMissingGrantIsTold(t *testing.T) {
 
 // What is no object has no columns. It is refused at the door, before it ends the stream for the others.
 func TestARowOfAJSONStreamIsAnObject(t *testing.T) {
-	size := zerobus.Table(table, zerobus.Config{}).NewAppender(jsonFormat).Limits().Size
+	size := clientOf(config(serve(t))).Table(table).NewAppender(jsonFormat).Limits().Size
 	for _, v := range []string{`"text"`, `1`, `null`, `[{}]`, ``, ` `} {
 		if _, err := size(&backend.Record{Value: []byte(v)}); !errors.Is(err, backend.ErrRejected) {
 			t.Errorf("%q: %v, want ErrRejected", v, err)

@@ -19,7 +19,7 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-var errProxy = fmt.Errorf("%w: the proxy of the environment is not http://host[:port]", backend.ErrRejected)
+var errProxy = fmt.Errorf("the proxy of the environment is not http://host[:port]: %w", backend.ErrRejected)
 
 // proxyFor returns the proxy for a host:port by the variables that gRPC clients in other languages honour; nil for none.
 // grpc-go itself knows HTTPS_PROXY and NO_PROXY only.

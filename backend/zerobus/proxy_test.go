@@ -90,7 +90,7 @@ func (p *tunnelProxy) counts() (asked int, tunnels []string) {
 
 // secure is a table of a server with TLS.
 func secure(srv *zerobustest.Server, opts ...zerobus.Option) *zerobus.Sink {
-	return zerobus.Table(table, config(srv), append(opts, zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12}))...)
+	return clientOf(config(srv), append(opts, zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12}))...).Table(table)
 }
 
 // Each stream is a tunnel of its own, TLS is with the service, and the exceptions go past the proxy.
@@ -135,7 +135,7 @@ func TestProxyAndNoProxy(t *testing.T) {
 		srv := serve(t, zerobustest.TLS())
 		proxy := newTunnelProxy(t)
 		t.Setenv("HTTPS_PROXY", proxy.URL)
-		client := zerobus.New(config(srv), zerobus.ConnectionPerStream(false), zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12}))
+		client := clientOf(config(srv), zerobus.ConnectionPerStream(false), zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12}))
 		for range 3 {
 			_ = open(t, client.Table(table))
 		}
@@ -163,7 +163,7 @@ func TestProxyCredentials(t *testing.T) {
 		"no port, no host": "http://user:hunter2@",
 	} {
 		t.Setenv("HTTPS_PROXY", url)
-		_, err := secure(srv, zerobus.AttemptTimeout(time.Minute)).NewAppender(jsonFormat).Open(limited(t))
+		_, err := secure(srv, zerobus.Timeout(time.Minute)).NewAppender(jsonFormat).Open(limited(t))
 		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "user") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -248,7 +248,7 @@ func TestProxiesThatAreNone(t *testing.T) {
 			if name == "silent" {
 				patience = 300 * time.Millisecond
 			}
-			_, err = secure(srv, zerobus.AttemptTimeout(patience)).NewAppender(jsonFormat).Open(limited(t))
+			_, err = secure(srv, zerobus.Timeout(patience)).NewAppender(jsonFormat).Open(limited(t))
 			if wantIs(t, err, backend.ErrTransient); name == "silent" && !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
@@ -296,7 +296,7 @@ func TestAProxyThatAnswersTogetherWithTheService(t *testing.T) {
 	})
 	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
 	t.Setenv("grpc_proxy", l.Addr().String())
-	if acks := sendAll(t, open(t, zerobus.Table(table, config(srv))), 1, 2); len(acks) != 2 {
+	if acks := sendAll(t, open(t, clientOf(config(srv)).Table(table)), 1, 2); len(acks) != 2 {
 		t.Errorf("%v", acks)
 	}
 }

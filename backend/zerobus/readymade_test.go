@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/codec/protobuf"
 	"github.com/headrace/headrace/producer"
@@ -17,7 +16,7 @@ import (
 func stores[T any](t *testing.T, c codec.Codec[T], v T, want string) {
 	t.Helper()
 	srv := serve(t)
-	p, err := producer.New(t.Context(), zerobus.Table(table, config(srv)), c)
+	p, err := producer.New(t.Context(), clientOf(config(srv)).Table(table), c)
 	if err != nil {
 		t.Fatal(err)
 	}

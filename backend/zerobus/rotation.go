@@ -25,10 +25,7 @@ func (c *conn) rotate(pause time.Duration) {
 	if c.advanceLocked(); c.finished {
 		return
 	}
-	if limit := c.sink.cfg.pauseLimit; limit != nil {
-		pause = min(pause, *limit)
-	}
-	c.timer = time.AfterFunc(pause, c.endPause)
+	c.timer = time.AfterFunc(min(pause, c.sink.cfg.pauseLimit), c.endPause)
 }
 
 // endPause half-closes the stream. The server may still send acks upon that, which saves those rows from being sent twice.

@@ -38,10 +38,10 @@ func TestIdleRotationIsImmediate(t *testing.T) {
 
 // rotated opens a session, sends batches up to the one that brings a signal, and returns what the session says of it. The
 // signal comes before what the batch is due.
-func rotated(t *testing.T, srv *zerobustest.Server, batches int, pause time.Duration, opts ...zerobus.Option) (acked []uint64, why error) {
+func rotated(t *testing.T, srv *zerobustest.Server, batches int, pause time.Duration, opts ...zerobus.TableOption) (acked []uint64, why error) {
 	t.Helper()
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: batches - 1, Do: zerobustest.CloseSignal(pause)})
-	s := open(t, sinkOf(srv, opts...))
+	s := open(t, tableOf(srv, opts...))
 	for i := range batches {
 		if err := s.Send(t.Context(), uint64(i), records(`{}`)); err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func TestDefaultGracefulCloseWaitsForFullServerDuration(t *testing.T) {
 }
 
 func TestImmediateRecoveryOnCloseSignal(t *testing.T) {
-	t.Run("as the client wants it", func(t *testing.T) { pauses(t, time.Hour, 0, zerobus.PauseLimit(0)) })
+	t.Run("as the client wants it", func(t *testing.T) { pauses(t, time.Hour, time.Nanosecond, zerobus.PauseLimit(time.Nanosecond)) })
 	t.Run("as the server says", func(t *testing.T) { pauses(t, 0, 0) })
 	t.Run("no duration", func(t *testing.T) { pauses(t, -1, 0) })
 }
@@ -91,7 +91,7 @@ func TestClientMaxGreaterThanServer(t *testing.T) {
 
 // pauses is a rotation with one batch that is never acknowledged: a session says that it may be stored, after so long. A
 // producer goes on on a new stream with that one and with what has come meanwhile.
-func pauses(t *testing.T, server, want time.Duration, opts ...zerobus.Option) {
+func pauses(t *testing.T, server, want time.Duration, opts ...zerobus.TableOption) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
@@ -104,7 +104,7 @@ func pauses(t *testing.T, server, want time.Duration, opts ...zerobus.Option) {
 		srv := quiet(t)
 		srv.Script(table, zerobustest.StepCreate("one", 0), zerobustest.StepAck(2, 0), zerobustest.StepSignal(server, 0),
 			zerobustest.StepCreate("two", 0), zerobustest.StepAck(1, 0))
-		p := produce(t, sinkOf(srv, opts...), producer.BatchRecords(1), producer.Linger(0))
+		p := produce(t, tableOf(srv, opts...), producer.BatchRecords(1), producer.Linger(0))
 		enqueue(t, p, 0, 4)
 		synctest.Wait()
 		began := time.Now()
@@ -313,7 +313,7 @@ func TestARotationIsNoAttempt(t *testing.T) {
 // A producer writes on through rotations without a gap and without a duplicate, over real sockets too.
 func TestProducerThroughRotations(t *testing.T) {
 	srv := serve(t, zerobustest.Lifetime(100*time.Millisecond, 5*time.Second, zerobustest.EOF()))
-	p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(7))
+	p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(7))
 	n := 0
 	for srv.Stats().Streams < 5 {
 		if _, err := p.Enqueue(limited(t), row{n}); err != nil {

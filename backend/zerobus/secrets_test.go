@@ -63,7 +63,7 @@ func TestAServiceThatRepeatsTheCredentials(t *testing.T) {
 	own := zerobus.Headers(zerobus.HeadersFunc(func(_ context.Context, name string) (map[string]string, error) {
 		return map[string]string{"Authorization": "Bearer " + bearer, "x-key": secret, "x-short": "a", "x-databricks-zerobus-table-name": name}, nil
 	}))
-	for name, sink := range map[string]*zerobus.Sink{"OAuth": zerobus.Table(table, c), "headers": zerobus.Table(table, c, own)} {
+	for name, sink := range map[string]*zerobus.Sink{"OAuth": clientOf(c).Table(table), "headers": clientOf(c, own).Table(table)} {
 		t.Run(name, func(t *testing.T) {
 			srv.Heal()
 			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: echo(codes.FailedPrecondition)})
@@ -92,7 +92,7 @@ func TestCredentialsThatAreWordsLeaveMessagesAndCodesAlone(t *testing.T) {
 		c.ClientSecret = short
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.InvalidArgument, "invalid row of main.air.readings",
 			&errdetails.ErrorInfo{Reason: "SCHEMA_VALIDATION_FAILED", Metadata: map[string]string{"causes": "TYPE_INCOMPATIBLE", "error_code": "8001"}})})
-		_, err := zerobus.Table(table, c).NewAppender(jsonFormat).Open(limited(t))
+		err := openWith(t, c)
 		var said *zerobus.Error
 		if !errors.As(err, &said) || said.Message != "invalid row of main.air.readings" || said.Reason != "SCHEMA_VALIDATION_FAILED" || said.ErrorCode != "8001" {
 			t.Errorf("secret %q: %v", short, err)
@@ -113,7 +113,7 @@ func TestATokenEndpointThatRepeatsTheCredentials(t *testing.T) {
 			srv.InjectToken(zerobustest.TokenFault{Status: 401, Body: body})
 			c := config(srv)
 			c.ClientSecret = secret
-			_, err := zerobus.Table(table, c).NewAppender(jsonFormat).Open(limited(t))
+			err := openWith(t, c)
 			wantIs(t, err, backend.ErrUnauthorized)
 			wantHidden(t, err)
 		})
@@ -140,7 +140,7 @@ func TestATokenEndpointThatRepeatsTheCredentials(t *testing.T) {
 		})
 		t.Cleanup(func() { _ = l.Close(); wg.Wait() })
 		c := zerobus.Config{Endpoint: "http://127.0.0.1:1", UnityCatalog: "http://" + l.Addr().String(), ClientID: "id", ClientSecret: secret}
-		_, err = zerobus.Table(table, c).NewAppender(jsonFormat).Open(limited(t))
+		_, err = clientOf(c).Table(table).NewAppender(jsonFormat).Open(limited(t))
 		wantIs(t, err, backend.ErrTransient)
 		if wantHidden(t, err); !strings.Contains(err.Error(), "[hidden]") {
 			t.Errorf("%v: it is not what was said", err)

@@ -95,8 +95,7 @@ func TestAWrongSettingIsFinalAndSaysWhatToDo(t *testing.T) {
 		for _, own := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, ConnectionPerStream(%v)", name, own), func(t *testing.T) {
 				c := zerobus.Config{Endpoint: test.endpoint, UnityCatalog: test.catalog, ClientID: "id", ClientSecret: secret}
-				sink := zerobus.Table(table, c, append([]zerobus.Option{zerobus.ConnectionPerStream(own)}, test.opts...)...)
-				_, err := sink.NewAppender(jsonFormat).Open(limited(t))
+				err := openWith(t, c, append([]zerobus.Option{zerobus.ConnectionPerStream(own)}, test.opts...)...)
 				if wantIs(t, err, test.want); err == nil || !strings.Contains(err.Error(), test.hint) {
 					t.Errorf("%v\ndoes not say %q", err, test.hint)
 				}

@@ -31,7 +31,7 @@ func (reading) OpenReader() {}
 var _ interface{ OpenReader() } = both{}
 
 func TestASinkIsNoSource(t *testing.T) {
-	var sink any = zerobus.Table(table, zerobus.Config{})
+	var sink any = clientOf(config(serve(t))).Table(table)
 	if _, is := sink.(backend.Source); is {
 		t.Error("a table can be read")
 	}
@@ -43,7 +43,7 @@ func TestASinkIsNoSource(t *testing.T) {
 func TestARepeatedAckSaysNothing(t *testing.T) {
 	srv := serve(t)
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Skip: 1, Do: zerobustest.Then(zerobustest.Ack(0), zerobustest.Ack(1))})
-	s := open(t, zerobus.Table(table, config(srv)))
+	s := open(t, clientOf(config(srv)).Table(table))
 	for i := range uint64(2) {
 		if err := s.Send(limited(t), i, records(`{}`)); err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
 			srv.Inject(zerobustest.Fault{Stage: stage, Times: -1, Do: zerobustest.Hang()})
-			_, err := zerobus.Table(table, config(srv), zerobus.AttemptTimeout(50*time.Millisecond)).NewAppender(jsonFormat).Open(limited(t))
+			_, err := clientOf(config(srv), zerobus.Timeout(50*time.Millisecond)).Table(table).NewAppender(jsonFormat).Open(limited(t))
 			wantIs(t, err, backend.ErrTransient)
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
@@ -77,7 +77,7 @@ func TestCreateResponsesThatAreNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
 			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: do})
-			sink := zerobus.Table(table, config(srv))
+			sink := clientOf(config(srv)).Table(table)
 			_, err := sink.NewAppender(jsonFormat).Open(limited(t))
 			wantIs(t, err, backend.ErrTransient)
 			_ = open(t, sink)
@@ -97,7 +97,7 @@ func TestProducerRecovers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
 			srv.Inject(fault)
-			p := produce(t, zerobus.Table(table, config(srv)), producer.BatchRecords(2), producer.AckTimeout(time.Second))
+			p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(2), producer.AckTimeout(time.Second))
 			for i := range 20 {
 				if _, err := p.Enqueue(limited(t), row{i}); err != nil {
 					t.Fatal(err)
@@ -144,52 +144,57 @@ func TestCloseIsPolite(t *testing.T) {
 	})
 }
 
-func TestConfigurationIsCheckedAtOpen(t *testing.T) {
+// New refuses a wrong configuration: see TestNewRefusesWrongConfigurations.
+func TestTablesAndFormatsAreCheckedAtOpen(t *testing.T) {
 	srv := serve(t)
-	for name, test := range map[string]struct {
-		table string
-		edit  func(*zerobus.Config)
-		opts  []zerobus.Option
-	}{
-		"two parts":            {"a.b", nil, nil},
-		"an endpoint of ftp":   {table, func(c *zerobus.Config) { c.Endpoint = "ftp://x" }, nil},
-		"no endpoint":          {table, func(c *zerobus.Config) { c.Endpoint = "" }, nil},
-		"a catalog of no kind": {table, func(c *zerobus.Config) { c.UnityCatalog = "example.com" }, nil},
-		"an illegal name":      {table, nil, []zerobus.Option{zerobus.Application("line\nend")}},
-	} {
-		c := config(srv)
-		if test.edit != nil {
-			test.edit(&c)
-		}
-		_, err := zerobus.Table(test.table, c, test.opts...).NewAppender(jsonFormat).Open(limited(t))
-		if !errors.Is(err, backend.ErrRejected) {
-			t.Errorf("%s: %v", name, err)
-		}
+	client := clientOf(config(srv))
+	_, err := client.Table("a.b").NewAppender(jsonFormat).Open(limited(t))
+	if !errors.Is(err, backend.ErrRejected) || !strings.Contains(err.Error(), "3 parts") {
+		t.Errorf("%v", err)
 	}
-	_, err := zerobus.Table(table, config(srv)).NewAppender(backend.Format{ContentType: "text/plain"}).Open(limited(t))
+	_, err = client.Table(table).NewAppender(backend.Format{ContentType: "text/plain"}).Open(limited(t))
 	if !errors.Is(err, backend.ErrRejected) || !strings.Contains(err.Error(), "text/plain") {
 		t.Errorf("%v", err)
 	}
 	if n := srv.Stats(); n.Streams+n.TokenRequests != 0 {
-		t.Errorf("%+v: it was asked all the same", n)
+		t.Errorf("%+v: the server was asked all the same", n)
 	}
 }
 
-func TestInvalidApplicationNames(t *testing.T) {
+// A closed client opens nothing. A stream that is open goes on.
+func TestAClosedClientOpensNothing(t *testing.T) {
+	srv := serve(t)
+	client := clientOf(config(srv))
+	sink := client.Table(table)
+	s := open(t, sink)
+	for range 2 {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := sink.NewAppender(jsonFormat).Open(limited(t))
+	wantIs(t, err, backend.ErrClosed)
+	if acks := sendAll(t, s, 1, 2); len(acks) != 2 {
+		t.Errorf("the open stream acknowledged %v", acks)
+	}
+	if n := srv.Stats().Streams; n != 1 {
+		t.Errorf("%d streams", n)
+	}
+}
+
+func TestUserAgentsThatNoHeaderTakes(t *testing.T) {
 	srv := serve(t)
 	for _, name := range []string{"line\nend", "zoë", "\x7f", "\x00", "tab\t", "\xff"} {
-		_, err := zerobus.Table(table, config(srv), zerobus.Application(name)).NewAppender(jsonFormat).Open(limited(t))
-		wantIs(t, err, backend.ErrRejected)
+		if _, err := zerobus.New(config(srv), zerobus.UserAgent(name)); err == nil {
+			t.Errorf("%q was taken", name)
+		}
 	}
-	if n := srv.Stats(); n.Streams+n.TokenRequests != 0 {
-		t.Errorf("%+v: it was asked all the same", n)
-	}
-	_ = open(t, zerobus.Table(table, config(srv), zerobus.Application("my-app/1.0 (tests; ~)"))).Close()
+	_ = open(t, clientOf(config(srv), zerobus.UserAgent("my-app/1.0 (tests; ~)")).Table(table)).Close()
 }
 
 func TestMetadata(t *testing.T) {
 	srv := serve(t)
-	open(t, zerobus.Table(table, config(srv), zerobus.Application("tests/1")))
+	open(t, clientOf(config(srv), zerobus.UserAgent("tests/1")).Table(table))
 	h := srv.Streams()[0].Header
 	if got := h.Get("user-agent"); len(got) != 1 || !strings.HasPrefix(got[0], "headrace-zerobus tests/1") {
 		t.Errorf("user-agent %q", got)

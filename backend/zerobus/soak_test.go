@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 	"github.com/headrace/headrace/producer"
 )
@@ -89,7 +88,7 @@ func soak(t *testing.T, c raw, columns []zerobustest.Column, value func(n int) [
 		life = 2 * time.Second
 	}
 	srv := zerobustest.New(t, zerobustest.Table(table, columns...), zerobustest.DiscardRows(), zerobustest.RowLog(check), zerobustest.Lifetime(life, time.Second, zerobustest.EOF()))
-	p, err := producer.New(limited(t), zerobus.Table(table, config(srv)), c, producer.DrainTimeout(time.Minute))
+	p, err := producer.New(limited(t), clientOf(config(srv)).Table(table), c, producer.DrainTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

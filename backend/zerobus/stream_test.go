@@ -38,7 +38,7 @@ func appended(t *testing.T, s *zerobus.Stream, values ...string) *zerobus.Ticket
 
 func TestABatchOfAStreamIsOneRequestAndHasOneTicket(t *testing.T) {
 	srv := serve(t, zerobustest.Acks(zerobustest.AckEvery(7, time.Millisecond)))
-	s := openStream(t, zerobus.Table(table, config(srv)))
+	s := openStream(t, clientOf(config(srv)).Table(table))
 	var tickets []*zerobus.Ticket
 	var want []string
 	for i := range 50 {
@@ -62,7 +62,7 @@ func TestABatchOfAStreamIsOneRequestAndHasOneTicket(t *testing.T) {
 
 func TestBatchesOfManyGoroutinesStayWhole(t *testing.T) {
 	srv := serve(t)
-	s := openStream(t, zerobus.Table(table, config(srv), zerobus.InFlight(3)))
+	s := openStream(t, clientOf(config(srv)).Table(table, zerobus.InFlight(3)))
 	var all sync.WaitGroup
 	for g := range 8 {
 		all.Go(func() {
@@ -92,7 +92,7 @@ func TestBatchesOfManyGoroutinesStayWhole(t *testing.T) {
 
 func TestARefusedRowKeepsItsBatchOutAndNamesTheStream(t *testing.T) {
 	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
-	s := openStream(t, zerobus.Table(table, config(srv)))
+	s := openStream(t, clientOf(config(srv)).Table(table))
 	if err := appended(t, s, `{"n":1}`).Wait(limited(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestTicketsOfAStreamThatBreaksAreInDoubt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t, zerobustest.Acks(zerobustest.AckNever()))
-			s := openStream(t, zerobus.Table(table, config(srv)))
+			s := openStream(t, clientOf(config(srv)).Table(table))
 			tickets := []*zerobus.Ticket{appended(t, s, `{"n":1}`), appended(t, s, `{"n":2}`)}
 			end(srv, s)
 			for _, ticket := range tickets {
@@ -138,7 +138,7 @@ func TestTicketsOfAStreamThatBreaksAreInDoubt(t *testing.T) {
 func TestAStreamThatRotatesTakesNoMoreBatches(t *testing.T) {
 	srv := serve(t)
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: zerobustest.CloseSignal(time.Minute)})
-	sink := zerobus.Table(table, config(srv))
+	sink := clientOf(config(srv)).Table(table)
 	s := openStream(t, sink)
 	if err := appended(t, s, `{"n":1}`).Wait(limited(t)); err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestAStreamThatRotatesTakesNoMoreBatches(t *testing.T) {
 
 func TestABatchThatCannotBeSentEndsNoStream(t *testing.T) {
 	srv := serve(t)
-	s := openStream(t, zerobus.Table(table, config(srv)))
+	s := openStream(t, clientOf(config(srv)).Table(table))
 	for name, recs := range map[string][]backend.Record{
 		"empty":         nil,
 		"no object":     records(`{}`, `[]`),
@@ -175,7 +175,7 @@ func TestAProducerTellsTheStreamThatItLost(t *testing.T) {
 	srv := serve(t)
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unavailable, "try again")})
 	lost := make(chan error, 1)
-	p := produce(t, zerobus.Table(table, config(srv)), producer.Observe(producer.Hooks{SessionLost: func(ev producer.SessionEvent) {
+	p := produce(t, clientOf(config(srv)).Table(table), producer.Observe(producer.Hooks{SessionLost: func(ev producer.SessionEvent) {
 		select {
 		case lost <- ev.Err:
 		default:

@@ -56,49 +56,42 @@ func (d *streamDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, erro
 // open gets a token, makes a connection and opens a stream. If the service refuses the token, open gets another one and
 // tries once more: a cached token may have been revoked, and a fresh one may not have reached every server yet.
 func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
-	ep, err := d.check()
-	if err != nil {
+	if err := d.check(); err != nil {
 		return nil, err
 	}
-	if limit := d.sink.cfg.attemptTimeout; limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, d.sink.client.cfg.timeout)
+	defer cancel()
 	for again := false; ; again = true {
-		g, err := d.sink.grant(ctx, ep)
+		g, err := d.sink.grant(ctx)
 		if err != nil {
 			return nil, err
 		}
-		c, err := d.attempt(ctx, ep, g, seq)
+		c, err := d.attempt(ctx, g, seq)
 		var said *Error
 		if !errors.As(err, &said) || !said.refusesCredentials() {
 			return c, err
 		}
 		d.sink.invalidate(ctx, g)
-		if again || !g.reused && said.Code == codes.PermissionDenied {
+		if again || !g.cached && said.Code == codes.PermissionDenied {
 			return nil, err
 		}
 	}
 }
 
 // check refuses what no server would take, before any request.
-func (d *streamDialer) check() (endpoint, error) {
-	if d.refused != nil {
-		return endpoint{}, d.refused
+func (d *streamDialer) check() error {
+	switch {
+	case d.sink.client.shared.isClosed():
+		return fmt.Errorf("the client is closed: %w", backend.ErrClosed)
+	case d.sink.fault != nil:
+		return d.sink.fault
 	}
-	if err := checkTable(d.sink.table); err != nil {
-		return endpoint{}, err
-	}
-	if !httpwire.Printable(d.sink.cfg.application) {
-		return endpoint{}, fmt.Errorf("Application: must be printable ASCII: %w", backend.ErrRejected)
-	}
-	return parseEndpoint(d.sink.client.config.Endpoint)
+	return d.refused
 }
 
 // attempt makes a connection and opens a stream. ctx bounds the opening and not the stream; the stream keeps its values.
-func (d *streamDialer) attempt(ctx context.Context, ep endpoint, g grant, seq uint64) (*conn, error) {
-	l, release, err := d.sink.connect(ep)
+func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn, error) {
+	l, release, err := d.sink.client.connect()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", backend.ErrRejected, err)
 	}
@@ -120,7 +113,7 @@ func (d *streamDialer) attempt(ctx context.Context, ep endpoint, g grant, seq ui
 	}
 	var said *Error
 	if ctx.Err() != nil || errors.As(err, &said) && said.Code == codes.Unavailable {
-		d.sink.shared.distrust(l)
+		d.sink.client.shared.distrust(l)
 	}
 	release()
 	return nil, err

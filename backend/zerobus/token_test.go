@@ -64,7 +64,7 @@ func TestTokensAreRefreshedEarlyAndTheOldServesMeanwhile(t *testing.T) {
 func TestAStuckRefreshLeavesTimeForTheOldToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		sink := sinkOf(srv, zerobus.AttemptTimeout(10*time.Second))
+		sink := sinkOf(srv, zerobus.Timeout(10*time.Second))
 		_ = open(t, sink).Close()
 		pass(56 * time.Minute)
 		srv.InjectToken(zerobustest.TokenFault{Delay: time.Hour, Times: -1})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
@@ -24,7 +23,7 @@ func trip(t *testing.T, ctx context.Context, s backend.Session, seq uint64) {
 }
 
 func TestContextsThatEndBetweenCallsEndNothing(t *testing.T) {
-	s := open(t, zerobus.Table(table, config(serve(t))))
+	s := open(t, clientOf(config(serve(t))).Table(table))
 	for i := range uint64(50) {
 		ctx, cancel := context.WithCancel(limited(t))
 		trip(t, ctx, s, 3*i)
@@ -35,7 +34,7 @@ func TestContextsThatEndBetweenCallsEndNothing(t *testing.T) {
 }
 
 func TestContextThatEndedBetweenCallsIsNoContext(t *testing.T) {
-	s := open(t, zerobus.Table(table, config(serve(t))))
+	s := open(t, clientOf(config(serve(t))).Table(table))
 	ctx, cancel := context.WithCancel(limited(t))
 	trip(t, ctx, s, 0)
 	cancel()
@@ -52,7 +51,7 @@ func TestContextThatEndedBetweenCallsIsNoContext(t *testing.T) {
 }
 
 func TestContextOfEarlierCallsEndsReceiving(t *testing.T) {
-	s := open(t, zerobus.Table(table, config(serve(t))))
+	s := open(t, clientOf(config(serve(t))).Table(table))
 	ctx, cancel := context.WithCancel(limited(t))
 	trip(t, limited(t), s, 0)
 	trip(t, ctx, s, 1)
@@ -71,7 +70,7 @@ func TestContextOfEarlierCallsEndsReceiving(t *testing.T) {
 func TestContextOfEarlierCallsEndsSending(t *testing.T) {
 	srv := serve(t, zerobustest.Window(64<<10))
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: 2, Do: zerobustest.Hang()})
-	s := open(t, zerobus.Table(table, config(srv)))
+	s := open(t, clientOf(config(srv)).Table(table))
 	ctx, cancel := context.WithCancel(limited(t))
 	defer cancel()
 	trip(t, limited(t), s, 0)

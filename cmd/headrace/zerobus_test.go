@@ -51,8 +51,11 @@ func TestServeZerobus(t *testing.T) {
 		t.Fatalf("readiness line %q", line)
 	}
 	send := func(table, secret, value string) error {
-		sink := zerobus.Table(table, zerobus.Config{Endpoint: m[1], UnityCatalog: m[2], ClientID: "me", ClientSecret: secret})
-		p, err := producer.New(ctx, sink, codec.JSON[map[string]any]())
+		client, err := zerobus.New(zerobus.Config{Endpoint: m[1], UnityCatalog: m[2], ClientID: "me", ClientSecret: secret})
+		if err != nil {
+			return err
+		}
+		p, err := producer.New(ctx, client.Table(table), codec.JSON[map[string]any]())
 		if err != nil {
 			return err
 		}

@@ -17,10 +17,14 @@ import (
 func table(dir string) (sink backend.Sink, shut func() error, err error) {
 	name := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
 	if endpoint := os.Getenv("ZEROBUS_ENDPOINT"); endpoint != "" {
-		return zerobus.Table(name, zerobus.Config{
+		client, err := zerobus.New(zerobus.Config{
 			Endpoint: endpoint, UnityCatalog: os.Getenv("UNITY_CATALOG_URL"),
 			ClientID: os.Getenv("DATABRICKS_CLIENT_ID"), ClientSecret: os.Getenv("DATABRICKS_CLIENT_SECRET"),
-		}), func() error { return nil }, nil
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		return client.Table(name), client.Close, nil
 	}
 	rows, err := os.OpenFile(filepath.Join(dir, "rows.ndjson"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -37,6 +41,9 @@ func table(dir string) (sink backend.Sink, shut func() error, err error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, rows.Close())
 	}
-	sink = zerobus.Table(name, zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"})
-	return sink, func() error { return errors.Join(srv.Close(), rows.Close()) }, nil
+	client, err := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"})
+	if err != nil {
+		return nil, nil, errors.Join(err, srv.Close(), rows.Close())
+	}
+	return client.Table(name), func() error { return errors.Join(client.Close(), srv.Close(), rows.Close()) }, nil
 }

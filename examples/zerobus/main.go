@@ -69,7 +69,12 @@ func run(ctx context.Context, n int) (err error) {
 		}()
 		c = zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"}
 	}
-	sink := zerobus.Table(table, c, zerobus.Application("headrace-example"))
+	client, err := zerobus.New(c, zerobus.UserAgent("headrace-example"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	sink := client.Table(table)
 
 	if err := write(ctx, "JSON", sink, codec.JSON[Reading](), n, func(i int) Reading {
 		return Reading{Station: station(i), TakenUS: time.Now().UnixMicro(), PM25: pm25(i), Number: int64(i)}

@@ -2,7 +2,7 @@
 // and the tables behind them, for tests of programs that ingest.
 //
 //	srv := zerobustest.New(t, zerobustest.Table("main.air.readings"))
-//	client := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, …})
+//	client, err := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, …})
 //	…
 //	rows := srv.Rows("main.air.readings")
 //

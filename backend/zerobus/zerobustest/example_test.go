@@ -29,10 +29,13 @@ func Example() {
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unavailable, "try again")})
 
 	ctx := context.Background()
-	sink := zerobus.Table("main.air.readings", zerobus.Config{
+	client, err := zerobus.New(zerobus.Config{
 		Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "id", ClientSecret: "secret",
 	})
-	p, err := producer.New(ctx, sink, codec.JSON[reading]())
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := producer.New(ctx, client.Table("main.air.readings"), codec.JSON[reading]())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -106,7 +106,10 @@ func (k soak) run(t *testing.T) {
 	book := newLedger(k.number)
 	srv := zerobustest.New(t, append(k.opts, zerobustest.Table(soaked, k.columns...), zerobustest.DiscardRows(), zerobustest.Tap(book.stored),
 		zerobustest.Lifetime(k.life, k.life/4, zerobustest.EOF()))...)
-	client := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "id", ClientSecret: "secret"}, k.dial(srv)...)
+	client, err := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "id", ClientSecret: "secret"}, k.dial(srv)...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p, err := producer.New(t.Context(), client.Table(soaked), k.codec(t), producer.Linger(time.Millisecond), producer.Attempts(200), // a busy machine gets few acks into a short life
 		producer.Observe(producer.Hooks{BatchAcked: book.acked, BatchResent: book.resent, BatchFailed: book.failed}))
 	if err != nil {
@@ -185,7 +188,7 @@ func inMemory(srv *zerobustest.Server) []zerobus.Option {
 	dial := func(ctx context.Context, _, hostport string) (net.Conn, error) { return srv.Dial(ctx, hostport) }
 	return []zerobus.Option{
 		zerobus.DialOptions(grpc.WithContextDialer(srv.Dial)),
-		zerobus.HTTPClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
+		zerobus.HTTP(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
 	}
 }
 

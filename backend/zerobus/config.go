@@ -1,0 +1,66 @@
+package zerobus
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A Config says which workspace to write to, and as whom.
+type Config struct {
+	// Endpoint of Zerobus Ingest: https://<workspace id>.zerobus.<region>.cloud.databricks.com. The default scheme is https.
+	// For tests, http goes without TLS, to a loopback address only. The targets of gRPC, dns:///… and passthrough:///…, are
+	// allowed too.
+	Endpoint string
+
+	// UnityCatalog is the URL of the workspace, which issues the tokens: https://<workspace>.cloud.databricks.com.
+	UnityCatalog string
+
+	// ClientID and ClientSecret belong to a service principal. The service principal needs USE CATALOG, USE SCHEMA, and
+	// SELECT and MODIFY on the table.
+	ClientID, ClientSecret string
+
+	// WorkspaceID is the workspace that tokens are for. The default is the first label of the Endpoint's host.
+	WorkspaceID string
+}
+
+// String names the endpoint. It hides the secret, and what stands before an @ in the Endpoint: New refuses such an Endpoint,
+// but its text may be a password.
+func (c Config) String() string {
+	return "zerobus:" + c.Endpoint[strings.LastIndexByte(c.Endpoint, '@')+1:]
+}
+
+// GoString is String, so that no way of printing shows the secret.
+func (c Config) GoString() string { return c.String() }
+
+// LogValue is String, also for logs in JSON.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// A workspace is a Config that was checked.
+type workspace struct {
+	endpoint endpoint
+	catalog  string // the URL that issues tokens, without a slash at its end
+	id       string
+	clientID string
+}
+
+// check reads the addresses. With a HeadersProvider nobody asks for tokens, so the settings for tokens may be missing.
+func (c Config) check(provided bool) (w workspace, err error) {
+	if w.endpoint, err = parseEndpoint(c.Endpoint); err != nil {
+		return w, err
+	}
+	w.id, w.clientID = c.WorkspaceID, c.ClientID
+	if w.id == "" {
+		w.id = w.endpoint.workspace
+	}
+	if provided {
+		return w, nil
+	}
+	if c.ClientID == "" || c.ClientSecret == "" {
+		return w, fmt.Errorf("give ClientID and ClientSecret, or the option Headers: %w", backend.ErrUnauthorized)
+	}
+	w.catalog, err = parseCatalog(c.UnityCatalog)
+	return w, err
+}

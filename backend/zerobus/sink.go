@@ -1,0 +1,58 @@
+package zerobus
+
+import (
+	"context"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
+)
+
+// A Sink is a table. Any number of producers may write to it, each over streams of its own. A table cannot be read back, so
+// a Sink is no [backend.Source].
+type Sink struct {
+	client *Client
+	table  string
+	cfg    tableConfig
+	fault  error // what is wrong with the name or the options
+}
+
+var _ backend.Sink = (*Sink)(nil)
+
+// Name returns the full name of the table.
+func (s *Sink) Name() string { return s.table }
+
+// String names the endpoint and the table.
+func (s *Sink) String() string { return s.client.name + "/" + s.table }
+
+// NewAppender makes one producer's way in. A format that a table does not take is refused when a stream is opened.
+func (s *Sink) NewAppender(f backend.Format) backend.Appender {
+	d := s.newDialer(f)
+	return appender{Appender: backend.Pipelined(s.label(), d), kind: d.kind}
+}
+
+// label begins the errors about the table.
+func (s *Sink) label() string { return "zerobus: " + httpwire.Clip(s.table) }
+
+// An appender is what [backend.Pipelined] makes of a streamDialer, with the meter that refuses what a table does not take.
+// Pipelined itself gets limits without the meter: a producer has already called the meter for every record, and it looks at
+// each byte of JSON.
+type appender struct {
+	backend.Appender
+	kind recordType
+}
+
+// Limits are the service's for one request. The bytes around the records do not count: see batchRecords.
+func (a appender) Limits() backend.Limits {
+	l := a.Appender.Limits()
+	l.Size = a.kind.size
+	return l
+}
+
+// invalidate makes the next opening use other credentials.
+func (s *Sink) invalidate(ctx context.Context, g grant) {
+	if p := s.client.cfg.headers; p != nil {
+		p.Invalidate(ctx, s.table)
+	} else {
+		s.client.tokens.forget(s.table, g.token)
+	}
+}
