@@ -19,7 +19,7 @@ func TestTokensMayChange(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Token("second-token"))
 	var token atomic.Value
 	token.Store("first-token")
-	c, err := s2.NewAuth(func(context.Context) (string, error) { return token.Load().(string), nil }, s2.AccountEndpoint(srv.URL), s2.BasinEndpoint(srv.URL))
+	c, err := s2.NewAuth(func(context.Context) (string, error) { return token.Load().(string), nil }, s2.AccountEndpoint(srv.URL()), s2.BasinEndpoint(srv.URL()))
 	check(t, err)
 	defer c.Close()
 	st := c.Basin(basinName).Stream(streamName())

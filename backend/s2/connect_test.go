@@ -69,7 +69,7 @@ func TestAHandshakeThatFailsStoresNothing(t *testing.T) {
 // A wrong setting is told at once, with what to do, and is nothing to try again.
 func TestAWrongSettingIsFinalAndSaysWhatToDo(t *testing.T) {
 	plain := s2test.New(t, s2test.Basin(basinName, true))
-	addr := strings.TrimPrefix(plain.URL, "http://")
+	addr := strings.TrimPrefix(plain.URL(), "http://")
 	secure, roots := terminate(t, plain)
 	for what, c := range map[string]struct {
 		client *s2.Client

@@ -70,7 +70,7 @@ var quiet = log.New(io.Discard, "", 0)
 // proxy passes requests on over HTTP/1.1.
 func proxy(t *testing.T, srv *s2test.Server) *httptest.Server {
 	t.Helper()
-	to, err := url.Parse(srv.URL)
+	to, err := url.Parse(srv.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

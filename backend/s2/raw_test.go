@@ -32,7 +32,7 @@ func openRaw(t testing.TB, srv *s2test.Server, method, stream, query, encoding s
 	if method == http.MethodPost {
 		body, w = io.Pipe()
 		// An answer to anything brings the server's settings, without which the body would leave in frames of 16 KiB.
-		first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
+		first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func openRaw(t testing.TB, srv *s2test.Server, method, stream, query, encoding s
 		}
 		_ = res.Body.Close()
 	}
-	url := srv.URL + "/v1/streams/" + strings.ReplaceAll(stream, "/", "%2F") + "/records" + query
+	url := srv.URL() + "/v1/streams/" + strings.ReplaceAll(stream, "/", "%2F") + "/records" + query
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)

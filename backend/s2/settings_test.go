@@ -82,7 +82,7 @@ func TestBatchesLeaveInFramesAsLargeAsTheServerTakes(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true))
 	recs := []backend.Record{{Value: make([]byte, 500_000)}}
 	for range 10 {
-		p := newTap(t, srv.URL)
+		p := newTap(t, srv.URL())
 		c, err := s2.New(srv.Token(), s2.AccountEndpoint("http://"+p.Addr().String()), s2.BasinEndpoint("http://"+p.Addr().String()))
 		if err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ func terminate(t *testing.T, srv *s2test.Server) (addr string, roots *x509.CertP
 			}
 			running.Go(func() {
 				defer in.Close()
-				out, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
+				out, err := net.Dial("tcp", strings.TrimPrefix(srv.URL(), "http://"))
 				if err != nil {
 					return
 				}

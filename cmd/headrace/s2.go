@@ -1,10 +1,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"path/filepath"
 
-	"github.com/headrace/headrace/backend/s2/s2test"
+	s2server "github.com/headrace/headrace/backend/s2/server"
 )
 
 // s2Service serves S2. The account and its basins share one address.
@@ -20,19 +21,22 @@ func s2Service() service {
 			return f
 		},
 		start: func(f *flags, data string) (server, error) {
-			opts := []s2test.Option{s2test.Addr(f.addr), s2test.Token(f.token), s2test.Retain(retain)}
+			c := s2server.Config{Token: f.token, Retain: retain}
 			if data != "" {
-				opts = append(opts, s2test.Data(filepath.Join(data, "s2.db")))
+				c.Data = filepath.Join(data, "s2.db")
 			}
-			s, err := s2test.Start(opts...)
+			s, err := s2server.New(c)
 			if err != nil {
 				return nil, err
+			}
+			if err := s.Start(f.addr); err != nil {
+				return nil, errors.Join(err, s.Close())
 			}
 			return s2Server{s}, nil
 		},
 	}
 }
 
-type s2Server struct{ *s2test.Server }
+type s2Server struct{ *s2server.Server }
 
-func (s s2Server) Address() string { return s.URL }
+func (s s2Server) Address() string { return s.URL() }

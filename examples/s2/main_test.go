@@ -28,8 +28,8 @@ func TestTheBasinOfTheEnvironment(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin("my-own-basin", false), s2test.Token("my-token"))
 	t.Setenv("S2_ACCESS_TOKEN", "my-token")
 	t.Setenv("S2_BASIN", "my-own-basin")
-	t.Setenv("S2_ACCOUNT_ENDPOINT", srv.URL)
-	t.Setenv("S2_BASIN_ENDPOINT", srv.URL)
+	t.Setenv("S2_ACCOUNT_ENDPOINT", srv.URL())
+	t.Setenv("S2_BASIN_ENDPOINT", srv.URL())
 	for range 2 {
 		var out strings.Builder
 		if err := run(t.Context(), &out, "orders", 10); err != nil {

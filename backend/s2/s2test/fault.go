@@ -1,189 +1,83 @@
 package s2test
 
 import (
-	"slices"
-	"sync/atomic"
 	"time"
+
+	"github.com/headrace/headrace/backend/s2/server"
 )
 
-// An Op is a class of requests. Ops are combined with |.
-type Op uint16
+// The words of faults are those of package server.
+type (
+	// A Fault is something that goes wrong on purpose: see [server.Fault].
+	Fault = server.Fault
+	// An Injection is a Fault at work.
+	Injection = server.Injection
+	// An Effect is what a Fault does.
+	Effect = server.Effect
+	// An Op is a class of requests. Ops are combined with |.
+	Op = server.Op
+	// A Stage is a moment in the handling of a request.
+	Stage = server.Stage
+)
 
-// The classes of requests.
+// The classes of requests: see [server.Op].
 const (
-	AppendSession Op = 1 << iota // POST records over frames
-	ReadSession                  // GET records over frames
-	UnaryAppend
-	UnaryRead
-	EventRead // server-sent events
-	CheckTail
-	StreamCall  // everything else below /streams
-	AccountCall // basins, access tokens, metrics, locations
-
-	AnyAppend = AppendSession | UnaryAppend
-	AnyRead   = ReadSession | UnaryRead | EventRead
-	AnyOp     = Op(1<<16 - 1)
+	AppendSession = server.AppendSession
+	ReadSession   = server.ReadSession
+	UnaryAppend   = server.UnaryAppend
+	UnaryRead     = server.UnaryRead
+	EventRead     = server.EventRead
+	CheckTail     = server.CheckTail
+	StreamCall    = server.StreamCall
+	AccountCall   = server.AccountCall
+	AnyAppend     = server.AnyAppend
+	AnyRead       = server.AnyRead
 )
 
-// A Stage is a moment in the handling of a request.
-type Stage int
-
-// The stages. An append session passes Received and Replying once for each input; a read session passes Replying once for
-// each frame that it sends, heartbeats included.
+// The stages: see [server.Stage].
 const (
-	Arrived  Stage = iota // the headers are there, and nothing was done
-	Received              // a batch is there whole, and is not stored
-	Replying              // the batch is stored and its ack not sent; or records were read and not sent
+	Arrived  = server.Arrived
+	Received = server.Received
+	Replying = server.Replying
 )
-
-// A Fault is something that goes wrong on purpose. The zero Op is AnyOp and the zero Times is once.
-//
-//	lost ack:             {Op: AnyAppend, Stage: Replying, Do: Drop()}
-//	lost append:          {Op: AnyAppend, Stage: Received, Do: Drop()}
-//	slow ack:             {Op: AppendSession, Stage: Replying, Do: Delay(d), Times: Always}
-//	clean end, unacked:   {Op: AppendSession, Stage: Replying, Do: End()}
-//	terminal frame:       {Op: ReadSession, Stage: Replying, Skip: 3, Do: Status(500, "storage")}
-//	broken after k bytes: {Op: ReadSession, Do: CutAfter(k)}
-type Fault struct {
-	Op     Op
-	Stream string // only on this stream; "" is any
-	Stage  Stage
-	Skip   int // lets so many pass first
-	Times  int // how often it strikes, or Always
-	Do     Effect
-}
 
 // Always makes a Fault strike until it is removed.
-const Always = -1
+const Always = server.Always
 
-type effect int
+// Status fails the request with a status and a code of S2.
+func Status(status int, code string) Effect { return server.Status(status, code) }
 
-const (
-	doNothing effect = iota
-	doStatus
-	doDrop
-	doReset
-	doEnd
-	doStall
-	doDelay
-	doGoAway
-	doAdvise
-	doFrame
-	doRewrite
-	doCut
-)
-
-// An Effect is what a Fault does.
-type Effect struct {
-	do      effect
-	err     *apiError
-	delay   time.Duration
-	bytes   int
-	frame   []byte
-	rewrite func([]byte) []byte
-}
-
-// Status fails the request: with an HTTP error as long as no answer was begun, else with a terminal frame or an error
-// event.
-func Status(status int, code string) Effect {
-	return Effect{do: doStatus, err: fail(status, code, "injected by a test")}
-}
-
-// RetryAfter is [Status] that also asks for a pause, in retry-after-ms.
+// RetryAfter is [Status] that also asks for a pause.
 func RetryAfter(status int, code string, pause time.Duration) Effect {
-	e := Status(status, code)
-	e.err.retryAfter = pause
-	return e
+	return server.RetryAfter(status, code, pause)
 }
 
-// Drop breaks the connection, with all that runs over it: of what a session has sent, only what is stored already stays.
-func Drop() Effect { return Effect{do: doDrop} }
+// Drop breaks the connection, with all that runs over it.
+func Drop() Effect { return server.Drop() }
 
-// Reset ends the one request with RST_STREAM; over HTTP/1.1 it is Drop.
-func Reset() Effect { return Effect{do: doReset} }
+// Reset ends the one request.
+func Reset() Effect { return server.Reset() }
 
 // End ends the answer as if all were well, whatever is still owed.
-func End() Effect { return Effect{do: doEnd} }
+func End() Effect { return server.End() }
 
 // Stall says nothing more until the client gives up or the server is closed.
-func Stall() Effect { return Effect{do: doStall} }
+func Stall() Effect { return server.Stall() }
 
 // Delay waits, then goes on.
-func Delay(d time.Duration) Effect { return Effect{do: doDelay, delay: d} }
+func Delay(d time.Duration) Effect { return server.Delay(d) }
 
-// GoAway announces that the connection takes no new streams, and goes on with those that there are.
-func GoAway() Effect { return Effect{do: doGoAway} }
+// GoAway announces that the connection takes no new streams.
+func GoAway() Effect { return server.GoAway() }
 
 // AdviseReconnect sets the flag of that name on the frame that is being sent.
-func AdviseReconnect() Effect { return Effect{do: doAdvise} }
+func AdviseReconnect() Effect { return server.AdviseReconnect() }
 
-// Frame sends the bytes given, whatever they are, in place of the frame that is due.
-func Frame(raw []byte) Effect { return Effect{do: doFrame, frame: slices.Clone(raw)} }
+// Frame sends the bytes given in place of the frame that is due.
+func Frame(raw []byte) Effect { return server.Frame(raw) }
 
-// Rewrite sends what f makes of the frame that is due. It is called from the handler of the request and owns its argument.
-func Rewrite(f func(frame []byte) []byte) Effect { return Effect{do: doRewrite, rewrite: f} }
+// Rewrite sends what f makes of the frame that is due.
+func Rewrite(f func(frame []byte) []byte) Effect { return server.Rewrite(f) }
 
-// CutAfter breaks the connection behind so many more bytes from the server, those of HTTP/2 itself included, and goes on
-// until then.
-func CutAfter(bytes int) Effect { return Effect{do: doCut, bytes: bytes} }
-
-// An Injection is a Fault at work.
-type Injection struct {
-	srv   *Server
-	fault Fault
-	seen  atomic.Int64
-	hits  atomic.Int64
-}
-
-// Inject puts a fault to work. Of several that fit the same moment the first one strikes.
-func (s *Server) Inject(f Fault) *Injection {
-	if f.Op == 0 {
-		f.Op = AnyOp
-	}
-	if f.Times == 0 {
-		f.Times = 1
-	}
-	in := &Injection{srv: s, fault: f}
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.list = append(s.faults.list, in)
-	s.faults.any.Store(true)
-	return in
-}
-
-// Hits is how often it has struck.
-func (in *Injection) Hits() int { return int(in.hits.Load()) }
-
-// Remove ends it. A request that it holds in Stall or Delay stays held.
-func (in *Injection) Remove() {
-	f := &in.srv.faults
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.list = slices.DeleteFunc(f.list, func(other *Injection) bool { return other == in })
-	f.any.Store(len(f.list) > 0)
-}
-
-// strike returns what is to go wrong now, if anything.
-func (s *Server) strike(op Op, stream string, stage Stage) Effect {
-	if !s.faults.any.Load() {
-		return Effect{}
-	}
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	for _, in := range s.faults.list {
-		f := &in.fault
-		if f.Stage != stage || f.Op&op == 0 || f.Stream != "" && f.Stream != stream {
-			continue
-		}
-		if f.Times != Always && in.hits.Load() >= int64(f.Times) {
-			continue
-		}
-		if in.seen.Add(1) <= int64(f.Skip) {
-			continue
-		}
-		in.hits.Add(1)
-		s.stats.faults.Add(1)
-		return f.Do
-	}
-	return Effect{}
-}
+// CutAfter breaks the connection behind so many more bytes from the server.
+func CutAfter(bytes int) Effect { return server.CutAfter(bytes) }

@@ -26,8 +26,8 @@ const basin = "interop-basin"
 func both(t testing.TB, srv *s2test.Server, name string) (*s2.Stream, *sdk.StreamClient) {
 	t.Helper()
 	theirs := sdk.New(srv.Token(), &sdk.ClientOptions{
-		BaseURL:          srv.URL,
-		MakeBasinBaseURL: func(string) string { return srv.URL + "/v1" },
+		BaseURL:          srv.URL(),
+		MakeBasinBaseURL: func(string) string { return srv.URL() + "/v1" },
 	})
 	return srv.Client().Basin(basin).Stream(name), theirs.Basin(basin).Stream(sdk.StreamName(name))
 }

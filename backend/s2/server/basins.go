@@ -1,0 +1,300 @@
+package server
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// listing is the query of a list call.
+type listing struct {
+	prefix, after string
+	limit         int
+}
+
+func (x *exchange) listing() (l listing, err error) {
+	v := x.r.URL.Query()
+	l = listing{v.Get("prefix"), v.Get("start_after"), maxPage}
+	if s := v.Get("limit"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return l, badRequest("bad_query", "limit: `%s` is not a number", s)
+		}
+		if n > 0 && n < maxPage {
+			l.limit = int(n)
+		}
+	}
+	return l, nil
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UTC())
+}
+
+// A basinInfo names the location twice: scope is what it was called before.
+type basinInfo struct {
+	Name      string     `json:"name"`
+	Location  string     `json:"location"`
+	Scope     string     `json:"scope"`
+	CreatedAt time.Time  `json:"created_at"`
+	DeletedAt *time.Time `json:"deleted_at"`
+	State     string     `json:"state"`
+}
+
+func (b *basin) info() basinInfo {
+	state := "active"
+	if !b.deletedAt.IsZero() {
+		state = "deleting"
+	}
+	return basinInfo{b.name, b.location, b.location, b.createdAt.UTC(), timeOrNull(b.deletedAt), state}
+}
+
+func (x *exchange) listBasins() error {
+	l, err := x.listing()
+	if err != nil {
+		return err
+	}
+	if _, err := x.permit("list-basins", "", ""); err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	var names []string
+	for name := range s.catalog.basins {
+		if s.basin(name) != nil && (x.who.root() || x.who.Scope.Basins.holds(name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	names, more := page(names, l.prefix, l.after, l.limit)
+	infos := []basinInfo{}
+	for _, name := range names {
+		infos = append(infos, s.catalog.basins[name].info())
+	}
+	s.mu.Unlock()
+	return x.answer(http.StatusOK, map[string]any{"basins": infos, "has_more": more})
+}
+
+type basinRequest struct {
+	Basin    string      `json:"basin"`
+	Config   basinConfig `json:"config"`
+	Location *string     `json:"location"`
+	Scope    *string     `json:"scope"`
+}
+
+func (r *basinRequest) location() (string, error) {
+	l := or(r.Location, r.Scope, new(""))
+	if *l != "" {
+		return *l, checkLocation(*l)
+	}
+	return "", nil
+}
+
+func checkLocation(name string) error {
+	bad := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(":.-", r))
+	}
+	if len(name) < 1 || len(name) > 64 || strings.ContainsFunc(name, bad) {
+		return invalid("invalid location `%s`", name)
+	}
+	return nil
+}
+
+func (x *exchange) createBasin() error {
+	var req basinRequest
+	if err := x.decode(&req, false); err != nil {
+		return err
+	}
+	if err := checkBasinName(req.Basin); err != nil {
+		return err
+	}
+	if _, err := x.permit("create-basin", req.Basin, ""); err != nil {
+		return err
+	}
+	location, err := req.location()
+	if err != nil {
+		return err
+	}
+	if err := req.Config.check(); err != nil {
+		return err
+	}
+	id, err := requestID(x.r.Header.Get("s2-request-token"), &req)
+	if err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	b := s.basin(req.Basin)
+	result := "created"
+	switch {
+	case b == nil:
+		b = s.addBasin(req.Basin, location, req.Config, id)
+	case !b.deletedAt.IsZero():
+		err = basinDeleting()
+	case id != "" && b.request == id:
+		result = "noop"
+	default:
+		err = fail(http.StatusConflict, "resource_already_exists", "basin `%s` already exists", req.Basin)
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	info := b.info()
+	s.mu.Unlock()
+	x.w.Header().Set("s2-provision-result", result)
+	return x.answer(http.StatusCreated, info)
+}
+
+func (x *exchange) ensureBasin(name string) error {
+	var req basinRequest
+	if err := x.decode(&req, true); err != nil {
+		return err
+	}
+	if err := checkBasinName(name); err != nil {
+		return err
+	}
+	if _, err := x.permit("create-basin", name, ""); err != nil {
+		return err
+	}
+	location, err := req.location()
+	if err != nil {
+		return err
+	}
+	if err := req.Config.check(); err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	b := s.basin(name)
+	status, result := http.StatusOK, "noop"
+	switch {
+	case b == nil:
+		status, result = http.StatusCreated, "created"
+		b = s.addBasin(name, location, req.Config, "")
+	case !b.deletedAt.IsZero():
+		err = basinDeleting()
+	case !sameJSON(b.cfg, req.Config):
+		result = "updated"
+		b.cfg = req.Config
+		s.saveBasin(b)
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	info := b.info()
+	s.mu.Unlock()
+	x.w.Header().Set("s2-provision-result", result)
+	return x.answer(status, info)
+}
+
+func (x *exchange) getBasin(name string) error {
+	if _, err := x.permit("get-basin-config", name, ""); err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	b := s.basin(name)
+	if b == nil {
+		s.mu.Unlock()
+		return basinNotFound(name)
+	}
+	cfg := b.cfg
+	s.mu.Unlock()
+	return x.answer(http.StatusOK, cfg)
+}
+
+func (x *exchange) patchBasin(name string) error {
+	var p basinPatch
+	if err := x.decode(&p, false); err != nil {
+		return err
+	}
+	if _, err := x.permit("reconfigure-basin", name, ""); err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	b, err := s.liveBasin(name)
+	var cfg basinConfig
+	if err == nil {
+		cfg = p.apply(b.cfg)
+		if err = cfg.check(); err == nil {
+			b.cfg = cfg
+			s.saveBasin(b)
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, cfg)
+}
+
+func (x *exchange) deleteBasin(name string) error {
+	if _, err := x.permit("delete-basin", name, ""); err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	b := s.basin(name)
+	if b == nil {
+		s.mu.Unlock()
+		return basinNotFound(name)
+	}
+	if b.deletedAt.IsZero() {
+		b.deletedAt = s.now()
+		s.saveBasin(b)
+		for st := range maps.Values(b.streams) {
+			st.remove(b.deletedAt)
+		}
+	}
+	s.mu.Unlock()
+	return x.empty(http.StatusAccepted)
+}
+
+type locationInfo struct {
+	Name      string `json:"name"`
+	IsPrivate bool   `json:"is_private"`
+}
+
+func (x *exchange) listLocations() error {
+	if _, err := x.permit("list-locations", "", ""); err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, []locationInfo{{Name: "aws:eu-north-1"}, {Name: defaultLocation}, {Name: "aws:us-west-2"}})
+}
+
+func (x *exchange) defaultLocation() error {
+	if _, err := x.permit("get-default-location", "", ""); err != nil {
+		return err
+	}
+	x.srv.mu.Lock()
+	name := x.srv.catalog.location
+	x.srv.mu.Unlock()
+	return x.answer(http.StatusOK, locationInfo{Name: name})
+}
+
+func (x *exchange) setLocation() error {
+	var name string
+	if err := x.decode(&name, false); err != nil {
+		return err
+	}
+	if _, err := x.permit("set-default-location", "", ""); err != nil {
+		return err
+	}
+	if err := checkLocation(name); err != nil {
+		return err
+	}
+	x.srv.mu.Lock()
+	x.srv.catalog.location = name
+	x.srv.put("location", "", name)
+	x.srv.mu.Unlock()
+	return x.answer(http.StatusOK, locationInfo{Name: name})
+}

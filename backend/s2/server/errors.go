@@ -1,0 +1,101 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// An apiError is an answer that is not a success. It is built where the failure is found and written by whichever form the
+// request has: an HTTP error, a terminal frame, an SSE event.
+type apiError struct {
+	status     int
+	code       string
+	message    string
+	body       any           // 412 and 416 have bodies without a code
+	retryAfter time.Duration // 0: not said
+}
+
+func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.status, e.code, e.message) }
+
+func (e *apiError) json() []byte {
+	body := e.body
+	if body == nil {
+		body = struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		}{e.code, e.message}
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	return b
+}
+
+// write answers with e in one write: a client that parses only the first chunk of an error sees all of it.
+func (e *apiError) write(w http.ResponseWriter) {
+	h := w.Header()
+	b := e.json()
+	h.Set("content-type", "application/json")
+	h.Set("content-length", strconv.Itoa(len(b)))
+	if e.retryAfter > 0 {
+		h.Set("retry-after-ms", strconv.FormatInt(e.retryAfter.Milliseconds(), 10))
+	}
+	w.WriteHeader(e.status)
+	_, _ = w.Write(b) // the client is gone: nobody is left to tell
+}
+
+func fail(status int, code, format string, args ...any) *apiError {
+	return &apiError{status: status, code: code, message: fmt.Sprintf(format, args...)}
+}
+
+func invalid(format string, args ...any) error {
+	return fail(http.StatusUnprocessableEntity, "invalid", format, args...)
+}
+
+func badRequest(code, format string, args ...any) error {
+	return fail(http.StatusBadRequest, code, format, args...)
+}
+
+func basinNotFound(name string) error {
+	return fail(http.StatusNotFound, "basin_not_found", "basin `%s` not found", name)
+}
+
+func streamNotFound(basin, name string) error {
+	return fail(http.StatusNotFound, "stream_not_found", "stream `%s` in basin `%s` not found", name, basin)
+}
+
+func streamDeleting() error {
+	return fail(http.StatusConflict, "stream_deletion_pending", "stream deletion pending")
+}
+
+func basinDeleting() error {
+	return fail(http.StatusConflict, "basin_deletion_pending", "basin deletion pending")
+}
+
+func forbidden(format string, args ...any) error {
+	return fail(http.StatusForbidden, "permission_denied", format, args...)
+}
+
+func draining() error {
+	return fail(http.StatusServiceUnavailable, "server_draining", "the server is shutting down")
+}
+
+// asAPIError makes any failure an answer; one that is none of ours is 500.
+func asAPIError(err error) *apiError {
+	if e, ok := err.(*apiError); ok {
+		return e
+	}
+	return fail(http.StatusInternalServerError, "storage", "%v", err)
+}
+
+func checkUTF8(what string, b []byte) error {
+	if !utf8.Valid(b) {
+		return invalid("%s is not UTF-8", what)
+	}
+	return nil
+}

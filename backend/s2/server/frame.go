@@ -1,0 +1,180 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	flagTerminal  = 0x80
+	flagCodec     = 0x60
+	flagReconnect = 0x10
+)
+
+// A codec is how a payload is compressed, as the flag byte says it.
+type codec byte
+
+const (
+	plain codec = 0x00
+	zstdC codec = 0x20
+	gzipC codec = 0x40
+)
+
+// responseCodec picks what frames of a response are compressed with. Quality values are ignored, as S2 does.
+func responseCodec(acceptEncoding []string) codec {
+	all := strings.ToLower(strings.Join(acceptEncoding, ","))
+	switch {
+	case strings.Contains(all, "zstd"):
+		return zstdC
+	case strings.Contains(all, "gzip"):
+		return gzipC
+	}
+	return plain
+}
+
+// A coder compresses and decompresses payloads. Its zstd parts are made once: they are large.
+type coder struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+func newCoder() (*coder, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
+	if err != nil {
+		return nil, fmt.Errorf("s2 server: %w", err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxBody))
+	if err != nil {
+		return nil, fmt.Errorf("s2 server: %w", err)
+	}
+	return &coder{enc, dec}, nil
+}
+
+func (c *coder) close() {
+	_ = c.enc.Close() // it writes nowhere
+	c.dec.Close()
+}
+
+// compress appends b to dst as how says.
+func (c *coder) compress(how codec, dst, b []byte) []byte {
+	switch how {
+	case zstdC:
+		return c.enc.EncodeAll(b, dst)
+	case gzipC:
+		buf := bytes.NewBuffer(dst)
+		w := gzip.NewWriter(buf)
+		_, _ = w.Write(b) // into memory
+		_ = w.Close()
+		return buf.Bytes()
+	}
+	return append(dst, b...)
+}
+
+// decompress returns what b holds, at most limit bytes of it.
+func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
+	var r io.Reader
+	switch how {
+	case plain:
+		return b, nil
+	case zstdC:
+		out, err := c.dec.DecodeAll(b, nil) // bounded by maxBody
+		if err == nil && len(out) > limit {
+			err = fmt.Errorf("more than %d bytes", limit)
+		}
+		return out, err
+	case gzipC:
+		d, err := gzip.NewReader(bytes.NewReader(b))
+		if err != nil {
+			return nil, err
+		}
+		r = d
+	default:
+		return nil, fmt.Errorf("unknown codec")
+	}
+	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err == nil && len(out) > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
+	}
+	return out, err
+}
+
+// readFrame reads one frame and returns its decompressed payload, which may alias buf; grown is buf, or what replaces it.
+// io.EOF is the end on a boundary.
+func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, err error) {
+	head, err := r.Peek(3)
+	if err != nil {
+		if err == io.EOF && len(head) > 0 {
+			err = badRequest("bad_frame", "truncated frame")
+		}
+		return nil, buf, err
+	}
+	n := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
+	if n == 0 || n > maxFrame {
+		return nil, buf, badRequest("bad_frame", "frame of length %d", n)
+	}
+	if head, err = r.Peek(4); err != nil {
+		if err == io.EOF {
+			err = badRequest("bad_frame", "truncated frame")
+		}
+		return nil, buf, err
+	}
+	flags := head[3]
+	switch {
+	case flags&flagTerminal != 0:
+		return nil, buf, badRequest("bad_frame", "terminal frame from a client")
+	case flags&flagCodec == flagCodec:
+		return nil, buf, badRequest("bad_frame", "unknown compression")
+	}
+	_, _ = r.Discard(4) // they were peeked
+	n--
+	if cap(buf) < n {
+		buf = make([]byte, n+n/4)
+	}
+	buf = buf[:n]
+	if _, err := io.ReadFull(r, buf); err != nil {
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = badRequest("bad_frame", "truncated frame")
+		}
+		return nil, buf, err
+	}
+	payload, err = c.decompress(codec(flags&flagCodec), buf, maxFrame-1)
+	if err != nil {
+		return nil, buf, badRequest("bad_frame", "decompress: %v", err)
+	}
+	return payload, buf, nil
+}
+
+// startFrame appends room for the head of a frame; endFrame fills it in for what was appended since at.
+func startFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
+
+func endFrame(dst []byte, at int, flags byte) {
+	n := len(dst) - at - 3
+	binary.BigEndian.PutUint32(dst[at:], uint32(n)<<8|uint32(flags))
+}
+
+// appendFrame appends a regular frame with the payload given, compressed if that is worth it.
+func (c *coder) appendFrame(dst, payload []byte, how codec, flags byte) []byte {
+	if len(payload) < minCompressed {
+		how = plain
+	}
+	at := len(dst)
+	dst = c.compress(how, startFrame(dst), payload)
+	endFrame(dst, at, byte(how)|flags)
+	return dst
+}
+
+// appendTerminal appends the frame that ends a session with an error.
+func appendTerminal(dst []byte, e *apiError) []byte {
+	at := len(dst)
+	dst = binary.BigEndian.AppendUint16(startFrame(dst), uint16(e.status))
+	dst = append(dst, e.json()...)
+	endFrame(dst, at, flagTerminal)
+	return dst
+}

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"encoding/binary"
+	"io"
+	"net/http"
+	"time"
+)
+
+// An emitter writes what a session read yields, in the form that was asked for.
+type emitter interface {
+	batch(rd *reading, tail *position) error // rd.b
+	beat(rd *reading) error                  // nothing but rd.tail
+}
+
+// run takes a read to its end: through what is stored, then with what is appended. nil is a clean end.
+func (rd *reading) run(q *query, out emitter) error {
+	following := false
+	var quiet time.Time // since when there was nothing new
+	var timer *time.Timer
+	wait := func(d time.Duration) <-chan time.Time {
+		if timer == nil {
+			timer = time.NewTimer(d)
+		} else {
+			timer.Reset(d)
+		}
+		return timer.C
+	}
+	defer func() {
+		if timer != nil {
+			timer.Stop()
+		}
+	}()
+	var nextBeat time.Time
+	for {
+		done, err := rd.collect()
+		if err != nil {
+			return err
+		}
+		if rd.b.records > 0 {
+			var tail *position
+			if following {
+				tail = &rd.tail
+			}
+			if err := out.batch(rd, tail); err != nil {
+				return err
+			}
+			quiet = time.Now()
+			nextBeat = quiet.Add(rd.x.srv.cfg.nextHeartbeat())
+		}
+		if done {
+			return nil
+		}
+		if rd.b.records > 0 || rd.change == nil {
+			continue
+		}
+		if !rd.follow || q.wait != nil && *q.wait == 0 {
+			return nil
+		}
+		now := time.Now()
+		if quiet.IsZero() {
+			quiet = now
+		}
+		if !following || !now.Before(nextBeat) {
+			following = true
+			if err := out.beat(rd); err != nil {
+				return err
+			}
+			nextBeat = now.Add(rd.x.srv.cfg.nextHeartbeat())
+		}
+		until := nextBeat
+		if q.wait != nil {
+			end := quiet.Add(seconds(*q.wait))
+			if !now.Before(end) {
+				return nil
+			}
+			if end.Before(until) {
+				until = end
+			}
+		}
+		if _, err := rd.await(nil, wait(until.Sub(now))); err != nil {
+			return err
+		}
+	}
+}
+
+// readSession streams batches as frames.
+func (x *exchange) readSession() error {
+	q, err := parseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	rd, err := x.startRead(&q, false)
+	if err != nil {
+		return err
+	}
+	x.beginFrames()
+	out := &frameEmitter{x: x, how: responseCodec(x.r.Header.Values("accept-encoding"))}
+	return x.endFrames(nil, orEOF(rd.run(&q, out)))
+}
+
+// orEOF gives a clean end its name.
+func orEOF(err error) error {
+	if err == nil {
+		return io.EOF
+	}
+	return err
+}
+
+type frameEmitter struct {
+	x       *exchange
+	how     codec
+	head    [4]byte
+	tail    [32]byte
+	out     []byte
+	payload []byte
+}
+
+func (e *frameEmitter) beat(rd *reading) error {
+	rd.b.reset()
+	return e.batch(rd, &rd.tail)
+}
+
+// batch sends one frame. A batch that goes as it is stored is not copied.
+func (e *frameEmitter) batch(rd *reading, tail *position) error {
+	x := e.x
+	trailer := e.tail[:0]
+	if tail != nil {
+		trailer = appendTail(trailer, *tail)
+	}
+	fault := x.srv.strike(x.op, x.stream, Replying)
+	if err := x.suffer(fault); err != nil {
+		return err
+	}
+	size := rd.b.size + len(trailer)
+	if size+1 > maxFrame {
+		return fail(http.StatusInternalServerError, "other", "record %d does not fit into a frame", rd.b.last)
+	}
+	if fault.do == doNothing && (e.how == plain || size < minCompressed) {
+		binary.BigEndian.PutUint32(e.head[:], uint32(size+1)<<8)
+		if err := x.write(e.head[:]); err != nil {
+			return err
+		}
+		for _, s := range rd.b.segs {
+			if err := x.write(s); err != nil {
+				return err
+			}
+		}
+		if err := x.write(trailer); err != nil {
+			return err
+		}
+	} else {
+		e.payload = append(rd.b.appendProto(e.payload[:0]), trailer...)
+		e.out = fault.alter(x.srv.coder.appendFrame(e.out[:0], e.payload, e.how, 0))
+		if err := x.write(e.out); err != nil {
+			return err
+		}
+	}
+	x.flush()
+	return nil
+}
+
+func (x *exchange) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if _, err := x.w.Write(b); err != nil {
+		return errAbort // nobody is left to read it
+	}
+	return nil
+}
+
+// endFrames ends an answer in frames: behind out, cleanly or with a terminal frame.
+func (x *exchange) endFrames(out []byte, why error) error {
+	switch {
+	case why == errAbort:
+		return errAbort
+	case why == io.EOF, why == errEnd:
+	default:
+		e, ok := why.(*apiError)
+		if !ok {
+			return errAbort // the client went away
+		}
+		out = appendTerminal(out, e)
+	}
+	if err := x.write(out); err != nil {
+		return err
+	}
+	return errEnd
+}

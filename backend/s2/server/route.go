@@ -1,0 +1,305 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/internal/unread"
+)
+
+// segments splits a path as it was sent, so that a name may hold an escaped slash.
+func segments(u *url.URL) ([]string, error) {
+	path, ok := strings.CutPrefix(u.EscapedPath(), "/v1/")
+	if !ok {
+		return nil, fail(http.StatusNotFound, "not_found", "no such endpoint")
+	}
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		name, err := url.PathUnescape(p)
+		if err != nil {
+			return nil, badRequest("bad_path", "path: %v", err)
+		}
+		parts[i] = name
+	}
+	return parts, nil
+}
+
+// route finds out what is asked, and who asks, and does it.
+func (x *exchange) route() error {
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
+		if err := unread.PassOver(x.w, x.r, unreadTime); err != nil {
+			return fail(http.StatusRequestTimeout, "request_timeout", "%v", err)
+		}
+	}
+	if x.r.Method == http.MethodOptions && x.r.Header.Get("access-control-request-method") != "" {
+		return nil
+	}
+	if x.r.URL.Path == "/health" || x.r.URL.Path == "/ping" {
+		_, err := io.WriteString(x.w, "OK")
+		return err
+	}
+	parts, err := segments(x.r.URL)
+	if err != nil {
+		return err
+	}
+	handle, err := x.handler(parts)
+	if err != nil {
+		return err
+	}
+	x.srv.stats.requests.Add(1)
+	x.srv.meter.add(x.srv.now(), func(m *minute) { m.calls++ })
+	if err := x.suffer(x.srv.strike(x.op, x.stream, Arrived)); err != nil {
+		return err
+	}
+	select {
+	case <-x.srv.closing:
+		return draining()
+	default:
+	}
+	if x.who, err = x.srv.authenticate(x.r.Header.Get("authorization")); err != nil {
+		return err
+	}
+	return handle()
+}
+
+// handler picks what serves the path and method, and sets op and stream for faults.
+func (x *exchange) handler(parts []string) (func() error, error) {
+	x.op = AccountCall
+	at := func(method string, n int, head ...string) bool {
+		if x.r.Method != method || len(parts) != n {
+			return false
+		}
+		for i := range head {
+			if head[i] != "" && parts[i] != head[i] {
+				return false
+			}
+		}
+		return true
+	}
+	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	switch parts[0] {
+	case "basins":
+		switch {
+		case at(get, 1):
+			return x.listBasins, nil
+		case at(post, 1):
+			return x.createBasin, nil
+		case at(get, 2):
+			return func() error { return x.getBasin(parts[1]) }, nil
+		case at(put, 2):
+			return func() error { return x.ensureBasin(parts[1]) }, nil
+		case at(patch, 2):
+			return func() error { return x.patchBasin(parts[1]) }, nil
+		case at(del, 2):
+			return func() error { return x.deleteBasin(parts[1]) }, nil
+		}
+	case "access-tokens":
+		switch {
+		case at(get, 1):
+			return x.listTokens, nil
+		case at(post, 1):
+			return x.issueToken, nil
+		case at(del, 2):
+			return func() error { return x.revokeToken(parts[1]) }, nil
+		}
+	case "metrics":
+		if x.r.Method == get && len(parts) <= 3 {
+			return func() error { return x.metrics(parts[1:]) }, nil
+		}
+	case "locations":
+		switch {
+		case at(get, 1):
+			return x.listLocations, nil
+		case at(get, 2, "", "default"):
+			return x.defaultLocation, nil
+		case at(put, 2, "", "default"):
+			return x.setLocation, nil
+		}
+	case "streams":
+		x.op = StreamCall
+		if len(parts) > 1 {
+			x.stream = parts[1]
+		}
+		switch {
+		case at(get, 1):
+			return x.listStreams, nil
+		case at(post, 1):
+			return x.createStream, nil
+		case at(get, 2):
+			return x.getStream, nil
+		case at(put, 2):
+			return x.ensureStream, nil
+		case at(patch, 2):
+			return x.patchStream, nil
+		case at(del, 2):
+			return x.deleteStream, nil
+		case at(get, 4, "", "", "records", "tail"):
+			x.op = CheckTail
+			return x.checkTail, nil
+		case at(post, 3, "", "", "records"):
+			return x.append()
+		case at(get, 3, "", "", "records"):
+			return x.read()
+		}
+	}
+	return nil, fail(http.StatusNotFound, "not_found", "no such endpoint")
+}
+
+// basinName is the basin that a call below /streams is about.
+func (x *exchange) basinName() (string, error) {
+	name := x.r.Header.Get("s2-basin")
+	if name == "" {
+		return "", badRequest("bad_header", "Missing header `s2-basin`")
+	}
+	return name, checkBasinNameHeader(name)
+}
+
+func checkBasinNameHeader(name string) error {
+	if err := checkBasinName(name); err != nil {
+		return badRequest("bad_header", "s2-basin: %s", asAPIError(err).message)
+	}
+	return nil
+}
+
+// mediaType is the type of a header without its parameters.
+func mediaType(header string) string {
+	t, _, err := mime.ParseMediaType(header)
+	if err != nil {
+		return strings.ToLower(strings.TrimSpace(header))
+	}
+	return t
+}
+
+const (
+	typeS2S   = "s2s/proto"
+	typeJSON  = "application/json"
+	typeEvent = "text/event-stream"
+)
+
+func isProto(t string) bool { return t == "application/protobuf" || t == "application/x-protobuf" }
+
+// accepts reports whether the request asks for an answer of a type that is fits.
+func (x *exchange) accepts(is func(string) bool) bool {
+	for _, line := range x.r.Header.Values("accept") {
+		for part := range strings.SplitSeq(line, ",") {
+			if is(mediaType(part)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// body reads a request whole and decompresses it.
+func (x *exchange) body() ([]byte, error) {
+	control := http.NewResponseController(x.w)
+	if err := unread.ReadBefore(control, time.Now().Add(bodyTime)); err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, fail(http.StatusRequestTimeout, "request_timeout", "the body took longer than %v", bodyTime)
+		}
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			return nil, fail(http.StatusRequestEntityTooLarge, "invalid", "request exceeds %d bytes", maxBody)
+		}
+		return nil, errAbort // the client went away
+	}
+	if err := unread.ReadBefore(control, time.Time{}); err != nil {
+		return nil, err
+	}
+	how := plain
+	switch enc := strings.ToLower(x.r.Header.Get("content-encoding")); enc {
+	case "", "identity":
+		return b, nil
+	case "gzip":
+		how = gzipC
+	case "zstd":
+		how = zstdC
+	default:
+		return nil, fail(http.StatusUnsupportedMediaType, "bad_header", "content-encoding `%s`", enc)
+	}
+	if b, err = x.srv.coder.decompress(how, b, maxBody); err != nil {
+		return nil, badRequest("bad_header", "content-encoding: %v", err)
+	}
+	return b, nil
+}
+
+// decode reads a JSON request into v. An empty one is refused unless optional; it leaves v as it is.
+func (x *exchange) decode(v any, optional bool) error {
+	b, err := x.body()
+	if err != nil {
+		return err
+	}
+	b = bytes.TrimSpace(b)
+	if optional && (len(b) == 0 || string(b) == "null") {
+		return nil
+	}
+	if t := mediaType(x.r.Header.Get("content-type")); t != typeJSON && !strings.HasSuffix(t, "+json") {
+		return badRequest("bad_json", "expected request with `Content-Type: application/json`")
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		if e := (*apiError)(nil); errors.As(err, &e) {
+			return e
+		}
+		return badRequest("bad_json", "%v", err)
+	}
+	return nil
+}
+
+// answer writes v as JSON, compressed where the client takes that and it is worth it.
+func (x *exchange) answer(status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := x.settle(); err != nil {
+		return err
+	}
+	return x.send(status, typeJSON, b)
+}
+
+// empty answers a change that has nothing to say.
+func (x *exchange) empty(status int) error {
+	if err := x.settle(); err != nil {
+		return err
+	}
+	x.w.WriteHeader(status)
+	return nil
+}
+
+// settle makes an answer to a change wait until the change is durable.
+func (x *exchange) settle() error {
+	if x.r.Method == http.MethodGet {
+		return nil
+	}
+	return x.srv.settle()
+}
+
+func (x *exchange) send(status int, contentType string, b []byte) error {
+	h := x.w.Header()
+	h.Set("content-type", contentType)
+	h.Set("vary", "accept-encoding")
+	if how := responseCodec(x.r.Header.Values("accept-encoding")); how != plain && len(b) > minCompressed {
+		h.Set("content-encoding", map[codec]string{zstdC: "zstd", gzipC: "gzip"}[how])
+		b = x.srv.coder.compress(how, nil, b)
+	}
+	h.Set("content-length", strconv.Itoa(len(b)))
+	x.w.WriteHeader(status)
+	x.begun = true
+	if _, err := x.w.Write(b); err != nil {
+		return errAbort
+	}
+	return nil
+}

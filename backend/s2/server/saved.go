@@ -1,0 +1,181 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// What the catalog looks like in the file: one entry for each thing that has a name, under its kind.
+
+type savedBasin struct {
+	Location             string
+	CreatedAt, DeletedAt time.Time
+	Config               basinConfig
+	Request              string
+}
+
+type savedStream struct {
+	Basin, Name          string
+	ID                   uint64
+	CreatedAt, DeletedAt time.Time
+	Config               streamConfig
+	Cipher               string
+	Request              string
+}
+
+// put stores v under kind and key; nil removes it but remembers the key. It does not wait.
+func (s *Server) put(kind, key string, v any) {
+	if s.store == nil {
+		return
+	}
+	b, err := json.Marshal(v)
+	s.store.enqueue(0, func(tx *bbolt.Tx) error {
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(catalogBucket).Put([]byte(kind+"/"+key), b)
+	}, func(error) {})
+}
+
+func (s *Server) drop(kind, key string) {
+	if s.store == nil {
+		return
+	}
+	s.store.enqueue(0, func(tx *bbolt.Tx) error {
+		return tx.Bucket(catalogBucket).Delete([]byte(kind + "/" + key))
+	}, func(error) {})
+}
+
+// settle waits until the changes made so far are durable.
+func (s *Server) settle() error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.sync()
+}
+
+func (s *Server) saveBasin(b *basin) {
+	s.put("basin", b.name, savedBasin{b.location, b.createdAt, b.deletedAt, b.cfg, b.request})
+}
+
+func (s *Server) saveStream(st *stream) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s.put("stream", fmt.Sprintf("%020d", st.id),
+		savedStream{st.basin, st.name, st.id, st.createdAt, st.deletedAt, st.cfg, st.cipher, st.request})
+}
+
+func (s *Server) forgetBasin(b *basin) {
+	s.drop("basin", b.name)
+	for _, st := range b.streams {
+		s.forgetStream(st)
+	}
+}
+
+func (s *Server) forgetStream(st *stream) {
+	if s.store == nil {
+		return
+	}
+	id := uint64Key(st.id)
+	s.drop("stream", fmt.Sprintf("%020d", st.id))
+	s.store.enqueue(0, func(tx *bbolt.Tx) error {
+		if err := tx.Bucket(stateBucket).Delete(id); err != nil {
+			return err
+		}
+		if all := tx.Bucket(chunksBucket); all.Bucket(id) != nil {
+			return all.DeleteBucket(id)
+		}
+		return nil
+	}, func(error) {})
+}
+
+// restore fills the catalog from the file. Basins come before their streams, by the order of keys.
+func (s *Server) restore() error {
+	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(catalogBucket).ForEach(func(k, v []byte) error {
+			kind, name, _ := strings.Cut(string(k), "/")
+			if err := s.restoreEntry(tx, kind, name, v); err != nil {
+				return fmt.Errorf("s2 server: restore %s: %w", k, err)
+			}
+			return nil
+		})
+	})
+}
+
+func (s *Server) restoreEntry(tx *bbolt.Tx, kind, name string, v []byte) error {
+	switch kind {
+	case "basin":
+		var b savedBasin
+		if err := json.Unmarshal(v, &b); err != nil {
+			return err
+		}
+		s.catalog.basins[name] = &basin{
+			name: name, location: b.Location, createdAt: b.CreatedAt, deletedAt: b.DeletedAt, cfg: b.Config, request: b.Request,
+			streams: map[string]*stream{}, meter: newMeter(),
+		}
+	case "location":
+		return json.Unmarshal(v, &s.catalog.location)
+	case "token":
+		if bytes.Equal(v, []byte("null")) {
+			s.catalog.values[name] = nil
+			return nil
+		}
+		g := new(grant)
+		if err := json.Unmarshal(v, g); err != nil {
+			return err
+		}
+		s.catalog.tokens[g.ID], s.catalog.values[name] = g, g
+	case "stream":
+		var saved savedStream
+		if err := json.Unmarshal(v, &saved); err != nil {
+			return err
+		}
+		return s.restoreStream(tx, &saved)
+	}
+	return nil
+}
+
+func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
+	s.catalog.streamID = max(s.catalog.streamID, saved.ID)
+	b := s.catalog.basins[saved.Basin]
+	if b == nil {
+		return nil // its basin was purged while the server was going down
+	}
+	st := newStream(b, saved.Name, saved.ID, saved.CreatedAt)
+	st.deletedAt, st.cfg, st.cipher, st.request = saved.DeletedAt, saved.Config, saved.Cipher, saved.Request
+	if st.deletedAt.IsZero() {
+		st.deletedAt = b.deletedAt
+	}
+	b.streams[saved.Name] = st
+	state := tx.Bucket(stateBucket).Get(uint64Key(st.id))
+	if state == nil {
+		return nil
+	}
+	var ss streamState
+	if err := json.Unmarshal(state, &ss); err != nil {
+		return err
+	}
+	st.fence, st.trimTo, st.head, st.next, st.tail, st.lastWrite = ss.Fence, ss.TrimTo, ss.Head, ss.Tail, ss.Tail, ss.LastWrite
+	copy(st.keyHash[:], ss.KeyHash)
+	chunks := tx.Bucket(chunksBucket).Bucket(uint64Key(st.id))
+	if chunks == nil {
+		return nil
+	}
+	return chunks.ForEach(func(k, v []byte) error {
+		c, err := decodeChunk(k, v)
+		if err != nil {
+			return err
+		}
+		if len(st.chunks) == 0 {
+			st.head = max(st.head, c.first)
+		}
+		st.chunks = append(st.chunks, c)
+		st.bytes += int64(c.metered)
+		return nil
+	})
+}

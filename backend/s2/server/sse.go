@@ -1,0 +1,129 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// readEvents streams batches as server-sent events.
+func (x *exchange) readEvents() error {
+	q, err := parseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	f, err := x.format()
+	if err != nil {
+		return err
+	}
+	out := &eventEmitter{x: x, format: f}
+	if err := out.resume(x.r.Header.Get("last-event-id"), &q); err != nil {
+		return err
+	}
+	rd, err := x.startRead(&q, false)
+	if err != nil {
+		return err
+	}
+	h := x.w.Header()
+	h.Set("content-type", typeEvent)
+	h.Set("cache-control", "no-cache, no-transform")
+	h.Set("x-accel-buffering", "no")
+	x.w.WriteHeader(http.StatusOK)
+	x.begun = true
+	x.srv.stats.sessions.Add(1)
+	x.flush()
+	return out.end(rd.run(&q, out))
+}
+
+// An eventEmitter counts what was delivered over all the connections of a read: ids go on from Last-Event-ID.
+type eventEmitter struct {
+	x       *exchange
+	format  format
+	records uint64
+	bytes   uint64
+	out     []byte
+}
+
+// resume lets the read go on behind the id given, with what its limits have left.
+func (e *eventEmitter) resume(id string, q *query) error {
+	if id == "" {
+		return nil
+	}
+	parts := strings.Split(id, ",")
+	var n [3]uint64
+	if len(parts) != len(n) {
+		return badRequest("bad_header", "last-event-id: want seq,count,bytes")
+	}
+	for i := range n {
+		var err error
+		if n[i], err = strconv.ParseUint(parts[i], 10, 64); err != nil {
+			return badRequest("bad_header", "last-event-id: %v", err)
+		}
+	}
+	behind := n[0]
+	if behind < math.MaxUint64 { // which is beyond every tail
+		behind++
+	}
+	q.seq, q.ts, q.offset = new(behind), nil, nil
+	e.records, e.bytes = n[1], n[2]
+	for _, l := range []struct{ limit, had *uint64 }{{q.count, &n[1]}, {q.bytes, &n[2]}} {
+		if l.limit != nil {
+			*l.limit -= min(*l.limit, *l.had)
+		}
+	}
+	return nil
+}
+
+func (e *eventEmitter) batch(rd *reading, tail *position) error {
+	e.records += uint64(rd.b.records)
+	e.bytes += uint64(rd.b.metered)
+	dst := append(e.out[:0], "event: batch\nid: "...)
+	dst = fmt.Appendf(dst, "%d,%d,%d\ndata: ", rd.b.last, e.records, e.bytes)
+	dst, err := rd.b.appendJSON(dst, e.format, tail)
+	if err != nil {
+		return err
+	}
+	return e.send(append(dst, "\n\n"...))
+}
+
+func (e *eventEmitter) beat(rd *reading) error {
+	dst := append(e.out[:0], "event: ping\ndata: {\"timestamp\":"...)
+	dst = strconv.AppendInt(dst, e.x.srv.now().UnixMilli(), 10)
+	dst = rd.tail.appendJSON(append(dst, `,"tail":`...))
+	return e.send(append(dst, "}\n\n"...))
+}
+
+func (e *eventEmitter) send(b []byte) error {
+	e.out = b
+	x := e.x
+	fault := x.srv.strike(x.op, x.stream, Replying)
+	if err := x.suffer(fault); err != nil {
+		return err
+	}
+	if fault.do != doAdvise {
+		b = fault.alter(b)
+	}
+	if err := x.write(b); err != nil {
+		return err
+	}
+	x.flush()
+	return nil
+}
+
+// end writes the last event. A fault that ends the answer leaves even that out.
+func (e *eventEmitter) end(why error) error {
+	switch {
+	case why == nil:
+		why = e.x.write([]byte("data: [DONE]\n\n"))
+	case why == errAbort, why == errEnd, why == io.EOF:
+	default:
+		why = e.x.write(fmt.Appendf(nil, "event: error\ndata: %s\n\n", asAPIError(why).json()))
+	}
+	if why == nil {
+		return errEnd
+	}
+	return why
+}

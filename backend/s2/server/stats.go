@@ -1,0 +1,81 @@
+package server
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what a server has counted since it started.
+type Stats struct {
+	Requests   int64 // that named an endpoint
+	Sessions   int64 // append and read sessions that began
+	Batches    int64 // stored
+	Records    int64 // stored
+	Bytes      int64 // metered, stored
+	Acks       int64 // written to append sessions
+	Faults     int64 // injected faults that struck
+	Duplicates int64 // batches stored that equal an earlier one of their stream, if the Config has CountDuplicates
+}
+
+type counters struct {
+	requests, sessions, batches, records, bytes, acks, faults, duplicates atomic.Int64
+}
+
+// Stats returns the counts so far.
+func (s *Server) Stats() Stats {
+	c := &s.stats
+	return Stats{
+		Requests: c.requests.Load(), Sessions: c.sessions.Load(), Batches: c.batches.Load(), Records: c.records.Load(),
+		Bytes: c.bytes.Load(), Acks: c.acks.Load(), Faults: c.faults.Load(), Duplicates: c.duplicates.Load(),
+	}
+}
+
+var seed = maphash.MakeSeed()
+
+// count notes a batch that has got its place. The lock of the stream is held.
+func (s *Server) count(st *stream, in *input, c *chunk, now time.Time) {
+	s.stats.batches.Add(1)
+	s.stats.records.Add(int64(c.records))
+	s.stats.bytes.Add(int64(c.metered))
+	st.meter.add(now, func(m *minute) { m.appends++; m.appended += uint64(c.metered) })
+	if !s.cfg.CountDuplicates {
+		return
+	}
+	var h maphash.Hash
+	h.SetSeed(seed)
+	piece := func(b []byte) {
+		maphash.WriteComparable(&h, len(b))
+		_, _ = h.Write(b) // it never fails
+	}
+	for i := range in.recs {
+		r := &in.recs[i]
+		maphash.WriteComparable(&h, r.h1-r.h0)
+		for _, hd := range in.headers[r.h0:r.h1] {
+			piece(hd.name)
+			piece(hd.value)
+		}
+		piece(r.body)
+	}
+	sum := h.Sum64()
+	if _, twice := st.seen[sum]; twice {
+		s.stats.duplicates.Add(1)
+		return
+	}
+	if st.seen == nil {
+		st.seen = map[uint64]struct{}{}
+	}
+	st.seen[sum] = struct{}{}
+}
+
+// countRead notes what a read has taken.
+func (s *Server) countRead(st *stream, op Op, b *batch) {
+	st.meter.add(s.now(), func(m *minute) {
+		m.read += uint64(b.metered)
+		if op == UnaryRead {
+			m.unaryReads++
+		} else {
+			m.sessionReads++
+		}
+	})
+}

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/headrace/headrace/internal/committer"
+)
+
+// A store keeps everything in one file. The server queues changes under its locks, and the committer makes them durable
+// many at a time. So no lock is held while the disk works.
+type store struct {
+	committer *committer.Committer
+
+	// failed is why nothing more is stored: the first round that failed. The server has given a batch its place before the
+	// batch is stored. If a batch failed and a later one was stored, the stream would have a hole. So everything behind a
+	// failure fails, until the file is opened again. Only the committer's goroutine uses failed.
+	failed error
+}
+
+// A write is one change and who wants to hear of it. It is a step of the committer.
+type write struct {
+	store *store
+	size  int // about how many bytes do writes
+	do    func(*bbolt.Tx) error
+	tell  func(error)
+}
+
+// Size implements [committer.Step].
+func (w *write) Size() int { return w.size }
+
+// Apply implements [committer.Step].
+func (w *write) Apply(tx *bbolt.Tx) error {
+	if w.store.failed != nil {
+		return w.store.failed
+	}
+	return w.do(tx)
+}
+
+// Done implements [committer.Step].
+func (w *write) Done(err error) {
+	switch {
+	case err == nil || errors.Is(err, committer.ErrClosed): // which the goroutine of the caller may hear
+	case w.store.failed == nil:
+		err = fmt.Errorf("s2 server: store: open the file again, a write has failed: %w", err)
+		w.store.failed = err
+	default:
+		err = w.store.failed
+	}
+	w.tell(err)
+}
+
+var (
+	catalogBucket = []byte("s2/catalog")
+	stateBucket   = []byte("s2/state")
+	chunksBucket  = []byte("s2/chunks") // one bucket a stream, by id
+)
+
+func openStore(path string) (*store, error) {
+	c, err := committer.Open(committer.Config{Path: path, Mode: 0o600, LockWait: time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("s2 server: %w", err)
+	}
+	err = c.File().Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{catalogBucket, stateBucket, chunksBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("s2 server: open %s: %w", path, err), c.Close())
+	}
+	return &store{committer: c}, nil
+}
+
+// enqueue makes do durable behind all that was queued before, and then calls tell, which must not wait. do is called later,
+// by another goroutine. size is about how many bytes it writes.
+func (st *store) enqueue(size int, do func(*bbolt.Tx) error, tell func(error)) {
+	st.committer.Do(&write{st, size, do, tell})
+}
+
+// sync waits until all that was queued is durable.
+func (st *store) sync() error {
+	done := make(chan error, 1)
+	st.enqueue(0, func(*bbolt.Tx) error { return committer.Unchanged }, func(err error) { done <- err })
+	return <-done
+}
+
+func (st *store) close() error { return st.committer.Close() }
+
+func uint64Key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// streamState is what batches change besides the records. It is stored with them.
+type streamState struct {
+	Fence     string    `json:"fence"`
+	TrimTo    uint64    `json:"trim_to"`
+	Head      uint64    `json:"head"`
+	Tail      position  `json:"tail"`
+	LastWrite time.Time `json:"last_write"`
+	KeyHash   []byte    `json:"key_hash"`
+}
+
+// append stores c and the state that the stream has with it. The lock of the stream is held.
+func (st *store) append(s *stream, c chunk, tell func(error)) {
+	state, err := json.Marshal(streamState{s.fence, s.trimTo, s.head, s.next, s.lastWrite, s.keyHash[:]})
+	id := uint64Key(s.id)
+	st.enqueue(len(c.data), func(tx *bbolt.Tx) error {
+		if err != nil {
+			return err
+		}
+		if err := tx.Bucket(stateBucket).Put(id, state); err != nil {
+			return err
+		}
+		b, err := tx.Bucket(chunksBucket).CreateBucketIfNotExists(id)
+		if err != nil {
+			return err
+		}
+		return b.Put(uint64Key(c.first), c.encode())
+	}, tell)
+}
+
+const chunkHead = 4 + 4 + 8 + 8 + 8
+
+func (c *chunk) encode() []byte {
+	b := make([]byte, 0, chunkHead+len(c.data))
+	b = binary.BigEndian.AppendUint32(b, uint32(c.records))
+	b = binary.BigEndian.AppendUint32(b, uint32(c.metered))
+	b = binary.BigEndian.AppendUint64(b, c.firstTS)
+	b = binary.BigEndian.AppendUint64(b, c.lastTS)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.arrived))
+	return append(b, c.data...)
+}
+
+// decodeChunk reads everything but the data, which load reads when somebody asks for it.
+func decodeChunk(k, v []byte) (chunk, error) {
+	if len(k) != 8 || len(v) < chunkHead {
+		return chunk{}, fmt.Errorf("s2 server: store: damaged batch %x", k)
+	}
+	return chunk{
+		first:   binary.BigEndian.Uint64(k),
+		records: int(binary.BigEndian.Uint32(v)),
+		metered: int(binary.BigEndian.Uint32(v[4:])),
+		firstTS: binary.BigEndian.Uint64(v[8:]),
+		lastTS:  binary.BigEndian.Uint64(v[16:]),
+		arrived: int64(binary.BigEndian.Uint64(v[24:])),
+	}, nil
+}
+
+// load reads the data of c from the file, unless c has it. A chunk that was removed meanwhile has no data.
+func (s *Server) load(st *stream, c *chunk) error {
+	if c.data != nil || s.store == nil {
+		return nil
+	}
+	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(chunksBucket).Bucket(uint64Key(st.id))
+		if b == nil {
+			return streamDeleting()
+		}
+		v := b.Get(uint64Key(c.first))
+		if len(v) >= chunkHead {
+			c.data = append([]byte(nil), v[chunkHead:]...)
+		}
+		return nil
+	})
+}
+
+// trim removes the chunks that end at or below to.
+func (st *store) trim(s *stream, to uint64) {
+	id := uint64Key(s.id)
+	st.enqueue(0, func(tx *bbolt.Tx) error {
+		b := tx.Bucket(chunksBucket).Bucket(id)
+		if b == nil {
+			return committer.Unchanged
+		}
+		cur := b.Cursor()
+		for k, v := cur.First(); k != nil; k, v = cur.First() {
+			c, err := decodeChunk(k, v)
+			if err != nil {
+				return err
+			}
+			if c.end() > to {
+				return nil
+			}
+			if err := cur.Delete(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(error) {})
+}

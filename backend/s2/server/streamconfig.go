@@ -1,0 +1,192 @@
+package server
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// A streamConfig is what is configured of a stream, or the default for streams. Nil fields are not set; a stream's own is
+// resolved: all of it is set.
+type streamConfig struct {
+	StorageClass    *string          `json:"storage_class"`
+	RetentionPolicy *retentionPolicy `json:"retention_policy"`
+	Timestamping    *timestamping    `json:"timestamping"`
+	DeleteOnEmpty   *deleteOnEmpty   `json:"delete_on_empty"`
+}
+
+type retentionPolicy struct {
+	Age      *uint64   `json:"age,omitempty"` // seconds
+	Infinite *struct{} `json:"infinite,omitempty"`
+}
+
+type timestamping struct {
+	Mode     *string `json:"mode"`
+	Uncapped *bool   `json:"uncapped"`
+}
+
+type deleteOnEmpty struct {
+	MinAgeSecs *uint64 `json:"min_age_secs"`
+}
+
+type basinConfig struct {
+	DefaultStreamConfig  *streamConfig `json:"default_stream_config"`
+	CreateStreamOnAppend bool          `json:"create_stream_on_append"`
+	CreateStreamOnRead   bool          `json:"create_stream_on_read"`
+	StreamCipher         *string       `json:"stream_cipher"`
+}
+
+func or[T any](vs ...*T) *T {
+	for _, v := range vs {
+		if v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// resolve fills what is not set from the basin's default and then the system's, field by field.
+func (c *streamConfig) resolve(basin *streamConfig) streamConfig {
+	if c == nil {
+		c = &streamConfig{}
+	}
+	if basin == nil {
+		basin = &streamConfig{}
+	}
+	ct, bt := or(c.Timestamping, &timestamping{}), or(basin.Timestamping, &timestamping{})
+	cd, bd := or(c.DeleteOnEmpty, &deleteOnEmpty{}), or(basin.DeleteOnEmpty, &deleteOnEmpty{})
+	return streamConfig{
+		StorageClass:    or(c.StorageClass, basin.StorageClass, new("express")),
+		RetentionPolicy: or(c.RetentionPolicy, basin.RetentionPolicy, &retentionPolicy{Age: new(uint64(604800))}),
+		Timestamping: &timestamping{
+			Mode:     or(ct.Mode, bt.Mode, new("client-prefer")),
+			Uncapped: or(ct.Uncapped, bt.Uncapped, new(false)),
+		},
+		DeleteOnEmpty: &deleteOnEmpty{MinAgeSecs: or(cd.MinAgeSecs, bd.MinAgeSecs, new(uint64(0)))},
+	}
+}
+
+// The getters below are for resolved configs.
+
+func (c *streamConfig) timestamping() (mode string, uncapped bool) {
+	return *c.Timestamping.Mode, *c.Timestamping.Uncapped
+}
+
+// retention is how long records are kept; 0 is for ever.
+func (c *streamConfig) retention() time.Duration {
+	if c.RetentionPolicy.Age == nil {
+		return 0
+	}
+	return seconds(*c.RetentionPolicy.Age)
+}
+
+func (c *streamConfig) minAge() time.Duration { return seconds(*c.DeleteOnEmpty.MinAgeSecs) }
+
+// seconds is n seconds, at most a hundred years.
+func seconds(n uint64) time.Duration { return time.Duration(min(n, 100*365*86400)) * time.Second }
+
+// check says what is wrong with a config that was given.
+func (c *streamConfig) check() error {
+	if c == nil {
+		return nil
+	}
+	if c.StorageClass != nil && !slices.Contains([]string{"standard", "express"}, *c.StorageClass) {
+		return badRequest("bad_json", "unknown storage class `%s`", *c.StorageClass)
+	}
+	if p := c.RetentionPolicy; p != nil {
+		switch {
+		case (p.Age == nil) == (p.Infinite == nil):
+			return badRequest("bad_json", "retention policy must be one of age and infinite")
+		case p.Age != nil && *p.Age == 0:
+			return invalid("age must be greater than 0 seconds")
+		}
+	}
+	if t := c.Timestamping; t != nil && t.Mode != nil && !slices.Contains([]string{"client-prefer", "client-require", "arrival"}, *t.Mode) {
+		return badRequest("bad_json", "unknown timestamping mode `%s`", *t.Mode)
+	}
+	return nil
+}
+
+func (c *basinConfig) check() error {
+	if c.StreamCipher != nil && !slices.Contains([]string{"aegis-256", "aes-256-gcm"}, *c.StreamCipher) {
+		return badRequest("bad_json", "unknown cipher `%s`", *c.StreamCipher)
+	}
+	return c.DefaultStreamConfig.check()
+}
+
+// A patch is one field of a reconfiguration: absent leaves what there is, null clears it, a value sets it.
+type patch[T any] struct {
+	set, null bool
+	v         T
+}
+
+func (p *patch[T]) UnmarshalJSON(b []byte) error {
+	p.set = true
+	if string(b) == "null" {
+		p.null = true
+		return nil
+	}
+	return json.Unmarshal(b, &p.v)
+}
+
+// apply returns what becomes of a field that was old.
+func (p *patch[T]) apply(old *T) *T {
+	switch {
+	case !p.set:
+		return old
+	case p.null:
+		return nil
+	}
+	return &p.v
+}
+
+type streamPatch struct {
+	StorageClass    patch[string]          `json:"storage_class"`
+	RetentionPolicy patch[retentionPolicy] `json:"retention_policy"`
+	Timestamping    patch[struct {
+		Mode     patch[string] `json:"mode"`
+		Uncapped patch[bool]   `json:"uncapped"`
+	}] `json:"timestamping"`
+	DeleteOnEmpty patch[struct {
+		MinAgeSecs patch[uint64] `json:"min_age_secs"`
+	}] `json:"delete_on_empty"`
+}
+
+// apply returns c patched. c is not changed; what was cleared is nil.
+func (p *streamPatch) apply(c *streamConfig) *streamConfig {
+	out := *or(c, &streamConfig{})
+	out.StorageClass = p.StorageClass.apply(out.StorageClass)
+	out.RetentionPolicy = p.RetentionPolicy.apply(out.RetentionPolicy)
+	if t := &p.Timestamping; t.null {
+		out.Timestamping = nil
+	} else if t.set {
+		old := or(out.Timestamping, &timestamping{})
+		out.Timestamping = &timestamping{t.v.Mode.apply(old.Mode), t.v.Uncapped.apply(old.Uncapped)}
+	}
+	if d := &p.DeleteOnEmpty; d.null {
+		out.DeleteOnEmpty = nil
+	} else if d.set {
+		old := or(out.DeleteOnEmpty, &deleteOnEmpty{})
+		out.DeleteOnEmpty = &deleteOnEmpty{d.v.MinAgeSecs.apply(old.MinAgeSecs)}
+	}
+	return &out
+}
+
+type basinPatch struct {
+	DefaultStreamConfig  patch[streamPatch] `json:"default_stream_config"`
+	CreateStreamOnAppend patch[bool]        `json:"create_stream_on_append"`
+	CreateStreamOnRead   patch[bool]        `json:"create_stream_on_read"`
+	StreamCipher         patch[string]      `json:"stream_cipher"`
+}
+
+func (p *basinPatch) apply(c basinConfig) basinConfig {
+	if d := &p.DefaultStreamConfig; d.null {
+		c.DefaultStreamConfig = nil
+	} else if d.set {
+		c.DefaultStreamConfig = d.v.apply(c.DefaultStreamConfig)
+	}
+	c.CreateStreamOnAppend = *or(p.CreateStreamOnAppend.apply(&c.CreateStreamOnAppend), new(false))
+	c.CreateStreamOnRead = *or(p.CreateStreamOnRead.apply(&c.CreateStreamOnRead), new(false))
+	c.StreamCipher = p.StreamCipher.apply(c.StreamCipher)
+	return c
+}

@@ -1,0 +1,290 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+type streamInfo struct {
+	Name      string     `json:"name"`
+	CreatedAt time.Time  `json:"created_at"`
+	DeletedAt *time.Time `json:"deleted_at"`
+	Cipher    *string    `json:"cipher"`
+}
+
+// info shows the stream under the name that the client knows it by.
+func (s *stream) info(name string) streamInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info := streamInfo{Name: name, CreatedAt: s.createdAt.UTC(), DeletedAt: timeOrNull(s.deletedAt)}
+	if s.cipher != "" {
+		info.Cipher = &s.cipher
+	}
+	return info
+}
+
+func (x *exchange) listStreams() error {
+	l, err := x.listing()
+	if err != nil {
+		return err
+	}
+	name, err := x.basinName()
+	if err != nil {
+		return err
+	}
+	if _, err := x.permit("list-streams", name, ""); err != nil {
+		return err
+	}
+	own := x.who.prefix()
+	if l.after != "" {
+		l.after = own + l.after
+	}
+	s := x.srv
+	s.mu.Lock()
+	b := s.basin(name)
+	if b == nil {
+		s.mu.Unlock()
+		return basinNotFound(name)
+	}
+	var names []string
+	for name := range b.streams {
+		if s.streamOf(b, name) != nil && (x.who.root() || x.who.Scope.Streams.holds(name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	names, more := page(names, own+l.prefix, l.after, l.limit)
+	infos := []streamInfo{}
+	for _, name := range names {
+		infos = append(infos, b.streams[name].info(strings.TrimPrefix(name, own)))
+	}
+	s.mu.Unlock()
+	return x.answer(http.StatusOK, map[string]any{"streams": infos, "has_more": more})
+}
+
+// named checks what every call on one stream begins with: the basin, the permission, the name.
+func (x *exchange) named(op, stream string) (basin, name string, err error) {
+	if basin, err = x.basinName(); err != nil {
+		return "", "", err
+	}
+	if name, err = x.permit(op, basin, stream); err != nil {
+		return "", "", err
+	}
+	return basin, name, checkStreamName(name)
+}
+
+func (x *exchange) createStream() error {
+	var req struct {
+		Stream string        `json:"stream"`
+		Config *streamConfig `json:"config"`
+	}
+	if err := x.decode(&req, false); err != nil {
+		return err
+	}
+	if err := req.Config.check(); err != nil {
+		return err
+	}
+	if err := checkStreamName(req.Stream); err != nil {
+		return err
+	}
+	basin, name, err := x.named("create-stream", req.Stream)
+	if err != nil {
+		return err
+	}
+	id, err := requestID(x.r.Header.Get("s2-request-token"), &req)
+	if err != nil {
+		return err
+	}
+	result := "created"
+	s := x.srv
+	s.mu.Lock()
+	st, err := s.streamForProvision(basin, name)
+	switch {
+	case err != nil:
+	case st == nil:
+		st = s.addStream(s.catalog.basins[basin], name, req.Config, id)
+	case id != "" && st.request == id:
+		result = "noop"
+	default:
+		err = fail(http.StatusConflict, "resource_already_exists", "stream `%s` already exists", req.Stream)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	x.w.Header().Set("s2-provision-result", result)
+	return x.answer(http.StatusCreated, st.info(req.Stream))
+}
+
+// streamForProvision returns the stream of that name or nil, and an error if the name cannot be used now. The lock is held.
+func (s *Server) streamForProvision(basin, name string) (*stream, error) {
+	b, err := s.liveBasin(basin)
+	if err != nil {
+		return nil, err
+	}
+	st := s.streamOf(b, name)
+	if st == nil {
+		return nil, nil
+	}
+	if _, err := st.position(); err != nil {
+		return nil, err
+	}
+	return st, nil
+}
+
+func (x *exchange) ensureStream() error {
+	var cfg *streamConfig
+	if err := x.decode(&cfg, true); err != nil {
+		return err
+	}
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	basin, name, err := x.named("create-stream", x.stream)
+	if err != nil {
+		return err
+	}
+	status, result := http.StatusOK, "noop"
+	s := x.srv
+	s.mu.Lock()
+	st, err := s.streamForProvision(basin, name)
+	switch {
+	case err != nil:
+	case st == nil:
+		status, result = http.StatusCreated, "created"
+		st = s.addStream(s.catalog.basins[basin], name, cfg, "")
+	default:
+		full := cfg.resolve(s.catalog.basins[basin].cfg.DefaultStreamConfig)
+		if changed := st.reconfigure(func(streamConfig) streamConfig { return full }); changed {
+			result = "updated"
+			s.saveStream(st)
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	x.w.Header().Set("s2-provision-result", result)
+	return x.answer(status, st.info(x.stream))
+}
+
+// reconfigure replaces the config by what f makes of it, and reports whether that is another one.
+func (s *stream) reconfigure(f func(streamConfig) streamConfig) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cfg := f(s.cfg)
+	changed = !sameJSON(cfg, s.cfg)
+	s.cfg = cfg
+	return changed
+}
+
+func (s *stream) config() streamConfig {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg
+}
+
+func (x *exchange) getStream() error {
+	basin, name, err := x.named("get-stream-config", x.stream)
+	if err != nil {
+		return err
+	}
+	st, err := x.srv.liveStream(basin, name, nil, nil)
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, st.config())
+}
+
+func (x *exchange) patchStream() error {
+	var p streamPatch
+	if err := x.decode(&p, false); err != nil {
+		return err
+	}
+	basin, name, err := x.named("reconfigure-stream", x.stream)
+	if err != nil {
+		return err
+	}
+	if err := p.apply(nil).check(); err != nil {
+		return err
+	}
+	s := x.srv
+	st, err := s.liveStream(basin, name, nil, nil)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	var def *streamConfig
+	if b := s.catalog.basins[basin]; b != nil {
+		def = b.cfg.DefaultStreamConfig
+	}
+	st.reconfigure(func(old streamConfig) streamConfig { return p.apply(&old).resolve(def) })
+	s.saveStream(st)
+	s.mu.Unlock()
+	return x.answer(http.StatusOK, st.config())
+}
+
+func (x *exchange) deleteStream() error {
+	basin, name, err := x.named("delete-stream", x.stream)
+	if err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	b, err := s.liveBasin(basin)
+	if err == nil {
+		if st := s.streamOf(b, name); st == nil {
+			err = streamNotFound(basin, x.stream)
+		} else {
+			st.remove(s.now())
+			s.saveStream(st)
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return x.empty(http.StatusAccepted)
+}
+
+func (x *exchange) checkTail() error {
+	s, err := x.target("check-tail", autoRead)
+	if err != nil {
+		return err
+	}
+	tail, err := s.position()
+	if err != nil {
+		return err
+	}
+	if err := x.suffer(x.srv.strike(x.op, x.stream, Replying)); err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, map[string]position{"tail": tail})
+}
+
+// unlock checks the key of an encrypted stream. Nothing is encrypted here: the first key that is used is remembered as a
+// hash, and another one is the wrong one.
+func (x *exchange) unlock(s *stream) error {
+	if s.cipher == "" {
+		return nil
+	}
+	text := strings.TrimSpace(x.r.Header.Get("s2-encryption-key"))
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(key) != 32 {
+		return badRequest("bad_header", "s2-encryption-key must be 32 bytes in base64")
+	}
+	sum := sha256.Sum256(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keyHash == [32]byte{} && x.op&AnyAppend != 0 {
+		s.keyHash = sum
+	}
+	if s.keyHash != sum && s.keyHash != [32]byte{} {
+		return badRequest("decryption_failed", "wrong encryption key")
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"crypto/sha256"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+func (x *exchange) listTokens() error {
+	l, err := x.listing()
+	if err != nil {
+		return err
+	}
+	if _, err := x.permit("list-access-tokens", "", ""); err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	names := slices.Sorted(maps.Keys(s.catalog.tokens))
+	names = slices.DeleteFunc(names, func(id string) bool { return !x.who.root() && !x.who.Scope.AccessTokens.holds(id) })
+	names, more := page(names, l.prefix, l.after, l.limit)
+	grants := []*grant{}
+	for _, id := range names {
+		grants = append(grants, s.catalog.tokens[id])
+	}
+	s.mu.Unlock()
+	return x.answer(http.StatusOK, map[string]any{"access_tokens": grants, "has_more": more})
+}
+
+func (x *exchange) issueToken() error {
+	var g grant
+	if err := x.decode(&g, false); err != nil {
+		return err
+	}
+	if err := x.permitToken("issue-access-token", g.ID); err != nil {
+		return err
+	}
+	if err := g.check(); err != nil {
+		return err
+	}
+	if !x.who.root() && g.ExpiresAt == nil {
+		g.ExpiresAt = x.who.ExpiresAt
+	}
+	if err := g.within(x.who); err != nil {
+		return err
+	}
+	secret := newSecret()
+	key := tokenKey(sha256.Sum256([]byte(secret)))
+	s := x.srv
+	s.mu.Lock()
+	if s.catalog.tokens[g.ID] != nil {
+		s.mu.Unlock()
+		return fail(http.StatusConflict, "resource_already_exists", "access token `%s` already exists", g.ID)
+	}
+	s.put("token", key, &g)
+	s.catalog.tokens[g.ID] = &g
+	s.catalog.values[key] = &g
+	s.mu.Unlock()
+	return x.answer(http.StatusCreated, map[string]string{"access_token": secret})
+}
+
+func (g *grant) check() error {
+	if len(g.ID) < 1 || len(g.ID) > 96 {
+		return invalid("access token id must be between 1 and 96 bytes")
+	}
+	if g.AutoPrefixStreams && (g.Scope.Streams == nil || g.Scope.Streams.Prefix == nil) {
+		return invalid("auto_prefix_streams requires a stream prefix in the scope")
+	}
+	for _, op := range g.Scope.Ops {
+		if !knownOp(op) {
+			return badRequest("bad_json", "unknown operation `%s`", op)
+		}
+	}
+	return nil
+}
+
+func (x *exchange) permitToken(op, id string) error {
+	if x.who.root() {
+		return nil
+	}
+	if !x.who.allows(op) || !x.who.Scope.AccessTokens.holds(id) {
+		return forbidden("operation `%s` on access token `%s` is not permitted", op, id)
+	}
+	return nil
+}
+
+func (x *exchange) revokeToken(id string) error {
+	if err := x.permitToken("revoke-access-token", id); err != nil {
+		return err
+	}
+	s := x.srv
+	s.mu.Lock()
+	g := s.catalog.tokens[id]
+	if g == nil {
+		s.mu.Unlock()
+		return fail(http.StatusNotFound, "access_token_not_found", "access token `%s` not found", id)
+	}
+	delete(s.catalog.tokens, id)
+	for key, other := range s.catalog.values {
+		if other == g {
+			s.catalog.values[key] = nil
+			s.put("token", key, nil)
+		}
+	}
+	s.mu.Unlock()
+	return x.empty(http.StatusNoContent)
+}

@@ -1,0 +1,277 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+	"sync"
+)
+
+// The messages are parsed by hand: an append of a thousand records costs the server no allocation but the one that keeps
+// them. Field numbers are those of package s2.v1.
+
+var errWire = errors.New("invalid protobuf")
+
+// A header is one header of a record. Its bytes belong to the request.
+type header struct{ name, value []byte }
+
+// A record is one AppendRecord. Its bytes belong to the request; its headers are input.headers[h0:h1].
+type record struct {
+	body   []byte
+	ts     uint64
+	h0, h1 int
+	hasTS  bool
+}
+
+// An input is one AppendInput, from whichever form it came in.
+type input struct {
+	recs     []record
+	headers  []header
+	token    []byte
+	match    uint64
+	hasMatch bool
+	hasToken bool
+	tooMany  bool // more than maxRecords; those behind are not kept
+	metered  int
+}
+
+var inputs = sync.Pool{New: func() any { return new(input) }}
+
+func newInput() *input {
+	in := inputs.Get().(*input)
+	*in = input{recs: in.recs[:0], headers: in.headers[:0]}
+	return in
+}
+
+// free gives in back. What one odd request made large is let go.
+func (in *input) free() {
+	if cap(in.recs) > 2*maxRecords || cap(in.headers) > 8*maxRecords {
+		return
+	}
+	clear(in.recs)
+	clear(in.headers)
+	inputs.Put(in)
+}
+
+// field cuts the next field off b: a varint in v, a length-delimited one in data. Fixed ones are skipped over by the caller
+// like every field it does not know.
+func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
+	tag, n := binary.Uvarint(b)
+	if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
+		return 0, 0, 0, nil, nil, errWire
+	}
+	b = b[n:]
+	num, typ = int(tag>>3), int(tag&7)
+	switch typ {
+	case 0:
+		v, n = binary.Uvarint(b)
+		if n <= 0 {
+			return 0, 0, 0, nil, nil, errWire
+		}
+		return num, typ, v, nil, b[n:], nil
+	case 2:
+		l, n := binary.Uvarint(b)
+		if n <= 0 || l > uint64(len(b)-n) {
+			return 0, 0, 0, nil, nil, errWire
+		}
+		b = b[n:]
+		return num, typ, 0, b[:l:l], b[l:], nil
+	case 1, 5:
+		size := 8
+		if typ == 5 {
+			size = 4
+		}
+		if len(b) < size {
+			return 0, 0, 0, nil, nil, errWire
+		}
+		return num, typ, 0, nil, b[size:], nil
+	}
+	return 0, 0, 0, nil, nil, errWire // groups, which proto3 does not have
+}
+
+// parse reads an AppendInput. A field with a known number and another wire type is an unknown one.
+func (in *input) parse(b []byte) error {
+	for len(b) > 0 {
+		num, typ, v, data, rest, err := field(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		switch {
+		case num == 1 && typ == 2:
+			if err := in.parseRecord(data); err != nil {
+				return err
+			}
+		case num == 2 && typ == 0:
+			in.match, in.hasMatch = v, true
+		case num == 3 && typ == 2:
+			in.token, in.hasToken = data, true
+		}
+	}
+	return nil
+}
+
+func (in *input) parseRecord(b []byte) error {
+	r := record{h0: len(in.headers)}
+	for len(b) > 0 {
+		num, typ, v, data, rest, err := field(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		switch {
+		case num == 1 && typ == 0:
+			r.ts, r.hasTS = v, true
+		case num == 2 && typ == 2:
+			h, err := parseHeader(data)
+			if err != nil {
+				return err
+			}
+			in.headers = append(in.headers, h)
+		case num == 3 && typ == 2:
+			r.body = data
+		}
+	}
+	in.add(r)
+	return nil
+}
+
+// add takes a record whose headers are the last ones of in.headers.
+func (in *input) add(r record) {
+	r.h1 = len(in.headers)
+	if len(in.recs) == maxRecords {
+		in.tooMany = true
+		in.headers = in.headers[:r.h0]
+		return
+	}
+	in.metered += metered(len(r.body), in.headers[r.h0:r.h1])
+	in.recs = append(in.recs, r)
+}
+
+func parseHeader(b []byte) (h header, err error) {
+	for len(b) > 0 {
+		num, typ, _, data, rest, err := field(b)
+		if err != nil {
+			return h, err
+		}
+		b = rest
+		switch {
+		case num == 1 && typ == 2:
+			h.name = data
+		case num == 2 && typ == 2:
+			h.value = data
+		}
+	}
+	return h, nil
+}
+
+// metered is the metered size of a record, which all limits of S2 are in.
+func metered(body int, headers []header) int {
+	n := 8 + 2*len(headers) + body
+	for i := range headers {
+		n += len(headers[i].name) + len(headers[i].value)
+	}
+	return n
+}
+
+func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+func bytesLen(n int) int { return 1 + uvarintLen(uint64(n)) + n }
+
+// appendBytes writes a length-delimited field with a one-byte tag.
+func appendBytes(dst []byte, tag byte, b []byte) []byte {
+	dst = append(dst, tag)
+	dst = binary.AppendUvarint(dst, uint64(len(b)))
+	return append(dst, b...)
+}
+
+func headerLen(h *header) (n int) {
+	if len(h.name) > 0 {
+		n += bytesLen(len(h.name))
+	}
+	if len(h.value) > 0 {
+		n += bytesLen(len(h.value))
+	}
+	return n
+}
+
+// appendSequenced writes one record as the field `records` of a ReadBatch.
+func appendSequenced(dst []byte, r *record, headers []header, seq, ts uint64) []byte {
+	n := 0
+	if seq != 0 {
+		n += 1 + uvarintLen(seq)
+	}
+	if ts != 0 {
+		n += 1 + uvarintLen(ts)
+	}
+	for i := range headers {
+		n += bytesLen(headerLen(&headers[i]))
+	}
+	if len(r.body) > 0 {
+		n += bytesLen(len(r.body))
+	}
+	dst = append(dst, 0x0a)
+	dst = binary.AppendUvarint(dst, uint64(n))
+	if seq != 0 {
+		dst = binary.AppendUvarint(append(dst, 0x08), seq)
+	}
+	if ts != 0 {
+		dst = binary.AppendUvarint(append(dst, 0x10), ts)
+	}
+	for i := range headers {
+		h := &headers[i]
+		dst = append(dst, 0x1a)
+		dst = binary.AppendUvarint(dst, uint64(headerLen(h)))
+		if len(h.name) > 0 {
+			dst = appendBytes(dst, 0x0a, h.name)
+		}
+		if len(h.value) > 0 {
+			dst = appendBytes(dst, 0x12, h.value)
+		}
+	}
+	if len(r.body) > 0 {
+		dst = appendBytes(dst, 0x22, r.body)
+	}
+	return dst
+}
+
+// A position is a StreamPosition.
+type position struct {
+	SeqNum    uint64 `json:"seq_num"`
+	Timestamp uint64 `json:"timestamp"`
+}
+
+// appendPosition writes p as a sub-message, also when it is all zero.
+func appendPosition(dst []byte, tag byte, p position) []byte {
+	n := 0
+	if p.SeqNum != 0 {
+		n += 1 + uvarintLen(p.SeqNum)
+	}
+	if p.Timestamp != 0 {
+		n += 1 + uvarintLen(p.Timestamp)
+	}
+	dst = append(dst, tag, byte(n))
+	if p.SeqNum != 0 {
+		dst = binary.AppendUvarint(append(dst, 0x08), p.SeqNum)
+	}
+	if p.Timestamp != 0 {
+		dst = binary.AppendUvarint(append(dst, 0x10), p.Timestamp)
+	}
+	return dst
+}
+
+// An ack is an AppendAck.
+type ack struct {
+	Start position `json:"start"`
+	End   position `json:"end"`
+	Tail  position `json:"tail"`
+}
+
+func (a *ack) appendProto(dst []byte) []byte {
+	dst = appendPosition(dst, 0x0a, a.Start)
+	dst = appendPosition(dst, 0x12, a.End)
+	return appendPosition(dst, 0x1a, a.Tail)
+}
+
+// appendTail writes the field `tail` of a ReadBatch.
+func appendTail(dst []byte, p position) []byte { return appendPosition(dst, 0x12, p) }
