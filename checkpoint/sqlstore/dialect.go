@@ -5,6 +5,7 @@ type Dialect struct {
 	name   string
 	begin  string // starts a transaction that no other process writes beside
 	schema []migration
+	leaseSQL
 }
 
 // A migration changes the schema from the version before it.
@@ -18,10 +19,15 @@ var (
 		// Its number is "headrace" in ASCII, cut to 63 bits.
 		begin:  "BEGIN; SELECT pg_advisory_xact_lock(7522535908310049637)",
 		schema: schema("TIMESTAMPTZ"),
+		// now() would be the beginning of the transaction, which may have waited for others.
+		leaseSQL: leaseStatements("CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)", "SELECT jsonb_array_elements_text(CAST(CAST($4 AS TEXT) AS JSONB))"),
 	}
 
 	// SQLite is version 3.35 and later.
-	SQLite = Dialect{name: "SQLite", begin: "BEGIN IMMEDIATE", schema: schema("TEXT")}
+	SQLite = Dialect{
+		name: "SQLite", begin: "BEGIN IMMEDIATE", schema: schema("TEXT"),
+		leaseSQL: leaseStatements("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)", "SELECT value FROM json_each($4)"),
+	}
 )
 
 func schema(timestamp string) []migration {
@@ -32,7 +38,7 @@ func schema(timestamp string) []migration {
 			epoch BIGINT NOT NULL,
 			updated_at ` + timestamp + ` NOT NULL
 		)`,
-	}}
+	}, leaseTables}
 }
 
 // The statements of a Store. A Claim must read and raise the epoch in one step, or two consumers could get the same one.

@@ -21,9 +21,16 @@
 // server that restarts, a conflict with another transaction, a busy SQLite file. All other promises are those of package
 // checkpoint.
 //
+// # Leases
+//
+// [Leases] is a Store that also keeps the leases by which the members of a group share streams: see package consumer/group.
+// [Leases.Acquire] takes a lease and raises the epoch of the stream's checkpoint in one transaction. The clock of the database
+// decides when a lease is over. Renewals need a connection every few seconds, so give the leases a pool of their own, or a pool
+// that the handlers' transactions cannot use up.
+//
 // # Setting up
 //
-// [Migrate] makes the table headrace_checkpoints, or brings an older one up to date. Call it at every start: it does nothing
+// [Migrate] makes the tables headrace_checkpoints, headrace_members and headrace_leases, or brings older ones up to date. Call it at every start: it does nothing
 // when nothing is to be done, and several processes may call it at once. The driver is the caller's choice, for example
 // github.com/jackc/pgx/v5/stdlib or modernc.org/sqlite. For SQLite set a busy timeout in the DSN, such as
 // "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate".

@@ -40,14 +40,19 @@ func (s *Store) Claim(ctx context.Context, key string) (checkpoint.Checkpoint, e
 	if err := begin(ctx, checkKey(key)); err != nil {
 		return checkpoint.Checkpoint{}, failed("claim", key, err)
 	}
-	cp, err := scan(s.db.QueryRowContext(ctx, claimSQL, key))
-	if errors.Is(err, sql.ErrNoRows) { // the epoch is at its end
-		_, err = checkpoint.Raise(checkpoint.Checkpoint{Epoch: math.MaxInt64})
-	}
+	cp, err := claim(ctx, s.db, key)
 	if err != nil {
 		return checkpoint.Checkpoint{}, failed("claim", key, err)
 	}
 	return cp, nil
+}
+
+func claim(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, error) {
+	cp, err := scan(q.QueryRowContext(ctx, claimSQL, key))
+	if errors.Is(err, sql.ErrNoRows) { // the epoch is at its end
+		return checkpoint.Raise(checkpoint.Checkpoint{Epoch: math.MaxInt64})
+	}
+	return cp, err
 }
 
 // Save implements [checkpoint.Store].
@@ -99,9 +104,12 @@ func refused(stored, cp checkpoint.Checkpoint) error {
 	return fmt.Errorf("%w: epoch %d was claimed only now", backend.ErrFenced, cp.Epoch)
 }
 
-func load(ctx context.Context, q interface {
+// A querier is a database or a transaction.
+type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}, key string) (checkpoint.Checkpoint, error) {
+}
+
+func load(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, error) {
 	cp, err := scan(q.QueryRowContext(ctx, loadSQL, key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return checkpoint.Checkpoint{}, nil
@@ -144,9 +152,9 @@ func checkText(what, s string) error {
 
 // begin says why a call is over before it touches the database: a refused argument, which no retry mends, comes before the
 // end of ctx.
-func begin(ctx context.Context, refused error) error {
-	if refused != nil {
-		return refused
+func begin(ctx context.Context, refused ...error) error {
+	if err := errors.Join(refused...); err != nil {
+		return err
 	}
 	return ctx.Err()
 }

@@ -1,0 +1,178 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/headrace/headrace/consumer/group/lease"
+)
+
+// Leases is a [lease.Store]: a [Store] that also shares streams between the members of a group. It is safe for use from many
+// goroutines and many processes. The clock of the database decides when a lease is over.
+type Leases struct {
+	*Store
+	dialect Dialect
+}
+
+var _ lease.Store = (*Leases)(nil)
+
+// NewLeases makes the leases in db, which stays the caller's to close. [Migrate] has made their tables.
+func NewLeases(db *sql.DB, d Dialect) *Leases { return &Leases{New(db), d} }
+
+// errHeld undoes an acquisition: another member holds the lease.
+var errHeld = errors.New("the lease is held")
+
+// Acquire implements [lease.Store].
+func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+	if err := begin(ctx, checkLease(group, member, stream), lease.CheckTTL(ttl)); err != nil {
+		return false, failed("acquire", stream, err)
+	}
+	// Most attempts end here. Without this look, an attempt would wait for the owner's transactions with SaveTx.
+	var held bool
+	err := l.db.QueryRowContext(ctx, l.dialect.heldSQL, group, stream, member).Scan(&held)
+	if err == nil && !held {
+		err = l.inTx(ctx, func(tx *sql.Tx) error {
+			// The checkpoint comes first: this may wait for a transaction of the owner before, and must not hold the
+			// row of the lease meanwhile, or the owner could not renew its other leases.
+			if _, err := claim(ctx, tx, lease.Key(group, stream)); err != nil {
+				return err
+			}
+			res, err := tx.ExecContext(ctx, l.dialect.acquireSQL, group, stream, member, ttl.Milliseconds())
+			if err != nil {
+				return err
+			}
+			n, err := res.RowsAffected()
+			if err == nil && n == 0 {
+				err = errHeld
+			}
+			return err
+		})
+		held = errors.Is(err, errHeld)
+	}
+	if err != nil && !held {
+		return false, failed("acquire", stream, err)
+	}
+	return !held, nil
+}
+
+// Renew implements [lease.Store].
+func (l *Leases) Renew(ctx context.Context, group, member string, streams []string, ttl time.Duration) (s lease.State, err error) {
+	if err := begin(ctx, checkLease(group, member, streams...), lease.CheckTTL(ttl)); err != nil {
+		return s, failed("renew", group, err)
+	}
+	names, err := json.Marshal(append([]string{}, streams...)) // never null
+	if err != nil {
+		return s, failed("renew", group, err)
+	}
+	err = l.inTx(ctx, func(tx *sql.Tx) error {
+		// A write comes first, so that SQLite waits for its turn before it reads.
+		if _, err := tx.ExecContext(ctx, l.dialect.joinSQL, group, member, ttl.Milliseconds()); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, l.dialect.renewSQL, ttl.Milliseconds(), group, member, string(names)); err != nil {
+			return err
+		}
+		for _, old := range []string{l.dialect.oldMembersSQL, l.dialect.oldLeasesSQL} {
+			if _, err := tx.ExecContext(ctx, old, group); err != nil {
+				return err
+			}
+		}
+		s, err = l.state(ctx, tx, group)
+		return err
+	})
+	if err != nil {
+		return lease.State{}, failed("renew", group, err)
+	}
+	return s, nil
+}
+
+// Release implements [lease.Store].
+func (l *Leases) Release(ctx context.Context, group, member, stream string) error {
+	if err := begin(ctx, checkLease(group, member, stream)); err != nil {
+		return failed("release", stream, err)
+	}
+	if _, err := l.db.ExecContext(ctx, releaseSQL, group, member, stream); err != nil {
+		return failed("release", stream, err)
+	}
+	return nil
+}
+
+// Leave implements [lease.Store].
+func (l *Leases) Leave(ctx context.Context, group, member string) error {
+	if err := begin(ctx, checkLease(group, member)); err != nil {
+		return failed("leave", group, err)
+	}
+	err := l.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, leaveSQL, group, member)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, releaseAllSQL, group, member)
+		}
+		return err
+	})
+	if err != nil {
+		return failed("leave", group, err)
+	}
+	return nil
+}
+
+// Members implements [lease.Store].
+func (l *Leases) Members(ctx context.Context, group string) (lease.State, error) {
+	if err := begin(ctx, lease.CheckGroup(group), checkText("group", group)); err != nil {
+		return lease.State{}, failed("members", group, err)
+	}
+	s, err := l.state(ctx, l.db, group)
+	if err != nil {
+		return lease.State{}, failed("members", group, err)
+	}
+	return s, nil
+}
+
+// state reads what the group looks like.
+func (l *Leases) state(ctx context.Context, q interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, group string) (s lease.State, err error) {
+	s.Owners = make(map[string]string)
+	rows, err := q.QueryContext(ctx, l.dialect.stateSQL, group)
+	if err != nil {
+		return s, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var member, stream string
+		if err := rows.Scan(&stream, &member); err != nil {
+			return s, err
+		}
+		if stream == "" { // a member; no stream has an empty name
+			s.Members = append(s.Members, member)
+		} else {
+			s.Owners[stream] = member
+		}
+	}
+	slices.Sort(s.Members) // the database may have an order of its own
+	return s, rows.Err()
+}
+
+// inTx runs f in a transaction, and rolls it back if f fails.
+func (l *Leases) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := l.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing behind a commit
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func checkLease(group, member string, streams ...string) error {
+	err := errors.Join(lease.Check(group, member, streams...), checkText("group", group), checkText("member", member))
+	for _, s := range streams {
+		err = errors.Join(err, checkText("stream", s))
+	}
+	return err
+}

@@ -1,0 +1,53 @@
+package sqlstore
+
+// leaseSQL are the statements of Leases. Times are milliseconds since 1970 by the clock of the database. Parameters appear in
+// the order of their numbers, because SQLite counts them by appearance.
+type leaseSQL struct {
+	heldSQL, acquireSQL, joinSQL, renewSQL, stateSQL, oldMembersSQL, oldLeasesSQL string
+}
+
+// leaseTables is the migration that makes the tables of Leases.
+var leaseTables = migration{
+	`CREATE TABLE headrace_members (
+		group_name TEXT NOT NULL,
+		member TEXT NOT NULL,
+		expires_at BIGINT NOT NULL,
+		PRIMARY KEY (group_name, member)
+	)`,
+	`CREATE TABLE headrace_leases (
+		group_name TEXT NOT NULL,
+		stream TEXT NOT NULL,
+		member TEXT NOT NULL,
+		expires_at BIGINT NOT NULL,
+		PRIMARY KEY (group_name, stream)
+	)`,
+}
+
+// These statements need no clock.
+const (
+	releaseSQL    = `DELETE FROM headrace_leases WHERE group_name = $1 AND member = $2 AND stream = $3`
+	releaseAllSQL = `DELETE FROM headrace_leases WHERE group_name = $1 AND member = $2`
+	leaveSQL      = `DELETE FROM headrace_members WHERE group_name = $1 AND member = $2`
+)
+
+// leaseStatements returns the statements for a database with these expressions for its clock and for the elements of the JSON
+// array in $4.
+func leaseStatements(now, elements string) leaseSQL {
+	return leaseSQL{
+		heldSQL: `SELECT EXISTS (SELECT 1 FROM headrace_leases WHERE group_name = $1 AND stream = $2 AND member <> $3 AND expires_at > ` + now + `)`,
+		acquireSQL: `INSERT INTO headrace_leases AS l (group_name, stream, member, expires_at) VALUES ($1, $2, $3, ` + now + ` + $4)
+			ON CONFLICT (group_name, stream) DO UPDATE SET member = excluded.member, expires_at = excluded.expires_at
+			WHERE l.member = excluded.member OR l.expires_at <= ` + now,
+		joinSQL: `INSERT INTO headrace_members (group_name, member, expires_at) VALUES ($1, $2, ` + now + ` + $3)
+			ON CONFLICT (group_name, member) DO UPDATE SET expires_at = excluded.expires_at`,
+		renewSQL: `UPDATE headrace_leases SET expires_at = ` + now + ` + $1
+			WHERE group_name = $2 AND member = $3 AND stream IN (` + elements + `)`,
+		// Members are the rows with an empty stream. One statement reads both, so that the state is of one moment.
+		stateSQL: `SELECT '' AS stream, member FROM headrace_members WHERE group_name = $1 AND expires_at > ` + now + `
+			UNION ALL SELECT stream, member FROM headrace_leases WHERE group_name = $1 AND expires_at > ` + now,
+		// Each start of a process makes a member with a name of its own, so rows of former members must go. The day keeps
+		// this away from rows that their owners may renew at the same moment, which could end in a deadlock.
+		oldMembersSQL: `DELETE FROM headrace_members WHERE group_name = $1 AND expires_at < ` + now + ` - 86400000`,
+		oldLeasesSQL:  `DELETE FROM headrace_leases WHERE group_name = $1 AND expires_at < ` + now + ` - 86400000`,
+	}
+}
