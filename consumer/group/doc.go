@@ -1,0 +1,63 @@
+// Package group shares the streams of one consumer between several processes. Each process is a member of the group.
+// Each stream is worked on by one member at a time, the members share the streams evenly, and when a member dies the
+// others go on with its streams. A group of one stream has one worker, and the other members stand by.
+//
+//	g, err := group.New(leases, "billing", group.Fixed(open, "orders-0", "orders-1", "orders-2"), codec.JSON[Order]())
+//	…
+//	err = g.Process(ctx, func(ctx context.Context, stream string, m consumer.Message[Order]) error { … })
+//
+// # Delivery
+//
+// Leases make it quiet, epochs make it right. A lease is the right of one member to work on one stream until a time. It
+// keeps two members from doing the same work. It stands in a database, and the clock of the database decides when it is
+// over; the clocks of the members may differ by any amount. What is correct rests on no clock: with the lease a member
+// takes the epoch of the stream's checkpoint, in one step. From then on no checkpoint of the member before can be saved,
+// neither by the consumer nor with SaveTx in a transaction of the user's. So an effect that is committed together with
+// its checkpoint happens once, and never under a lease that another member has acquired, even when the member before was
+// suspended for an hour and believes that it still holds the lease.
+//
+// All other effects happen at least once, as with a consumer alone: a member that takes a stream over repeats what was
+// not saved. A handler that obeys its ctx has returned before another member begins, because its ctx ends before the
+// lease does.
+//
+// # Leases
+//
+// A member renews its leases five times in the time of a lease ([LeaseTime], 15 s). A member that was killed has lost its
+// streams after that time, and others take them with their next renewal, so a stream stands still for at most 18 s by
+// default. While the database cannot be reached nobody can renew: then each member stops its streams before their leases
+// end, by its own stopwatch. When the database is back, the members go on. No outage ends a group, however long it is.
+//
+// # Handing over
+//
+// With every renewal a member compares what each member holds with an even share. A member that holds too much gives one
+// stream away, and a member that holds too little takes what is free. In the end the shares differ by one stream at most,
+// and no stream moves any more.
+//
+// A member gives a stream away politely: it stops reading, finishes what is in hand within [DrainTimeout], saves, and
+// releases the lease. A shutdown does the same with all streams. The ctx of the function given to [Group.Each] ends when
+// reading must stop. The ctx of [InHand] ends when the work in hand must stop, too.
+//
+// # Errors
+//
+// [Group.Each] and [Group.Process] return when their ctx is over, or when an error is final: the error of one stream
+// stops the member, which gives all its streams back first. Use [consumer.DeadLetters] so that a record which cannot be
+// processed does not stop one member after the other. A group ends no earlier because streams end: a member keeps the
+// lease on a stream that is closed for good and has been read to its end, and does nothing with it.
+//
+// If the checkpoint of a stream is claimed by a consumer outside the group, the member that is fenced logs a warning and
+// claims it again after [LeaseTime].
+//
+// # Names
+//
+// The name of a group is the name of a consumer: all members of a group do the same work. A member's name is for people;
+// a random part is added to it at every start, so two processes with one name are two members, and a process that is
+// started again does not mistake the leases of its former life for its own. The checkpoint of a stream has the key that
+// [Group.Key] returns.
+//
+// # Where this comes from
+//
+// Azure's Event Hubs processor and Amazon's Kinesis client keep one record of ownership for each partition too, balance
+// by taking one partition a round, and fence by a condition on that record. In both the member with too little steals,
+// and the one it steals from notices later. Here the member with too much gives, because only that member knows when its
+// work in hand is finished.
+package group

@@ -1,0 +1,115 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/consumer/group/lease"
+)
+
+// A Group is a consumer of several streams that runs in several processes. It is safe for use from many goroutines; each
+// call of [Group.Each] or [Group.Process] is a member of its own.
+type Group[T any] struct {
+	leases  lease.Store
+	name    string
+	streams Streams
+	codec   codec.Codec[T]
+	cfg     config
+}
+
+// New returns a group. It does no I/O. leases keeps the leases and the checkpoints of the streams: see
+// sqlstore.NewLeases, and [lease.NewMemory] for tests.
+func New[T any](leases lease.Store, name string, streams Streams, c codec.Codec[T], opts ...Option) (*Group[T], error) {
+	if leases == nil || c == nil {
+		return nil, errors.New("group: the leases or the codec are nil: give New both")
+	}
+	if err := lease.CheckGroup(name); err != nil {
+		return nil, fmt.Errorf("group: %w", err)
+	}
+	if err := streams.check(name); err != nil {
+		return nil, err
+	}
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Group[T]{leases: leases, name: name, streams: streams, codec: c, cfg: cfg}, nil
+}
+
+// Key returns the key of the checkpoint of a stream, for SaveTx.
+func (g *Group[T]) Key(stream string) string { return lease.Key(g.name, stream) }
+
+// Process runs h for every record of the streams that this member holds, as [consumer.Consumer.Process] does for each
+// stream: [consumer.Concurrency] handlers a stream. The ctx of a handler ends at the latest with the lease.
+//
+// Process returns ctx's error when ctx is over and all streams are given back. Before that it returns only an error that
+// is final.
+func (g *Group[T]) Process(ctx context.Context, h func(ctx context.Context, stream string, m consumer.Message[T]) error, opts ...consumer.ProcessOption) error {
+	if h == nil {
+		return errors.New("group: process: the handler is nil")
+	}
+	return g.Each(ctx, func(ctx context.Context, stream string, c *consumer.Consumer[T]) error {
+		// The consumer lets handlers go on after the end of ctx, for DrainTimeout. A lease that another member has
+		// acquired must end them at once.
+		leased := InHand(ctx)
+		return c.Process(ctx, func(ctx context.Context, m consumer.Message[T]) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(leased, cancel)()
+			return h(ctx, stream, m)
+		}, opts...)
+	})
+}
+
+// KeyBy keeps the order of records of a stream that have the same key, in [Group.Process], as
+// [consumer.Consumer.KeyBy] does.
+func (g *Group[T]) KeyBy(key func(T) string) consumer.ProcessOption {
+	return (*consumer.Consumer[T])(nil).KeyBy(key) // KeyBy does not use the consumer
+}
+
+// Each runs f for every stream that this member holds, each in a goroutine of its own, with a consumer that keeps its
+// place in the group's store. f runs a loop of the consumer (Messages, Batches, Process or Pipe) under ctx and returns
+// when the loop has ended:
+//
+//	err := g.Each(ctx, func(ctx context.Context, stream string, c *consumer.Consumer[Order]) error {
+//		for m, err := range c.Messages(ctx) {
+//			if err != nil {
+//				return err
+//			}
+//			if err := book(group.InHand(ctx), m); err != nil { // effect and SaveTx in one transaction
+//				return err
+//			}
+//		}
+//		return nil
+//	})
+//
+// ctx ends when the member must give the stream away: the loop then ends. Work in hand that goes on under [InHand] has
+// until DrainTimeout. An error that f returns after the end of ctx is logged, and is no error of the group. An error that
+// f returns before is final, and so is a panic, except for two: [backend.ErrFenced], which says that somebody else has
+// claimed the checkpoint, and with [Discover] also [backend.ErrNotFound]. After these two, f is called again after a
+// while, if the stream still belongs to the member. When f returns nil, the stream needs no more work here.
+//
+// A function that has not returned when 4 times DrainTimeout have gone by after the end of its ctx is a final error, too,
+// because nothing can end it. Its stream is released nevertheless.
+//
+// Each returns ctx's error when ctx is over and all streams are given back, unless giving them back failed.
+func (g *Group[T]) Each(ctx context.Context, f func(ctx context.Context, stream string, c *consumer.Consumer[T]) error) error {
+	if f == nil {
+		return errors.New("group: each: the function is nil")
+	}
+	return newMember(g, f).run(ctx)
+}
+
+type inHandKey struct{}
+
+// InHand returns the context of the work in hand. It ends DrainTimeout after ctx, which must be the context that
+// [Group.Each] gave to its function or one derived from it. It ends at once when the lease is lost.
+func InHand(ctx context.Context) context.Context {
+	if hard, ok := ctx.Value(inHandKey{}).(context.Context); ok {
+		return hard
+	}
+	return ctx
+}

@@ -1,0 +1,57 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/consumer/group/lease"
+)
+
+// Streams are the streams of a group: which there are, and how to open each. [Fixed] and [Discover] make them.
+type Streams struct {
+	open  func(stream string) backend.Source
+	names []string
+	list  func(ctx context.Context) ([]string, error) // nil: the names are fixed
+	every time.Duration
+}
+
+// Fixed are streams whose names do not change while the group runs. open is called for each stream when this member
+// takes it, and must do no I/O. All members must have the same names: a member works on the streams of its own list
+// only.
+func Fixed(open func(stream string) backend.Source, names ...string) Streams {
+	return Streams{open: open, names: slices.Clone(names)}
+}
+
+// Discover are streams that come and go: list is asked for their names when the group begins, and after every. A member
+// gives back a stream that is not listed any more. open is called as with [Fixed].
+//
+// If list fails at the beginning with an error that is not [backend.ErrTransient], the group ends with that error. Later
+// errors are logged, and the names stay as they were.
+func Discover(open func(stream string) backend.Source, list func(ctx context.Context) ([]string, error), every time.Duration) Streams {
+	return Streams{open: open, list: list, every: every}
+}
+
+func (s Streams) check(group string) error {
+	switch {
+	case s.open == nil:
+		return errors.New("group: the streams have no function that opens them")
+	case s.list != nil && s.every <= 0:
+		return fmt.Errorf("group: Discover every %v: must be more than 0", s.every)
+	case s.list == nil && len(s.names) == 0:
+		return errors.New("group: there are no streams: give Fixed at least one name, or use Discover")
+	}
+	_, err := sorted(group, s.names)
+	return err
+}
+
+// sorted returns the names in order, each once.
+func sorted(group string, names []string) ([]string, error) {
+	if err := lease.Check(group, "any", names...); err != nil {
+		return nil, fmt.Errorf("group: the streams of %s: %w", group, err)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names))), nil
+}

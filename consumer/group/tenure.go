@@ -1,0 +1,212 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/backoff"
+)
+
+// A tenure is the time in which this member works on a stream: from the attempt to acquire the lease until the lease is
+// released. Two contexts end it. Reading stops with soft, and the work in hand stops with hard.
+type tenure struct {
+	stream   string
+	soft     context.Context
+	stop     context.CancelFunc // ends soft
+	hard     context.Context
+	kill     context.CancelFunc // ends hard, and soft with it
+	expiring *time.Timer        // ends soft when the lease was not renewed in time
+
+	// The fields below belong to the lock of the member.
+	acquired bool // the lease is renewed in every round
+	leaving  bool // the member gives the stream away
+}
+
+func newTenure(ctx context.Context, stream string) *tenure {
+	t := &tenure{stream: stream}
+	t.hard, t.kill = context.WithCancel(context.WithoutCancel(ctx))
+	t.soft, t.stop = context.WithCancel(context.WithValue(t.hard, inHandKey{}, t.hard))
+	t.expiring = time.AfterFunc(never, t.stop)
+	t.expiring.Stop()
+	return t
+}
+
+const never = 1<<63 - 1
+
+// errStuck is the cause of a stream whose function does not return.
+var errStuck = errors.New("the function has not returned long after its context ended")
+
+// serve is the goroutine of a tenure.
+func (m *member[T]) serve(t *tenure) {
+	defer m.over(t)
+	if !m.acquire(t) {
+		return
+	}
+	err := m.work(t)
+	switch {
+	case err == nil || err == context.Canceled && t.soft.Err() != nil:
+	case t.soft.Err() == nil || err == errStuck:
+		m.fail(fmt.Errorf("group: %s: stream %s: %w", m.g.name, t.stream, err))
+	default:
+		m.endedBadly(t, err)
+	}
+	m.release(t)
+}
+
+// acquire takes the lease. It reports whether the member has it.
+func (m *member[T]) acquire(t *tenure) bool {
+	// An acquisition waits for transactions with SaveTx. Longer than this, the lease could be over when it is told.
+	ctx, cancel := context.WithTimeout(t.soft, m.g.cfg.lease/2)
+	defer cancel()
+	begun := time.Now()
+	ok, err := m.g.leases.Acquire(ctx, m.g.name, m.id, t.stream, m.g.cfg.lease)
+	switch {
+	case err != nil && !errors.Is(err, backend.ErrTransient):
+		m.fail(fmt.Errorf("group: %s: stream %s: %w", m.g.name, t.stream, err))
+	case err != nil:
+		m.log.WarnContext(ctx, "group: could not acquire the lease on a stream", "stream", t.stream, "err", err)
+	case ok:
+		m.mu.Lock()
+		t.acquired = true
+		m.mu.Unlock()
+		m.prolong(t, begun)
+		m.log.InfoContext(ctx, "group: acquired the lease on a stream", "stream", t.stream)
+	}
+	return ok && err == nil
+}
+
+// prolong makes soft end in time when no further renewal succeeds: the work in hand and the save behind it have a
+// DrainTimeout each before the lease is over. The lease is counted from the beginning of the call that renewed it,
+// which is earlier than the database counts it from.
+func (m *member[T]) prolong(t *tenure, begun time.Time) {
+	t.expiring.Reset(m.g.cfg.lease - 2*m.g.cfg.drain - time.Since(begun))
+}
+
+// work runs the user's function until the stream needs no more work here, and returns why. The error is nil only after
+// the end of soft.
+func (m *member[T]) work(t *tenure) error {
+	for {
+		pause, err := m.callOnce(t)
+		if err != nil || t.soft.Err() != nil {
+			return err
+		}
+		if pause == never { // the stream has ended; the member keeps the lease, so that nobody else reads to the end again
+			<-t.soft.Done()
+			return nil
+		}
+		if !backoff.Sleep(t.soft, pause) {
+			return nil
+		}
+	}
+}
+
+// callOnce runs the user's function once. Without an error it returns after which pause the function is to be called
+// again.
+func (m *member[T]) callOnce(t *tenure) (pause time.Duration, err error) {
+	c, err := m.g.consumer(t.stream)
+	if err != nil {
+		return 0, err
+	}
+	result := make(chan error, 1)
+	go func() { result <- m.guarded(t, c) }()
+	if err = m.await(t, result); t.soft.Err() != nil {
+		return 0, err
+	}
+	switch {
+	case err == nil:
+		m.log.InfoContext(t.soft, "group: a stream needs no more work", "stream", t.stream)
+		return never, nil
+	case errors.Is(err, backend.ErrFenced):
+		// If another member of the group has the lease, the next renewal says so and ends soft during the pause.
+		m.log.WarnContext(t.soft, "group: somebody else has claimed the checkpoint of a stream", "stream", t.stream, "err", err, "again_in", m.g.cfg.lease)
+		return m.g.cfg.lease, nil
+	case errors.Is(err, backend.ErrNotFound) && m.g.streams.list != nil:
+		// The stream was deleted. If the list does not show it any more when it is asked next, soft ends.
+		m.log.WarnContext(t.soft, "group: a stream is listed and does not exist", "stream", t.stream, "err", err, "again_in", m.g.streams.every)
+		return m.g.streams.every, nil
+	}
+	return 0, err
+}
+
+// guarded makes an error of a panic, which would end the process in a goroutine that the caller cannot see.
+func (m *member[T]) guarded(t *tenure, c *consumer.Consumer[T]) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &consumer.PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return m.f(t.soft, t.stream, c)
+}
+
+// await waits for the function, and ends its contexts when their time has come.
+func (m *member[T]) await(t *tenure, result <-chan error) error {
+	select {
+	case err := <-result:
+		return err
+	case <-t.soft.Done():
+	}
+	drain := m.g.cfg.drain
+	for _, wait := range []time.Duration{drain, 3 * drain} {
+		timer := time.NewTimer(wait)
+		select {
+		case err := <-result:
+			timer.Stop()
+			return err
+		case <-timer.C:
+			t.kill()
+		}
+	}
+	return errStuck
+}
+
+// consumer returns a consumer of the stream that keeps its place in the store of the group.
+func (g *Group[T]) consumer(stream string) (*consumer.Consumer[T], error) {
+	opts := append(g.cfg.consumer[:len(g.cfg.consumer):len(g.cfg.consumer)],
+		consumer.Checkpoint(g.leases, g.Key(stream)), consumer.DrainTimeout(g.cfg.drain))
+	return consumer.New(g.streams.open(stream), g.codec, opts...)
+}
+
+// endedBadly tells an error that came while the stream was given away. The next owner repeats what was not saved, so the
+// group goes on. At the end of the group the caller is told.
+func (m *member[T]) endedBadly(t *tenure, err error) {
+	m.log.WarnContext(t.hard, "group: a stream was stopped, and ended with an error", "stream", t.stream, "err", err)
+	// After ErrFenced a newer owner has the stream, and nothing is lost. Nor is it when the end of a context interrupted
+	// the work in hand.
+	if errors.Is(err, backend.ErrFenced) || errors.Is(err, context.Canceled) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ending {
+		m.late = append(m.late, fmt.Errorf("group: %s: stream %s: %w", m.g.name, t.stream, err))
+	}
+}
+
+// release gives the lease back. If that fails, the lease ends by itself, because nobody renews it.
+func (m *member[T]) release(t *tenure) {
+	m.mu.Lock()
+	t.acquired = false
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.hard), m.g.cfg.drain)
+	defer cancel()
+	if err := m.g.leases.Release(ctx, m.g.name, m.id, t.stream); err != nil {
+		m.log.WarnContext(ctx, "group: could not release the lease on a stream; it ends by itself", "stream", t.stream, "err", err)
+		return
+	}
+	m.log.InfoContext(ctx, "group: released the lease on a stream", "stream", t.stream)
+}
+
+// over forgets a tenure and wakes the member.
+func (m *member[T]) over(t *tenure) {
+	t.expiring.Stop()
+	t.kill()
+	m.mu.Lock()
+	delete(m.held, t.stream)
+	m.mu.Unlock()
+	m.wake()
+}
