@@ -43,6 +43,7 @@ func TestProducersOfOneNameAreAddedUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the hooks that count run behind Send
 		got := reg.Snapshot().Producers[0]
 		if got.Name != "orders" || got.Live != 2 || got.Acked != 5 || got.Buffered != 1 || got.Resent != 1 || got.Lost != 1 || got.Opened != 3 {
 			t.Errorf("%+v", got)

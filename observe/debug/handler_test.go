@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -40,6 +41,9 @@ func serve(t *testing.T) string {
 	t.Cleanup(func() { p.Close() })
 	if err := p.Send(t.Context(), "a", "b"); err != nil {
 		t.Fatal(err)
+	}
+	for reg.Snapshot().Producers[0].Acked < 2 { // the hook that counts runs behind Send
+		runtime.Gosched()
 	}
 	c, err := consumer.New(stream, codec.String(), reg.Consumer("billing"), consumer.StopAtTail())
 	if err != nil {
