@@ -11,9 +11,10 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// transientClasses are the classes of SQLSTATE that may pass: connection exception, transaction rollback, insufficient resources,
-// object not in prerequisite state (a lock), operator intervention (a restart).
-var transientClasses = []string{"08", "40", "53", "55", "57"}
+// transientClasses are the SQLSTATEs, or their beginnings, that may pass: connection exception, transaction rollback, insufficient
+// resources, object not in prerequisite state (a lock), operator intervention (a restart), and a server that only reads: after a
+// failover a connection may lead to one.
+var transientClasses = []string{"08", "40", "53", "55", "57", "25006"}
 
 // classify says what an error of a statement means that changes nothing, or that may be repeated whatever became of it.
 func classify(ctx context.Context, err error) error {

@@ -2,30 +2,31 @@ package postgres
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A listener tells waiting readers that something was committed. It holds one connection of the pool, from the first reader that waits
-// until Close. A notification that is missed costs a reader the time until it asks by itself.
+// A listener tells waiting readers that something was committed. It holds a connection beside those of the pool, from the first reader
+// that waits until Close. A notification that is missed costs a reader the time until it asks by itself.
 type listener struct {
 	pool *pgxpool.Pool
 
 	mu      sync.Mutex
-	changed chan struct{} // closed at the next notification
+	changed map[int64]chan struct{} // by stream, 0 for one that did not exist; closed at its next notification
 	cancel  context.CancelFunc
 	done    chan struct{} // nil: not started
 	closed  bool
 }
 
 func newListener(pool *pgxpool.Pool) *listener {
-	return &listener{pool: pool, changed: make(chan struct{})}
+	return &listener{pool: pool, changed: map[int64]chan struct{}{}}
 }
 
-// next returns a channel that is closed at the next notification.
-func (l *listener) next() <-chan struct{} {
+// next returns a channel that is closed at the next notification of the stream.
+func (l *listener) next(stream int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.done == nil && !l.closed {
@@ -33,14 +34,25 @@ func (l *listener) next() <-chan struct{} {
 		l.cancel, l.done = cancel, make(chan struct{})
 		go l.run(ctx)
 	}
-	return l.changed
+	c := l.changed[stream]
+	if c == nil {
+		c = make(chan struct{})
+		l.changed[stream] = c
+	}
+	return c
 }
 
-func (l *listener) tell() {
+// tell wakes those who wait for the stream that the payload of a notification names, or all where it names none.
+func (l *listener) tell(payload string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	close(l.changed)
-	l.changed = make(chan struct{})
+	id, err := strconv.ParseInt(payload, 10, 64)
+	for stream, c := range l.changed {
+		if err != nil || stream == id || stream == 0 {
+			close(c)
+			delete(l.changed, stream)
+		}
+	}
 }
 
 func (l *listener) run(ctx context.Context) {
@@ -62,16 +74,21 @@ func (l *listener) listen(ctx context.Context) error {
 		return err
 	}
 	c := conn.Hijack() // a connection that listens must not be given to others
-	defer c.Close(context.Background())
+	defer func() {
+		bounded, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = c.Close(bounded)
+	}()
 	if _, err := c.Exec(ctx, `LISTEN headrace`); err != nil {
 		return err
 	}
-	l.tell() // what was committed before the LISTEN
+	l.tell("") // what was committed before the LISTEN
 	for {
-		if _, err := c.WaitForNotification(ctx); err != nil {
+		n, err := c.WaitForNotification(ctx)
+		if err != nil {
 			return err
 		}
-		l.tell()
+		l.tell(n.Payload)
 	}
 }
 

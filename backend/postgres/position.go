@@ -11,13 +11,13 @@ import (
 
 // A position is where a record is, or would be: readers start at the first record that is not before it.
 type position struct {
-	tx, batch int64
-	no        int32
+	turn, batch int64
+	no          int32
 }
 
 func (p position) String() string {
 	b := make([]byte, 0, 32)
-	b = append(strconv.AppendInt(b, p.tx, 10), '.')
+	b = append(strconv.AppendInt(b, p.turn, 10), '.')
 	b = append(strconv.AppendInt(b, p.batch, 10), '.')
 	return string(strconv.AppendInt(b, int64(p.no), 10))
 }
@@ -25,10 +25,10 @@ func (p position) String() string {
 func (p position) offset() backend.Offset { return backend.Offset(p.String()) }
 
 // behind is the place behind the record at p.
-func (p position) behind() position { return position{p.tx, p.batch, p.no + 1} }
+func (p position) behind() position { return position{p.turn, p.batch, p.no + 1} }
 
 func (p position) compare(q position) int {
-	return cmp.Or(cmp.Compare(p.tx, q.tx), cmp.Compare(p.batch, q.batch), cmp.Compare(p.no, q.no))
+	return cmp.Or(cmp.Compare(p.turn, q.turn), cmp.Compare(p.batch, q.batch), cmp.Compare(p.no, q.no))
 }
 
 func parsePosition(o backend.Offset) (p position, err error) {
@@ -36,11 +36,11 @@ func parsePosition(o backend.Offset) (p position, err error) {
 	if len(parts) == 3 {
 		var no int64
 		var errs [3]error
-		p.tx, errs[0] = strconv.ParseInt(parts[0], 10, 64)
+		p.turn, errs[0] = strconv.ParseInt(parts[0], 10, 64)
 		p.batch, errs[1] = strconv.ParseInt(parts[1], 10, 64)
 		no, errs[2] = strconv.ParseInt(parts[2], 10, 32)
 		p.no = int32(no)
-		if errs == [3]error{} && p.offset() == o && p.tx >= 0 && p.batch >= 0 && p.no >= 0 {
+		if errs == [3]error{} && p.offset() == o && p.turn >= 0 && p.batch >= 0 && p.no >= 0 {
 			return p, nil
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Bounds of one batch that Read returns. A batch holds a record at least.
+// Bounds of one batch that Read returns: its last record may exceed the second.
 const (
 	readRecords = 1000
 	readBytes   = 1 << 20
@@ -34,7 +34,7 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 		return nil, s.failed("open reader of", err)
 	}
 	life, cancel := context.WithCancel(context.Background())
-	return &reader{stream: s, id: v.id, at: at, tail: v.tail, fresh: true, relative: from.Relative(), earliest: from == backend.Earliest, limit: readRecords, life: life, cancel: cancel}, nil
+	return &reader{stream: s, id: v.id, at: at, tail: v.tail, fresh: true, relative: from.Relative(), earliest: from == backend.Earliest, life: life, cancel: cancel}, nil
 }
 
 type reader struct {
@@ -44,7 +44,6 @@ type reader struct {
 	fresh    bool // nothing was returned yet
 	relative bool // the start was: the first Read tells the place and waits for no record
 	earliest bool // the place may move on with a trim before the first record
-	limit    int  // records to ask for: what made about readBytes last time
 	failure  error
 
 	life   context.Context
@@ -81,7 +80,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if err := ctx.Err(); err != nil {
 			return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, err)
 		}
-		changed := r.stream.db.listener.next()
+		changed := r.stream.db.listener.next(r.id)
 		b, pending, err := r.ask(ctx)
 		if err != nil || len(b.Records) > 0 || r.fresh && (b.CaughtUp || r.relative) {
 			r.fresh = false
@@ -101,25 +100,15 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	}
 }
 
-// readSQL returns a row of the stream's state, and the records that no transaction can come before any more. Both are of one snapshot.
-const readSQL = `WITH s AS (SELECT id, sealed, trim_tx, trim_batch, trim_no FROM headrace_streams WHERE name = $1),
-	x AS (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin)
-	SELECT s.id, s.sealed, s.trim_tx, s.trim_batch, s.trim_no,
-		EXISTS (SELECT FROM headrace_records p, x WHERE p.stream = s.id AND p.tx >= x.xmin),
-		r.tx, r.batch, r.no, r.value, r.headers, r.at
-	FROM s LEFT JOIN LATERAL (SELECT * FROM headrace_records q, x
-		WHERE q.stream = s.id AND (q.tx, q.batch, q.no) >= ($2, $3, $4) AND q.tx < x.xmin
-		ORDER BY q.tx, q.batch, q.no LIMIT $5) r ON TRUE`
-
 // ask makes one query. pending says that there are records that may not be read yet.
 func (r *reader) ask(ctx context.Context) (b backend.Batch, pending bool, err error) {
-	rows, err := r.stream.db.pool.Query(ctx, readSQL, r.stream.name, r.at.tx, r.at.batch, r.at.no, r.limit)
+	rows, err := r.stream.db.pool.Query(ctx, r.stream.db.tables.sql(readSQL), r.stream.name, r.at.turn, r.at.batch, r.at.no, readRecords, readBytes)
 	if err != nil {
 		return b, false, classify(ctx, err)
 	}
 	defer rows.Close()
 	sealed, seen, bytes, next := false, false, 0, r.at
-	for bytes < readBytes && rows.Next() {
+	for rows.Next() {
 		var row row
 		if err := row.scan(rows); err != nil {
 			return b, false, classify(ctx, err)
@@ -130,7 +119,7 @@ func (r *reader) ask(ctx context.Context) (b backend.Batch, pending bool, err er
 			}
 			seen, sealed, pending, next = true, row.sealed, row.pending, r.at
 		}
-		if row.tx == nil {
+		if row.turn == nil {
 			break
 		}
 		rec, place, err := row.record()
@@ -138,7 +127,7 @@ func (r *reader) ask(ctx context.Context) (b backend.Batch, pending bool, err er
 			return b, false, err
 		}
 		next = place.behind()
-		bytes += row.bytes()
+		bytes += len(rec.Value)
 		b.Records = append(b.Records, rec)
 	}
 	n := len(b.Records)
@@ -149,16 +138,12 @@ func (r *reader) ask(ctx context.Context) (b backend.Batch, pending bool, err er
 	if !seen && r.id != 0 {
 		return b, false, fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
 	}
-	asked := r.limit
-	if n > 0 {
-		r.limit = min(max(readBytes*n/max(bytes, 1), 1), readRecords)
-	}
 	if n == 0 && sealed && !pending && !r.fresh { // a fresh reader says first that it is at the end
 		return b, false, io.EOF
 	}
 	r.at = next
 	b.Next, b.CaughtUp = next.offset(), next.compare(r.tail) >= 0
-	b.Closed = sealed && !pending && n < asked && bytes < readBytes // nothing is left to read, or to come
+	b.Closed = sealed && !pending && n < readRecords && bytes < readBytes // nothing is left to read, or to come
 	return b, pending, nil
 }
 
@@ -176,7 +161,7 @@ func (r *reader) look(row *row) error {
 		}
 		r.at = row.trim
 	}
-	if row.tx != nil {
+	if row.turn != nil {
 		r.earliest = false
 	}
 	return nil
@@ -187,22 +172,20 @@ type row struct {
 	id              int64
 	sealed, pending bool
 	trim            position
-	tx, batch, at   *int64
+	turn, batch, at *int64
 	no              *int32
 	value, headers  []byte
 }
 
 func (w *row) scan(rows pgx.Rows) error {
-	return rows.Scan(&w.id, &w.sealed, &w.trim.tx, &w.trim.batch, &w.trim.no, &w.pending, &w.tx, &w.batch, &w.no, &w.value, &w.headers, &w.at)
+	return rows.Scan(&w.id, &w.sealed, &w.trim.turn, &w.trim.batch, &w.trim.no, &w.pending, &w.turn, &w.batch, &w.no, &w.value, &w.headers, &w.at)
 }
-
-func (w *row) bytes() int { return len(w.value) + len(w.headers) + 100 }
 
 func (w *row) record() (backend.Record, position, error) {
 	if w.batch == nil || w.no == nil || w.at == nil {
 		return backend.Record{}, position{}, errors.New("a record without its place")
 	}
-	p := position{*w.tx, *w.batch, *w.no}
+	p := position{*w.turn, *w.batch, *w.no}
 	headers, err := decodeHeaders(w.headers)
 	if err != nil {
 		return backend.Record{}, p, fmt.Errorf("record %s: %w", p, err)

@@ -1,0 +1,17 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/headrace/headrace/backend"
+)
+
+var _ backend.Resumer = (*Stream)(nil)
+
+// Resume implements [backend.Resumer]. The database remembers the last batches of a name for ever.
+func (s *Stream) Resume(_ context.Context, f backend.Format, from backend.Resumption) (backend.Appender, backend.Offset, error) {
+	if err := from.Check(); err != nil {
+		return nil, "", s.failed("resume", err)
+	}
+	return s.newAppender(f, from, "name:"+from.Name), "", nil
+}

@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// setUp finds the tables, and makes or mends them only where that is needed: a program may have no right to, and a server that only
+// reads cannot.
+func setUp(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
+	if t, ok, err := find(ctx, pool); ok || err != nil {
+		return t, err
+	}
+	if err := transact(ctx, pool, func(tx pgx.Tx) error { return migrate(ctx, tx) }); err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	t, ok, err := find(ctx, pool)
+	if err == nil && !ok {
+		err = errors.New("the tables are not there after they were made: search_path of the pool's connections differs")
+	}
+	return t, err
+}
+
+// A querier is a pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// find returns the tables, and whether they are ready for use.
+func find(ctx context.Context, q querier) (t *tables, ready bool, err error) {
+	var schema string
+	err = q.QueryRow(ctx, `SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.oid = to_regclass('headrace_schema')`).Scan(&schema)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	t = tablesIn(schema)
+	version, err := t.version(ctx, q)
+	if err != nil || version < len(migrations) {
+		return t, false, err
+	}
+	behind, err := t.behind(ctx, q)
+	return t, behind <= 0, err
+}
+
+// version is 0 where package sqlstore has made the table of versions.
+func (t *tables) version(ctx context.Context, q querier) (version int, err error) {
+	err = q.QueryRow(ctx, t.sql(versionSQL)).Scan(&version)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err == nil && version > len(migrations) {
+		err = fmt.Errorf("the schema has version %d, this program knows up to %d: use a newer program", version, len(migrations))
+	}
+	return version, err
+}
+
+func (t *tables) behind(ctx context.Context, q querier) (n int64, err error) {
+	err = q.QueryRow(ctx, t.sql(behindSQL)).Scan(&n)
+	return n, err
+}
+
+// migrate runs under a lock, because CREATE TABLE IF NOT EXISTS of two sessions at once may fail for one of them.
+func migrate(ctx context.Context, tx pgx.Tx) error {
+	for _, statement := range []string{
+		`SELECT pg_advisory_xact_lock(7522535908310049637)`,
+		`CREATE TABLE IF NOT EXISTS headrace_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)`,
+	} {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	t, ready, err := find(ctx, tx)
+	if ready || err != nil {
+		return err
+	}
+	version, err := t.version(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, t.sql(startSQL)); err != nil {
+		return err
+	}
+	for _, m := range migrations[version:] {
+		if _, err := tx.Exec(ctx, t.sql(m)); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, t.sql(migratedSQL), len(migrations)); err != nil {
+		return err
+	}
+	return t.catchUp(ctx, tx)
+}
+
+// catchUp lets the turns of this server begin behind those in the tables.
+func (t *tables) catchUp(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, t.sql(lockSQL)); err != nil { // waits for appends under the old base, and holds up those that follow
+		return err
+	}
+	n, err := t.behind(ctx, tx)
+	if err != nil || n <= 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, t.sql(raiseSQL), n)
+	return err
+}

@@ -1,0 +1,156 @@
+package postgres
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A record's turn is its place in the order of all transactions: the number of its own transaction, or of a later one that had ended
+// when the record was appended. So a record is behind all those that were committed before it was appended. A record may be read once no
+// transaction runs whose number is at or below its turn: what is committed later has a higher turn.
+//
+// headrace_schema keeps what is added to the server's numbers. It is not 0 when the tables were moved to a server whose numbers are lower.
+const (
+	turnBase     = `(SELECT version FROM headrace_schema WHERE component = 'turns')`
+	thisTurn     = `(greatest(pg_current_xact_id()::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) + ` + turnBase + `)`
+	firstRunning = `(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + ` + turnBase + `)`
+	now          = `((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)`
+)
+
+// migrations bring the schema from the version of their index to the next.
+var migrations = []string{`
+	CREATE TABLE headrace_streams (
+		id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+		name TEXT NOT NULL UNIQUE,
+		content_type TEXT NOT NULL DEFAULT '',
+		sealed BOOLEAN NOT NULL DEFAULT FALSE,
+		trim_turn BIGINT NOT NULL DEFAULT 0, trim_batch BIGINT NOT NULL DEFAULT 0, trim_no INT NOT NULL DEFAULT 0
+	);
+	CREATE SEQUENCE headrace_batch_no;
+	CREATE TABLE headrace_records (
+		stream BIGINT NOT NULL, turn BIGINT NOT NULL, batch BIGINT NOT NULL, no INT NOT NULL,
+		value BYTEA NOT NULL, headers BYTEA, at BIGINT NOT NULL,
+		PRIMARY KEY (stream, turn, batch, no)
+	);
+	CREATE TABLE headrace_batches (
+		stream BIGINT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL,
+		hash BYTEA NOT NULL, turn BIGINT NOT NULL, batch BIGINT NOT NULL, at BIGINT NOT NULL, named BOOLEAN NOT NULL,
+		PRIMARY KEY (stream, producer, seq)
+	);
+	INSERT INTO headrace_schema (component, version) VALUES ('turns', 0);
+`}
+
+// The statements that make and check the tables.
+const (
+	// behindSQL says how far the turns in the tables are ahead of the server's numbers: 0 or less, unless the tables come from another server.
+	behindSQL = `SELECT GREATEST(
+			(SELECT max(trim_turn) FROM headrace_streams),
+			(SELECT max(r.turn) FROM headrace_streams s, LATERAL (
+				SELECT turn FROM headrace_records WHERE stream = s.id ORDER BY turn DESC LIMIT 1) r), 0)
+		- pg_snapshot_xmax(pg_current_snapshot())::text::bigint - ` + turnBase + ` + 1`
+	versionSQL  = `SELECT version FROM headrace_schema WHERE component = 'streams'`
+	raiseSQL    = `UPDATE headrace_schema SET version = version + $1 WHERE component = 'turns'`
+	lockSQL     = `LOCK TABLE headrace_records IN SHARE MODE`
+	startSQL    = `INSERT INTO headrace_schema (component, version) VALUES ('streams', 0) ON CONFLICT DO NOTHING`
+	migratedSQL = `UPDATE headrace_schema SET version = $1 WHERE component = 'streams'`
+)
+
+// A share of the key is what appends hold of the stream's row: it stops neither each other nor a Trim, and makes Seal and Delete wait.
+const (
+	findSQL   = `SELECT id, content_type, sealed FROM headrace_streams WHERE name = $1`
+	createSQL = `INSERT INTO headrace_streams (name) VALUES ($1) ON CONFLICT DO NOTHING`
+	formatSQL = `UPDATE headrace_streams SET content_type = $2 WHERE id = $1 AND content_type = ''`
+	forgetSQL = `DELETE FROM headrace_batches WHERE stream = $1 AND NOT named AND at < ` + now + ` - $2`
+
+	// appendSQL stores a batch in one round trip, unless the batch is stored already or the stream is sealed. A batch that arrives when
+	// later ones of its producer are stored has been given up long ago.
+	appendSQL = `WITH s AS (SELECT sealed FROM headrace_streams WHERE id = $1 FOR KEY SHARE),
+		b AS (INSERT INTO headrace_batches (stream, producer, seq, hash, turn, batch, at, named)
+			SELECT $1, $2, $3, $4, ` + thisTurn + `, nextval(BATCH_NO), ` + now + `, $9 FROM s
+			WHERE NOT sealed AND NOT EXISTS (SELECT FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq > $3)
+			ON CONFLICT DO NOTHING RETURNING turn, batch, at),
+		r AS (INSERT INTO headrace_records (stream, turn, batch, no, value, headers, at)
+			SELECT $1, b.turn, b.batch, u.no - 1, u.value, u.headers, COALESCE(u.at, b.at)
+			FROM b, unnest($5::bytea[], $6::bytea[], $7::bigint[]) WITH ORDINALITY AS u(value, headers, at, no)),
+		old AS (DELETE FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq < $8)
+		SELECT (SELECT sealed FROM s), (SELECT turn FROM b), (SELECT batch FROM b), pg_notify('headrace', $1::text)`
+	againSQL = `SELECT turn, batch, hash FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq = $3`
+
+	appendTxSQL = `WITH s AS (SELECT id, sealed FROM headrace_streams WHERE name = $1 FOR KEY SHARE),
+		b AS (SELECT id, ` + thisTurn + ` AS turn, nextval(BATCH_NO) AS batch, ` + now + ` AS at FROM s WHERE NOT sealed),
+		r AS (INSERT INTO headrace_records (stream, turn, batch, no, value, headers, at)
+			SELECT b.id, b.turn, b.batch, u.no - 1, u.value, u.headers, COALESCE(u.at, b.at)
+			FROM b, unnest($2::bytea[], $3::bytea[], $4::bigint[]) WITH ORDINALITY AS u(value, headers, at, no))
+		SELECT sealed, pg_notify('headrace', id::text) FROM s`
+)
+
+const (
+	// lockStreamSQL waits for the transactions that have appended.
+	lockStreamSQL = `SELECT id FROM headrace_streams WHERE name = $1 FOR UPDATE`
+	sealSQL       = `UPDATE headrace_streams SET sealed = TRUE WHERE name = $1`
+	notifySQL     = `SELECT pg_notify('headrace', '')`
+
+	lastBeforeSQL = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)
+		ORDER BY turn DESC, batch DESC, no DESC LIMIT 1`
+	trimSQL = `UPDATE headrace_streams SET trim_turn = $2, trim_batch = $3, trim_no = $4
+		WHERE id = $1 AND (trim_turn, trim_batch, trim_no) < ($2, $3, $4)`
+	dropSQL = `DELETE FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)`
+
+	deleteStreamSQL  = `DELETE FROM headrace_streams WHERE id = $1`
+	deleteRecordsSQL = `DELETE FROM headrace_records WHERE stream = $1`
+	deleteBatchesSQL = `DELETE FROM headrace_batches WHERE stream = $1`
+)
+
+const (
+	viewSQL = `SELECT s.id, s.sealed, s.trim_turn, s.trim_batch, s.trim_no, c.turn, c.batch, c.no, r.turn, r.batch, r.no
+		FROM headrace_streams s LEFT JOIN LATERAL (
+			SELECT turn, batch, no FROM headrace_records WHERE stream = s.id ORDER BY turn DESC, batch DESC, no DESC LIMIT 1) c ON TRUE
+		LEFT JOIN LATERAL (
+			SELECT turn, batch, no FROM headrace_records WHERE stream = s.id AND turn < ` + firstRunning + `
+			ORDER BY turn DESC, batch DESC, no DESC LIMIT 1) r ON TRUE
+		WHERE s.name = $1`
+	existsSQL = `SELECT EXISTS (SELECT FROM headrace_records WHERE stream = $1 AND turn = $2 AND batch = $3 AND no BETWEEN $4 - 1 AND $4)`
+	lastNSQL  = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)
+		ORDER BY turn DESC, batch DESC, no DESC OFFSET $5 LIMIT 1`
+	sinceSQL = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4) AND at >= $5
+		ORDER BY turn, batch, no LIMIT 1`
+
+	// readSQL returns a row of the stream's state, and the records that no transaction can come before any more, about $6 bytes of them.
+	// All is of one snapshot.
+	readSQL = `WITH s AS (SELECT id, sealed, trim_turn, trim_batch, trim_no FROM headrace_streams WHERE name = $1),
+		x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running)
+		SELECT s.id, s.sealed, s.trim_turn, s.trim_batch, s.trim_no,
+			EXISTS (SELECT FROM headrace_records p WHERE p.stream = s.id AND p.turn >= (SELECT running FROM x)),
+			r.turn, r.batch, r.no, r.value, r.headers, r.at
+		FROM s LEFT JOIN LATERAL (
+			SELECT turn, batch, no, value, headers, at FROM (
+				SELECT q.*, sum(octet_length(q.value)) OVER (ORDER BY q.turn, q.batch, q.no ROWS UNBOUNDED PRECEDING) - octet_length(q.value) AS before
+				FROM headrace_records q
+				WHERE q.stream = s.id AND (q.turn, q.batch, q.no) >= ($2, $3, $4) AND q.turn < (SELECT running FROM x)
+				ORDER BY q.turn, q.batch, q.no LIMIT $5) w
+			WHERE before < $6) r ON TRUE`
+)
+
+// tables are those of one schema. search_path says where they are only once, in Open: a transaction of the caller's may have another one.
+type tables struct {
+	replacer *strings.Replacer
+	full     sync.Map // from a statement above to the one for this schema
+}
+
+func tablesIn(schema string) *tables {
+	quoted := pgx.Identifier{schema}.Sanitize()
+	sequence := "'" + strings.ReplaceAll(quoted+".headrace_batch_no", "'", "''") + "'::regclass"
+	return &tables{replacer: strings.NewReplacer("headrace_", quoted+".headrace_", "BATCH_NO", sequence)}
+}
+
+// sql names the schema in a statement.
+func (t *tables) sql(statement string) string {
+	if s, ok := t.full.Load(statement); ok {
+		return s.(string)
+	}
+	s := t.replacer.Replace(statement)
+	t.full.Store(statement, s)
+	return s
+}

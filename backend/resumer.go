@@ -1,0 +1,50 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A Resumer is a Sink whose store knows a resend also when another process sends it. Where the batches follow from the source of their
+// records, as in package relay, each record is then stored once, however often the process is killed.
+type Resumer interface {
+	Sink
+
+	// Resume makes the appender that goes on for a name where an earlier one was stopped: its batch 0 is batch from.Seq of the name.
+	//
+	// A batch that is stored under its number already is acknowledged and not stored again. Several appenders of one name may be alive:
+	// of two batches with one number the first to arrive is stored. They must hold the same records; where the store sees that they do
+	// not, the second is [ErrConflict]. Where a batch that was sent before cannot be told from a new one any more, because the store has
+	// forgotten the name, for example, it is an error too.
+	//
+	// next is from.Next or, where that is empty, the place that from.Next must have when the first batch of the name comes again, for
+	// stores that know a resend by its place.
+	Resume(ctx context.Context, f Format, from Resumption) (a Appender, next Offset, err error)
+}
+
+// A Resumption says how far the appenders of a name have come.
+type Resumption struct {
+	Name string // of the producer, in all its processes: 1 to 256 bytes of UTF-8 without control characters
+	Seq  uint64 // how many batches of the name are acknowledged
+	Sent uint64 // how many may be stored, Seq at least
+	Next Offset // the Next of the ack of batch Seq-1, or what Resume returned before the first
+}
+
+// resumptionName is the longest name: DNS names and keys of checkpoints fit in.
+const resumptionName = 256
+
+// Check is for authors of a [Resumer]: it returns why no store takes r, or nil.
+func (r Resumption) Check() error {
+	switch {
+	case r.Name == "" || len(r.Name) > resumptionName:
+		return fmt.Errorf("%w: a producer's name of %d bytes, want 1 to %d", ErrRejected, len(r.Name), resumptionName)
+	case !utf8.ValidString(r.Name) || strings.ContainsFunc(r.Name, unicode.IsControl):
+		return fmt.Errorf("%w: the producer's name %q is not UTF-8 without control characters", ErrRejected, r.Name)
+	case r.Sent < r.Seq || r.Sent > 1<<53:
+		return fmt.Errorf("%w: producer %q has sent %d batches of which %d are acknowledged", ErrRejected, r.Name, r.Sent, r.Seq)
+	}
+	return nil
+}
