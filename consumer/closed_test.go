@@ -19,7 +19,7 @@ func TestLoopTellsWhetherTheStreamIsClosed(t *testing.T) {
 					t.Errorf("while the stream is open: %d records and %v, closed: %v", len(got), err, c.Stats().Closed)
 				}
 			}
-			if err := s.Close(); err != nil {
+			if err := s.Seal(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 { // the second loop finds nothing more
@@ -37,7 +37,7 @@ func TestLoopThatStopsBeforeTheEndIsNotAtTheEnd(t *testing.T) {
 	s := count(t, n)
 	c := newConsumer(t, ending{s, func() {
 		appendNumbers(t, s, n, n+1)
-		if err := s.Close(); err != nil {
+		if err := s.Seal(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}}, consumer.StopAtTail())

@@ -19,7 +19,7 @@ import (
 
 func TestMessagesInOrderUntilTheStreamIsClosed(t *testing.T) {
 	s := count(t, 3000)
-	if err := s.Close(); err != nil {
+	if err := s.Seal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, decoders := range []int{1, 4} {

@@ -141,7 +141,7 @@ func TestPinnedPlaceThatCannotBeSavedEndsTheLoop(t *testing.T) {
 
 func TestPlaceThatIsNoneIsFatal(t *testing.T) {
 	s := count(t, 9)
-	if err := s.Trim(s.Records()[5].Offset); err != nil {
+	if err := s.Trim(t.Context(), s.Records()[5].Offset); err != nil {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {

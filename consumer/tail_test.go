@@ -138,7 +138,7 @@ func TestStopAtTailLooksTheTailUpOnceOverReconnects(t *testing.T) {
 
 func TestStopAtTailOfAClosedStreamIsItsEnd(t *testing.T) {
 	s := count(t, 5000)
-	if err := s.Close(); err != nil {
+	if err := s.Seal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got, err := drain(t.Context(), newConsumer(t, s, consumer.StopAtTail()))

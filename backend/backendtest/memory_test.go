@@ -1,6 +1,7 @@
 package backendtest_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -30,7 +31,11 @@ func memoryHarness(bubble bool, opts ...memory.Option) backendtest.Harness {
 	return backendtest.Harness{
 		Open: func(t testing.TB) backendtest.Target {
 			s := memory.New(opts...)
-			return backendtest.Target{Sink: s, Source: s, Trim: s.Trim, Finish: s.Close}
+			return backendtest.Target{
+				Sink: s, Source: s,
+				Trim:   func(before backend.Offset) error { return s.Trim(context.Background(), before) },
+				Finish: func() error { return s.Seal(context.Background()) },
+			}
 		},
 		Bubble:      bubble,
 		OtherFormat: backend.Format{ContentType: "text/plain"},

@@ -50,7 +50,7 @@ func target(t testing.TB, path string, opts []bolt.StreamOption) backendtest.Tar
 		Sink:   s,
 		Source: s,
 		Trim:   func(before backend.Offset) error { return s.Trim(t.Context(), before) },
-		Finish: func() error { return s.CloseForGood(t.Context()) },
+		Finish: func() error { return s.Seal(t.Context()) },
 		Restart: func(t testing.TB) backendtest.Target {
 			if err := db.Close(); err != nil {
 				t.Fatal(err)

@@ -96,7 +96,7 @@ func TestCorruptState(t *testing.T) {
 	s := db.Stream("s")
 	_, readErr := s.OpenReader(ctx, backend.Earliest)
 	_, openErr := s.NewAppender(backend.Format{}).Open(ctx)
-	for _, err := range []error{readErr, openErr, s.CloseForGood(ctx)} {
+	for _, err := range []error{readErr, openErr, s.Seal(ctx)} {
 		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), `"s"`) {
 			t.Errorf("%v does not name file and stream", err)
 		}

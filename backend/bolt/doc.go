@@ -17,7 +17,7 @@
 //   - Limits: 10,000 records and 4 MiB in a batch, 4 MiB in a record, 16 batches in flight; an option sets each. A
 //     record counts its value, header names and header values.
 //   - Times: kept to the nanosecond in UTC. A record without a time gets the time at which its batch is taken.
-//   - End of stream: [Stream.CloseForGood].
+//   - End of stream: [Stream.Seal].
 //   - Trim: [Stream.Trim]. A reader or an offset before the trimmed place is [backend.ErrOutOfRange].
 //
 // # Commits

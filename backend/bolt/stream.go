@@ -31,6 +31,6 @@ func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
 	return s.log.Trim(ctx, before)
 }
 
-// CloseForGood ends the stream. Nothing can undo this, not even opening the file again: appends fail, and readers get
-// io.EOF behind the last record. The end is durable when CloseForGood returns. A second call does nothing.
-func (s *Stream) CloseForGood(ctx context.Context) error { return s.log.CloseForGood(ctx) }
+// Seal ends the stream for good. Nothing can undo this, not even opening the file again: appends fail, and readers get
+// io.EOF behind the last record. The end is durable when Seal returns. A second call does nothing.
+func (s *Stream) Seal(ctx context.Context) error { return s.log.Seal(ctx) }

@@ -37,7 +37,7 @@ func TestEverythingSurvivesAReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	one.Close()
-	if err := s.CloseForGood(ctx); err != nil {
+	if err := s.Seal(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -304,7 +304,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	_, listErr := db.Streams()
 	for what, err := range map[string]error{
 		"recv": err, "send": one.Send(ctx, 1, values(1, 2)), "read": readErr, "open": openErr, "trim": s.Trim(ctx, "1"),
-		"new stream": newErr, "list": listErr, "delete": db.Delete(ctx, "s"), "close for good": s.CloseForGood(ctx),
+		"new stream": newErr, "list": listErr, "delete": db.Delete(ctx, "s"), "seal": s.Seal(ctx),
 	} {
 		if !errors.Is(err, backend.ErrClosed) {
 			t.Errorf("%s: %v", what, err)

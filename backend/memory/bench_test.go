@@ -60,7 +60,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.Fatal(err)
 		}
 		if seq++; seq%100 == 0 { // keep the memory of the benchmark small
-			if err := s.Trim(ack.Next); err != nil {
+			if err := s.Trim(b.Context(), ack.Next); err != nil {
 				b.Fatal(err)
 			}
 		}

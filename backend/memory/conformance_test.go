@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -21,7 +22,11 @@ func harness(opts ...memory.Option) backendtest.Harness {
 	return backendtest.Harness{
 		Open: func(testing.TB) backendtest.Target {
 			s := memory.New(opts...)
-			return backendtest.Target{Sink: s, Source: s, Trim: s.Trim, Finish: s.Close}
+			return backendtest.Target{
+				Sink: s, Source: s,
+				Trim:   func(before backend.Offset) error { return s.Trim(context.Background(), before) },
+				Finish: func() error { return s.Seal(context.Background()) },
+			}
 		},
 		Bubble:      true,
 		OtherFormat: backend.Format{ContentType: "text/plain"},

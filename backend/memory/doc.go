@@ -15,7 +15,7 @@
 //     are the limits of S2, so a test meets them before production does. A record counts its value, header names and
 //     header values.
 //   - Times: kept to the nanosecond in UTC. A record without a time gets the time at which its batch is taken.
-//   - End of stream: [Stream.Close] closes the stream for good. Then appends fail with [backend.ErrStreamClosed], and
+//   - End of stream: [Stream.Seal] ends the stream for good. Then appends fail with [backend.ErrStreamClosed], and
 //     readers get io.EOF behind the last record.
 //   - Trim: [Stream.Trim]. A reader or an offset before the trimmed place is [backend.ErrOutOfRange].
 //

@@ -44,10 +44,13 @@ func Example() {
 	// caught up: true <nil>
 }
 
-func ExampleStream_Close() {
+func ExampleStream_Seal() {
 	ctx := context.Background()
 	stream := memory.New()
-	stream.Close()
+	if err := stream.Seal(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	_, err := stream.NewAppender(backend.Format{}).Open(ctx)
 	fmt.Println(err)

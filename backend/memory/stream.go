@@ -38,14 +38,16 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 	return s.log.OpenReader(ctx, from)
 }
 
-// Close closes the stream for good: appends fail, and readers get io.EOF behind the last record. A second Close does
-// nothing. Close always returns nil.
-func (s *Stream) Close() error { return s.log.CloseForGood(context.Background()) }
+// Seal ends the stream for good: appends fail with [backend.ErrStreamClosed], and readers get io.EOF behind the last
+// record. A second call does nothing.
+func (s *Stream) Seal(ctx context.Context) error { return s.log.Seal(ctx) }
 
 // Trim drops the records before the place before. The [backend.Record.Next] of a record drops that record and all
 // records in front of it; [backend.Latest] drops all. If the place is already trimmed, Trim changes nothing. A place
 // beyond the tail is [backend.ErrOutOfRange].
-func (s *Stream) Trim(before backend.Offset) error { return s.log.Trim(context.Background(), before) }
+func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
+	return s.log.Trim(ctx, before)
+}
 
 // Len returns how many records are kept.
 func (s *Stream) Len() int {

@@ -128,7 +128,7 @@ func TestReadIsBounded(t *testing.T) {
 func TestTrim(t *testing.T) {
 	s := memory.New()
 	appendAll(t, s, values(0, 100), values(100, 200))
-	if err := s.Trim("150"); err != nil {
+	if err := s.Trim(t.Context(), "150"); err != nil {
 		t.Fatal(err)
 	}
 	if s.Len() != 50 {
@@ -140,10 +140,10 @@ func TestTrim(t *testing.T) {
 	if _, err := s.OpenReader(t.Context(), "149"); !errors.Is(err, backend.ErrOutOfRange) {
 		t.Fatalf("trimmed place: %v", err)
 	}
-	if err := s.Trim("201"); !errors.Is(err, backend.ErrOutOfRange) {
+	if err := s.Trim(t.Context(), "201"); !errors.Is(err, backend.ErrOutOfRange) {
 		t.Fatalf("beyond the tail: %v", err)
 	}
-	if err := s.Trim(backend.Latest); err != nil || s.Len() != 0 || len(s.Records()) != 0 {
+	if err := s.Trim(t.Context(), backend.Latest); err != nil || s.Len() != 0 || len(s.Records()) != 0 {
 		t.Fatalf("%v, %d records left", err, s.Len())
 	}
 }
@@ -167,7 +167,7 @@ func TestAtTime(t *testing.T) {
 	check(11, 5)
 	check(31, 1)
 	check(41, 0)
-	if err := s.Trim("2"); err != nil { // the one at 30 that came first is gone
+	if err := s.Trim(t.Context(), "2"); err != nil { // the one at 30 that came first is gone
 		t.Fatal(err)
 	}
 	check(11, 4)
@@ -223,7 +223,7 @@ func TestProducersAndReadersAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := s.Close(); err != nil {
+	if err := s.Seal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	readers.Wait()
@@ -290,10 +290,10 @@ func TestPlaceInAnotherStreamIsOutOfRange(t *testing.T) {
 	if _, err := two.OpenReader(t.Context(), place); !errors.Is(err, backend.ErrOutOfRange) {
 		t.Errorf("read: %v", err)
 	}
-	if err := two.Trim(place); !errors.Is(err, backend.ErrOutOfRange) {
+	if err := two.Trim(t.Context(), place); !errors.Is(err, backend.ErrOutOfRange) {
 		t.Errorf("trim: %v", err)
 	}
-	if err := one.Trim(place); err != nil || one.Len() != 0 {
+	if err := one.Trim(t.Context(), place); err != nil || one.Len() != 0 {
 		t.Errorf("trim of its own stream: %v, %d records are left", err, one.Len())
 	}
 }

@@ -498,7 +498,7 @@ func TestPanicOfTheFunctionIsAnError(t *testing.T) {
 func TestStreamThatHasEndedStaysWithItsMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, 10)
-		if err := w.streams["s00"].Close(); err != nil {
+		if err := w.streams["s00"].Seal(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		a, b := w.start("a", time.Second), w.start("b", time.Second)

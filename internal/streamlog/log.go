@@ -53,17 +53,17 @@ func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
 	return l.commit(ctx, "trim", &Write{Trim: seq})
 }
 
-// CloseForGood ends the stream for good: appends fail with ErrStreamClosed, and readers get io.EOF behind the last
+// Seal ends the stream for good: appends fail with ErrStreamClosed, and readers get io.EOF behind the last
 // record.
-func (l *Log) CloseForGood(ctx context.Context) error {
+func (l *Log) Seal(ctx context.Context) error {
 	board := l.store.Board()
 	if err := board.Err(); err != nil {
-		return fmt.Errorf("%s: close: %w", l.name, err)
+		return fmt.Errorf("%s: seal: %w", l.name, err)
 	}
 	if board.State().Closed {
 		return nil
 	}
-	return l.commit(ctx, "close", &Write{Close: true})
+	return l.commit(ctx, "seal", &Write{Close: true})
 }
 
 func (l *Log) commit(ctx context.Context, what string, w *Write) error {

@@ -38,7 +38,7 @@ func TestClosedStream(t *testing.T) {
 	send(t, one, 0, "a")
 	one.Close() // the ack was not received
 	for range 2 {
-		if err := log.CloseForGood(ctx); err != nil {
+		if err := log.Seal(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestContextCutsACommit(t *testing.T) {
 		s.waitQueued(1)
 		cancel()
 	}()
-	wantErr(t, log.CloseForGood(short), backend.ErrIndeterminate, context.Canceled)
+	wantErr(t, log.Seal(short), backend.ErrIndeterminate, context.Canceled)
 
 	short, cancel = context.WithCancel(ctx)
 	defer cancel()

@@ -103,7 +103,7 @@ func TestReaderOfAClosedStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := log.CloseForGood(ctx); err != nil {
+	if err := log.Seal(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if b := read(t, r); len(b.Records) != 1 {

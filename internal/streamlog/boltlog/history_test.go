@@ -52,7 +52,7 @@ func (h *history) ask(c call) answer {
 		// Latest is not tried: it is resolved when Trim is called and applied later, which is no single step.
 		return answer{verdict: verdictOf(h.stream().Trim(ctx, streamlog.FormatOffset(uint64(c.from), "")))}
 	case callClose:
-		return answer{verdict: verdictOf(h.stream().CloseForGood(ctx))}
+		return answer{verdict: verdictOf(h.stream().Seal(ctx))}
 	default:
 		return answer{verdict: verdictOf(h.remove())}
 	}

@@ -144,7 +144,7 @@ func TestDeletedStreamHasNothingToTrimOrClose(t *testing.T) {
 	if err := s.Trim(ctx, "0"); !errors.Is(err, backend.ErrNotFound) {
 		t.Errorf("trim: %v", err)
 	}
-	if err := s.CloseForGood(ctx); !errors.Is(err, backend.ErrNotFound) {
+	if err := s.Seal(ctx); !errors.Is(err, backend.ErrNotFound) {
 		t.Errorf("close: %v", err)
 	}
 }
