@@ -5,31 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
-	"time"
 
 	"github.com/headrace/headrace/backend"
-)
-
-// The waits between tries: random below a bound that doubles.
-const (
-	firstWait = 100 * time.Millisecond
-	mostWait  = 10 * time.Second
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // call makes one of the operations that are neither a producer's nor a consumer's, and tries again what may be tried again:
 // repeatable says that doing it twice is doing it once.
-func (s *Stream) call(ctx context.Context, op, method string, header http.Header, body []byte, repeatable bool) (Info, error) {
-	bound, unsure := firstWait, false
-	for try := 1; ; try++ {
-		info, err := s.once(ctx, op, method, header, body)
-		if err == nil {
-			return info, nil
+func (s *Stream) call(ctx context.Context, op, method string, header http.Header, body []byte, repeatable bool) (info Info, err error) {
+	unsure := false
+	err = httpwire.Retry(ctx, s.client.retry, func(int) (again bool, err error) {
+		if info, err = s.once(ctx, op, method, header, body); err == nil {
+			return false, nil
 		}
 		switch {
 		case !errors.Is(err, backend.ErrIndeterminate):
-			if unsure { // this try stored nothing, but one before it may have
+			if unsure { // this attempt stored nothing, but one before it may have
 				err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 			}
 		case repeatable:
@@ -37,19 +29,12 @@ func (s *Stream) call(ctx context.Context, op, method string, header http.Header
 		default:
 			err = &unrepeatable{err}
 		}
-		err = s.failed(op, err)
-		if !errors.Is(err, backend.ErrTransient) || try >= s.client.tries || ctx.Err() != nil {
-			return Info{}, err
-		}
-		wait := time.NewTimer(max(rand.N(bound), backend.RetryAfter(err)))
-		bound = min(2*bound, mostWait)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return Info{}, err
-		}
+		return errors.Is(err, backend.ErrTransient), err
+	}, nil)
+	if err != nil {
+		return Info{}, s.failed(op, err)
 	}
+	return info, nil
 }
 
 func (s *Stream) once(ctx context.Context, op, method string, header http.Header, body []byte) (Info, error) {

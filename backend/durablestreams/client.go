@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/headrace/headrace/internal/backoff"
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
@@ -18,7 +19,7 @@ type Client struct {
 	http    *http.Client
 	headers []dynamic
 	query   []dynamic
-	tries   int
+	retry   backoff.Policy
 }
 
 // A dynamic header or query parameter is asked for before every request, so that tokens may rotate.
@@ -50,7 +51,7 @@ func Query(name string, value func(context.Context) (string, error)) Option {
 
 // Attempts is how often an operation other than those of producers and consumers is tried before its error is returned.
 // They try again by themselves, by their own rules. Default 5; less than 1 is refused.
-func Attempts(n int) Option { return func(c *Client) { c.tries = n } }
+func Attempts(n int) Option { return func(c *Client) { c.retry.Budget = n - 1 } }
 
 // Static is a value for [Header] and [Query] that does not change.
 func Static(v string) func(context.Context) (string, error) {
@@ -70,15 +71,15 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 	if u.Path == "" {
 		u.Path = "/" // or names would be joined to nothing and make a relative path
 	}
-	c := &Client{base: u, tries: 5}
+	c := &Client{base: u, retry: backoff.Policy{Base: 100 * time.Millisecond, Max: 10 * time.Second, Budget: 4}}
 	for _, o := range opts {
 		o(c)
 	}
 	if c.http == nil {
 		c.http = newHTTP()
 	}
-	if c.tries < 1 {
-		return nil, fmt.Errorf("durablestreams: Attempts(%d): must be at least 1", c.tries)
+	if err := c.retry.Check(); err != nil {
+		return nil, fmt.Errorf("durablestreams: %w", err)
 	}
 	for _, q := range c.query {
 		if protocolParameter(q.name) {

@@ -186,7 +186,6 @@ func TestBadEventsAreRefused(t *testing.T) {
 	for name, body := range map[string]string{
 		"control that is no JSON": "event: control\ndata: {\n\n",
 		"control of nothing":      "event: control\ndata:\n\n",
-		"control without data":    "event: control\n\n",
 		"control of null":         "event: control\ndata: null\n\n",
 		"control of no place":     "event: control\ndata: {\"streamNextOffset\":\"now\"}\n\n",
 		"a place before the last": "event: control\ndata: {\"streamNextOffset\":\"/\"}\n\n",

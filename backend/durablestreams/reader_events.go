@@ -1,7 +1,6 @@
 package durablestreams
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 const (
@@ -65,7 +65,7 @@ func (r *reader) connect(ctx context.Context) error {
 	}
 	r.events = &events{
 		body: resp.Body, cancel: cancel, since: time.Now(),
-		base64: resp.Header.Get("Stream-SSE-Data-Encoding") != "", in: bufio.NewReaderSize(resp.Body, 32<<10),
+		base64: resp.Header.Get("Stream-SSE-Data-Encoding") != "", in: httpwire.NewEventReader(resp.Body),
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/internal/backoff"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
 // A call is one unary request, which may be sent several times.
@@ -43,38 +44,39 @@ type answer struct {
 }
 
 // do sends a management call until it succeeds, its failure is final, or the attempts are used up.
-func (c *Client) do(ctx context.Context, r *call) (answer, error) {
-	unsure := false // whether an attempt has done it
-	failed := 0     // attempts, without those by which a server only asked for another one
-	for attempt := 1; ; attempt++ {
-		a, err := c.attempt(ctx, r)
-		if err == nil {
-			return a, nil
+func (c *Client) do(ctx context.Context, r *call) (a answer, err error) {
+	unsure := false // whether an earlier attempt may have done it
+	err = httpwire.Retry(ctx, c.cfg.retry, func(int) (again bool, err error) {
+		if a, err = c.attempt(ctx, r); err == nil {
+			return false, nil
 		}
 		v := judge(err)
 		if unsure && r.method == http.MethodDelete && v.kind == backend.ErrNotFound {
-			return answer{}, nil // it has, and its reply was lost
+			return false, nil // the earlier attempt deleted it, and its reply was lost
 		}
 		unsure = unsure || !v.clean
-		if !backend.Routine(err) {
-			failed++
-		}
-		if failed >= c.cfg.attempts || !v.retryable || r.once && !v.clean || ctx.Err() != nil {
-			return answer{}, r.failed(err, unsure)
-		}
-		if !c.pause(ctx, r.op, attempt, err) {
-			return answer{}, r.failed(fmt.Errorf("%w, after: %w", ctx.Err(), err), unsure)
-		}
+		return v.retryable && (v.clean || !r.once), err
+	}, c.logRetries(ctx, r.op))
+	if err != nil {
+		return answer{}, r.failed(err, unsure)
 	}
+	return a, nil
 }
 
-// pause waits before the next attempt after so many in a row, the last of which failed with err. It reports whether there
-// may be one: false says that ctx is over.
-func (c *Client) pause(ctx context.Context, op string, tried int, err error) bool {
-	d := c.cfg.retry.Delay(tried, err)
-	c.cfg.logger.LogAttrs(ctx, slog.LevelWarn, "s2: an attempt failed and is repeated",
-		slog.String("call", op), slog.Int("attempt", tried), slog.Duration("pause", d), slog.Any("error", err))
+// pause waits before another attempt, after failures in a row of which the last was err. It reports whether there may be
+// another attempt: false says that ctx is over.
+func (c *Client) pause(ctx context.Context, op string, failures int, err error) bool {
+	d := c.cfg.retry.Delay(failures, err)
+	c.logRetries(ctx, op)(failures, d, err)
 	return backoff.Sleep(ctx, d)
+}
+
+// logRetries returns a function that logs a failed attempt of op which will be tried again.
+func (c *Client) logRetries(ctx context.Context, op string) func(attempt int, pause time.Duration, err error) {
+	return func(attempt int, pause time.Duration, err error) {
+		c.cfg.logger.LogAttrs(ctx, slog.LevelWarn, "s2: an attempt failed and is repeated",
+			slog.String("call", op), slog.Int("attempt", attempt), slog.Duration("pause", pause), slog.Any("error", err))
+	}
 }
 
 // failed classifies the error of a management call. What a POST creates is not created again: another call finds the name

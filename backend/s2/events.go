@@ -1,8 +1,6 @@
 package s2
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +11,7 @@ import (
 	"net/url"
 
 	"github.com/headrace/headrace/backend/s2/internal/wire"
+	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -34,7 +33,7 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))
 	}
-	r.source = &events{secrets: r.stream.secrets, in: bufio.NewReaderSize(watched{r}, 32<<10)}
+	r.source = &events{secrets: r.stream.secrets, in: httpwire.NewEventReader(watched{r})}
 	return nil
 }
 
@@ -60,15 +59,19 @@ const eventLimit = 5 << 20
 // events are the batches of a session of server-sent events.
 type events struct {
 	secrets func() redact.Secrets
-	in      *bufio.Reader
+	in      *httpwire.EventReader
 }
 
 func (e *events) next() (b wire.Batch, _ bool, err error) {
 	for {
-		name, data, err := e.event()
+		event, err := e.in.Next(eventLimit)
+		if errors.Is(err, httpwire.ErrLargeEvent) {
+			err = &ProtocolError{err}
+		}
 		if err != nil {
 			return b, false, err
 		}
+		name, data := event.Name, event.Data
 		switch name {
 		case "batch":
 			b, err = batchJSON(data)
@@ -104,51 +107,4 @@ func (e *events) refusal(data []byte) error {
 		err.Status = v.status
 	}
 	return err
-}
-
-// event reads up to the empty line that ends an event. Without one it was cut off.
-func (e *events) event() (name string, data []byte, err error) {
-	size, lines, begun := 0, 0, false
-	for {
-		line, err := e.in.ReadSlice('\n')
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			if errors.Is(err, io.EOF) && (begun || len(line) > 0) {
-				err = fmt.Errorf("in an event: %w", io.ErrUnexpectedEOF)
-			}
-			return "", nil, err
-		}
-		whole := bytes.Clone(line)
-		for errors.Is(err, bufio.ErrBufferFull) {
-			if size+len(whole) > eventLimit {
-				return "", nil, protocolErrorf("an event of more than %d bytes", eventLimit)
-			}
-			line, err = e.in.ReadSlice('\n')
-			whole = append(whole, line...)
-		}
-		if err != nil {
-			return "", nil, fmt.Errorf("in an event: %w", io.ErrUnexpectedEOF)
-		}
-		if size += len(whole); size > eventLimit {
-			return "", nil, protocolErrorf("an event of more than %d bytes", eventLimit)
-		}
-		whole = bytes.TrimSuffix(bytes.TrimSuffix(whole, []byte("\n")), []byte("\r"))
-		if len(whole) == 0 {
-			if lines > 0 {
-				return name, data, nil
-			}
-			name, size, begun = "", 0, false // without data it is none
-			continue
-		}
-		field, value, _ := bytes.Cut(whole, []byte(":"))
-		value = bytes.TrimPrefix(value, []byte(" "))
-		switch string(field) {
-		case "event":
-			name, begun = string(value), true
-		case "data":
-			if lines++; lines > 1 {
-				data = append(data, '\n')
-			}
-			data, begun = append(data, value...), true
-		}
-	}
 }

@@ -1,7 +1,6 @@
 package s2
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -15,7 +14,7 @@ import (
 )
 
 func eventsOf(in []byte) *events {
-	return &events{secrets: func() redact.Secrets { return redact.Secrets{"secret-token"} }, in: bufio.NewReaderSize(bytes.NewReader(in), 64)}
+	return &events{secrets: func() redact.Secrets { return redact.Secrets{"secret-token"} }, in: httpwire.NewEventReader(bytes.NewReader(in))}
 }
 
 const batchEvent = "event: batch\nid: 8,2,22\ndata: {\"records\":[{\"seq_num\":7,\"timestamp\":300,\"headers\":[[\"aw==\",\"dg==\"]],\"body\":\"aGk=\"},{\"seq_num\":8}]}\n\n"

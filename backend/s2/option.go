@@ -21,7 +21,6 @@ type config struct {
 	account, basin string
 	timeout        time.Duration
 	connect        time.Duration
-	attempts       int
 	retry          backoff.Policy
 	logger         *slog.Logger
 	wrap           func(http.RoundTripper) http.RoundTripper
@@ -53,7 +52,7 @@ const Forever = math.MaxInt
 // [ReadSession] may fail without progress. Default 3; less than 1 counts as 1. Other reads and appends are never tried
 // again by the client: that is the producer's and the consumer's work. A server that says that it is about to stop costs
 // no attempt: the context bounds how long the client waits for another server.
-func Attempts(n int) Option { return func(c *config) { c.attempts = max(n, 1) } }
+func Attempts(n int) Option { return func(c *config) { c.retry.Budget = max(n, 1) - 1 } }
 
 // Backoff is how long the client waits before it tries again: about first after one failure, twice as long after each
 // further one, and most at the longest, unless the server asks for more. Default 100 ms and 1 s.
@@ -102,12 +101,11 @@ func FromEnvironment(opts ...Option) (*Client, error) {
 // complete checks the options and fills in the defaults.
 func complete(opts []Option) (config, error) {
 	c := config{
-		account:  accountEndpoint,
-		basin:    basinEndpoint,
-		attempts: 3,
-		retry:    backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second},
-		logger:   slog.New(slog.DiscardHandler),
-		wrap:     func(next http.RoundTripper) http.RoundTripper { return next },
+		account: accountEndpoint,
+		basin:   basinEndpoint,
+		retry:   backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Budget: 2},
+		logger:  slog.New(slog.DiscardHandler),
+		wrap:    func(next http.RoundTripper) http.RoundTripper { return next },
 	}
 	for _, o := range opts {
 		if o == nil {

@@ -66,7 +66,7 @@ func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, err
 			if !backend.Routine(err) {
 				r.failed++
 			}
-			if !errors.Is(err, backend.ErrTransient) || r.failed >= r.stream.client().cfg.attempts || ctx.Err() != nil {
+			if !errors.Is(err, backend.ErrTransient) || r.failed > r.stream.client().cfg.retry.Budget || ctx.Err() != nil {
 				yield(backend.Record{}, err)
 				return
 			}
