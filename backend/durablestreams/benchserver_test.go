@@ -3,6 +3,7 @@ package durablestreams_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -28,24 +29,19 @@ func child(file string) error {
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
 	}
-	var storage store = server.NewMemory()
-	if file != "memory" {
-		bolt, err := server.OpenBolt(file)
-		if err != nil {
-			return err
-		}
-		storage = bolt
+	if file == "memory" {
+		file = ""
 	}
-	s, err := server.Start("127.0.0.1:0", server.New(storage))
+	s, err := server.New(server.Config{Data: file})
 	if err != nil {
 		return err
 	}
-	fmt.Println(s.Address())
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	if err := s.Shutdown(context.Background()); err != nil {
-		return err
+	if err := s.Start("127.0.0.1:0"); err != nil {
+		return errors.Join(err, s.Close())
 	}
-	return storage.Close()
+	fmt.Println(strings.TrimPrefix(s.URL(), "http://"))
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return s.Shutdown(context.Background())
 }
 
 // A process is a server to be measured: ours, or the official one.

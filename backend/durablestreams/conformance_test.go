@@ -14,6 +14,7 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/backendtest"
 	"github.com/headrace/headrace/backend/durablestreams"
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 	"go.uber.org/goleak"
 )
@@ -32,13 +33,13 @@ func TestMain(m *testing.M) {
 }
 
 // serve starts a server in this process and returns a client of it.
-func serve(t testing.TB, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
+func serve(t testing.TB, opts ...durablestreamstest.Option) (*durablestreams.Client, *httptest.Server) {
 	t.Helper()
 	return serveVia(t, func(h http.Handler) http.Handler { return h }, nil, opts...)
 }
 
 // serveVia puts something between the client and the server.
-func serveVia(t testing.TB, via func(http.Handler) http.Handler, options []durablestreams.Option, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
+func serveVia(t testing.TB, via func(http.Handler) http.Handler, options []durablestreams.Option, opts ...durablestreamstest.Option) (*durablestreams.Client, *httptest.Server) {
 	t.Helper()
 	return serveFrom(t, server.NewMemory(), via, options, opts...)
 }
@@ -50,10 +51,10 @@ type store interface {
 }
 
 // serveFrom is serveVia with a storage, which it closes at the end.
-func serveFrom(t testing.TB, store store, via func(http.Handler) http.Handler, options []durablestreams.Option, opts ...server.Option) (*durablestreams.Client, *httptest.Server) {
+func serveFrom(t testing.TB, store store, via func(http.Handler) http.Handler, options []durablestreams.Option, opts ...durablestreamstest.Option) (*durablestreams.Client, *httptest.Server) {
 	t.Helper()
-	opts = append([]server.Option{server.Prefix("/v1/stream/"), server.LongPoll(500 * time.Millisecond)}, opts...)
-	h := httptest.NewServer(via(server.New(store, opts...)))
+	opts = append([]durablestreamstest.Option{durablestreamstest.Prefix("/v1/stream/"), durablestreamstest.LongPoll(500 * time.Millisecond)}, opts...)
+	h := httptest.NewServer(via(durablestreamstest.Handler(store, opts...)))
 	c, err := durablestreams.NewClient(h.URL+"/v1/stream", options...)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +99,7 @@ func (at place) target(t testing.TB, contentType string, opts ...durablestreams.
 func (at place) serve(t testing.TB, file, contentType string, opts ...durablestreams.StreamOption) backendtest.Target {
 	// Chunks are small, so that places lie in many responses and framed records are cut by them.
 	store := at.open(t, file)
-	c, h := serveFrom(t, store, func(h http.Handler) http.Handler { return h }, nil, server.ChunkBytes(300))
+	c, h := serveFrom(t, store, func(h http.Handler) http.Handler { return h }, nil, durablestreamstest.ChunkBytes(300))
 	s := c.Stream("conformance/stream", opts...)
 	if _, err := s.Create(t.Context(), contentType); err != nil {
 		t.Fatal(err)

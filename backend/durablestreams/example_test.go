@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/headrace/headrace/backend/durablestreams"
-	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/producer"
@@ -13,16 +13,14 @@ import (
 
 func Example() {
 	ctx := context.Background()
-	streams := server.NewMemory()
-	defer streams.Close()
-	srv, err := server.Start("127.0.0.1:0", server.New(streams, server.Prefix("/v1/stream/")))
+	srv, err := durablestreamstest.Start()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer srv.Shutdown(ctx)
+	defer srv.Close()
 
-	client, err := durablestreams.NewClient("http://" + srv.Address() + "/v1/stream")
+	client, err := durablestreams.NewClient(srv.URL() + "/v1/stream")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -69,15 +67,13 @@ func Example() {
 // A stream of text that anybody writes, without Headrace's frames, followed to its end.
 func ExampleStream_Raw() {
 	ctx := context.Background()
-	streams := server.NewMemory()
-	defer streams.Close()
-	srv, err := server.Start("127.0.0.1:0", server.New(streams))
+	srv, err := durablestreamstest.Start()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer srv.Shutdown(ctx)
-	client, err := durablestreams.NewClient("http://" + srv.Address())
+	defer srv.Close()
+	client, err := durablestreams.NewClient(srv.URL() + "/v1/stream")
 	if err != nil {
 		fmt.Println(err)
 		return

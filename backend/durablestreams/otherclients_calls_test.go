@@ -12,7 +12,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
-	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/producer"
 )
@@ -195,7 +195,7 @@ func TestDuplicateWithoutAnOffsetIsAnAck(t *testing.T) {
 			}
 			h.ServeHTTP(w, r)
 		})
-	}, nil, server.LongPoll(time.Millisecond))
+	}, nil, durablestreamstest.LongPoll(time.Millisecond))
 	s := c.Stream("s")
 	if _, err := s.Create(t.Context(), "application/json"); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
-	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 )
@@ -415,7 +415,7 @@ func TestReconnectsSendAFreshToken(t *testing.T) {
 		}, []durablestreams.Option{
 			durablestreams.Header("Authorization", func(context.Context) (string, error) { return fmt.Sprint("token ", made.Add(1)), nil }),
 			durablestreams.Query("tenant", durablestreams.Static("a&b")),
-		}, server.LongPoll(time.Millisecond), server.Lifetime(1100*time.Millisecond))
+		}, durablestreamstest.LongPoll(time.Millisecond), durablestreamstest.Lifetime(1100*time.Millisecond))
 		opt := durablestreams.SSE()
 		if mode == "long-poll" {
 			opt = durablestreams.LongPoll()

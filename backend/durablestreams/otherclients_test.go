@@ -16,7 +16,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
-	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/producer"
 )
@@ -205,7 +205,7 @@ func TestWriterIsHeldBackAndBatchesAreBounded(t *testing.T) {
 
 // A server whose limit is lower than what the client knows of refuses a batch: it comes in smaller ones, and nothing is lost.
 func TestBatchThatIsTooLargeIsHalved(t *testing.T) {
-	c, _ := serveVia(t, func(h http.Handler) http.Handler { return h }, nil, server.AppendBytes(2000))
+	c, _ := serveVia(t, func(h http.Handler) http.Handler { return h }, nil, durablestreamstest.AppendBytes(2000))
 	s := c.Stream("s")
 	if _, err := s.Create(t.Context(), "application/json"); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
-	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
@@ -29,7 +29,7 @@ func typed(t *testing.T, contentType string, m middle, opts ...durablestreams.St
 				h.ServeHTTP(w, r)
 			}
 		})
-	}, nil, server.ChunkBytes(1000))
+	}, nil, durablestreamstest.ChunkBytes(1000))
 	s := c.Stream("s", opts...)
 	if _, err := s.Create(t.Context(), contentType); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/durablestreams"
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -17,7 +18,7 @@ import (
 func trimmed(t *testing.T, contentType string, via func(http.Handler) http.Handler) *durablestreams.Stream {
 	t.Helper()
 	store := server.NewMemory(server.Retain(1000))
-	h := httptest.NewServer(via(server.New(store)))
+	h := httptest.NewServer(via(durablestreamstest.Handler(store)))
 	c, err := durablestreams.NewClient(h.URL)
 	if err != nil {
 		t.Fatal(err)

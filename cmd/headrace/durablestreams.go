@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"path/filepath"
@@ -25,46 +24,22 @@ func durableStreamsService() service {
 			return f
 		},
 		start: func(f *flags, data string) (server, error) {
-			s, err := startDurableStreams(f.addr, data, longPoll)
+			c := dsserver.Config{Path: dsserver.Prefix(streamRoot), LongPoll: longPoll}
+			if data != "" {
+				c.Data = filepath.Join(data, "durable-streams.db")
+			}
+			s, err := dsserver.New(c)
 			if err != nil {
-				// Return a plain nil here: a nil *durableStreamsServer in the interface would not compare equal to nil.
 				return nil, err
 			}
-			return s, nil
+			if err := s.Start(f.addr); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
+			return durableStreamsServer{s}, nil
 		},
 	}
 }
 
-type durableStreamsServer struct {
-	*dsserver.Server
-	close func() error
-}
+type durableStreamsServer struct{ *dsserver.Server }
 
-func startDurableStreams(addr, data string, longPoll time.Duration) (*durableStreamsServer, error) {
-	var (
-		storage   dsserver.Storage
-		closeData func() error
-	)
-	if data == "" {
-		m := dsserver.NewMemory()
-		storage, closeData = m, m.Close
-	} else {
-		b, err := dsserver.OpenBolt(filepath.Join(data, "durable-streams.db"))
-		if err != nil {
-			return nil, err
-		}
-		storage, closeData = b, b.Close
-	}
-	s, err := dsserver.Start(addr, dsserver.New(storage, dsserver.Prefix(streamRoot), dsserver.LongPoll(longPoll)))
-	if err != nil {
-		return nil, errors.Join(err, closeData())
-	}
-	return &durableStreamsServer{s, closeData}, nil
-}
-
-func (s *durableStreamsServer) Address() string { return "http://" + s.Server.Address() + streamRoot }
-
-// Shutdown ends the server first, and then closes the storage, because requests use the storage until they end.
-func (s *durableStreamsServer) Shutdown(ctx context.Context) error {
-	return errors.Join(s.Server.Shutdown(ctx), s.close())
-}
+func (s durableStreamsServer) Address() string { return s.URL() + streamRoot }

@@ -48,12 +48,7 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	file, err := server.OpenBolt(filepath.Join(dir, "streams.db"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	srv, err := server.Start(addr, server.New(file, server.Prefix("/v1/stream/")))
+	srv, err := server.New(server.Config{Data: filepath.Join(dir, "streams.db"), Path: server.Prefix("/v1/stream/")})
 	if err != nil {
 		return err
 	}
@@ -63,7 +58,11 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 		err = errors.Join(err, srv.Shutdown(last))
 	}()
 
-	client, err := durablestreams.NewClient("http://" + srv.Address() + "/v1/stream")
+	if err := srv.Start(addr); err != nil {
+		return err
+	}
+
+	client, err := durablestreams.NewClient(srv.URL() + "/v1/stream")
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func run(ctx context.Context, out io.Writer, dir, postgres string, payments int,
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	srv, err := server.Start("127.0.0.1:0", server.New(server.NewMemory(), server.Prefix("/")))
+	srv, err := server.New(server.Config{Path: server.Prefix("/")})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,10 @@ func run(ctx context.Context, out io.Writer, dir, postgres string, payments int,
 		defer cancel()
 		err = errors.Join(err, srv.Shutdown(last))
 	}()
-	job.Server = "http://" + srv.Address()
+	if err := srv.Start("127.0.0.1:0"); err != nil {
+		return err
+	}
+	job.Server = srv.URL()
 	if err := fill(ctx, job.Server, payments); err != nil {
 		return err
 	}

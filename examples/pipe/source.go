@@ -51,18 +51,17 @@ func streams(ctx context.Context, dir string) (_ source, shut func() error, err 
 
 // serve starts a server. What it has acknowledged is on the disk, so a kill loses nothing.
 func serve(dir string) (url string, stop func() error, err error) {
-	file, err := server.OpenBolt(filepath.Join(dir, "streams.db"))
+	srv, err := server.New(server.Config{Data: filepath.Join(dir, "streams.db"), Path: server.Prefix("/v1/stream/")})
 	if err != nil {
 		return "", nil, err
 	}
-	srv, err := server.Start("127.0.0.1:0", server.New(file, server.Prefix("/v1/stream/")))
-	if err != nil {
-		return "", nil, errors.Join(err, file.Close())
+	if err := srv.Start("127.0.0.1:0"); err != nil {
+		return "", nil, errors.Join(err, srv.Close())
 	}
-	return "http://" + srv.Address() + "/v1/stream", func() error {
+	return srv.URL() + "/v1/stream", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		return errors.Join(srv.Shutdown(ctx), file.Close())
+		return srv.Shutdown(ctx)
 	}, nil
 }
 

@@ -40,19 +40,22 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Printf("http://%s/\n", l.Addr())
-	if err := run(ctx, l, *file, *every); err != nil {
+	if err := run(ctx, l, *file, *every, 0); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// run serves on l until ctx is done.
-func run(ctx context.Context, l net.Listener, file string, every time.Duration, opts ...server.Option) (err error) {
+// run serves on l until ctx is done. Responses to pages that follow the stream end after lifetime; 0 is the default.
+func run(ctx context.Context, l net.Listener, file string, every, lifetime time.Duration) (err error) {
 	storage, closeStorage, err := open(file)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, closeStorage()) }()
-	streams := server.New(storage, opts...)
+	streams, err := server.New(server.Config{Storage: storage, Lifetime: lifetime})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	if _, _, err := storage.Create(ctx, "/v1/stream/tail", server.Creation{ContentType: "application/json"}); err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +34,7 @@ func TestPage(t *testing.T) {
 	}
 	root := "http://" + l.Addr().String()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, l, "", 0, server.Lifetime(200*time.Millisecond)) }()
+	go func() { ended <- run(ctx, l, "", 0, 200*time.Millisecond) }()
 	defer func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -14,8 +14,8 @@ import (
 
 // body reads a request's body whole. The limit is enforced before anything is stored, whatever the length that the request
 // announces.
-func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > int64(h.appendBytes) {
+func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > int64(h.AppendBytes) {
 		return nil, errTooLarge
 	}
 	if r.ContentLength == 0 || r.Body == http.NoBody {
@@ -30,17 +30,17 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	buf := make([]byte, 0, min(size, first)+1)
 	control := http.NewResponseController(w)
-	end := time.Now().Add(h.bodyTime)
+	end := time.Now().Add(h.BodyTime)
 	for {
 		if len(buf) == cap(buf) {
 			buf = slices.Grow(buf, max(int(r.ContentLength)+1-len(buf), 1))
 		}
-		if err := unread.ReadBefore(control, earlier(time.Now().Add(h.stall), end)); err != nil {
+		if err := unread.ReadBefore(control, earlier(time.Now().Add(h.BodyStall), end)); err != nil {
 			return nil, err
 		}
 		n, err := r.Body.Read(buf[len(buf):min(cap(buf), len(buf)+256<<10)])
 		buf = buf[:len(buf)+n]
-		if len(buf) > h.appendBytes {
+		if len(buf) > h.AppendBytes {
 			return nil, errTooLarge
 		}
 		if err == io.EOF {
@@ -59,8 +59,8 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 const unreadTime = 2 * time.Second
 
 // passOver reads what is left of a body, so that the connection can be used again.
-func (h *Handler) passOver(w http.ResponseWriter, r *http.Request) error {
-	switch err := unread.PassOver(w, r, min(h.stall, unreadTime)); err {
+func (h *handler) passOver(w http.ResponseWriter, r *http.Request) error {
+	switch err := unread.PassOver(w, r, min(h.BodyStall, unreadTime)); err {
 	case unread.ErrStalled:
 		return errStalled
 	case unread.ErrLong:

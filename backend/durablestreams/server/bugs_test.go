@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -79,7 +80,7 @@ func TestOversizedBodyIsStoredAfter413(t *testing.T) {
 		if got, _ := get(t, url+"/s", 200); got != "0123456789" {
 			t.Errorf("the stream holds %q", got)
 		}
-	}, server.AppendBytes(10))
+	}, durablestreamstest.AppendBytes(10))
 }
 
 func TestEventInjectionThroughCR(t *testing.T) {
@@ -100,7 +101,7 @@ func TestEventInjectionThroughCursor(t *testing.T) {
 		if !regexp.MustCompile(`^event: control\ndata:\{"streamNextOffset":"\d{16}_\d{16}","streamCursor":"\d+","upToDate":true\}\n\n$`).MatchString(got) {
 			t.Errorf("sent %q", got)
 		}
-	}, server.Lifetime(time.Millisecond))
+	}, durablestreamstest.Lifetime(time.Millisecond))
 }
 
 func TestRewrittenJSONNumbers(t *testing.T) {
@@ -243,7 +244,7 @@ func TestChunkedCreateLosesItsBody(t *testing.T) {
 }
 
 func TestWrongMethodIsABadRequest(t *testing.T) {
-	h := server.New(server.NewMemory())
+	h := durablestreamstest.Handler(server.NewMemory())
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("PATCH", "/s", nil))
 	if w.Code != 405 || w.Header().Get("Allow") == "" {

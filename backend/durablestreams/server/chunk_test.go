@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -26,14 +27,14 @@ func TestChunkSizes(t *testing.T) {
 		}
 	}
 	for _, test := range []struct {
-		opts            []server.Option
+		opts            []durablestreamstest.Option
 		response, event int // appends in them
 	}{
 		{nil, 8, 2},
-		{[]server.Option{server.ChunkBytes(16 << 20)}, appends, 2},
-		{[]server.Option{server.ChunkBytes(each)}, 1, 1},
+		{[]durablestreamstest.Option{durablestreamstest.ChunkBytes(16 << 20)}, appends, 2},
+		{[]durablestreamstest.Option{durablestreamstest.ChunkBytes(each)}, 1, 1},
 	} {
-		h := server.New(m, test.opts...)
+		h := durablestreamstest.Handler(m, test.opts...)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/s?offset=-1", nil))
 		if n := w.Body.Len() - 1; n != test.response*each {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 	"github.com/headrace/headrace/internal/boltfile/boltfiletest"
 )
@@ -14,7 +15,7 @@ import (
 // A caller makes requests of a handler in this goroutine.
 type caller struct {
 	t *testing.T
-	h *server.Handler
+	h *server.Server
 }
 
 func (c caller) call(method, path, body string, want int, header ...string) {
@@ -42,7 +43,7 @@ func openBolt(t *testing.T, path string) (*server.Bolt, caller) {
 			t.Error(err)
 		}
 	})
-	return b, caller{t, server.New(b)}
+	return b, caller{t, durablestreamstest.Handler(b)}
 }
 
 var lastWords = []string{"Producer-Id", "p", "Producer-Epoch", "0", "Producer-Seq", "0", "Stream-Closed", "true", "Stream-Seq", "1"}
@@ -88,7 +89,7 @@ func TestFullDiskStoresNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "streams.db")
 	b, c := openBolt(t, path)
 	c.call("PUT", "/s", "", 201)
-	c.h = server.New(b, server.AppendBytes(32<<20))
+	c.h = durablestreamstest.Handler(b, durablestreamstest.AppendBytes(32<<20))
 	free := boltfiletest.FullDisk(t, path)
 	large := strings.Repeat("x", 20<<20)
 	c.call("POST", "/s", large, 500, lastWords...)

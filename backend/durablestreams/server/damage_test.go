@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 	"github.com/headrace/headrace/internal/boltfile"
 	"github.com/headrace/headrace/internal/boltfile/boltfiletest"
@@ -31,7 +32,7 @@ func keptFile(t *testing.T) (path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := server.New(b)
+	h := durablestreamstest.Handler(b)
 	if code := status(h, "PUT", "/s", ""); code != http.StatusCreated {
 		t.Fatal(code)
 	}
@@ -69,7 +70,7 @@ func TestDamageInUseIsAnError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := server.New(b)
+			h := durablestreamstest.Handler(b)
 			damage(path)
 			for range 2 {
 				for _, method := range []string{"POST", "GET"} {

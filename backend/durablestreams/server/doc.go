@@ -1,5 +1,10 @@
 // Package server serves the Durable Streams protocol: append-only streams under URLs, created, appended to, closed, forked
-// and followed over plain HTTP, by any client of the protocol and by browsers.
+// and followed over plain HTTP, by any client of the protocol and by browsers. Package durablestreamstest wraps it for tests in
+// Go; `headrace serve --durable-streams` runs it.
+//
+//	s, err := server.New(server.Config{Data: "streams.db", Path: server.Prefix("/v1/stream/")})
+//	…
+//	err = s.Start("127.0.0.1:4437")
 //
 // # Delivery
 //
@@ -18,9 +23,9 @@
 //
 // # Reading
 //
-// A response, or an SSE event, holds whole appends, together about what [ChunkBytes] says. It is sent from the storage in small
+// A response, or an SSE event, holds whole appends, together about what [Config.ChunkBytes] says. It is sent from the storage in small
 // parts: a slow reader costs a buffer of 32 KiB while it is being written to, and one that waits costs no buffer but those
-// of its connection. A connection that stands still is given up ([Stall]). Who waits is woken by the append, by a channel
+// of its connection. A connection that stands still is given up ([Config.BodyStall]). Who waits is woken by the append, by a channel
 // closed once for all of them; there is no polling and no goroutine a reader beside those of net/http.
 //
 // A catch-up or long-poll response to a read from the beginning says where it begins, in a header that is ours and no part
@@ -47,8 +52,18 @@
 // stream log of the other embedded backends: that one counts records, each with headers and a time, in one stream, while
 // this protocol counts bytes of whole requests, which are to be sent as they lie, in many streams that share their data.
 //
+// # Faults
+//
+// [Server.Inject] makes things go wrong at a chosen moment: statuses, broken connections, lost answers, silence. See [Fault].
+//
+// # Wire code
+//
+// The code that reads requests, splits JSON and writes events is the server's own, on purpose. The client in
+// backend/durablestreams has another. If both used one codec, a mistake in it would be made on both sides, and no test could
+// see it.
+//
 // # Security
 //
-// Serve it over TLS, and with an [Authorize]: the protocol has no access control of its own. Bodies, names and producer ids
+// Serve it over TLS, and with a [Config.Authorize]: the protocol has no access control of its own. Bodies, names and producer ids
 // are bounded; what a client sends comes back in no header and no event but as a number.
 package server

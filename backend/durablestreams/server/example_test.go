@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,15 +10,17 @@ import (
 )
 
 func Example() {
-	streams := server.NewMemory()
-	defer streams.Close()
-	s, err := server.Start("127.0.0.1:0", server.New(streams, server.Prefix("/v1/stream/")))
+	s, err := server.New(server.Config{Path: server.Prefix("/v1/stream/")})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer s.Shutdown(context.Background())
-	url := "http://" + s.Address() + "/v1/stream/orders"
+	defer s.Close()
+	if err := s.Start("127.0.0.1:0"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	url := s.URL() + "/v1/stream/orders"
 
 	call := func(method, body string) {
 		r, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -47,13 +48,18 @@ func Example() {
 	// GET 200 0000000000000000_0000000000000018 [{"id":1},{"id":2}] <nil>
 }
 
-func ExampleAuthorize() {
+// Each token may use the streams below one path.
+func ExampleConfig() {
 	tokens := map[string]string{"Bearer secret": "/v1/stream/alice/"}
-	h := server.New(server.NewMemory(), server.Authorize(func(r *http.Request, stream string) error {
+	s, err := server.New(server.Config{Authorize: func(r *http.Request, stream string) error {
 		if root := tokens[r.Header.Get("Authorization")]; root == "" || !strings.HasPrefix(stream, root) {
 			return fmt.Errorf("not for %s", stream)
 		}
 		return nil
-	}))
-	http.Handle("/v1/stream/", h)
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	http.Handle("/v1/stream/", s)
 }

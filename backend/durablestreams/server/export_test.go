@@ -17,7 +17,8 @@ var (
 )
 
 // Waiting is how many live readers wait.
-func Waiting(h *Handler) int {
+func Waiting(s *Server) int {
+	h := s.handler
 	h.live.Lock()
 	defer h.live.Unlock()
 	return len(h.live.ends)

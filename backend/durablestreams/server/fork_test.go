@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -54,7 +55,7 @@ func TestForkOfWhatIsBeingAppended(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			h := server.New(b)
+			h := durablestreamstest.Handler(b)
 			serve(t, h, "PUT", "/s", "1", 201, "Content-Type", contentType)
 			info, err := b.Head(t.Context(), "/s")
 			if err != nil {
@@ -85,7 +86,7 @@ func TestForkOfWhatIsBeingAppended(t *testing.T) {
 func TestProducerRefusals(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()
-	h := server.New(m)
+	h := durablestreamstest.Handler(m)
 	serve(t, h, "PUT", "/s", "", 201, "Content-Type", "text/plain")
 	send := func(epoch, seq string, want int) string {
 		return serve(t, h, "POST", "/s", "x", want, "Content-Type", "text/plain", "Producer-Id", "p",

@@ -8,14 +8,17 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/headrace/headrace/internal/fault"
 )
 
-// A Handler serves a Storage.
-type Handler struct {
+// A handler serves a Storage.
+type handler struct {
+	Config
 	storage Storage
-	settings
+	faults  fault.Set[Op, Stage, Effect]
 
-	// live are the requests that wait, readers and batches that came too early, so that Close can end them.
+	// live are the requests that wait: readers, batches that came too early, and what a fault holds up. endWaits ends them.
 	live struct {
 		sync.Mutex
 		closed bool
@@ -23,32 +26,24 @@ type Handler struct {
 	}
 }
 
-var _ http.Handler = (*Handler)(nil)
-
-// New makes a Handler over s, which stays the caller's to close.
-func New(s Storage, opts ...Option) *Handler {
-	h := &Handler{storage: s, settings: defaults()}
-	for _, opt := range opts {
-		opt(&h.settings)
-	}
+func newHandler(c Config) *handler {
+	h := &handler{Config: c.complete(), storage: c.Storage}
 	h.live.ends = map[*http.Request]context.CancelFunc{}
 	return h
 }
 
-// Close ends whatever waits, live readers above all, as if its time was over, and lets nothing wait later. Register it with
-// [http.Server.RegisterOnShutdown]: a shutdown would otherwise wait for them. It never fails.
-func (h *Handler) Close() error {
+// endWaits ends whatever waits, as if its time was over, and lets nothing wait later.
+func (h *handler) endWaits() {
 	h.live.Lock()
 	defer h.live.Unlock()
 	h.live.closed = true
 	for _, end := range h.live.ends {
 		end()
 	}
-	return nil
 }
 
-// waiting returns a context that ends with the request, after d, or with the Handler.
-func (h *Handler) waiting(r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
+// waiting returns a context that ends with the request, after d, or with endWaits.
+func (h *handler) waiting(r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(r.Context(), d)
 	h.live.Lock()
 	defer h.live.Unlock()
@@ -65,11 +60,12 @@ func (h *Handler) waiting(r *http.Request, d time.Duration) (context.Context, co
 }
 
 // ServeHTTP implements [http.Handler].
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *handler) ServeHTTP(to http.ResponseWriter, r *http.Request) {
+	w := &reply{ResponseWriter: to, handler: h, request: r, op: opOf(r)}
 	header := w.Header()
 	header["X-Content-Type-Options"] = nosniff
 	header["Cross-Origin-Resource-Policy"] = crossOrigin
-	if h.origin != "" {
+	if h.Origin != "" {
 		h.share(header)
 	}
 	err := h.serve(w, r)
@@ -81,7 +77,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
+func (h *handler) serve(w *reply, r *http.Request) error {
 	if r.Method != http.MethodPut && r.Method != http.MethodPost {
 		if err := h.passOver(w, r); err != nil {
 			return err
@@ -93,6 +89,10 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	name, err := h.name(r.URL.Path)
 	if err != nil {
+		return err
+	}
+	w.stream = name
+	if err := w.strike(Arrived); err != nil {
 		return err
 	}
 	if err := h.allow(r, name); err != nil {
@@ -132,12 +132,12 @@ var (
 )
 
 // share lets pages of other origins use the protocol.
-func (h *Handler) share(header http.Header) {
-	header["Access-Control-Allow-Origin"] = []string{h.origin}
+func (h *handler) share(header http.Header) {
+	header["Access-Control-Allow-Origin"] = []string{h.Origin}
 	header["Access-Control-Allow-Methods"] = allowMethods
 	header["Access-Control-Allow-Headers"] = allowHeaders
 	header["Access-Control-Expose-Headers"] = exposeHeaders
-	if h.origin != "*" {
+	if h.Origin != "*" {
 		header.Add("Vary", "Origin")
 	}
 }
@@ -153,7 +153,7 @@ var (
 // nameBytes bounds the name of a stream: it is a key of the storage.
 const nameBytes = 4 << 10
 
-func (h *Handler) name(path string) (string, error) {
+func (h *handler) name(path string) (string, error) {
 	if len(path) > nameBytes || strings.IndexByte(path, 0) >= 0 {
 		return "", ErrRequest
 	}
@@ -165,15 +165,15 @@ func (h *Handler) name(path string) (string, error) {
 			return "", ErrNotFound // the protocol's prefix for subscriptions, which are not served
 		}
 	}
-	name, ok := h.path(path)
+	name, ok := h.Path(path)
 	if !ok {
 		return "", ErrNotFound
 	}
 	return name, nil
 }
 
-func (h *Handler) allow(r *http.Request, name string) error {
-	if h.authorize == nil || h.authorize(r, name) == nil {
+func (h *handler) allow(r *http.Request, name string) error {
+	if h.Authorize == nil || h.Authorize(r, name) == nil {
 		return nil
 	}
 	if r.Header.Get("Authorization") == "" {
@@ -183,15 +183,21 @@ func (h *Handler) allow(r *http.Request, name string) error {
 }
 
 // refuse answers with the status of an error. Details that came with the error are told in headers.
-func (h *Handler) refuse(w http.ResponseWriter, err error) {
+func (h *handler) refuse(w http.ResponseWriter, err error) {
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	var (
-		status = http.StatusInternalServerError
-		stale  *StaleEpochError
-		gap    *GapError
+		status   = http.StatusInternalServerError
+		stale    *StaleEpochError
+		gap      *GapError
+		injected *injectedError
 	)
 	switch {
+	case errors.As(err, &injected):
+		status = injected.status
+		if injected.pause > 0 {
+			header.Set("Retry-After", strconv.Itoa(int(injected.pause.Seconds())))
+		}
 	case errors.As(err, &stale):
 		status = http.StatusForbidden
 		header.Set("Producer-Epoch", strconv.FormatInt(stale.Epoch, 10))

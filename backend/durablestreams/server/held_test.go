@@ -11,21 +11,22 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
 // A batch that waits for its turn stops waiting with its client, with the handler and with the storage.
 func TestHeldBatchEnds(t *testing.T) {
-	for name, end := range map[string]func(leave func(), h *server.Handler, m *server.Memory){
-		"client":  func(leave func(), _ *server.Handler, _ *server.Memory) { leave() },
-		"handler": func(_ func(), h *server.Handler, _ *server.Memory) { _ = h.Close() },
-		"storage": func(_ func(), _ *server.Handler, m *server.Memory) { _ = m.Close() },
+	for name, end := range map[string]func(leave func(), h *server.Server, m *server.Memory){
+		"client":  func(leave func(), _ *server.Server, _ *server.Memory) { leave() },
+		"handler": func(_ func(), h *server.Server, _ *server.Memory) { _ = h.Close() },
+		"storage": func(_ func(), _ *server.Server, m *server.Memory) { _ = m.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := server.NewMemory()
 				defer m.Close()
-				h := server.New(m)
+				h := durablestreamstest.Handler(m)
 				serve(t, h, "PUT", "/s", "", 201, "Content-Type", "text/plain")
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
@@ -63,7 +64,7 @@ func TestLongPollUnderADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := server.NewMemory()
 		defer m.Close()
-		h := server.New(m)
+		h := durablestreamstest.Handler(m)
 		serve(t, h, "PUT", "/s", "", 201, "Content-Type", "text/plain")
 		limited := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
@@ -75,11 +76,11 @@ func TestLongPollUnderADeadline(t *testing.T) {
 }
 
 func TestOrigin(t *testing.T) {
-	for origin, vary := range map[string]string{"*": "", "https://example.com": "Origin", "": ""} {
+	for _, test := range []struct{ given, origin, vary string }{{"", "*", ""}, {"https://example.com", "https://example.com", "Origin"}, {server.NoOrigin, "", ""}} {
 		m := server.NewMemory()
-		got := serve(t, server.New(m, server.Origin(origin)), "OPTIONS", "/s", "", 204).Header()
-		if got.Get("Access-Control-Allow-Origin") != origin || got.Get("Vary") != vary || (got.Get("Access-Control-Allow-Headers") != "") != (origin != "") {
-			t.Errorf("origin %q: %v", origin, got)
+		got := serve(t, durablestreamstest.Handler(m, durablestreamstest.Origin(test.given)), "OPTIONS", "/s", "", 204).Header()
+		if got.Get("Access-Control-Allow-Origin") != test.origin || got.Get("Vary") != test.vary || (got.Get("Access-Control-Allow-Headers") != "") != (test.origin != "") {
+			t.Errorf("origin %q: %v", test.given, got)
 		}
 		_ = m.Close()
 	}

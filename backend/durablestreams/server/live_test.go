@@ -14,13 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
 // Close ends live readers, and who comes later does not wait.
 func TestCloseEndsLiveReaders(t *testing.T) {
 	m := server.NewMemory()
-	h := server.New(m)
+	h := durablestreamstest.Handler(m)
 	s := httptest.NewServer(h)
 	put(t, s.URL+"/s", "text/plain", "")
 	sse := request(t, "GET", s.URL+"/s?offset=now&live=sse", nil)
@@ -41,7 +42,7 @@ func TestCloseEndsLiveReaders(t *testing.T) {
 func TestClientGone(t *testing.T) {
 	for _, live := range []string{"sse", "long-poll"} {
 		m := server.NewMemory()
-		h := server.New(m)
+		h := durablestreamstest.Handler(m)
 		s := httptest.NewServer(h)
 		put(t, s.URL+"/s", "text/plain", "")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -76,13 +77,13 @@ func TestStallOfAnEarlierResponse(t *testing.T) {
 		_, h := get(t, url+"/s", 200)
 		// On the same connection, and answered later than a stalled one would have been given up.
 		get(t, url+"/s?live=long-poll&offset="+h.Get("Stream-Next-Offset"), 204)
-	}, server.Stall(time.Second), server.LongPoll(1500*time.Millisecond))
+	}, durablestreamstest.BodyStall(time.Second), durablestreamstest.LongPoll(1500*time.Millisecond))
 }
 
 // Who takes nothing of a response, or sends nothing of a body, is given up.
 func TestStalledClient(t *testing.T) {
 	m := server.NewMemory()
-	h := server.New(m, server.Stall(500*time.Millisecond))
+	h := durablestreamstest.Handler(m, durablestreamstest.BodyStall(500*time.Millisecond))
 	var begun, ended atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun.Add(1)

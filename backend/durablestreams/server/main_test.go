@@ -11,9 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 	"go.uber.org/goleak"
 )
@@ -33,19 +35,17 @@ func TestMain(m *testing.M) {
 
 // child serves until its standard input ends, which it also does when the parent is gone.
 func child(file string) error {
-	var storage server.Storage = server.NewMemory()
-	if file != "memory" {
-		bolt, err := server.OpenBolt(file)
-		if err != nil {
-			return err
-		}
-		storage = bolt
+	if file == "memory" {
+		file = ""
 	}
-	s, err := server.Start("127.0.0.1:0", server.New(storage))
+	s, err := server.New(server.Config{Data: file})
 	if err != nil {
 		return err
 	}
-	fmt.Println(s.Address())
+	if err := s.Start("127.0.0.1:0"); err != nil {
+		return err
+	}
+	fmt.Println(strings.TrimPrefix(s.URL(), "http://"))
 	// Each line asks how the process is.
 	for in := bufio.NewReader(os.Stdin); ; {
 		if _, err := in.ReadString('\n'); err != nil {
@@ -109,12 +109,12 @@ func start(tb testing.TB, file string) *process {
 }
 
 // each runs f against a handler over every storage.
-func each(t *testing.T, f func(t *testing.T, url string), opts ...server.Option) {
+func each(t *testing.T, f func(t *testing.T, url string), opts ...durablestreamstest.Option) {
 	t.Helper()
 	for name, open := range storages(t) {
 		t.Run(name, func(t *testing.T) {
 			storage, end := open()
-			h := server.New(storage, opts...)
+			h := durablestreamstest.Handler(storage, opts...)
 			s := httptest.NewServer(h)
 			t.Cleanup(func() {
 				_ = h.Close()

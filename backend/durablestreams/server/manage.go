@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func (h *Handler) create(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *handler) create(w http.ResponseWriter, r *http.Request, name string) error {
 	c := Creation{ContentType: r.Header.Get("Content-Type"), Closed: closes(r)}
 	media, _, err := mime.ParseMediaType(c.ContentType)
 	switch {
@@ -31,6 +31,9 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request, name string) er
 	}
 	body, err := h.body(w, r)
 	if err != nil {
+		return err
+	}
+	if err := received(w); err != nil {
 		return err
 	}
 	if len(body) > 0 {
@@ -96,7 +99,7 @@ func expiry(r *http.Request, c *Creation) error {
 	return nil
 }
 
-func (h *Handler) fork(r *http.Request, c *Creation) error {
+func (h *handler) fork(r *http.Request, c *Creation) error {
 	from := r.Header.Get("Stream-Forked-From")
 	at, hasAt := r.Header["Stream-Fork-Offset"]
 	sub, hasSub := r.Header["Stream-Fork-Sub-Offset"]
@@ -133,7 +136,7 @@ func (h *Handler) fork(r *http.Request, c *Creation) error {
 	return nil
 }
 
-func (h *Handler) delete(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *handler) delete(w http.ResponseWriter, r *http.Request, name string) error {
 	if err := h.storage.Delete(r.Context(), name); err != nil {
 		return err
 	}
@@ -141,7 +144,7 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request, name string) er
 	return nil
 }
 
-func (h *Handler) head(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *handler) head(w http.ResponseWriter, r *http.Request, name string) error {
 	info, err := h.storage.Head(r.Context(), name)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -65,7 +66,7 @@ func TestStorageIsAskedManyTimes(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()
 	c := &counted{Storage: m}
-	h := server.New(c, server.KeepAlive(25*time.Second))
+	h := durablestreamstest.Handler(c, durablestreamstest.KeepAlive(25*time.Second))
 	serve(t, h, "PUT", "/s", "", 201, "Content-Type", "application/json")
 	serve(t, h, "POST", "/s", "[1,2,3,4,5,6,7,8]", 204, "Content-Type", "application/json")
 	serve(t, h, "GET", "/s", "", 200)
@@ -81,7 +82,7 @@ func TestIdleFollowerDoesNotPollTheStorage(t *testing.T) {
 		m := server.NewMemory()
 		defer m.Close()
 		c := &counted{Storage: m}
-		h := server.New(c, server.KeepAlive(25*time.Second))
+		h := durablestreamstest.Handler(c, durablestreamstest.KeepAlive(25*time.Second))
 		serve(t, h, "PUT", "/s", "", 201)
 		for live, want := range map[string]struct {
 			lasts time.Duration
@@ -117,7 +118,7 @@ func TestTTLIsNotRenewed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := server.NewMemory()
 				defer m.Close()
-				h := server.New(m)
+				h := durablestreamstest.Handler(m)
 				serve(t, h, "PUT", "/s", "", 201, "Content-Type", "text/plain", "Stream-TTL", "10")
 				serve(t, h, "POST", "/s", "x", 200, id...)
 				<-time.After(6 * time.Second)
@@ -160,7 +161,7 @@ func TestManyDataEventsShareAControlEvent(t *testing.T) {
 			if n < 5 {
 				t.Errorf("%d pairs", n)
 			}
-		}, server.ChunkBytes(3*len(one)))
+		}, durablestreamstest.ChunkBytes(3*len(one)))
 	}
 }
 
@@ -256,7 +257,7 @@ func TestOvertakingBatchIsSentTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := server.NewMemory()
 		defer m.Close()
-		h := server.New(m)
+		h := durablestreamstest.Handler(m)
 		serve(t, h, "PUT", "/s", "", 201, "Content-Type", "text/plain")
 		send := func(seq, want int) time.Duration {
 			begin := time.Now()

@@ -46,7 +46,7 @@ func queryOf(r *http.Request) (q query, err error) {
 	return q, nil
 }
 
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *handler) read(w http.ResponseWriter, r *http.Request, name string) error {
 	q, err := queryOf(r)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 		}
 		return h.poll(w, r, name, q)
 	}
-	c, err := h.storage.Read(r.Context(), name, q.from, h.chunkBytes)
+	c, err := h.storage.Read(r.Context(), name, q.from, h.ChunkBytes)
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,13 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 }
 
 // poll answers with what there is, or waits for it.
-func (h *Handler) poll(w http.ResponseWriter, r *http.Request, name string, q query) error {
-	c, err := h.storage.Read(r.Context(), name, q.from, h.chunkBytes)
+func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q query) error {
+	c, err := h.storage.Read(r.Context(), name, q.from, h.ChunkBytes)
 	if err != nil {
 		return err
 	}
 	if c.Next == c.From && !c.Closed {
-		ctx, leave := h.waiting(r, h.longPoll)
+		ctx, leave := h.waiting(r, h.LongPoll)
 		err := h.storage.Wait(ctx, name, c.From)
 		leave()
 		if err := r.Context().Err(); err != nil {
@@ -85,7 +85,7 @@ func (h *Handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 			return err
 		}
 		id := c.ID
-		if c, err = h.storage.Read(r.Context(), name, c.From, h.chunkBytes); err != nil {
+		if c, err = h.storage.Read(r.Context(), name, c.From, h.ChunkBytes); err != nil {
 			return err
 		}
 		if c.ID != id {
@@ -109,7 +109,7 @@ func (h *Handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 }
 
 // answer sends a chunk.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q query) error {
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q query) error {
 	header := w.Header()
 	header.Set("Content-Type", c.ContentType)
 	header.Set("Stream-Next-Offset", c.Next.String())
@@ -175,11 +175,11 @@ var (
 
 // caching lets caches keep what will not change. A catch-up read that reaches the tail is asked for again with its ETag:
 // kept for a minute, it would hide what a client itself has just appended.
-func (h *Handler) caching(fixed bool) []string {
+func (h *handler) caching(fixed bool) []string {
 	switch {
 	case !fixed:
 		return validate
-	case h.authorize != nil:
+	case h.Authorize != nil:
 		return private
 	}
 	return shared
@@ -216,7 +216,7 @@ func cursor(sent string, now time.Time) string {
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // send writes a chunk's bytes through encode, the messages of a JSON stream as one array.
-func (h *Handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(http.ResponseWriter, []byte) error) error {
+func (h *handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(http.ResponseWriter, []byte) error) error {
 	control := http.NewResponseController(w)
 	buf := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buf)
@@ -239,7 +239,7 @@ func (h *Handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(ht
 		if json && off == size {
 			buf[n-1] = ']' // in place of the comma behind the last message
 		}
-		if err := control.SetWriteDeadline(time.Now().Add(h.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := control.SetWriteDeadline(time.Now().Add(h.BodyStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
 		if err := encode(w, buf[:n]); err != nil {

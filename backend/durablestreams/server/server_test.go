@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -56,7 +57,7 @@ func TestChunks(t *testing.T) {
 		// A place inside a message is not one to read from.
 		get(t, url+"/s?offset="+server.Position(1).String(), 400)
 		get(t, url+"/s?offset="+server.Position(1_000_000).String(), 410)
-	}, server.ChunkBytes(20))
+	}, durablestreamstest.ChunkBytes(20))
 }
 
 // A restart keeps the data, the producers, who closed, and the forks with their deleted sources.
@@ -67,7 +68,7 @@ func TestRestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := httptest.NewServer(server.New(b))
+		s := httptest.NewServer(durablestreamstest.Handler(b))
 		f(s.URL)
 		s.Close()
 		http.DefaultClient.CloseIdleConnections()
@@ -126,7 +127,7 @@ func TestRetain(t *testing.T) {
 	for name, open := range storages(t, server.Retain(10)) {
 		t.Run(name, func(t *testing.T) {
 			storage, end := open()
-			s := httptest.NewServer(server.New(storage))
+			s := httptest.NewServer(durablestreamstest.Handler(storage))
 			put(t, s.URL+"/s", "text/plain", "")
 			first := server.Position(0).String()
 			for i := range 20 {
@@ -216,7 +217,7 @@ func TestAuthorize(t *testing.T) {
 		if _, h := get(t, url+"/mine?offset=-1", 200, "Authorization", "me"); strings.Contains(h.Get("Cache-Control"), "public") {
 			t.Error("shared caches may keep it")
 		}
-	}, server.Authorize(func(r *http.Request, stream string) error {
+	}, durablestreamstest.Authorize(func(r *http.Request, stream string) error {
 		if r.Header.Get("Authorization") != "me" || !strings.HasPrefix(stream, "/mine") {
 			return refused
 		}
@@ -236,7 +237,7 @@ func TestPaths(t *testing.T) {
 		} {
 			drain(t, request(t, "PUT", url+path, nil), want)
 		}
-	}, server.Prefix("/v1/stream/"))
+	}, durablestreamstest.Prefix("/v1/stream/"))
 }
 
 // A storage that was closed says so, and asks to come back.
@@ -244,7 +245,7 @@ func TestStopped(t *testing.T) {
 	for name, open := range storages(t) {
 		t.Run(name, func(t *testing.T) {
 			storage, end := open()
-			h := server.New(storage)
+			h := durablestreamstest.Handler(storage)
 			serve := func(method string) int {
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequest(method, "/s", strings.NewReader("x")))

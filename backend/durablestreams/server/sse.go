@@ -15,13 +15,13 @@ const eventBytes = 1 << 20
 
 // follow answers with server-sent events: what there is, then what comes, until the stream or the response's time ends.
 // While there is nothing to send it holds no buffer of ours.
-func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q query) error {
-	limit := min(h.chunkBytes, eventBytes)
+func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q query) error {
+	limit := min(h.ChunkBytes, eventBytes)
 	c, err := h.storage.Read(r.Context(), name, q.from, limit)
 	if err != nil {
 		return err
 	}
-	ctx, leave := h.waiting(r, h.lifetime)
+	ctx, leave := h.waiting(r, h.Lifetime)
 	defer leave()
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
@@ -41,7 +41,7 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 				return nil // the client reads on from the last control event it has
 			}
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(h.stall))
+		_ = control.SetWriteDeadline(time.Now().Add(h.BodyStall))
 		if _, err := w.Write(controlEvent(c, q.cursor)); err != nil {
 			return nil
 		}
@@ -63,15 +63,15 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 }
 
 // quiet waits for data and meanwhile sends comments.
-func (h *Handler) quiet(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, name string, at Position) error {
+func (h *handler) quiet(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, name string, at Position) error {
 	for {
-		wait, cancel := context.WithTimeout(ctx, h.keepAlive)
+		wait, cancel := context.WithTimeout(ctx, h.KeepAlive)
 		err := h.storage.Wait(wait, name, at)
 		cancel()
 		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			return err
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(h.stall))
+		_ = control.SetWriteDeadline(time.Now().Add(h.BodyStall))
 		if _, err := w.Write(comment); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func controlEvent(c Chunk, sent string) []byte {
 }
 
 // event writes one data event.
-func (h *Handler) event(w http.ResponseWriter, c Chunk, json, binary bool) error {
+func (h *handler) event(w http.ResponseWriter, c Chunk, json, binary bool) error {
 	const (
 		open = "event: data\n"
 		line = "data:"

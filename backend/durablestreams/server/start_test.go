@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -13,7 +14,7 @@ func TestTheBeginningIsNamed(t *testing.T) {
 	for name, open := range storages(t, server.Retain(10)) {
 		t.Run(name, func(t *testing.T) {
 			storage, end := open()
-			s := httptest.NewServer(server.New(storage))
+			s := httptest.NewServer(durablestreamstest.Handler(storage))
 			put(t, s.URL+"/s", "text/plain", "")
 			starts := map[string]bool{}
 			for range 5 {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
@@ -45,7 +46,7 @@ func raw(t *testing.T, s *httptest.Server, text string) (status int, ends bool, 
 func TestRequestWithoutItsBodyIsAnswered(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()
-	s := httptest.NewServer(server.New(m, server.Stall(200*time.Millisecond)))
+	s := httptest.NewServer(durablestreamstest.Handler(m, durablestreamstest.BodyStall(200*time.Millisecond)))
 	defer s.Close()
 	put(t, s.URL+"/s", "text/plain", "abc")
 	for _, test := range []struct {
@@ -77,7 +78,7 @@ func TestRequestWithoutItsBodyIsAnswered(t *testing.T) {
 func TestUnneededBodyIsPassedOver(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()
-	h := server.New(m, server.Stall(200*time.Millisecond), server.LongPoll(time.Second))
+	h := durablestreamstest.Handler(m, durablestreamstest.BodyStall(200*time.Millisecond), durablestreamstest.LongPoll(time.Second))
 	s := httptest.NewServer(h)
 	defer s.Close()
 	put(t, s.URL+"/s", "text/plain", "")
@@ -106,7 +107,7 @@ func TestUnneededBodyIsPassedOver(t *testing.T) {
 func TestSlowBodyIsGivenUp(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()
-	s := httptest.NewServer(server.New(m, server.Stall(time.Minute), server.BodyTime(300*time.Millisecond)))
+	s := httptest.NewServer(durablestreamstest.Handler(m, durablestreamstest.BodyStall(time.Minute), durablestreamstest.BodyTime(300*time.Millisecond)))
 	defer s.Close()
 	put(t, s.URL+"/s", "text/plain", "")
 	c, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -147,7 +148,7 @@ func TestQuietEventStreamIsKeptAlive(t *testing.T) {
 		if comments < 3 {
 			t.Errorf("%d comments, then %v", comments, lines.Err())
 		}
-	}, server.KeepAlive(10*time.Millisecond))
+	}, durablestreamstest.KeepAlive(10*time.Millisecond))
 }
 
 func TestFaultyParameterKeepsTheMediaType(t *testing.T) {

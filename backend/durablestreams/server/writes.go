@@ -23,7 +23,7 @@ func content(body []byte, contentType string) ([]byte, error) {
 	return body, nil
 }
 
-func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) error {
 	a := Append{
 		ContentType: r.Header.Get("Content-Type"),
 		Close:       closes(r),
@@ -39,6 +39,9 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	a.Producer = p
 	body, err := h.body(w, r)
 	if err != nil {
+		return err
+	}
+	if err := received(w); err != nil {
 		return err
 	}
 	switch {
@@ -85,7 +88,7 @@ const (
 )
 
 // inTurn appends, and gives a producer's batch that came too early a little time.
-func (h *Handler) inTurn(r *http.Request, name string, a Append) (Outcome, error) {
+func (h *handler) inTurn(r *http.Request, name string, a Append) (Outcome, error) {
 	var early *GapError
 	out, err := h.storage.Append(r.Context(), name, a)
 	if !errors.As(err, &early) || early.Received-early.Expected > overtakers {

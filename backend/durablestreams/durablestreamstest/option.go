@@ -1,0 +1,57 @@
+package durablestreamstest
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/headrace/headrace/backend/durablestreams/server"
+)
+
+// An Option sets a field of the server's [server.Config]. See there for the defaults.
+type Option func(*server.Config)
+
+// Storage is what the server serves. It stays the caller's to close, after the server.
+func Storage(s server.Storage) Option { return func(c *server.Config) { c.Storage = s } }
+
+// Data keeps everything in the file given, over restarts. By default it is kept in memory.
+func Data(file string) Option { return func(c *server.Config) { c.Data = file } }
+
+// Retain is about how many bytes of every stream are kept.
+func Retain(bytes int64) Option { return func(c *server.Config) { c.Retain = bytes } }
+
+// Path maps the path of a URL to the name of a stream.
+func Path(f func(urlPath string) (stream string, ok bool)) Option {
+	return func(c *server.Config) { c.Path = f }
+}
+
+// Prefix is a [Path] that serves what is below a path.
+func Prefix(root string) Option { return Path(server.Prefix(root)) }
+
+// LongPoll is how long a long-poll waits for data.
+func LongPoll(d time.Duration) Option { return func(c *server.Config) { c.LongPoll = d } }
+
+// Lifetime is when an SSE response ends.
+func Lifetime(d time.Duration) Option { return func(c *server.Config) { c.Lifetime = d } }
+
+// KeepAlive is how long an SSE response may be quiet.
+func KeepAlive(d time.Duration) Option { return func(c *server.Config) { c.KeepAlive = d } }
+
+// BodyStall is how long a connection may stand still within a body.
+func BodyStall(d time.Duration) Option { return func(c *server.Config) { c.BodyStall = d } }
+
+// BodyTime is how long the body of a request may take as a whole.
+func BodyTime(d time.Duration) Option { return func(c *server.Config) { c.BodyTime = d } }
+
+// AppendBytes is the largest body of a POST or PUT.
+func AppendBytes(n int) Option { return func(c *server.Config) { c.AppendBytes = n } }
+
+// ChunkBytes is about how much one response holds.
+func ChunkBytes(n int) Option { return func(c *server.Config) { c.ChunkBytes = n } }
+
+// Origin is what Access-Control-Allow-Origin says.
+func Origin(o string) Option { return func(c *server.Config) { c.Origin = o } }
+
+// Authorize is asked before every request.
+func Authorize(f func(r *http.Request, stream string) error) Option {
+	return func(c *server.Config) { c.Authorize = f }
+}
