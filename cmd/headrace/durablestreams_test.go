@@ -20,7 +20,7 @@ func TestServeDurableStreams(t *testing.T) {
 		out, stdout := io.Pipe()
 		ended := make(chan error, 1)
 		go func() {
-			ended <- run(ctx, append([]string{"serve", "--durable-streams", "127.0.0.1:0"}, args...), stdout, io.Discard)
+			ended <- serve(ctx, append([]string{"--durable-streams", "127.0.0.1:0"}, args...), stdout, io.Discard)
 			_ = stdout.Close()
 		}()
 		line, err := bufio.NewReader(out).ReadString('\n')

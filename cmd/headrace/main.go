@@ -1,57 +1,128 @@
-// Command headrace runs the servers of Headrace for development and tests, for programs in any language.
-//
-//	headrace serve --s2 127.0.0.1:4243 [--s2-token T] [--data DIR]
-//	headrace serve --zerobus 127.0.0.1:4244 [--oauth 127.0.0.1:4245] [--zerobus-client ID:SECRET] [--table NAME[=FILE]]... [--rows FILE]
-//	headrace serve --durable-streams 127.0.0.1:4437 [--long-poll 500ms] [--data DIR]
-//
-// Each server writes one line to standard output when it is ready. Errors go to standard error. SIGINT and SIGTERM end
-// the servers within ten seconds, even if clients are connected. A second signal ends the process at once.
+// Command headrace looks at streams, moves records between them, measures them, and serves them for development. A stream is
+// named by a URL; "headrace --help" lists the kinds.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/alecthomas/kong"
 )
 
-const usage = `usage: headrace serve [flags]
+const description = `Look at streams, move records between them, measure them, and serve them for development.
 
-serve runs servers for development and tests until it is interrupted. Name at least one server by its flag.
+A stream is named by a URL:
 
-`
+  bolt:///path/file.db?stream=orders        a file on this machine (bolt:file.db?stream=orders: in this directory)
+  s2://basin/stream                         S2; the token is in S2_ACCESS_TOKEN
+  ds+http://host:4437/v1/stream/orders      Durable Streams, also ds+https://
+  postgres://user@host/db?stream=orders     a table in PostgreSQL
+  zerobus://catalog.schema.table            a table in Databricks; write only (ZEROBUS_ENDPOINT, ZEROBUS_WORKSPACE_URL,
+                                            ZEROBUS_CLIENT_ID, ZEROBUS_CLIENT_SECRET)
+  mem:                                      memory of this process, for bench`
+
+// commands are all commands and the flags that they share.
+type commands struct {
+	Serve      serveCmd      `cmd:"" help:"Run servers for development and tests."`
+	Produce    produceCmd    `cmd:"" help:"Write the lines of standard input to a stream."`
+	Tail       tailCmd       `cmd:"" help:"Print the records of a stream, and follow it."`
+	Copy       copyCmd       `cmd:"" help:"Copy one stream to another. A copy that was interrupted goes on where it stopped."`
+	Bench      benchCmd      `cmd:"" help:"Write and read records, check every one, and print throughput and latency."`
+	Head       headCmd       `cmd:"" help:"Print what there is to know of a stream."`
+	Create     createCmd     `cmd:"" help:"Make a stream."`
+	Seal       sealCmd       `cmd:"" help:"End a stream for good: it can be read, and nothing more is appended."`
+	Trim       trimCmd       `cmd:"" help:"Drop the records before an offset."`
+	Rm         rmCmd         `cmd:"" help:"Delete a stream."`
+	Checkpoint checkpointCmd `cmd:"" help:"Look at and move the places of consumers."`
+	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Look at dead letters and send them again."`
+
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+// streams are standard input, output and error, or those of a test.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal, stop restores the usual effect of signals, so a second signal kills the process.
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		// The flag package or run has already printed what is wrong.
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "headrace:", err)
-		os.Exit(1)
-	}
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// errUsage is returned after the user was told what is wrong with the arguments.
+// Exit codes. A command that ends because of a signal has done what it could: it exits with 0.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run does the work of main without using the process, so that tests can call it. It returns the exit code.
+func run(ctx context.Context, args []string, std streams) int {
+	var c commands
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("headrace"), kong.Description(description), kong.Writers(std.out, std.err),
+		kong.Vars{"version": version()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std),
+		kong.Exit(func(code int) { exited = code }))
+	if err != nil {
+		fmt.Fprintln(std.err, "headrace:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(joinNegative(args))
+	switch {
+	case exited >= 0: // help or the version was printed
+		return exited
+	case err != nil:
+		fmt.Fprintf(std.err, "headrace: %v\nTry: headrace %s--help\n", err, commandOf(args, parser))
+		return exitUsage
+	}
+	err = k.Run()
+	switch {
+	case err == nil, ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return exitOK
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(std.err, "headrace:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(std.err, "headrace:", err)
+	return exitFailed
+}
+
+// joinNegative writes "--from -10" as "--from=-10". The parser would take -10 for a flag.
+func joinNegative(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		flag := args[i] == "--from" || args[i] == "--start" || args[i] == "-f"
+		if flag && i+1 < len(args) && len(args[i+1]) > 1 && args[i+1][0] == '-' && args[i+1][1] >= '0' && args[i+1][1] <= '9' {
+			out = append(out, args[i]+"="+args[i+1])
+			i++
+			continue
+		}
+		out = append(out, args[i])
+	}
+	return out
+}
+
+// errUsage is in the error of a command whose arguments do not make sense.
 var errUsage = errors.New("wrong usage")
 
-// run does the work of main without using the process, so that tests can call it.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) == 0 || args[0] != "serve" {
-		_, _ = io.WriteString(stderr, usage) // if stderr does not work, there is no other place to report that
-		if len(args) > 0 && (args[0] == "-h" || args[0] == "--help" || args[0] == "help") {
-			return flag.ErrHelp
+// commandOf returns the command in args, with a space behind it, or "".
+func commandOf(args []string, parser *kong.Kong) string {
+	for _, n := range parser.Model.Children {
+		if n.Name == args[0] {
+			return n.Name + " "
 		}
-		return errUsage
 	}
-	return serve(ctx, args[1:], stdout, stderr)
+	return ""
 }

@@ -35,6 +35,26 @@ type server interface {
 // services returns all services. A new service must be added here.
 func services() []service { return []service{s2Service(), zerobusService(), durableStreamsService()} }
 
+// A serveCmd runs servers. Its flags are those of the services.
+type serveCmd struct {
+	Args []string `arg:"" optional:"" passthrough:"" help:"See headrace serve -h."`
+}
+
+// Run serves until a signal.
+func (c *serveCmd) Run(ctx context.Context, std streams) error {
+	err := serve(ctx, c.Args, std.out, std.err)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return err
+}
+
+const usage = `usage: headrace serve [flags]
+
+serve runs servers for development and tests until it is interrupted. Name at least one server by its flag.
+
+`
+
 // serve starts the services that the flags name, and stops them when ctx ends.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	set := flag.NewFlagSet("serve", flag.ContinueOnError)

@@ -38,7 +38,7 @@ func TestServeZerobus(t *testing.T) {
 	r, w := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"serve", "--zerobus", "127.0.0.1:0", "--oauth", "127.0.0.1:0", "--zerobus-client", "me:secret",
+		ended <- serve(ctx, []string{"--zerobus", "127.0.0.1:0", "--oauth", "127.0.0.1:0", "--zerobus-client", "me:secret",
 			"--table", "a.b.c=" + file, "--table", "a.b.d", "--rows", filepath.Join(dir, "rows")}, w, io.Discard)
 		_ = w.Close()
 	}()
@@ -95,7 +95,7 @@ func TestServeZerobusRefuses(t *testing.T) {
 		"no place":                  {"--rows", "/does/not/exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := run(t.Context(), append([]string{"serve", "--zerobus", "127.0.0.1:0"}, args...), io.Discard, io.Discard); err == nil {
+			if err := serve(t.Context(), append([]string{"--zerobus", "127.0.0.1:0"}, args...), io.Discard, io.Discard); err == nil {
 				t.Error("it started and ended without an error")
 			}
 		})

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/producer"
+)
+
+// A benchCmd measures a stream.
+type benchCmd struct {
+	URL      string        `arg:"" help:"The stream. It should be a new one: bench reads what it wrote, and leaves it there."`
+	Records  int           `help:"How many records to write." default:"1000000"`
+	Size     int           `help:"Size of a record in bytes, at least 24." default:"100"`
+	Rate     int           `help:"Records a second. 0: as fast as the stream takes them." default:"0"`
+	Duration time.Duration `help:"End after this time, when it comes before all records are written. 0: no limit." default:"0"`
+	JSON     bool          `help:"Print JSON."`
+	Chart    string        `help:"Write a chart of throughput and latency over time to this file (SVG)." placeholder:"FILE"`
+}
+
+// leastRecord is the size of what every record holds: its number, the time when it was handed over, and a hash of everything written
+// so far.
+const leastRecord = 24
+
+// A report is what bench prints. Latencies are from the moment when a record was handed to the producer.
+type report struct {
+	Stream   string    `json:"stream"`
+	Records  int       `json:"records"`
+	Bytes    int64     `json:"bytes"`
+	Seconds  float64   `json:"seconds"`
+	PerSec   float64   `json:"records_per_second"`
+	BytesSec float64   `json:"bytes_per_second"`
+	Ack      quantiles `json:"ack"`        // until the record was durable
+	Delivery quantiles `json:"end_to_end"` // until the record was read
+	Hash     string    `json:"hash"`       // of all records in order, the same for the writer and the reader
+}
+
+type quantiles struct {
+	P50  time.Duration `json:"p50"`
+	P90  time.Duration `json:"p90"`
+	P99  time.Duration `json:"p99"`
+	P999 time.Duration `json:"p99_9"`
+	Max  time.Duration `json:"max"`
+}
+
+// A bench is one run.
+type bench struct {
+	*benchCmd
+	begun time.Time
+
+	ack, delivery *hdrhistogram.Histogram // of one goroutine each
+	chart         *chart
+
+	written  int // by the writer; the reader gets it through total
+	writeSum uint64
+	readSum  uint64
+	total    chan int // how many records there are, when the writer has finished
+}
+
+// Run writes and reads at the same time, and checks that what was read is what was written.
+func (c *benchCmd) Run(ctx context.Context, std streams) error {
+	if c.Size < leastRecord || c.Records < 1 {
+		return fmt.Errorf("%w: --size must be at least %d, --records at least 1", errUsage, leastRecord)
+	}
+	return with(ctx, c.URL, func(t *target) error {
+		if err := errors.Join(t.writable(), t.readable()); err != nil {
+			return err
+		}
+		b := newBench(c)
+		if err := b.run(ctx, t); err != nil {
+			return err
+		}
+		if c.Chart != "" {
+			if err := os.WriteFile(c.Chart, b.chart.svg(t.name), 0o644); err != nil {
+				return err
+			}
+		}
+		return b.print(std.out, t.name)
+	})
+}
+
+func newBench(c *benchCmd) *bench {
+	return &bench{
+		benchCmd: c, total: make(chan int, 1), chart: newChart(),
+		ack: hdrhistogram.New(1, int64(10*time.Minute), 3), delivery: hdrhistogram.New(1, int64(10*time.Minute), 3),
+	}
+}
+
+func (b *bench) run(ctx context.Context, t *target) error {
+	p, err := producer.New(ctx, t.sink, codec.Bytes())
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	from, err := tailOf(ctx, t.source)
+	if err != nil {
+		return err
+	}
+	reader, err := consumer.New(t.source, codec.Bytes(), consumer.StartAt(from))
+	if err != nil {
+		return err
+	}
+	b.begun = time.Now()
+	receipts := make(chan sent, 1<<16)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.write(ctx, p, receipts) })
+	g.Go(func() error { return b.awaitAcks(ctx, receipts) })
+	g.Go(func() error { return b.read(ctx, reader) })
+	return g.Wait()
+}
+
+// tailOf returns the absolute place of the tail, so that bench on a stream with records reads only its own.
+func tailOf(ctx context.Context, src backend.Source) (next backend.Offset, err error) {
+	r, err := src.OpenReader(ctx, backend.Latest)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	b, err := r.Read(ctx)
+	return b.Next, err
+}
+
+// sent is a record on its way. Only some records are followed, because a goroutine cannot wait for millions in a second.
+type sent struct {
+	receipt producer.Receipt
+	at      time.Time
+}
+
+// followed is how many records there are for each one whose ack is timed.
+const followed = 64
+
+func (b *bench) write(ctx context.Context, p *producer.Producer[[]byte], receipts chan<- sent) error {
+	defer close(receipts)
+	value := make([]byte, b.Size)
+	sum := fnv.New64a()
+	for ; b.written < b.Records; b.written++ {
+		now := time.Now()
+		if b.Duration > 0 && now.Sub(b.begun) > b.Duration {
+			break
+		}
+		if b.Rate > 0 && !sleepUntil(ctx, b.begun.Add(time.Duration(float64(b.written)/float64(b.Rate)*1e9))) {
+			return ctx.Err()
+		}
+		binary.BigEndian.PutUint64(value, uint64(b.written))
+		binary.BigEndian.PutUint64(value[8:], uint64(now.UnixNano()))
+		sum.Write(value[:16])
+		b.writeSum = sum.Sum64()
+		binary.BigEndian.PutUint64(value[16:], b.writeSum)
+		r, err := p.Enqueue(ctx, value)
+		if err != nil {
+			return err
+		}
+		if b.written%followed == 0 {
+			select {
+			case receipts <- sent{r, now}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	b.total <- b.written
+	return p.Flush(ctx)
+}
+
+func (b *bench) awaitAcks(ctx context.Context, receipts <-chan sent) error {
+	for s := range receipts {
+		if _, err := s.receipt.Wait(ctx); err != nil {
+			return err
+		}
+		d := time.Since(s.at)
+		_ = b.ack.RecordValue(int64(d)) // what is above 10 min does not count, and would have failed before
+		b.chart.acked(time.Since(b.begun), d)
+	}
+	return nil
+}
+
+func (b *bench) read(ctx context.Context, c *consumer.Consumer[[]byte]) error {
+	sum := fnv.New64a()
+	total, n := -1, 0
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			return err
+		}
+		v := m.Value
+		if len(v) != b.Size || binary.BigEndian.Uint64(v) != uint64(n) {
+			return fmt.Errorf("record %d at %s is not the one that was written there: lost, repeated or out of order", n, m.Offset)
+		}
+		sum.Write(v[:16])
+		if b.readSum = sum.Sum64(); binary.BigEndian.Uint64(v[16:]) != b.readSum {
+			return fmt.Errorf("record %d at %s: the running hash differs from the writer's", n, m.Offset)
+		}
+		n++
+		if n%followed == 1 {
+			b.chart.read(time.Since(b.begun), followed) // at most 63 too many
+			_ = b.delivery.RecordValue(time.Now().UnixNano() - int64(binary.BigEndian.Uint64(v[8:])))
+		}
+		if total < 0 {
+			select {
+			case total = <-b.total:
+			default:
+			}
+		}
+		if n == total {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (b *bench) print(out io.Writer, stream string) error {
+	if b.writeSum != b.readSum {
+		return fmt.Errorf("the hash of what was read is %016x, of what was written %016x", b.readSum, b.writeSum)
+	}
+	seconds := time.Since(b.begun).Seconds()
+	total := int64(b.written) * int64(b.Size)
+	r := report{
+		Stream: stream, Records: b.written, Bytes: total, Seconds: seconds, PerSec: float64(b.written) / seconds,
+		BytesSec: float64(total) / seconds, Ack: quantilesOf(b.ack), Delivery: quantilesOf(b.delivery), Hash: fmt.Sprintf("%016x", b.readSum),
+	}
+	if b.JSON {
+		return json.NewEncoder(out).Encode(r)
+	}
+	_, err := fmt.Fprintf(out, "%d records of %d bytes in %.2f s: %.0f records/s, %s/s; every record read once, in order, hash %s\n%s\n%s\n",
+		r.Records, b.Size, r.Seconds, r.PerSec, size(int64(r.BytesSec)), r.Hash, r.Ack.line("durable"), r.Delivery.line("read"))
+	return err
+}
+
+func quantilesOf(h *hdrhistogram.Histogram) quantiles {
+	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) }
+	return quantiles{at(50), at(90), at(99), at(99.9), time.Duration(h.Max())}
+}
+
+func (q quantiles) line(name string) string {
+	ms := func(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }
+	return fmt.Sprintf("  %-8s after  p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", name, ms(q.P50), ms(q.P90), ms(q.P99), ms(q.P999), ms(q.Max))
+}

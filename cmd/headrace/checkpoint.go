@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
+)
+
+// A checkpointCmd looks at and moves the places of consumers.
+type checkpointCmd struct {
+	Show  checkpointShowCmd  `cmd:"" help:"Print the place of a consumer."`
+	Reset checkpointResetCmd `cmd:"" help:"Move the place of a consumer, to replay or to skip. A consumer that runs is fenced."`
+}
+
+type checkpointShowCmd struct {
+	Store string `arg:"" help:"file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…"`
+	Key   string `arg:"" help:"The key of the consumer."`
+}
+
+// withStore opens a store, calls f, and closes the store.
+func withStore(ctx context.Context, address string, f func(checkpoint.Store) error) (err error) {
+	store, closeStore, err := openStore(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
+	return f(store)
+}
+
+// Run prints the place as JSON.
+func (c *checkpointShowCmd) Run(ctx context.Context, std streams) error {
+	return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+		cp, err := s.Load(ctx, c.Key)
+		if err != nil {
+			return err
+		}
+		if cp == (checkpoint.Checkpoint{}) {
+			return fmt.Errorf("%s: no checkpoint: %w", c.Key, backend.ErrNotFound)
+		}
+		return json.NewEncoder(std.out).Encode(map[string]any{"key": c.Key, "offset": cp.Offset, "epoch": cp.Epoch})
+	})
+}
+
+type checkpointResetCmd struct {
+	Store  string `arg:"" help:"file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…"`
+	Key    string `arg:"" help:"The key of the consumer."`
+	Offset string `arg:"" help:"The new place: an offset as tail prints it, start, or now."`
+}
+
+// Run claims the key, so that a consumer that still runs cannot save over the new place, and saves the place.
+func (c *checkpointResetCmd) Run(ctx context.Context, std streams) error {
+	offset := map[string]backend.Offset{"start": backend.Earliest, "now": backend.Latest}[c.Offset]
+	if offset == "" {
+		offset = backend.Offset(c.Offset)
+	}
+	return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+		cp, err := s.Claim(ctx, c.Key)
+		if err != nil {
+			return err
+		}
+		if err := s.Save(ctx, c.Key, checkpoint.Checkpoint{Offset: offset, Epoch: cp.Epoch}); err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s: moved from %q to %q\n", c.Key, cp.Offset, offset)
+		return nil
+	})
+}

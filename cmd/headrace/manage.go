@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// with opens a stream, calls f, and closes the stream.
+func with(ctx context.Context, address string, f func(*target) error) (err error) {
+	t, err := openTarget(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	return f(t)
+}
+
+// A createCmd makes a stream.
+type createCmd struct {
+	URL         string `arg:"" help:"The stream."`
+	ContentType string `help:"Content type of the records." default:"application/octet-stream"`
+}
+
+// Run makes the stream; a stream that is there already is no error.
+func (c *createCmd) Run(ctx context.Context, std streams) error {
+	return with(ctx, c.URL, func(t *target) error {
+		if err := t.can("created", t.create != nil); err != nil {
+			return err
+		}
+		return t.create(ctx, c.ContentType)
+	})
+}
+
+// A headCmd prints facts about a stream.
+type headCmd struct {
+	URL  string `arg:"" help:"The stream."`
+	JSON bool   `help:"Print JSON."`
+}
+
+// Run prints what the store says, and the first and the last record.
+func (c *headCmd) Run(ctx context.Context, std streams) error {
+	return with(ctx, c.URL, func(t *target) error {
+		if err := t.readable(); err != nil {
+			return err
+		}
+		facts := []fact{{"stream", t.name}}
+		if t.head != nil {
+			more, err := t.head(ctx)
+			if err != nil {
+				return err
+			}
+			facts = append(facts, more...)
+		}
+		for _, place := range []struct {
+			name string
+			from backend.Offset
+		}{{"first record", backend.Earliest}, {"last record", backend.Last(1)}} {
+			r, err := oneRecord(ctx, t.source, place.from)
+			switch {
+			case errors.Is(err, errors.ErrUnsupported):
+				continue
+			case err != nil:
+				return err
+			case r == nil:
+				facts = append(facts, fact{place.name, "-"})
+				continue
+			}
+			facts = append(facts, fact{place.name, fmt.Sprintf("%s, %s, %d bytes", r.Offset, stamp(r.Time), len(r.Value))})
+		}
+		if c.JSON {
+			return json.NewEncoder(std.out).Encode(facts)
+		}
+		w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+		for _, f := range facts {
+			fmt.Fprintf(w, "%s\t%s\n", f.Name, f.Value)
+		}
+		return w.Flush()
+	})
+}
+
+// oneRecord returns the first record from a place on, or nil when there is none up to the tail.
+func oneRecord(ctx context.Context, src backend.Source, from backend.Offset) (r *backend.Record, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	reader, err := src.OpenReader(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	for {
+		b, err := reader.Read(ctx)
+		switch {
+		case err != nil:
+			return nil, endIsNone(err)
+		case len(b.Records) > 0:
+			return &b.Records[0], nil
+		case b.CaughtUp || b.Closed:
+			return nil, nil
+		}
+	}
+}
+
+// A sealCmd ends a stream for good.
+type sealCmd struct {
+	URL string `arg:"" help:"The stream."`
+}
+
+// Run ends the stream.
+func (c *sealCmd) Run(ctx context.Context) error {
+	return with(ctx, c.URL, func(t *target) error {
+		if err := t.can("sealed", t.seal != nil); err != nil {
+			return err
+		}
+		return t.seal(ctx)
+	})
+}
+
+// A trimCmd drops records from the beginning.
+type trimCmd struct {
+	URL    string `arg:"" help:"The stream."`
+	Before string `arg:"" help:"The offset of the first record to keep, as tail prints it."`
+}
+
+// Run drops the records before an offset.
+func (c *trimCmd) Run(ctx context.Context) error {
+	return with(ctx, c.URL, func(t *target) error {
+		if err := t.can("trimmed", t.trim != nil); err != nil {
+			return err
+		}
+		return t.trim(ctx, backend.Offset(c.Before))
+	})
+}
+
+// An rmCmd deletes a stream.
+type rmCmd struct {
+	URL string `arg:"" help:"The stream."`
+	Yes bool   `help:"Delete without being asked." short:"y"`
+}
+
+// Run deletes the stream, after the user has confirmed it.
+func (c *rmCmd) Run(ctx context.Context, std streams) error {
+	return with(ctx, c.URL, func(t *target) error {
+		if err := t.can("deleted", t.remove != nil); err != nil {
+			return err
+		}
+		if !c.Yes {
+			fmt.Fprintf(std.err, "Delete %s and all its records? Type yes: ", t.name)
+			var answer string
+			if _, err := fmt.Fscanln(std.in, &answer); err != nil || answer != "yes" {
+				return errors.New("nothing was deleted")
+			}
+		}
+		return t.remove(ctx)
+	})
+}
+
+// endIsNone returns nil for the end of a stream, where there is no record.
+func endIsNone(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/producer"
+)
+
+// A produceCmd writes standard input to a stream.
+type produceCmd struct {
+	URL         string            `arg:"" help:"The stream."`
+	ContentType string            `help:"Content type of the records; application/json checks each line." default:"application/octet-stream"`
+	JSON        bool              `help:"The same as --content-type application/json." short:"j"`
+	Header      map[string]string `help:"A header for every record, as NAME=VALUE. May be repeated." short:"H"`
+	Rate        float64           `help:"Records a second. 0: as fast as the stream takes them." default:"0"`
+	MaxLine     int               `help:"The longest line, in bytes." default:"1048576"`
+}
+
+// Run writes line after line and returns when all are durable.
+func (c *produceCmd) Run(ctx context.Context, std streams) (err error) {
+	if c.JSON {
+		c.ContentType = "application/json"
+	}
+	t, err := openTarget(ctx, c.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := t.writable(); err != nil {
+		return err
+	}
+	p, err := producer.New(ctx, t.sink, bytesCodec(c.ContentType))
+	if err != nil {
+		return err
+	}
+	// Close sends what was accepted, also after a signal.
+	defer func() {
+		err = errors.Join(err, p.Close())
+		s := p.Stats()
+		fmt.Fprintf(std.err, "headrace: %s: %d records durable, %d failed\n", t.name, s.Acked, s.Failed)
+	}()
+	return c.write(ctx, std.in, p)
+}
+
+func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Producer[[]byte]) error {
+	var headers backend.Headers
+	for name, value := range c.Header {
+		headers = append(headers, backend.Header{Name: name, Value: []byte(value)})
+	}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(make([]byte, 0, 64<<10), c.MaxLine)
+	begun := time.Now()
+	n := 0
+	for ; lines.Scan(); n++ {
+		if c.Rate > 0 && !sleepUntil(ctx, begun.Add(time.Duration(float64(n)/c.Rate*float64(time.Second)))) {
+			return ctx.Err()
+		}
+		_, err := p.EnqueueRecord(ctx, producer.Record[[]byte]{Value: lines.Bytes(), Headers: headers})
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n+1, err)
+		}
+		select {
+		case <-p.Done():
+			return p.Err()
+		default:
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n+1, err)
+	}
+	return nil
+}
+
+// sleepUntil waits until t and returns false when ctx ends first.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"go.etcd.io/bbolt"
+	_ "modernc.org/sqlite"
+
+	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/checkpoint/boltstore"
+	"github.com/headrace/headrace/checkpoint/sqlstore"
+)
+
+// openStore opens a store of checkpoints: file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://….
+func openStore(ctx context.Context, address string) (checkpoint.Store, func() error, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: the store of checkpoints: not a URL", errUsage)
+	}
+	path := u.Opaque + u.Path
+	if path == "" && u.Scheme != "postgres" {
+		return nil, nil, fmt.Errorf("%w: the store of checkpoints has no path: %s", errUsage, redacted(u))
+	}
+	switch u.Scheme {
+	case "file":
+		return checkpoint.NewFile(path), func() error { return nil }, nil
+	case "bolt":
+		return openBoltStore(path, u.Query().Get("bucket"))
+	case "sqlite":
+		return openSQLStore(ctx, "sqlite", path, sqlstore.SQLite)
+	case "postgres", "postgresql":
+		return openSQLStore(ctx, "pgx", address, sqlstore.PostgreSQL)
+	}
+	return nil, nil, fmt.Errorf("%w: %q is no store of checkpoints: it must begin with file:, bolt:, sqlite: or postgres:", errUsage, redacted(u))
+}
+
+func openBoltStore(path, bucket string) (checkpoint.Store, func() error, error) {
+	if bucket == "" {
+		bucket = "checkpoints"
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 1e9})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return boltstore.New(db, bucket), db.Close, nil
+}
+
+func openSQLStore(ctx context.Context, driver, source string, d sqlstore.Dialect) (checkpoint.Store, func() error, error) {
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sqlstore.Migrate(ctx, db, d); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return sqlstore.New(db), db.Close, nil
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+)
+
+// A tailCmd prints the records of a stream.
+type tailCmd struct {
+	URL    string `arg:"" help:"The stream."`
+	From   string `help:"Where to begin: start, now, -N (the last N records), an offset, a time (RFC 3339) or a duration (1h: an hour ago)." default:"-10" short:"f"`
+	Until  string `help:"Where to end: now (what is there at the beginning), a time, or a number of records as +N. Without it, tail follows the stream." short:"u"`
+	Output string `help:"raw: the values, one a line. json: one object a line. pretty: with offset, time and headers." enum:"raw,json,pretty" default:"pretty" short:"o"`
+	Color  string `help:"Colours: auto, always or never." enum:"auto,always,never" default:"auto"`
+}
+
+// Run prints records until the end that was asked for, or until a signal.
+func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
+	now := time.Now()
+	from, err := parseOffset(c.From, now)
+	if err != nil {
+		return err
+	}
+	end, err := parseEnd(c.Until, now)
+	if err != nil {
+		return err
+	}
+	t, err := openTarget(ctx, c.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := t.readable(); err != nil {
+		return err
+	}
+	opts := []consumer.Option{consumer.StartAt(from)}
+	if end.atTail {
+		opts = append(opts, consumer.StopAtTail())
+	}
+	reader, err := consumer.New(t.source, codec.Bytes(), opts...)
+	if err != nil {
+		return err
+	}
+	out := newPrinter(std.out, c.Output, c.Color == "always" || c.Color == "auto" && isTerminal(std.out))
+	return errors.Join(printAll(ctx, reader, end, out), out.flush())
+}
+
+// An end is where tail ends; the zero value never does.
+type end struct {
+	atTail  bool
+	time    time.Time
+	records int
+}
+
+func parseEnd(s string, now time.Time) (e end, err error) {
+	switch {
+	case s == "":
+		return end{}, nil
+	case s == "now":
+		return end{atTail: true}, nil
+	case s[0] == '+':
+		if _, err := fmt.Sscanf(s, "+%d", &e.records); err != nil || e.records < 1 {
+			return end{}, fmt.Errorf("%w: --until %s: want +N with N of at least 1", errUsage, s)
+		}
+		return e, nil
+	}
+	t, ok := parseTime(s, now)
+	if !ok {
+		return end{}, fmt.Errorf("%w: --until %s: want now, +N, a time (RFC 3339) or a duration", errUsage, s)
+	}
+	return end{time: t, atTail: !t.After(now)}, nil
+}
+
+func printAll(ctx context.Context, c *consumer.Consumer[[]byte], e end, out *printer) error {
+	n := 0
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			return err
+		}
+		if !e.time.IsZero() && !m.Time.Before(e.time) {
+			return nil
+		}
+		if err := out.print(&m.Record); err != nil {
+			return err
+		}
+		if n++; n == e.records {
+			return nil
+		}
+		if c.Stats().BufferedBytes == 0 { // nothing is waiting: show what there is
+			if err := out.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("NO_COLOR") == ""
+}
+
+// A printer writes records in one of the formats of tail.
+type printer struct {
+	w      *bufio.Writer
+	format string
+	dim    string // the escape sequence for what stands beside a value; "" without colours
+	plain  string
+}
+
+func newPrinter(w io.Writer, format string, color bool) *printer {
+	p := &printer{w: bufio.NewWriter(w), format: format}
+	if color {
+		p.dim, p.plain = "\x1b[2m", "\x1b[0m"
+	}
+	return p
+}
+
+func (p *printer) flush() error { return p.w.Flush() }
+
+func (p *printer) print(r *backend.Record) error {
+	switch p.format {
+	case "json":
+		text, err := json.Marshal(lineOf(r))
+		if err != nil {
+			return err
+		}
+		p.w.Write(text)
+	case "raw":
+		p.w.Write(r.Value)
+	default:
+		fmt.Fprintf(p.w, "%s%s  %s", p.dim, stamp(r.Time), r.Offset)
+		for _, h := range r.Headers {
+			fmt.Fprintf(p.w, "  %s=%q", h.Name, h.Value)
+		}
+		fmt.Fprint(p.w, p.plain, "\n")
+		p.w.Write(indented(r.Value))
+	}
+	return p.w.WriteByte('\n') // a bufio.Writer keeps its first error
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A target is a stream named by a URL. A nil field is something that this kind of store cannot do.
+type target struct {
+	name   string // the URL without secrets
+	sink   backend.Sink
+	source backend.Source
+
+	create func(ctx context.Context, contentType string) error
+	head   func(ctx context.Context) ([]fact, error)
+	seal   func(ctx context.Context) error
+	trim   func(ctx context.Context, before backend.Offset) error
+	remove func(ctx context.Context) error
+
+	close func() error
+}
+
+// A fact is a line that head prints.
+type fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// schemes say how to open a URL. A new kind of store is added here.
+var schemes = map[string]func(ctx context.Context, u *url.URL, t *target) error{
+	"bolt":       openBolt,
+	"s2":         openS2,
+	"ds+http":    openDurableStreams,
+	"ds+https":   openDurableStreams,
+	"postgres":   openPostgres,
+	"postgresql": openPostgres,
+	"zerobus":    openZerobus,
+	"mem":        openMemory,
+}
+
+// openTarget opens the stream that a URL names. The caller closes it.
+func openTarget(ctx context.Context, address string) (*target, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		var cause *url.Error
+		if errors.As(err, &cause) {
+			err = cause.Err // without the URL, which may hold a password
+		}
+		return nil, fmt.Errorf("%w: the URL of a stream: %w", errUsage, err)
+	}
+	open, ok := schemes[u.Scheme]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q is not the URL of a stream: it must begin with bolt:, s2:, ds+http:, ds+https:, postgres:, zerobus: or mem:", errUsage, redacted(u))
+	}
+	t := &target{name: redacted(u), close: func() error { return nil }}
+	if err := open(ctx, u, t); err != nil {
+		return nil, fmt.Errorf("%s: %w", t.name, err)
+	}
+	return t, nil
+}
+
+// redacted returns a URL without its password and without the values of parameters other than the name of the stream.
+func redacted(u *url.URL) string {
+	c := *u
+	if c.User != nil {
+		c.User = url.User(c.User.Username())
+	}
+	c.RawQuery, c.Fragment = "", ""
+	if stream := u.Query().Get("stream"); stream != "" {
+		c.RawQuery = url.Values{"stream": {stream}}.Encode()
+	}
+	return c.String()
+}
+
+// streamOf returns the parameter stream of a URL, which some stores need.
+func streamOf(u *url.URL) (string, error) {
+	name := u.Query().Get("stream")
+	if name == "" {
+		return "", fmt.Errorf("%w: the URL has no stream: add ?stream=NAME", errUsage)
+	}
+	return name, nil
+}
+
+// require returns the values of environment variables, or an error that names those that are missing.
+func require(names ...string) ([]string, error) {
+	values := make([]string, len(names))
+	var missing []string
+	for i, n := range names {
+		if values[i] = os.Getenv(n); values[i] == "" {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%w: not set in the environment: %s", errUsage, strings.Join(missing, ", "))
+	}
+	return values, nil
+}
+
+// writable, readable and can return an error where a store cannot do what a command needs.
+func (t *target) writable() error { return t.can("written", t.sink != nil) }
+func (t *target) readable() error { return t.can("read", t.source != nil) }
+
+func (t *target) can(what string, ok bool) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("%s cannot be %s: %w", t.name, what, backend.ErrUnsupported)
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/bolt"
+)
+
+// openBolt opens bolt:///path/file.db?stream=NAME, or bolt:file.db?stream=NAME for a relative path.
+func openBolt(ctx context.Context, u *url.URL, t *target) error {
+	path := u.Path
+	if u.Opaque != "" {
+		path = u.Opaque
+	}
+	if path == "" || u.Host != "" {
+		return fmt.Errorf("%w: the URL names no file: write bolt:///path/file.db?stream=NAME or bolt:file.db?stream=NAME", errUsage)
+	}
+	name, err := streamOf(u)
+	if err != nil {
+		return err
+	}
+	db, err := bolt.Open(path)
+	if err != nil {
+		return err
+	}
+	s := db.Stream(name)
+	t.sink, t.source, t.close = s, s, db.Close
+	t.create = func(ctx context.Context, contentType string) error {
+		session, err := s.NewAppender(backend.Format{ContentType: contentType}).Open(ctx) // the first opening makes the stream
+		if err != nil {
+			return err
+		}
+		return session.Close()
+	}
+	t.seal, t.trim = s.Seal, s.Trim
+	t.remove = func(ctx context.Context) error { return db.Delete(ctx, name) }
+	return nil
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/headrace/headrace/backend/durablestreams"
+)
+
+// openDurableStreams opens ds+http://host/path: the last segment of the path is the stream. A bearer token may be in
+// DURABLE_STREAMS_TOKEN.
+func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
+	base := *u
+	base.Scheme = strings.TrimPrefix(u.Scheme, "ds+")
+	i := strings.LastIndexByte(base.Path, '/')
+	if i < 0 || i+1 == len(base.Path) || base.Host == "" {
+		return fmt.Errorf("%w: write ds+http://HOST/PATH/STREAM", errUsage)
+	}
+	name := base.Path[i+1:]
+	base.Path, base.RawPath = base.Path[:i+1], ""
+	var opts []durablestreams.Option
+	if token := os.Getenv("DURABLE_STREAMS_TOKEN"); token != "" {
+		opts = append(opts, durablestreams.Header("Authorization", durablestreams.Static("Bearer "+token)))
+	}
+	client, err := durablestreams.NewClient(base.String(), opts...)
+	if err != nil {
+		return err
+	}
+	s := client.Stream(name)
+	t.sink, t.source = s, s
+	t.close = func() error {
+		client.CloseIdleConnections()
+		return nil
+	}
+	t.create = func(ctx context.Context, contentType string) error {
+		_, err := s.Create(ctx, contentType)
+		return err
+	}
+	t.head = func(ctx context.Context) ([]fact, error) {
+		info, err := s.Head(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return []fact{{"content type", info.ContentType}, {"tail", string(info.Next)}, {"sealed", fmt.Sprint(info.Closed)}}, nil
+	}
+	t.seal = func(ctx context.Context) error {
+		_, err := s.Close(ctx)
+		return err
+	}
+	t.remove = s.Delete
+	return nil
+}

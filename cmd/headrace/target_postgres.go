@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/postgres"
+)
+
+// openPostgres opens postgres://…?stream=NAME. The other parameters are those of a connection to PostgreSQL.
+func openPostgres(ctx context.Context, u *url.URL, t *target) error {
+	name, err := streamOf(u)
+	if err != nil {
+		return err
+	}
+	pool, err := openPool(ctx, u)
+	if err != nil {
+		return err
+	}
+	db, err := postgres.Open(ctx, pool)
+	if err != nil {
+		pool.Close()
+		return err
+	}
+	s := db.Stream(name)
+	t.sink, t.source = s, s
+	t.close = func() error {
+		err := db.Close()
+		pool.Close()
+		return err
+	}
+	t.create = func(ctx context.Context, contentType string) error {
+		session, err := s.NewAppender(backend.Format{ContentType: contentType}).Open(ctx)
+		if err != nil {
+			return err
+		}
+		return session.Close()
+	}
+	t.seal, t.trim = s.Seal, s.Trim
+	t.remove = func(ctx context.Context) error { return db.Delete(ctx, name) }
+	return nil
+}
+
+// openPool connects to the database of a URL, whose parameter stream is ours and not the database's.
+func openPool(ctx context.Context, u *url.URL) (*pgxpool.Pool, error) {
+	c := *u
+	q := c.Query()
+	q.Del("stream")
+	c.RawQuery = q.Encode()
+	return pgxpool.New(ctx, c.String())
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2"
+)
+
+// openS2 opens s2://basin/stream. The token and other endpoints come from the environment, as in S2's own tools.
+func openS2(_ context.Context, u *url.URL, t *target) error {
+	name := strings.TrimPrefix(u.Path, "/")
+	if u.Host == "" || name == "" {
+		return fmt.Errorf("%w: write s2://BASIN/STREAM", errUsage)
+	}
+	client, err := s2.FromEnvironment()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	basin := client.Basin(u.Host)
+	s := basin.Stream(name)
+	t.sink, t.source, t.close = s, s, client.Close
+	t.create = func(ctx context.Context, _ string) error {
+		_, err := basin.CreateStream(ctx, name, s2.StreamConfig{})
+		if errors.Is(err, backend.ErrConflict) {
+			return nil
+		}
+		return err
+	}
+	t.head = func(ctx context.Context) ([]fact, error) {
+		tail, err := s.CheckTail(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return []fact{{"records appended", fmt.Sprint(tail.SeqNum)}, {"last append", stamp(time.UnixMilli(int64(tail.Timestamp)))}}, nil
+	}
+	t.remove = func(ctx context.Context) error { return basin.DeleteStream(ctx, name) }
+	return nil
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+)
+
+// bytesCodec returns a codec for values that are encoded already, of a content type. JSON values are checked.
+func bytesCodec(contentType string) codec.Codec[[]byte] {
+	switch contentType {
+	case "application/json":
+		return codec.RawJSON()
+	case "", "application/octet-stream":
+		return codec.Bytes()
+	}
+	return codec.Func(contentType,
+		func(dst, v []byte) ([]byte, error) { return append(dst, v...), nil },
+		func(src []byte) ([]byte, error) { return src, nil })
+}
+
+// parseOffset reads the place of --from and the like: start, now, -N for the last N records, a time (RFC 3339), a duration such as 1h
+// for that long ago, or an offset as it is printed by tail.
+func parseOffset(s string, now time.Time) (backend.Offset, error) {
+	switch s {
+	case "":
+		return "", fmt.Errorf("%w: an empty offset", errUsage)
+	case "start":
+		return backend.Earliest, nil
+	case "now":
+		return backend.Latest, nil
+	}
+	if s[0] == '-' {
+		if n, err := strconv.Atoi(s[1:]); err == nil {
+			return backend.Last(n), nil
+		}
+	}
+	if t, ok := parseTime(s, now); ok {
+		return backend.AtTime(t), nil
+	}
+	return backend.Offset(s), nil
+}
+
+// parseTime reads a time (RFC 3339) or a duration for that long ago.
+func parseTime(s string, now time.Time) (time.Time, bool) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, true
+	}
+	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		return now.Add(-d), true
+	}
+	return time.Time{}, false
+}
+
+// stamp formats a time, or returns "-" for the zero time.
+func stamp(t time.Time) string {
+	if t.IsZero() || t.Unix() == 0 {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// A line is a record as tail --output json prints it.
+type line struct {
+	Offset  backend.Offset `json:"offset"`
+	Next    backend.Offset `json:"next"`
+	Time    string         `json:"time,omitempty"`
+	Headers []headerLine   `json:"headers,omitempty"`
+	JSON    any            `json:"json,omitempty"`   // the value, if it is JSON
+	Text    *string        `json:"text,omitempty"`   // otherwise, if it is text
+	Base64  []byte         `json:"base64,omitempty"` // otherwise
+}
+
+type headerLine struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+func lineOf(r *backend.Record) line {
+	l := line{Offset: r.Offset, Next: r.Next}
+	if !r.Time.IsZero() {
+		l.Time = stamp(r.Time)
+	}
+	for _, h := range r.Headers {
+		l.Headers = append(l.Headers, headerLine{h.Name, string(h.Value)})
+	}
+	switch {
+	case json.Valid(r.Value):
+		l.JSON = json.RawMessage(r.Value)
+	case utf8.Valid(r.Value):
+		text := string(r.Value)
+		l.Text = &text
+	default:
+		l.Base64 = r.Value
+	}
+	return l
+}
+
+// indented returns JSON with line breaks, and other values as they are.
+func indented(v []byte) []byte {
+	var out bytes.Buffer
+	if json.Indent(&out, v, "", "  ") != nil {
+		return v
+	}
+	return out.Bytes()
+}
