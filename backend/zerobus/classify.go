@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"google.golang.org/grpc/codes"
 
@@ -49,7 +48,7 @@ var (
 	// permanent errors come from a setting that is wrong. Another attempt with the same setting changes nothing.
 	permanent = always(backend.ErrRejected)
 
-	// An error that is explained wraps already what it means: token requests, headers providers and checks do that.
+	// An error that is explained wraps already what it means: headers providers and checks do that.
 	explained = verdict{nil, transient, indeterminate, indeterminate}
 
 	// staleToken is UNAUTHENTICATED on an open stream for a token that this client asked for. The client has dropped the
@@ -80,6 +79,7 @@ var verdicts = map[codes.Code]verdict{
 func verdictOn(err error, ownToken bool) verdict {
 	var said *Error
 	var proxy *ProxyError
+	var noToken *TokenError
 	switch {
 	case errors.Is(err, errNotSent), errors.Is(err, errClosing):
 		return passing
@@ -87,6 +87,8 @@ func verdictOn(err error, ownToken bool) verdict {
 		return said.verdict(ownToken)
 	case errors.As(err, &proxy):
 		return proxy.verdict()
+	case errors.As(err, &noToken):
+		return tokenVerdicts[noToken.failure]
 	case errors.Is(err, backend.ErrRejected):
 		return explained
 	case misconfig.Due(err):
@@ -129,10 +131,25 @@ func (v verdict) wrap(err error, at moment) error {
 	}
 }
 
-// tokenVerdict is what a status of the token endpoint means.
-func tokenVerdict(status int) error {
-	if status >= 500 || status == http.StatusTooManyRequests {
-		return backend.ErrTransient
-	}
-	return backend.ErrUnauthorized
+// A tokenFailure says how a token request failed.
+type tokenFailure int
+
+const (
+	tokenLost    tokenFailure = iota // the network failed, or the caller's time was over
+	tokenExpired                     // the token came too late
+	tokenBusy                        // status 429, or 500 and more
+	tokenRefused                     // any other answer without a token
+	tokenUnasked                     // no request could be made
+	tokenMisled                      // the server does not fit the setting
+	tokenUnsafe                      // errProxy or errPlaintext, which wrap what they mean
+)
+
+var tokenVerdicts = map[tokenFailure]verdict{
+	tokenLost:    passing,
+	tokenExpired: passing,
+	tokenBusy:    passing,
+	tokenRefused: always(backend.ErrUnauthorized),
+	tokenUnasked: permanent,
+	tokenMisled:  permanent,
+	tokenUnsafe:  explained,
 }

@@ -109,14 +109,3 @@ func TestMomentsByBatches(t *testing.T) {
 		}
 	}
 }
-
-func TestWhatTokenStatusesMean(t *testing.T) {
-	for status, want := range map[int]error{
-		200: backend.ErrUnauthorized, 400: backend.ErrUnauthorized, 401: backend.ErrUnauthorized, 404: backend.ErrUnauthorized,
-		429: backend.ErrTransient, 500: backend.ErrTransient, 503: backend.ErrTransient,
-	} {
-		if got := tokenVerdict(status); got != want {
-			t.Errorf("status %d: %v, want %v", status, got, want)
-		}
-	}
-}

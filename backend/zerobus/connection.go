@@ -10,13 +10,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// What the server sends is small. More than that is not read.
+// The most that is read of one message and of the headers. The server sends little.
 const (
 	responseBytes = 64 << 10
 	headerBytes   = 64 << 10
 )
 
-// A link is a connection to the service, which gRPC makes when a stream needs it.
+// A link is a connection to the service. gRPC makes the connection when a stream needs one.
 type link struct {
 	*grpc.ClientConn
 	dialer *dialer
@@ -28,7 +28,7 @@ func (c *Client) newLink() (*link, error) {
 	return &link{ClientConn: conn, dialer: d}, err
 }
 
-// dialOptions are for one connection. Nothing in it retries: that is the producer's work, as is the backoff.
+// dialOptions are for one connection. Nothing below retries, because retries and their backoff are the producer's work.
 func (c *Client) dialOptions(d *dialer) []grpc.DialOption {
 	agent := "headrace-zerobus"
 	if c.cfg.userAgent != "" {
@@ -59,15 +59,15 @@ func (c *Client) dialOptions(d *dialer) []grpc.DialOption {
 	return append(opts, c.cfg.dial...)
 }
 
-// writeBuffer is how much goes to the connection at once, while a session has that much to send.
+// writeBuffer is how much goes to the connection at once while a stream has so much to send.
 const writeBuffer = 128 << 10
 
-// connections are what streams share, where they do: one connection that is there while a stream needs it, and those that
-// have failed and still have streams on them.
+// connections are what the streams of a Client share: one connection, which exists while a stream uses it, and connections
+// that have failed and still have streams.
 type connections struct {
 	mu    sync.Mutex
-	conn  *link // the one that new streams get
-	users map[*link]int
+	conn  *link         // for new streams
+	users map[*link]int // how many streams a connection has
 
 	closed bool // the Client opens nothing more
 }
@@ -84,7 +84,7 @@ func (c *connections) isClosed() bool {
 	return c.closed
 }
 
-// connect returns a connection for one stream, and what lets go of it.
+// connect returns a connection for one stream, and a function that gives the connection back.
 func (c *Client) connect() (conn *link, release func(), err error) {
 	if !c.cfg.connectionPerStream {
 		return c.shared.lease(c.newLink)
@@ -95,8 +95,8 @@ func (c *Client) connect() (conn *link, release func(), err error) {
 	return conn, func() { _ = conn.Close() }, nil
 }
 
-// lease returns the connection, made anew if there is none or it has failed: gRPC's own backoff, of up to two minutes, would
-// use up the producer's attempts.
+// lease returns the shared connection. If there is none, or if the connection has failed, lease makes a new one: gRPC's own
+// backoff is up to two minutes long, and would use up the producer's attempts.
 func (c *connections) lease(dial func() (*link, error)) (conn *link, release func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,8 +130,8 @@ func (c *connections) release(conn *link) {
 	}
 }
 
-// distrust gives the next stream another connection than conn, on which one could not be opened: it may be dead without
-// having noticed.
+// distrust makes the next stream use another connection than conn. A stream could not be opened on conn, so conn may be dead
+// without having noticed.
 func (c *connections) distrust(conn *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

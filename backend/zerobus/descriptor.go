@@ -15,12 +15,12 @@ import (
 // maxColumns is how many columns a table of the service has at most.
 const maxColumns = 2_000
 
-// checkDescriptor refuses a message that no table can hold. The service would say so too, but only when the stream is
-// created and less clearly.
+// checkDescriptor refuses a message that no table can hold. The service would refuse the message too, but later and with a
+// less clear error.
 func checkDescriptor(schema []byte) error {
 	var d descriptorpb.DescriptorProto
 	if err := proto.Unmarshal(schema, &d); err != nil {
-		return fmt.Errorf("%w: the schema of the format is no DescriptorProto: %w", backend.ErrRejected, err)
+		return fmt.Errorf("%w: the schema of the format is not a DescriptorProto: %w", backend.ErrRejected, err)
 	}
 	if n := len(d.GetField()); n > maxColumns {
 		return fmt.Errorf("message %s has %d fields, and a table has at most %d columns: %w", httpwire.Clip(d.GetName()), n, maxColumns, backend.ErrRejected)
@@ -33,9 +33,10 @@ func checkDescriptor(schema []byte) error {
 	return nil
 }
 
-// A messageGraph says which messages each message has fields of. Names are written from the root on, without a package.
+// A messageGraph says which message types the fields of each message have. The names of messages begin at the root, without
+// a package.
 type messageGraph struct {
-	fields map[string][]string // by the name of the message: the names of the types of its fields, as written
+	fields map[string][]string // by the name of the message: the names of the types of its fields, as the schema writes them
 	done   map[string]bool     // messages that lead to no cycle
 }
 
@@ -52,8 +53,8 @@ func (g *messageGraph) add(within string, d *descriptorpb.DescriptorProto) {
 	}
 }
 
-// find returns the message that a field of the message named within refers to, "" for one that is not in the schema. A
-// relative name is looked for from the inside to the outside, as protobuf does; a full one may begin with a package.
+// find returns the message that a field of the message within refers to; "" for a message that is not in the schema. It looks
+// for a relative name from the inside to the outside, as protobuf does. A full name may begin with a package.
 func (g *messageGraph) find(within, name string) string {
 	if full, ok := strings.CutPrefix(name, "."); ok {
 		for {
@@ -79,7 +80,8 @@ func (g *messageGraph) find(within, name string) string {
 	}
 }
 
-// cycle returns the messages on the way from one back to itself, nil if there is no such way from the message called name.
+// cycle returns the messages on a way that leads from a message back to the same message; nil if no way from the message
+// called name does.
 func (g *messageGraph) cycle(name string, way []string) []string {
 	if i := slices.Index(way, name); i >= 0 {
 		return append(slices.Clone(way[i:]), name)

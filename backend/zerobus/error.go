@@ -15,13 +15,13 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An Error is what the service said, or what is said here about a service that breaks its protocol. It comes wrapped,
-// beside the errors of package backend that say what to do; find it with errors.As.
+// An Error is what the service said, or what this package says about a service that breaks the protocol. It comes wrapped
+// with the errors of package backend that say what to do. Find it with errors.As.
 type Error struct {
 	Code    codes.Code // gRPC's; OK for a stream that the server ended without an error
-	Message string     // for people: what it says is not a promise
+	Message string     // for people; programs must not rely on the text
 
-	// From the google.rpc.ErrorInfo that the service attaches to refusals of a schema; empty where there is none.
+	// From the google.rpc.ErrorInfo that the service attaches when it refuses a schema; empty otherwise.
 	Reason    string   // such as SCHEMA_VALIDATION_FAILED
 	Causes    []string // such as FIELD_NOT_IN_TABLE, MISSING_REQUIRED_COLUMN, TYPE_INCOMPATIBLE
 	ErrorCode string   // a number, such as 8001
@@ -29,7 +29,7 @@ type Error struct {
 	after time.Duration
 }
 
-// Error returns the code and the message, and the reason with its causes if there is one.
+// Error returns the code and the message, and the reason with its causes if there is a reason.
 func (e *Error) Error() string {
 	s := e.Code.String()
 	if e.Message != "" {
@@ -44,10 +44,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (%s)", s, httpwire.Clip(strings.Join(append([]string{e.Reason}, e.Causes...), " ")))
 }
 
-// RetryAfter is how long the service asks to wait before trying again, at most an hour; 0 if it does not say.
+// RetryAfter is how long the service asks to wait before the next attempt, at most an hour; 0 if it does not say.
 func (e *Error) RetryAfter() time.Duration { return e.after }
 
-// fromStatus makes an Error of what a call of gRPC returned, without what is to be hidden.
+// fromStatus makes an Error of an error of gRPC, without the secrets.
 func fromStatus(err error, hidden redact.Secrets) *Error {
 	st, _ := status.FromError(err)
 	e := &Error{Code: st.Code(), Message: hidden.Text(st.Message())}
@@ -70,9 +70,9 @@ func fromStatus(err error, hidden redact.Secrets) *Error {
 	return e
 }
 
-// foreign reports whether a web server answered that knows nothing of gRPC. One that says with a status of 500 or more, or
-// with 429, that it is in trouble may be a gateway before the service. The words are those of grpc-go, which makes the
-// error and gives it no type.
+// foreign reports whether a web server answered that does not know gRPC. A server that answers with 429, or with 500 or more,
+// may be a gateway in front of the service that is in trouble, so it is not foreign. grpc-go gives the error no type, so we
+// compare the text.
 func (e *Error) foreign() bool {
 	status, is := strings.CutPrefix(e.Message, "unexpected HTTP status code received from server: ")
 	return is && !strings.HasPrefix(status, "5") && !strings.HasPrefix(status, "429")

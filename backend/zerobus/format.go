@@ -11,15 +11,15 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// payloadBytes is what one request may carry of records: 10 MiB, which the service takes as a message, less 64 KiB for
-// what is around them. It is the number of the vendor's clients.
+// payloadBytes is the most bytes of records in one request: the service takes messages of 10 MiB, and 64 KiB are left for the
+// bytes around the records. The vendor's clients have the same number.
 const payloadBytes = 10<<20 - 64<<10
 
-// batchRecords keeps what is around the records of a batch below those 64 KiB: a record of less than 2 MiB costs at most
-// four bytes, and one that costs more than three is 16 KiB or longer.
+// batchRecords keeps the bytes around the records of a batch below 64 KiB. At most three bytes stand before a record of
+// less than 16 KiB, and four before a record of less than 2 MiB.
 const batchRecords = 20_000
 
-// recordTypeOf says what a stream of that format is, or why there can be none.
+// recordTypeOf says which records a stream of the format has, or why there can be no such stream.
 func recordTypeOf(f backend.Format) (recordType, error) {
 	if f.ContentEncoding != "" {
 		return 0, fmt.Errorf("a table takes no content encoding, and this is %q: %w", httpwire.Clip(f.ContentEncoding), backend.ErrRejected)
@@ -38,7 +38,7 @@ func recordTypeOf(f backend.Format) (recordType, error) {
 	return protoRecords, checkDescriptor(f.Schema)
 }
 
-// checkTable refuses names that are not three parts. What the parts are made of is the service's to say.
+// checkTable refuses a name that does not have three parts. The service decides which characters a part may have.
 func checkTable(name string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 {
@@ -61,8 +61,9 @@ var (
 	errObject  = fmt.Errorf("a row of a JSON stream is an object, whose keys are columns: use a codec of a struct or a map: %w", backend.ErrRejected)
 )
 
-// size is the meter and the door of a stream. JSON that is not UTF-8 would be refused below the service's own checks and
-// end the stream, again and again, with an error that accuses nobody.
+// size is the meter of a stream, and refuses a record that no table takes. It must check UTF-8: gRPC on the server's side
+// would refuse such JSON before the service's own checks, and end the stream again and again with an error that names no
+// record.
 func (t recordType) size(r *backend.Record) (int, error) {
 	switch {
 	case len(r.Headers) > 0:
@@ -77,13 +78,13 @@ func (t recordType) size(r *backend.Record) (int, error) {
 	return len(r.Value), nil
 }
 
-// isObject reports whether a JSON text begins as an object. The codec has seen to the rest of it.
+// isObject reports whether a JSON text begins as an object. The codec vouches for the rest of the text.
 func isObject(text []byte) bool {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	return len(text) > 0 && text[0] == '{'
 }
 
-// checkHeaderless refuses a batch with headers. Pipelined has checked everything else that does not need a look at every byte.
+// checkHeaderless refuses a batch with headers. Pipelined has checked the numbers and sizes.
 func checkHeaderless(recs []backend.Record) error {
 	for i := range recs {
 		if len(recs[i].Headers) > 0 {

@@ -20,8 +20,8 @@ var settings = misconfig.Hints{
 
 const notService = "no gRPC service is there: is Endpoint that of Zerobus Ingest, and not the URL of the workspace or of another server?"
 
-// A handshake makes plain connections into those that gRPC uses, and tells the dialer of a failure that a wrong setting is
-// the cause of: gRPC takes every failed handshake for one that passes.
+// A handshake does what its TransportCredentials do, and tells the dialer if a wrong setting made a handshake fail. gRPC takes
+// every failed handshake for a passing failure.
 type handshake struct {
 	credentials.TransportCredentials
 	dialer    *dialer
@@ -43,7 +43,7 @@ func (h *handshake) Clone() credentials.TransportCredentials {
 	return &handshake{TransportCredentials: h.TransportCredentials.Clone(), dialer: h.dialer, plaintext: h.plaintext}
 }
 
-// A greeted connection looks at the first byte that a server without TLS sends: there is no handshake that would tell what
+// A greeted connection looks at the first byte that the server sends. Without TLS there is no handshake that would tell what
 // the server speaks.
 type greeted struct {
 	net.Conn
@@ -60,7 +60,7 @@ func (c *greeted) Read(p []byte) (int, error) {
 	switch p[0] {
 	case 0x15: // an alert of TLS
 		c.dialer.note(settings.Blame(misconfig.NeedsTLS, errors.New("the server answered with an alert of TLS")))
-	case 'H': // HTTP/1; a frame of HTTP/2 begins with its length, which is below 16 MiB
+	case 'H': // HTTP/1. A frame of HTTP/2 begins with its length, and H would be a first frame of more than 4 MiB.
 		c.dialer.note(settings.Blame(misconfig.NoHTTP2, errors.New("the server answered in HTTP/1")))
 	}
 	return n, err

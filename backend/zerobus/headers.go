@@ -12,25 +12,25 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// The headers that the service asks for.
+// The headers that the service requires.
 const (
 	headerAuthorization = "authorization"
 	headerTable         = "x-databricks-zerobus-table-name"
 )
 
 // A HeadersProvider says with which headers a stream of a table is opened. It is called for each attempt, from any
-// goroutine. The service wants authorization ("Bearer …") and x-databricks-zerobus-table-name.
+// goroutine. The service requires authorization ("Bearer …") and x-databricks-zerobus-table-name.
 //
-// An error ends the opening. One that wraps [backend.ErrTransient] lets the producer try again, any other is final.
+// An error ends the opening. If the error wraps [backend.ErrTransient], the producer tries again. Any other error is final.
 type HeadersProvider interface {
 	Headers(ctx context.Context, table string) (map[string]string, error)
 
-	// Invalidate says that the service refused what Headers returned last, with UNAUTHENTICATED or PERMISSION_DENIED. An
-	// opening then asks for headers once more.
+	// Invalidate says that the service refused the headers that Headers returned last, with UNAUTHENTICATED or
+	// PERMISSION_DENIED. An opening then calls Headers once more.
 	Invalidate(ctx context.Context, table string)
 }
 
-// HeadersFunc is a [HeadersProvider] that has nothing to invalidate.
+// HeadersFunc is a [HeadersProvider] with nothing to invalidate.
 type HeadersFunc func(ctx context.Context, table string) (map[string]string, error)
 
 // Headers calls f.
@@ -41,7 +41,7 @@ func (f HeadersFunc) Headers(ctx context.Context, table string) (map[string]stri
 // Invalidate does nothing.
 func (f HeadersFunc) Invalidate(context.Context, string) {}
 
-// A grant is what one attempt is made with.
+// A grant holds the credentials of one attempt.
 type grant struct {
 	header metadata.MD
 	cached bool   // the credentials were not made for this attempt
@@ -74,7 +74,7 @@ func (s *Sink) grant(ctx context.Context) (grant, error) {
 	}, nil
 }
 
-// provided are the secrets among the headers of a provider: every value except that which names the table.
+// provided returns the secrets in the headers of a provider: every value except the name of the table.
 func provided(header metadata.MD) (hidden redact.Secrets) {
 	for name, values := range header {
 		if name != headerTable {
@@ -84,7 +84,8 @@ func provided(header metadata.MD) (hidden redact.Secrets) {
 	return hidden
 }
 
-// checkHeaders refuses what cannot be sent, which gRPC would else find out half-way. It says which, and not what.
+// checkHeaders refuses headers that cannot be sent. gRPC would find that out too late. The errors have no values, because a
+// value may be a secret.
 func checkHeaders(given map[string]string) (metadata.MD, error) {
 	header := make(metadata.MD, len(given))
 	for name, value := range given {

@@ -5,14 +5,15 @@ import (
 	"net/http"
 )
 
-// A ProxyError is a proxy of the environment that made no tunnel to the service. A status of 500 or more comes beside
-// [backend.ErrTransient], any other, such as 407 for credentials that are wrong or missing, beside [backend.ErrUnauthorized].
+// A ProxyError is an answer of a proxy of the environment that made no tunnel to the service. A status of 500 or more comes
+// wrapped with [backend.ErrTransient]. Any other status, such as 407 for credentials that are wrong or missing, comes with
+// [backend.ErrUnauthorized].
 type ProxyError struct {
-	Proxy  string // its host and port
-	Status int    // of its answer to CONNECT
+	Proxy  string // host and port
+	Status int    // of the answer to CONNECT
 }
 
-// Error says which proxy answered what. It tells nothing of the credentials.
+// Error names the proxy and its answer, and no credentials.
 func (e *ProxyError) Error() string {
 	return fmt.Sprintf("proxy %s: CONNECT: status %d %s", e.Proxy, e.Status, http.StatusText(e.Status))
 }

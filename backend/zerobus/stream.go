@@ -10,18 +10,18 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Stream is one stream of the service, for a program that decides itself which rows belong together. [Stream.Append] sends a
-// batch as one request. The service stores the rows of a request all or none, gives one acknowledgement for them, and stores
-// batches in the order of Append.
+// A Stream is one stream of the service, for a program that decides itself which rows belong together. [Stream.Append] sends
+// a batch as one request. The service stores all rows of a request or none, acknowledges the request once, and stores batches
+// in the order of Append.
 //
-// A Stream does not outlive its end, and every Stream ends: the service closes streams after about 15 minutes, and
-// connections break. Then Append and the tickets that wait return an error:
+// Every Stream ends: the service closes streams after about 15 minutes, and connections break. Then Append, and the tickets
+// of batches that are not acknowledged, return an error:
 //
 //   - Append returned the error: nothing of the batch is stored. Where the error is [backend.ErrTransient], open another
 //     Stream and append the batch there.
-//   - The ticket returned [backend.ErrIndeterminate]: the batch is stored whole or not at all, and nobody can tell which. Of
-//     the batches in doubt the first ones are stored, up to one of them. The service does not know a resend: a batch
-//     that is appended again may be in the table twice.
+//   - The ticket returned [backend.ErrIndeterminate]: the batch is stored whole or not at all, and nobody can tell which. If
+//     several batches are in doubt, those that are stored come before those that are not. The service does not recognize a
+//     resend: a batch that is appended again may be in the table twice.
 //   - The ticket returned another error: the batch is not stored.
 //
 // A row that the service refuses ends the Stream with [backend.ErrRejected]. When several batches are not acknowledged, their
@@ -35,8 +35,8 @@ type Stream struct {
 	conn    *conn
 	label   string
 	limits  backend.Limits
-	turn    chan struct{} // one token: with two Appends at a time batches would change their order
-	ended   chan struct{} // receive has returned
+	turn    chan struct{} // one token: two Appends at a time would change the order of batches
+	ended   chan struct{} // closed when receive has returned
 
 	mu      sync.Mutex
 	acked   uint64    // batches acknowledged
@@ -52,8 +52,8 @@ type Ticket struct {
 // Done is closed when the batch is durable or the Stream has ended.
 func (t *Ticket) Done() <-chan struct{} { return t.done }
 
-// Wait returns nil when the batch is durable, or why that is not known to be so: see [Stream]. The end of ctx ends the wait and
-// not the batch. Wait may be called again.
+// Wait returns nil when the batch is durable, and otherwise an error: see [Stream]. The end of ctx ends the wait and not the
+// batch. Wait may be called again.
 func (t *Ticket) Wait(ctx context.Context) error {
 	select {
 	case <-t.done:
@@ -63,7 +63,7 @@ func (t *Ticket) Wait(ctx context.Context) error {
 	}
 }
 
-// OpenStream opens a stream for records of a format, which a codec has. ctx bounds the opening only.
+// OpenStream opens a stream for records of a format. A codec has the format. ctx bounds the opening only.
 func (s *Sink) OpenStream(ctx context.Context, f backend.Format) (*Stream, error) {
 	d := &recordingDialer{streamDialer: s.newDialer(f)}
 	a := appender{Appender: backend.Pipelined(s.label(), d), kind: d.kind}
@@ -76,7 +76,7 @@ func (s *Sink) OpenStream(ctx context.Context, f backend.Format) (*Stream, error
 	return st, nil
 }
 
-// A recordingDialer keeps the connection that it has made, for the id of the stream.
+// A recordingDialer keeps the conn that it has made, because the conn has the id of the stream.
 type recordingDialer struct {
 	*streamDialer
 	conn *conn
@@ -88,14 +88,16 @@ func (d *recordingDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, e
 	return c, err
 }
 
-// ID is the service's name of the stream, for which its operators ask. The errors of the Stream have it too: see [StreamError].
+// ID is the service's name of the stream, which the operators of the service ask for. The errors of the Stream have the ID
+// too: see [StreamError].
 func (s *Stream) ID() string { return s.conn.id }
 
 // Append sends a batch and returns at once, unless [InFlight] batches are not acknowledged or the connection is behind. The
-// records may be used again when Append has returned.
+// caller may change the records when Append has returned.
 //
-// A batch that cannot be sent is refused with [backend.ErrRejected] or [backend.ErrTooLarge] and ends nothing: it is empty, it
-// exceeds the limits, or a record has headers or is no row. The end of ctx, which bounds the wait for room, ends the Stream.
+// Append refuses a batch that cannot be sent with [backend.ErrRejected] or [backend.ErrTooLarge]: a batch that is empty or
+// exceeds the limits, or has a record with headers or a record that is no row. The Stream goes on. ctx bounds the wait for
+// room; if ctx ends, the Stream ends.
 func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, error) {
 	if _, err := s.limits.Check(recs); err != nil {
 		return nil, fmt.Errorf("%s: send: %w", s.label, err)
@@ -109,7 +111,7 @@ func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, er
 	t := &Ticket{done: make(chan struct{})}
 	s.mu.Lock()
 	seq := s.acked + uint64(len(s.tickets))
-	s.tickets = append(s.tickets, t) // before it is sent: the ack may come before Send returns
+	s.tickets = append(s.tickets, t) // before Send, because the ack may come before Send returns
 	s.mu.Unlock()
 	if err := s.session.Send(ctx, seq, recs); err != nil {
 		s.mu.Lock()
@@ -120,7 +122,7 @@ func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, er
 	return t, nil
 }
 
-// receive gives the acks to the tickets, and at the end the reason to those that are left.
+// receive gives the acks to the tickets. When the stream has ended, receive gives the reason to the tickets that are left.
 func (s *Stream) receive() {
 	defer close(s.ended)
 	for {
@@ -131,7 +133,7 @@ func (s *Stream) receive() {
 		case err == nil:
 			n = int(ack.Seq + 1 - s.acked)
 			s.acked = ack.Seq + 1
-		case errors.Is(err, backend.ErrClosed): // which says nothing of batches
+		case errors.Is(err, backend.ErrClosed): // the error says nothing about batches
 			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 		}
 		for _, t := range s.tickets[:n] {
@@ -147,8 +149,8 @@ func (s *Stream) receive() {
 	}
 }
 
-// Close ends the stream. Batches that are not acknowledged are given up: wait for their tickets before. Close returns nil, also
-// when it is called again.
+// Close ends the stream and gives up the batches that are not acknowledged, so wait for their tickets before. Close returns
+// nil, also when it is called again.
 func (s *Stream) Close() error {
 	err := s.session.Close()
 	<-s.ended

@@ -6,8 +6,8 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// A StreamError is about a stream that was open. It names the stream as the service does: ID is what the operators of the
-// service ask for. Find it with errors.As, in the error of a producer, of a receipt, or of a [Stream].
+// A StreamError is about a stream that was open. It names the stream as the service does: the operators of the service ask
+// for the ID. Find it with errors.As in the error of a producer, of a receipt, or of a [Stream].
 type StreamError struct {
 	Table string
 	ID    string // the service's name of the stream

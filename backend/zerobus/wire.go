@@ -11,11 +11,11 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// The messages are written and read by hand. A batch so costs one copy of its bytes and no allocation a record, and the
-// process-wide registry of protobuf types stays free for a program that links the vendor's schema as well: registering
-// the same names twice is a panic at its start.
+// We write and read the messages by hand. So a batch costs one copy of its bytes and no allocation a record. Also, the
+// process-wide registry of protobuf types stays free for a program that links the vendor's schema: if two packages register
+// the same names, the program panics at its start.
 
-// recordType is what all records of a stream are.
+// recordType is the type of all records of a stream.
 type recordType uint8
 
 const (
@@ -23,7 +23,7 @@ const (
 	jsonRecords  recordType = 2
 )
 
-// Tags with their wire type, as they are on the wire.
+// Tags with their wire type, as bytes on the wire.
 const (
 	tagCreate = 1<<3 | 2 // EphemeralStreamRequest
 	tagRecord = 2<<3 | 2
@@ -37,10 +37,10 @@ const (
 	tagItem   = 1<<3 | 2 // ProtoEncodedRecordBatch, JsonRecordBatch: repeated
 )
 
-// tagPayload is the field of records and batches that their type has.
+// tagPayload is the tag of the field that holds records of the type, in records and in batches.
 func (t recordType) tagPayload() byte { return byte(1+t)<<3 | 2 }
 
-// appendCreate appends the first request of a stream. The descriptor goes with PROTO streams alone.
+// appendCreate appends the first request of a stream. Only PROTO streams have a descriptor.
 func appendCreate(dst []byte, table string, t recordType, descriptor []byte) []byte {
 	n := 1 + protowire.SizeBytes(len(table)) + 2
 	if t == protoRecords {
@@ -54,14 +54,14 @@ func appendCreate(dst []byte, table string, t recordType, descriptor []byte) []b
 	return append(dst, tagType, byte(t))
 }
 
-// An ingestion is one batch under one wire offset: a lone record as such, several as a batch.
+// An ingestion is one batch under one wire offset. A lone record is sent as a record, several records as a batch.
 type ingestion struct {
 	kind   recordType
 	offset int64
 	recs   []backend.Record
 }
 
-// sizes returns the length of the message, of the part below its tag, and of the list of records in it.
+// sizes returns the length of the message, of the part behind the first tag and length, and of the list of records.
 func (r *ingestion) sizes() (whole, body, list int) {
 	body = 1 + protowire.SizeVarint(uint64(r.offset)) + 1
 	if len(r.recs) == 1 {
@@ -75,14 +75,14 @@ func (r *ingestion) sizes() (whole, body, list int) {
 	return 1 + protowire.SizeBytes(body), body, list
 }
 
-// appendTo appends the message, whose sizes are given.
+// appendTo appends the message. body and list are from sizes.
 func (r *ingestion) appendTo(dst []byte, body, list int) []byte {
 	tag := byte(tagBatch)
 	if len(r.recs) == 1 {
 		tag = tagRecord
 	}
 	dst = protowire.AppendVarint(append(dst, tag), uint64(body))
-	dst = protowire.AppendVarint(append(dst, tagOffset), uint64(r.offset)) // 0 too: presence matters
+	dst = protowire.AppendVarint(append(dst, tagOffset), uint64(r.offset)) // also 0, because the server checks that the field is there
 	dst = append(dst, r.kind.tagPayload())
 	if len(r.recs) == 1 {
 		return protowire.AppendBytes(dst, r.recs[0].Value)
@@ -94,8 +94,8 @@ func (r *ingestion) appendTo(dst []byte, body, list int) []byte {
 	return dst
 }
 
-// A response is one message of the server. Exactly one of its parts is there, or none when the server sent something that
-// is not known here.
+// A response is one message of the server. kind says which one of the other fields is set. No field is set if this package
+// does not know the message.
 type response struct {
 	kind   responseKind
 	stream *string       // of created: the server's id for the stream
@@ -116,7 +116,7 @@ func (k responseKind) String() string {
 	return [...]string{"an unknown message", "a create response", "an acknowledgement", "a close signal"}[k]
 }
 
-// parse reads one message. As in any protobuf reader the last of a oneof counts and unknown fields are skipped.
+// parse reads one message. As in any protobuf reader, the last field of a oneof counts, and unknown fields are skipped.
 func (r *response) parse(b []byte) error {
 	*r = response{}
 	return fields(b, func(num protowire.Number, _ uint64, sub []byte) error {
@@ -141,7 +141,7 @@ func (r *response) parse(b []byte) error {
 	})
 }
 
-// parsePause reads a google.protobuf.Duration, which may be longer than a time.Duration can be, or less than nothing.
+// parsePause reads a google.protobuf.Duration, which may be negative, or longer than a time.Duration can be.
 func (r *response) parsePause(b []byte) error {
 	var seconds, nanos int64
 	err := fields(b, func(num protowire.Number, v uint64, b []byte) error {
@@ -164,8 +164,8 @@ func (r *response) parsePause(b []byte) error {
 
 var errWire = errors.New("malformed protobuf message")
 
-// fields calls f for each field of a message: with the bytes of a length-delimited one, never nil, or the varint of
-// another.
+// fields calls f for each field of a message. A length-delimited field has its bytes in sub, which is then never nil. Any
+// other field has its varint in v.
 func fields(b []byte, f func(num protowire.Number, v uint64, sub []byte) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
@@ -199,7 +199,7 @@ func fields(b []byte, f func(num protowire.Number, v uint64, sub []byte) error) 
 	return nil
 }
 
-// A codec hands gRPC what is encoded already and parses responses in place. Its name is empty, so that the content type on
+// A codec gives gRPC messages that are encoded already, and parses responses. Its name is empty, so that the content type on
 // the wire is plain application/grpc.
 type codec struct{}
 
@@ -225,16 +225,16 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return r.parse(b.ReadOnlyData())
 }
 
-// An outgoing message is encoded into memory of a pool, which gets it back when the connection has taken it.
+// An outgoing message is encoded into memory of a pool. The pool gets the memory back when gRPC has written the message.
 type outgoing struct {
 	buf mem.Buffer
 }
 
-// encode makes the message ready for one SendMsg. What r lends is not read after it.
+// encode makes the message ready for one SendMsg. The records of r are not read after encode has returned.
 func (m *outgoing) encode(r *ingestion) {
 	whole, body, list := r.sizes()
-	if mem.IsBelowBufferPoolingThreshold(whole) {
-		m.buf = mem.SliceBuffer(r.appendTo(make([]byte, 0, whole), body, list)) // gRPC would not give it back
+	if mem.IsBelowBufferPoolingThreshold(whole) { // gRPC does not give small buffers back
+		m.buf = mem.SliceBuffer(r.appendTo(make([]byte, 0, whole), body, list))
 		return
 	}
 	b := messages.Get(whole)
@@ -242,7 +242,7 @@ func (m *outgoing) encode(r *ingestion) {
 	m.buf = mem.NewBuffer(b, &messages)
 }
 
-// discard gives the memory back of a message that is not sent.
+// discard gives back the memory of a message that was not sent.
 func (m *outgoing) discard() {
 	if m.buf != nil {
 		m.buf.Free()

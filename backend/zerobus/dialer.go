@@ -1,0 +1,109 @@
+package zerobus
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/headrace/headrace/internal/misconfig"
+	"github.com/headrace/headrace/internal/redact"
+)
+
+// proxyBytes is the most that is read of a proxy's answer: its headers, and what it says when it refuses.
+const proxyBytes = 64 << 10
+
+// A dialer makes the network connections of one grpc.ClientConn. Where there is a proxy, the dialer asks the proxy for a
+// tunnel with HTTP CONNECT. The dialer remembers why the latest connection could not be made, if another attempt would not
+// help or if the type of the error matters. gRPC keeps only the text of the error.
+type dialer struct {
+	refusal atomic.Pointer[error] // nil for none
+}
+
+func (d *dialer) dial(ctx context.Context, hostport string) (net.Conn, error) {
+	conn, err := dialThrough(ctx, hostport)
+	d.note(err)
+	return conn, err
+}
+
+// note remembers err, or that there is nothing to remember.
+func (d *dialer) note(err error) {
+	if errors.As(err, new(*ProxyError)) || errors.Is(err, errProxy) || misconfig.Due(err) {
+		d.refusal.Store(&err)
+	} else {
+		d.refusal.Store(nil)
+	}
+}
+
+func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
+	var d net.Dialer
+	proxy, err := proxyFor(hostport, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	if proxy == nil {
+		return d.DialContext(ctx, "tcp", hostport)
+	}
+	conn, err := d.DialContext(ctx, "tcp", proxy.Host)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	// The end of ctx must also end the wait for the proxy's answer. Otherwise a silent proxy would hold up the opening.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	through, err := tunnel(conn, proxy, hostport)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return through, nil
+}
+
+// tunnel asks the proxy at the other end of conn for a tunnel.
+func tunnel(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: hostport}, Host: hostport, Header: http.Header{}}
+	var hidden redact.Secrets
+	if u := proxy.User; u != nil {
+		password, _ := u.Password()
+		req.SetBasicAuth(u.Username(), password)
+		req.Header = http.Header{"Proxy-Authorization": req.Header["Authorization"]}
+		hidden = redact.Basic(u.Username(), password)
+	}
+	if err := req.Write(conn); err != nil {
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
+	}
+	r := bufio.NewReader(io.LimitReader(conn, proxyBytes))
+	res, err := http.ReadResponse(r, req) // the body needs no Close: whoever closes conn frees everything
+	if err != nil {
+		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, hidden.Error(err))
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, &ProxyError{Proxy: proxy.Host, Status: res.StatusCode}
+	}
+	if r.Buffered() > 0 {
+		return &prefixed{Conn: conn, r: r}, nil
+	}
+	return conn, nil
+}
+
+// A prefixed connection returns first the bytes that came together with the proxy's answer.
+type prefixed struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *prefixed) Read(p []byte) (int, error) {
+	if c.r.Buffered() > 0 {
+		return c.r.Read(p)
+	}
+	return c.Conn.Read(p)
+}
