@@ -17,17 +17,17 @@ type moment int
 const (
 	opening moment = iota // nothing was sent
 	idle                  // the stream was open, and the server has acknowledged every batch
-	one                   // the server has acknowledged every batch but one
+	one                   // one batch is not acknowledged
 	many                  // several batches are not acknowledged
 	moments
 )
 
 func momentOf(unanswered int) moment { return idle + moment(min(unanswered, 2)) }
 
-// A verdict says which errors of package backend an error wraps at each moment.
+// A verdict gives, for each moment, the errors of package backend to wrap.
 type verdict [moments][]error
 
-// The meanings that verdicts consist of.
+// The parts of verdicts.
 var (
 	transient     = []error{backend.ErrTransient}
 	indeterminate = []error{backend.ErrIndeterminate}
@@ -40,19 +40,20 @@ func always(sentinel error) verdict {
 	return verdict{opening: s, idle: s, one: s, many: s}
 }
 
-// The verdicts that do not depend on a code of gRPC.
+// The verdicts without a code of gRPC.
 var (
 	// passing errors may be gone at the next attempt.
 	passing = verdict{transient, transient, indeterminate, indeterminate}
 
-	// permanent errors come from a setting that is wrong. Another attempt with the same setting changes nothing.
+	// permanent errors come from a wrong setting. Another attempt with the same setting changes nothing.
 	permanent = always(backend.ErrRejected)
 
-	// An error that is explained wraps already what it means: headers providers and checks do that.
+	// An explained error already wraps an error of package backend. Headers providers and checks return explained errors. An
+	// error of unknown kind is treated alike: before the opening it is fatal, because trying again may never help.
 	explained = verdict{nil, transient, indeterminate, indeterminate}
 
-	// staleToken is UNAUTHENTICATED on an open stream for a token that this client asked for. The client has dropped the
-	// token by then, and the next opening has a new token or says why not.
+	// staleToken is UNAUTHENTICATED on an open stream for a token of the client's own. The client has dropped the token by
+	// then, and the next opening gets a new token, or fails with the reason.
 	staleToken = verdict{
 		unauthorized, {backend.ErrUnauthorized, backend.ErrTransient},
 		{backend.ErrUnauthorized, backend.ErrIndeterminate}, {backend.ErrUnauthorized, backend.ErrIndeterminate},
@@ -62,20 +63,20 @@ var (
 	website = verdict{rejected, transient, indeterminate, indeterminate}
 )
 
-// verdicts are those of the codes that another attempt does not change, as the vendor's clients list them. Every other code
-// is passing.
+// verdicts are for the codes for which another attempt does not help. The vendor's clients have the same list. Every other
+// code is passing.
 var verdicts = map[codes.Code]verdict{
-	// Of several batches any may be the refused one, and the batches before it may be stored without an ack.
+	// Any of several batches may be the refused batch. The batches before the refused batch may be stored without an ack.
 	codes.InvalidArgument:  {rejected, rejected, rejected, {backend.ErrRejected, backend.ErrIndeterminate}},
 	codes.NotFound:         always(backend.ErrNotFound),
 	codes.PermissionDenied: always(backend.ErrUnauthorized),
 	codes.Unauthenticated:  always(backend.ErrUnauthorized),
-	codes.OutOfRange:       always(backend.ErrConflict), // offsets on the wire, which are not the user's
+	codes.OutOfRange:       always(backend.ErrConflict), // an offset on the wire, never a user's
 	codes.Unimplemented:    always(backend.ErrUnsupported),
 }
 
-// verdictOn classifies an error of any kind. ownToken says that the stream was opened with a token that this client asked
-// for, and not with provided headers.
+// verdictOn classifies an error of any kind. ownToken says that the stream was opened with a token of the client's own, and
+// not with provided headers.
 func verdictOn(err error, ownToken bool) verdict {
 	var said *Error
 	var proxy *ProxyError
@@ -116,10 +117,10 @@ func (e *ProxyError) verdict() verdict {
 	if e.Status >= 500 {
 		return passing
 	}
-	return always(backend.ErrUnauthorized) // such as 407
+	return always(backend.ErrUnauthorized) // for example 407
 }
 
-// wrap makes err wrap what the verdict says.
+// wrap adds the errors of the verdict to err.
 func (v verdict) wrap(err error, at moment) error {
 	switch s := v[at]; len(s) {
 	case 0:
@@ -141,7 +142,7 @@ const (
 	tokenRefused                     // any other answer without a token
 	tokenUnasked                     // no request could be made
 	tokenMisled                      // the server does not fit the setting
-	tokenUnsafe                      // errProxy or errPlaintext, which wrap what they mean
+	tokenUnsafe                      // errProxy or errPlaintext
 )
 
 var tokenVerdicts = map[tokenFailure]verdict{

@@ -11,11 +11,11 @@ type Client struct {
 	tokens *tokens
 	shared *connections
 
-	// A closure holds the secret, so that printing a Client, however deep, does not print the secret.
+	// A closure holds the secret. A field would show the secret to whoever prints a Client with %+v.
 	secret func() string
 }
 
-// New makes a Client. It does no I/O. It refuses a wrong address, a missing identity and a wrong option.
+// New makes a Client, without I/O. It refuses a wrong address, a missing identity and a wrong option.
 func New(c Config, opts ...Option) (*Client, error) {
 	cfg, err := complete(opts)
 	if err != nil {
@@ -31,8 +31,8 @@ func New(c Config, opts ...Option) (*Client, error) {
 	return client, nil
 }
 
-// Table addresses a table by its full name, catalog.schema.table. It does no I/O. The opening of a stream refuses a wrong
-// name or option.
+// Table addresses a table by its full name, catalog.schema.table, without I/O. The opening of a stream refuses a wrong name
+// or option.
 func (c *Client) Table(name string, opts ...TableOption) *Sink {
 	s := &Sink{client: c, table: name}
 	s.cfg, s.fault = completeTable(opts)
@@ -42,8 +42,8 @@ func (c *Client) Table(name string, opts ...TableOption) *Sink {
 	return s
 }
 
-// Close forgets the tokens. After Close no stream is opened: that fails with [backend.ErrClosed]. Streams that are open go on
-// until their producers are closed. Close always returns nil.
+// Close forgets the tokens. After Close, the opening of a stream fails with [backend.ErrClosed]. Open streams go on until
+// their producers are closed. Close always returns nil.
 func (c *Client) Close() error {
 	c.shared.close()
 	c.tokens.clear()

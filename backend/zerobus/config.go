@@ -8,37 +8,37 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Config says which workspace to write to, and as whom.
+// A Config names a workspace and an identity to write as.
 type Config struct {
 	// Endpoint of Zerobus Ingest: https://<workspace id>.zerobus.<region>.cloud.databricks.com. The default scheme is https.
 	// For tests, http goes without TLS, to a loopback address only. The targets of gRPC, dns:///… and passthrough:///…, are
 	// allowed too.
 	Endpoint string
 
-	// UnityCatalog is the URL of the workspace, which issues the tokens: https://<workspace>.cloud.databricks.com.
+	// UnityCatalog is the URL of the workspace. The workspace issues the tokens: https://<workspace>.cloud.databricks.com.
 	UnityCatalog string
 
 	// ClientID and ClientSecret belong to a service principal. The service principal needs USE CATALOG, USE SCHEMA, and
 	// SELECT and MODIFY on the table.
 	ClientID, ClientSecret string
 
-	// WorkspaceID is the workspace that tokens are for. The default is the first label of the Endpoint's host.
+	// WorkspaceID is the id of the workspace, for token requests. The default is the first label of the Endpoint's host.
 	WorkspaceID string
 }
 
-// String names the endpoint. It hides the secret, and what stands before an @ in the Endpoint: New refuses such an Endpoint,
-// but its text may be a password.
+// String names the endpoint, without the secret. It also hides the text before an @ in the Endpoint. New refuses an @, but
+// whoever prints the Config before New would show a password.
 func (c Config) String() string {
 	return "zerobus:" + c.Endpoint[strings.LastIndexByte(c.Endpoint, '@')+1:]
 }
 
-// GoString is String, so that no way of printing shows the secret.
+// GoString is String, because %#v must not show the secret either.
 func (c Config) GoString() string { return c.String() }
 
 // LogValue is String, also for logs in JSON.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// A workspace is a Config that was checked.
+// A workspace is a checked Config.
 type workspace struct {
 	endpoint endpoint
 	catalog  string // the URL that issues tokens, without a slash at its end
@@ -46,7 +46,7 @@ type workspace struct {
 	clientID string
 }
 
-// check reads the addresses. With a HeadersProvider nobody asks for tokens, so the settings for tokens may be missing.
+// check reads the addresses. With a HeadersProvider nobody asks for tokens. Then the settings for tokens may be missing.
 func (c Config) check(provided bool) (w workspace, err error) {
 	if w.endpoint, err = parseEndpoint(c.Endpoint); err != nil {
 		return w, err

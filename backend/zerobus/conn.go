@@ -12,57 +12,71 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// lastAcks is how long we read a stream to its end after we have half-closed the stream. A server that is well needs one
-// round trip.
+// lastAcks is how long we read a stream to its end after we have half-closed the stream. A healthy server needs a round trip.
 const lastAcks = 500 * time.Millisecond
 
-// A conn is one stream of the service, from which [backend.Pipelined] makes a session. Acks are cumulative and offsets
-// have no gaps, so the conn keeps only the number of batches in flight, and not the batches.
+// A conn is one stream of the service. [backend.Pipelined] makes a session of a conn. Acks are cumulative and offsets have no
+// gaps, so the conn keeps only the numbers of batches, and not the batches.
+//
+// The stream ends in one of four ways:
+//
+//   - The server ends the stream. Then Read returns the server's words.
+//   - The server announces the end. Then a pause begins: see rotate.
+//   - This side has a cause to end the stream, for example a context. Then the conn half-closes the stream, and Read goes on
+//     until the server has sent the acks in its hands and has ended the stream, but not for longer than lastAcks.
+//   - Close is called. Close does the same.
+//
+// We cut the stream off only if the server does not end the stream in time, or if the server holds up a message.
 type conn struct {
-	table   string
+	sink    *Sink
 	id      string // the server's name of the stream
 	kind    recordType
-	first   uint64 // the seq that has wire offset 0
+	first   uint64 // the seq of wire offset 0
 	stream  grpc.ClientStream
 	cancel  context.CancelFunc // cuts the stream off
 	release func()             // gives the gRPC connection back
 	grant   grant
-	sink    *Sink
 
 	out     outgoing       // the message of Write
-	in      response       // the message of Read
-	calls   sync.WaitGroup // Write and Read
+	in      response       // the message of Read, used again for each
+	calls   sync.WaitGroup // Write and Read: Close must not return while Write reads lent records
 	closing sync.Once
 
+	// mu is never held during a call of gRPC that may block. CloseSend does not block.
 	mu       sync.Mutex
-	sent     int64 // batches given to gRPC; the batch that is being written counts
-	acked    int64 // batches that are durable
+	sent     int64 // batches given to gRPC, and the batch in Write
+	acked    int64 // durable batches
 	writing  bool
 	reading  bool
 	writer   watch
 	reader   watch
-	cause    error       // why this side ends the stream; the first cause stays
+	cause    error       // why we end the stream; the first cause stays
 	finished bool        // no batch follows: the stream is half-closed, or will be when Write returns
 	over     bool        // the stream has ended, and Read has returned why
 	closed   bool        // Close was called
 	timer    *time.Timer // ends a pause, and then the wait for the end of the stream
 }
 
-// errNotSent says that gRPC refused to send a batch. The code of gRPC's error then says nothing about the batches before.
+// errNotSent says: gRPC refused to send a batch. Then the code of gRPC's error says nothing about earlier batches, which may
+// be stored. An interceptor of the caller's DialOptions can cause the refusal.
 var errNotSent = errors.New("gRPC did not send a batch")
 
 // Write encodes recs, so lent memory is not read after Write has returned. Write waits while the connection is behind.
+//
+// Write returns io.EOF if the stream takes no more batches. The reason is Read's to return: the server's last message may say
+// more than the failed SendMsg, for example that a row was refused.
 func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
 	if err := checkHeaderless(recs); err != nil {
-		return fmt.Errorf("zerobus: %s: send: batch %d: %w", httpwire.Clip(c.table), seq, err)
+		return fmt.Errorf("%s: send: batch %d: %w", c.sink.label(), seq, err)
 	}
 	if err := c.beginWrite(ctx); err != nil {
 		return err
 	}
 	defer c.calls.Done()
+	// A rotation may be announced while we encode. Then the batch is sent all the same: the server still acknowledges during
+	// the pause, and the stream is not half-closed before Write has returned.
 	c.out.encode(&ingestion{kind: c.kind, offset: int64(seq - c.first), recs: recs})
 	return c.endWrite(ctx, c.stream.SendMsg(&c.out))
 }
@@ -71,20 +85,20 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 func (c *conn) beginWrite(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause != nil || c.finished {
-		return io.EOF // Read says why
-	}
-	// A server that reads nothing blocks SendMsg, and SendMsg knows no context of a message.
+	// If the server reads nothing, SendMsg blocks. SendMsg knows only the context of the whole stream, so we watch ctx.
 	c.watchLocked(ctx, &c.writer, &c.writing)
+	if c.cause != nil || c.finished {
+		return c.refusalLocked(ctx)
+	}
 	c.writing = true
 	c.sent++
 	c.calls.Add(1)
 	return nil
 }
 
-// endWrite returns what became of the batch. If SendMsg returns an error, gRPC has not sent any part of the batch.
+// endWrite says whether the batch was sent. If SendMsg returns an error, gRPC has not sent any part of the batch.
 func (c *conn) endWrite(ctx context.Context, err error) error {
-	c.out.discard() // memory that SendMsg did not take over
+	c.out.discard() // does nothing if SendMsg took the memory over
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = false
@@ -93,19 +107,25 @@ func (c *conn) endWrite(ctx context.Context, err error) error {
 		return nil
 	}
 	c.sent--
-	if err != io.EOF && c.cause == nil {
+	if err != io.EOF && c.cause == nil { // with io.EOF the stream has ended already
 		c.endLocked(fmt.Errorf("%w: %w", errNotSent, fromStatus(err, c.grant.hidden)))
 		c.cancel()
 	}
 	c.advanceLocked()
-	if interrupted := ctx.Err(); interrupted != nil && c.cause == interrupted {
-		return fmt.Errorf("zerobus: %s: send: %w: %w", httpwire.Clip(c.table), backend.ErrTransient, interrupted)
+	return c.refusalLocked(ctx)
+}
+
+// refusalLocked is Write's error for a batch that was not sent. If the stream ends because ctx has ended, the caller of Write
+// knows the reason already, and the error has to say so.
+func (c *conn) refusalLocked(ctx context.Context) error {
+	if err := ctx.Err(); err != nil && c.cause == err {
+		return fmt.Errorf("%s: send: %w: %w", c.sink.label(), backend.ErrTransient, err)
 	}
 	return io.EOF
 }
 
-// Read returns acks until the stream ends. It also notices that the server is about to close the stream, so somebody must
-// wait in Read all the time.
+// Read returns acks until the stream ends. Read also receives the server's announcement of the end, so somebody must wait in
+// Read all the time.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	c.mu.Lock()
 	if c.closed {
@@ -123,7 +143,7 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	if err != nil {
 		said = statement(err, c.grant.hidden)
 		if said.refusesCredentials() {
-			c.sink.invalidate(ctx, c.grant)
+			c.sink.invalidate(ctx, c.grant) // or the next opening would use the refused credentials again
 		}
 	}
 	c.mu.Lock()
@@ -135,28 +155,28 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	return backend.Ack{}, c.lostLocked(said)
 }
 
-// receive reads until an ack that says something new, or to the end of the stream.
+// receive reads to the next ack with news, or to the end of the stream.
 func (c *conn) receive() (seq uint64, err error) {
 	for {
 		if err := c.stream.RecvMsg(&c.in); err != nil {
 			return 0, err
 		}
 		switch c.in.kind {
-		case ack:
+		case ack: // cumulative, so there may be fewer acks than batches
 			seq, news, err := c.acknowledged(c.in.acked)
 			if news || err != nil {
 				return seq, err
 			}
 		case closing:
 			c.rotate(c.in.pause)
-		default:
+		default: // the protocol has nothing else for an open stream
 			return 0, breach("unexpected response from server: " + c.in.kind.String())
 		}
 	}
 }
 
-// acknowledged checks an ack against what was sent. An ack that cannot be true tells nothing about what is stored, so it
-// ends the stream. An ack that repeats the last one is no news.
+// acknowledged checks an ack against the number of sent batches. An impossible ack ends the stream: after a lie we cannot
+// believe the server's other acks either. A repeated ack is no news.
 func (c *conn) acknowledged(upTo *int64) (seq uint64, news bool, err error) {
 	if upTo == nil {
 		return 0, false, breach("missing ack offset in server response")
@@ -165,7 +185,7 @@ func (c *conn) acknowledged(upTo *int64) (seq uint64, news bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case n < c.acked-1 || n >= c.sent:
+	case n < c.acked-1 || n >= c.sent: // the last ack may be repeated, and an ack for everything before the first batch is -1
 		return 0, false, breach(fmt.Sprintf("invalid durability ack offset %d: %d were sent and %d acknowledged", n, c.sent, c.acked))
 	case n == c.acked-1:
 		return 0, false, nil
@@ -175,28 +195,31 @@ func (c *conn) acknowledged(upTo *int64) (seq uint64, news bool, err error) {
 	return c.first + uint64(n), true, nil
 }
 
-// lostLocked ends everything, and returns what counts most of what the server said and why this side has ended the stream.
+// lostLocked ends everything, and returns the reason. The server's words and our own cause may both be reasons. A refusal of a
+// row counts most, because the producer must find the row. During a pause the server's words count more than the
+// announcement. In all other cases our own cause came first, and the server only answers to the end.
 func (c *conn) lostLocked(said *Error) error {
-	c.finished, c.over = true, true
+	c.finished, c.over = true, true // Write sends nothing more, and Close reads nothing more
 	c.stopTimerLocked()
-	c.cancel() // a Write that the server holds up returns
+	c.cancel() // makes a Write return if the server holds Write up
 	switch {
 	case c.cause == nil || said.Code == codes.InvalidArgument:
 		return said
 	case c.cause == errClosing && said.Code != codes.OK && said.Code != codes.Canceled:
-		return said // a server may say more about a stream than that the stream is closing
+		return said
 	}
 	return c.cause
 }
 
-// Fate is what err means for the batches in flight.
+// Fate classifies err for the batches in flight, and names the stream.
 func (c *conn) Fate(err error, unanswered int) error {
+	// With a token of our own, UNAUTHENTICATED is worth another opening: Read has dropped the token from the cache.
 	v := verdictOn(err, c.grant.token != nil)
-	return &StreamError{Table: c.table, ID: c.id, Err: v.wrap(err, momentOf(unanswered))}
+	return &StreamError{Table: c.sink.table, ID: c.id, Err: v.wrap(err, momentOf(unanswered))}
 }
 
-// Finish half-closes the stream, upon which a server sends the acks that it still owes and ends the stream. During a pause
-// Finish does nothing: the pause is the time in which the server acknowledges, and its end half-closes the stream.
+// Finish half-closes the stream. Then the server sends the last acks and ends the stream. During a pause Finish does nothing:
+// the server uses the pause for acks, and the end of the pause half-closes the stream.
 func (c *conn) Finish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -205,7 +228,7 @@ func (c *conn) Finish() {
 	}
 }
 
-// endLocked makes err the cause, unless there is one.
+// endLocked half-closes the stream because of err. The first cause stays: what fails later follows from the first cause.
 func (c *conn) endLocked(err error) {
 	if c.cause == nil {
 		c.cause = err
@@ -213,13 +236,14 @@ func (c *conn) endLocked(err error) {
 	c.finishLocked()
 }
 
-// finishLocked half-closes the stream and bounds the wait for its end.
+// finishLocked half-closes the stream and bounds the wait for its end. A server that never ends the stream must not hold up
+// a producer that wants to open another.
 func (c *conn) finishLocked() {
 	if c.finished {
 		return
 	}
 	c.finished = true
-	c.stopTimerLocked() // that of a pause
+	c.stopTimerLocked() // the timer of a pause
 	c.timer = time.AfterFunc(lastAcks, c.cancel)
 	c.halfCloseLocked()
 }
@@ -232,8 +256,8 @@ func (c *conn) halfCloseLocked() {
 	}
 }
 
-// advanceLocked must be called whenever a batch is acknowledged, sent or refused. It ends a pause in which nothing is left
-// to wait for.
+// advanceLocked must be called whenever a batch is acknowledged, sent or refused. If everything is acknowledged, the pause
+// ends early.
 func (c *conn) advanceLocked() {
 	if c.cause == errClosing && c.acked == c.sent && !c.writing {
 		c.finishLocked()
@@ -247,20 +271,21 @@ func (c *conn) stopTimerLocked() {
 	}
 }
 
-// Close ends the stream as the protocol wants it, even if acks are owed: half-closed, and read to its end for up to half a
-// second. If we cut the stream off, the server would see a failure where there is none.
+// Close ends the stream politely, even if acks are missing: Close half-closes the stream and reads to the end, for up to half
+// a second. If we cut the stream off, the server would see a failure.
 func (c *conn) Close() error {
 	c.closing.Do(func() {
 		c.mu.Lock()
 		c.closed = true
 		c.finishLocked()
 		c.mu.Unlock()
-		c.calls.Wait() // finishLocked has bounded this wait
+		c.calls.Wait() // not for long: the timer of finishLocked cuts the stream off
 		c.mu.Lock()
 		c.writer.end()
 		c.reader.end()
 		over := c.over
 		c.mu.Unlock()
+		// Acks that come now have no receiver. The batches count as not acknowledged, and a producer sends them again.
 		for r := (response{}); !over && c.stream.RecvMsg(&r) == nil; {
 		}
 		c.mu.Lock()

@@ -10,13 +10,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// The most that is read of one message and of the headers. The server sends little.
+// The limits for a message and for the headers from the server, which sends little.
 const (
 	responseBytes = 64 << 10
 	headerBytes   = 64 << 10
 )
 
-// A link is a connection to the service. gRPC makes the connection when a stream needs one.
+// A link is a connection to the service. gRPC makes the connection when the first stream begins.
 type link struct {
 	*grpc.ClientConn
 	dialer *dialer
@@ -28,7 +28,7 @@ func (c *Client) newLink() (*link, error) {
 	return &link{ClientConn: conn, dialer: d}, err
 }
 
-// dialOptions are for one connection. Nothing below retries, because retries and their backoff are the producer's work.
+// dialOptions are for a link. We switch off all retries of gRPC, because retries and their backoff are the producer's work.
 func (c *Client) dialOptions(d *dialer) []grpc.DialOption {
 	agent := "headrace-zerobus"
 	if c.cfg.userAgent != "" {
@@ -59,11 +59,11 @@ func (c *Client) dialOptions(d *dialer) []grpc.DialOption {
 	return append(opts, c.cfg.dial...)
 }
 
-// writeBuffer is how much goes to the connection at once while a stream has so much to send.
+// writeBuffer is how much goes to the connection at once while a stream has enough to send.
 const writeBuffer = 128 << 10
 
-// connections are what the streams of a Client share: one connection, which exists while a stream uses it, and connections
-// that have failed and still have streams.
+// connections counts the streams on the shared connection of a Client, and on failed connections that still have streams. The
+// last stream closes its connection.
 type connections struct {
 	mu    sync.Mutex
 	conn  *link         // for new streams
@@ -84,7 +84,7 @@ func (c *connections) isClosed() bool {
 	return c.closed
 }
 
-// connect returns a connection for one stream, and a function that gives the connection back.
+// connect returns a connection for a stream, and a function that gives the connection back.
 func (c *Client) connect() (conn *link, release func(), err error) {
 	if !c.cfg.connectionPerStream {
 		return c.shared.lease(c.newLink)
@@ -95,8 +95,8 @@ func (c *Client) connect() (conn *link, release func(), err error) {
 	return conn, func() { _ = conn.Close() }, nil
 }
 
-// lease returns the shared connection. If there is none, or if the connection has failed, lease makes a new one: gRPC's own
-// backoff is up to two minutes long, and would use up the producer's attempts.
+// lease returns the shared connection. If the connection is missing or has failed, lease makes another: gRPC's own backoff is
+// up to two minutes long, and would use up the producer's attempts.
 func (c *connections) lease(dial func() (*link, error)) (conn *link, release func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +130,7 @@ func (c *connections) release(conn *link) {
 	}
 }
 
-// distrust makes the next stream use another connection than conn. A stream could not be opened on conn, so conn may be dead
+// distrust makes the next stream use another connection than conn. A stream could not be opened on conn: conn may be dead
 // without having noticed.
 func (c *connections) distrust(conn *link) {
 	c.mu.Lock()

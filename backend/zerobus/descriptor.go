@@ -33,11 +33,11 @@ func checkDescriptor(schema []byte) error {
 	return nil
 }
 
-// A messageGraph says which message types the fields of each message have. The names of messages begin at the root, without
+// A messageGraph has the message types of the fields of each message. The names of messages begin at the root, without
 // a package.
 type messageGraph struct {
 	fields map[string][]string // by the name of the message: the names of the types of its fields, as the schema writes them
-	done   map[string]bool     // messages that lead to no cycle
+	done   map[string]bool     // messages without a way to a cycle
 }
 
 func (g *messageGraph) add(within string, d *descriptorpb.DescriptorProto) {
@@ -53,8 +53,8 @@ func (g *messageGraph) add(within string, d *descriptorpb.DescriptorProto) {
 	}
 }
 
-// find returns the message that a field of the message within refers to; "" for a message that is not in the schema. It looks
-// for a relative name from the inside to the outside, as protobuf does. A full name may begin with a package.
+// find returns the message type of a field of the message within; "" if the schema does not have the type. Like protobuf, find
+// looks for a relative name from the inside to the outside. A full name may begin with a package.
 func (g *messageGraph) find(within, name string) string {
 	if full, ok := strings.CutPrefix(name, "."); ok {
 		for {
@@ -80,8 +80,8 @@ func (g *messageGraph) find(within, name string) string {
 	}
 }
 
-// cycle returns the messages on a way that leads from a message back to the same message; nil if no way from the message
-// called name does.
+// cycle returns the messages on a way from a message back to the same message; nil if there is no cycle below the message
+// called name.
 func (g *messageGraph) cycle(name string, way []string) []string {
 	if i := slices.Index(way, name); i >= 0 {
 		return append(slices.Clone(way[i:]), name)

@@ -43,7 +43,7 @@ func TestMessagesThatNoTableHoldsAreRefusedBeforeAnyRequest(t *testing.T) {
 		"too many columns": {message(t, 2001), "2001 fields"},
 		"recursive":        {message(t, 1, itself), "contains itself"},
 		"recursive deeper": {protobuf.Codec[*structpb.Struct]().Format().Schema, "contains itself"},
-		"no descriptor":    {[]byte{0xff}, "no DescriptorProto"},
+		"no descriptor":    {[]byte{0xff}, "not a DescriptorProto"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)

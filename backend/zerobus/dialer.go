@@ -17,14 +17,14 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// proxyBytes is the most that is read of a proxy's answer: its headers, and what it says when it refuses.
+// proxyBytes bounds a proxy's answer: the headers, and the body of a refusal.
 const proxyBytes = 64 << 10
 
 // A dialer makes the network connections of one grpc.ClientConn. Where there is a proxy, the dialer asks the proxy for a
 // tunnel with HTTP CONNECT. The dialer remembers why the latest connection could not be made, if another attempt would not
 // help or if the type of the error matters. gRPC keeps only the text of the error.
 type dialer struct {
-	refusal atomic.Pointer[error] // nil for none
+	refusal atomic.Pointer[error] // nil if there is nothing to remember
 }
 
 func (d *dialer) dial(ctx context.Context, hostport string) (net.Conn, error) {
@@ -33,7 +33,7 @@ func (d *dialer) dial(ctx context.Context, hostport string) (net.Conn, error) {
 	return conn, err
 }
 
-// note remembers err, or that there is nothing to remember.
+// note remembers err, or forgets an earlier error.
 func (d *dialer) note(err error) {
 	if errors.As(err, new(*ProxyError)) || errors.Is(err, errProxy) || misconfig.Due(err) {
 		d.refusal.Store(&err)
@@ -95,7 +95,7 @@ func tunnel(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 	return conn, nil
 }
 
-// A prefixed connection returns first the bytes that came together with the proxy's answer.
+// A prefixed connection first returns the bytes after the proxy's answer.
 type prefixed struct {
 	net.Conn
 	r *bufio.Reader

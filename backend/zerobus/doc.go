@@ -9,30 +9,30 @@
 //
 // # Delivery
 //
-//   - Order: the order of each producer, within one table. A batch is one request and is stored whole or not at all. A lone
+//   - Order: the order of each producer, within a table. A batch is a request and is stored whole or not at all. A lone
 //     record is a request without a batch around the record.
 //   - Durability: an ack says that the rows are durable. A query sees the rows some seconds later.
 //   - Duplicates after a lost reply: yes. The service does not recognize a resend, so a batch that was sent and not
 //     acknowledged when a stream broke may be in the table twice. producer.AtMostOnce stops instead.
-//   - Resume grain: none. Receipts say that a record is durable, but not where. A table cannot be read back: a [Sink] is no
+//   - Resume grain: none. A receipt says that a record is durable, but not where. A table cannot be read back: a [Sink] is no
 //     backend.Source, and a consumer of a Sink does not compile.
-//   - Limits: 10,420,224 bytes of records and 20,000 records in a request; 2,000 fields in a message, which must not contain
-//     itself; [InFlight] batches that are not acknowledged.
+//   - Limits: 10,420,224 bytes of records and 20,000 records in a request; 2,000 fields in a message, which must
+//     not contain itself; [InFlight] batches that are not acknowledged.
 //   - Times and headers: times are not sent. A record with headers is refused with [backend.ErrRejected].
 //   - End of stream: none. Nobody can close a table for good.
-//   - Refused rows: the service refuses a row that does not fit the table's schema, and ends the stream. The producer finds the
-//     row by halving, fails the row's receipt, and sends the other rows in order.
+//   - Refused rows: if a row does not fit the table's schema, the service refuses the row and ends the stream. The producer
+//     finds the row by halving, fails the row's receipt, and sends the other rows in order.
 //
 // # Record types
 //
-// The codec decides what a stream is:
+// The codec decides the type of a stream:
 //
-//   - application/json makes a JSON stream. Each record is an object, whose keys are columns. Any other value, such as a
-//     codec.JSON[string] writes, is refused with [backend.ErrRejected] before it is sent.
+//   - application/json makes a JSON stream. Each record is an object. The keys of the object are columns. Any other
+//     value, for example from a codec.JSON[string], is refused with [backend.ErrRejected] and not sent.
 //   - application/x-protobuf (or application/protobuf) with the schema of the message makes a PROTO stream. The service gets
 //     the message's own descriptor.
-//   - Any other type, and any content encoding, is refused with [backend.ErrRejected] at the opening, before any request. The
-//     same holds for a message that no table can hold.
+//   - Any other type, and any content encoding, is refused with [backend.ErrRejected] at the opening, before any request.
+//     The same holds for a message that no table can hold.
 //
 // # Values
 //
@@ -47,32 +47,32 @@
 //	VARIANT         a string that holds JSON text     string, from json.Marshal        string that holds JSON text
 //	BIGINT          a number, beyond 2^53 a string    int64 with the "string" tag      int64
 //
-// codec.JSON writes a time.Time as text in RFC 3339, and not as the table above asks. So give the field a type of your own,
-// or convert the time. A time.Duration is a number of nanoseconds, for a BIGINT. codec.JSON writes every digit of an int64.
-// But a service or a program that reads numbers as float64 rounds numbers beyond 2^53: the tag `json:",string"` prevents that.
+// codec.JSON writes a time.Time as text in RFC 3339, and not as the table above asks. Give the field a type of your own, or
+// convert the time. A time.Duration is a number of nanoseconds, for a BIGINT. codec.JSON writes every digit of an int64.
+// But a service or a program that reads numbers as float64 rounds numbers beyond 2^53. The tag `json:",string"` prevents that.
 //
-// NULL is a key that is missing or null: a nil pointer, or a field that omitzero leaves out. A Go zero value without a pointer
+// NULL is a key that is missing or null: a nil pointer, or an empty field with omitzero. A Go zero value without a pointer
 // is stored as 0, "" or false. In proto3 a field without "optional" is not on the wire while its value is 0, "" or false, and
-// the service cannot tell such a field from a field that was never set. Where the difference between NULL and zero counts,
+// the service cannot tell the field from a field that was never set. Where the difference between NULL and zero counts,
 // declare the field "optional" and set the field. A NOT NULL column needs its field on the wire.
 //
 // # Streams
 //
-// Each session is one stream on a connection of its own (see [ConnectionPerStream]). The service ends streams after about 15
-// minutes. The service announces the end. From then on nothing more is sent on the stream, the service acknowledges what is
-// in flight, and the producer goes on with a new stream. That is routine, and no row is written twice unless the service
-// leaves before it has acknowledged everything.
+// Each session is a stream on a connection of its own (see [ConnectionPerStream]). The service ends streams after about 15
+// minutes, and announces the end. From then on nothing more is sent on the stream, the service acknowledges the batches in
+// flight, and the producer goes on with a new stream. The change is routine. No row is written twice, unless the service
+// leaves without having acknowledged everything.
 //
-// A program that decides itself which rows belong together, all or none, appends them with a [Stream], many batches at a
-// time. Errors about an open stream are a [*StreamError] with the id that the service gave to the stream; [Stream.ID]
+// A program that must decide itself which rows are stored together, all or none, uses a [Stream]. Many batches of a Stream
+// may be in flight. Errors about an open stream are a [*StreamError] with the service's id of the stream; [Stream.ID]
 // returns the same id.
 //
-// A token is for one table and is kept while it is valid. The streams of one [Client] share tokens. A token is replaced before
-// its end, or when the service refuses the token.
+// A token is for one table. The streams of a [Client] share tokens. A token is replaced before its end, or when the service
+// refuses the token.
 //
 // # Options of the vendor's clients
 //
-// The vendor's clients have one list of options. Here each option belongs to whoever does the work:
+// The vendor's clients have a single list of options. Here each option belongs to whoever does the work:
 //
 //	there                        here                                             default
 //	max in-flight requests       [InFlight], of requests                          1,000,000
@@ -93,8 +93,9 @@
 //
 // # Errors
 //
-// An [*Error] is what the service said, with the gRPC code. A [*TokenError] is a failure of the token endpoint. A [*ProxyError]
-// is a proxy that makes no tunnel. Each comes wrapped with the error of package backend that says what to do:
+// An [*Error] is what the service said, with the gRPC code. A [*TokenError] is a failure of the token endpoint. A
+// [*ProxyError] is the answer of a proxy that makes no tunnel. Each comes wrapped with the error of package backend that
+// says what to do:
 //
 //	INVALID_ARGUMENT                     [backend.ErrRejected]
 //	NOT_FOUND                            [backend.ErrNotFound]

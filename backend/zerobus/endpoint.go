@@ -15,7 +15,7 @@ import (
 // An endpoint is where the gRPC service is.
 type endpoint struct {
 	target    string // for grpc.NewClient
-	host      string // host:port, for proxies; "" for targets that gRPC resolves
+	host      string // host:port, for proxies; "" if gRPC resolves the target
 	plaintext bool
 	workspace string // the first label of the host. The real service has the id of the workspace there.
 }
@@ -36,7 +36,7 @@ func parseEndpoint(s string) (endpoint, error) {
 	if err != nil {
 		var cause *url.Error
 		if errors.As(err, &cause) {
-			err = cause.Err // without the address, in which somebody may have written a password
+			err = cause.Err // without the address, because the address may contain a password
 		}
 		return endpoint{}, fmt.Errorf("Endpoint: %w: %w", backend.ErrRejected, err)
 	}
@@ -58,11 +58,11 @@ func parseEndpoint(s string) (endpoint, error) {
 	}
 	host := net.JoinHostPort(u.Hostname(), port)
 	first, _, _ := strings.Cut(u.Host, ".")
-	// passthrough leaves the name to the dialer, or to the proxy, which may know names that this machine does not know.
+	// passthrough leaves the name to the dialer, or to the proxy. A proxy may know names unknown to our own resolver.
 	return endpoint{target: "passthrough:///" + host, host: host, plaintext: u.Scheme == "http", workspace: first}, nil
 }
 
-// parseTarget reads a target of gRPC. rest is what stands behind its scheme.
+// parseTarget reads a target of gRPC. rest is the target without its scheme.
 func parseTarget(target, rest string) (endpoint, error) {
 	if rest == "" || strings.HasPrefix(rest, ":") {
 		return endpoint{}, badEndpoint(target, "no host")
@@ -78,7 +78,7 @@ func badEndpoint(s, fault string) error {
 	return fmt.Errorf("Endpoint %q: %s: %w", httpwire.Clip(s), fault, backend.ErrRejected)
 }
 
-// endpointFault says what is wrong with the address of the service; "" for nothing.
+// endpointFault describes the fault in the address of the service; "" if the address is right.
 func endpointFault(u *url.URL) string {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
@@ -97,7 +97,7 @@ func endpointFault(u *url.URL) string {
 	return ""
 }
 
-// parseCatalog reads the URL of the workspace whose Unity Catalog issues tokens, and drops a slash at its end.
+// parseCatalog reads the URL of the workspace, for token requests, and drops a slash at its end.
 func parseCatalog(s string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -125,7 +125,7 @@ func validPort(port string) bool {
 
 var errPlaintext = fmt.Errorf("credentials go only over https, or over http to a loopback address: use https://: %w", backend.ErrRejected)
 
-// confidential reports whether credentials may go to u. Everybody on the way can read what goes over http.
+// confidential reports whether credentials may go to u. Everybody on the way can read the text of http.
 func confidential(u *url.URL) bool {
 	host := u.Hostname()
 	return u.Scheme == "https" || host == "localhost" || net.ParseIP(host).IsLoopback()

@@ -15,16 +15,16 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An Error is what the service said, or what this package says about a service that breaks the protocol. It comes wrapped
-// with the errors of package backend that say what to do. Find it with errors.As.
+// An Error has the words of the service, or describes how the service broke the protocol. Errors of package backend are
+// wrapped together with the Error. Find an Error with errors.As.
 type Error struct {
-	Code    codes.Code // gRPC's; OK for a stream that the server ended without an error
+	Code    codes.Code // gRPC's; OK if the server ended the stream without an error
 	Message string     // for people; programs must not rely on the text
 
-	// From the google.rpc.ErrorInfo that the service attaches when it refuses a schema; empty otherwise.
-	Reason    string   // such as SCHEMA_VALIDATION_FAILED
-	Causes    []string // such as FIELD_NOT_IN_TABLE, MISSING_REQUIRED_COLUMN, TYPE_INCOMPATIBLE
-	ErrorCode string   // a number, such as 8001
+	// From the google.rpc.ErrorInfo of a refused schema; empty in other errors.
+	Reason    string   // for example SCHEMA_VALIDATION_FAILED
+	Causes    []string // for example FIELD_NOT_IN_TABLE, MISSING_REQUIRED_COLUMN, TYPE_INCOMPATIBLE
+	ErrorCode string   // a number, for example 8001
 
 	after time.Duration
 }
@@ -44,7 +44,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (%s)", s, httpwire.Clip(strings.Join(append([]string{e.Reason}, e.Causes...), " ")))
 }
 
-// RetryAfter is how long the service asks to wait before the next attempt, at most an hour; 0 if it does not say.
+// RetryAfter is how long the service asks to wait before the next attempt, at most an hour; 0 if the service does not say.
 func (e *Error) RetryAfter() time.Duration { return e.after }
 
 // fromStatus makes an Error of an error of gRPC, without the secrets.
@@ -70,8 +70,8 @@ func fromStatus(err error, hidden redact.Secrets) *Error {
 	return e
 }
 
-// foreign reports whether a web server answered that does not know gRPC. A server that answers with 429, or with 500 or more,
-// may be a gateway in front of the service that is in trouble, so it is not foreign. grpc-go gives the error no type, so we
+// foreign reports whether a web server without gRPC answered. A server with the status 429, or 500 or more, may be a gateway
+// in front of the service, and in trouble. foreign returns false for a gateway. grpc-go gives the error no type, so we
 // compare the text.
 func (e *Error) foreign() bool {
 	status, is := strings.CutPrefix(e.Message, "unexpected HTTP status code received from server: ")
@@ -83,10 +83,10 @@ func (e *Error) refusesCredentials() bool {
 	return e.Code == codes.Unauthenticated || e.Code == codes.PermissionDenied
 }
 
-// breach is an answer of the server that breaks the protocol.
+// breach describes how the server broke the protocol.
 func breach(what string) *Error { return &Error{Code: codes.Internal, Message: what} }
 
-// statement is how a stream ended, which RecvMsg returns.
+// statement makes an Error of an error of RecvMsg, which ends the stream.
 func statement(err error, hidden redact.Secrets) *Error {
 	var said *Error
 	switch {

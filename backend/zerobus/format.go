@@ -11,7 +11,7 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// payloadBytes is the most bytes of records in one request: the service takes messages of 10 MiB, and 64 KiB are left for the
+// payloadBytes is the most bytes of records in a request: the service takes messages of 10 MiB, and 64 KiB are left for the
 // bytes around the records. The vendor's clients have the same number.
 const payloadBytes = 10<<20 - 64<<10
 
@@ -19,7 +19,7 @@ const payloadBytes = 10<<20 - 64<<10
 // less than 16 KiB, and four before a record of less than 2 MiB.
 const batchRecords = 20_000
 
-// recordTypeOf says which records a stream of the format has, or why there can be no such stream.
+// recordTypeOf returns the type of the records in a stream of the format. The error says why the format cannot be a stream.
 func recordTypeOf(f backend.Format) (recordType, error) {
 	if f.ContentEncoding != "" {
 		return 0, fmt.Errorf("a table takes no content encoding, and this is %q: %w", httpwire.Clip(f.ContentEncoding), backend.ErrRejected)
@@ -38,7 +38,7 @@ func recordTypeOf(f backend.Format) (recordType, error) {
 	return protoRecords, checkDescriptor(f.Schema)
 }
 
-// checkTable refuses a name that does not have three parts. The service decides which characters a part may have.
+// checkTable refuses a name without exactly three parts. The service decides which characters a part may have.
 func checkTable(name string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 {
@@ -61,9 +61,9 @@ var (
 	errObject  = fmt.Errorf("a row of a JSON stream is an object, whose keys are columns: use a codec of a struct or a map: %w", backend.ErrRejected)
 )
 
-// size is the meter of a stream, and refuses a record that no table takes. It must check UTF-8: gRPC on the server's side
-// would refuse such JSON before the service's own checks, and end the stream again and again with an error that names no
-// record.
+// size is the meter of a stream, and refuses a record that no table takes. The check of UTF-8 is necessary: gRPC on
+// the server's side would refuse wrong JSON before the service's own checks, and end the stream again and again, with an error
+// that names no record.
 func (t recordType) size(r *backend.Record) (int, error) {
 	switch {
 	case len(r.Headers) > 0:

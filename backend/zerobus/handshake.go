@@ -20,7 +20,7 @@ var settings = misconfig.Hints{
 
 const notService = "no gRPC service is there: is Endpoint that of Zerobus Ingest, and not the URL of the workspace or of another server?"
 
-// A handshake does what its TransportCredentials do, and tells the dialer if a wrong setting made a handshake fail. gRPC takes
+// A handshake is gRPC's own, and also tells the dialer if a wrong setting is the cause of a failure. gRPC itself takes
 // every failed handshake for a passing failure.
 type handshake struct {
 	credentials.TransportCredentials
@@ -43,8 +43,8 @@ func (h *handshake) Clone() credentials.TransportCredentials {
 	return &handshake{TransportCredentials: h.TransportCredentials.Clone(), dialer: h.dialer, plaintext: h.plaintext}
 }
 
-// A greeted connection looks at the first byte that the server sends. Without TLS there is no handshake that would tell what
-// the server speaks.
+// A greeted connection looks at the first byte from the server. Without TLS there is no handshake from which to learn the
+// server's protocol.
 type greeted struct {
 	net.Conn
 	dialer *dialer

@@ -12,21 +12,21 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// The headers that the service requires.
+// The headers of the service.
 const (
 	headerAuthorization = "authorization"
 	headerTable         = "x-databricks-zerobus-table-name"
 )
 
-// A HeadersProvider says with which headers a stream of a table is opened. It is called for each attempt, from any
+// A HeadersProvider returns the headers for the streams of a table. The client calls Headers for each attempt, from any
 // goroutine. The service requires authorization ("Bearer …") and x-databricks-zerobus-table-name.
 //
 // An error ends the opening. If the error wraps [backend.ErrTransient], the producer tries again. Any other error is final.
 type HeadersProvider interface {
 	Headers(ctx context.Context, table string) (map[string]string, error)
 
-	// Invalidate says that the service refused the headers that Headers returned last, with UNAUTHENTICATED or
-	// PERMISSION_DENIED. An opening then calls Headers once more.
+	// Invalidate says: the service refused the last headers, with UNAUTHENTICATED or PERMISSION_DENIED. An opening then calls
+	// Headers once more.
 	Invalidate(ctx context.Context, table string)
 }
 
@@ -41,10 +41,10 @@ func (f HeadersFunc) Headers(ctx context.Context, table string) (map[string]stri
 // Invalidate does nothing.
 func (f HeadersFunc) Invalidate(context.Context, string) {}
 
-// A grant holds the credentials of one attempt.
+// A grant holds the credentials of an attempt.
 type grant struct {
 	header metadata.MD
-	cached bool   // the credentials were not made for this attempt
+	cached bool   // the credentials may be older than the attempt
 	token  *token // nil for provided headers
 	hidden redact.Secrets
 }
@@ -84,8 +84,8 @@ func provided(header metadata.MD) (hidden redact.Secrets) {
 	return hidden
 }
 
-// checkHeaders refuses headers that cannot be sent. gRPC would find that out too late. The errors have no values, because a
-// value may be a secret.
+// checkHeaders refuses headers with a name or value outside gRPC's rules. gRPC itself would check too late. The errors have
+// no values, because a value may be a secret.
 func checkHeaders(given map[string]string) (metadata.MD, error) {
 	header := make(metadata.MD, len(given))
 	for name, value := range given {

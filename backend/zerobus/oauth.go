@@ -13,7 +13,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// A privilege is one of the authorization details that a token is asked for.
+// A privilege is an authorization detail of a token request.
 type privilege struct {
 	Type       string   `json:"type"`
 	ObjectType string   `json:"object_type"`
@@ -22,7 +22,7 @@ type privilege struct {
 	Operations []string `json:"operations,omitempty"`
 }
 
-// privileges are all that writing to one table needs, and no more.
+// privileges are the least privileges for writing to a table.
 func privileges(table string) (string, error) {
 	const kind = "unity_catalog_privileges"
 	parts := strings.Split(table, ".")
@@ -63,7 +63,7 @@ func (c *Client) mint(ctx context.Context, table string) (*token, error) {
 	// The endpoint says how long the token lives, and not from when on. The life began after our request at the earliest,
 	// so we count from the request.
 	life := time.Until(t.Expiry).Round(time.Second)
-	if life <= 0 { // the answer has no lifetime, or one of 0 or less
+	if life <= 0 { // the lifetime is missing, 0 or negative
 		return &token{value: t.AccessToken}, nil // used once
 	}
 	minted := &token{value: t.AccessToken, expires: began.Add(life), life: life}
@@ -74,7 +74,7 @@ func (c *Client) mint(ctx context.Context, table string) (*token, error) {
 }
 
 // tokenClient returns a copy of the HTTP client to use, and a function that frees its connections. A token lasts about an
-// hour, so we do not keep a connection from one request to the next.
+// hour, so we keep no connection between requests.
 func (c *Client) tokenClient() (client http.Client, shut func()) {
 	if h := c.cfg.http; h != nil {
 		client = *h
@@ -85,7 +85,7 @@ func (c *Client) tokenClient() (client http.Client, shut func()) {
 	}
 	t := &http.Transport{
 		Proxy:             discreet(http.ProxyFromEnvironment),
-		ForceAttemptHTTP2: true, // with TLSClientConfig too; a gRPC server then says that it issues no tokens
+		ForceAttemptHTTP2: true, // with TLSClientConfig too; a server that speaks only HTTP/2, such as that of Zerobus, then gives a clear answer
 		DisableKeepAlives: true,
 	}
 	if c.cfg.tls != nil {
@@ -94,7 +94,7 @@ func (c *Client) tokenClient() (client http.Client, shut func()) {
 	return http.Client{Transport: t}, t.CloseIdleConnections
 }
 
-// discreet replaces the error of lookup, which quotes the proxy variable. The variable may contain a password.
+// discreet replaces the error of lookup. The error quotes the proxy variable, and the variable may contain a password.
 func discreet(lookup func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) {
 		u, err := lookup(r)

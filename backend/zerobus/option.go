@@ -54,35 +54,35 @@ func complete(opts []Option) (config, error) {
 
 var errNilOption = errors.New("an option is nil")
 
-// Timeout bounds each opening of a stream: headers or token, connection and handshake together. An opening that takes longer
+// Timeout bounds each opening of a stream: headers or token, connection and handshake together. A longer opening
 // fails with [backend.ErrTransient]. The default is 15 s.
 func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// ConnectionPerStream(false) makes the streams of a Client share one connection, which exists while a stream uses it. That
-// saves handshakes and sockets. But a slow table then holds up the other tables, all streams end when the connection does,
-// and the server may limit the number of streams. The default is true.
+// ConnectionPerStream(false) makes the streams of a Client share a connection, which exists while a stream uses the
+// connection. Sharing saves handshakes and sockets. But a slow table then holds up the other tables, all streams end when
+// the connection does, and the server may limit the number of streams. The default is true.
 func ConnectionPerStream(on bool) Option { return func(c *config) { c.connectionPerStream = on } }
 
 // RefreshBuffer is how long before its end a token is replaced, but never before half of its life. While no replacement can
 // be had, the old token is used. The default is 5 minutes.
 func RefreshBuffer(d time.Duration) Option { return func(c *config) { c.refreshBuffer = d } }
 
-// Headers makes p say with which headers streams are opened, instead of OAuth. Nothing is added to the headers.
+// Headers makes p provide the headers of streams, instead of OAuth. Nothing is added to the headers.
 func Headers(p HeadersProvider) Option { return func(c *config) { c.headers = p } }
 
-// UserAgent is put behind the name of this client in the user agent, so that the service's operators can tell who calls. It
-// must be printable ASCII.
+// UserAgent names the calling program to the service's operators. The name stands behind the client's own in the user agent,
+// and must be printable ASCII.
 func UserAgent(name string) Option { return func(c *config) { c.userAgent = name } }
 
-// TLS is used for https, both of the service and of the token endpoint. It is cloned. The default trusts what the system
-// trusts.
+// TLS is used for https, both of the service and of the token endpoint. New clones t. The default trusts the system's
+// authorities.
 func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
 
-// HTTP makes token requests use h, with the TLS of h and not that of [TLS]. The default makes a connection for each token and
-// honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+// HTTP makes token requests use h, with the TLS of h; then [TLS] has no effect on token requests. The default makes a
+// connection for each token and honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 func HTTP(h *http.Client) Option { return func(c *config) { c.http = h } }
 
-// DialOptions are added behind those of this package for each connection to the service. A dialer among them replaces the
+// DialOptions are added behind the client's own, for each connection to the service. A dialer among them replaces the
 // proxy variables.
 func DialOptions(opts ...grpc.DialOption) Option {
 	return func(c *config) { c.dial = append(c.dial[:len(c.dial):len(c.dial)], opts...) }

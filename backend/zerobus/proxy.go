@@ -11,8 +11,8 @@ import (
 
 var errProxy = fmt.Errorf("the proxy of the environment is not http://host[:port]: %w", backend.ErrRejected)
 
-// proxyFor returns the proxy for a host:port; nil for none. It reads the variables that gRPC clients in other languages
-// honour. grpc-go itself knows only HTTPS_PROXY and NO_PROXY.
+// proxyFor returns the proxy for a host:port, or nil. It reads the same variables as gRPC clients in other languages.
+// grpc-go itself knows only HTTPS_PROXY and NO_PROXY.
 func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
 	first := func(names ...string) string {
 		for _, n := range names {
@@ -32,7 +32,7 @@ func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
-		return nil, errProxy // without the text of the variable, which may contain a password
+		return nil, errProxy // not the text of the variable: it may contain a password
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), "80")

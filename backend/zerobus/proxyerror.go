@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// A ProxyError is an answer of a proxy of the environment that made no tunnel to the service. A status of 500 or more comes
-// wrapped with [backend.ErrTransient]. Any other status, such as 407 for credentials that are wrong or missing, comes with
+// A ProxyError is the answer of a proxy of the environment that made no tunnel to the service. A status of 500 or more comes
+// wrapped with [backend.ErrTransient]. Any other status, for example 407 for wrong or missing credentials, comes with
 // [backend.ErrUnauthorized].
 type ProxyError struct {
 	Proxy  string // host and port

@@ -10,24 +10,24 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Stream is one stream of the service, for a program that decides itself which rows belong together. [Stream.Append] sends
-// a batch as one request. The service stores all rows of a request or none, acknowledges the request once, and stores batches
+// A Stream is a stream of the service for a program that decides itself which rows belong together. [Stream.Append] sends a
+// batch as one request. The service stores a request whole or not at all, acknowledges each request once, and stores batches
 // in the order of Append.
 //
 // Every Stream ends: the service closes streams after about 15 minutes, and connections break. Then Append, and the tickets
-// of batches that are not acknowledged, return an error:
+// of batches without an ack, return an error:
 //
 //   - Append returned the error: nothing of the batch is stored. Where the error is [backend.ErrTransient], open another
 //     Stream and append the batch there.
-//   - The ticket returned [backend.ErrIndeterminate]: the batch is stored whole or not at all, and nobody can tell which. If
-//     several batches are in doubt, those that are stored come before those that are not. The service does not recognize a
-//     resend: a batch that is appended again may be in the table twice.
+//   - The ticket returned [backend.ErrIndeterminate]: the batch is stored whole or not at all, and nobody can tell. Of
+//     several batches in doubt, the stored batches come before the others. The service does not recognize a resend: if a
+//     program appends the batch again, the batch may be in the table twice.
 //   - The ticket returned another error: the batch is not stored.
 //
-// A row that the service refuses ends the Stream with [backend.ErrRejected]. When several batches are not acknowledged, their
+// A refused row ends the Stream with [backend.ErrRejected]. When several batches are not acknowledged, their
 // tickets return [backend.ErrIndeterminate] as well, because the refused batch may be any of them.
 //
-// A producer replaces streams, sends again and finds the refused row by itself, but it also decides where a batch ends.
+// A producer replaces streams, sends again and finds the refused row by itself. But the producer decides where a batch ends.
 //
 // The methods may be called from any goroutine.
 type Stream struct {
@@ -40,10 +40,10 @@ type Stream struct {
 
 	mu      sync.Mutex
 	acked   uint64    // batches acknowledged
-	tickets []*Ticket // of the batches behind those
+	tickets []*Ticket // of the later batches
 }
 
-// A Ticket is for one batch of a [Stream].
+// A Ticket is for a batch of a [Stream].
 type Ticket struct {
 	done chan struct{}
 	err  error
@@ -76,7 +76,7 @@ func (s *Sink) OpenStream(ctx context.Context, f backend.Format) (*Stream, error
 	return st, nil
 }
 
-// A recordingDialer keeps the conn that it has made, because the conn has the id of the stream.
+// A recordingDialer keeps the conn, because the conn has the id of the stream.
 type recordingDialer struct {
 	*streamDialer
 	conn *conn
@@ -88,16 +88,16 @@ func (d *recordingDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, e
 	return c, err
 }
 
-// ID is the service's name of the stream, which the operators of the service ask for. The errors of the Stream have the ID
+// ID is the service's name of the stream. The operators of the service ask for the ID. The errors of the Stream have the ID
 // too: see [StreamError].
 func (s *Stream) ID() string { return s.conn.id }
 
 // Append sends a batch and returns at once, unless [InFlight] batches are not acknowledged or the connection is behind. The
 // caller may change the records when Append has returned.
 //
-// Append refuses a batch that cannot be sent with [backend.ErrRejected] or [backend.ErrTooLarge]: a batch that is empty or
-// exceeds the limits, or has a record with headers or a record that is no row. The Stream goes on. ctx bounds the wait for
-// room; if ctx ends, the Stream ends.
+// Append refuses a batch that cannot be sent with [backend.ErrRejected] or [backend.ErrTooLarge]: the batch is empty or
+// exceeds the limits, or a record has headers or is no row. The Stream goes on. ctx bounds the wait for room; if ctx ends,
+// the Stream ends.
 func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, error) {
 	if _, err := s.limits.Check(recs); err != nil {
 		return nil, fmt.Errorf("%s: send: %w", s.label, err)
@@ -122,11 +122,11 @@ func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, er
 	return t, nil
 }
 
-// receive gives the acks to the tickets. When the stream has ended, receive gives the reason to the tickets that are left.
+// receive gives the acks to the tickets. When the stream has ended, receive gives the reason to the other tickets.
 func (s *Stream) receive() {
 	defer close(s.ended)
 	for {
-		ack, err := s.session.Recv(context.Background()) // Close ends it
+		ack, err := s.session.Recv(context.Background()) // Close ends Recv
 		s.mu.Lock()
 		n := len(s.tickets)
 		switch {
@@ -149,8 +149,8 @@ func (s *Stream) receive() {
 	}
 }
 
-// Close ends the stream and gives up the batches that are not acknowledged, so wait for their tickets before. Close returns
-// nil, also when it is called again.
+// Close ends the stream and gives up the batches that are not acknowledged: wait for their tickets before. Close always
+// returns nil. A second Close does nothing.
 func (s *Stream) Close() error {
 	err := s.session.Close()
 	<-s.ended

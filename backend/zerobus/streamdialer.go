@@ -20,7 +20,7 @@ const method = "/databricks.zerobus.Zerobus/EphemeralStream"
 
 var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}
 
-// A streamDialer is one producer's way to the streams of a table.
+// A streamDialer opens the streams of a producer.
 type streamDialer struct {
 	sink       *Sink
 	kind       recordType
@@ -33,7 +33,7 @@ func (s *Sink) newDialer(f backend.Format) *streamDialer {
 	return &streamDialer{sink: s, kind: kind, descriptor: f.Schema, refused: err}
 }
 
-// Limits are those that hold for a batch whatever its records are.
+// Limits are the limits of a batch, without the meter: see appender.
 func (d *streamDialer) Limits() backend.Limits {
 	return backend.Limits{
 		BatchRecords: batchRecords,
@@ -43,7 +43,8 @@ func (d *streamDialer) Limits() backend.Limits {
 	}
 }
 
-// Dial opens a stream.
+// Dial opens a stream, on which batch seq has wire offset 0. Every error says what to do: see verdictOn. The producer, and not
+// this client, decides whether and when to try again.
 func (d *streamDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	c, err := d.open(ctx, seq)
 	if err != nil {
@@ -53,14 +54,15 @@ func (d *streamDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, erro
 	return c, nil
 }
 
-// open gets a token, makes a connection and opens a stream. If the service refuses the token, open gets another one and
-// tries once more: a cached token may have been revoked, and a fresh one may not have reached every server yet.
+// open gets a token, makes a connection and opens a stream. If the service refuses the token, open gets another
+// and tries once more: a cached token may have been revoked, and a fresh token may not have reached every server yet.
 func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.sink.client.cfg.timeout)
 	defer cancel()
+	// Timeout bounds both attempts together, so that a producer's budget of attempts keeps its meaning.
 	for again := false; ; again = true {
 		g, err := d.sink.grant(ctx)
 		if err != nil {
@@ -72,13 +74,14 @@ func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
 			return c, err
 		}
 		d.sink.invalidate(ctx, g)
+		// PERMISSION_DENIED for a fresh token is about the grants of the service principal, and a third token does not help.
 		if again || !g.cached && said.Code == codes.PermissionDenied {
 			return nil, err
 		}
 	}
 }
 
-// check refuses what no server would take, before any request.
+// check refuses wrong names, options and formats before any request.
 func (d *streamDialer) check() error {
 	switch {
 	case d.sink.client.shared.isClosed():
@@ -95,22 +98,25 @@ func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn,
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", backend.ErrRejected, err)
 	}
+	// gRPC ends a stream when the context of its opening ends. So the stream gets a context of its own, and the end of ctx
+	// cancels that context only until the stream is open.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, cancel)
 	stream, id, err := d.create(life, l, g)
 	if !detach() && err == nil {
-		err = ctx.Err()
+		err = ctx.Err() // ctx has ended just now, and has cancelled the stream
 	}
 	if err == nil {
 		return &conn{
-			table: d.sink.table, id: id, kind: d.kind, first: seq,
-			stream: stream, cancel: cancel, release: release, grant: g, sink: d.sink,
+			sink: d.sink, id: id, kind: d.kind, first: seq,
+			stream: stream, cancel: cancel, release: release, grant: g,
 		}, nil
 	}
 	cancel()
 	if ctx.Err() != nil {
-		err = fmt.Errorf("no answer: %w", ctx.Err()) // gRPC says only that the call was cancelled
+		err = fmt.Errorf("no answer: %w", ctx.Err()) // gRPC says only: cancelled
 	}
+	// No answer, and UNAVAILABLE, may come from a shared connection that is dead.
 	var said *Error
 	if ctx.Err() != nil || errors.As(err, &said) && said.Code == codes.Unavailable {
 		d.sink.client.shared.distrust(l)
@@ -119,10 +125,11 @@ func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn,
 	return nil, err
 }
 
-// create sends the first request of a stream and returns the stream with the id that the server gives it.
+// create sends the first request of a stream, and returns the stream and the server's id of the stream.
 func (d *streamDialer) create(ctx context.Context, l *link, g grant) (grpc.ClientStream, string, error) {
 	stream, err := l.NewStream(metadata.NewOutgoingContext(ctx, g.header), &streamDesc, method)
 	if err != nil {
+		// gRPC has made a text of the dialer's error. The dialer has the error itself.
 		if refusal := l.dialer.refusal.Load(); refusal != nil {
 			return nil, "", *refusal
 		}

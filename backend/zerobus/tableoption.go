@@ -41,10 +41,10 @@ func completeTable(opts []TableOption) (tableConfig, error) {
 }
 
 // PauseLimit is how long a session waits for its last acks, at most, when the server has announced the end of the stream.
-// Then the session half-closes the stream and reads it to its end, for half a second at most. A batch that is not
-// acknowledged by then is sent again. The default is as long as the server allows; a nanosecond is no pause at all.
+// Then the session half-closes the stream and reads to its end, for half a second at most. A batch without an
+// ack is sent again. The default is as long as the server allows; a nanosecond is no pause at all.
 func PauseLimit(d time.Duration) TableOption { return func(c *tableConfig) { c.pauseLimit = d } }
 
-// InFlight is how many batches a session has sent and not seen acknowledged, at most. Each batch is one request. The default
-// is 1,000,000, so that the producer's BufferBytes is the bound.
+// InFlight is how many batches a session has sent and not seen acknowledged, at most. Each batch is a request. The default is
+// 1,000,000. Then the producer's BufferBytes is the bound.
 func InFlight(n int) TableOption { return func(c *tableConfig) { c.inFlight = n } }

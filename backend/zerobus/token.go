@@ -6,21 +6,22 @@ import (
 	"time"
 )
 
-// A token lets its owner write to one table for a while.
+// A token lets its owner write to a table for a while.
 type token struct {
 	value   string
 	expires time.Time // zero: the token is used once
 	life    time.Duration
 }
 
-// due reports whether it is time to replace t: buffer before the end, but never in the first half of its life.
+// due reports whether it is time to replace t: buffer before the end, but never in the first half of its life. Otherwise a
+// token that lives for less than buffer would be replaced for each stream.
 func (t *token) due(now time.Time, buffer time.Duration) bool {
 	return t.expires.Sub(now) < min(buffer, t.life/2)
 }
 
 func (t *token) valid(now time.Time) bool { return now.Before(t.expires) }
 
-// tokens keeps one token a table, because the token endpoint issues tokens for one table each.
+// tokens keeps a token for each table, because the token endpoint issues a token for a single table.
 type tokens struct {
 	mint   func(ctx context.Context, table string) (*token, error)
 	buffer time.Duration // how long before its end a token is replaced
@@ -29,15 +30,15 @@ type tokens struct {
 	slots map[string]*slot // by table
 }
 
-// A slot keeps the token of one table.
+// A slot keeps the token of a table.
 type slot struct {
 	token   *token
 	fetch   *fetch    // the request under way
-	retryAt time.Time // no request before: the last one failed, and the old token is still valid
+	retryAt time.Time // no request before, because the last request failed and the old token is still valid
 }
 
-// A fetch is one request to the token endpoint, for all callers that wait while it is under way. It ends when the last of
-// them stops waiting.
+// A fetch is a request to the token endpoint. All callers who need the token wait for the same fetch: a program that opens a
+// hundred streams at once must not ask a hundred times. When the last caller stops waiting, the fetch is cancelled.
 type fetch struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
@@ -50,14 +51,16 @@ func newTokens(mint func(context.Context, string) (*token, error), buffer time.D
 	return &tokens{mint: mint, buffer: buffer, slots: map[string]*slot{}}
 }
 
-// get returns a token of the table. cached says that the token was not issued for this call.
+// get returns a token of the table: the kept token while it is fresh, and otherwise the token of a fetch. If the fetch fails
+// and the kept token is still valid, get returns the kept token, and asks again only after a while. cached says that the
+// token may be old, and that the service may refuse the token although a new token would do.
 func (ts *tokens) get(ctx context.Context, table string) (t *token, cached bool, err error) {
 	ts.mu.Lock()
 	s := ts.slotLocked(table)
 	now := time.Now()
 	old := s.token
 	if old != nil && !old.valid(now) {
-		old = nil
+		old = nil // from here on, old is a token that can still be used
 	}
 	if old != nil && (!old.due(now, ts.buffer) || now.Before(s.retryAt)) {
 		ts.mu.Unlock()
@@ -70,11 +73,14 @@ func (ts *tokens) get(ctx context.Context, table string) (t *token, cached bool,
 	f.waiters++
 	ts.mu.Unlock()
 
+	// The lock is not held here: callers for other tables must not wait for this request.
 	t, err = f.wait(ctx, old != nil)
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	s.leaveLocked(f)
 	if err != nil && ctx.Err() == nil && old != nil && s.token == old && old.valid(time.Now()) {
+		// We ask again after half of the time that is left, but not more often than a token endpoint in trouble can bear: with
+		// the default buffer of 5 minutes the next request comes after 1 to 5 s.
 		left := time.Until(old.expires)
 		s.retryAt = time.Now().Add(min(max(left/2, ts.buffer/300), max(ts.buffer/60, time.Second)))
 		return old, true, nil
@@ -91,9 +97,10 @@ func (ts *tokens) slotLocked(table string) *slot {
 	return s
 }
 
-// beginLocked asks for a token. The request does not end with ctx: other callers may wait longer than the first one.
+// beginLocked asks for a token. The request does not end with ctx: other callers may wait longer than the first caller.
 func (ts *tokens) beginLocked(ctx context.Context, table string, s *slot) *fetch {
 	f := &fetch{done: make(chan struct{})}
+	// The values of ctx stay, for a transport that looks for them.
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.fetch = f
 	go func() {
@@ -101,7 +108,7 @@ func (ts *tokens) beginLocked(ctx context.Context, table string, s *slot) *fetch
 		ts.mu.Lock()
 		defer ts.mu.Unlock()
 		f.token, f.err = t, err
-		if s.fetch == f {
+		if s.fetch == f { // otherwise all callers have left, and the token may be newer
 			s.fetch = nil
 			if err == nil && !t.expires.IsZero() {
 				s.token, s.retryAt = t, time.Time{}
@@ -128,7 +135,7 @@ func (f *fetch) wait(ctx context.Context, hasOld bool) (*token, error) {
 	}
 }
 
-// leaveLocked is called when a caller stops waiting.
+// leaveLocked is called when a caller stops waiting. The last caller cancels the request, because nobody wants its token.
 func (s *slot) leaveLocked(f *fetch) {
 	f.waiters--
 	if f.waiters > 0 {
@@ -140,7 +147,7 @@ func (s *slot) leaveLocked(f *fetch) {
 	}
 }
 
-// forget drops the token of the table if it is t. A newer token was not refused.
+// forget drops t, which the service has refused. A newer token stays, because the service has not seen the newer token.
 func (ts *tokens) forget(table string, t *token) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -149,7 +156,7 @@ func (ts *tokens) forget(table string, t *token) {
 	}
 }
 
-// clear drops all tokens.
+// clear drops all tokens. A fetch that is under way then ends in a slot that nobody looks at.
 func (ts *tokens) clear() {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

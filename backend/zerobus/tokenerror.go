@@ -7,17 +7,17 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// A TokenError is a failure of the token endpoint. It comes wrapped with an error of package backend:
+// A TokenError is a failure of the token endpoint. An error of package backend is wrapped together with the TokenError:
 //
 //   - [backend.ErrTransient] if another attempt may help: the network failed, or the status is 429 or at least 500.
-//   - [backend.ErrRejected] if a setting is wrong, so that no request can be made or no token endpoint is there.
+//   - [backend.ErrRejected] if a setting is wrong: no request can be made, or no token endpoint is there.
 //   - [backend.ErrUnauthorized] if the endpoint refused.
 type TokenError struct {
 	Status int    // of HTTP; 0 if there was no answer
-	Code   string // of OAuth, such as invalid_client; empty if the answer has no code
+	Code   string // of OAuth, for example invalid_client; empty if the answer has no code
 
-	// Description is what the endpoint says to people, such as which privilege is missing on which table; empty if the
-	// answer has no description.
+	// Description is the endpoint's text for people, for example about a missing privilege on a table; empty if the answer
+	// has no description.
 	Description string
 
 	Err error
@@ -26,7 +26,7 @@ type TokenError struct {
 	after   time.Duration
 }
 
-// Error says in short what the endpoint answered.
+// Error describes the answer in short.
 func (e *TokenError) Error() string {
 	s := "token endpoint"
 	if e.Status != 0 {
@@ -44,8 +44,8 @@ func (e *TokenError) Error() string {
 	return s
 }
 
-// Unwrap returns what went wrong on the way; nil if the endpoint answered with an OAuth error.
+// Unwrap returns the cause; nil if the endpoint answered with an OAuth error.
 func (e *TokenError) Unwrap() error { return e.Err }
 
-// RetryAfter is how long the endpoint asks to wait, at most an hour; 0 if it does not say.
+// RetryAfter is how long the endpoint asks to wait, at most an hour; 0 if the endpoint does not say.
 func (e *TokenError) RetryAfter() time.Duration { return e.after }

@@ -19,7 +19,7 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// tokenBytes is the most that is read of an answer of the token endpoint.
+// tokenBytes bounds an answer of the token endpoint.
 const tokenBytes = 1 << 20
 
 const notCatalog = "no token endpoint is there: is UnityCatalog the URL of the workspace, and not that of Zerobus Ingest?"
@@ -32,8 +32,9 @@ var tokenSettings = misconfig.Hints{
 	misconfig.OnlyHTTP2: notCatalog,
 }
 
-// A tokenExchange is the transport of one request. It writes the credentials as the endpoint reads them: oauth2 escapes
-// them, which the endpoint does not undo. It also keeps what the errors of oauth2 do not tell.
+// A tokenExchange is the transport of a token request. oauth2 escapes the credentials, but the endpoint does not unescape
+// them, so the tokenExchange writes the credentials again. It also keeps the status and the cause, which errors of oauth2 do
+// not have.
 type tokenExchange struct {
 	base       http.RoundTripper
 	id, secret string
@@ -44,8 +45,8 @@ type tokenExchange struct {
 }
 
 func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	again := req.Clone(req.Context())
-	if again.Header.Get("Authorization") != "" { // a redirect to another host has lost the header, and must not get it back
+	again := req.Clone(req.Context())            // a RoundTripper must not change its request
+	if again.Header.Get("Authorization") != "" { // net/http drops the header when a redirect leads to another host
 		if !confidential(again.URL) {
 			// net/http keeps the header when a redirect leads from https to http of the same host.
 			x.broken = errPlaintext
@@ -71,8 +72,8 @@ func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// lifetime turns expires_in into whole seconds, which oauth2 reads, with or without quotes. It leaves out any other value: oauth2
-// would fail on the value and throw away a good token.
+// lifetime turns expires_in, with or without quotes, into whole seconds for oauth2. It leaves out any other value, because
+// oauth2 would fail on the value and throw away a good token.
 func lifetime(body []byte) []byte {
 	var answer map[string]json.RawMessage
 	if json.Unmarshal(body, &answer) != nil || answer["expires_in"] == nil {
@@ -90,23 +91,23 @@ func lifetime(body []byte) []byte {
 	return body
 }
 
-// explain makes a TokenError of an error of oauth2. Of the answer's body it takes only the code and the description of an
-// OAuth error, because nobody knows what else the body contains.
+// explain makes a TokenError of an error of oauth2. From the answer's body it takes only the code and the description of an
+// OAuth error, because the rest of the body may contain anything, also secrets.
 func (x *tokenExchange) explain(ctx context.Context, err error) *TokenError {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil { // whatever else went wrong, the caller's time is over
 		return &TokenError{failure: tokenLost, Err: ctx.Err()}
 	}
 	if x.broken != nil {
 		return x.explainBroken()
 	}
-	if x.status == 0 {
-		return &TokenError{failure: tokenUnasked}
+	if x.status == 0 { // RoundTrip was not called
+		return &TokenError{failure: tokenUnasked, Err: redact.Basic(x.id, x.secret).Error(err)}
 	}
 	e := &TokenError{Status: x.status, after: x.after, failure: tokenRefused}
 	if x.status >= 500 || x.status == http.StatusTooManyRequests {
 		e.failure = tokenBusy
 	}
-	hidden := redact.Basic(x.id, x.secret)
+	hidden := redact.Basic(x.id, x.secret) // endpoints like to quote the request
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
 		e.Err = errors.New("the answer has no access token: " + notCatalog)
@@ -119,7 +120,7 @@ func (x *tokenExchange) explain(ctx context.Context, err error) *TokenError {
 	return e
 }
 
-// explainBroken is about an exchange that did not come to its end.
+// explainBroken is about an exchange without a whole answer.
 func (x *tokenExchange) explainBroken() *TokenError {
 	hidden := redact.Basic(x.id, x.secret)
 	e := &TokenError{after: x.after, failure: tokenLost, Err: tokenSettings.Explain(hidden.Error(x.broken))}
@@ -132,7 +133,7 @@ func (x *tokenExchange) explainBroken() *TokenError {
 	return e
 }
 
-// foreign reports whether a server that issues no tokens answers with the status.
+// foreign reports whether the status is usual for a server without a token endpoint.
 func foreign(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusUnsupportedMediaType
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// We write and read the messages by hand. So a batch costs one copy of its bytes and no allocation a record. Also, the
-// process-wide registry of protobuf types stays free for a program that links the vendor's schema: if two packages register
+// We write and read the messages by hand: then a batch costs one copy of its bytes and no allocation a record. Also, the
+// process-wide registry of protobuf types stays free for a program with the vendor's schema: if two packages register
 // the same names, the program panics at its start.
 
 // recordType is the type of all records of a stream.
@@ -37,7 +37,7 @@ const (
 	tagItem   = 1<<3 | 2 // ProtoEncodedRecordBatch, JsonRecordBatch: repeated
 )
 
-// tagPayload is the tag of the field that holds records of the type, in records and in batches.
+// tagPayload is the tag of the payload. It depends on the type, and is the same for a lone record and for a batch.
 func (t recordType) tagPayload() byte { return byte(1+t)<<3 | 2 }
 
 // appendCreate appends the first request of a stream. Only PROTO streams have a descriptor.
@@ -54,7 +54,7 @@ func appendCreate(dst []byte, table string, t recordType, descriptor []byte) []b
 	return append(dst, tagType, byte(t))
 }
 
-// An ingestion is one batch under one wire offset. A lone record is sent as a record, several records as a batch.
+// An ingestion is a batch under a wire offset. A lone record is sent as a record, several records as a batch.
 type ingestion struct {
 	kind   recordType
 	offset int64
@@ -82,7 +82,7 @@ func (r *ingestion) appendTo(dst []byte, body, list int) []byte {
 		tag = tagRecord
 	}
 	dst = protowire.AppendVarint(append(dst, tag), uint64(body))
-	dst = protowire.AppendVarint(append(dst, tagOffset), uint64(r.offset)) // also 0, because the server checks that the field is there
+	dst = protowire.AppendVarint(append(dst, tagOffset), uint64(r.offset)) // also 0, because the field must be present
 	dst = append(dst, r.kind.tagPayload())
 	if len(r.recs) == 1 {
 		return protowire.AppendBytes(dst, r.recs[0].Value)
@@ -94,8 +94,7 @@ func (r *ingestion) appendTo(dst []byte, body, list int) []byte {
 	return dst
 }
 
-// A response is one message of the server. kind says which one of the other fields is set. No field is set if this package
-// does not know the message.
+// A response is a message of the server. kind says which of the other fields is set. No field is set for an unknown message.
 type response struct {
 	kind   responseKind
 	stream *string       // of created: the server's id for the stream
@@ -116,7 +115,7 @@ func (k responseKind) String() string {
 	return [...]string{"an unknown message", "a create response", "an acknowledgement", "a close signal"}[k]
 }
 
-// parse reads one message. As in any protobuf reader, the last field of a oneof counts, and unknown fields are skipped.
+// parse reads a message. As in any protobuf reader, the last field of a oneof counts, and unknown fields are skipped.
 func (r *response) parse(b []byte) error {
 	*r = response{}
 	return fields(b, func(num protowire.Number, _ uint64, sub []byte) error {
@@ -141,7 +140,7 @@ func (r *response) parse(b []byte) error {
 	})
 }
 
-// parsePause reads a google.protobuf.Duration, which may be negative, or longer than a time.Duration can be.
+// parsePause reads a google.protobuf.Duration. A Duration may be negative, or too long for a time.Duration.
 func (r *response) parsePause(b []byte) error {
 	var seconds, nanos int64
 	err := fields(b, func(num protowire.Number, v uint64, b []byte) error {
@@ -164,7 +163,7 @@ func (r *response) parsePause(b []byte) error {
 
 var errWire = errors.New("malformed protobuf message")
 
-// fields calls f for each field of a message. A length-delimited field has its bytes in sub, which is then never nil. Any
+// fields calls f for each field of a message. A length-delimited field has its bytes in sub, never nil. Any
 // other field has its varint in v.
 func fields(b []byte, f func(num protowire.Number, v uint64, sub []byte) error) error {
 	for len(b) > 0 {
@@ -199,8 +198,8 @@ func fields(b []byte, f func(num protowire.Number, v uint64, sub []byte) error) 
 	return nil
 }
 
-// A codec gives gRPC messages that are encoded already, and parses responses. Its name is empty, so that the content type on
-// the wire is plain application/grpc.
+// A codec gives gRPC encoded messages, and parses responses. Its name is empty. Then the content type on the wire is plain
+// application/grpc.
 type codec struct{}
 
 func (codec) Name() string { return "" }
@@ -210,7 +209,7 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return nil, fmt.Errorf("zerobus: cannot send a %T", v)
 	}
-	out := mem.BufferSlice{m.buf} // the transport keeps it until the message is written
+	out := mem.BufferSlice{m.buf} // the transport keeps the buffer until the message is written
 	m.buf = nil
 	return out, nil
 }
@@ -230,7 +229,7 @@ type outgoing struct {
 	buf mem.Buffer
 }
 
-// encode makes the message ready for one SendMsg. The records of r are not read after encode has returned.
+// encode makes the message ready for SendMsg. The records of r are not read after encode has returned.
 func (m *outgoing) encode(r *ingestion) {
 	whole, body, list := r.sizes()
 	if mem.IsBelowBufferPoolingThreshold(whole) { // gRPC does not give small buffers back
@@ -242,7 +241,7 @@ func (m *outgoing) encode(r *ingestion) {
 	m.buf = mem.NewBuffer(b, &messages)
 }
 
-// discard gives back the memory of a message that was not sent.
+// discard gives back the memory of an unsent message.
 func (m *outgoing) discard() {
 	if m.buf != nil {
 		m.buf.Free()
