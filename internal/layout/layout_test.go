@@ -4,8 +4,10 @@ package layout
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -110,32 +112,44 @@ func TestTheCoreIsLight(t *testing.T) {
 	}
 }
 
-// Every block of Go in the README is cut from a file that is compiled and tested, which the comment before it names:
+// Every block of Go in the README and in docs is cut from a file that is compiled and tested, which the comment before it names:
 //
 //	<!-- from producer/example_test.go -->
-func TestTheReadmeShowsTestedCode(t *testing.T) {
+func TestTheDocumentationShowsTestedCode(t *testing.T) {
 	const root = "../../"
-	readme, err := os.ReadFile(root + "README.md")
-	if err != nil {
-		t.Fatal(err)
+	pages, err := filepath.Glob(root + "docs/*.md")
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	parts := strings.Split(string(readme), "```go\n")
-	for i, part := range parts[1:] {
-		block, _, _ := strings.Cut(part, "```")
-		at := strings.LastIndex(parts[i], "<!-- from ")
-		if at < 0 {
-			t.Errorf("Go block %d of the README does not say where it is from", i+1)
-			continue
-		}
-		file, _, _ := strings.Cut(parts[i][at+len("<!-- from "):], " -->")
-		code, err := os.ReadFile(root + file)
+	for _, page := range append(pages, root+"README.md") {
+		text, err := os.ReadFile(page)
 		if err != nil {
-			t.Errorf("Go block %d: %v", i+1, err)
-			continue
+			t.Fatal(err)
 		}
-		if !strings.Contains(flat(string(code)), flat(block)) {
-			t.Errorf("Go block %d of the README is not in %s", i+1, file)
+		parts := strings.Split(string(text), "```go\n")
+		for i, part := range parts[1:] {
+			block, _, _ := strings.Cut(part, "```")
+			checkBlock(t, root, fmt.Sprintf("block %d of %s", i+1, filepath.Base(page)), parts[i], block)
 		}
+	}
+}
+
+// checkBlock reports a block of Go that is not in the file that the text before names.
+func checkBlock(t *testing.T, root, name, before, block string) {
+	t.Helper()
+	at := strings.LastIndex(before, "<!-- from ")
+	if at < 0 || strings.Count(before[at:], "\n") > 1 {
+		t.Errorf("%s does not say where it is from", name)
+		return
+	}
+	file, _, _ := strings.Cut(before[at+len("<!-- from "):], " -->")
+	code, err := os.ReadFile(root + file)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	if !strings.Contains(flat(string(code)), flat(block)) {
+		t.Errorf("%s is not in %s", name, file)
 	}
 }
 
