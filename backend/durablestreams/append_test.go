@@ -27,11 +27,11 @@ func losing(t *testing.T, contentType, name string, value string) (*durablestrea
 }
 
 // Final data and the end are one step: one request, of which no reader sees a part, and which may be lost and repeated.
-func TestCloseWithFinalData(t *testing.T) {
+func TestSealWithFinalData(t *testing.T) {
 	for contentType, body := range map[string]string{"application/json": `["x",["y"]]`, "text/plain": "the end\n", "image/png": "\x89"} {
 		t.Run(contentType, func(t *testing.T) {
 			s, posts := losing(t, contentType, "Stream-Closed", "true")
-			info, err := s.CloseWith(t.Context(), contentType, []byte(body))
+			info, err := s.SealWith(t.Context(), contentType, []byte(body))
 			if err != nil || posts.Load() != 2 || info.Next == "" {
 				t.Fatalf("%+v, %v, after %d requests", info, err, posts.Load())
 			}
@@ -44,10 +44,10 @@ func TestCloseWithFinalData(t *testing.T) {
 				t.Errorf("%+v, %v", head, err)
 			}
 			// Another's last words come too late, while a bare close has nothing left to do.
-			if _, err := s.CloseWith(t.Context(), contentType, []byte(body)); !errors.Is(err, backend.ErrStreamClosed) {
+			if _, err := s.SealWith(t.Context(), contentType, []byte(body)); !errors.Is(err, backend.ErrStreamClosed) {
 				t.Errorf("closed with data again: %v", err)
 			}
-			if _, err := s.Close(t.Context()); err != nil {
+			if err := s.Seal(t.Context()); err != nil {
 				t.Errorf("closed again: %v", err)
 			}
 		})
@@ -55,13 +55,13 @@ func TestCloseWithFinalData(t *testing.T) {
 }
 
 // With an identity of the caller's the same close may come again from another process, and changes nothing.
-func TestCloseWithIsRepeatedUnderItsIdentity(t *testing.T) {
+func TestSealWithIsRepeatedUnderItsIdentity(t *testing.T) {
 	s := typed(t, "application/json", nil)
 	if _, err := s.Append(t.Context(), "application/json", []byte("1"), durablestreams.Identity("p", 3, 0)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		info, err := s.CloseWith(t.Context(), "application/json", []byte(`2`), durablestreams.Identity("p", 3, 1))
+		info, err := s.SealWith(t.Context(), "application/json", []byte(`2`), durablestreams.Identity("p", 3, 1))
 		if err != nil || info.Duplicate != (i > 0) {
 			t.Fatalf("%+v, %v", info, err)
 		}
@@ -69,7 +69,7 @@ func TestCloseWithIsRepeatedUnderItsIdentity(t *testing.T) {
 	for name, identity := range map[string]durablestreams.AppendOption{
 		"another sequence": durablestreams.Identity("p", 3, 2), "another producer": durablestreams.Identity("q", 3, 1),
 	} {
-		if _, err := s.CloseWith(t.Context(), "application/json", []byte(`2`), identity); !errors.Is(err, backend.ErrStreamClosed) {
+		if _, err := s.SealWith(t.Context(), "application/json", []byte(`2`), identity); !errors.Is(err, backend.ErrStreamClosed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -77,7 +77,7 @@ func TestCloseWithIsRepeatedUnderItsIdentity(t *testing.T) {
 }
 
 // The identity of an append that did not close has the server take the close for a resend of that.
-func TestCloseWithTheIdentityOfAnAppendIsNoClose(t *testing.T) {
+func TestSealWithTheIdentityOfAnAppendIsNoSeal(t *testing.T) {
 	var quiet atomic.Bool // the server does not say of a resend that the stream is closed
 	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, server http.Handler) bool {
 		if !quiet.Load() || r.Method != http.MethodPost {
@@ -92,11 +92,11 @@ func TestCloseWithTheIdentityOfAnAppendIsNoClose(t *testing.T) {
 	if _, err := s.Append(t.Context(), "application/json", []byte("1"), durablestreams.Identity("p", 0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.CloseWith(t.Context(), "application/json", []byte("2"), durablestreams.Identity("p", 0, 0)); !errors.Is(err, backend.ErrConflict) {
+	if _, err := s.SealWith(t.Context(), "application/json", []byte("2"), durablestreams.Identity("p", 0, 0)); !errors.Is(err, backend.ErrConflict) {
 		t.Errorf("with the identity of an append: %v", err)
 	}
 	for i := range 2 {
-		if info, err := s.CloseWith(t.Context(), "application/json", []byte("2"), durablestreams.Identity("p", 0, 1)); err != nil || !info.Closed {
+		if info, err := s.SealWith(t.Context(), "application/json", []byte("2"), durablestreams.Identity("p", 0, 1)); err != nil || !info.Closed {
 			t.Errorf("close %d: %+v, %v", i, info, err)
 		}
 		quiet.Store(true)
@@ -104,7 +104,7 @@ func TestCloseWithTheIdentityOfAnAppendIsNoClose(t *testing.T) {
 	wantStored(t, s, "1 2")
 }
 
-func TestCloseRecords(t *testing.T) {
+func TestSealRecords(t *testing.T) {
 	for _, f := range []backend.Format{{ContentType: "application/json"}, {ContentType: "image/png"}, {}} {
 		contentType := f.ContentType
 		if contentType == "" {
@@ -116,7 +116,7 @@ func TestCloseRecords(t *testing.T) {
 		recv(t, session, 0)
 		bad := []backend.Record{{Value: []byte("1")}, {Value: []byte("not json"), Headers: backend.Headers{{Name: "n"}}}}
 		var culprit *backend.RecordError
-		if _, err := s.CloseRecords(t.Context(), f, bad); contentType == "application/json" && (!errors.As(err, &culprit) || culprit.Index != 1) {
+		if _, err := s.SealRecords(t.Context(), f, bad); contentType == "application/json" && (!errors.As(err, &culprit) || culprit.Index != 1) {
 			t.Fatalf("records that no JSON stream can hold: %v", err)
 		}
 		if contentType != "application/json" {
@@ -125,10 +125,10 @@ func TestCloseRecords(t *testing.T) {
 			}
 			continue
 		}
-		if _, err := s.CloseRecords(t.Context(), f, nil); !errors.Is(err, backend.ErrRejected) {
+		if _, err := s.SealRecords(t.Context(), f, nil); !errors.Is(err, backend.ErrRejected) {
 			t.Errorf("no records: %v", err)
 		}
-		if _, err := s.CloseRecords(t.Context(), f, []backend.Record{{Value: []byte("[1]")}, {Value: []byte("2")}}); err != nil {
+		if _, err := s.SealRecords(t.Context(), f, []backend.Record{{Value: []byte("[1]")}, {Value: []byte("2")}}); err != nil {
 			t.Fatal(err)
 		}
 		wantStored(t, s, "0 [1] 2")
@@ -136,12 +136,12 @@ func TestCloseRecords(t *testing.T) {
 }
 
 // A server that takes the data and knows nothing of closing must not pass for one that closes.
-func TestCloseThatLeavesTheStreamOpenIsAnError(t *testing.T) {
+func TestSealThatLeavesTheStreamOpenIsAnError(t *testing.T) {
 	s := jsonStream(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		r.Header.Del("Stream-Closed")
 		return false
 	})
-	if _, err := s.CloseWith(t.Context(), "application/json", []byte("1")); !errors.Is(err, durablestreams.ErrMalformed) {
+	if _, err := s.SealWith(t.Context(), "application/json", []byte("1")); !isProtocolError(err) {
 		t.Error(err)
 	}
 	wantStored(t, s, "1")
@@ -163,7 +163,7 @@ func TestAppendWithIdentityIsStoredOnce(t *testing.T) {
 	if info, err := post(1, 0); err != nil || !info.Duplicate {
 		t.Errorf("repeated: %+v, %v", info, err)
 	}
-	var status *durablestreams.StatusError
+	var status *durablestreams.Error
 	if _, err := post(1, 5); !errors.As(err, &status) || !errors.Is(err, backend.ErrConflict) || status.Expected != 1 || status.Received != 5 {
 		t.Errorf("gap: %v, %+v", err, status)
 	}

@@ -104,6 +104,8 @@ func (a *appender) check(ctx context.Context) error {
 	if err := sendable(http.Header{"Producer-Id": {a.id}, "Content-Type": {a.encoding.contentType}}); err != nil {
 		return err
 	}
+	ctx, cancel := s.client.attempt(ctx)
+	defer cancel()
 	req, err := s.request(ctx, http.MethodHead, nil, nil)
 	if err != nil {
 		return err
@@ -112,12 +114,12 @@ func (a *appender) check(ctx context.Context) error {
 	if err != nil {
 		return lost(err, false)
 	}
-	discard(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		return statusError("head", resp)
+		return s.statusError("head", resp)
 	}
+	discard(resp.Body)
 	if got := mediaType(resp.Header.Get("Content-Type")); got != a.encoding.contentType {
-		return fmt.Errorf("%w: the stream has content type %.80q, the records need %q", backend.ErrConflict, got, a.encoding.contentType)
+		return fmt.Errorf("%w: the stream has content type %.80q, the records need %q", backend.ErrRejected, got, a.encoding.contentType)
 	}
 	return nil
 }

@@ -111,11 +111,11 @@ func startProcess(b *testing.B, cmd *exec.Cmd) *process {
 // stream makes a stream of JSON.
 func (p *process) stream(b *testing.B, opts ...durablestreams.Option) *durablestreams.Stream {
 	b.Helper()
-	c, err := durablestreams.NewClient(p.base+"/v1/stream", opts...)
+	c, err := durablestreams.New(p.base+"/v1/stream", opts...)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(c.CloseIdleConnections)
+	b.Cleanup(func() { c.Close() })
 	s := c.Stream("bench")
 	if _, err := s.Create(context.Background(), "application/json"); err != nil {
 		b.Fatal(err)

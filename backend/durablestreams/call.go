@@ -11,17 +11,17 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// call makes one of the operations that are neither a producer's nor a consumer's, and tries again what may be tried again:
-// repeatable says that doing it twice is doing it once.
+// call makes an operation that is neither a producer's nor a consumer's. It tries again what may be tried again. repeatable
+// means that doing the operation twice has the effect of doing it once.
 func (s *Stream) call(ctx context.Context, op, method string, header http.Header, body []byte, repeatable bool) (info Info, err error) {
 	unsure := false
-	err = httpwire.Retry(ctx, s.client.retry, func(int) (again bool, err error) {
+	err = httpwire.Retry(ctx, s.client.config.retry, func(int) (again bool, err error) {
 		if info, err = s.once(ctx, op, method, header, body); err == nil {
 			return false, nil
 		}
 		switch {
 		case !errors.Is(err, backend.ErrIndeterminate):
-			if unsure { // this attempt stored nothing, but one before it may have
+			if unsure { // this attempt stored nothing, but an earlier attempt may have stored it
 				err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 			}
 		case repeatable:
@@ -37,6 +37,7 @@ func (s *Stream) call(ctx context.Context, op, method string, header http.Header
 	return info, nil
 }
 
+// once makes one attempt.
 func (s *Stream) once(ctx context.Context, op, method string, header http.Header, body []byte) (Info, error) {
 	if err := sendable(header); err != nil {
 		return Info{}, err
@@ -46,6 +47,8 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 		payload = payloadOf(body)
 		defer payload.Close() // the caller may write to body again
 	}
+	ctx, cancel := s.client.attempt(ctx)
+	defer cancel()
 	req, err := s.request(ctx, method, nil, payload)
 	if err != nil {
 		return Info{}, err
@@ -58,31 +61,31 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 	if err != nil {
 		return Info{}, lost(err, method != http.MethodHead)
 	}
-	discard(resp.Body)
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
+		discard(resp.Body)
 		info := infoOf(resp.Header)
 		info.Created = resp.StatusCode == http.StatusCreated
-		// A close without data is answered 204 also the first time. When that leaves the stream open, the identity is one that
-		// an append without a close has had.
+		// The server answers a seal without data by 204 also the first time. If the stream is open after that, an append that
+		// did not seal the stream has had the identity.
 		info.Duplicate = resp.StatusCode == http.StatusNoContent && header.Get("Producer-Id") != "" && (len(body) > 0 || !info.Closed)
 		return info, nil
 	}
-	return Info{}, statusError(op, resp)
+	return Info{}, s.statusError(op, resp)
 }
 
-// An unrepeatable error is that of an append which may be stored and which the server would not know again. A caller who takes
-// it for transient would store the append twice.
+// An unrepeatable error is that of an append that may be stored, and that the server would not recognize if it came again. A
+// caller who took the error for transient would store the append twice.
 type unrepeatable struct{ cause error }
 
 func (e *unrepeatable) Error() string {
 	return fmt.Sprintf("%v: %v (not tried again, as it could be stored twice: see Identity)", backend.ErrIndeterminate, e.cause)
 }
 
-// Is hides from errors.Is that the cause would be transient for an append with an identity.
+// Is hides from errors.Is that the cause is transient: that is so only for an append with an identity.
 func (e *unrepeatable) Is(target error) bool {
 	return target == backend.ErrIndeterminate || target != backend.ErrTransient && errors.Is(e.cause, target)
 }
 
-// As finds what the cause is.
+// As looks at the cause.
 func (e *unrepeatable) As(target any) bool { return errors.As(e.cause, target) }

@@ -45,8 +45,8 @@ func TestOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if info, err := s.Close(ctx); err != nil || !info.Closed {
-			t.Fatalf("%+v, %v", info, err)
+		if err := s.Seal(ctx); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if _, err := s.Append(ctx, "application/json", []byte(`4`)); !errors.Is(err, backend.ErrStreamClosed) {
@@ -73,7 +73,7 @@ func TestCreateTakesEverythingTheProtocolHas(t *testing.T) {
 	expiry := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 	whole := c.Stream("whole")
 	for range 2 {
-		if _, err := whole.Create(ctx, "application/json", durablestreams.ExpiresAt(expiry), durablestreams.Initial([]byte(`[1,2,3]`)), durablestreams.Closed()); err != nil {
+		if _, err := whole.Create(ctx, "application/json", durablestreams.ExpiresAt(expiry), durablestreams.Initial([]byte(`[1,2,3]`)), durablestreams.Sealed()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,16 +114,16 @@ func TestCreateTakesEverythingTheProtocolHas(t *testing.T) {
 
 func TestClientsAreMadeOfGoodURLsOnly(t *testing.T) {
 	for _, base := range []string{"", "server", "ftp://server", "http://", "http://server?a=secret", "http://server#a", "http://user:secret@server:port", "://secret"} {
-		if _, err := durablestreams.NewClient(base); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := durablestreams.New(base); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", base, err)
 		}
 	}
 	for _, name := range []string{"offset", "live", "cursor"} {
-		if _, err := durablestreams.NewClient("http://server", durablestreams.Query(name, durablestreams.Static("1"))); err == nil {
+		if _, err := durablestreams.New("http://server", durablestreams.Query(name, durablestreams.Static("1"))); err == nil {
 			t.Errorf("the protocol's own parameter %s", name)
 		}
 	}
-	c, err := durablestreams.NewClient("http://user:secret@server/a%2Fb")
+	c, err := durablestreams.New("http://user:secret@server/a%2Fb")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,114 +2,77 @@ package durablestreams
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/headrace/headrace/internal/backoff"
-	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// A Client reaches the streams of one server. It may be used from any goroutine.
+// A Client reaches the streams of one server. Any goroutine may call its methods.
 type Client struct {
-	base    *url.URL
-	http    *http.Client
-	headers []dynamic
-	query   []dynamic
-	retry   backoff.Policy
+	base     *url.URL
+	config   config
+	agent    string
+	noAnswer error // the cause of a request that took longer than the timeout
 }
 
-// A dynamic header or query parameter is asked for before every request, so that tokens may rotate.
-type dynamic struct {
-	name  string
-	value func(context.Context) (string, error)
-}
-
-// An Option is an option of [NewClient].
-type Option func(*Client)
-
-// HTTP makes the client use h instead of its own. Its CheckRedirect and Timeout are in force: a Timeout that is shorter
-// than the server's long-poll (usually 30 s) breaks live reads. Default: a client with a connection pool of its own that
-// follows no redirects, so that headers with credentials stay with the server they are meant for.
-func HTTP(h *http.Client) Option { return func(c *Client) { c.http = h } }
-
-// Header adds a header to every request, those of producers and reconnecting readers included. value is called before
-// each, from several goroutines, under the context of the operation. An error that it returns fails the operation; it
-// counts as [backend.ErrUnauthorized] unless it says otherwise.
-func Header(name string, value func(context.Context) (string, error)) Option {
-	return func(c *Client) { c.headers = append(c.headers, dynamic{name, value}) }
-}
-
-// Query adds a query parameter to every request, as [Header] does with headers. offset, live and cursor are the
-// protocol's own and cannot be replaced.
-func Query(name string, value func(context.Context) (string, error)) Option {
-	return func(c *Client) { c.query = append(c.query, dynamic{name, value}) }
-}
-
-// Attempts is how often an operation other than those of producers and consumers is tried before its error is returned.
-// They try again by themselves, by their own rules. Default 5; less than 1 is refused.
-func Attempts(n int) Option { return func(c *Client) { c.retry.Budget = n - 1 } }
-
-// Static is a value for [Header] and [Query] that does not change.
-func Static(v string) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) { return v, nil }
-}
-
-// NewClient makes a client of the server whose streams have URLs that begin with base, such as
-// "http://127.0.0.1:4437/v1/stream". It does no I/O.
-func NewClient(base string, opts ...Option) (*Client, error) {
-	u, err := url.Parse(base)
+// New makes a client of the server whose streams have URLs that begin with base, such as
+// "http://127.0.0.1:4437/v1/stream". It does no I/O. A base that cannot be such a URL and an option that is nil or has a
+// value that it does not allow are errors.
+func New(base string, opts ...Option) (*Client, error) {
+	u, err := parseBase(base)
 	if err != nil {
-		return nil, fmt.Errorf("durablestreams: the base URL cannot be parsed") // the cause quotes it, userinfo included
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("durablestreams: the base URL must be http or https, with a host and without query and fragment")
-	}
-	if u.Path == "" {
-		u.Path = "/" // or names would be joined to nothing and make a relative path
-	}
-	c := &Client{base: u, retry: backoff.Policy{Base: 100 * time.Millisecond, Max: 10 * time.Second, Budget: 4}}
-	for _, o := range opts {
-		o(c)
-	}
-	if c.http == nil {
-		c.http = newHTTP()
-	}
-	if err := c.retry.Check(); err != nil {
 		return nil, fmt.Errorf("durablestreams: %w", err)
 	}
-	for _, q := range c.query {
-		if protocolParameter(q.name) {
-			return nil, fmt.Errorf("durablestreams: query parameter %q is the protocol's own", q.name)
-		}
+	cfg, err := complete(opts)
+	if err != nil {
+		return nil, fmt.Errorf("durablestreams: %w", err)
 	}
-	for _, h := range c.headers {
-		if !httpwire.HeaderName(h.name) {
-			return nil, fmt.Errorf("durablestreams: %q is no name of a header", h.name)
-		}
-	}
+	c := &Client{base: u, config: cfg, agent: strings.TrimSpace("headrace " + cfg.userAgent)}
+	c.noAnswer = fmt.Errorf("no answer within %v: %w", cfg.timeout, context.DeadlineExceeded)
 	return c, nil
 }
 
-func protocolParameter(name string) bool {
-	return name == "offset" || name == "live" || name == "cursor"
+// parseBase checks a base URL. Its errors do not quote the URL, which may hold a password.
+func parseBase(base string) (*url.URL, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, errors.New("the base URL cannot be parsed")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("the base URL must be http or https, with a host and without query and fragment")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("the port of the base URL must be 1 to 65535")
+		}
+	}
+	if u.Path == "" {
+		u.Path = "/" // otherwise names would be joined to nothing and make a relative path
+	}
+	return u, nil
 }
 
-// newHTTP keeps connections for as many batches in flight as anybody will want, or each burst would dial anew.
-func newHTTP() *http.Client {
+// newHTTP makes the client's own http.Client. It keeps 64 idle connections: a dozen producers with the default of five
+// requests in flight find theirs again, and do not dial for each burst.
+func newHTTP(t *tls.Config) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            dialer.DialContext,
+			TLSClientConfig:        t,
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    64,
 			IdleConnTimeout:        90 * time.Second,
 			TLSHandshakeTimeout:    10 * time.Second,
-			ResponseHeaderTimeout:  2 * time.Minute, // a long-poll has answered by then: 30 s is what servers wait
+			ResponseHeaderTimeout:  2 * time.Minute, // servers answer a long-poll after 30 s
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
 			WriteBufferSize:        64 << 10,
@@ -119,13 +82,33 @@ func newHTTP() *http.Client {
 	}
 }
 
-// CloseIdleConnections closes the pooled connections that are not in use.
-func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+// attempt bounds one attempt of an operation.
+func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.config.timeout, c.noAnswer)
+}
 
-// Stream names a stream below the client's base URL. name is a path, not encoded: "orders", "eu/orders". It does no I/O
-// and makes no stream: see [Stream.Create]. With "." or ".." between its slashes a name would lead out of the base URL, in
-// whatever way it is encoded, and with nothing between them to the stream of another name: every operation on it is refused
-// with [backend.ErrRejected].
+// Close closes the idle connections. Sessions and readers that are still open go on until they are closed themselves. Close
+// always returns nil.
+func (c *Client) Close() error {
+	c.config.http.CloseIdleConnections()
+	return nil
+}
+
+// String names the server. The path and the user of the base URL may be secret and are left out.
+func (c *Client) String() string { return "durablestreams:" + c.base.Scheme + "://" + c.base.Host }
+
+// GoString is String, so that %#v does not print credentials.
+func (c *Client) GoString() string { return c.String() }
+
+// LogValue is String, so that logs do not hold credentials.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Stream names a stream below the client's base URL. name is a path, not encoded: "orders", "eu/orders". Stream does no I/O
+// and makes no stream: see [Stream.Create].
+//
+// A name with "." or ".." between its slashes would lead out of the base URL, in whatever way it is encoded. A name with
+// nothing between two slashes would lead to the stream of another name. Every operation on such a name is refused with
+// [backend.ErrRejected].
 func (c *Client) Stream(name string, opts ...StreamOption) *Stream {
 	s := &Stream{client: c, name: name, url: c.base.JoinPath(escape(name)), config: streamDefaults()}
 	return s.With(opts...)

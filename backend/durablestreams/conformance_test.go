@@ -55,12 +55,12 @@ func serveFrom(t testing.TB, store store, via func(http.Handler) http.Handler, o
 	t.Helper()
 	opts = append([]durablestreamstest.Option{durablestreamstest.Prefix("/v1/stream/"), durablestreamstest.LongPoll(500 * time.Millisecond)}, opts...)
 	h := httptest.NewServer(via(durablestreamstest.Handler(store, opts...)))
-	c, err := durablestreams.NewClient(h.URL+"/v1/stream", options...)
+	c, err := durablestreams.New(h.URL+"/v1/stream", options...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		c.CloseIdleConnections()
+		c.Close()
 		h.CloseClientConnections()
 		h.Close()
 		if err := store.Close(); err != nil {
@@ -108,7 +108,7 @@ func (at place) serve(t testing.TB, file, contentType string, opts ...durablestr
 	target := backendtest.Target{
 		Sink: s, Source: s,
 		Break:       h.CloseClientConnections,
-		Finish:      func() error { _, err := s.Close(context.Background()); return err },
+		Finish:      func() error { return s.Seal(context.Background()) },
 		MissingSink: missing, MissingSource: missing,
 	}
 	if at.keeps {

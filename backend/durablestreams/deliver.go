@@ -7,15 +7,13 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 )
 
-const (
-	answerTime = 30 * time.Second // for one append, from the first byte to the answer; as long as servers hold a long-poll
-	maxClaims  = 3                // epochs that a producer tries to claim; a producer that loses three in a row has a living rival
-)
+// maxClaims is how many epochs a producer tries to claim. A producer that loses three in a row has a rival that is alive: the
+// two would go on for ever.
+const maxClaims = 3
 
 // deliver sends a batch until its fate is known. The producer retries what failed; deliver sends again only a batch that came
 // too early, and a batch whose epoch another producer had before this producer wrote anything.
@@ -78,7 +76,7 @@ func (b *batch) fail(act action, ans answer, err error) error {
 
 // staleEpoch is the server's epoch in a stale answer, and 0 for every other answer.
 func staleEpoch(err error) int64 {
-	var status *StatusError
+	var status *Error
 	if errors.As(err, &status) {
 		return max(status.Epoch, 0)
 	}
@@ -99,9 +97,9 @@ type answer struct {
 
 // post makes one request for a batch. An error without a ticket came before the batch was sent.
 func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
-	ctx, cancel := context.WithTimeout(c.life, answerTime)
-	defer cancel()
 	stream := c.appender.stream
+	ctx, cancel := stream.client.attempt(c.life)
+	defer cancel()
 	body := payloadOf(b.body)
 	defer body.Close() // the bytes of the batch are used again
 	req, err := stream.request(ctx, http.MethodPost, nil, body)
@@ -129,6 +127,9 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 		}
 		return t, ans, err
 	}
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
+		return t, ans, stream.statusError("append", resp)
+	}
 	discard(resp.Body)
 	ans, err = answerOf(resp, t)
 	return t, ans, err
@@ -142,14 +143,12 @@ func (a *appender) setHeaders(h http.Header, t ticket) {
 	h.Set("Producer-Seq", strconv.FormatInt(t.seq, 10))
 }
 
+// answerOf reads the answer to a batch that is stored.
 func answerOf(resp *http.Response, t ticket) (ans answer, err error) {
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
-		return ans, statusError("append", resp)
-	}
 	ans.duplicate = resp.StatusCode == http.StatusNoContent
 	highest, ok := number(resp.Header.Get("Producer-Seq"))
 	if !ok || highest < t.seq {
-		return ans, fmt.Errorf("%w: %w", backend.ErrIndeterminate, malformed("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
+		return ans, fmt.Errorf("%w: %w", backend.ErrIndeterminate, protocolErrorf("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
 	}
 	ans.highest = highest
 	if o := resp.Header.Get("Stream-Next-Offset"); !ans.duplicate && validOffset(o) {

@@ -10,7 +10,7 @@ import (
 
 // A session that is over sends nothing more, and does not say of a batch that it was sent under the epoch of the next session.
 func TestNothingIsSentAfterTheEnd(t *testing.T) {
-	c, err := NewClient("http://127.0.0.1:1")
+	c, err := New("http://127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestNothingIsSentAfterTheEnd(t *testing.T) {
 // An answer to a batch behind one that was refused may come when the next epoch has begun. It says nothing of that one, whose
 // first batch has to be accepted before others are sent.
 func TestLateAnswerDoesNotSettleTheNextEpoch(t *testing.T) {
-	c, err := NewClient("http://127.0.0.1:1")
+	c, err := New("http://127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestHeadersThatAreNotThere(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	_, _, err := headersOf(b)
 	runtime.ReadMemStats(&after)
-	if !errors.Is(err, ErrMalformed) {
+	if !errors.As(err, new(*ProtocolError)) {
 		t.Error(err)
 	}
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {

@@ -16,7 +16,7 @@
 //   - Limits: [BatchBytes] and [InFlight]; the protocol has no way to ask for the server's.
 //   - Times and headers: kept in framed streams, a time that is not given being that of the sending. In JSON streams there
 //     is no place for them: times are dropped, and records with headers are refused, unless [Envelope] makes a place.
-//   - End of stream: [Stream.Close], or [Stream.CloseWith] together with the last data. A place that the server has
+//   - End of stream: [Stream.Seal], or [Stream.SealWith] together with the last data. A place that the server has
 //     dropped, or that is beyond its tail, is [backend.ErrOutOfRange].
 //
 // # Producers
@@ -80,6 +80,6 @@
 // Stream, or for one call by way of [Stream.With]. No request of a session or a reader is
 // repeated in here: producers and consumers do that. The other operations are tried again as [Attempts] says, and heed
 // Retry-After; an append only where it cannot be stored twice ([Identity]). Redirects are not followed, nothing is
-// compressed. Errors name the stream and the server's host; they hold no paths, queries or bodies, where secrets may be.
+// compressed. Errors name the stream and the server's host; they have what the server says, without the credentials and paths that it repeats.
 // What a wrong setting causes, such as https to a server without TLS or an unknown authority, fails at once with a hint.
 package durablestreams

@@ -61,11 +61,11 @@ func (e *events) next() (c control, err error) {
 			if !e.base64 {
 				e.data = append(e.data, event.Data...)
 			} else if e.data, err = base64.StdEncoding.AppendDecode(e.data, event.Data); err != nil {
-				return c, malformed("an event that is not base64")
+				return c, protocolErrorf("an event that is not base64")
 			}
 		case "control":
 			if len(event.Data) > maxControls || json.Unmarshal(event.Data, &c) != nil {
-				return c, malformed("a control event")
+				return c, protocolErrorf("a control event")
 			}
 			return c, nil
 		}

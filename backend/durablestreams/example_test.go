@@ -20,12 +20,12 @@ func Example() {
 	}
 	defer srv.Close()
 
-	client, err := durablestreams.NewClient(srv.URL() + "/v1/stream")
+	client, err := durablestreams.New(srv.URL() + "/v1/stream")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer client.CloseIdleConnections()
+	defer client.Close()
 	words := client.Stream("words")
 	if _, err := words.Create(ctx, "application/json"); err != nil {
 		fmt.Println(err)
@@ -43,7 +43,7 @@ func Example() {
 	if err := p.Close(); err != nil {
 		fmt.Println(err)
 	}
-	if _, err := words.Close(ctx); err != nil {
+	if err := words.Seal(ctx); err != nil {
 		fmt.Println(err)
 	}
 
@@ -73,19 +73,19 @@ func ExampleStream_Raw() {
 		return
 	}
 	defer srv.Close()
-	client, err := durablestreams.NewClient(srv.URL() + "/v1/stream")
+	client, err := durablestreams.New(srv.URL() + "/v1/stream")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer client.CloseIdleConnections()
+	defer client.Close()
 
 	log := client.Stream("log")
 	if _, err := log.Create(ctx, "text/plain", durablestreams.Initial([]byte("started\n"))); err != nil {
 		fmt.Println(err)
 		return
 	}
-	if _, err := log.CloseWith(ctx, "text/plain", []byte("done\n")); err != nil {
+	if _, err := log.SealWith(ctx, "text/plain", []byte("done\n")); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -85,7 +85,7 @@ func TestFaultsOnTheWay(t *testing.T) {
 					if !met || len(lost) != 1 || fault.want != nil && !errors.Is(lost[0], fault.want) {
 						t.Errorf("lost sessions: %v, want one for %v", lost, fault.want)
 					}
-					var status *durablestreams.StatusError
+					var status *durablestreams.Error
 					if fault.want == nil && (!errors.As(lost[0], &status) || status.Status != 307 || errors.Is(lost[0], backend.ErrTransient)) {
 						t.Errorf("%v, want status 307 and nothing transient", lost[0])
 					}

@@ -87,7 +87,7 @@ func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
 	size, w := binary.Uvarint(b)
 	switch {
 	case w < 0, w > 0 && (size < frameHead || w != uvarintLen(int(min(size, maxNumber)))):
-		return r, 0, malformed("the length of a frame")
+		return r, 0, protocolErrorf("the length of a frame")
 	case w == 0:
 		return r, 0, nil
 	case size > uint64(limit):
@@ -100,7 +100,7 @@ func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
 	kind := body[0]
 	seconds, nanos := int64(binary.BigEndian.Uint64(body[1:])), binary.BigEndian.Uint32(body[9:])
 	if kind > frameHeaders || nanos >= 1e9 {
-		return r, 0, malformed("a frame of kind %d", kind)
+		return r, 0, protocolErrorf("a frame of kind %d", kind)
 	}
 	r.Time = time.Unix(seconds, int64(nanos)).UTC()
 	body = body[frameHead:]
@@ -116,7 +116,7 @@ func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
 func headersOf(b []byte) (backend.Headers, []byte, error) {
 	count, w := binary.Uvarint(b)
 	if w <= 0 || count == 0 || count > uint64(len(b)-w)/2 { // two bytes is the least that one takes
-		return nil, nil, malformed("the headers of a frame")
+		return nil, nil, protocolErrorf("the headers of a frame")
 	}
 	b = b[w:]
 	all := make(backend.Headers, 0, min(count, 64)) // no more on trust: a header in memory is 20 times those two bytes
@@ -125,7 +125,7 @@ func headersOf(b []byte) (backend.Headers, []byte, error) {
 		for j := range field {
 			n, w := binary.Uvarint(b)
 			if w <= 0 || n > uint64(len(b)-w) {
-				return nil, nil, malformed("a header of a frame")
+				return nil, nil, protocolErrorf("a header of a frame")
 			}
 			field[j], b = b[w:w+int(n):w+int(n)], b[w+int(n):]
 		}

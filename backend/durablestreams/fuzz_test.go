@@ -1,14 +1,12 @@
 package durablestreams_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/durablestreams"
 )
 
 // FuzzReader: whatever a server answers, a reader comes to an end that says what it is, and what it returned before has places
@@ -63,9 +61,9 @@ func FuzzReader(f *testing.F) {
 		}
 		known := false
 		for _, kind := range []error{
-			io.EOF, durablestreams.ErrMalformed, backend.ErrTransient, backend.ErrOutOfRange, backend.ErrUnsupported, backend.ErrTooLarge,
+			io.EOF, errProtocol, backend.ErrTransient, backend.ErrOutOfRange, backend.ErrUnsupported, backend.ErrTooLarge,
 		} {
-			known = known || errors.Is(err, kind)
+			known = known || is(err, kind)
 		}
 		if !known {
 			t.Fatalf("%v is none of the errors that a reader has", err)

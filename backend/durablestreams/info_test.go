@@ -79,7 +79,7 @@ func TestAppendTellsWhatTheServerHasOfTheProducer(t *testing.T) {
 	}
 }
 
-func TestCloseWithoutDataKeepsToItsIdentity(t *testing.T) {
+func TestSealWithoutDataKeepsToItsIdentity(t *testing.T) {
 	s := jsonStream(t, nil)
 	put := func(epoch, seq int64) error {
 		_, err := s.Append(t.Context(), "application/json", []byte("[1]"), durablestreams.Identity("a", epoch, seq))
@@ -97,20 +97,20 @@ func TestCloseWithoutDataKeepsToItsIdentity(t *testing.T) {
 		{2, 1, backend.ErrConflict}, // an append that did not close
 		{-1, 0, backend.ErrRejected},
 	} {
-		if _, err := s.Close(t.Context(), durablestreams.Identity("a", wrong.epoch, wrong.seq)); !errors.Is(err, wrong.want) {
+		if _, err := s.SealWith(t.Context(), "", nil, durablestreams.Identity("a", wrong.epoch, wrong.seq)); !errors.Is(err, wrong.want) {
 			t.Errorf("close as %d of epoch %d: %v, want %v", wrong.seq, wrong.epoch, err, wrong.want)
 		}
 	}
 	for range 2 { // as when the first answer was lost
-		info, err := s.Close(t.Context(), durablestreams.Identity("a", 2, 2))
+		info, err := s.SealWith(t.Context(), "", nil, durablestreams.Identity("a", 2, 2))
 		if err != nil || !info.Closed || info.Producer == nil || info.Producer.Seq != 2 {
 			t.Errorf("%+v, %v", info, err)
 		}
 	}
-	if _, err := s.Close(t.Context(), durablestreams.Identity("b", 0, 0)); !errors.Is(err, backend.ErrStreamClosed) {
+	if _, err := s.SealWith(t.Context(), "", nil, durablestreams.Identity("b", 0, 0)); !errors.Is(err, backend.ErrStreamClosed) {
 		t.Errorf("a close by another: %v", err)
 	}
-	if _, err := s.Close(t.Context()); err != nil {
+	if err := s.Seal(t.Context()); err != nil {
 		t.Errorf("a close of a closed stream: %v", err)
 	}
 	r, err := s.OpenReader(t.Context(), backend.Latest)

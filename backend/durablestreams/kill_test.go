@@ -92,11 +92,11 @@ func TestKilledServer(t *testing.T) {
 	m := &mortal{t: t, file: filepath.Join(t.TempDir(), "streams.db")}
 	m.start()
 	wire := &http.Transport{DialContext: m.dial, MaxIdleConnsPerHost: 16}
-	c, err := durablestreams.NewClient("http://server", durablestreams.HTTP(&http.Client{Transport: wire}))
+	c, err := durablestreams.New("http://server", durablestreams.HTTP(&http.Client{Transport: wire}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.CloseIdleConnections()
+	defer c.Close()
 	s := c.Stream("notes")
 	if _, err := s.Create(t.Context(), "application/json"); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestKilledServer(t *testing.T) {
 	}
 	close(over)
 	writing.Wait()
-	if _, err := s.CloseWith(t.Context(), "application/json", []byte(`[{"Writer":0,"N":-1}]`)); err != nil {
+	if _, err := s.SealWith(t.Context(), "application/json", []byte(`[{"Writer":0,"N":-1}]`)); err != nil {
 		t.Error(err)
 	}
 	reading.Wait()

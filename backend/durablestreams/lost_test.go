@@ -52,11 +52,11 @@ func TestWrongSettingsAreFinalAtOnce(t *testing.T) {
 		"https" + strings.TrimPrefix(plain.URL, "http"): "write its base URL with http",
 		tlsAlert(t): "write its base URL with https",
 	} {
-		c, err := durablestreams.NewClient(url)
+		c, err := durablestreams.New(url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.CloseIdleConnections()
+		defer c.Close()
 		s := c.Stream("s")
 		_, head := s.Head(t.Context())
 		_, appended := s.Append(t.Context(), "text/plain", []byte("x"))

@@ -11,7 +11,7 @@ import (
 
 // Two names are two streams, or one of them is refused.
 func TestNamesDoNotMeet(t *testing.T) {
-	c, err := durablestreams.NewClient("http://server/v1", durablestreams.HTTP(&http.Client{
+	c, err := durablestreams.New("http://server/v1", durablestreams.HTTP(&http.Client{
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) { return reply(r, "", "", false), nil }),
 	}))
 	if err != nil {

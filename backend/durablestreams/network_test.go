@@ -126,7 +126,7 @@ func (n *network) client(t *testing.T, opts ...durablestreams.Option) *durablest
 	opts = append(opts, durablestreams.HTTP(&http.Client{
 		Transport: n, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}))
-	c, err := durablestreams.NewClient("http://server/v1/stream", opts...)
+	c, err := durablestreams.New("http://server/v1/stream", opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

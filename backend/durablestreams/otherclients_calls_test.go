@@ -40,8 +40,8 @@ func TestEverySafeCallIsTriedAgain(t *testing.T) {
 		_, err := s.Append(ctx, "application/json", []byte("2"), durablestreams.Identity("w", 0, 0))
 		return err
 	}
-	end := func() error { _, err := s.Close(ctx); return err }
-	last := func() error { _, err := s.CloseWith(ctx, "application/json", []byte("3")); return err }
+	end := func() error { return s.Seal(ctx) }
+	last := func() error { _, err := s.SealWith(ctx, "application/json", []byte("3")); return err }
 	remove := func() error { return s.Delete(ctx) }
 	for _, step := range []struct {
 		name         string
@@ -85,7 +85,7 @@ func TestEverySafeCallIsTriedAgain(t *testing.T) {
 func TestWrongContentTypeIsToldFromASequenceConflict(t *testing.T) {
 	s := typed(t, "text/plain", nil)
 	_, err := producer.New(t.Context(), s, codec.JSON[int]())
-	if !errors.Is(err, backend.ErrConflict) || errors.Is(err, durablestreams.ErrSequence) || !strings.Contains(err.Error(), `content type "text/plain"`) {
+	if !errors.Is(err, backend.ErrRejected) || errors.Is(err, durablestreams.ErrSequence) || !strings.Contains(err.Error(), `content type "text/plain"`) {
 		t.Error(err)
 	}
 }
@@ -215,7 +215,7 @@ func TestUnsendableHeaderIsRefused(t *testing.T) {
 	if _, err := s.NewAppender(jsonFormat).Open(t.Context()); !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTransient) {
 		t.Errorf("producer id: %v", err)
 	}
-	c, err := durablestreams.NewClient("http://127.0.0.1:1", durablestreams.Header("Authorization", durablestreams.Static("Bearer secret\n")))
+	c, err := durablestreams.New("http://127.0.0.1:1", durablestreams.Header("Authorization", durablestreams.Static("Bearer secret\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestUnsendableHeaderIsRefused(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "a b", "ä", "a:"} {
-		if _, err := durablestreams.NewClient("http://127.0.0.1:1", durablestreams.Header(name, durablestreams.Static("x"))); err == nil {
+		if _, err := durablestreams.New("http://127.0.0.1:1", durablestreams.Header(name, durablestreams.Static("x"))); err == nil {
 			t.Errorf("a header named %q", name)
 		}
 	}
@@ -252,7 +252,7 @@ func TestBodiesAreSentWithTheirLength(t *testing.T) {
 	if err := numbers(t, s).Send(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.CloseWith(t.Context(), "application/json", []byte("4")); err != nil {
+	if _, err := s.SealWith(t.Context(), "application/json", []byte("4")); err != nil {
 		t.Fatal(err)
 	}
 	wantStored(t, s, "1 2 3 4")

@@ -90,7 +90,7 @@ func TestFatalErrorReachesTheCaller(t *testing.T) {
 	_, waited := receipt.Wait(t.Context())
 	flushed := p.Flush(t.Context())
 	_, enqueued := p.Enqueue(t.Context(), 2)
-	var status *durablestreams.StatusError
+	var status *durablestreams.Error
 	for name, err := range map[string]error{"Wait": waited, "Flush": flushed, "Enqueue": enqueued, "Close": p.Close()} {
 		if !errors.Is(err, backend.ErrUnauthorized) || !errors.As(err, &status) || status.Status != http.StatusUnauthorized {
 			t.Errorf("%s: %v", name, err)
@@ -107,7 +107,7 @@ func TestClosedStreamIsToldFromAGap(t *testing.T) {
 			send(t, session, i)
 			recv(t, session, i)
 		}
-		if _, err := s.Close(t.Context()); err != nil {
+		if err := s.Seal(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		send(t, session, before)
@@ -123,7 +123,7 @@ func TestFlushEndsOnAClosedStream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Close(t.Context()); err != nil {
+	if err := s.Seal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Enqueue(t.Context(), 40); err != nil {
@@ -277,7 +277,7 @@ func TestCallersBytesAreNotReadAfterTheCall(t *testing.T) {
 func TestProducersRequestsHaveTheClientsHeaders(t *testing.T) {
 	var made, seen atomic.Int64
 	s := typed(t, "application/json", nil)
-	c, err := durablestreams.NewClient(strings.TrimSuffix(s.URL(), "/s"),
+	c, err := durablestreams.New(strings.TrimSuffix(s.URL(), "/s"),
 		durablestreams.Header("Authorization", func(context.Context) (string, error) { return fmt.Sprint("token ", made.Add(1)), nil }),
 		durablestreams.Query("tenant", durablestreams.Static("a&b")),
 		durablestreams.HTTP(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {

@@ -157,7 +157,7 @@ func FuzzFrame(f *testing.F) {
 		const limit = 1 << 10
 		r, n, err := nextFrame(b, limit)
 		if err != nil {
-			if n != 0 || !errors.Is(err, ErrMalformed) && !errors.Is(err, backend.ErrTooLarge) {
+			if n != 0 || !errors.As(err, new(*ProtocolError)) && !errors.Is(err, backend.ErrTooLarge) {
 				t.Fatalf("%x: %d, %v", b, n, err)
 			}
 			return

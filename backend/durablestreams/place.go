@@ -26,7 +26,7 @@ func (r *reader) identify(h http.Header) error {
 	case id == "":
 		return nil
 	case !validOffset(id):
-		return malformed("Headrace-Stream-Id %.40q", id)
+		return protocolErrorf("Headrace-Stream-Id %.40q", id)
 	case r.id != "" && r.id != id:
 		return fmt.Errorf("%w: the place is of another stream, which had this name before or after", backend.ErrOutOfRange)
 	}

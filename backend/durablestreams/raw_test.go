@@ -159,7 +159,7 @@ func followRaw(t *testing.T, s *durablestreams.Stream, contentType string) {
 		say(fmt.Sprintf(`"%d ö"`, i))
 	}
 	last := next
-	if _, err := s.CloseWith(t.Context(), contentType, []byte(`"end"`)); err != nil {
+	if _, err := s.SealWith(t.Context(), contentType, []byte(`"end"`)); err != nil {
 		t.Fatal(err)
 	}
 	want += `"end"`
@@ -292,7 +292,7 @@ func TestRawRefusesWhatItCannotKeep(t *testing.T) {
 		"what has no type":   {},
 		"JSON":               {ContentType: "application/json"},
 	} {
-		if _, err := s.Raw().NewAppender(f).Open(t.Context()); !errors.Is(err, backend.ErrConflict) {
+		if _, err := s.Raw().NewAppender(f).Open(t.Context()); !errors.Is(err, backend.ErrRejected) {
 			t.Errorf("%s on a stream of text: %v", name, err)
 		}
 	}

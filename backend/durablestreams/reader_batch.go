@@ -219,11 +219,11 @@ func (r *reader) finish() error {
 	case !moved && (r.count > 0 || !r.tail && r.events == nil): // an SSE event without progress says that the server lives
 		return r.noProgress()
 	case r.as == messages && r.split.phase != afterArray:
-		return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("a JSON array that ends too early"))
+		return fmt.Errorf("%w: %w", backend.ErrTransient, protocolErrorf("a JSON array that ends too early"))
 	case r.tail && r.skip > 0:
 		return fmt.Errorf("%w: the stream holds less behind %.40q than the place counts", backend.ErrOutOfRange, r.start)
 	case r.tail && len(r.rest) > 0:
-		return malformed("the stream ends within a frame")
+		return protocolErrorf("the stream ends within a frame")
 	}
 	r.body = nil
 	r.ask, r.atTail, r.ended = r.response.next, r.atTail || r.tail, r.closed
@@ -236,7 +236,7 @@ func (r *reader) finish() error {
 
 // noProgress is the error of a response that the reader would ask for again and again.
 func (r *reader) noProgress() error {
-	return fmt.Errorf("%w: %w", backend.ErrTransient, malformed("no progress: the server returned the offset that it was asked for, %.40q", r.start))
+	return fmt.Errorf("%w: %w", backend.ErrTransient, protocolErrorf("no progress: the server returned the offset that it was asked for, %.40q", r.start))
 }
 
 // setPlaces gives the records their places and moves r.at behind the records. All places are cut from one string, so a record

@@ -89,7 +89,7 @@ func (r *reader) checkEvents(resp *http.Response) (usable bool, err error) {
 	}
 	encoding := resp.Header.Get("Stream-SSE-Data-Encoding")
 	if binary := r.as != messages && !r.text; encoding != "" && encoding != "base64" || binary != (encoding != "") {
-		return false, malformed("Stream-SSE-Data-Encoding %.40q", encoding)
+		return false, protocolErrorf("Stream-SSE-Data-Encoding %.40q", encoding)
 	}
 	return true, nil
 }
@@ -130,7 +130,7 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 	case errors.Is(err, backend.ErrTooLarge):
 		r.atTail = false // a response without SSE can be read in pieces; at its end the reader is at the tail again
 		return nil
-	case errors.Is(err, ErrMalformed):
+	case errors.As(err, new(*ProtocolError)):
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
 	case time.Since(e.since) < shortLife:
 		r.stream.short.Add(1)
@@ -147,7 +147,7 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 func (r *reader) event(e *events, c control) error {
 	e.some = true
 	if !validOffset(c.Next) || c.Next < r.ask {
-		return malformed("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
+		return protocolErrorf("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
 	}
 	if err := r.takeCursor("streamCursor", c.Cursor); err != nil {
 		return err

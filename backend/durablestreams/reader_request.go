@@ -78,7 +78,7 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	switch status := resp.StatusCode; {
 	case status == http.StatusNoContent && !r.atTail:
 		discard(resp.Body)
-		return false, malformed("status 204 for a read that does not wait")
+		return false, protocolErrorf("status 204 for a read that does not wait")
 	case status == http.StatusOK, status == http.StatusNoContent:
 	case r.atTail && gatewayTimeout(status):
 		// A request that does not wait shows whether the server behind the gateway works.
@@ -87,7 +87,6 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 		r.atTail = false
 		return true, nil
 	default:
-		discard(resp.Body)
 		return false, r.refusal(resp)
 	}
 	err = r.begin(resp)
@@ -106,9 +105,9 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	return true, nil
 }
 
-// refusal is the error of a status. A 400 is about the offset, unless every server takes the offset ("now" and "-1").
+// refusal is the error of a status; the body is closed. A 400 is about the offset, unless every server takes the offset ("now" and "-1").
 func (r *reader) refusal(resp *http.Response) error {
-	e := statusError("read", resp)
+	e := r.stream.statusError("read", resp)
 	if resp.StatusCode == http.StatusBadRequest && !validOffset(r.ask) {
 		e.kinds = []error{backend.ErrRejected}
 	}

@@ -92,12 +92,12 @@ func referenceTarget(t testing.TB, base, contentType string, opts ...durablestre
 		FlushInterval: -1,
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	})
-	c, err := durablestreams.NewClient(h.URL + "/v1/stream")
+	c, err := durablestreams.New(h.URL + "/v1/stream")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		c.CloseIdleConnections()
+		c.Close()
 		h.CloseClientConnections()
 		h.Close()
 		transport.CloseIdleConnections()
@@ -110,7 +110,7 @@ func referenceTarget(t testing.TB, base, contentType string, opts ...durablestre
 	return backendtest.Target{
 		Sink: s, Source: s,
 		Break:       h.CloseClientConnections,
-		Finish:      func() error { _, err := s.Close(context.Background()); return err },
+		Finish:      func() error { return s.Seal(context.Background()) },
 		MissingSink: missing, MissingSource: missing,
 	}
 }
@@ -229,7 +229,7 @@ func surviveFault(t *testing.T, base string, fault map[string]any) {
 	const records = 3000
 	// A connection for each request: the transport asks again by itself where one that it kept breaks.
 	wire := &troubles{RoundTripper: &http.Transport{DisableKeepAlives: true}}
-	c, err := durablestreams.NewClient(base+"/v1/stream", durablestreams.HTTP(&http.Client{Transport: wire}))
+	c, err := durablestreams.New(base+"/v1/stream", durablestreams.HTTP(&http.Client{Transport: wire}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func (b tap) Read(p []byte) (int, error) {
 func surviveEvent(t *testing.T, base, kind, data string, lost bool) {
 	t.Helper()
 	wire := &tapped{RoundTripper: &http.Transport{DisableKeepAlives: true}}
-	c, err := durablestreams.NewClient(base+"/v1/stream", durablestreams.HTTP(&http.Client{Transport: wire}))
+	c, err := durablestreams.New(base+"/v1/stream", durablestreams.HTTP(&http.Client{Transport: wire}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func surviveEvent(t *testing.T, base, kind, data string, lost bool) {
 		case 3, 4, 5: // one after the other, behind the fault
 			put(t, s, "application/json", fmt.Sprint(next))
 		case 6:
-			if _, err := s.CloseWith(t.Context(), "application/json", []byte("6")); err != nil {
+			if _, err := s.SealWith(t.Context(), "application/json", []byte("6")); err != nil {
 				t.Fatal(err)
 			}
 		}

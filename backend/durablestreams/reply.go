@@ -37,7 +37,7 @@ func (r reply) String() string {
 // classify says which reply an answer is. first means that no batch before this one was in flight when it was sent, and
 // highest is the highest sequence that this appender has sent in the epoch.
 func classify(ans answer, err error, first bool, highest int64) reply {
-	var status *StatusError
+	var status *Error
 	switch {
 	case err == nil && ans.duplicate && ans.highest > highest:
 		return replyDuplicateAhead

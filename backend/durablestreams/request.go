@@ -31,8 +31,8 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 		return nil, err
 	}
 	u := *s.url
-	q := make(url.Values, len(params)+len(s.client.query)+len(s.config.query))
-	if err := ask(ctx, q.Set, s.client.query, s.config.query); err != nil {
+	q := make(url.Values, len(params)+len(s.client.config.query)+len(s.config.query))
+	if err := ask(ctx, q.Set, s.client.config.query, s.config.query); err != nil {
 		return nil, err
 	}
 	if len(q) > 0 || len(params) > 0 {
@@ -42,7 +42,8 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 		u.RawQuery = q.Encode() // sorted by name, so that caches see one URL
 	}
 	req := &http.Request{Method: method, URL: &u, Host: u.Host, Header: make(http.Header, 8), Body: body}
-	if err := ask(ctx, req.Header.Set, s.client.headers, s.config.headers); err != nil {
+	req.Header.Set("User-Agent", s.client.agent)
+	if err := ask(ctx, req.Header.Set, s.client.config.headers, s.config.headers); err != nil {
 		return nil, err
 	}
 	if err := sendable(req.Header); err != nil {
@@ -111,7 +112,7 @@ func credentials(ctx context.Context, err error) error {
 // do sends req. What it returns as an error of the transport has no URL in it, where secrets may be, and none of the
 // caller's own headers, which a broken server or proxy may have sent back.
 func (s *Stream) do(req *http.Request) (*http.Response, error) {
-	resp, err := s.client.http.Do(req)
+	resp, err := s.client.config.http.Do(req)
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
@@ -122,16 +123,25 @@ func (s *Stream) do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, s.secrets(req).Error(err)
 	}
+	resp.Request = req // its secrets are those to hide, also after a redirect or with a transport that sets no Request
 	return resp, nil
 }
 
-// secrets are the values of the caller's own headers and query parameters.
+// secrets are what a server must not bring into an error: the user and the path of the base URL, and the values of the
+// caller's own headers and query parameters.
 func (s *Stream) secrets(req *http.Request) (hidden redact.Secrets) {
-	for _, h := range slices.Concat(s.client.headers, s.config.headers) {
+	base := s.client.base
+	if password, ok := base.User.Password(); ok {
+		hidden = redact.Basic(base.User.Username(), password)
+	}
+	if path := strings.Trim(base.Path, "/"); path != "" {
+		hidden = append(hidden, path)
+	}
+	for _, h := range slices.Concat(s.client.config.headers, s.config.headers) {
 		hidden = append(hidden, redact.Authorization(req.Header.Get(h.name))...)
 	}
 	query := req.URL.Query()
-	for _, q := range slices.Concat(s.client.query, s.config.query) {
+	for _, q := range slices.Concat(s.client.config.query, s.config.query) {
 		hidden = append(hidden, query.Get(q.name))
 	}
 	return hidden
@@ -162,6 +172,14 @@ func validCursor(v string) bool {
 	return v != "" && len(v) <= maxOffset && strings.Trim(v, "0123456789") == ""
 }
 
+// numberOr is number, with a value for what is no number.
+func numberOr(v string, otherwise int64) int64 {
+	if n, ok := number(v); ok {
+		return n
+	}
+	return otherwise
+}
+
 func isTrue(v string) bool { return strings.EqualFold(strings.TrimSpace(v), "true") }
 
 // validOffset says whether a server may have minted o: what it may not contain would change the meaning of a place or of
@@ -182,7 +200,7 @@ func validOffset(o string) bool {
 func nextOffset(h http.Header) (string, error) {
 	o := h.Get("Stream-Next-Offset")
 	if !validOffset(o) {
-		return "", malformed("Stream-Next-Offset %.40q", o)
+		return "", protocolErrorf("Stream-Next-Offset %.40q", o)
 	}
 	return o, nil
 }

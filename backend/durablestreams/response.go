@@ -50,7 +50,7 @@ func (r *reader) begin(resp *http.Response) error {
 	waited := resp.StatusCode == http.StatusNoContent // for nothing
 	if !waited {
 		if encoded(h) {
-			return malformed("content encoding %.40q, although the request asked for none", h.Get("Content-Encoding"))
+			return protocolErrorf("content encoding %.40q, although the request asked for none", h.Get("Content-Encoding"))
 		}
 		if err := r.kind(h.Get("Content-Type")); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (r *reader) takeCursor(name, cursor string) error {
 	case cursor == "":
 		return nil
 	case !validCursor(cursor):
-		return malformed("%s %.40q", name, cursor)
+		return protocolErrorf("%s %.40q", name, cursor)
 	}
 	r.cursor = cursor
 	return nil
@@ -107,7 +107,7 @@ func startOffset(ask, next string, h http.Header) (string, error) {
 	case ask != "-1" || start == "":
 		return ask, nil
 	case !validOffset(start) || start > next:
-		return "", malformed("Headrace-Start-Offset %.40q before %.40q", start, next)
+		return "", protocolErrorf("Headrace-Start-Offset %.40q before %.40q", start, next)
 	}
 	return start, nil
 }
@@ -139,7 +139,7 @@ func (r *reader) kind(contentType string) error {
 		r.as, r.text = as, text
 	}
 	if r.as != as || r.text != text {
-		return malformed("the content type has become %.80q", t)
+		return protocolErrorf("the content type has become %.80q", t)
 	}
 	return nil
 }

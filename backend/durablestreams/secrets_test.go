@@ -21,13 +21,13 @@ func TestHeadersThatComeBackReachNoError(t *testing.T) {
 		_, _ = conn.Write([]byte("HTTP/1.1 " + strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") + "," + r.URL.Query().Get("key") + " what\r\n\r\n"))
 	}))
 	defer srv.Close()
-	client, err := durablestreams.NewClient(srv.URL, durablestreams.Attempts(1),
+	client, err := durablestreams.New(srv.URL, durablestreams.Attempts(1),
 		durablestreams.Header("Authorization", durablestreams.Static("Bearer secret-0123")),
 		durablestreams.Query("key", durablestreams.Static("secret-4567")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.CloseIdleConnections()
+	defer client.Close()
 	s := client.Stream("orders")
 	for _, s := range []*durablestreams.Stream{s, s.With(
 		durablestreams.RequestHeader("Authorization", "Bearer secret-89ab"), durablestreams.RequestQuery("key", "secret-cdef"),

@@ -72,11 +72,11 @@ func (s *splitter) between(c byte) error {
 	case s.phase == beforeFirst && c == ']':
 		s.phase = afterArray
 	case s.phase == beforeFirst || s.phase == beforeValue:
-		return malformed("a message of the JSON array is missing")
+		return protocolErrorf("a message of the JSON array is missing")
 	case c == '[' && (s.phase == beforeArray || s.many):
 		s.phase = beforeFirst
 	default:
-		return malformed("not one JSON array")
+		return protocolErrorf("not one JSON array")
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (s *splitter) scan(b []byte) (end bool, err error) {
 		case depth == 0:
 			s.at, s.depth, s.quote = i, depth, quote
 			if b[i] == '}' {
-				return false, malformed("a bracket of the JSON array is missing")
+				return false, protocolErrorf("a bracket of the JSON array is missing")
 			}
 			return true, nil
 		case m == closes:

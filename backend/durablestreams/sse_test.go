@@ -157,7 +157,7 @@ func reply(r *http.Request, contentType, body string, hold bool) *http.Response 
 // silent reads the first two batches of a stream whose SSE connections bring events and then nothing more, ever.
 func silent(t *testing.T, events string) (asked []string, took time.Duration) {
 	t.Helper()
-	client, err := durablestreams.NewClient("http://server", durablestreams.HTTP(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	client, err := durablestreams.New("http://server", durablestreams.HTTP(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		asked = append(asked, r.URL.RawQuery)
 		switch live := r.URL.Query().Get("live"); {
 		case live == "sse" && len(asked) == 2:

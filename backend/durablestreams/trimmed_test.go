@@ -19,12 +19,12 @@ func trimmed(t *testing.T, contentType string, via func(http.Handler) http.Handl
 	t.Helper()
 	store := server.NewMemory(server.Retain(1000))
 	h := httptest.NewServer(via(durablestreamstest.Handler(store)))
-	c, err := durablestreams.NewClient(h.URL)
+	c, err := durablestreams.New(h.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		c.CloseIdleConnections()
+		c.Close()
 		h.CloseClientConnections()
 		h.Close()
 		if err := store.Close(); err != nil {
@@ -120,7 +120,7 @@ func TestStartThatIsNoPlaceIsMalformed(t *testing.T) {
 		s := trimmed(t, "application/json", func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(bare{w, start}, r) })
 		})
-		if _, err := s.OpenReader(t.Context(), backend.Earliest); !errors.Is(err, durablestreams.ErrMalformed) {
+		if _, err := s.OpenReader(t.Context(), backend.Earliest); !isProtocolError(err) {
 			t.Errorf("%s: %v", start, err)
 		}
 	}

@@ -188,7 +188,7 @@ func TestStrictServerIsSentFewBatchesTwice(t *testing.T) {
 			}
 			defer h.Close()
 			defer h.Client().CloseIdleConnections()
-			c, err := durablestreams.NewClient(h.URL, durablestreams.HTTP(h.Client()))
+			c, err := durablestreams.New(h.URL, durablestreams.HTTP(h.Client()))
 			if err != nil {
 				t.Fatal(err)
 			}

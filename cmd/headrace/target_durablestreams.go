@@ -25,16 +25,13 @@ func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 	if token := os.Getenv("DURABLE_STREAMS_TOKEN"); token != "" {
 		opts = append(opts, durablestreams.Header("Authorization", durablestreams.Static("Bearer "+token)))
 	}
-	client, err := durablestreams.NewClient(base.String(), opts...)
+	client, err := durablestreams.New(base.String(), opts...)
 	if err != nil {
 		return err
 	}
 	s := client.Stream(name)
 	t.sink, t.source = s, s
-	t.close = func() error {
-		client.CloseIdleConnections()
-		return nil
-	}
+	t.close = client.Close
 	t.create = func(ctx context.Context, contentType string) error {
 		_, err := s.Create(ctx, contentType)
 		return err
@@ -46,10 +43,7 @@ func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 		}
 		return []fact{{"content type", info.ContentType}, {"tail", string(info.Next)}, {"sealed", fmt.Sprint(info.Closed)}}, nil
 	}
-	t.seal = func(ctx context.Context) error {
-		_, err := s.Close(ctx)
-		return err
-	}
+	t.seal = s.Seal
 	t.remove = s.Delete
 	return nil
 }

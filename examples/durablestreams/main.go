@@ -62,11 +62,11 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 		return err
 	}
 
-	client, err := durablestreams.NewClient(srv.URL() + "/v1/stream")
+	client, err := durablestreams.New(srv.URL() + "/v1/stream")
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
+	defer client.Close()
 	// A stream for each run: closing it at the end is how its readers learn that there is no more to come.
 	stream := client.Stream("readings/" + time.Now().UTC().Format("20060102T150405.000000000"))
 	if _, err := stream.Create(ctx, "application/json"); err != nil {
@@ -91,13 +91,12 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 	return err
 }
 
-// measure sends the readings and closes the stream for good, also when it was interrupted.
+// measure sends the readings and seals the stream, also when it was interrupted.
 func measure(ctx context.Context, stream *durablestreams.Stream, n int, every time.Duration) (err error) {
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_, cerr := stream.Close(last)
-		err = errors.Join(err, cerr)
+		err = errors.Join(err, stream.Seal(last))
 	}()
 	p, err := producer.New(ctx, stream, codec.JSON[Reading]())
 	if err != nil {

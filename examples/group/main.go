@@ -107,11 +107,11 @@ func prepare(ctx context.Context, j job) (*sql.DB, error) {
 
 // fill makes the streams, each with the payments 1, 2, 3, …
 func fill(ctx context.Context, address string, payments int) error {
-	client, err := durablestreams.NewClient(address)
+	client, err := durablestreams.New(address)
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
+	defer client.Close()
 	for _, name := range streams {
 		stream := client.Stream(name)
 		if _, err := stream.Create(ctx, "application/json"); err != nil {

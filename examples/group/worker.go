@@ -36,11 +36,11 @@ func work(ctx context.Context, name string, j job) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	client, err := durablestreams.NewClient(j.Server)
+	client, err := durablestreams.New(j.Server)
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
+	defer client.Close()
 	open := func(stream string) backend.Source { return client.Stream(stream) }
 	w := worker{name: name, db: db, leases: sqlstore.NewLeases(db, j.dialect())}
 	w.group, err = group.New(w.leases, "booking", group.Fixed(open, streams...), codec.JSON[int](),

@@ -29,12 +29,12 @@ func streams(ctx context.Context, dir string) (_ source, shut func() error, err 
 			return source{}, nil, err
 		}
 	}
-	client, err := durablestreams.NewClient(url)
+	client, err := durablestreams.New(url)
 	if err != nil {
 		return source{}, nil, errors.Join(err, stop())
 	}
 	shut = func() error {
-		client.CloseIdleConnections()
+		client.Close()
 		return stop()
 	}
 	s := source{client.Stream("readings"), client.Stream("dead-letters")}

@@ -69,7 +69,7 @@ func Handler(s server.Storage, opts ...Option) *server.Server {
 // Client makes a client of this server. The server closes the client's idle connections when it is closed itself. If opts make
 // no client at all, the caller has made a mistake: Client panics.
 func (s *Server) Client(opts ...durablestreams.Option) *durablestreams.Client {
-	c, err := durablestreams.NewClient(s.URL()+root, opts...)
+	c, err := durablestreams.New(s.URL()+root, opts...)
 	if err != nil {
 		panic(err)
 	}
@@ -95,7 +95,7 @@ func (s *Server) closeClients() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.clients {
-		c.CloseIdleConnections()
+		_ = c.Close()
 	}
 	s.clients = nil
 }

@@ -32,11 +32,11 @@ func fresh(t *testing.T, contentType string, opts ...durablestreams.StreamOption
 	if at == "" || os.Getenv("DURABLE_STREAMS_CLIENT") == "" {
 		t.Skip("DURABLE_STREAMS_URL and DURABLE_STREAMS_CLIENT do not name a server and the folder where .ci/durablestreams installs the official client")
 	}
-	c, err := durablestreams.NewClient(at + "/v1/stream")
+	c, err := durablestreams.New(at + "/v1/stream")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.CloseIdleConnections)
+	t.Cleanup(func() { c.Close() })
 	s := c.Stream(fmt.Sprintf("exchange/%d/%d", os.Getpid(), streams.Add(1)), opts...)
 	if _, err := s.Create(t.Context(), contentType); err != nil {
 		t.Fatal(err)

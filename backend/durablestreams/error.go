@@ -1,0 +1,163 @@
+package durablestreams
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/httpwire"
+)
+
+// What is particular to this protocol. Each of these errors comes together with a sentinel of package backend.
+var (
+	// ErrExists: Create found a stream with another configuration. Comes with [backend.ErrConflict].
+	ErrExists = errors.New("the stream exists with another configuration")
+
+	// ErrGone: the stream was deleted while forks read from it, or the place asked for is no longer kept. Comes with
+	// [backend.ErrOutOfRange] on reads and with [backend.ErrNotFound] otherwise.
+	ErrGone = errors.New("gone")
+
+	// ErrSequence: Stream-Seq does not go up, or the content type is not that of the stream. The protocol has one status for
+	// both. Comes with [backend.ErrConflict].
+	ErrSequence = errors.New("sequence or content type conflict")
+
+	// ErrRateLimited: status 429. Comes with [backend.ErrTransient]; [backend.RetryAfter] says how long to wait.
+	ErrRateLimited = errors.New("rate limited")
+)
+
+// A ProtocolError is an answer that breaks the protocol, or a limit of this client on what a server may send besides data.
+type ProtocolError struct{ Err error }
+
+func (e *ProtocolError) Error() string { return "the server broke the protocol: " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *ProtocolError) Unwrap() error { return e.Err }
+
+func protocolErrorf(format string, args ...any) error {
+	return &ProtocolError{fmt.Errorf(format, args...)}
+}
+
+// An Error is what the server answered when it refused. Find it with [errors.As]; [errors.Is] finds the sentinels that say
+// what to do.
+type Error struct {
+	Op      string // "create", "append", "read", …
+	Status  int    // the HTTP status
+	Message string // the server's, for people, without the credentials of the request; may be empty
+
+	// Epoch is the server's current producer epoch when the answer is that ours is stale, and -1 otherwise.
+	Epoch int64
+
+	// Expected and Received are sequences of a producer when the answer is that there is a gap, and -1 otherwise.
+	Expected, Received int64
+
+	wait  time.Duration
+	kinds []error
+}
+
+func (e *Error) Error() string {
+	var text strings.Builder
+	switch {
+	case e.Epoch >= 0:
+		fmt.Fprintf(&text, "status %d: stale producer epoch, the current epoch is %d", e.Status, e.Epoch)
+	case e.Expected >= 0:
+		fmt.Fprintf(&text, "status %d: gap in the producer's sequence, %d where %d is expected", e.Status, e.Received, e.Expected)
+	default:
+		fmt.Fprintf(&text, "status %d", e.Status)
+		if s := http.StatusText(e.Status); s != "" {
+			text.WriteString(" " + s)
+		}
+		for _, kind := range e.kinds {
+			text.WriteString(": " + kind.Error())
+		}
+	}
+	if e.Message != "" {
+		text.WriteString(": " + e.Message)
+	}
+	return text.String()
+}
+
+// Unwrap returns the sentinels that the answer stands for.
+func (e *Error) Unwrap() []error { return e.kinds }
+
+// RetryAfter returns how long the server asks to wait, at most an hour, and 0 when it does not say.
+func (e *Error) RetryAfter() time.Duration { return e.wait }
+
+// statuses says what a status means in every operation; readStatuses has those that mean something else for a read. The
+// offset is all that a read can have wrong.
+var (
+	statuses = map[int][]error{
+		http.StatusBadRequest:            {backend.ErrRejected},
+		http.StatusUnauthorized:          {backend.ErrUnauthorized},
+		http.StatusForbidden:             {backend.ErrUnauthorized},
+		http.StatusNotFound:              {backend.ErrNotFound},
+		http.StatusMethodNotAllowed:      {backend.ErrUnsupported},
+		http.StatusProxyAuthRequired:     {backend.ErrUnauthorized},
+		http.StatusRequestTimeout:        {backend.ErrTransient, backend.ErrIndeterminate},
+		http.StatusConflict:              {backend.ErrConflict, ErrSequence},
+		http.StatusGone:                  {backend.ErrNotFound, ErrGone},
+		http.StatusRequestEntityTooLarge: {backend.ErrTooLarge},
+		http.StatusUnsupportedMediaType:  {backend.ErrRejected},
+		http.StatusUnprocessableEntity:   {backend.ErrRejected},
+		http.StatusTooManyRequests:       {backend.ErrTransient, ErrRateLimited},
+		http.StatusNotImplemented:        {backend.ErrUnsupported},
+	}
+	readStatuses = map[int][]error{
+		http.StatusBadRequest:     {backend.ErrOutOfRange},
+		http.StatusRequestTimeout: {backend.ErrTransient},
+		http.StatusGone:           {backend.ErrOutOfRange, ErrGone},
+	}
+)
+
+// statusError makes the error of an answer. Only the status and the headers decide what it means, because the protocol does
+// not say what the body holds. It reads the body and closes it.
+func (s *Stream) statusError(op string, resp *http.Response) *Error {
+	e := &Error{
+		Op: op, Status: resp.StatusCode, Message: s.message(resp),
+		Epoch: -1, Expected: -1, Received: -1, wait: httpwire.RetryAfter(resp.Header),
+	}
+	h := resp.Header
+	switch {
+	case e.Status == http.StatusForbidden && (op == "append" || op == "seal") && h.Get("Producer-Epoch") != "":
+		e.Epoch = numberOr(h.Get("Producer-Epoch"), -1)
+		e.kinds = []error{backend.ErrFenced}
+	case e.Status == http.StatusConflict && isTrue(h.Get("Stream-Closed")):
+		e.kinds = []error{backend.ErrStreamClosed}
+	case e.Status == http.StatusConflict && h.Get("Producer-Expected-Seq") != "":
+		e.Expected = numberOr(h.Get("Producer-Expected-Seq"), -1)
+		e.Received = numberOr(h.Get("Producer-Received-Seq"), -1)
+		e.kinds = []error{backend.ErrConflict}
+	case e.Status == http.StatusConflict && op == "create":
+		e.kinds = []error{backend.ErrConflict, ErrExists}
+	case (op == "read" || op == "head") && e.Status >= 500 && e.Status != http.StatusNotImplemented:
+		e.kinds = []error{backend.ErrTransient}
+	case op == "read" && readStatuses[e.Status] != nil:
+		e.kinds = readStatuses[e.Status]
+	case op == "head" && e.Status == http.StatusRequestTimeout:
+		e.kinds = []error{backend.ErrTransient}
+	case statuses[e.Status] != nil:
+		e.kinds = statuses[e.Status]
+	case e.Status >= 500:
+		e.kinds = []error{backend.ErrTransient, backend.ErrIndeterminate}
+	}
+	return e
+}
+
+// messageBytes is how much of a body is read for its message. It is more than an error shows, so that a secret which is cut
+// off at the end, and is not recognised, is not shown.
+const messageBytes = 4 << 10
+
+// message is the text that the server gives for a refusal, in one line. The HTML page of a proxy says nothing that the status
+// does not say, and is left out.
+func (s *Stream) message(resp *http.Response) string {
+	defer discard(resp.Body)
+	if t := mediaType(resp.Header.Get("Content-Type")); strings.HasSuffix(t, "html") {
+		return ""
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, messageBytes))
+	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "?")), " ")
+	return httpwire.Clip(s.secrets(resp.Request).Text(text))
+}
