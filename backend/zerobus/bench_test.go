@@ -13,7 +13,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// each runs f against a server in this process and against one in another, for both types of records.
+// each runs f for both types of records, against a server in this process and against a server in another process.
 func each(b *testing.B, f func(b *testing.B, srv served, of pb.RecordType)) {
 	for _, where := range []struct {
 		name  string
@@ -27,9 +27,12 @@ func each(b *testing.B, f func(b *testing.B, srv served, of pb.RecordType)) {
 	}
 }
 
-// BenchmarkThroughput stands beside a loop that sends batches of 100 records made before. An iteration is 100 records: of a
-// session that is given a batch of them; of a producer that is given them encoded one by one, and makes batches of
-// 100 (producer100) or what it makes by default (producer); and of one that encodes them (typed).
+// BenchmarkThroughput compares with a loop that sends prepared batches of 100 records. An iteration is 100 records:
+//
+//   - session: a session gets a batch of 100.
+//   - producer100: a producer gets encoded records one by one, and makes batches of 100.
+//   - producer: the same, with batches as large as the producer makes them by default.
+//   - typed: the producer encodes the records too.
 func BenchmarkThroughput(b *testing.B) {
 	each(b, func(b *testing.B, srv served, of pb.RecordType) {
 		for _, size := range []int{20, 100, 1024} {
@@ -51,8 +54,7 @@ func throughput[T any](b *testing.B, l *load[T]) {
 	b.Run("typed", func(b *testing.B) { l.run(b, l.producer(b, l.typed)) })
 }
 
-// BenchmarkPublishedSizes is what typed is in BenchmarkThroughput, with records as long as those that the vendor publishes
-// figures for.
+// BenchmarkPublishedSizes is typed of BenchmarkThroughput with the record sizes for which the vendor publishes figures.
 func BenchmarkPublishedSizes(b *testing.B) {
 	srv := otherProcess(b)
 	for _, size := range []int{20, 220, 750, 10_000} {
@@ -63,7 +65,7 @@ func BenchmarkPublishedSizes(b *testing.B) {
 	}
 }
 
-// BenchmarkCodec is what of typed is the codec's.
+// BenchmarkCodec measures the codec's part of typed.
 func BenchmarkCodec(b *testing.B) {
 	for _, size := range []int{20, 100, 1024} {
 		b.Run(fmt.Sprintf("json/%d", size), func(b *testing.B) { encode(b, codec.JSON[sample](), jsonSample(size), size) })
@@ -85,7 +87,7 @@ func encode[T any](b *testing.B, c codec.Codec[T], v T, size int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
 
-// BenchmarkLoneSend is a Send that nothing else goes with, beside a round trip of the same record over gRPC alone.
+// BenchmarkLoneSend compares a Send of a lone record with a bare round trip of the same record over gRPC.
 func BenchmarkLoneSend(b *testing.B) {
 	each(b, func(b *testing.B, srv served, of pb.RecordType) {
 		if of == pb.RecordType_JSON {
@@ -119,8 +121,8 @@ func loneSend[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T
 	b.ReportMetric(took.Seconds()/loopTook.Seconds(), "x-loop")
 }
 
-// beside runs own and the loop in turns, so that what else the machine does meets both, and returns what each took for b.N.
-// The timer and the allocations are those of own.
+// beside runs own and the loop in turns, so that other work of the machine slows down both, and returns the time that each took
+// for b.N. The timer and the allocations count only own.
 func beside(b *testing.B, loop, own func(n int) error) (took, loopTook time.Duration) {
 	b.Helper()
 	const turns = 10

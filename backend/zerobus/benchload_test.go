@@ -24,7 +24,7 @@ type sample struct {
 
 const takenUS = 1_760_000_000_000_000
 
-// jsonSample is a sample that is size bytes long, 20 or from 100 on.
+// jsonSample is a sample of size bytes. size must be 20, or at least 100.
 func jsonSample(size int) sample {
 	if size == 20 {
 		return sample{Station: "air-07"}
@@ -34,7 +34,7 @@ func jsonSample(size int) sample {
 	return r
 }
 
-// protoSample is the same as a message, with a station's name that fills 20 bytes and a note that fills the rest.
+// protoSample is the same sample as a message: the station's name fills 20 bytes, and the note fills the rest.
 func protoSample(size int) *benchpb.Reading {
 	r := &benchpb.Reading{Station: proto.String("station07"), TakenUs: proto.Int64(takenUS)}
 	if size > 20 {
@@ -48,7 +48,7 @@ func protoSample(size int) *benchpb.Reading {
 
 const perBatch = 100
 
-// A load is one record, again and again, on its way to a server.
+// A load sends the same record to a server again and again.
 type load[T any] struct {
 	srv   served
 	of    pb.RecordType
@@ -66,7 +66,7 @@ func newLoad[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T]
 	return &load[T]{srv, of, c, v, value}
 }
 
-// run measures f, which makes n batches durable, beside a loop that sends batches.
+// run compares f, which makes n batches durable, with a loop that sends batches.
 func (l *load[T]) run(b *testing.B, f func(n int) error) {
 	b.Helper()
 	values := make([][]byte, perBatch)
@@ -116,7 +116,7 @@ func (l *load[T]) session(b *testing.B) func(n int) error {
 	}
 }
 
-// producer puts as many records into a producer as there are in n batches.
+// producer puts the records of n batches into a producer.
 func (l *load[T]) producer(b *testing.B, put func(*producer.Producer[T]) error, opts ...producer.Option) func(n int) error {
 	b.Helper()
 	p, err := producer.New(b.Context(), clientOf(l.srv.config()).Table(table), l.codec, opts...)

@@ -15,8 +15,8 @@ import (
 	pb "github.com/headrace/headrace/backend/zerobus/internal/zerobuspb"
 )
 
-// A plainLoop is the limit that the benchmarks stand beside: it sends requests made before, of which only the offset
-// changes, over a stream of grpc-go, and reads the acks. It shares nothing with the package under measure.
+// A plainLoop is the limit for the benchmarks: it sends prepared requests over a stream of grpc-go, changes only the offset,
+// and reads the acks. It shares no code with the package under measure.
 type plainLoop struct {
 	stream grpc.ClientStream
 	num    protowire.Number // of the request's field
@@ -24,7 +24,7 @@ type plainLoop struct {
 	next   int64
 }
 
-// newLoop opens a stream and makes the request of the given records.
+// newLoop opens a stream and prepares a request with the records.
 func newLoop(b *testing.B, srv served, of pb.RecordType, descriptor []byte, records ...[]byte) *plainLoop {
 	b.Helper()
 	conn, err := grpc.NewClient(srv.target(), grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -83,14 +83,14 @@ func (l *plainLoop) send() error {
 	return l.stream.SendMsg(mem.BufferSlice{mem.SliceBuffer(head), mem.SliceBuffer(l.rest)})
 }
 
-// acked reads acks until that of the last request.
+// acked reads acks up to the ack of the last request.
 func (l *plainLoop) acked(last int64) error {
 	var r []byte
 	for {
 		if err := l.stream.RecvMsg(&r); err != nil {
 			return err
 		}
-		// An ack is 12 len 08 offset.
+		// An ack has the bytes 12 len 08 offset.
 		if len(r) < 4 || r[0] != 0x12 {
 			return fmt.Errorf("no ack: %x", r)
 		}
@@ -125,7 +125,7 @@ func (l *plainLoop) roundTrips(n int) error {
 	return nil
 }
 
-// asIs hands bytes on.
+// asIs is a codec that changes nothing.
 type asIs struct{}
 
 func (asIs) Name() string { return "proto" }

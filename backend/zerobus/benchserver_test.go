@@ -14,10 +14,10 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// serveEnv makes the test binary be a server until its standard input ends.
+// serveEnv turns the test binary into a server, until its standard input ends.
 const serveEnv = "ZEROBUS_TEST_SERVE"
 
-// served is where a server of the benchmarks listens.
+// served has the addresses of a server of the benchmarks.
 type served struct{ endpoint, unityCatalog string }
 
 func (s served) target() string { return strings.TrimPrefix(s.endpoint, "http://") }
@@ -26,7 +26,7 @@ func (s served) config() zerobus.Config {
 	return zerobus.Config{Endpoint: s.endpoint, UnityCatalog: s.unityCatalog, ClientID: "id", ClientSecret: "secret"}
 }
 
-// discarding are a server's options: it counts rows and forgets them.
+// discarding makes a server count rows without keeping them.
 func discarding() []zerobustest.Option {
 	return []zerobustest.Option{zerobustest.Table(table), zerobustest.DiscardRows(), zerobustest.AnyToken()}
 }
@@ -38,7 +38,7 @@ func sameProcess(b *testing.B) served {
 	return served{s.Endpoint, s.UnityCatalogURL}
 }
 
-// otherProcess serves in a process of its own, which ends with the benchmark.
+// otherProcess serves in another process, which ends with the benchmark.
 func otherProcess(b *testing.B) (s served) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -67,7 +67,7 @@ func otherProcess(b *testing.B) (s served) {
 	return s
 }
 
-// serveIfAsked makes this the other process, if it is one.
+// serveIfAsked serves if this is the other process.
 func serveIfAsked() {
 	if os.Getenv(serveEnv) == "" {
 		return

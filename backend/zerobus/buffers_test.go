@@ -2,7 +2,7 @@ package zerobus
 
 import "testing"
 
-// What is lent is as long as was asked for, and nearly as long as it can be, also when it was lent before.
+// The memory has the length that was asked for and a capacity of the next power of two, also if the memory was lent before.
 func TestLentMemory(t *testing.T) {
 	var p buffers
 	for _, n := range []int{0, 1, 2, 3, 1023, 1024, 1025, 100_000, 1 << 20, 1<<20 + 1, 1 << largestBuffer, 1<<largestBuffer + 1, 10 << 20} {

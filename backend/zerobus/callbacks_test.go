@@ -15,7 +15,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// told collects what hooks say, one at a time: they come from one goroutine.
+// told collects the events of hooks. It needs no lock, because one goroutine calls all hooks.
 type told struct {
 	acked, failed []uint64
 	records       int
@@ -81,7 +81,7 @@ func TestCallbackWithBatches(t *testing.T) {
 	})
 }
 
-// A cumulative ack is told of each batch under it, in order.
+// A cumulative ack calls the hook for each of its batches, in order.
 func TestCallbackCalledPerOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)

@@ -17,14 +17,14 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// final are the codes that no further attempt changes, as the vendor lists them; all others are to be tried again.
+// final are the codes for which another attempt does not help, by the vendor's list. All other codes are tried again.
 var final = map[codes.Code]error{
 	codes.InvalidArgument: backend.ErrRejected, codes.NotFound: backend.ErrNotFound, codes.OutOfRange: backend.ErrConflict,
 	codes.PermissionDenied: backend.ErrUnauthorized, codes.Unauthenticated: backend.ErrUnauthorized,
 	codes.Unimplemented: backend.ErrUnsupported,
 }
 
-// verdict is what an error asks for, for the matrix that the test prints.
+// verdict names the sentinels of an error, for the matrix that the test prints.
 func verdict(err error) string {
 	var all []string
 	for name, sentinel := range map[string]error{
@@ -39,8 +39,8 @@ func verdict(err error) string {
 	return strings.Join(all, " + ")
 }
 
-// Every code at an opening and in the middle of a stream, with nothing, one and two batches unacknowledged. Code 0 is the
-// end of a stream without an error.
+// Every code at an opening, and on an open stream with no, one and two unacknowledged batches. Code 0 is the end of a stream
+// without an error.
 func TestEveryCode(t *testing.T) {
 	matrix := fmt.Sprintf("\n%-22s %-16s %-26s %-30s %s", "code", "at open", "mid-stream, idle", "mid-stream, one unacked", "mid-stream, two unacked")
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
@@ -134,7 +134,7 @@ func codeInMidStream(t *testing.T, code codes.Code, unacked int) error {
 	return err
 }
 
-// The reason of a refusal is there for programs, not only in a text.
+// Programs can read the reason of a refusal from fields.
 func TestSchemaErrorsAreStructured(t *testing.T) {
 	srv := serve(t)
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.InvalidArgument, "no", &errdetails.ErrorInfo{

@@ -56,7 +56,7 @@ func TestConcurrentBatchIngestion(t *testing.T) {
 	})
 }
 
-// blocksAtTheLimit sends one batch more than may be in flight: it waits for the ack.
+// blocksAtTheLimit sends one batch more than may be in flight. The last Send waits for an ack.
 func blocksAtTheLimit(t *testing.T, size int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +80,7 @@ func blocksAtTheLimit(t *testing.T, size int) {
 func TestIngestBlocksOnInflightLimit(t *testing.T)        { blocksAtTheLimit(t, 1) }
 func TestIngestRecordsBlocksOnInflightLimit(t *testing.T) { blocksAtTheLimit(t, 10) } // a batch counts as one
 
-// The producer's own bound is in bytes, and it is the one that holds up who enqueues.
+// The producer's own limit is in bytes. At that limit Enqueue waits.
 func TestIngestBlocksOnTheByteLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckAfter(500*time.Millisecond)))
@@ -97,7 +97,7 @@ func TestIngestBlocksOnTheByteLimit(t *testing.T) {
 	})
 }
 
-// A flush waits for what was accepted before it, and not for what comes while it waits.
+// A flush waits for the rows accepted before the flush, and not for rows accepted meanwhile.
 func TestFlushWithConcurrentIngestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -119,7 +119,7 @@ func TestFlushWithConcurrentIngestion(t *testing.T) {
 	})
 }
 
-// What a context ends is the waiting of its call: for headers, for a handshake, for room. Nothing else is lost with it.
+// The end of a context ends the wait of the call: for headers, for a handshake, for room. It ends nothing else.
 func TestContextsEndHeadersHandshakesAndBackpressure(t *testing.T) {
 	silent := zerobus.HeadersFunc(func(ctx context.Context, _ string) (map[string]string, error) {
 		<-ctx.Done()
@@ -168,7 +168,7 @@ func TestContextsEndHeadersHandshakesAndBackpressure(t *testing.T) {
 	})
 }
 
-// The context of an opening gives the stream its values and nothing more: when it ends, the stream goes on.
+// The stream keeps the values of the opening's context. When that context ends, the stream goes on.
 func TestContextValuesPropagateAndCancellationIsDetached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Token("mine"))

@@ -13,8 +13,8 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// Four streams: four connections, or one. What ends one of them leaves the others alone, and the last takes the connection
-// with it.
+// Four streams have four connections, or share one. If a stream ends, the others go on. The last stream closes the shared
+// connection.
 func TestConnectionPerStreamModes(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts []zerobus.Option
@@ -61,7 +61,7 @@ func TestConnectionPerStreamModes(t *testing.T) {
 	}
 }
 
-// A shared connection that is lost, or on which no stream can be opened, is replaced for those who come, in one attempt.
+// If a shared connection is lost, or if no stream can be opened on the connection, the next opening uses another connection.
 func TestASharedConnectionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -86,7 +86,7 @@ func TestASharedConnectionIsReplaced(t *testing.T) {
 	})
 }
 
-// GOAWAY lets a stream go on and is no end of anything: what is written meanwhile and after is there once.
+// After GOAWAY the streams go on. Each row that is written meanwhile and afterwards is stored once.
 func TestGoAway(t *testing.T) {
 	for _, own := range []bool{true, false} {
 		t.Run(fmt.Sprintf("ConnectionPerStream(%v)", own), func(t *testing.T) {

@@ -15,22 +15,22 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// The service ends a stream after about 15 minutes and says so before. A day of that, on the bubble's clock, whose end also
-// shows that no goroutine stays.
+// The service announces the end of each stream and ends the stream after about 15 minutes. The tests live through a day of
+// that by the bubble's clock. The end of a bubble also shows that no goroutine is left.
 const (
 	day      = 24 * time.Hour
 	lifetime = 15 * time.Minute
 	notice   = 30 * time.Second
 )
 
-// ends are what a server may do to who has not gone when the notice is over.
+// ends are the ways in which a server may end a stream when the announced time is over.
 var ends = map[string]zerobustest.Action{
 	"the end":          zerobustest.EOF(),
 	"UNAVAILABLE":      zerobustest.Fail(codes.Unavailable, "rotated"),
 	"a cut connection": zerobustest.Drop(),
 }
 
-// A diary is what a producer went through.
+// A diary keeps the events of a producer.
 type diary struct {
 	lost   []error
 	unsure int // sessions that ended with batches of unknown fate
@@ -49,7 +49,7 @@ func (d *diary) keep() producer.Option {
 	})
 }
 
-// heard fails if a request came on a stream after its signal. Nothing is on its way when a signal comes here.
+// heard fails if a request came on a stream after the signal of its end. In this test no request is on its way at a signal.
 func heard(t testing.TB, srv *zerobustest.Server) (signals int) {
 	t.Helper()
 	for _, st := range srv.Streams() {
@@ -67,7 +67,7 @@ func heard(t testing.TB, srv *zerobustest.Server) (signals int) {
 	return signals
 }
 
-// A producer with nothing to write loses its stream once, opens no other, and writes when there is something.
+// A producer without rows loses its stream once, opens no other, and still writes the next row.
 func TestADayOfRotationsIdle(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestADayOfRotationsIdle(t *testing.T) {
 	}
 }
 
-// A producer that writes now and then, at any time, writes each row once.
+// A producer that writes now and then stores each row once.
 func TestADayOfRotationsNowAndThen(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -124,8 +124,8 @@ func TestADayOfRotationsNowAndThen(t *testing.T) {
 	}
 }
 
-// Under load, with acks that come late, what is under way at each signal is drained: no row is missing and none is there
-// twice, though every rotation finds batches that are not acknowledged.
+// Under load and with late acks, every rotation finds unacknowledged batches and waits for their acks. No row is missing, and
+// no row is stored twice.
 func TestADayOfRotationsUnderLoad(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A stuck connection takes nothing more once it is stuck, as one does whose peer has gone without a word.
+// A stuck connection takes no more bytes from some moment on, like a connection whose peer has vanished.
 type stuck struct {
 	net.Conn
 	is   *atomic.Bool
@@ -36,9 +36,8 @@ func (c *stuck) Close() error {
 	return c.Conn.Close()
 }
 
-// A peer that is dead without a word costs AckTimeout, the half second for which the end of the stream is waited for, and then
-// the 5 s for which gRPC tries to say goodbye. Two who close at
-// once, as a producer does, wait for the same.
+// A vanished peer costs AckTimeout, then half a second for the end of the stream, and then the 5 s in which gRPC tries to say
+// goodbye. Two calls of Close at once, as a producer makes them, wait together.
 func TestADeadConnectionIsLetGoOf(t *testing.T) {
 	const goodbye = 500*time.Millisecond + 5*time.Second
 	synctest.Test(t, func(t *testing.T) {

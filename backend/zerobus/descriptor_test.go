@@ -14,7 +14,7 @@ import (
 	"github.com/headrace/headrace/codec/protobuf"
 )
 
-// message is a schema of a message with so many integer fields, and whatever fields f are given.
+// message is the schema of a message with a number of integer fields, and the fields f.
 func message(t testing.TB, n int, f ...*descriptorpb.FieldDescriptorProto) []byte {
 	t.Helper()
 	d := &descriptorpb.DescriptorProto{Name: proto.String("Row"), Field: f}

@@ -116,7 +116,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Whatever a token endpoint says of a token's life, what is left of it can be read, and the rest of the answer is as it was.
+// For every value of expires_in, oauth2 can read the changed answer, and the rest of the answer is unchanged.
 func FuzzLifetime(f *testing.F) {
 	for _, s := range []string{`3600`, `"3600"`, `3599.5`, `1e3`, `-1`, `null`, `{}`, `"+5"`, `"007"`, `99999999999999999999`, `"\u0033"`} {
 		f.Add([]byte(`{"access_token":"tok","expires_in":` + s + `}`))

@@ -18,7 +18,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// left returns what a stopped producer never saw confirmed.
+// left returns the unacknowledged records of a stopped producer.
 func left(p *producer.Producer[row]) (all []string) {
 	for r, taken := range p.Unacked() {
 		all = append(all, fmt.Sprintf("%s %v", r.Value, taken))

@@ -57,7 +57,7 @@ func checkTable(name string) error {
 
 var (
 	errHeaders = fmt.Errorf("a table row has no headers: %w", backend.ErrRejected)
-	errUTF8    = fmt.Errorf("JSON that is not UTF-8: %w", backend.ErrRejected)
+	errUTF8    = fmt.Errorf("the JSON is not UTF-8: %w", backend.ErrRejected)
 	errObject  = fmt.Errorf("a row of a JSON stream is an object, whose keys are columns: use a codec of a struct or a map: %w", backend.ErrRejected)
 )
 
@@ -69,7 +69,7 @@ func (t recordType) size(r *backend.Record) (int, error) {
 	case len(r.Headers) > 0:
 		return 0, errHeaders
 	case len(r.Value) > payloadBytes:
-		return 0, fmt.Errorf("a record of %d bytes, and the service takes %d: %w", len(r.Value), payloadBytes, backend.ErrTooLarge)
+		return 0, fmt.Errorf("%d bytes, the limit of a record is %d: %w", len(r.Value), payloadBytes, backend.ErrTooLarge)
 	case t == jsonRecords && !utf8.Valid(r.Value):
 		return 0, errUTF8
 	case t == jsonRecords && !isObject(r.Value):

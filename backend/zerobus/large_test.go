@@ -13,16 +13,16 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// payloadBytes is what one request may carry of records.
+// payloadBytes is the limit for the records of a request.
 const payloadBytes = 10_420_224
 
-// long is a JSON object of n bytes whose key is a number.
+// long is a JSON object of n bytes. Its key is a number.
 func long(i, n int) []byte {
 	return fmt.Appendf(nil, `{"%06d":"%s"}`, i, strings.Repeat("x", n-13))
 }
 
-// One Send of 80 MB becomes requests that the service takes, whatever the producer is told to put in a batch; all rows
-// arrive, in order and once, and the buffer stays within its bound.
+// A Send of 80 MB becomes requests within the service's limits, for every setting of the producer's batches. All rows arrive in
+// order and once, and the buffer stays within its bound.
 func TestAnEightyMegabyteBatchIsSplit(t *testing.T) {
 	const n, size = 800, 100_000
 	for name, opts := range map[string][]producer.Option{
@@ -71,7 +71,7 @@ func TestAnEightyMegabyteBatchIsSplit(t *testing.T) {
 	}
 }
 
-// A record at the limit is stored. One byte more is refused at once, costs no request, and no other record anything.
+// A record at the limit is stored. A record of one byte more is refused at once and without a request. Other records go on.
 func TestAPayloadBeyondTheLimitIsRefusedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -99,7 +99,7 @@ func TestAPayloadBeyondTheLimitIsRefusedAlone(t *testing.T) {
 				}
 			}()
 		}
-		// Of a Send none is accepted when one cannot be.
+		// A Send accepts all its values or none.
 		wantIs(t, p.Send(t.Context(), long(90, 50), long(91, payloadBytes+1), long(92, 50)), backend.ErrTooLarge)
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -114,7 +114,7 @@ func TestAPayloadBeyondTheLimitIsRefusedAlone(t *testing.T) {
 	})
 }
 
-// A session refuses what is too large with the culprit's name, and the appender goes on under the same seq.
+// A session refuses a batch that is too large and names the record. The next session takes another batch under the same seq.
 func TestASessionRefusesWhatIsTooLarge(t *testing.T) {
 	half := long(0, payloadBytes/2+1)
 	for name, test := range map[string]struct {

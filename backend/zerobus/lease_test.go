@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// However streams come, fail and go, a connection that one of them has is open, and none is left behind the last.
+// Streams begin, fail and end in any order. The connection of each stream stays open, and no connection outlives its last stream.
 func TestLeasesAreCounted(t *testing.T) {
 	var all []*link // under the lock of c
 	var c connections

@@ -18,8 +18,8 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// The tests with names such as TestSuccessfulStreamCreation hold this client to those of the vendor's: same server, same
-// story, in the terms of producers and sessions. Time is the bubble's, so that it may be compared.
+// The tests with names such as TestSuccessfulStreamCreation repeat the tests of the vendor's clients with producers and sessions.
+// They run by the bubble's clock, so they can compare times.
 
 func TestSuccessfulStreamCreation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestNonRetriableErrorDuringStreamCreation(t *testing.T) {
 	})
 }
 
-// UNAUTHENTICATED gets one more attempt, with another token, and is final then.
+// After UNAUTHENTICATED the opening tries once more with another token. A second UNAUTHENTICATED is final.
 func TestOneShotAuthRetryAtOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -216,7 +216,7 @@ func TestDropImmediatelyShutsDown(t *testing.T) {
 	})
 }
 
-// The vendor's second Close is silent about what the first one said. Ours returns at once and says it again.
+// A second Close returns the same error as the first, at once. The vendor's second Close returns no error.
 func TestCloseIdempotentAfterError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -265,8 +265,7 @@ func TestConcurrentCloseOperations(t *testing.T) {
 	})
 }
 
-// What is left of a stream that is dropped is nothing: the server sees it end, and a goroutine that stayed would keep the
-// bubble from ending.
+// Nothing is left of a closed stream. The server sees the end, and a goroutine that stayed would keep the bubble from ending.
 func TestStreamCleanupOnDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))

@@ -58,7 +58,7 @@ func reach(srv *zerobustest.Server) []zerobus.Option {
 	}
 }
 
-// clientOf is a client with a configuration that must be right.
+// clientOf makes a client. The configuration must be right.
 func clientOf(c zerobus.Config, opts ...zerobus.Option) *zerobus.Client {
 	client, err := zerobus.New(c, opts...)
 	if err != nil {
@@ -67,7 +67,7 @@ func clientOf(c zerobus.Config, opts ...zerobus.Option) *zerobus.Client {
 	return client
 }
 
-// openWith returns why no stream can be opened with a configuration, which New or the opening says.
+// openWith opens and closes a stream. It returns the error of New or of the opening.
 func openWith(t testing.TB, c zerobus.Config, opts ...zerobus.Option) error {
 	t.Helper()
 	client, err := zerobus.New(c, opts...)
@@ -102,7 +102,7 @@ func took(t testing.TB, began time.Time, want time.Duration) {
 // pass lets time pass on the bubble's clock.
 func pass(d time.Duration) { <-time.After(d) }
 
-// requests tells what came on the streams of a server, as stream, wire offset and number of records.
+// requests returns the requests on all streams of a server, each as stream/wire offset:number of records.
 func requests(srv *zerobustest.Server) (all []string) {
 	for _, st := range srv.Streams() {
 		for _, e := range st.Events {
@@ -146,7 +146,7 @@ func open(t testing.TB, sink *zerobus.Sink) backend.Session {
 	return s
 }
 
-// produce makes a producer of rows.
+// produce makes a producer.
 func produce(t testing.TB, sink backend.Sink, opts ...producer.Option) *producer.Producer[row] {
 	t.Helper()
 	p, err := producer.New(t.Context(), sink, codec.JSON[row](), opts...)
@@ -157,7 +157,7 @@ func produce(t testing.TB, sink backend.Sink, opts ...producer.Option) *producer
 	return p
 }
 
-// values returns what is in the table.
+// values returns the rows of the table.
 func values(s *zerobustest.Server) (all []string) {
 	for _, r := range s.Rows(table) {
 		all = append(all, string(r.Value))
@@ -196,7 +196,7 @@ func reason(t testing.TB, s backend.Session) (acked []uint64, why error) {
 	}
 }
 
-// wantIs checks all of the errors that say what to do.
+// wantIs fails unless err wraps the sentinels in want and no other sentinel.
 func wantIs(t testing.TB, err error, want ...error) {
 	t.Helper()
 	for _, sentinel := range []error{

@@ -23,7 +23,7 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// The token request is complete and exact: the credentials are not escaped, and nothing else is in the form.
+// The token request has exactly the expected form, and the credentials are not escaped.
 func TestTokenRequest(t *testing.T) {
 	const id, secret = "id+1", "s%:c/ret ü"
 	var form url.Values
@@ -61,7 +61,7 @@ func TestTokenRequest(t *testing.T) {
 	}
 }
 
-// One token a table, however many streams ask for it at once.
+// Streams of a table share a token, also if they are opened at the same time.
 func TestTokensAreSharedAndFetchedOnce(t *testing.T) {
 	srv := serve(t)
 	srv.InjectToken(zerobustest.TokenFault{Delay: 50 * time.Millisecond})
@@ -83,7 +83,7 @@ func TestTokensAreSharedAndFetchedOnce(t *testing.T) {
 	}
 }
 
-// The one who asked first may lose patience without taking the token from the others.
+// If the first caller stops waiting, the other callers still get the token.
 func TestAFetchOutlivesWhoBeganIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -119,7 +119,7 @@ func TestAFetchOutlivesWhoBeganIt(t *testing.T) {
 	})
 }
 
-// A kept token that is refused is replaced within the opening, once.
+// An opening replaces a refused token from the cache, once.
 func TestRevokedTokensAreReplaced(t *testing.T) {
 	srv := serve(t)
 	sink := clientOf(config(srv)).Table(table)
@@ -137,7 +137,7 @@ func TestRevokedTokensAreReplaced(t *testing.T) {
 	}
 }
 
-// A producer survives that its token is refused in the middle of a stream.
+// A producer goes on after its token was refused in the middle of a stream.
 func TestUnauthenticatedMidStreamGetsANewToken(t *testing.T) {
 	srv := serve(t)
 	p := produce(t, clientOf(config(srv)).Table(table))
@@ -262,7 +262,7 @@ func TestHeadersProvider(t *testing.T) {
 	wantIs(t, try())
 }
 
-// A function has nothing to invalidate; it is asked once more all the same.
+// A HeadersFunc has nothing to invalidate, but is called once more.
 func TestHeadersFunc(t *testing.T) {
 	srv := serve(t, zerobustest.Token("second"))
 	tokens := []string{"Bearer first", "Bearer second"}

@@ -17,7 +17,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// sendAll sends batches of so many records through one session and returns the acks.
+// sendAll sends batches of the given sizes through a session and returns the acks.
 func sendAll(t testing.TB, s backend.Session, sizes ...int) (acks []uint64) {
 	t.Helper()
 	for i, n := range sizes {
@@ -33,7 +33,7 @@ func sendAll(t testing.TB, s backend.Session, sizes ...int) (acks []uint64) {
 	return acks
 }
 
-// The offset API: what the vendor calls an offset is the seq of a batch, and each stands for one request.
+// The vendor's offset is the seq of a batch here. Each batch is a request.
 func offsets(t *testing.T, sizes []int, want ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func lines(n int) (all []string) {
 	return all
 }
 
-// through sends rows through a producer, in batches of so many.
+// through sends rows through a producer, in batches of the given sizes.
 func through(t *testing.T, n, batch int, want ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -91,7 +91,7 @@ func through(t *testing.T, n, batch int, want ...string) {
 	})
 }
 
-// An empty batch is no request, uses no offset, and says so at once.
+// An empty batch is refused at once, without a request and without an offset.
 func TestIngestEmptyBatchReturnsNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -158,7 +158,7 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-// A flush that is over leaves the records in flight and the stream open.
+// When the context of a flush has ended, the records stay in flight and the stream stays open.
 func TestFlushTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckAfter(time.Second)))
@@ -195,7 +195,7 @@ func TestEmptyFlush(t *testing.T) {
 	})
 }
 
-// The waiter hears what the server said when it said it, and not when its own patience ends.
+// Wait returns when the server has ended the stream, with the server's error, and does not wait for its context.
 func TestErrorDuringWaitForOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)

@@ -106,7 +106,7 @@ func TestNewRefusesWrongConfigurations(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Whoever brings headers needs no identity.
+	// With Headers, a Config needs no identity.
 	if _, err := New(Config{Endpoint: rightConfig.Endpoint}, Headers(HeadersFunc(nil))); err != nil {
 		t.Error(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// How long an opening that gets no answer takes.
+// The time that an opening takes without an answer.
 func TestTimeoutBoundsAnOpening(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts []zerobus.Option
@@ -40,7 +40,7 @@ func TestTimeoutBoundsAnOpening(t *testing.T) {
 	}
 }
 
-// AckTimeout is the vendor's lack-of-ack timeout, from the oldest batch that waits.
+// AckTimeout is the vendor's lack-of-ack timeout. It counts from the oldest unacknowledged batch.
 func TestAckTimeout(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts []producer.Option
@@ -76,7 +76,7 @@ func TestAckTimeout(t *testing.T) {
 	}
 }
 
-// DrainTimeout is the flush timeout of a Close; that of a Flush is its context.
+// DrainTimeout is the flush timeout of a Close. A Flush has its context.
 func TestDrainTimeout(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts []producer.Option

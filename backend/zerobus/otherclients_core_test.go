@@ -19,7 +19,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// The defects of the core below all of the vendor's bindings; those of the Go binding are in defects_test.go.
+// The defects of the core below all of the vendor's bindings. The defects of the Go binding are in otherclients_test.go.
 
 func TestServerThatDropsWhatItAcceptsIsNotHammered(t *testing.T) {
 	var schedules []string
@@ -65,7 +65,7 @@ func TestAckTimeoutDoesNotCountIdleTime(t *testing.T) {
 func TestNothingIsSentAfterACloseSignal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		// The signal comes with the third; the ack of what was sent before it 200 ms later.
+		// The signal comes with the third request. The ack of the requests before the signal comes 200 ms later.
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Times: 2, Do: zerobustest.Silence()})
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: zerobustest.Then(
 			zerobustest.CloseSignal(time.Minute), zerobustest.Delay(200*time.Millisecond), zerobustest.Ack(2))})
@@ -77,7 +77,7 @@ func TestNothingIsSentAfterACloseSignal(t *testing.T) {
 		if err := p.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		// The pause ends with the ack of what was sent: nothing that leaked keeps it up for the server's minute.
+		// The pause ends with the last ack, and does not last the server's minute: no request was sent after the signal.
 		within(t, began, 200*time.Millisecond+pauseLeast, 200*time.Millisecond+pauseMost)
 		if heard(t, srv) != 1 || !slices.Equal(values(srv), numbered(103)) {
 			t.Errorf("%q", requests(srv))
@@ -85,8 +85,8 @@ func TestNothingIsSentAfterACloseSignal(t *testing.T) {
 	})
 }
 
-// Over-acks, regressing and absent ones, an unknown message, a second create response: none of them is believed, none
-// counts as an ack, none poisons later ones, and a producer gets over each.
+// Acks beyond the last request, acks that go back, acks without an offset, unknown messages and a second create response are not
+// believed. They do not spoil later acks, and a producer goes on after each.
 func TestImpossibleAcksAreNotBelieved(t *testing.T) {
 	for name, do := range map[string]zerobustest.Action{
 		"beyond what was sent":     zerobustest.Ack(5),
@@ -217,7 +217,7 @@ func TestTokensAreSharedAnd429IsTransient(t *testing.T) {
 	})
 }
 
-// A stream that the server does not read holds up no other.
+// If the server does not read a stream, the other streams go on.
 func TestEachStreamHasItsOwnConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.CreateTables(), zerobustest.Window(64<<10))
@@ -248,7 +248,7 @@ func TestEachStreamHasItsOwnConnection(t *testing.T) {
 	})
 }
 
-// Single records go together, each with a receipt of its own, and one that is refused costs the others nothing.
+// Single records share a request. Each has its own receipt, and a refused record does not harm the others.
 func TestRecordsShareARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := zerobustest.New(t, zerobustest.InMemory(), zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
@@ -269,7 +269,7 @@ func TestRecordsShareARequest(t *testing.T) {
 	t.Run("and refusals", aRejectedRowFailsAlone)
 }
 
-// aRejectedRowFailsAlone: only the offending rows fail, the others are stored in order and, first copies, once.
+// aRejectedRowFailsAlone checks that only the refused rows fail, and that the first copies of the others are stored in order.
 func aRejectedRowFailsAlone(t *testing.T) {
 	srv := zerobustest.New(t, zerobustest.Table(table, zerobustest.Column{Name: "n", Type: "INT"}))
 	p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(10))

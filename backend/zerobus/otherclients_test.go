@@ -25,7 +25,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// These are the defects that clients of Zerobus have had. None of them may be here.
+// Each of these defects was in another client of Zerobus.
 
 func TestBuildsWithoutCgo(t *testing.T) {
 	const with = `{{if not .Standard}}{{range .CgoFiles}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}{{range .SysoFiles}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}{{end}}`
@@ -47,7 +47,7 @@ func TestBuildsWithoutCgo(t *testing.T) {
 
 func TestRecordsCostFewAllocationsAndNoThread(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())
-	// The server checks JSON rows with pooled memory, and the race detector makes pools drop some of it. It does not check these.
+	// The server checks JSON rows with pooled memory, and the race detector makes pools drop memory. PROTO rows need no such memory.
 	p, err := producer.New(limited(t), clientOf(config(srv)).Table(table), protoCodec(t), producer.BufferBytes(16<<20))
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +247,7 @@ func TestAcksThatNobodyAwaitsDoNotLeak(t *testing.T) {
 	}
 }
 
-// A provider may open streams itself, fail for a passing reason, and hear that what it gave was refused.
+// A provider may open streams itself, and may fail for a while. It hears that its headers were refused.
 func TestHeadersProviderMayReenterAndFailForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Token("mine"))
@@ -320,8 +320,8 @@ func TestAProducerWithOneAttemptKeepsWhatWasNotAcknowledged(t *testing.T) {
 	})
 }
 
-// Go itself keeps SIGPIPE of a socket from a process that does not ask for it, and there is no runtime beside Go's here.
-// What is left to show is that writing to connections that are cut is an error like others.
+// In Go, writing to a closed socket raises no SIGPIPE unless the program asks for the signal, and there is no other runtime
+// here. So the test only shows that a producer goes on after its connections were cut.
 func TestBrokenPipeDoesNotKillTheProcess(t *testing.T) {
 	srv := serve(t)
 	p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(1))

@@ -30,7 +30,7 @@ func numberMessage(t testing.TB) []byte {
 	return b
 }
 
-// raw is a codec of bytes that are said to be of a format.
+// raw is a codec of bytes with any format.
 type raw struct {
 	codec.Codec[[]byte]
 	format codec.Format
@@ -69,8 +69,8 @@ func TestJSONBatchIngestion(t *testing.T) {
 	})
 }
 
-// What a stream takes follows from the codec, so the mix-up of the vendor's API cannot be written down here. What is left of
-// it is bytes that are not what the codec says, and they cost their own record only.
+// The codec decides the type of a stream, so a program cannot mix up the two types as with the vendor's API. But a codec may
+// give wrong bytes. Then only the record with the wrong bytes fails.
 func mixUp(t *testing.T, c raw, good, bad []byte, records int, inProcess bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -137,8 +137,8 @@ func TestProtoStreamCreationWithoutDescriptorFails(t *testing.T) {
 	_ = s.Close()
 }
 
-// The vendor's clients log a warning. Here a codec may have a schema whatever it writes, so there is nothing to warn of. That
-// the descriptor stays here is in TestRequestsHaveTheGoldenBytes.
+// The vendor's clients log a warning. Here any codec may have a schema, so there is no warning. TestRequestsHaveTheGoldenBytes
+// shows that a JSON stream does not send the descriptor.
 func TestJSONStreamCreationWithDescriptorWarns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := jsonCodec()

@@ -33,7 +33,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// net/http keeps the credentials when it is sent on to another port or scheme of the same host.
+// net/http keeps the credentials when a redirect leads to another port or scheme of the same host.
 func TestARedirectDoesNotTakeTheSecretToPlainHTTP(t *testing.T) {
 	asked := roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Scheme == "http" {
@@ -62,7 +62,7 @@ func TestAMissingGrantIsTold(t *testing.T) {
 	}
 }
 
-// What is no object has no columns. It is refused at the door, before it ends the stream for the others.
+// A JSON value without keys has no columns. The meter refuses the value before it can end the stream for other rows.
 func TestARowOfAJSONStreamIsAnObject(t *testing.T) {
 	size := clientOf(config(serve(t))).Table(table).NewAppender(jsonFormat).Limits().Size
 	for _, v := range []string{`"text"`, `1`, `null`, `[{}]`, ``, ` `} {

@@ -20,7 +20,7 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// A tunnelProxy makes tunnels for CONNECT and counts them. It is plain HTTP: TLS goes through it from end to end.
+// A tunnelProxy makes tunnels for CONNECT and counts the tunnels. It speaks plain HTTP, and TLS goes through the tunnels.
 type tunnelProxy struct {
 	*httptest.Server
 	host string
@@ -88,12 +88,12 @@ func (p *tunnelProxy) counts() (asked int, tunnels []string) {
 	return p.asked, p.tunnels
 }
 
-// secure is a table of a server with TLS.
+// secure returns a table of a server with TLS.
 func secure(srv *zerobustest.Server, opts ...zerobus.Option) *zerobus.Sink {
 	return clientOf(config(srv), append(opts, zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12}))...).Table(table)
 }
 
-// Each stream is a tunnel of its own, TLS is with the service, and the exceptions go past the proxy.
+// Each stream has a tunnel of its own. TLS is with the service. Hosts in NO_PROXY go past the proxy.
 func TestProxyAndNoProxy(t *testing.T) {
 	for name, test := range map[string]struct {
 		vars map[string]string
@@ -181,7 +181,7 @@ func TestProxyCredentials(t *testing.T) {
 	}
 }
 
-// What a proxy answers instead of a tunnel is said with its status, and decides what to do.
+// If a proxy makes no tunnel, the error has the status, and the status decides what to do.
 func TestProxyRefusals(t *testing.T) {
 	for status, want := range map[int]error{
 		403: backend.ErrUnauthorized, 407: backend.ErrUnauthorized,
@@ -206,7 +206,7 @@ func TestProxyRefusals(t *testing.T) {
 	}
 }
 
-// A proxy that says nothing is given up with the attempt, and one that says too much is not listened to.
+// The attempt bounds the wait for a silent proxy. A proxy with an endless answer is an error.
 func TestProxiesThatAreNone(t *testing.T) {
 	for name, talk := range map[string]func(net.Conn){
 		"silent":  func(net.Conn) {},
@@ -259,7 +259,7 @@ func TestProxiesThatAreNone(t *testing.T) {
 	}
 }
 
-// What the service says first may come in one piece with the proxy's answer.
+// The first bytes of the service may come together with the proxy's answer.
 func TestAProxyThatAnswersTogetherWithTheService(t *testing.T) {
 	srv := serve(t)
 	newTunnelProxy(t) // clears the variables

@@ -17,7 +17,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// The producer's first pause: 50 ms, of which the upper half is random.
+// The producer's first pause is 50 ms. The upper half is random.
 const pauseLeast, pauseMost = 25 * time.Millisecond, 50 * time.Millisecond
 
 // within fails unless the time that has passed on the bubble's clock is within the bounds.
@@ -41,7 +41,7 @@ func TestRecoveryDuringStreamCreation(t *testing.T) {
 	})
 }
 
-// The budget is of attempts without progress, 12 after the first; the last message is kept.
+// Without a deadline, New tries 13 times. Its error has the last message.
 func TestStreamCreationFailsAfterExhaustingRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -60,8 +60,8 @@ func TestStreamCreationFailsAfterExhaustingRetries(t *testing.T) {
 	})
 }
 
-// Five records, a failure on the third: what was not acknowledged is sent again under new wire offsets, in order, and the seqs
-// of the batches are what they were.
+// The stream fails on the third of five batches. The unacknowledged batches are sent again in order, with the same seqs and
+// with new wire offsets.
 func TestRecoveryAfterRetriableReceiverError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -109,7 +109,7 @@ func TestRecoveryAfterServerUnresponsiveness(t *testing.T) {
 		if err := p.Send(t.Context(), row{0}); err != nil {
 			t.Error(err)
 		}
-		// Silent, the old stream is not owed the half second of a polite end.
+		// The old stream ends at once, because the server answers to the half-close.
 		within(t, began, 100*time.Millisecond+pauseLeast, 100*time.Millisecond+pauseMost)
 		if got := requests(srv); !slices.Equal(got, []string{"0/0:1", "1/0:1"}) {
 			t.Errorf("%q", got)
@@ -167,7 +167,7 @@ func TestRecoveryPreservesBatchStructure(t *testing.T) {
 	})
 }
 
-// The server is gone for 700 ms: everything not acknowledged is sent again.
+// The server is gone for 700 ms. All unacknowledged batches are sent again.
 func TestRecoveryAcrossARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// A fussyStream refuses to send the message after so many.
+// A fussyStream refuses to send a message after a number of messages.
 type fussyStream struct {
 	grpc.ClientStream
 	left int
@@ -27,7 +27,7 @@ func (s *fussyStream) SendMsg(m any) error {
 	return s.ClientStream.SendMsg(m)
 }
 
-// fussy makes all streams of a sink refuse to send their (n+1)th batch, which is what an interceptor may do.
+// fussy makes all streams of a sink refuse to send their (n+1)th batch. An interceptor may do that.
 func fussy(n int) zerobus.Option {
 	return zerobus.DialOptions(grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn,
 		method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -36,7 +36,7 @@ func fussy(n int) zerobus.Option {
 	}))
 }
 
-// What gRPC does not send is said of no batch that was sent, whatever the code: those are stored or not.
+// If gRPC refuses to send a batch, the code says nothing about the earlier batches: they may be stored.
 func TestWhatGRPCRefusesToSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))

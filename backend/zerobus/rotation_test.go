@@ -16,7 +16,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A signal while nothing is under way ends the session at once, whatever time the server gives.
+// If nothing is in flight, the signal ends the session at once, for any time that the server gives.
 func TestIdleRotationIsImmediate(t *testing.T) {
 	for _, d := range []time.Duration{0, -1, time.Second, 200 * 365 * 24 * time.Hour} {
 		t.Run(d.String(), func(t *testing.T) {
@@ -36,8 +36,8 @@ func TestIdleRotationIsImmediate(t *testing.T) {
 	}
 }
 
-// rotated opens a session, sends batches up to the one that brings a signal, and returns what the session says of it. The
-// signal comes before what the batch is due.
+// rotated opens a session, sends batches, and returns the acks and the end of the session. The server signals the end when the
+// last batch has come, and before its ack.
 func rotated(t *testing.T, srv *zerobustest.Server, batches int, pause time.Duration, opts ...zerobus.TableOption) (acked []uint64, why error) {
 	t.Helper()
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: batches - 1, Do: zerobustest.CloseSignal(pause)})
@@ -57,7 +57,7 @@ func rotated(t *testing.T, srv *zerobustest.Server, batches int, pause time.Dura
 	return acked, why
 }
 
-// The pause ends with the last ack, which the session returns before it ends.
+// The pause ends with the last ack. The session returns the ack first.
 func TestEarlyRecoveryAllAcksReceived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckAfter(200*time.Millisecond)))
@@ -89,8 +89,8 @@ func TestClientMaxGreaterThanServer(t *testing.T) {
 	pauses(t, time.Second, time.Second, zerobus.PauseLimit(2*time.Second))
 }
 
-// pauses is a rotation with one batch that is never acknowledged: a session says that it may be stored, after so long. A
-// producer goes on on a new stream with that one and with what has come meanwhile.
+// pauses checks a rotation with one batch that is never acknowledged. After want, the session says that the batch may be
+// stored. A producer sends the batch and the later batches on a new stream.
 func pauses(t *testing.T, server, want time.Duration, opts ...zerobus.TableOption) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -113,14 +113,14 @@ func pauses(t *testing.T, server, want time.Duration, opts ...zerobus.TableOptio
 			t.Error(err)
 		}
 		within(t, began, want, want+pauseMost)
-		// 4 + 2: the one that was not acknowledged, and the one that came after the signal and did not leak.
+		// First 4 requests, then 2: the unacknowledged batch, and the batch that came after the signal.
 		if got := requests(srv); !slices.Equal(got, []string{"0/0:1", "0/1:1", "0/2:1", "0/3:1", "1/0:1", "1/1:1"}) {
 			t.Errorf("%q", got)
 		}
 	})
 }
 
-// What comes during the pause is accepted at once and sent when it is over.
+// Rows are accepted during the pause, and sent after the pause.
 func TestBufferedRecordsDuringPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -142,7 +142,7 @@ func TestBufferedRecordsDuringPause(t *testing.T) {
 	})
 }
 
-// What the server says last counts: INTERNAL is got over, a refusal is one.
+// The server's last error counts: INTERNAL is tried again, and a refusal is final.
 func TestErrorDuringGracefulClose(t *testing.T) {
 	for code, want := range map[codes.Code]error{codes.Internal: backend.ErrIndeterminate, codes.InvalidArgument: backend.ErrRejected} {
 		t.Run(code.String(), func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestErrorDuringGracefulClose(t *testing.T) {
 	}
 }
 
-// At the end of a pause the stream is half-closed, and the acks that this brings save the rows from being sent twice.
+// The end of a pause half-closes the stream. Acks that come then count, so those rows are not sent twice.
 func TestLastAcksAreTakenAtTheEndOfAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckAfter(time.Hour)))
@@ -186,7 +186,7 @@ func TestLastAcksAreTakenAtTheEndOfAPause(t *testing.T) {
 	})
 }
 
-// A server that neither acknowledges nor ends is waited for half a second after the half-close, and no longer.
+// After the half-close, the session waits half a second for a server that neither acknowledges nor ends the stream.
 func TestThePauseEndsThoughTheServerDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
@@ -198,7 +198,7 @@ func TestThePauseEndsThoughTheServerDoesNot(t *testing.T) {
 	})
 }
 
-// politely fails unless the client ended every stream with END_STREAM, and the server saw no RST_STREAM before its own end.
+// politely fails unless the client ended every stream with END_STREAM, and the server saw no RST_STREAM.
 func politely(t *testing.T, srv *zerobustest.Server) {
 	t.Helper()
 	synctest.Wait()
@@ -210,7 +210,7 @@ func politely(t *testing.T, srv *zerobustest.Server) {
 	}
 }
 
-// Whatever ends a session from this side, the server hears that all was sent, and that nothing was cut off.
+// For every way to end a session from this side, the server sees a half-close and no cut.
 func TestStreamsEndWithTheirEnd(t *testing.T) {
 	never := zerobustest.Acks(zerobustest.AckNever())
 	for name, test := range map[string]struct {
@@ -277,7 +277,7 @@ func TestAnAckTimeoutEndsTheStream(t *testing.T) {
 	})
 }
 
-// A server that is dead holds up Close for half a second and no longer.
+// A dead server holds up Close for half a second.
 func TestCloseIsBoundedThoughTheServerDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
@@ -292,7 +292,7 @@ func TestCloseIsBoundedThoughTheServerDoesNotEnd(t *testing.T) {
 	})
 }
 
-// The service ends every stream after a while, so a producer that must not try again after a failure outlives that.
+// The service ends every stream after a while. A producer with one attempt must survive that.
 func TestARotationIsNoAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -310,7 +310,7 @@ func TestARotationIsNoAttempt(t *testing.T) {
 	})
 }
 
-// A producer writes on through rotations without a gap and without a duplicate, over real sockets too.
+// A producer writes through rotations without a gap and without a duplicate, also over real sockets.
 func TestProducerThroughRotations(t *testing.T) {
 	srv := serve(t, zerobustest.Lifetime(100*time.Millisecond, 5*time.Second, zerobustest.EOF()))
 	p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(7))

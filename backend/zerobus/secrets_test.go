@@ -24,7 +24,7 @@ const (
 	bearer = "tok-0123456789"
 )
 
-// wantHidden checks that an error, and what can be had of it, has neither secret.
+// wantHidden checks that an error, and every error that errors.As finds in it, hides both secrets.
 func wantHidden(t *testing.T, err error) {
 	t.Helper()
 	var said *zerobus.Error
@@ -47,7 +47,7 @@ func wantHidden(t *testing.T, err error) {
 	}
 }
 
-// echo is what a service says that repeats what it was sent.
+// echo is the text of a service that repeats the request.
 func echo(code codes.Code) zerobustest.Action {
 	const all = "authorization: Bearer " + bearer + " of id:" + secret
 	return zerobustest.Fail(code, all, &errdetails.ErrorInfo{

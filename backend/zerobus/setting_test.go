@@ -17,7 +17,7 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// website is a server that knows nothing of gRPC or of tokens.
+// website is a server without gRPC and without tokens.
 func website(t *testing.T, status int, start func(*httptest.Server)) string {
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -31,7 +31,7 @@ func website(t *testing.T, status int, start func(*httptest.Server)) string {
 
 func startHTTP2(web *httptest.Server) { web.EnableHTTP2 = true; web.StartTLS() }
 
-// alerting is where each connection is answered with an alert of TLS, as servers with TLS answer a plain request.
+// alerting is a server that answers each connection with an alert of TLS, as servers with TLS answer a plain request.
 func alerting(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,7 +57,7 @@ func withScheme(scheme, address string) string {
 	return scheme + "://" + host
 }
 
-// A wrong setting stays wrong: the error asks for no other attempt, and says what to mend.
+// A wrong setting stays wrong. The error is final and says how to mend the setting.
 func TestAWrongSettingIsFinalAndSaysWhatToDo(t *testing.T) {
 	plain, secured := serve(t), serve(t, zerobustest.TLS())
 	here := config(plain)

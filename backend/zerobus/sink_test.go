@@ -17,7 +17,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A Sink that had a method OpenReader would make the selector below ambiguous, and this file would not compile.
+// If Sink had a method OpenReader, the selector below would be ambiguous, and this file would not compile.
 type (
 	reading struct{}
 	both    struct {
@@ -54,7 +54,7 @@ func TestARepeatedAckSaysNothing(t *testing.T) {
 	}
 }
 
-// A server that never answers is given up in time, headers or not.
+// The opening does not wait for ever for a silent server.
 func TestAServerThatNeverAnswers(t *testing.T) {
 	for name, stage := range map[string]zerobustest.Stage{"no headers": zerobustest.Opening, "no response": zerobustest.Creating} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestCreateResponsesThatAreNone(t *testing.T) {
 	}
 }
 
-// Whatever ends a stream, over real sockets: all rows arrive, in order.
+// After every kind of end, over real sockets, all rows arrive in order.
 func TestProducerRecovers(t *testing.T) {
 	for name, fault := range map[string]zerobustest.Fault{
 		"UNAVAILABLE before storing": {Stage: zerobustest.Receiving, Skip: 3, Do: zerobustest.Fail(codes.Unavailable, "gone")},
@@ -122,7 +122,7 @@ func TestProducerRecovers(t *testing.T) {
 	}
 }
 
-// An idle stream is half-closed and not torn down, also when the server takes its time.
+// Close half-closes an idle stream and does not cut it off, also if the server is slow.
 func TestCloseIsPolite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// rowCheck is the row log of a soak: it keeps how far the rows have come, and counts what is there again.
+// rowCheck is the row log of a soak. It keeps the highest row, and counts duplicates.
 type rowCheck struct {
 	mu         sync.Mutex
 	next       int64
@@ -62,8 +62,8 @@ func (c *rowCheck) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Rotations and random faults: what was acknowledged is in the table, and first copies are in order. HEADRACE_SOAK is how
-// many rows to write.
+// During rotations and random faults, acknowledged rows are in the table, and first copies are in order. HEADRACE_SOAK is the
+// number of rows to write.
 func TestSoak(t *testing.T) {
 	t.Run("JSON", func(t *testing.T) {
 		soak(t, jsonCodec(), nil, func(n int) []byte { return fmt.Appendf(nil, `{"n":%d}`, n) })
@@ -97,7 +97,7 @@ func soak(t *testing.T, c raw, columns []zerobustest.Column, value func(n int) [
 	faults := 0
 	for i := range rows {
 		if i%(rows/20) == rows/40 {
-			// With progress between them, a run of bad luck is no outage.
+			// Progress between the faults resets the producer's count of attempts.
 			if err := p.Flush(t.Context()); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}

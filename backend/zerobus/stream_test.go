@@ -134,7 +134,7 @@ func TestTicketsOfAStreamThatBreaksAreInDoubt(t *testing.T) {
 	}
 }
 
-// Of a batch that the announced end keeps out nothing is stored, so it goes onto the next stream without doubt.
+// After the announcement of the end, Append refuses a batch and stores nothing. The batch can go onto the next stream.
 func TestAStreamThatRotatesTakesNoMoreBatches(t *testing.T) {
 	srv := serve(t)
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Stored, Do: zerobustest.CloseSignal(time.Minute)})

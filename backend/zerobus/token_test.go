@@ -12,8 +12,8 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
-// expires_in decides how often a token is asked for. What is no whole number above 0, quoted or not, promises nothing: the
-// token is used once.
+// expires_in decides how often the client asks for a token. If expires_in is not a whole number above 0, with or without quotes,
+// the token is used once.
 func TestExpiresIn(t *testing.T) {
 	for life, want := range map[string]int64{
 		`3600`: 1, `"3600"`: 1, `"+3600"`: 1, `"03600"`: 1, `99999999999`: 1, `9223372036854775807`: 1, `99999999999999999999999`: 1, `"99999999999999999999999"`: 1,
@@ -35,7 +35,7 @@ func TestExpiresIn(t *testing.T) {
 	}
 }
 
-// While a token cannot be replaced, the one that is still good serves, and the endpoint is left alone for a while.
+// If a token cannot be replaced, the client uses the valid old token, and does not ask the endpoint again for a while.
 func TestTokensAreRefreshedEarlyAndTheOldServesMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -60,7 +60,7 @@ func TestTokensAreRefreshedEarlyAndTheOldServesMeanwhile(t *testing.T) {
 	})
 }
 
-// A token endpoint that does not answer takes half of the attempt at most while there is a token that is good.
+// While the old token is valid, a silent token endpoint costs at most half of the opening's time.
 func TestAStuckRefreshLeavesTimeForTheOldToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
@@ -74,7 +74,7 @@ func TestAStuckRefreshLeavesTimeForTheOldToken(t *testing.T) {
 	})
 }
 
-// A token that lives less long than its endpoint says is replaced within the opening that finds out.
+// If the service refuses a token before the end of its life, the opening replaces the token.
 func TestExpiredTokensAreReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.TokenLife(time.Minute))
@@ -89,7 +89,7 @@ func TestExpiredTokensAreReplaced(t *testing.T) {
 	})
 }
 
-// UNAUTHENTICATED and PERMISSION_DENIED drop the token that they were said of, and not the one that has replaced it.
+// UNAUTHENTICATED and PERMISSION_DENIED drop the refused token, and not its replacement.
 func TestInvalidationByGeneration(t *testing.T) {
 	for _, code := range []codes.Code{codes.Unauthenticated, codes.PermissionDenied} {
 		t.Run(code.String(), func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestInvalidationByGeneration(t *testing.T) {
 	}
 }
 
-// The time that a 429 asks for may be a date.
+// Retry-After of a 429 may be a date.
 func TestRetryAfterMayBeADate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)

@@ -66,7 +66,7 @@ func TestContextOfEarlierCallsEndsReceiving(t *testing.T) {
 	}
 }
 
-// A server that reads nothing holds up Send, however many calls its context has seen.
+// A server that reads nothing holds up Send. The end of the context ends Send, also if earlier calls had the same context.
 func TestContextOfEarlierCallsEndsSending(t *testing.T) {
 	srv := serve(t, zerobustest.Window(64<<10))
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: 2, Do: zerobustest.Hang()})

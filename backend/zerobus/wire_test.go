@@ -30,8 +30,8 @@ func of(values ...string) (recs []backend.Record) {
 	return recs
 }
 
-// The bytes are the protocol's, and so are the choices: one record goes alone, an offset of 0 is written, JSON streams have
-// no descriptor.
+// The requests have the bytes of the protocol: a lone record is no batch, an offset of 0 is written, and JSON streams have no
+// descriptor.
 func TestRequestsHaveTheGoldenBytes(t *testing.T) {
 	for _, test := range []struct {
 		name, want string
@@ -83,7 +83,7 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// A duration of protobuf can be three hundred centuries, and a server may send less than nothing.
+// A duration of protobuf can be ten thousand years, and a server may send a negative duration.
 func TestPausesOfAnyLength(t *testing.T) {
 	for _, test := range []struct {
 		d        *durationpb.Duration
@@ -108,7 +108,7 @@ func TestPausesOfAnyLength(t *testing.T) {
 	}
 }
 
-// What is parsed here must mean what it means to the generated code.
+// The parser must read a message as the generated code does.
 func FuzzResponse(f *testing.F) {
 	for _, s := range []string{"0a0a0a0873747265616d2d31", "12020800", "1200", "1a0a0a0808011080cab5ee01", "1a00", "120c08ffffffffffffffffff0110", "0a00120208071a00"} {
 		b, _ := hex.DecodeString(s)
@@ -139,7 +139,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// The framing of a batch at its limits stays below the 10 MiB that the service reads.
+// A batch at its limits, with the bytes around the records, stays below the service's 10 MiB.
 func TestABatchAtItsLimitsFitsAMessage(t *testing.T) {
 	for _, n := range []int{1, 2, 636, 5000, batchRecords} {
 		value := make([]byte, payloadBytes/n)
