@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -166,24 +165,4 @@ func decompress(encoding string, body []byte) (_ []byte, err error) {
 		return nil, protocolErrorf("an answer of more than %d bytes", responseLimit)
 	}
 	return body, nil
-}
-
-// fetch does a call that answers with JSON.
-func fetch[T any](ctx context.Context, c *Client, r *call) (out T, a answer, err error) {
-	if a, err = c.do(ctx, r); err != nil {
-		return out, a, err
-	}
-	if err := json.Unmarshal(a.body, &out); err != nil {
-		return out, a, fmt.Errorf("s2: %s: %w", r.op, protocolErrorf("%w", err))
-	}
-	return out, a, nil
-}
-
-// encode makes a JSON body of one of this package's types, which all can be one.
-func encode(op string, v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("s2: %s: %w", op, err)
-	}
-	return b, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
@@ -21,7 +22,8 @@ import (
 func TestManagementCallsAreTriedAgain(t *testing.T) {
 	ctx := t.Context()
 	srv := s2test.New(t, s2test.Basin(basinName, false))
-	b := dial(t, srv).Basin(basinName)
+	c := dial(t, srv)
+	b := manage(c)
 	fault := func(times int, do s2test.Effect) *s2test.Injection {
 		return srv.Inject(s2test.Fault{Op: s2test.StreamCall | s2test.AccountCall, Times: times, Do: do})
 	}
@@ -57,9 +59,9 @@ func TestManagementCallsAreTriedAgain(t *testing.T) {
 
 	// Issuing a token twice would leave one that nobody knows: only what certainly did nothing is tried again.
 	in = fault(1, s2test.Drop())
-	_, err = b.Stream("s").Append(ctx, values("x"), s2.Condition{})
+	_, err = c.Basin(basinName).Stream("s").Append(ctx, values("x"), s2.Condition{})
 	check(t, err) // it concerns others
-	_, err = dial(t, srv).IssueAccessToken(ctx, s2.AccessToken{ID: "t"})
+	_, err = admin.New(c).IssueAccessToken(ctx, admin.AccessToken{ID: "t"})
 	if want(t, err, backend.ErrIndeterminate); in.Hits() != 1 {
 		t.Errorf("%d attempts", in.Hits())
 	}
@@ -88,7 +90,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { c.answer(w) }))
 		cl, err := s2.New("any", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL))
 		check(t, err)
-		_, err = cl.BasinConfig(t.Context(), basinName)
+		_, err = admin.New(cl).BasinConfig(t.Context(), basinName)
 		var pe *s2.ProtocolError
 		if !errors.As(err, &pe) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want a ProtocolError that says %q", name, err, c.says)
@@ -102,27 +104,6 @@ func encoded(how string, body []byte) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
 		w.Header().Set("Content-Encoding", how)
 		_, _ = w.Write(body)
-	}
-}
-
-// A listing whose pages lead nowhere would never end.
-func TestAPageThatLeadsNowhere(t *testing.T) {
-	var asked atomic.Int64
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		asked.Add(1)
-		_, _ = w.Write([]byte(`{"streams":[{"name":"s"}],"has_more":true}`))
-	}))
-	defer web.Close()
-	c, err := s2.New("any", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL))
-	check(t, err)
-	defer c.Close()
-	var last error
-	for _, err := range c.Basin(basinName).Streams(t.Context(), s2.List{}) {
-		last = err
-	}
-	var pe *s2.ProtocolError
-	if !errors.As(last, &pe) || asked.Load() != 2 {
-		t.Errorf("%v after %d pages", last, asked.Load())
 	}
 }
 

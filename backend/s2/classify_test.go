@@ -14,6 +14,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
@@ -94,7 +95,7 @@ func TestAPauseThatIsAskedForEndsWithTheContext(t *testing.T) {
 	}
 	for what, call := range map[string]func(context.Context) error{
 		"a management call": func(ctx context.Context) error {
-			_, err := dial(t, srv).Basin(basinName).StreamConfig(ctx, "orders")
+			_, err := manage(dial(t, srv)).StreamConfig(ctx, "orders")
 			return err
 		},
 		"a read session": func(ctx context.Context) error {
@@ -121,7 +122,7 @@ func TestAPauseThatIsAskedForEndsWithTheContext(t *testing.T) {
 		}
 	}
 	in := srv.Inject(s2test.Fault{Op: s2test.StreamCall, Times: s2test.Always, Do: s2test.Status(500, "storage")})
-	if _, err := dial(t, srv, s2.Attempts(3)).Basin(basinName).StreamConfig(t.Context(), "orders"); err == nil || in.Hits() != 3 {
+	if _, err := manage(dial(t, srv, s2.Attempts(3))).StreamConfig(t.Context(), "orders"); err == nil || in.Hits() != 3 {
 		t.Errorf("%v after %d attempts, want 3", err, in.Hits())
 	}
 }
@@ -137,7 +138,7 @@ func TestAnswersAreBounded(t *testing.T) {
 					return
 				}
 			}
-		}, s2.JSON())
+		})
 		_, tail := st.CheckTail(t.Context())
 		_, read := st.Read(t.Context(), s2.Range{From: backend.Earliest})
 		for what, err := range map[string]error{"check tail": tail, "read": read} {
@@ -212,13 +213,13 @@ func TestMalformedNamesAreNotSent(t *testing.T) {
 func TestAnEncryptedStreamNeedsItsKey(t *testing.T) {
 	srv := s2test.New(t)
 	c := dial(t, srv)
-	if _, err := c.CreateBasin(t.Context(), "secret-basin", s2.NewBasin{Config: &s2.BasinConfig{StreamCipher: "aegis-256", CreateStreamOnAppend: true}}); err != nil {
+	if _, err := admin.New(c).CreateBasin(t.Context(), "secret-basin", admin.NewBasin{Config: &admin.BasinConfig{StreamCipher: "aegis-256", CreateStreamOnAppend: true}}); err != nil {
 		t.Fatal(err)
 	}
 	key := func(b byte) s2.StreamOption { return s2.EncryptionKey([]byte(strings.Repeat(string(b), 32))) }
 	right := c.Basin("secret-basin").Stream("orders", key('k'))
 	fillStream(t, right, 10)
-	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream(), "json": s2.JSON()} {
+	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream()} {
 		st := c.Basin("secret-basin").Stream("orders", key('k'), opt)
 		if got, err := drain(t.Context(), st.ReadSession(s2.Range{From: s2.At(0), Count: 10})); len(got) != 10 || err != nil {
 			t.Errorf("%s: %d records, %v", form, len(got), err)
@@ -237,7 +238,7 @@ func TestAnEncryptedStreamNeedsItsKey(t *testing.T) {
 			}
 		}
 	}
-	if got := stored(t, right); len(got) != 13 {
+	if got := stored(t, right); len(got) != 12 {
 		t.Errorf("%d records are stored", len(got))
 	}
 }
@@ -268,7 +269,7 @@ func TestFromEnvironment(t *testing.T) {
 		if _, err := c.Basin(basinName).Stream("a/b").CheckTail(t.Context()); err != nil {
 			t.Error(err)
 		}
-		for range c.Basins(t.Context(), s2.List{}) {
+		for range admin.New(c).Basins(t.Context(), admin.List{}) {
 		}
 		_ = c.Close()
 	}

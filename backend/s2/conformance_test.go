@@ -58,9 +58,10 @@ func harness(store string, prepare func(testing.TB, *s2test.Server), client []s2
 	}
 	h.Open = func(t testing.TB) backendtest.Target {
 		srv := serve(t, store, false)
-		b := dial(t, srv, client...).Basin(basinName)
+		c := dial(t, srv, client...)
+		b := c.Basin(basinName)
 		name := streamName()
-		if _, err := b.CreateStream(context.Background(), name, s2.StreamConfig{}); err != nil {
+		if _, err := manage(c).CreateStream(context.Background(), name, s2.StreamConfig{}); err != nil {
 			t.Fatal(err)
 		}
 		if prepare != nil {

@@ -96,27 +96,3 @@ func ExampleStream_Append() {
 	// 0 2 <nil>
 	// 0 0 s2: append to my-basin-1/letters: conflict: status 412: the next sequence number is 2
 }
-
-func ExampleBasin_Streams() {
-	srv, err := s2test.Start(s2test.Basin("my-basin-1", false))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer srv.Close()
-	ctx := context.Background()
-	basin := srv.Client().Basin("my-basin-1")
-	for _, name := range []string{"orders/eu", "orders/us", "users"} {
-		if _, err := basin.CreateStream(ctx, name, s2.StreamConfig{}); err != nil {
-			log.Fatal(err)
-		}
-	}
-	for info, err := range basin.Streams(ctx, s2.List{Prefix: "orders/"}) {
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(info.Name)
-	}
-	// Output:
-	// orders/eu
-	// orders/us
-}

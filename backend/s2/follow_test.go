@@ -152,62 +152,59 @@ func TestAPlaceThatIsTrimmed(t *testing.T) {
 	}
 }
 
-// JSON and protobuf say the same.
-func TestUnaryCallsInBothForms(t *testing.T) {
+func TestUnaryCallsHoldTheirConditionsAndLimits(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]s2.StreamOption{"protobuf": nil, "JSON": {s2.JSON()}} {
-		_, st := fresh(t, []s2.Option{s2.Gzip()}, opts...)
-		ctx := t.Context()
-		at := time.UnixMilli(1_700_000_000_123)
-		recs := []backend.Record{
-			{Value: []byte("\x00\xff\xfe"), Headers: backend.Headers{{Name: "k", Value: []byte{0xff}}, {Name: "k"}}, Time: at},
-			{Value: nil},
-			{Value: []byte(strings.Repeat("large ", 1000))},
-		}
-		zero := uint64(0)
-		got, err := st.Append(ctx, recs, s2.Condition{SeqNum: &zero})
-		if err != nil || got.Start.SeqNum != 0 || got.End.SeqNum != 3 || got.Tail != got.End {
-			t.Fatalf("%s: %+v, %v", name, got, err)
-		}
-		_, err = st.Append(ctx, recs, s2.Condition{SeqNum: &zero})
-		var refused *s2.Error
-		if want(t, err, backend.ErrConflict); !errors.As(err, &refused) || refused.SeqNum != 3 {
-			t.Errorf("%s: %v", name, err)
-		}
-		token := "another's"
-		_, err = st.Append(ctx, recs, s2.Condition{FencingToken: &token})
-		want(t, err, backend.ErrFenced)
+	_, st := fresh(t, []s2.Option{s2.Gzip()})
+	ctx := t.Context()
+	at := time.UnixMilli(1_700_000_000_123)
+	recs := []backend.Record{
+		{Value: []byte("\x00\xff\xfe"), Headers: backend.Headers{{Name: "k", Value: []byte{0xff}}, {Name: "k"}}, Time: at},
+		{Value: nil},
+		{Value: []byte(strings.Repeat("large ", 1000))},
+	}
+	zero := uint64(0)
+	got, err := st.Append(ctx, recs, s2.Condition{SeqNum: &zero})
+	if err != nil || got.Start.SeqNum != 0 || got.End.SeqNum != 3 || got.Tail != got.End {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	_, err = st.Append(ctx, recs, s2.Condition{SeqNum: &zero})
+	var refused *s2.Error
+	if want(t, err, backend.ErrConflict); !errors.As(err, &refused) || refused.SeqNum != 3 {
+		t.Errorf("%v", err)
+	}
+	token := "another's"
+	_, err = st.Append(ctx, recs, s2.Condition{FencingToken: &token})
+	want(t, err, backend.ErrFenced)
 
-		slice, err := st.Read(ctx, s2.Range{From: backend.Earliest})
-		if err != nil || len(slice.Records) != 3 {
-			t.Fatalf("%s: %+v, %v", name, slice, err)
+	slice, err := st.Read(ctx, s2.Range{From: backend.Earliest})
+	if err != nil || len(slice.Records) != 3 {
+		t.Fatalf("%+v, %v", slice, err)
+	}
+	first := slice.Records[0]
+	if string(first.Value) != "\x00\xff\xfe" || len(first.Headers) != 2 || first.Headers[0].Value[0] != 0xff || !first.Time.Equal(at) || first.Offset != "0" || first.Next != "1" {
+		t.Errorf("%+v", first)
+	}
+	if len(slice.Records[1].Value) != 0 || len(slice.Records[2].Value) != 6000 {
+		t.Errorf("%+v", slice.Records[1:])
+	}
+	for what, c := range map[string]struct {
+		r    s2.Range
+		want int
+	}{
+		"a count":           {s2.Range{From: "1", Count: 1}, 1},
+		"bytes":             {s2.Range{From: "0", Bytes: 40}, 2},
+		"a time":            {s2.Range{From: "0", Until: at.Add(time.Millisecond)}, 1},
+		"the last two":      {s2.Range{From: backend.Last(2)}, 2},
+		"beyond, clamped":   {s2.Range{From: "99", Clamp: true, Wait: time.Second}, 0},
+		"from a given time": {s2.Range{From: backend.AtTime(at.Add(time.Millisecond))}, 2},
+	} {
+		if s, err := st.Read(ctx, c.r); err != nil || len(s.Records) != c.want {
+			t.Errorf("%s: %d records, %v, want %d", what, len(s.Records), err, c.want)
 		}
-		first := slice.Records[0]
-		if string(first.Value) != "\x00\xff\xfe" || len(first.Headers) != 2 || first.Headers[0].Value[0] != 0xff || !first.Time.Equal(at) || first.Offset != "0" || first.Next != "1" {
-			t.Errorf("%s: %+v", name, first)
-		}
-		if len(slice.Records[1].Value) != 0 || len(slice.Records[2].Value) != 6000 {
-			t.Errorf("%s: %+v", name, slice.Records[1:])
-		}
-		for what, c := range map[string]struct {
-			r    s2.Range
-			want int
-		}{
-			"a count":           {s2.Range{From: "1", Count: 1}, 1},
-			"bytes":             {s2.Range{From: "0", Bytes: 40}, 2},
-			"a time":            {s2.Range{From: "0", Until: at.Add(time.Millisecond)}, 1},
-			"the last two":      {s2.Range{From: backend.Last(2)}, 2},
-			"beyond, clamped":   {s2.Range{From: "99", Clamp: true, Wait: time.Second}, 0},
-			"from a given time": {s2.Range{From: backend.AtTime(at.Add(time.Millisecond))}, 2},
-		} {
-			if s, err := st.Read(ctx, c.r); err != nil || len(s.Records) != c.want {
-				t.Errorf("%s: %s: %d records, %v, want %d", name, what, len(s.Records), err, c.want)
-			}
-		}
-		_, err = st.Read(ctx, s2.Range{From: "99"})
-		if want(t, err, backend.ErrOutOfRange); !errors.As(err, &refused) || refused.Tail.SeqNum != 3 {
-			t.Errorf("%s: %v", name, err)
-		}
+	}
+	_, err = st.Read(ctx, s2.Range{From: "99"})
+	if want(t, err, backend.ErrOutOfRange); !errors.As(err, &refused) || refused.Tail.SeqNum != 3 {
+		t.Errorf("%v", err)
 	}
 }
 

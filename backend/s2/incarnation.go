@@ -2,8 +2,10 @@ package s2
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,20 +65,24 @@ func (s *Stream) release() {
 // askIncarnation asks when the stream was created, which S2 tells in listings alone. A token that may not list streams, and
 // a server without listings, leave it unknown: offsets are bare sequence numbers then.
 func (s *Stream) askIncarnation(ctx context.Context) (suffix string, err error) {
-	g := s.basin.listing()
-	g.call.method, g.call.query = http.MethodGet, List{Prefix: s.name, Limit: 1}.query("")
-	a, err := s.client().attempt(ctx, &g.call)
+	a, err := s.client().attempt(ctx, &call{op: s.op("look up"), method: http.MethodGet, url: s.basin.url("streams"), basin: s.basin.name,
+		query: url.Values{"prefix": {s.name}, "limit": {"1"}}})
 	if err != nil {
 		if !judge(err).retryable {
 			return "", nil
 		}
 		return "", fmt.Errorf("asking when the stream was created: %w", err)
 	}
-	p, err := g.decode(a.body)
-	if err != nil || len(p.Entries) == 0 || p.Last != s.name || p.Entries[0].CreatedAt.IsZero() {
+	var page struct {
+		Streams []struct {
+			Name      string    `json:"name"`
+			CreatedAt time.Time `json:"created_at"`
+		} `json:"streams"`
+	}
+	if err := json.Unmarshal(a.body, &page); err != nil || len(page.Streams) == 0 || page.Streams[0].Name != s.name || page.Streams[0].CreatedAt.IsZero() {
 		return "", nil
 	}
-	return incarnationMark + strconv.FormatInt(p.Entries[0].CreatedAt.UnixMilli(), 36), nil
+	return incarnationMark + strconv.FormatInt(page.Streams[0].CreatedAt.UnixMilli(), 36), nil
 }
 
 // sameIncarnation refuses a place that belongs to another stream of the same name. A bare sequence number belongs to any.

@@ -10,12 +10,12 @@ import (
 )
 
 // recreate deletes a stream and creates it anew with more records than before.
-func recreate(t *testing.T, b *s2.Basin, name string) {
+func recreate(t *testing.T, c *s2.Client, name string) {
 	t.Helper()
-	check(t, b.DeleteStream(t.Context(), name))
+	check(t, manage(c).DeleteStream(t.Context(), name))
 	for range 1000 {
-		if _, err := b.CreateStream(t.Context(), name, s2.StreamConfig{}); err == nil {
-			put(t, b.Stream(name), "x", "y", "z", "and more")
+		if _, err := manage(c).CreateStream(t.Context(), name, s2.StreamConfig{}); err == nil {
+			put(t, c.Basin(basinName).Stream(name), "x", "y", "z", "and more")
 			return
 		}
 	}
@@ -25,7 +25,8 @@ func recreate(t *testing.T, b *s2.Basin, name string) {
 // A place in a stream that was deleted and created again is refused: going on at its number would skip records silently.
 func TestAPlaceInADeletedStreamIsOutOfRange(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.PurgeAfter(0))
-	b := dial(t, srv).Basin(basinName)
+	c := dial(t, srv)
+	b := c.Basin(basinName)
 	name := streamName()
 	put(t, b.Stream(name), "a", "b")
 	read := next(t, open(t, b.Stream(name), backend.Earliest))
@@ -39,7 +40,7 @@ func TestAPlaceInADeletedStreamIsOutOfRange(t *testing.T) {
 	for _, at := range places {
 		open(t, b.Stream(name), at)
 	}
-	recreate(t, b, name)
+	recreate(t, c, name)
 	for _, at := range places {
 		r, err := b.Stream(name).OpenReader(t.Context(), at)
 		if want(t, err, backend.ErrOutOfRange); err == nil {

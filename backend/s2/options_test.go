@@ -20,7 +20,8 @@ import (
 // A stream that comes to be by an append is configured as the stream says, however the append is made.
 func TestAStreamIsCreatedAsTold(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true))
-	b := dial(t, srv).Basin(basinName)
+	c := dial(t, srv)
+	b := c.Basin(basinName)
 	as := s2.CreateAs(s2.StreamConfig{Retention: &s2.Retention{Age: time.Hour}, Timestamping: &s2.Timestamping{Mode: s2.Arrival}})
 	unary, session := b.Stream(streamName(), as), b.Stream(streamName(), as)
 	put(t, unary, "a")
@@ -28,7 +29,7 @@ func TestAStreamIsCreatedAsTold(t *testing.T) {
 	check(t, err)
 	check(t, s.Close())
 	for _, st := range []*s2.Stream{unary, session} {
-		cfg, err := b.StreamConfig(t.Context(), st.Name())
+		cfg, err := manage(c).StreamConfig(t.Context(), st.Name())
 		if err != nil || cfg.Retention.Age != time.Hour || cfg.Timestamping.Mode != s2.Arrival {
 			t.Errorf("%+v, %v", cfg, err)
 		}
@@ -51,29 +52,6 @@ func TestAReadWithoutCommandsGoesOnBehindThem(t *testing.T) {
 	}
 }
 
-// One page says whether there is another, and where that begins.
-func TestAPageLeadsToTheNext(t *testing.T) {
-	srv := s2test.New(t, s2test.Basin(basinName, true))
-	b := dial(t, srv).Basin(basinName)
-	for _, name := range []string{"a", "b", "c"} {
-		put(t, b.Stream(name), "x")
-	}
-	var pages [][]string
-	for l, more := (s2.List{Limit: 2}), true; more; {
-		p, err := b.StreamsPage(t.Context(), l)
-		check(t, err)
-		var names []string
-		for _, s := range p.Entries {
-			names = append(names, s.Name)
-		}
-		pages = append(pages, names)
-		l.StartAfter, more = p.Last, p.HasMore
-	}
-	if len(pages) != 2 || !slices.Equal(pages[0], []string{"a", "b"}) || !slices.Equal(pages[1], []string{"c"}) {
-		t.Errorf("%q", pages)
-	}
-}
-
 func TestAReadSessionWithoutALastAttempt(t *testing.T) {
 	srv, st := fresh(t, []s2.Option{s2.Attempts(s2.Forever)})
 	vs := timed(t, st, 10)
@@ -93,7 +71,7 @@ func TestMeteredCountsAsS2Does(t *testing.T) {
 
 func TestAServerThatIsAboutToStopCostsACallNoAttempt(t *testing.T) {
 	srv, st := fresh(t, nil)
-	b := dial(t, srv, s2.Attempts(1)).Basin(basinName)
+	b := manage(dial(t, srv, s2.Attempts(1)))
 	put(t, st, "a") // the stream comes to be
 	in := srv.Inject(s2test.Fault{Op: s2test.StreamCall, Times: 5, Do: s2test.RetryAfter(503, "server_draining", time.Millisecond)})
 	if _, err := b.StreamConfig(t.Context(), st.Name()); err != nil || in.Hits() != 5 {
@@ -122,7 +100,7 @@ func TestACallIsRepeatedAfterThePauseToldAndLogsIt(t *testing.T) {
 	var text bytes.Buffer
 	logger := slog.New(stopping{slog.NewTextHandler(&text, nil), cancel})
 	srv, st := fresh(t, nil)
-	b := dial(t, srv, s2.Backoff(100*time.Hour, 100*time.Hour), s2.Logger(logger)).Basin(basinName)
+	b := manage(dial(t, srv, s2.Backoff(100*time.Hour, 100*time.Hour), s2.Logger(logger)))
 	srv.Inject(s2test.Fault{Op: s2test.StreamCall, Times: s2test.Always, Do: s2test.Status(500, "other")})
 	_, err := b.StreamConfig(ctx, st.Name())
 	if !errors.Is(err, context.Canceled) {
@@ -211,14 +189,5 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 		if _, err := s2.New("token", o); err == nil {
 			t.Errorf("%s is taken", name)
 		}
-	}
-}
-
-func TestResourcesOfAToken(t *testing.T) {
-	if r := s2.Exactly("a"); r.Prefix != nil || *r.Exact != "a" {
-		t.Errorf("%+v", r)
-	}
-	if r := s2.Under("a"); r.Exact != nil || *r.Prefix != "a" {
-		t.Errorf("%+v", r)
 	}
 }

@@ -274,7 +274,7 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 	check("check tail", err, backend.ErrTransient)
 	_, err = st.OpenReader(t.Context(), backend.Earliest)
 	check("open reader", err, backend.ErrTransient)
-	_, err = dial(t, srv, s2.Attempts(2)).Basin(basinName).CreateStream(t.Context(), "other", s2.StreamConfig{})
+	_, err = manage(dial(t, srv, s2.Attempts(2))).CreateStream(t.Context(), "other", s2.StreamConfig{})
 	check("a management call, at the end of its attempts", err)
 	in.Remove()
 

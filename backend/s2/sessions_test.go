@@ -15,6 +15,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 	"github.com/headrace/headrace/backend/s2/s2test"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/producer"
@@ -57,7 +58,7 @@ func TestEventsOverHTTP2DoNotEndTheFallBack(t *testing.T) {
 func TestExclusiveCreatesTheStreamThatAnAppendCreates(t *testing.T) {
 	srv := s2test.New(t)
 	c := dial(t, srv)
-	_, err := c.CreateBasin(t.Context(), basinName, s2.NewBasin{Config: &s2.BasinConfig{CreateStreamOnAppend: true}})
+	_, err := admin.New(c).CreateBasin(t.Context(), basinName, admin.NewBasin{Config: &admin.BasinConfig{CreateStreamOnAppend: true}})
 	check(t, err)
 	st := c.Basin(basinName).Stream("new", s2.Exclusive())
 	p, err := producer.New(t.Context(), st, codec.String())
@@ -70,7 +71,7 @@ func TestExclusiveCreatesTheStreamThatAnAppendCreates(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 
-	_, err = c.CreateBasin(t.Context(), "no-creation", s2.NewBasin{})
+	_, err = admin.New(c).CreateBasin(t.Context(), "no-creation", admin.NewBasin{})
 	check(t, err)
 	_, err = c.Basin("no-creation").Stream("new", s2.Exclusive()).NewAppender(backend.Format{}).Open(t.Context())
 	want(t, err, backend.ErrNotFound)
@@ -82,7 +83,7 @@ func TestExclusiveCreatesTheStreamThatAnAppendCreates(t *testing.T) {
 func TestExclusiveDoesNotGoOnInANewStream(t *testing.T) {
 	srv := s2test.New(t, s2test.PurgeAfter(0))
 	c := dial(t, srv)
-	_, err := c.CreateBasin(t.Context(), basinName, s2.NewBasin{Config: &s2.BasinConfig{CreateStreamOnAppend: true}})
+	_, err := admin.New(c).CreateBasin(t.Context(), basinName, admin.NewBasin{Config: &admin.BasinConfig{CreateStreamOnAppend: true}})
 	check(t, err)
 	a := c.Basin(basinName).Stream("s", s2.Exclusive()).NewAppender(backend.Format{})
 	s, err := a.Open(t.Context())
@@ -91,9 +92,9 @@ func TestExclusiveDoesNotGoOnInANewStream(t *testing.T) {
 	_, err = s.Recv(t.Context())
 	check(t, err)
 	check(t, s.Close())
-	check(t, c.Basin(basinName).DeleteStream(t.Context(), "s"))
+	check(t, manage(c).DeleteStream(t.Context(), "s"))
 	for err == nil {
-		_, err = c.Basin(basinName).StreamConfig(t.Context(), "s") // until it is gone
+		_, err = manage(c).StreamConfig(t.Context(), "s") // until it is gone
 	}
 	if s, err = a.Open(t.Context()); err == nil {
 		_ = s.Close()

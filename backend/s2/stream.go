@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,7 +31,6 @@ type streamConfig struct {
 	token     *string // present it with every append
 	inFlight  int
 	commands  bool
-	json      bool
 	events    bool
 	bare      bool
 	create    string // configuration of a stream that comes to be
@@ -72,10 +72,6 @@ func InFlight(n int) StreamOption { return func(c *streamConfig) { c.inFlight = 
 // Commands shows command records (fence, trim) to readers as the records they are: one header with an empty name.
 // Otherwise readers skip them.
 func Commands() StreamOption { return func(c *streamConfig) { c.commands = true } }
-
-// JSON makes [Stream.Append] and [Stream.Read] speak JSON with base64 instead of protobuf. It is slower and for debugging
-// with tools that show requests.
-func JSON() StreamOption { return func(c *streamConfig) { c.json = true } }
 
 // EventStream makes readers use server-sent events over HTTP/1.1, for networks that do not let HTTP/2 streams pass. A
 // reader also does so by itself when its attempt over HTTP/2 ends without an answer and no session of the Client has had
@@ -176,6 +172,20 @@ func (s *Stream) CheckTail(ctx context.Context) (Position, error) {
 		return Position{}, classed(op, err)
 	}
 	return parseTail(op, out.body)
+}
+
+func parseTail(op string, body []byte) (Position, error) {
+	var out struct {
+		Tail *Position `json:"tail"`
+	}
+	err := json.Unmarshal(body, &out)
+	if err == nil && out.Tail == nil {
+		err = errors.New("no tail")
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("s2: %s: %w", op, protocolErrorf("%w", err))
+	}
+	return *out.Tail, nil
 }
 
 // once sends a data-plane call, which is never repeated here.

@@ -2,7 +2,6 @@ package s2
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
@@ -52,21 +51,12 @@ func (s *Stream) append(ctx context.Context, recs []backend.Record, c Condition)
 	if err != nil {
 		return Appended{}, fmt.Errorf("s2: %s: %w", op, err)
 	}
-	r := &call{op: op, method: http.MethodPost, url: s.recordsURL(), basin: s.basin.name}
-	if s.cfg.json {
-		if r.body, err = appendJSON(recs, c); err != nil {
-			return Appended{}, fmt.Errorf("s2: %s: %w", op, err)
-		}
-		r.header = s.binary()
-	} else {
-		r.kind = protobuf
-		r.body = wire.AppendInput(nil, recs, wire.Condition{MatchSeqNum: c.SeqNum, FencingToken: c.FencingToken})
-	}
-	a, err := s.once(ctx, r)
+	a, err := s.once(ctx, &call{op: op, method: http.MethodPost, url: s.recordsURL(), basin: s.basin.name, kind: protobuf,
+		body: wire.AppendInput(nil, recs, wire.Condition{MatchSeqNum: c.SeqNum, FencingToken: c.FencingToken})})
 	if err != nil {
 		return Appended{}, fmt.Errorf("s2: %s: %w", op, storing(err))
 	}
-	out, err := parseAck(a, s.cfg.json)
+	out, err := parseAck(a)
 	if err == nil && (out.End.SeqNum < out.Start.SeqNum || out.End.SeqNum-out.Start.SeqNum != uint64(len(recs))) {
 		err = protocolErrorf("ack of %d to %d for %d records", out.Start.SeqNum, out.End.SeqNum, len(recs))
 	}
@@ -76,14 +66,7 @@ func (s *Stream) append(ctx context.Context, recs []backend.Record, c Condition)
 	return out, nil
 }
 
-func parseAck(a answer, asJSON bool) (Appended, error) {
-	if asJSON {
-		var out Appended
-		if err := json.Unmarshal(a.body, &out); err != nil {
-			return Appended{}, protocolErrorf("ack: %w", err)
-		}
-		return out, nil
-	}
+func parseAck(a answer) (Appended, error) {
 	ack, err := wire.DecodeAck(a.body)
 	if err != nil {
 		return Appended{}, protocolErrorf("ack: %w", err)
@@ -137,17 +120,12 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 		return Slice{}, fmt.Errorf("s2: %s: %w", op, err)
 	}
 	// The server answers when the wait is over, so that comes on top of what an answer may take.
-	c := &call{op: op, method: http.MethodGet, url: s.recordsURL(), query: q, basin: s.basin.name, wait: time.Duration(min(r.seconds(), 60)) * time.Second}
-	if s.cfg.json {
-		c.header = s.binary()
-	} else {
-		c.kind = protobuf
-	}
+	c := &call{op: op, method: http.MethodGet, url: s.recordsURL(), query: q, basin: s.basin.name, kind: protobuf, wait: time.Duration(min(r.seconds(), 60)) * time.Second}
 	a, err := s.once(ctx, c)
 	if err != nil {
 		return Slice{}, classed(op, err)
 	}
-	b, err := parseBatch(a.body, s.cfg.json)
+	b, err := parseBatch(a.body)
 	if err != nil {
 		return Slice{}, fmt.Errorf("s2: %s: %w", op, &ProtocolError{err})
 	}
@@ -162,10 +140,7 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 	return Slice{Next: next, Records: b.Records, Tail: Position(b.Tail), HasTail: b.HasTail}, nil
 }
 
-func parseBatch(body []byte, asJSON bool) (wire.Batch, error) {
-	if asJSON {
-		return batchJSON(body)
-	}
+func parseBatch(body []byte) (wire.Batch, error) {
 	if len(body) > s2s.MaxPayload {
 		return wire.Batch{}, fmt.Errorf("a batch of %d bytes", len(body))
 	}

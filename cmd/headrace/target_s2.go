@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 )
 
 // openS2 opens s2://basin/stream. The token and other endpoints come from the environment, as in S2's own tools.
@@ -22,8 +23,8 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	basin := client.Basin(u.Host)
-	s := basin.Stream(name)
+	basin := admin.New(client).Basin(u.Host)
+	s := client.Basin(u.Host).Stream(name)
 	t.sink, t.source, t.close = s, s, client.Close
 	t.create = func(ctx context.Context, _ string) error {
 		_, err := basin.CreateStream(ctx, name, s2.StreamConfig{})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 	"github.com/headrace/headrace/backend/s2/s2test"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
@@ -44,18 +45,18 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, name string, orders int) error {
-	basin, end, err := connect(out)
+	client, basin, end, err := connect(out)
 	if err != nil {
 		return err
 	}
 	defer end()
 	// A stream that exists is used as it is.
-	if _, err := basin.CreateStream(ctx, name, s2.StreamConfig{}); err != nil && !errors.Is(err, backend.ErrConflict) {
+	if _, err := admin.New(client).Basin(basin).CreateStream(ctx, name, s2.StreamConfig{}); err != nil && !errors.Is(err, backend.ErrConflict) {
 		return err
 	}
 	// Exclusive: what a lost connection leaves open is looked up before anything is sent again. Should another run of this
 	// program still be writing, it is fenced off.
-	stream := basin.Stream(name, s2.Exclusive(), s2.Fence(""))
+	stream := client.Basin(basin).Stream(name, s2.Exclusive(), s2.Fence(""))
 	tail, err := stream.CheckTail(ctx)
 	if err != nil {
 		return err
@@ -66,23 +67,24 @@ func run(ctx context.Context, out io.Writer, name string, orders int) error {
 	return total(ctx, out, stream, tail.SeqNum)
 }
 
-// connect returns the basin that the environment names, or one on a server of this process. end closes what it made.
-func connect(out io.Writer) (basin *s2.Basin, end func(), err error) {
+// connect returns a client and the basin that the environment names, or those of a server of this process. end closes what
+// connect made.
+func connect(out io.Writer) (client *s2.Client, basin string, end func(), err error) {
 	name := os.Getenv("S2_BASIN")
 	if os.Getenv("S2_ACCESS_TOKEN") != "" && name != "" {
 		client, err := s2.FromEnvironment()
 		if err != nil {
-			return nil, nil, err
+			return nil, "", nil, err
 		}
 		fmt.Fprintf(out, "basin %s at %v\n", name, client)
-		return client.Basin(name), func() { _ = client.Close() }, nil
+		return client, name, func() { _ = client.Close() }, nil
 	}
 	srv, err := s2test.Start(s2test.Basin("headrace-example", true))
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	fmt.Fprintln(out, "S2_ACCESS_TOKEN and S2_BASIN are not set: a server in this process it is")
-	return srv.Client().Basin("headrace-example"), func() { _ = srv.Close() }, nil
+	return srv.Client(), "headrace-example", func() { _ = srv.Close() }, nil
 }
 
 // place writes orders. All of them are durable when it returns nil.

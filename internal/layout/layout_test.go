@@ -41,6 +41,7 @@ var may = map[string][]string{
 	"backend/bolt":               {module + "backend", module + "internal/boltfile", module + "internal/committer", module + "internal/streamlog", module + "internal/streamlog/boltlog", "go.etcd.io/bbolt", "golang.org/x/sys"},
 	"backend/backendtest":        {module + "backend", "go.uber.org/goleak"},
 	"backend/s2":                 {module + "backend", module + "backend/s2/internal/", module + "internal/backoff", module + "internal/httpwire", module + "internal/misconfig", module + "internal/redact", "github.com/klauspost/compress"},
+	"backend/s2/admin":           {module + "backend", module + "backend/s2", module + "backend/s2/internal/", module + "internal/backoff", module + "internal/httpwire", module + "internal/misconfig", module + "internal/redact", "github.com/klauspost/compress"},
 	"checkpoint/boltstore":       {module + "backend", module + "internal/boltfile", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
 	"checkpoint/sqlstore":        {module + "backend", module + "checkpoint", module + "consumer/group/lease", "golang.org/x/sys"},
 	"codec/codectest":            {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json"},

@@ -16,6 +16,7 @@ import (
 	sdk "github.com/s2-streamstore/s2-sdk-go/s2"
 
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/producer"
@@ -72,10 +73,10 @@ func fresh(b *testing.B, url string) (*s2.Stream, *sdk.StreamClient) {
 	b.Cleanup(func() { _ = client.Close() })
 	name := fmt.Sprint("bench-", streamNo.Add(1))
 	ctx := context.Background()
-	if _, err := client.CreateBasin(ctx, basin, s2.NewBasin{}); err != nil {
+	if _, err := admin.New(client).CreateBasin(ctx, basin, admin.NewBasin{}); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := client.Basin(basin).CreateStream(ctx, name, s2.StreamConfig{}); err != nil {
+	if _, err := admin.New(client).Basin(basin).CreateStream(ctx, name, s2.StreamConfig{}); err != nil {
 		b.Fatal(err)
 	}
 	theirs := sdk.New("any", &sdk.ClientOptions{BaseURL: url, MakeBasinBaseURL: func(string) string { return url + "/v1" }})

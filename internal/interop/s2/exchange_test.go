@@ -14,6 +14,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 	"github.com/headrace/headrace/backend/s2/s2test"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
@@ -145,7 +146,7 @@ func TestBothSeeTheSameErrors(t *testing.T) {
 	if !errors.As(err, &answer) || answer.Status != 404 {
 		t.Errorf("theirs: %v", err)
 	}
-	if _, err := srv.Client().Basin(basin).CreateStream(context.Background(), "missing", s2.StreamConfig{}); err != nil {
+	if _, err := admin.New(srv.Client()).Basin(basin).CreateStream(context.Background(), "missing", s2.StreamConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	five := uint64(5)

@@ -1,20 +1,23 @@
-package s2
+package admin
 
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/internal/names"
 )
 
-// A MetricQuery says what to measure, from Start to End.
+// A MetricQuery says what to measure, and from when to when.
 type MetricQuery struct {
 	Set        MetricSet
 	Start, End time.Time
-	Interval   Interval // "" where the set has one only
+	Interval   Interval // "" where the set has only one
 }
 
 // A Metric is a series of samples, one value, or a list of labels.
@@ -23,7 +26,7 @@ type Metric struct {
 	Name     string
 	Unit     string // "bytes" or "operations"
 	Interval Interval
-	Samples  []Sample // one for a scalar, at no time
+	Samples  []Sample // a scalar has one sample, without a time
 	Labels   []string
 }
 
@@ -34,27 +37,27 @@ type Sample struct {
 }
 
 // Metrics returns metrics of the account.
-func (c *Client) Metrics(ctx context.Context, q MetricQuery) ([]Metric, error) {
-	return c.metrics(ctx, "account", q, "metrics")
+func (a *Admin) Metrics(ctx context.Context, q MetricQuery) ([]Metric, error) {
+	return q.fetch(ctx, a.client, "account", "metrics")
 }
 
 // Metrics returns metrics of the basin.
 func (b *Basin) Metrics(ctx context.Context, q MetricQuery) ([]Metric, error) {
-	if err := checkBasin(b.name); err != nil {
-		return nil, fmt.Errorf("s2: metrics: %w", err)
+	if err := names.CheckBasin(b.name); err != nil {
+		return nil, refused("metrics of basin", err)
 	}
-	return b.client.metrics(ctx, "basin "+b.name, q, "metrics", b.name)
+	return q.fetch(ctx, b.client, "basin "+b.name, "metrics", b.name)
 }
 
-// Metrics returns metrics of the stream.
-func (s *Stream) Metrics(ctx context.Context, q MetricQuery) ([]Metric, error) {
-	if err := s.basin.check(s.name); err != nil {
-		return nil, fmt.Errorf("s2: metrics: %w", err)
+// StreamMetrics returns metrics of a stream.
+func (b *Basin) StreamMetrics(ctx context.Context, stream string, q MetricQuery) ([]Metric, error) {
+	if err := names.CheckStream(b.name, stream); err != nil {
+		return nil, refused("metrics of stream", err)
 	}
-	return s.client().metrics(ctx, "stream "+s.name, q, "metrics", s.basin.name, s.name)
+	return q.fetch(ctx, b.client, "stream "+stream, "metrics", b.name, stream)
 }
 
-func (c *Client) metrics(ctx context.Context, of string, q MetricQuery, segments ...string) ([]Metric, error) {
+func (q MetricQuery) fetch(ctx context.Context, c *s2.Client, of string, path ...string) ([]Metric, error) {
 	query := url.Values{"set": {string(q.Set)}}
 	if !q.Start.IsZero() {
 		query.Set("start", strconv.FormatInt(q.Start.Unix(), 10))
@@ -65,13 +68,13 @@ func (c *Client) metrics(ctx context.Context, of string, q MetricQuery, segments
 	if q.Interval != "" {
 		query.Set("interval", string(q.Interval))
 	}
-	out, _, err := fetch[struct {
+	out, err := call[struct {
 		Values []Metric `json:"values"`
-	}](ctx, c, &call{op: "metrics of " + of, method: http.MethodGet, url: c.account.at("", segments...), query: query})
+	}](ctx, c, s2.Request{Op: "metrics of " + of, Method: http.MethodGet, Path: path, Query: query})
 	return out.Values, err
 }
 
-// UnmarshalJSON reads S2's form: an object with one field, named by the kind.
+// UnmarshalJSON reads S2's form: an object with one field, which is named after the kind.
 func (m *Metric) UnmarshalJSON(b []byte) error {
 	type series struct {
 		Name     string          `json:"name"`
@@ -102,5 +105,5 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("a metric of no kind")
+	return errors.New("a metric without a kind")
 }

@@ -5,20 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"net/http"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// binary asks for base64, in which every byte survives JSON.
-func (s *Stream) binary() http.Header {
-	h := http.Header{"S2-Format": {"base64"}}
-	maps.Copy(h, s.header())
-	return h
-}
-
+// A recordJSON is a record as server-sent events have it: names, values and bodies in base64.
 type recordJSON struct {
 	SeqNum    *uint64     `json:"seq_num,omitempty"`
 	Timestamp *uint64     `json:"timestamp,omitempty"`
@@ -26,28 +18,7 @@ type recordJSON struct {
 	Body      string      `json:"body,omitempty"`
 }
 
-func appendJSON(recs []backend.Record, c Condition) ([]byte, error) {
-	in := struct {
-		Records      []recordJSON `json:"records"`
-		MatchSeqNum  *uint64      `json:"match_seq_num,omitempty"`
-		FencingToken *string      `json:"fencing_token,omitempty"`
-	}{make([]recordJSON, len(recs)), c.SeqNum, c.FencingToken}
-	enc := base64.StdEncoding
-	for i := range recs {
-		r, out := &recs[i], &in.Records[i]
-		if wire.HasTime(r) {
-			ms := uint64(r.Time.UnixMilli())
-			out.Timestamp = &ms
-		}
-		for _, h := range r.Headers {
-			out.Headers = append(out.Headers, [2]string{enc.EncodeToString([]byte(h.Name)), enc.EncodeToString(h.Value)})
-		}
-		out.Body = enc.EncodeToString(r.Value)
-	}
-	return json.Marshal(in)
-}
-
-// batchJSON reads a ReadBatch in base64.
+// batchJSON reads the batch of an event.
 func batchJSON(body []byte) (wire.Batch, error) {
 	var in struct {
 		Records []recordJSON `json:"records"`
@@ -97,18 +68,4 @@ func (in *recordJSON) record() (r backend.Record, err error) {
 	}
 	r.Time = wire.Time(ms)
 	return r, nil
-}
-
-func parseTail(op string, body []byte) (Position, error) {
-	var out struct {
-		Tail *Position `json:"tail"`
-	}
-	err := json.Unmarshal(body, &out)
-	if err == nil && out.Tail == nil {
-		err = errors.New("no tail")
-	}
-	if err != nil {
-		return Position{}, fmt.Errorf("s2: %s: %w", op, protocolErrorf("%w", err))
-	}
-	return *out.Tail, nil
 }

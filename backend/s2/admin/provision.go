@@ -1,0 +1,33 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/headrace/headrace/backend/s2"
+)
+
+// A Provision says what an Ensure call did.
+type Provision string
+
+// What an Ensure call can have done.
+const (
+	Created   Provision = "created"
+	Updated   Provision = "updated"
+	Unchanged Provision = "noop"
+)
+
+// ensure makes an idempotent PUT, and reads from the header what the PUT did. Older servers send no such header: then the
+// status tells a creation, and everything else is "".
+func ensure[T any](ctx context.Context, c *s2.Client, r s2.Request) (out T, p Provision, err error) {
+	r.Method = http.MethodPut
+	reply, err := c.Call(ctx, r, &out)
+	if err != nil {
+		return out, "", err
+	}
+	p = Provision(reply.Header.Get("S2-Provision-Result"))
+	if p == "" && reply.Status == http.StatusCreated {
+		p = Created
+	}
+	return out, p, nil
+}
