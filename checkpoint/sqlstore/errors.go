@@ -28,6 +28,16 @@ func failed(op, key string, err error) error {
 	return fmt.Errorf("sqlstore: %s: %w", op, err)
 }
 
+// Classify is for errors of the caller's own statements and commits: it wraps [backend.ErrTransient] around an error that may
+// pass, by the same rules as the methods of a Store, and returns any other as it is. After a Commit that failed so, the
+// transaction may be committed: load the checkpoint to find out.
+func Classify(err error) error {
+	if err == nil || errors.Is(err, backend.ErrTransient) || !transient(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+}
+
 // transientClasses are the classes of SQLSTATE that may pass: connection exception, transaction rollback, insufficient
 // resources, object not in prerequisite state (a lock), operator intervention (a restart).
 var transientClasses = []string{"08", "40", "53", "55", "57"}

@@ -295,3 +295,22 @@ func TestOutageIsTransient(t *testing.T) {
 		t.Errorf("%v, want a failure that may pass", err)
 	}
 }
+
+func TestClassifyTellsWhatMayPass(t *testing.T) {
+	each(t, func(t *testing.T, m medium) {
+		db := m.migrated(t)
+		_, wrong := db.ExecContext(t.Context(), "SELECT nothing FROM nowhere")
+		if err := sqlstore.Classify(wrong); err != wrong || err == nil || errors.Is(err, backend.ErrTransient) {
+			t.Errorf("a wrong statement: %v", err)
+		}
+		ended, end := context.WithCancel(t.Context())
+		end()
+		_, passes := db.ExecContext(ended, "SELECT 1")
+		if err := sqlstore.Classify(passes); !errors.Is(err, backend.ErrTransient) || !errors.Is(err, context.Canceled) {
+			t.Errorf("an interrupted statement: %v", err)
+		}
+		if err := sqlstore.Classify(nil); err != nil {
+			t.Errorf("no error: %v", err)
+		}
+	})
+}

@@ -40,8 +40,9 @@
 // # Errors
 //
 // [Group.Each] and [Group.Process] return when their ctx is over, or when an error is final: the error of one stream
-// stops the member, which gives all its streams back first. Use [consumer.DeadLetters] so that a record which cannot be
-// processed does not stop one member after the other. A group ends no earlier because streams end: a member keeps the
+// stops the member, which gives all its streams back first. An error of a handler that wraps [backend.ErrTransient] is
+// not final: when [consumer.Retries] are used up, the work on the stream begins again from its checkpoint. Use [consumer.DeadLetters] so that a record which cannot be
+// processed does not stop one member after the other. A group does not end because its streams do: a member keeps the
 // lease on a stream that is closed for good and has been read to its end, and does nothing with it.
 //
 // If the checkpoint of a stream is claimed by a consumer outside the group, the member that is fenced logs a warning and

@@ -87,10 +87,17 @@ func (g *Group[T]) KeyBy(key func(T) string) consumer.ProcessOption {
 //	})
 //
 // ctx ends when the member must give the stream away: the loop then ends. Work in hand that goes on under [InHand] has
-// until DrainTimeout. An error that f returns after the end of ctx is logged, and is no error of the group. An error that
-// f returns before is final, and so is a panic, except for two: [backend.ErrFenced], which says that somebody else has
-// claimed the checkpoint, and with [Discover] also [backend.ErrNotFound]. After these two, f is called again after a
-// while, if the stream still belongs to the member. When f returns nil, the stream needs no more work here.
+// until DrainTimeout. An error that f returns after the end of ctx is logged, and is no error of the group.
+//
+// An error that f returns before is final, and so is a panic. After three errors f is called again instead, with a new
+// consumer that goes on from the checkpoint:
+//
+//   - [backend.ErrTransient], after a pause that grows from 50 ms to 5 s. So an outage ends no group. sqlstore.Classify
+//     finds out whether an error of a database is one.
+//   - [backend.ErrFenced], after LeaseTime: somebody else has claimed the checkpoint, and does not belong to the group.
+//   - [backend.ErrNotFound] with [Discover], when the streams have been listed again: the stream was deleted.
+//
+// When f returns nil, the stream needs no more work here.
 //
 // A function that has not returned when 4 times DrainTimeout have gone by after the end of its ctx is a final error, too,
 // because nothing can end it. Its stream is released nevertheless.

@@ -437,6 +437,32 @@ func TestWorkInHandEndsWithTheDrain(t *testing.T) {
 	})
 }
 
+// An outage of what the handlers need is told by ErrTransient, and ends no member.
+func TestTransientErrorOfTheWorkBeginsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1, 10)
+		var down atomic.Bool
+		a := w.startWith("a", Fixed(w.open, w.names...), func(ctx context.Context, stream string, m consumer.Message[int]) error {
+			if down.Load() {
+				return errCut
+			}
+			return w.handle(ctx, "a", stream, m.Value, time.Second)
+		})
+		w.until("half is handled", time.Minute, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.handled["s00"]) == 5 })
+		down.Store(true)
+		time.Sleep(10 * time.Minute)
+		if n := a.line.claims.Load(); n < 60 || n > 250 {
+			t.Errorf("the work began %d times in ten minutes, want pauses that grow to 5 s", n)
+		}
+		down.Store(false)
+		w.until("all is handled", time.Minute, w.allHandled(10))
+		if n := w.repeated(); n != 0 {
+			t.Errorf("%d repeated", n)
+		}
+		canceled(t, a.stop())
+	})
+}
+
 // A release that fails is made good by the member: it takes the stream again and gives it away again.
 func TestReleaseThatFailsIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

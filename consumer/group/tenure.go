@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -90,47 +91,59 @@ func (m *member[T]) prolong(t *tenure, begun time.Time) {
 // work runs the user's function until the stream needs no more work here, and returns why. The error is nil only after
 // the end of soft.
 func (m *member[T]) work(t *tenure) error {
-	for {
-		pause, err := m.callOnce(t)
-		if err != nil || t.soft.Err() != nil {
+	retry := backoff.Default()
+	for failures := 1; ; failures++ {
+		begun := time.Now()
+		err := m.callOnce(t)
+		if t.soft.Err() != nil {
 			return err
 		}
-		if pause == never { // the stream has ended; the member keeps the lease, so that nobody else reads to the end again
+		if retry.Progress(time.Since(begun)) {
+			failures = 1
+		}
+		pause, again := m.pauseAfter(err, retry.Delay(failures, err))
+		switch {
+		case err == nil: // the member keeps the lease, so that nobody else reads to the end again
+			m.log.InfoContext(t.soft, "group: a stream needs no more work", "stream", t.stream)
 			<-t.soft.Done()
 			return nil
+		case !again:
+			return err
 		}
+		level := slog.LevelWarn
+		if failures > 1 { // an outage is told once, and not with every attempt
+			level = slog.LevelDebug
+		}
+		m.log.Log(t.soft, level, "group: the work on a stream failed and begins again", "stream", t.stream, "again_in", pause, "err", err)
 		if !backoff.Sleep(t.soft, pause) {
 			return nil
 		}
 	}
 }
 
-// callOnce runs the user's function once. Without an error it returns after which pause the function is to be called
-// again.
-func (m *member[T]) callOnce(t *tenure) (pause time.Duration, err error) {
+// pauseAfter says whether the user's function is called again after it returned err, and when.
+func (m *member[T]) pauseAfter(err error, delay time.Duration) (pause time.Duration, again bool) {
+	switch {
+	case errors.Is(err, backend.ErrFenced):
+		// If another member of the group has the lease, the next renewal says so and ends soft during the pause. Otherwise
+		// somebody outside the group has claimed the checkpoint, and the pause keeps the two from a circle.
+		return m.g.cfg.lease, true
+	case errors.Is(err, backend.ErrNotFound) && m.g.streams.list != nil:
+		// The stream was deleted. If the list does not show it any more when it is asked next, soft ends.
+		return m.g.streams.every, true
+	}
+	return delay, errors.Is(err, backend.ErrTransient)
+}
+
+// callOnce runs the user's function once.
+func (m *member[T]) callOnce(t *tenure) error {
 	c, err := m.g.consumer(t.stream)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	result := make(chan error, 1)
 	go func() { result <- m.guarded(t, c) }()
-	if err = m.await(t, result); t.soft.Err() != nil {
-		return 0, err
-	}
-	switch {
-	case err == nil:
-		m.log.InfoContext(t.soft, "group: a stream needs no more work", "stream", t.stream)
-		return never, nil
-	case errors.Is(err, backend.ErrFenced):
-		// If another member of the group has the lease, the next renewal says so and ends soft during the pause.
-		m.log.WarnContext(t.soft, "group: somebody else has claimed the checkpoint of a stream", "stream", t.stream, "err", err, "again_in", m.g.cfg.lease)
-		return m.g.cfg.lease, nil
-	case errors.Is(err, backend.ErrNotFound) && m.g.streams.list != nil:
-		// The stream was deleted. If the list does not show it any more when it is asked next, soft ends.
-		m.log.WarnContext(t.soft, "group: a stream is listed and does not exist", "stream", t.stream, "err", err, "again_in", m.g.streams.every)
-		return m.g.streams.every, nil
-	}
-	return 0, err
+	return m.await(t, result)
 }
 
 // guarded makes an error of a panic, which would end the process in a goroutine that the caller cannot see.

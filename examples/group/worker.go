@@ -61,9 +61,10 @@ func (w *worker) book(ctx context.Context, stream string, c *consumer.Consumer[i
 		if err != nil {
 			return err
 		}
-		// The payment in hand may be finished when the stream must be given away.
+		// The payment in hand may be finished when the stream must be given away. An outage of the database is classified
+		// as one, so that the group goes on with the stream when the database is back.
 		if err := w.bookOne(group.InHand(ctx), stream, m); err != nil {
-			return err
+			return sqlstore.Classify(err)
 		}
 	}
 	return nil
