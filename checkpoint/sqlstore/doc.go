@@ -26,7 +26,8 @@
 // [Leases] is a Store that also keeps the leases by which the members of a group share streams: see package consumer/group.
 // [Leases.Acquire] takes a lease and raises the epoch of the stream's checkpoint in one transaction. The clock of the database
 // decides when a lease is over. Renewals need a connection every few seconds, so give the leases a pool of their own, or a pool
-// that the handlers' transactions cannot use up.
+// that the handlers' transactions cannot use up. An acquisition waits for open transactions with SaveTx: a process that is suspended
+// inside one holds its stream until PostgreSQL ends the transaction, so set idle_in_transaction_session_timeout.
 //
 // # Setting up
 //

@@ -29,7 +29,10 @@
 //
 // # Handing over
 //
-// With every renewal a member compares what each member holds with an even share. A member that holds too much gives one
+// A member takes nothing with its first renewal, nor with the first after an outage: members that begin together then know
+// of each other before they take streams, 3 s later by default.
+//
+// With every later renewal a member compares what each member holds with an even share. A member that holds too much gives one
 // stream away, and a member that holds too little takes what is free. In the end the shares differ by one stream at most,
 // and no stream moves any more.
 //

@@ -50,6 +50,39 @@ func TestMembersShareTheStreamsEvenly(t *testing.T) {
 	})
 }
 
+// Members that start together, or come back together after an outage, share the streams before they take them. Otherwise
+// the first would take all, and give them away one by one.
+func TestMembersThatBeginTogetherMoveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 12, 1000)
+		members := []*process{w.start("a", time.Second), w.start("b", time.Second), w.start("c", time.Second)}
+		acquired := func() (n int64) {
+			for _, p := range members {
+				n += p.line.acquired.Load()
+			}
+			return n
+		}
+		w.until("the streams are shared", time.Minute, w.shared("a", "b", "c"))
+		if n := acquired(); n != 12 {
+			t.Errorf("%d leases were acquired for 12 streams", n)
+		}
+		for _, p := range members {
+			p.line.cut.Store(true)
+		}
+		time.Sleep(time.Minute)
+		for _, p := range members {
+			p.line.cut.Store(false)
+		}
+		w.until("the streams are shared again", time.Minute, w.shared("a", "b", "c"))
+		if n := acquired(); n != 24 {
+			t.Errorf("%d leases were acquired after an outage, want 12", n-12)
+		}
+		for _, p := range members {
+			canceled(t, p.stop())
+		}
+	})
+}
+
 func TestStandbyDoesNotDisturbTheOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, 100)
@@ -468,7 +501,7 @@ func TestReleaseThatFailsIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, 500)
 		a := w.start("a", time.Second, LeaseTime(10*time.Minute))
-		w.until("a holds all", time.Minute, w.shared("a"))
+		w.until("a holds all", 3*time.Minute, w.shared("a"))
 		a.line.releasesToFail.Store(1)
 		b := w.start("b", time.Second, LeaseTime(10*time.Minute))
 		// A lease of ten minutes has a round every two minutes.

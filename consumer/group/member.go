@@ -26,6 +26,7 @@ type member[T any] struct {
 	f      func(ctx context.Context, stream string, c *consumer.Consumer[T]) error
 	log    *slog.Logger
 	failed context.CancelFunc // a final error came
+	first  bool               // the next renewal that succeeds is the first, or the first after an outage; rounds uses it alone
 	woken  chan struct{}      // holds one token: a tenure is over
 
 	goroutines sync.WaitGroup // one for each tenure, and one that lists the streams
@@ -42,7 +43,7 @@ func newMember[T any](g *Group[T], f func(context.Context, string, *consumer.Con
 	id := g.cfg.member + "#" + rand.Text()[:idBytes-1]
 	return &member[T]{
 		g: g, id: id, f: f, log: g.cfg.logger.With("group", g.name, "member", id),
-		woken: make(chan struct{}, 1), held: make(map[string]*tenure),
+		woken: make(chan struct{}, 1), held: make(map[string]*tenure), first: true,
 	}
 }
 
@@ -104,6 +105,8 @@ func (m *member[T]) round(ctx context.Context, down *outage) {
 	call, cancel := context.WithTimeout(ctx, m.g.cfg.lease/roundsPerLease)
 	defer cancel()
 	state, err := m.g.leases.Renew(call, m.g.name, m.id, streamsOf(renewed), m.g.cfg.lease)
+	first := m.first
+	m.first = err != nil
 	switch {
 	case err == nil:
 		down.recovered(ctx)
@@ -119,7 +122,7 @@ func (m *member[T]) round(ctx context.Context, down *outage) {
 	for _, t := range renewed {
 		m.renewed(t, state, begun)
 	}
-	m.act(ctx, state)
+	m.act(ctx, state, first)
 }
 
 // renewable returns the tenures whose leases the store knows of.
@@ -158,8 +161,9 @@ func (m *member[T]) renewed(t *tenure, state lease.State, begun time.Time) {
 	}
 }
 
-// act begins and ends tenures.
-func (m *member[T]) act(ctx context.Context, state lease.State) {
+// act begins and ends tenures. In the first round, and in the first after an outage, it takes no stream that is free: the
+// members that began at the same time have not renewed yet, and one member would take everything.
+func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ending {
@@ -183,6 +187,9 @@ func (m *member[T]) act(ctx context.Context, state lease.State) {
 		return
 	}
 	p := v.plan()
+	if first {
+		p = plan{}
+	}
 	for _, s := range append(mine, p.take...) {
 		t := newTenure(ctx, s)
 		m.held[s] = t

@@ -68,6 +68,7 @@ type line struct {
 	lease.Store
 	cut            atomic.Bool
 	claims         atomic.Int64
+	acquired       atomic.Int64
 	releasesToFail atomic.Int64
 }
 
@@ -77,7 +78,11 @@ func (l *line) Acquire(ctx context.Context, group, member, stream string, ttl ti
 	if l.cut.Load() {
 		return false, errCut
 	}
-	return l.Store.Acquire(ctx, group, member, stream, ttl)
+	ok, err := l.Store.Acquire(ctx, group, member, stream, ttl)
+	if ok {
+		l.acquired.Add(1)
+	}
+	return ok, err
 }
 
 func (l *line) Renew(ctx context.Context, group, member string, streams []string, ttl time.Duration) (lease.State, error) {

@@ -1,0 +1,15 @@
+// Package handovers runs a group of four processes over 32 streams, with leases and effects in PostgreSQL, and disturbs the
+// group: every ten seconds a process is killed and another is started, processes are suspended for longer than a lease and
+// go on, and the database is away for longer than a lease. It has only tests.
+//
+// What is checked:
+//
+//   - Every record has one effect, and the effects of a stream are in the order of its records.
+//   - No effect is committed under a lease that another member has.
+//   - After each change the shares become even again: they differ by one stream at most.
+//
+// What is measured: the longest time a stream stood still, and how long the shares need to become even.
+//
+//	.ci/postgres go test -v ./internal/handovers                  # 20 s
+//	HEADRACE_LONG=1 .ci/postgres go test -v ./internal/handovers  # 3 minutes
+package handovers
