@@ -50,4 +50,9 @@
 // row begins an outage. The producer logs a warning when an outage begins, and a warning when the store answers again. With
 // [Attempts] the producer stops after a number of attempts in a row without progress. Progress is an ack, or a session that
 // lived for longer than 5 s and longer than the longest backoff.
+//
+// # Several streams
+//
+// [Partitioned] has one producer for each of several streams, and chooses the stream of a value by its key: the order of each
+// key is kept. Several processes that share the streams read them as a group (package consumer/group).
 package producer

@@ -74,11 +74,14 @@ func (d *draft) load(i int) {
 	d.rec.Value, d.rec.Headers, d.rec.Time = d.buf[from.value:to.value], d.headers[from.headers:to.headers], to.time
 }
 
-// wait waits for the receipts of the call and returns the failures. When ctx ends, wait still asks every receipt, because some
-// may be decided already.
-func (d *draft) wait(ctx context.Context) error {
+// newDraft takes a draft from the pool. free gives it back.
+func newDraft() *draft { return drafts.Get().(*draft) }
+
+// waitAll waits for the receipts of a call and returns the failures. When ctx ends, waitAll still asks every receipt, because
+// some may be decided already.
+func waitAll(ctx context.Context, receipts []Receipt) error {
 	var failed []*backend.RecordError
-	for i, r := range d.receipts {
+	for i, r := range receipts {
 		err := r.latch.wait(ctx)
 		if err != nil {
 			err = fmt.Errorf("producer: accepted, but not confirmed: %w: %w", backend.ErrIndeterminate, err)
@@ -92,10 +95,10 @@ func (d *draft) wait(ctx context.Context) error {
 	switch {
 	case len(failed) == 0:
 		return nil
-	case len(d.receipts) == 1:
+	case len(receipts) == 1:
 		return failed[0].Err
 	}
-	return &SendError{Values: len(d.receipts), Failed: failed}
+	return &SendError{Values: len(receipts), Failed: failed}
 }
 
 // free gives the draft back to the pool, unless the draft has become large.

@@ -122,3 +122,28 @@ func ExampleProducer_Unacked() {
 	// important, may be stored: true
 	// <nil> 1
 }
+
+// The orders of an item go to one of four streams, in order.
+func ExampleNewPartitioned() {
+	ctx := context.Background()
+	streams := []*memory.Stream{memory.New(), memory.New(), memory.New(), memory.New()}
+	var sinks []backend.Sink
+	for _, s := range streams {
+		sinks = append(sinks, s)
+	}
+	item := func(o Order) string { return o.Item }
+	p, err := producer.NewPartitioned(ctx, sinks, codec.JSON[Order](), item)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Send(ctx, Order{1, "pencil", 120}, Order{2, "paper", 450}, Order{3, "pencil", 130}); err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range streams[producer.Partition("pencil", len(streams))].Records() {
+		fmt.Printf("%s\n", r.Value)
+	}
+	// Output:
+	// {"id":1,"item":"pencil","cents":120}
+	// {"id":3,"item":"pencil","cents":130}
+}

@@ -51,7 +51,7 @@ func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts .
 // An error that wraps [backend.ErrIndeterminate] means: some values may be stored. When ctx ends after values were accepted,
 // the values are still sent, and the error wraps the error of ctx too.
 func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
-	d := drafts.Get().(*draft)
+	d := newDraft()
 	defer d.free()
 	for i, v := range vs {
 		if err := p.draft(d, Record[T]{Value: v}); err != nil {
@@ -63,7 +63,7 @@ func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 
 // SendRecord is [Producer.Send] for values with headers and times.
 func (p *Producer[T]) SendRecord(ctx context.Context, rs ...Record[T]) error {
-	d := drafts.Get().(*draft)
+	d := newDraft()
 	defer d.free()
 	for i, r := range rs {
 		if err := p.draft(d, r); err != nil {
@@ -93,15 +93,20 @@ func (p *Producer[T]) send(ctx context.Context, d *draft) error {
 	for i := range n {
 		d.load(i)
 		r, err := p.put(ctx, d, false)
-		if err != nil && i > 0 {
-			err = fmt.Errorf("%w: only the first %d of %d values were accepted: %w", backend.ErrIndeterminate, i, n, err)
-		}
 		if err != nil {
-			return err
+			return notAllAccepted(i, n, err)
 		}
 		d.receipts = append(d.receipts, r)
 	}
-	return d.wait(ctx)
+	return waitAll(ctx, d.receipts)
+}
+
+// notAllAccepted is the error of a call that put only i of its n values.
+func notAllAccepted(i, n int, err error) error {
+	if i == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: only the first %d of %d values were accepted: %w", backend.ErrIndeterminate, i, n, err)
 }
 
 // Enqueue accepts a value and returns its receipt. Enqueue blocks only while the buffer is full. When ctx ends before there is
@@ -132,7 +137,7 @@ func (p *Producer[T]) TryEnqueueRecord(r Record[T]) (Receipt, error) {
 // EnqueueEncoded is Enqueue for a record that is encoded already, for example a record from [Producer.Unacked] of another
 // producer. The bytes are copied and not checked: the caller must pass bytes as the codec writes them.
 func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Receipt, error) {
-	d := drafts.Get().(*draft)
+	d := newDraft()
 	defer d.free()
 	d.rec.Value, d.rec.Headers, d.rec.Time = r.Value, r.Headers, r.Time
 	return p.put(ctx, d, false)
@@ -140,7 +145,7 @@ func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Rec
 
 // offer encodes a record and puts it.
 func (p *Producer[T]) offer(ctx context.Context, r Record[T], try bool) (Receipt, error) {
-	d := drafts.Get().(*draft)
+	d := newDraft()
 	defer d.free()
 	if err := encode(d, p.codec, r); err != nil {
 		return Receipt{}, fmt.Errorf("producer: %w", err)
