@@ -22,6 +22,9 @@ func TestEncodeAllocations(t *testing.T) {
 		{"JSON validated", encodeInto(codec.Validate(codec.JSON[order](), checkOrder), buf, sampleOrder)},
 		{"Bytes", encodeInto(codec.Bytes(), buf, raw)},
 		{"String", encodeInto(codec.String(), buf, "text")},
+		{"Union", encodeInto[shape](codec.Union("type", cases()...), buf, &square{1})},
+		{"JSON envelope", encodeInto[shape](codec.Envelope(cases()...), buf, circle{1})},
+		{"binary envelope", encodeInto[shape](codec.Envelope(mixed()...), buf, &square{1})},
 		{"Func", encodeInto(codec.Func("text/csv", csvEncode, csvDecode), buf, []string{"a", "b"})},
 	} {
 		if err := c.encode(); err != nil {

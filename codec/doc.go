@@ -14,7 +14,7 @@
 //
 // [RawJSON], [Bytes] and [String] take values that are encoded already. Make a codec of your own with [Func], or implement the
 // interface; the suite in codec/codectest is the executable form of this page. Decorators ([Validate], and the codecs of
-// codec/compress) wrap a codec in another codec.
+// codec/compress) wrap a codec in another codec. [Union] and [Envelope] put messages of several types on one stream.
 //
 // # JSON
 //

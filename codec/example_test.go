@@ -79,3 +79,54 @@ func ExampleValidate() {
 	fmt.Println(errors.As(err, &invalid), err)
 	// Output: true codec: invalid value: colder than possible
 }
+
+// Event is what the records of a stream say. Each kind of event is a type of its own.
+type Event interface{ isEvent() }
+
+type OrderPlaced struct {
+	Item string `json:"item"`
+}
+
+type OrderPaid struct {
+	Cents int `json:"cents"`
+}
+
+func (OrderPlaced) isEvent() {}
+func (OrderPaid) isEvent()   {}
+
+func ExampleUnion() {
+	c := codec.Union("type",
+		codec.Case[Event]("order.placed", codec.JSON[OrderPlaced]()),
+		codec.Case[Event]("order.paid", codec.JSON[OrderPaid]()))
+
+	b, _ := c.AppendEncode(nil, OrderPaid{Cents: 120})
+	h, _ := c.AppendHeaders(nil, OrderPaid{Cents: 120})
+	fmt.Printf("%s: %s, %s\n", h[0].Name, h[0].Value, b)
+
+	v, _ := c.DecodeRecord(b, h)
+	switch e := v.(type) {
+	case OrderPlaced:
+		fmt.Println("placed", e.Item)
+	case OrderPaid:
+		fmt.Println("paid", e.Cents)
+	}
+	// Output:
+	// type: order.paid, {"cents":120}
+	// paid 120
+}
+
+// The name of the type is in the bytes where the store keeps no headers.
+func ExampleEnvelope() {
+	c := codec.Envelope(
+		codec.Case[Event]("order.placed", codec.JSON[OrderPlaced]()),
+		codec.Case[Event]("order.paid", codec.JSON[OrderPaid]()))
+	b, _ := c.AppendEncode(nil, OrderPlaced{Item: "pencil"})
+	fmt.Printf("%s\n", b)
+
+	_, err := c.Decode([]byte(`{"type":"order.sent","value":{}}`))
+	var unknown *codec.UnknownCaseError
+	fmt.Println(errors.As(err, &unknown), err)
+	// Output:
+	// {"type":"order.placed","value":{"item":"pencil"}}
+	// true codec: union: no case has the name "order.sent"
+}
