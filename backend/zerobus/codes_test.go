@@ -68,7 +68,7 @@ func TestEveryCode(t *testing.T) {
 func codeAtOpen(t *testing.T, code codes.Code) error {
 	t.Helper()
 	srv := quiet(t)
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(code, "told you")})
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Status(code, "told you")})
 	began := time.Now()
 	_, err := sinkOf(srv).NewAppender(jsonFormat).Open(t.Context())
 	took(t, began, 0)
@@ -96,9 +96,9 @@ func codeInMidStream(t *testing.T, code codes.Code, unacked int) error {
 	srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
 	s := open(t, sinkOf(srv))
 	if unacked == 0 {
-		srv.End(table, zerobustest.Fail(code, "told you"))
+		srv.End(table, zerobustest.Status(code, "told you"))
 	} else {
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: unacked - 1, Do: zerobustest.Fail(code, "told you")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: unacked - 1, Do: zerobustest.Status(code, "told you")})
 	}
 	for i := range unacked {
 		if err := s.Send(t.Context(), uint64(i), records(`{}`)); err != nil {
@@ -137,7 +137,7 @@ func codeInMidStream(t *testing.T, code codes.Code, unacked int) error {
 // Programs can read the reason of a refusal from fields.
 func TestSchemaErrorsAreStructured(t *testing.T) {
 	srv := serve(t)
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.InvalidArgument, "no", &errdetails.ErrorInfo{
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Status(codes.InvalidArgument, "no", &errdetails.ErrorInfo{
 		Domain: "zerobus.databricks.com", Reason: "SCHEMA_VALIDATION_FAILED",
 		Metadata: map[string]string{"causes": "FIELD_NOT_IN_TABLE, TYPE_INCOMPATIBLE", "error_code": "8001"},
 	})})

@@ -130,7 +130,7 @@ func TestContextsEndHeadersHandshakesAndBackpressure(t *testing.T) {
 		fault *zerobustest.Fault
 	}{
 		"headers":   {opts: []zerobus.Option{zerobus.Headers(silent)}},
-		"handshake": {fault: &zerobustest.Fault{Stage: zerobustest.Opening, Do: zerobustest.Hang()}},
+		"handshake": {fault: &zerobustest.Fault{Stage: zerobustest.Opening, Do: zerobustest.Stall()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -35,7 +35,7 @@ func TestConnectionPerStreamModes(t *testing.T) {
 				if n := srv.Stats().Connections; n != test.want {
 					t.Errorf("%d connections for 4 streams, want %d", n, test.want)
 				}
-				srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unavailable, "this one")})
+				srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Status(codes.Unavailable, "this one")})
 				if err := sessions[0].Send(t.Context(), 0, records("{}")); err != nil {
 					t.Fatal(err)
 				}
@@ -76,7 +76,7 @@ func TestASharedConnectionIsReplaced(t *testing.T) {
 		if n := srv.Stats().Connections; n != 2 {
 			t.Errorf("%d connections, want a second one", n)
 		}
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Opening, Do: zerobustest.Hang()})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Opening, Do: zerobustest.Stall()})
 		_, err := client.Table(table).NewAppender(jsonFormat).Open(t.Context())
 		wantIs(t, err, backend.ErrTransient)
 		_ = open(t, client.Table(table))

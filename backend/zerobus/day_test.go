@@ -24,9 +24,9 @@ const (
 )
 
 // ends are the ways in which a server may end a stream when the announced time is over.
-var ends = map[string]zerobustest.Action{
+var ends = map[string]zerobustest.Effect{
 	"the end":          zerobustest.EOF(),
-	"UNAVAILABLE":      zerobustest.Fail(codes.Unavailable, "rotated"),
+	"UNAVAILABLE":      zerobustest.Status(codes.Unavailable, "rotated"),
 	"a cut connection": zerobustest.Drop(),
 }
 

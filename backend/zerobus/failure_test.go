@@ -101,7 +101,7 @@ func TestGetUnackedRecordsWithMixedBatchesAndSingles(t *testing.T) {
 		pass(time.Second)
 		enqueue(t, p, 2, 5)
 		pass(time.Second)
-		srv.End(table, zerobustest.Fail(codes.Internal, "broken"))
+		srv.End(table, zerobustest.Status(codes.Internal, "broken"))
 		if err := p.Close(); err == nil {
 			t.Error("no failure")
 		}
@@ -121,7 +121,7 @@ func TestPendingFuturesFailOnStreamFailure(t *testing.T) {
 		p := produce(t, sinkOf(srv), producer.BatchRecords(2))
 		receipts := enqueue(t, p, 0, 10)
 		pass(time.Second)
-		srv.End(table, zerobustest.Fail(codes.PermissionDenied, "grant revoked"))
+		srv.End(table, zerobustest.Status(codes.PermissionDenied, "grant revoked"))
 		for i, r := range receipts {
 			_, err := r.Wait(t.Context())
 			var said *zerobus.Error
@@ -136,7 +136,7 @@ func TestFlushOfATerminallyFailedEmptyStreamReportsTheFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		p := produce(t, sinkOf(srv))
-		srv.End(table, zerobustest.Fail(codes.NotFound, "table dropped"))
+		srv.End(table, zerobustest.Status(codes.NotFound, "table dropped"))
 		synctest.Wait()
 		if err := p.Flush(t.Context()); !errors.Is(err, backend.ErrNotFound) || !strings.Contains(err.Error(), "table dropped") {
 			t.Error(err)
@@ -195,7 +195,7 @@ func TestAProducerWithOneAttemptStopsAtEveryFailure(t *testing.T) {
 			if final[code] != nil {
 				continue // TestEveryCode has these
 			}
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(code, "not now")})
+			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Status(code, "not now")})
 			before := srv.Stats().Streams
 			_, err := producer.New(t.Context(), sink, codec.JSON[row](), once)
 			var said *zerobus.Error
@@ -203,7 +203,7 @@ func TestAProducerWithOneAttemptStopsAtEveryFailure(t *testing.T) {
 				t.Errorf("open, %v: %v", code, err)
 			}
 			p := produce(t, sink, once)
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(code, "gone")})
+			srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Status(code, "gone")})
 			if err := p.Send(t.Context(), row{1}); !errors.As(err, &said) || said.Code != code {
 				t.Errorf("send, %v: %v", code, err)
 			}

@@ -66,12 +66,12 @@ func TestNonRetriableErrorDuringStreamCreation(t *testing.T) {
 func TestOneShotAuthRetryAtOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unauthenticated, "not known yet")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Status(codes.Unauthenticated, "not known yet")})
 		p := produce(t, sinkOf(srv))
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(codes.Unauthenticated, "not known at all")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Status(codes.Unauthenticated, "not known at all")})
 		began := time.Now()
 		_, err := producer.New(t.Context(), sinkOf(srv), codec.JSON[row]())
 		took(t, began, 0)

@@ -129,7 +129,7 @@ func TestRevokedTokensAreReplaced(t *testing.T) {
 	if n := srv.Stats().TokenRequests; n != 2 {
 		t.Errorf("%d token requests", n)
 	}
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Fail(codes.PermissionDenied, "no grant")})
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Status(codes.PermissionDenied, "no grant")})
 	_, err := sink.NewAppender(jsonFormat).Open(limited(t))
 	wantIs(t, err, backend.ErrUnauthorized)
 	if n := srv.Stats().TokenRequests; n != 3 {
@@ -142,7 +142,7 @@ func TestUnauthenticatedMidStreamGetsANewToken(t *testing.T) {
 	srv := serve(t)
 	p := produce(t, clientOf(config(srv)).Table(table))
 	srv.RevokeTokens()
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unauthenticated, "expired")})
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Status(codes.Unauthenticated, "expired")})
 	if err := p.Send(limited(t), row{0}); err != nil {
 		t.Fatal(err)
 	}

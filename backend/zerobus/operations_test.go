@@ -116,7 +116,7 @@ func TestIngestEmptyBatchReturnsNone(t *testing.T) {
 func TestBatchTooLargeRejectedByServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Fail(codes.InvalidArgument, "batch too large")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Status(codes.InvalidArgument, "batch too large")})
 		s := open(t, sinkOf(srv))
 		if err := s.Send(t.Context(), 0, records("{}", "{}")); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ func TestTimeoutBoundsAnOpening(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t)
-				srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Hang()})
+				srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Stall()})
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				began := time.Now()

@@ -26,7 +26,7 @@ func TestServerThatDropsWhatItAcceptsIsNotHammered(t *testing.T) {
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
 			srv := quiet(t)
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Fail(codes.Unavailable, "overloaded")})
+			srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Status(codes.Unavailable, "overloaded")})
 			var at []time.Duration
 			began := time.Now()
 			p := produce(t, sinkOf(srv), producer.Attempts(13), producer.Observe(producer.Hooks{SessionOpened: func(producer.SessionEvent) { at = append(at, time.Since(began)) }}))
@@ -88,7 +88,7 @@ func TestNothingIsSentAfterACloseSignal(t *testing.T) {
 // Acks beyond the last request, acks that go back, acks without an offset, unknown messages and a second create response are not
 // believed. They do not spoil later acks, and a producer goes on after each.
 func TestImpossibleAcksAreNotBelieved(t *testing.T) {
-	for name, do := range map[string]zerobustest.Action{
+	for name, do := range map[string]zerobustest.Effect{
 		"beyond what was sent":     zerobustest.Ack(5),
 		"the largest there is":     zerobustest.Ack(1<<63 - 1),
 		"below 0":                  zerobustest.Ack(-2),
@@ -167,7 +167,7 @@ func TestBlockedEnqueueOutlivesItsStream(t *testing.T) {
 			})
 		}
 		synctest.Wait() // those who got no room are blocked
-		srv.End(table, zerobustest.Fail(codes.PermissionDenied, "grant revoked"))
+		srv.End(table, zerobustest.Status(codes.PermissionDenied, "grant revoked"))
 		wg.Wait()
 		_ = p.Close()
 		got := left(p)
@@ -203,7 +203,7 @@ func TestTokensAreSharedAnd429IsTransient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		sink := sinkOf(srv)
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: 3, Do: zerobustest.Fail(codes.Unavailable, "busy")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: 3, Do: zerobustest.Status(codes.Unavailable, "busy")})
 		for range 3 {
 			produce(t, sink)
 		}
@@ -221,7 +221,7 @@ func TestTokensAreSharedAnd429IsTransient(t *testing.T) {
 func TestEachStreamHasItsOwnConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.CreateTables(), zerobustest.Window(64<<10))
-		srv.Inject(zerobustest.Fault{Table: "main.air.slow", Stage: zerobustest.Receiving, Do: zerobustest.Hang()})
+		srv.Inject(zerobustest.Fault{On: "main.air.slow", Stage: zerobustest.Receiving, Do: zerobustest.Stall()})
 		client := clientOf(config(srv), reach(srv)...)
 		slow, err := producer.New(t.Context(), client.Table("main.air.slow"), jsonCodec(), producer.DrainTimeout(0), producer.AckTimeout(0))
 		if err != nil {

@@ -280,7 +280,7 @@ func TestHeadersProviderMayReenterAndFailForAWhile(t *testing.T) {
 func TestErrorsHaveTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unavailable, "busy")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Status(codes.Unavailable, "busy")})
 		_, err := sinkOf(srv).NewAppender(jsonFormat).Open(t.Context())
 		var said *zerobus.Error
 		if wantIs(t, err, backend.ErrTransient); !errors.As(err, &said) || said.Code != codes.Unavailable || said.Message != "busy" {
@@ -293,7 +293,7 @@ func TestErrorsHaveTypes(t *testing.T) {
 			t.Errorf("token: %v", err)
 		}
 		p := produce(t, sinkOf(srv))
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.PermissionDenied, "no")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Status(codes.PermissionDenied, "no")})
 		for _, err := range []error{p.Send(t.Context(), row{0}), p.Flush(t.Context()), p.Close()} {
 			if !errors.Is(err, backend.ErrUnauthorized) || !errors.As(err, &said) || said.Code != codes.PermissionDenied {
 				t.Errorf("%v", err)
@@ -305,7 +305,7 @@ func TestErrorsHaveTypes(t *testing.T) {
 func TestAProducerWithOneAttemptKeepsWhatWasNotAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Fail(codes.Unavailable, "away")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Times: -1, Do: zerobustest.Status(codes.Unavailable, "away")})
 		p := produce(t, sinkOf(srv), producer.Attempts(1))
 		if err := p.Send(t.Context(), row{0}, row{1}); err == nil {
 			t.Error("no failure")

@@ -46,7 +46,7 @@ func TestStreamCreationFailsAfterExhaustingRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		for i := range 20 {
-			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.Unavailable, fmt.Sprintf("failure %d", i+1))})
+			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Status(codes.Unavailable, fmt.Sprintf("failure %d", i+1))})
 		}
 		began := time.Now()
 		_, err := producer.New(t.Context(), sinkOf(srv), codec.JSON[row]())
@@ -65,7 +65,7 @@ func TestStreamCreationFailsAfterExhaustingRetries(t *testing.T) {
 func TestRecoveryAfterRetriableReceiverError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: 2, Do: zerobustest.Fail(codes.Unavailable, "away")})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: 2, Do: zerobustest.Status(codes.Unavailable, "away")})
 		a := sinkOf(srv).NewAppender(jsonFormat)
 		var acks []uint64
 		for sessions := range 2 {

@@ -149,7 +149,7 @@ func TestErrorDuringGracefulClose(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t)
 				fault := zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Then(
-					zerobustest.CloseSignal(time.Hour), zerobustest.Delay(100*time.Millisecond), zerobustest.Fail(code, "broken"))}
+					zerobustest.CloseSignal(time.Hour), zerobustest.Delay(100*time.Millisecond), zerobustest.Status(code, "broken"))}
 				srv.Inject(fault)
 				s := open(t, sinkOf(srv))
 				if err := s.Send(t.Context(), 0, records(`{}`)); err != nil {
@@ -190,7 +190,7 @@ func TestLastAcksAreTakenAtTheEndOfAPause(t *testing.T) {
 func TestThePauseEndsThoughTheServerDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Stall()})
 		began := time.Now()
 		_, err := rotated(t, srv, 1, time.Second)
 		took(t, began, 1500*time.Millisecond)
@@ -281,7 +281,7 @@ func TestAnAckTimeoutEndsTheStream(t *testing.T) {
 func TestCloseIsBoundedThoughTheServerDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t, zerobustest.Acks(zerobustest.AckNever()))
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Stall()})
 		s := open(t, sinkOf(srv))
 		if err := s.Send(t.Context(), 0, records("{}")); err != nil {
 			t.Fatal(err)

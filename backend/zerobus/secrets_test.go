@@ -48,9 +48,9 @@ func wantHidden(t *testing.T, err error) {
 }
 
 // echo is the text of a service that repeats the request.
-func echo(code codes.Code) zerobustest.Action {
+func echo(code codes.Code) zerobustest.Effect {
 	const all = "authorization: Bearer " + bearer + " of id:" + secret
-	return zerobustest.Fail(code, all, &errdetails.ErrorInfo{
+	return zerobustest.Status(code, all, &errdetails.ErrorInfo{
 		Reason: all, Metadata: map[string]string{"causes": all + "," + bearer, "error_code": bearer},
 	})
 }
@@ -90,7 +90,7 @@ func TestCredentialsThatAreWordsLeaveMessagesAndCodesAlone(t *testing.T) {
 		srv := serve(t)
 		c := config(srv)
 		c.ClientSecret = short
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Fail(codes.InvalidArgument, "invalid row of main.air.readings",
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: zerobustest.Status(codes.InvalidArgument, "invalid row of main.air.readings",
 			&errdetails.ErrorInfo{Reason: "SCHEMA_VALIDATION_FAILED", Metadata: map[string]string{"causes": "TYPE_INCOMPATIBLE", "error_code": "8001"}})})
 		err := openWith(t, c)
 		var said *zerobus.Error

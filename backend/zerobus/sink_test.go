@@ -59,7 +59,7 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 	for name, stage := range map[string]zerobustest.Stage{"no headers": zerobustest.Opening, "no response": zerobustest.Creating} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
-			srv.Inject(zerobustest.Fault{Stage: stage, Times: -1, Do: zerobustest.Hang()})
+			srv.Inject(zerobustest.Fault{Stage: stage, Times: -1, Do: zerobustest.Stall()})
 			_, err := clientOf(config(srv), zerobus.Timeout(50*time.Millisecond)).Table(table).NewAppender(jsonFormat).Open(limited(t))
 			wantIs(t, err, backend.ErrTransient)
 			if !errors.Is(err, context.DeadlineExceeded) {
@@ -70,7 +70,7 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 }
 
 func TestCreateResponsesThatAreNone(t *testing.T) {
-	for name, do := range map[string]zerobustest.Action{
+	for name, do := range map[string]zerobustest.Effect{
 		"without an id": zerobustest.NoStreamID(), "an ack": zerobustest.Ack(0), "nothing in it": zerobustest.Reply(nil), "the end": zerobustest.EOF(),
 		"a cut connection": zerobustest.Drop(),
 	} {
@@ -88,11 +88,11 @@ func TestCreateResponsesThatAreNone(t *testing.T) {
 // After every kind of end, over real sockets, all rows arrive in order.
 func TestProducerRecovers(t *testing.T) {
 	for name, fault := range map[string]zerobustest.Fault{
-		"UNAVAILABLE before storing": {Stage: zerobustest.Receiving, Skip: 3, Do: zerobustest.Fail(codes.Unavailable, "gone")},
-		"INTERNAL after storing":     {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Fail(codes.Internal, "oops")},
+		"UNAVAILABLE before storing": {Stage: zerobustest.Receiving, Skip: 3, Do: zerobustest.Status(codes.Unavailable, "gone")},
+		"INTERNAL after storing":     {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Status(codes.Internal, "oops")},
 		"the end after storing":      {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.EOF()},
 		"a cut connection":           {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Drop()},
-		"no more acks":               {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Hang()},
+		"no more acks":               {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Stall()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t)
@@ -136,7 +136,7 @@ func TestCloseIsPolite(t *testing.T) {
 		if last := events[len(events)-2:]; last[0].Kind != zerobustest.HalfClosed || last[1].Status != codes.OK {
 			t.Errorf("%+v", events)
 		}
-		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Hang()})
+		srv.Inject(zerobustest.Fault{Stage: zerobustest.Closing, Do: zerobustest.Stall()})
 		if err := open(t, sinkOf(srv)).Close(); err != nil {
 			t.Error(err)
 		}

@@ -104,8 +104,8 @@ func soak(t *testing.T, c raw, columns []zerobustest.Column, value func(n int) [
 			faults++
 			srv.Inject(zerobustest.Fault{
 				Stage: []zerobustest.Stage{zerobustest.Creating, zerobustest.Receiving, zerobustest.Stored}[dice.IntN(3)],
-				Do: []zerobustest.Action{
-					zerobustest.Fail(codes.Unavailable, "away"), zerobustest.Fail(codes.Internal, "bug"), zerobustest.EOF(),
+				Do: []zerobustest.Effect{
+					zerobustest.Status(codes.Unavailable, "away"), zerobustest.Status(codes.Internal, "bug"), zerobustest.EOF(),
 					zerobustest.Drop(), zerobustest.AckWithoutOffset(),
 				}[dice.IntN(5)],
 			})

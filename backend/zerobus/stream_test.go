@@ -113,7 +113,7 @@ func TestARefusedRowKeepsItsBatchOutAndNamesTheStream(t *testing.T) {
 func TestTicketsOfAStreamThatBreaksAreInDoubt(t *testing.T) {
 	for name, end := range map[string]func(*zerobustest.Server, *zerobus.Stream){
 		"a failure": func(srv *zerobustest.Server, _ *zerobus.Stream) {
-			srv.End(table, zerobustest.Fail(codes.Unavailable, "gone"))
+			srv.End(table, zerobustest.Status(codes.Unavailable, "gone"))
 		},
 		"Close": func(_ *zerobustest.Server, s *zerobus.Stream) { _ = s.Close() },
 	} {
@@ -173,7 +173,7 @@ func TestABatchThatCannotBeSentEndsNoStream(t *testing.T) {
 
 func TestAProducerTellsTheStreamThatItLost(t *testing.T) {
 	srv := serve(t)
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Fail(codes.Unavailable, "try again")})
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Do: zerobustest.Status(codes.Unavailable, "try again")})
 	lost := make(chan error, 1)
 	p := produce(t, clientOf(config(srv)).Table(table), producer.Observe(producer.Hooks{SessionLost: func(ev producer.SessionEvent) {
 		select {

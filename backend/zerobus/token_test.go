@@ -97,7 +97,7 @@ func TestInvalidationByGeneration(t *testing.T) {
 				srv := quiet(t)
 				sink := sinkOf(srv)
 				one, two := open(t, sink), open(t, sink)
-				srv.End(table, zerobustest.Fail(code, "revoked"))
+				srv.End(table, zerobustest.Status(code, "revoked"))
 				_, err := reason(t, one)
 				want := []error{backend.ErrUnauthorized}
 				if code == codes.Unauthenticated {

@@ -69,7 +69,7 @@ func TestContextOfEarlierCallsEndsReceiving(t *testing.T) {
 // A server that reads nothing holds up Send. The end of the context ends Send, also if earlier calls had the same context.
 func TestContextOfEarlierCallsEndsSending(t *testing.T) {
 	srv := serve(t, zerobustest.Window(64<<10))
-	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: 2, Do: zerobustest.Hang()})
+	srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: 2, Do: zerobustest.Stall()})
 	s := open(t, clientOf(config(srv)).Table(table))
 	ctx, cancel := context.WithCancel(limited(t))
 	defer cancel()

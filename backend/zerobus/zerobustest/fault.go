@@ -1,196 +1,96 @@
 package zerobustest
 
 import (
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/headrace/headrace/backend/zerobus/server"
 )
 
-// A Stage is a moment in the life of a stream at which a [Fault] may act.
-type Stage int
+// The words of faults are those of package server.
+type (
+	// A Fault is something that goes wrong on purpose: see [server.Fault].
+	Fault = server.Fault
+	// A TokenFault is an answer of the OAuth endpoint other than a token.
+	TokenFault = server.TokenFault
+	// An Injection is a fault at work.
+	Injection = server.Injection
+	// An Effect is what a Fault does.
+	Effect = server.Effect
+	// A Stage is a moment in the life of a stream.
+	Stage = server.Stage
+	// A Step is one thing that a scripted table answers.
+	Step = server.Step
+)
 
-// The stages of a stream.
+// The stages: see [server.Stage].
 const (
-	Opening   Stage = iota // the RPC has come; no headers are sent
-	Creating               // the create request is good; no response is sent
-	Receiving              // a record or batch has come; nothing of it is checked or stored
-	Stored                 // a record or batch is stored; it is not acknowledged
-	Closing                // the client has sent all; the last acks are not sent
+	Opening   = server.Opening
+	Creating  = server.Creating
+	Receiving = server.Receiving
+	Stored    = server.Stored
+	Closing   = server.Closing
 )
 
-// A Fault acts at a stage, after it was reached Skip times, as often as Times says: 0 is once, below 0 for ever. The first
-// of several that fit acts.
-type Fault struct {
-	Table string // "": any
-	Stage Stage
-	Skip  int
-	Times int
-	Do    Action
-}
+// Always makes a Fault strike until it is removed.
+const Always = server.Always
 
-// An Action is what a fault does.
-type Action struct {
-	// run returns whether it took the place of what the server would have done, and the end of the stream.
-	run func(*stream) (bool, error)
-}
-
-// Delay waits for d and goes on. Meanwhile nothing is read from the stream.
-func Delay(d time.Duration) Action {
-	return Action{func(st *stream) (bool, error) { return false, st.wait(st.rpc.Context(), d) }}
-}
-
-// Hang does nothing until the client has gone.
-func Hang() Action {
-	return Action{func(st *stream) (bool, error) {
-		<-st.rpc.Context().Done()
-		return true, st.rpc.Context().Err()
-	}}
-}
-
-// Fail ends the stream with a status.
-func Fail(code codes.Code, msg string, details ...protoadapt.MessageV1) Action {
-	s := status.New(code, msg)
-	if len(details) > 0 {
-		if d, err := s.WithDetails(details...); err == nil { // fails for OK alone, which has none
-			s = d
-		}
-	}
-	return Action{func(*stream) (bool, error) {
-		if s.Code() == codes.OK {
-			return true, errEOF
-		}
-		return true, s.Err()
-	}}
+// Status ends the stream with a status.
+func Status(code codes.Code, msg string, details ...protoadapt.MessageV1) Effect {
+	return server.Status(code, msg, details...)
 }
 
 // EOF ends the stream with OK.
-func EOF() Action { return Action{func(*stream) (bool, error) { return true, errEOF }} }
+func EOF() Effect { return server.EOF() }
 
 // Drop resets the TCP connection of the stream.
-func Drop() Action {
-	return Action{func(st *stream) (bool, error) {
-		st.listen.cut(st.peer)
-		<-st.rpc.Context().Done()
-		return true, st.rpc.Context().Err()
-	}}
-}
+func Drop() Effect { return server.Drop() }
 
-// Reply sends the bytes of an EphemeralStreamResponse, right or wrong, instead of what is due. No bytes are a response
-// with nothing in it.
-func Reply(msg []byte) Action {
-	return Action{func(st *stream) (bool, error) { return true, st.send(msg, Event{Kind: Replied, Offset: -1}) }}
-}
+// Delay waits for d and goes on.
+func Delay(d time.Duration) Effect { return server.Delay(d) }
+
+// Stall says nothing more until the client has gone.
+func Stall() Effect { return server.Stall() }
+
+// CutAfter breaks the TCP connection of the stream behind so many more bytes from the server.
+func CutAfter(bytes int) Effect { return server.CutAfter(bytes) }
+
+// Reply sends the bytes of an EphemeralStreamResponse, right or wrong, instead of what is due.
+func Reply(msg []byte) Effect { return server.Reply(msg) }
 
 // NoStreamID answers a create without the id of the stream.
-func NoStreamID() Action { return Reply(created("")) }
+func NoStreamID() Effect { return server.NoStreamID() }
 
-// Silence leaves out what is due: the response, the storing, the ack. A request that is not stored leaves a gap behind
-// which the next one is OUT_OF_RANGE.
-func Silence() Action { return Action{func(*stream) (bool, error) { return true, nil }} }
+// Silence leaves out what is due: the response, the storing, the ack.
+func Silence() Effect { return server.Silence() }
 
-// Ack acknowledges up to an offset, whatever was sent and acknowledged, instead of what is due.
-func Ack(offset int64) Action {
-	return Action{func(st *stream) (bool, error) {
-		return true, st.send(acked(offset), Event{Kind: Acked, Offset: offset})
-	}}
-}
+// Ack acknowledges up to an offset, whatever was sent, instead of what is due.
+func Ack(offset int64) Effect { return server.Ack(offset) }
 
 // AckAhead acknowledges n past (or, below 0, before) what is stored, instead of what is due.
-func AckAhead(n int64) Action {
-	return Action{func(st *stream) (bool, error) {
-		st.mu.Lock()
-		defer st.mu.Unlock()
-		return true, st.sendLocked(acked(st.stored+n), Event{Kind: Acked, Offset: st.stored + n})
-	}}
-}
+func AckAhead(n int64) Effect { return server.AckAhead(n) }
 
 // AckWithoutOffset sends an ack that does not say up to where, instead of what is due.
-func AckWithoutOffset() Action { return Reply(response(2, nil)) }
+func AckWithoutOffset() Effect { return server.AckWithoutOffset() }
 
-// CloseSignal asks the client to go within d and goes on; below 0 the signal has no duration.
-func CloseSignal(d time.Duration) Action {
-	return Action{func(st *stream) (bool, error) { return false, st.signal(d) }}
-}
+// CloseSignal asks the client to go within d and goes on.
+func CloseSignal(d time.Duration) Effect { return server.CloseSignal(d) }
 
-// Then does one action after another, until one ends the stream.
-func Then(actions ...Action) Action {
-	return Action{func(st *stream) (bool, error) {
-		done := false
-		for _, a := range actions {
-			d, err := a.run(st)
-			done = done || d
-			if err != nil {
-				return done, err
-			}
-		}
-		return done, nil
-	}}
-}
+// Then does one effect after another, until one ends the stream.
+func Then(effects ...Effect) Effect { return server.Then(effects...) }
 
-type faults struct {
-	mu      sync.Mutex
-	list    []*Fault
-	scripts map[string]*script
-}
+// StepCreate answers a create with the id, after the delay.
+func StepCreate(id string, delay time.Duration) Step { return server.StepCreate(id, delay) }
 
-// Inject adds a fault.
-func (s *Server) Inject(f Fault) {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.list = append(s.faults.list, &f)
-}
+// StepAck acknowledges up to an offset when the request with exactly that offset has come, after the delay.
+func StepAck(offset int64, delay time.Duration) Step { return server.StepAck(offset, delay) }
 
-// Heal removes all faults and scripts.
-func (s *Server) Heal() {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.list, s.faults.scripts = nil, nil
-}
+// StepSignal asks the client to go within d when the next request has come, after the delay.
+func StepSignal(d, delay time.Duration) Step { return server.StepSignal(d, delay) }
 
-// stage does what the faults say.
-func (st *stream) stage(at Stage) (bool, error) {
-	if a := st.srv.faults.due(st.named, at); a.run != nil {
-		return a.run(st)
-	}
-	return false, nil
-}
-
-func (fs *faults) due(table string, at Stage) Action {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	var found Action
-	for i := 0; i < len(fs.list); i++ {
-		f := fs.list[i]
-		switch {
-		case f.Stage != at || f.Table != "" && f.Table != table:
-		case f.Skip > 0: // they all count, also behind the one that acts
-			f.Skip--
-		case found.run == nil:
-			found = f.Do
-			if f.Times == 0 || f.Times == 1 {
-				fs.list = append(fs.list[:i:i], fs.list[i+1:]...)
-				i--
-			} else if f.Times > 1 {
-				f.Times--
-			}
-		}
-	}
-	return found
-}
-
-// Signal asks the clients of a table's streams, or of all for "", to go within d.
-func (s *Server) Signal(table string, d time.Duration) { s.act(table, CloseSignal(d)) }
-
-// End does an action on a table's streams, or on all for "", whatever they are doing.
-func (s *Server) End(table string, a Action) { s.act(table, a) }
-
-func (s *Server) act(table string, a Action) {
-	for _, st := range s.log.live(table) {
-		if _, err := a.run(st); err != nil {
-			st.finish(err)
-		}
-	}
+// StepFail ends the stream with a status when the next request has come, or instead of the response to a create.
+func StepFail(code codes.Code, msg string, delay time.Duration) Step {
+	return server.StepFail(code, msg, delay)
 }

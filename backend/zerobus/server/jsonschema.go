@@ -1,0 +1,183 @@
+package server
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// jsonCheck returns what checks the records of a JSON stream. A table without columns takes every object.
+func (s *fieldSet) jsonCheck() func([]byte) error {
+	return func(rec []byte) error {
+		if err := checkObject(rec); err != nil || s == nil {
+			return err
+		}
+		if err := s.checkJSON("", rec); err != nil {
+			return err
+		}
+		return nil
+	}
+}
+
+// checkObject refuses a record that is not a JSON object.
+func checkObject(rec []byte) error {
+	v := jsontext.Value(rec)
+	if validJSON(v) && v.Kind() == '{' {
+		return nil
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(rec, &object); err != nil {
+		return fmt.Errorf("not a JSON object: %w", err)
+	}
+	return errors.New("not a JSON object")
+}
+
+func validJSON(v jsontext.Value) bool { return v.IsValid(jsontext.AllowDuplicateNames(true)) }
+
+// checkJSON checks the members of an object. A null is as good as an absent member.
+func (s *fieldSet) checkJSON(path string, object []byte) *schemaError {
+	members := map[string]json.RawMessage{}
+	if json.Unmarshal(object, &members) != nil {
+		return mismatch(incompatible, "field %q cannot be read", path)
+	}
+	for name, v := range members {
+		at, ok := s.byName[name]
+		if !ok {
+			return mismatch(notInTable, "field %q is not in the table", path+name)
+		}
+		if string(v) == "null" {
+			delete(members, name)
+		} else if err := s.list[at].typ.checkJSON(path+name, v); err != nil {
+			return err
+		}
+	}
+	for _, f := range s.list {
+		if _, ok := members[f.name]; f.required && !ok {
+			return mismatch(missing, "column %q is required", path+f.name)
+		}
+	}
+	return nil
+}
+
+// checkJSON checks a JSON value, which is valid and not null.
+func (t *deltaType) checkJSON(path string, v []byte) *schemaError {
+	switch kind := jsontext.Value(v).Kind(); t.kind {
+	case "ARRAY":
+		if kind != '[' {
+			return t.misfit(path)
+		}
+		return t.checkJSONElements(path, v)
+	case "MAP":
+		if kind != '{' {
+			return t.misfit(path)
+		}
+		return t.checkJSONEntries(path, v)
+	case "STRUCT":
+		if kind != '{' {
+			return t.misfit(path)
+		}
+		if t.fields == nil {
+			return nil
+		}
+		return t.fields.checkJSON(path+".", v)
+	}
+	if !jsonFits[t.kind](t, v) {
+		return t.misfit(path)
+	}
+	return nil
+}
+
+func (t *deltaType) checkJSONElements(path string, v []byte) *schemaError {
+	var elems []json.RawMessage
+	if json.Unmarshal(v, &elems) != nil {
+		return t.misfit(path)
+	}
+	if t.elem == nil {
+		return nil
+	}
+	for i, v := range elems {
+		if string(v) == "null" {
+			continue
+		}
+		if err := t.elem.checkJSON(fmt.Sprintf("%s[%d]", path, i), v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkJSONEntries checks a map. The keys of a JSON object are strings, whatever type they stand for.
+func (t *deltaType) checkJSONEntries(path string, v []byte) *schemaError {
+	var entries map[string]json.RawMessage
+	if json.Unmarshal(v, &entries) != nil {
+		return t.misfit(path)
+	}
+	if t.elem == nil {
+		return nil
+	}
+	for key, v := range entries {
+		if t.key.kind != "STRING" && !jsonFits[t.key.kind](t.key, []byte(key)) {
+			return mismatch(incompatible, "key %q of field %q does not fit column type %s", key, path, t.key.text)
+		}
+		if string(v) == "null" {
+			continue
+		}
+		if err := t.elem.checkJSON(fmt.Sprintf("%s[%q]", path, key), v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jsonFits says by the type of a column which JSON values fit.
+var jsonFits = map[string]func(t *deltaType, v []byte) bool{
+	"TINYINT":       jsonInteger(8),
+	"SMALLINT":      jsonInteger(16),
+	"INT":           jsonInteger(32),
+	"DATE":          jsonInteger(32),
+	"BIGINT":        jsonLong,
+	"TIMESTAMP":     jsonLong,
+	"TIMESTAMP_NTZ": jsonLong,
+	"FLOAT":         jsonFloat(32),
+	"DOUBLE":        jsonFloat(64),
+	"BOOLEAN":       func(_ *deltaType, v []byte) bool { return string(v) == "true" || string(v) == "false" },
+	"STRING":        jsonString(func(*deltaType, string) bool { return true }),
+	"DECIMAL":       jsonString((*deltaType).decimalFits),
+	"VARIANT":       jsonString(func(_ *deltaType, s string) bool { return validJSON(jsontext.Value(s)) }),
+	"BINARY": jsonString(func(_ *deltaType, s string) bool {
+		_, err := base64.StdEncoding.DecodeString(s)
+		return err == nil
+	}),
+}
+
+func jsonInteger(bits int) func(*deltaType, []byte) bool {
+	return func(_ *deltaType, v []byte) bool {
+		_, err := strconv.ParseInt(string(v), 10, bits)
+		return err == nil
+	}
+}
+
+// jsonLong takes a string too, which keeps what a reader of numbers as float64 would round.
+func jsonLong(t *deltaType, v []byte) bool {
+	whole := jsonInteger(64)
+	return whole(t, v) || jsonString(func(_ *deltaType, s string) bool { return whole(t, []byte(s)) })(t, v)
+}
+
+func jsonFloat(bits int) func(*deltaType, []byte) bool {
+	return func(_ *deltaType, v []byte) bool {
+		_, err := strconv.ParseFloat(string(v), bits)
+		return err == nil
+	}
+}
+
+// jsonString takes strings whose text fits.
+func jsonString(fits func(*deltaType, string) bool) func(*deltaType, []byte) bool {
+	return func(t *deltaType, v []byte) bool {
+		var s string
+		return len(v) > 0 && v[0] == '"' && json.Unmarshal(v, &s) == nil && fits(t, s)
+	}
+}

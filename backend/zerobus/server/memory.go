@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// Dial connects to an endpoint of a server that is [Config.InMemory], by the host:port of its URL.
+func (s *Server) Dial(ctx context.Context, hostport string) (net.Conn, error) {
+	if s.cfg.pipes == nil {
+		return nil, errors.New("zerobus server: dial: the server is not InMemory")
+	}
+	return s.cfg.pipes.dial(ctx, hostport)
+}
+
+// listen makes a listener on the network that the server is on. A port of 0 is any.
+func (c *config) listen(addr string) (net.Listener, error) {
+	if c.pipes == nil {
+		return net.Listen("tcp", addr)
+	}
+	return c.pipes.listen(addr)
+}
+
+// Pipes are a network of one server's own.
+type pipes struct {
+	mu   sync.Mutex
+	open map[string]*pipeListener
+	last int // number given to a listener or to the client's end of a connection
+}
+
+func (p *pipes) name(host string) pipeAddr {
+	p.last++
+	return pipeAddr(fmt.Sprintf("%s:%d", host, p.last))
+}
+
+func (p *pipes) listen(addr string) (net.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := pipeAddr(addr)
+	if _, port, _ := net.SplitHostPort(addr); port == "0" {
+		at = p.name("localhost") // which is in the certificate
+	}
+	if p.open[string(at)] != nil {
+		return nil, &net.OpError{Op: "listen", Net: at.Network(), Addr: at, Err: syscall.EADDRINUSE}
+	}
+	l := &pipeListener{pipes: p, at: at, calls: make(chan net.Conn), done: make(chan struct{})}
+	p.open[string(at)] = l
+	return l, nil
+}
+
+func (p *pipes) dial(ctx context.Context, addr string) (net.Conn, error) {
+	p.mu.Lock()
+	l, from := p.open[addr], p.name("client")
+	p.mu.Unlock()
+	refused := &net.OpError{Op: "dial", Net: from.Network(), Addr: pipeAddr(addr), Err: syscall.ECONNREFUSED}
+	if l == nil {
+		return nil, refused
+	}
+	here, there := net.Pipe()
+	select {
+	case l.calls <- &pipeConn{Conn: there, local: l.at, remote: from}:
+		return &pipeConn{Conn: here, local: from, remote: l.at}, nil
+	case <-l.done:
+		return nil, refused
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type pipeListener struct {
+	pipes *pipes
+	at    pipeAddr
+	calls chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.calls:
+		return c, nil
+	case <-l.done:
+		return nil, &net.OpError{Op: "accept", Net: l.at.Network(), Addr: l.at, Err: net.ErrClosed}
+	}
+}
+
+func (l *pipeListener) Addr() net.Addr { return l.at }
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() {
+		l.pipes.mu.Lock()
+		delete(l.pipes.open, string(l.at))
+		l.pipes.mu.Unlock()
+		close(l.done)
+	})
+	return nil
+}
+
+// A pipeConn has addresses, by which the server tells its peers apart.
+type pipeConn struct {
+	net.Conn
+	local, remote pipeAddr
+}
+
+func (c *pipeConn) LocalAddr() net.Addr  { return c.local }
+func (c *pipeConn) RemoteAddr() net.Addr { return c.remote }
+
+type pipeAddr string
+
+func (pipeAddr) Network() string  { return "memory" }
+func (a pipeAddr) String() string { return string(a) }

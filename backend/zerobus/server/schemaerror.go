@@ -1,0 +1,54 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// The causes of a schema rejection.
+const (
+	notInTable    = "FIELD_NOT_IN_TABLE"
+	missing       = "MISSING_REQUIRED_COLUMN"
+	outOfOrder    = "FIELD_OUT_OF_ORDER"
+	incompatible  = "TYPE_INCOMPATIBLE"
+	countMismatch = "FIELD_COUNT_MISMATCH"
+)
+
+// A schemaError is why a record or a descriptor does not fit the table.
+type schemaError struct {
+	causes []string
+	text   string
+}
+
+func (e *schemaError) Error() string { return e.text }
+
+func mismatch(cause, format string, args ...any) *schemaError {
+	return &schemaError{causes: []string{cause}, text: fmt.Sprintf(format, args...)}
+}
+
+// rejected is the status of a schema rejection, with the detail that the service gives.
+func (e *schemaError) rejected(prefix string) error {
+	s, err := status.New(codes.InvalidArgument, prefix+e.text).WithDetails(&errdetails.ErrorInfo{
+		Domain: "zerobus.databricks.com", Reason: "SCHEMA_VALIDATION_FAILED",
+		Metadata: map[string]string{"causes": strings.Join(e.causes, ","), "error_code": "8001"},
+	})
+	if err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	return s.Err()
+}
+
+// refusal is the status for a record of a request that does not fit.
+func refusal(index int, err error) error {
+	prefix := fmt.Sprintf("record %d: ", index)
+	var s *schemaError
+	if errors.As(err, &s) {
+		return s.rejected(prefix)
+	}
+	return status.Error(codes.InvalidArgument, prefix+err.Error())
+}

@@ -1,0 +1,336 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/headrace/headrace/internal/fault"
+)
+
+// messageLimit is the largest message the gRPC layer reads, so that what exceeds the protocol's 10 MiB is refused as the
+// service refuses it and not with gRPC's own RESOURCE_EXHAUSTED.
+const messageLimit = 16 << 20
+
+// A Server is a Zerobus service in this process. Any goroutine may call its methods.
+type Server struct {
+	cfg   *config
+	creds *tls.Config // nil: plaintext
+	pool  *x509.CertPool
+
+	readers sync.WaitGroup // that read a stream, which may be a moment longer than its RPC
+
+	turn   chan struct{} // held by Start, Restart and Shutdown
+	closed bool          // guarded by turn
+
+	mu       sync.Mutex // guards the fields below
+	rpc      *grpc.Server
+	listen   *listener // nil before Start
+	oauth    *http.Server
+	oauthURL string
+
+	tables  tables
+	tokens  tokens
+	faults  fault.Set[Op, Stage, Effect]
+	scripts scripts
+	log     transcripts
+}
+
+// New makes a server. It serves nothing before Start. Close it in the end.
+func New(c Config) (*Server, error) {
+	s := &Server{cfg: c.complete(), turn: make(chan struct{}, 1)}
+	if err := s.tables.init(s.cfg); err != nil {
+		return nil, fmt.Errorf("zerobus server: %w", err)
+	}
+	if c.TLS {
+		var err error
+		if s.creds, s.pool, err = certificate(); err != nil {
+			return nil, fmt.Errorf("zerobus server: %w", err)
+		}
+	}
+	s.tokens.init(s.cfg)
+	return s, nil
+}
+
+// Start serves the gRPC endpoint at an address, host:port, and the OAuth endpoint at that of the Config. "127.0.0.1:0" is a
+// free port of the loopback. It is called once.
+func (s *Server) Start(addr string) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	switch {
+	case s.URL() != "":
+		return errors.New("zerobus server: started already")
+	case s.closed:
+		return errors.New("zerobus server: closed")
+	}
+	oauth, err := s.cfg.listen(s.cfg.OAuthAddr)
+	if err != nil {
+		return fmt.Errorf("zerobus server: start: %w", err)
+	}
+	if err := s.serve(addr); err != nil {
+		return errors.Join(fmt.Errorf("zerobus server: start: %w", err), oauth.Close())
+	}
+	at := s.scheme() + oauth.Addr().String()
+	if s.creds != nil {
+		oauth = tls.NewListener(oauth, s.creds)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/oidc/v1/token", s.token)
+	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
+	s.readers.Go(func() { _ = h.Serve(oauth) }) // always ErrServerClosed: the listener fails only when closed
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.oauth, s.oauthURL = h, at
+	return nil
+}
+
+func (s *Server) scheme() string {
+	if s.creds != nil {
+		return "https://"
+	}
+	return "http://"
+}
+
+// URL is the gRPC endpoint, with scheme and port. It is "" before Start.
+func (s *Server) URL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listen == nil {
+		return ""
+	}
+	return s.scheme() + s.listen.Addr().String()
+}
+
+// OAuthURL is the Unity Catalog, whose OAuth endpoint issues tokens, with scheme and port. It is "" before Start.
+func (s *Server) OAuthURL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.oauthURL
+}
+
+// serve starts the gRPC server.
+func (s *Server) serve(addr string) error {
+	l, err := s.cfg.listen(addr)
+	if err != nil {
+		return err
+	}
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(frameCodec{}), grpc.MaxRecvMsgSize(messageLimit), grpc.ReadBufferSize(256 << 10),
+		grpc.InitialWindowSize(s.cfg.Window), grpc.InitialConnWindowSize(2 * s.cfg.Window), grpc.WaitForHandlers(true),
+	}
+	if s.creds != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(s.creds)))
+	}
+	rpc, listen := grpc.NewServer(opts...), &listener{Listener: l, log: &s.log, open: map[string]*conn{}}
+	rpc.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "databricks.zerobus.Zerobus",
+		HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{
+			StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true,
+			Handler: func(_ any, ss grpc.ServerStream) error { return s.ephemeralStream(ss, listen) },
+		}},
+	}, s)
+	s.mu.Lock()
+	s.rpc, s.listen = rpc, listen
+	s.mu.Unlock()
+	s.readers.Go(func() { _ = rpc.Serve(listen) }) // ends when it is stopped
+	return nil
+}
+
+// CertPool trusts the certificate of a server with [Config.TLS]. It is nil without.
+func (s *Server) CertPool() *x509.CertPool { return s.pool }
+
+func (s *Server) serving() (*grpc.Server, *listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rpc, s.listen
+}
+
+// DropConnections cuts every TCP connection of the gRPC endpoint and returns when no stream of them runs any more: what
+// they had read is in the table or never will be.
+func (s *Server) DropConnections() {
+	_, l := s.serving()
+	if l == nil {
+		return
+	}
+	open := s.log.live("")
+	l.drop()
+	for _, st := range open {
+		<-st.gone
+	}
+}
+
+// Restart ends the gRPC server, waits for down and starts a new one at the same address; tables, tokens and counters stay.
+// When graceful it first tells the clients (GOAWAY) and waits for their streams to end; otherwise it cuts them off.
+func (s *Server) Restart(graceful bool, down time.Duration) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	rpc, l := s.serving()
+	if l == nil {
+		return errors.New("zerobus server: restart: not started")
+	}
+	if graceful {
+		rpc.GracefulStop()
+	} else {
+		rpc.Stop()
+	}
+	time.Sleep(down)
+	if err := s.serve(l.Addr().String()); err != nil {
+		return fmt.Errorf("zerobus server: restart: %w", err)
+	}
+	return nil
+}
+
+// Close ends the server and cuts off who is connected. A second Close does nothing.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := s.Shutdown(ctx)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown ends the server when the clients have gone. When ctx is done first, Shutdown cuts off the clients and returns the
+// error of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	s.closed = true
+	rpc, _ := s.serving()
+	if rpc == nil {
+		return nil
+	}
+	drained := make(chan struct{})
+	go func() {
+		rpc.GracefulStop()
+		close(drained)
+	}()
+	s.mu.Lock()
+	oauth := s.oauth
+	s.mu.Unlock()
+	err := oauth.Shutdown(ctx)
+	if err != nil {
+		_ = oauth.Close() // ctx is over: what is open is cut off
+	}
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+		rpc.Stop()
+		<-drained
+	}
+	s.readers.Wait()
+	return err
+}
+
+// A listener knows the connections it made.
+type listener struct {
+	net.Listener
+	log  *transcripts
+	mu   sync.Mutex
+	open map[string]*conn // by the peer's address
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	raw, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: raw, l: l}
+	l.mu.Lock()
+	l.open[c.RemoteAddr().String()] = c
+	l.mu.Unlock()
+	l.log.connected()
+	return c, nil
+}
+
+// find returns the connection of a peer, or nil.
+func (l *listener) find(peer string) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open[peer]
+}
+
+// cut resets the connection of a peer.
+func (l *listener) cut(peer string) {
+	if c := l.find(peer); c != nil {
+		c.reset()
+	}
+}
+
+// cutAfter resets the connection of a peer behind so many more bytes.
+func (l *listener) cutAfter(peer string, bytes int) {
+	if c := l.find(peer); c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.cut, c.room = true, bytes
+	}
+}
+
+func (l *listener) drop() {
+	l.mu.Lock()
+	all := slices.Collect(maps.Values(l.open))
+	l.mu.Unlock()
+	for _, c := range all {
+		c.reset()
+	}
+}
+
+// A conn leaves its listener's list when it is closed.
+type conn struct {
+	net.Conn
+	l    *listener
+	once sync.Once
+
+	mu   sync.Mutex // guards the fields below
+	cut  bool       // the connection is reset when room is used up
+	room int        // bytes
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	over := c.cut && len(p) >= c.room
+	if over {
+		p = p[:c.room]
+	}
+	c.room -= len(p)
+	c.mu.Unlock()
+	n, err := c.Conn.Write(p)
+	if over {
+		_ = c.Conn.Close() // politely, so that the bytes arrive
+		return n, net.ErrClosed
+	}
+	return n, err
+}
+
+// reset breaks the connection: no FIN, no GOAWAY, what was not sent is lost.
+func (c *conn) reset() {
+	if t, ok := c.Conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0) // a polite close is the next best
+	}
+	_ = c.Conn.Close() // fails when it is closed
+}
+
+// Close implements [net.Conn].
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		c.l.mu.Lock()
+		delete(c.l.open, c.RemoteAddr().String())
+		c.l.mu.Unlock()
+	})
+	return c.Conn.Close()
+}

@@ -1,0 +1,215 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// keptTokenRequests bounds what is kept of the OAuth endpoint: the latest requests.
+const keptTokenRequests = 4096
+
+// A TokenRequest is one that the OAuth endpoint answered. It has no secret: neither the client's nor the token.
+type TokenRequest struct {
+	Time     time.Time // when it came
+	ClientID string
+	Form     url.Values // the fields of the body, without client_secret
+	Status   int        // of the answer; 0 if there was none
+}
+
+// TokenRequests returns the latest requests of the OAuth endpoint, at least 4096 of them, in the order in which they were
+// answered.
+func (s *Server) TokenRequests() []TokenRequest {
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	out := slices.Clone(s.tokens.kept)
+	for i := range out {
+		out[i].Form = maps.Clone(out[i].Form)
+	}
+	return out
+}
+
+// keep adds a request to those kept. It must come before the client gets its answer, or the client would look in vain.
+func (ts *tokens) keep(r TokenRequest) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.kept = append(ts.kept, r); len(ts.kept) > 2*keptTokenRequests {
+		ts.kept = slices.Clone(ts.kept[len(ts.kept)-keptTokenRequests:])
+	}
+}
+
+// token serves the OAuth endpoint.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	f := s.tokens.due()
+	said := TokenRequest{Time: time.Now()}
+	said.ClientID, _, _ = r.BasicAuth()
+	malformed := readForm(w, r) // before any delay: the server notices that a client has gone only when the body is read
+	said.Form = maps.Clone(r.PostForm)
+	delete(said.Form, "client_secret")
+	gone := f.wait(r.Context())
+	if gone != nil || f.Drop {
+		s.tokens.keep(said)
+		panic(http.ErrAbortHandler) // how a handler closes a connection
+	}
+	body, instead := []byte(nil), false
+	if said.Status, body, instead = f.answers(); !instead {
+		said.Status, body = s.tokens.answer(&f, r, malformed)
+	}
+	s.tokens.keep(said)
+	w.Header().Set("Content-Type", cmp.Or(f.ContentType, "application/json"))
+	w.Header().Set("Cache-Control", "no-store")
+	if f.RetryAfter != "" {
+		w.Header().Set("Retry-After", f.RetryAfter)
+	}
+	w.WriteHeader(said.Status)
+	_, _ = w.Write(body) // a client that has gone need not know
+}
+
+// readForm reads the body to its end, whatever it is, and then as a form.
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return r.ParseForm()
+}
+
+// answer issues a token or says why there is none.
+func (ts *tokens) answer(f *TokenFault, r *http.Request, malformed error) (code int, body []byte) {
+	table, refused := ts.authorize(r, malformed)
+	answer := map[string]any{"scope": "all-apis", "token_type": "Bearer"}
+	code = http.StatusOK
+	if refused != nil {
+		answer = map[string]any{"error": refused.kind(), "error_description": refused.err.Error()}
+		code = refused.code
+	} else {
+		answer["access_token"] = ts.issue(table)
+		if in := f.expiresIn(ts.cfg.TokenLife); in != nil {
+			answer["expires_in"] = in
+		}
+	}
+	body, err := json.Marshal(answer)
+	if err != nil { // of an expires_in that is no JSON
+		return http.StatusInternalServerError, []byte(err.Error())
+	}
+	return code, body
+}
+
+// A refusedToken is why a token is not issued.
+type refusedToken struct {
+	code int
+	err  error
+}
+
+func (r *refusedToken) kind() string {
+	if r.code == http.StatusUnauthorized {
+		return "invalid_client"
+	}
+	return "invalid_request"
+}
+
+// authorize checks a token request and returns the table it is for.
+func (ts *tokens) authorize(r *http.Request, malformed error) (table string, refused *refusedToken) {
+	if r.Method != http.MethodPost {
+		return "", &refusedToken{http.StatusMethodNotAllowed, fmt.Errorf("method %s", r.Method)}
+	}
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/x-www-form-urlencoded" {
+		return "", &refusedToken{http.StatusBadRequest, fmt.Errorf("content type %q", r.Header.Get("Content-Type"))}
+	}
+	if err := ts.checkClient(r); err != nil {
+		return "", &refusedToken{http.StatusUnauthorized, err}
+	}
+	err := malformed
+	if err == nil {
+		table, err = ts.checkForm(r.PostForm)
+	}
+	if err != nil {
+		return "", &refusedToken{http.StatusBadRequest, err}
+	}
+	return table, nil
+}
+
+func (ts *tokens) checkClient(r *http.Request) error {
+	id, secret, ok := r.BasicAuth()
+	if !ok || id == "" || secret == "" {
+		return errors.New("no client credentials")
+	}
+	if c := ts.cfg; c.ClientID != "" && subtle.ConstantTimeCompare([]byte(id+"\x00"+secret), []byte(c.ClientID+"\x00"+c.ClientSecret)) != 1 {
+		return errors.New("unknown client")
+	}
+	return nil
+}
+
+// checkForm checks the four fields of a token request and returns the table it is for.
+func (ts *tokens) checkForm(form url.Values) (table string, err error) {
+	for _, name := range []string{"grant_type", "scope", "resource", "authorization_details"} {
+		if len(form[name]) != 1 {
+			return "", fmt.Errorf("%s must be there once", name)
+		}
+	}
+	if len(form) != 4 {
+		return "", fmt.Errorf("there are %d fields where 4 must be", len(form))
+	}
+	if g := form.Get("grant_type"); g != "client_credentials" {
+		return "", fmt.Errorf("grant_type %q", g)
+	}
+	if g := form.Get("scope"); g != "all-apis" {
+		return "", fmt.Errorf("scope %q", g)
+	}
+	ws, pre := strings.CutPrefix(form.Get("resource"), "api://databricks/workspaces/")
+	ws, post := strings.CutSuffix(ws, "/zerobusDirectWriteApi")
+	if !pre || !post || ws == "" || ts.cfg.Workspace != "" && ws != ts.cfg.Workspace {
+		return "", fmt.Errorf("resource %q", form.Get("resource"))
+	}
+	return parseDetails(form.Get("authorization_details"))
+}
+
+// parseDetails checks the three privileges that a token for a table is asked with, and returns the table.
+func parseDetails(s string) (string, error) {
+	var details []struct {
+		Type       string   `json:"type"`
+		ObjectType string   `json:"object_type"`
+		Path       string   `json:"object_full_path"`
+		Privileges []string `json:"privileges"`
+		Operations []string `json:"operations"` // newer clients ask for zerobuswrite
+	}
+	if err := json.Unmarshal([]byte(s), &details); err != nil {
+		return "", fmt.Errorf("authorization_details: %w", err)
+	}
+	if len(details) != 3 {
+		return "", fmt.Errorf("authorization_details: %d objects where 3 must be", len(details))
+	}
+	table := details[2].Path
+	if err := checkTable(table); err != nil {
+		return "", fmt.Errorf("authorization_details: %w", err)
+	}
+	parts := strings.Split(table, ".")
+	want := []struct {
+		kind, path string
+		privileges []string
+	}{
+		{"CATALOG", parts[0], []string{"USE CATALOG"}},
+		{"SCHEMA", parts[0] + "." + parts[1], []string{"USE SCHEMA"}},
+		{"TABLE", table, []string{"SELECT", "MODIFY"}},
+	}
+	for i, w := range want {
+		d := details[i]
+		ops := len(d.Operations) == 0 || i == 2 && slices.Equal(d.Operations, []string{"zerobuswrite"})
+		if d.Type != "unity_catalog_privileges" || d.ObjectType != w.kind || d.Path != w.path || !slices.Equal(d.Privileges, w.privileges) || !ops {
+			return "", fmt.Errorf("authorization_details: object %d is not the %s of %q with privileges %q", i, w.kind, table, w.privileges)
+		}
+	}
+	return table, nil
+}

@@ -1,0 +1,206 @@
+package server
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+)
+
+// Transcripts are bounded: the first events of a stream and the latest streams are kept, all are counted.
+const (
+	keptEvents  = 4096
+	keptStreams = 4096
+)
+
+// An EventKind says what happened on a stream.
+type EventKind string
+
+// What happens on a stream, from the server's side.
+const (
+	Created    EventKind = "create"     // the client asked for the stream
+	Opened     EventKind = "open"       // the server said that it is created
+	Ingested   EventKind = "ingest"     // a record or batch came
+	Acked      EventKind = "ack"        // the server acknowledged
+	Signalled  EventKind = "signal"     // the server asked the client to go
+	Replied    EventKind = "reply"      // the server said something that a fault made it say
+	HalfClosed EventKind = "half-close" // the client has sent all
+	Ended      EventKind = "end"        // the RPC is over
+)
+
+// An Event is one thing that happened on a stream.
+type Event struct {
+	Time     time.Time
+	Kind     EventKind
+	Offset   int64 // the wire offset of a request or ack, otherwise -1
+	Records  int   // of a request
+	Batch    bool  // of a request: it came as a batch
+	Duration time.Duration
+	Status   codes.Code // of the end
+}
+
+// A CreateRequest is what a client asked a stream with.
+type CreateRequest struct {
+	Table      string
+	RecordType string // PROTO or JSON, otherwise RecordType(n); RecordType(0) if the client did not say
+	Descriptor []byte // a serialized google.protobuf.DescriptorProto; nil if the client gave none
+}
+
+// A Transcript is what happened on one stream. Streams are numbered from 0 in the order in which they came.
+type Transcript struct {
+	Number int
+	ID     string         // the stream id that the server gave; "" if it gave none
+	Create *CreateRequest // nil if the client asked for none
+	Table  string         // as the header has it
+	Peer   string         // the client's address and port: two streams with the same share a TCP connection
+	Header metadata.MD    // of the request
+	Events []Event        // the first 4096
+}
+
+// Stats count everything since the server started.
+type Stats struct {
+	Connections int64 // TCP connections accepted by the gRPC endpoint
+	Streams     int64 // RPCs
+	Requests    int64 // records and batches that came, stored or not
+	Records     int64 // rows stored
+	Duplicates  int64 // of them, with bytes stored before (see [Config.CountDuplicates])
+	Acks        int64
+	MaxOffset   int64 // the largest wire offset that came; -1 before any
+
+	TokenRequests int64
+	Tokens        int64 // issued
+}
+
+type transcript struct {
+	all *transcripts
+	t   Transcript
+}
+
+type transcripts struct {
+	mu    sync.Mutex
+	stats Stats
+	max   int64 // MaxOffset + 1, so that the zero value is right
+	kept  []*transcript
+	open  map[*stream]struct{}
+}
+
+func (ts *transcripts) connected() {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.stats.Connections++
+}
+
+func (ts *transcripts) opened(st *stream, md metadata.MD) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	st.n = int(ts.stats.Streams)
+	ts.stats.Streams++
+	header := md.Copy()
+	if header.Get("authorization") != nil {
+		header.Set("authorization", "…") // transcripts get printed
+	}
+	st.log = &transcript{all: ts, t: Transcript{Number: st.n, Table: st.named, Peer: st.peer, Header: header}}
+	if ts.kept = append(ts.kept, st.log); len(ts.kept) > 2*keptStreams {
+		ts.kept = slices.Clone(ts.kept[len(ts.kept)-keptStreams:])
+	}
+	if ts.open == nil {
+		ts.open = map[*stream]struct{}{}
+	}
+	ts.open[st] = struct{}{}
+}
+
+func (ts *transcripts) closed(st *stream) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.open, st)
+}
+
+// live returns the streams of a table that run, or all for "".
+func (ts *transcripts) live(table string) []*stream {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	var out []*stream
+	for st := range ts.open {
+		if table == "" || st.named == table {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+func (l *transcript) add(e Event) {
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	if e.Kind == Acked {
+		l.all.stats.Acks++
+	}
+	l.keep(e)
+}
+
+// create keeps the request that creates the stream. The message of a client is used again.
+func (l *transcript) create(req *request) {
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	l.t.Create = &CreateRequest{Table: req.table, RecordType: req.recordType.String(), Descriptor: bytes.Clone(req.descriptor)}
+	l.keep(Event{Kind: Created, Offset: -1})
+}
+
+// named keeps the stream id, which the client is about to be told.
+func (l *transcript) named(id string) {
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	l.t.ID = id
+}
+
+func (l *transcript) request(req *request) {
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	l.all.stats.Requests++
+	l.all.max = max(l.all.max, req.offset+1)
+	l.keep(Event{Kind: Ingested, Offset: req.offset, Records: len(req.records), Batch: req.kind == batchRequest})
+}
+
+func (l *transcript) stored(n int) {
+	l.all.mu.Lock()
+	defer l.all.mu.Unlock()
+	l.all.stats.Records += int64(n)
+}
+
+func (l *transcript) keep(e Event) {
+	if len(l.t.Events) < keptEvents {
+		e.Time = time.Now()
+		l.t.Events = append(l.t.Events, e)
+	}
+}
+
+// Streams returns the transcripts of the latest streams, at least 4096 of them, oldest first.
+func (s *Server) Streams() []Transcript {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	out := make([]Transcript, len(s.log.kept))
+	for i, l := range s.log.kept {
+		out[i] = l.t
+		out[i].Events = slices.Clone(l.t.Events)
+	}
+	return out
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() Stats {
+	s.log.mu.Lock()
+	out := s.log.stats
+	out.MaxOffset = s.log.max - 1
+	s.log.mu.Unlock()
+	out.TokenRequests, out.Tokens = s.tokens.counts()
+	s.tables.mu.Lock()
+	defer s.tables.mu.Unlock()
+	for _, t := range s.tables.byName {
+		t.mu.Lock()
+		out.Duplicates += t.duplicates
+		t.mu.Unlock()
+	}
+	return out
+}

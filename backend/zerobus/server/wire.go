@@ -1,0 +1,234 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A frame is a gRPC message that is not decoded yet. Requests are decoded by hand because generated types would make an
+// allocation for each record and this server would then be what a benchmark of a client measures. It also makes the two
+// ends independent readers of the same bytes. Its memory is used again for the next message.
+type frame struct{ msg []byte }
+
+type frameCodec struct{}
+
+// Name is "proto": the content type stays application/grpc.
+func (frameCodec) Name() string { return "proto" }
+
+func (frameCodec) Marshal(v any) (mem.BufferSlice, error) {
+	b, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("zerobus server: cannot send a %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+}
+
+func (frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	f, ok := v.(*frame)
+	if !ok {
+		return fmt.Errorf("zerobus server: cannot receive a %T", v)
+	}
+	f.msg = slices.Grow(f.msg[:0], data.Len())[:data.Len()]
+	data.CopyTo(f.msg)
+	return nil
+}
+
+type requestKind uint8
+
+const (
+	noRequest requestKind = iota
+	createRequest
+	recordRequest
+	batchRequest
+)
+
+// recordType is the RecordType of the protocol.
+type recordType int32
+
+const (
+	unspecified recordType = 0
+	protoRecord recordType = 1
+	jsonRecord  recordType = 2
+)
+
+func (r recordType) String() string {
+	switch r {
+	case protoRecord:
+		return "PROTO"
+	case jsonRecord:
+		return "JSON"
+	}
+	return fmt.Sprintf("RecordType(%d)", int32(r))
+}
+
+// A request is what one message of a client says. It is used again for the next: records alias the message.
+type request struct {
+	kind requestKind
+
+	table         string // of a create
+	descriptor    []byte
+	hasDescriptor bool
+	recordType    recordType // also of the records
+	hasType       bool
+
+	offset    int64
+	hasOffset bool
+	records   [][]byte
+	bytes     int // of all records
+}
+
+var errNoRecord = errors.New("neither a proto nor a JSON record")
+
+// parse reads an EphemeralStreamRequest. Like every proto2 reader it skips what it does not know, and of a oneof the last
+// that is there counts.
+func (r *request) parse(b []byte) error {
+	*r = request{records: r.records[:0]}
+	return fields(b, func(num protowire.Number, _ uint64, v []byte, isBytes bool) error {
+		if !isBytes {
+			return nil
+		}
+		switch num {
+		case 1:
+			*r = request{records: r.records[:0], kind: createRequest}
+			return r.parseCreate(v)
+		case 2, 3:
+			*r = request{records: r.records[:0], kind: recordRequest}
+			if num == 3 {
+				r.kind = batchRequest
+			}
+			return r.parseRecords(v)
+		}
+		return nil
+	})
+}
+
+func (r *request) parseCreate(b []byte) error {
+	return fields(b, func(num protowire.Number, n uint64, v []byte, isBytes bool) error {
+		switch {
+		case num == 1 && isBytes:
+			r.table = string(v)
+		case num == 3 && isBytes:
+			r.descriptor, r.hasDescriptor = v, true
+		case num == 4 && !isBytes:
+			r.recordType, r.hasType = recordType(int32(n)), true
+		}
+		return nil
+	})
+}
+
+// parseRecords reads an IngestRecordRequest or an IngestRecordBatchRequest, which differ in what 2 and 3 hold.
+func (r *request) parseRecords(b []byte) error {
+	err := fields(b, func(num protowire.Number, n uint64, v []byte, isBytes bool) error {
+		switch {
+		case num == 1 && !isBytes:
+			r.offset, r.hasOffset = int64(n), true
+		case (num == 2 || num == 3) && isBytes:
+			r.recordType = recordType(num - 1)
+			r.records, r.bytes = r.records[:0], 0
+			if r.kind == recordRequest {
+				r.records, r.bytes = append(r.records, v), len(v)
+				return nil
+			}
+			return r.parseBatch(v)
+		}
+		return nil
+	})
+	if err == nil && r.recordType == unspecified {
+		return errNoRecord
+	}
+	return err
+}
+
+// parseBatch is the hot loop: nearly every byte of a batch is in a field 1 of wire type 2.
+func (r *request) parseBatch(b []byte) error {
+	for len(b) > 0 {
+		if b[0] != 1<<3|byte(protowire.BytesType) {
+			_, _, n := protowire.ConsumeField(b)
+			if n < 0 {
+				return protowire.ParseError(n)
+			}
+			b = b[n:]
+			continue
+		}
+		v, n := protowire.ConsumeBytes(b[1:])
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		r.records, r.bytes = append(r.records, v), r.bytes+len(v)
+		b = b[1+n:]
+	}
+	return nil
+}
+
+// fields calls f for each varint and each length-delimited field of a message.
+func fields(b []byte, f func(num protowire.Number, n uint64, v []byte, isBytes bool) error) error {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		var err error
+		switch typ {
+		case protowire.VarintType:
+			var x uint64
+			if x, n = protowire.ConsumeVarint(b); n >= 0 {
+				err = f(num, x, nil, false)
+			}
+		case protowire.BytesType:
+			var v []byte
+			if v, n = protowire.ConsumeBytes(b); n >= 0 {
+				err = f(num, 0, v, true)
+			}
+		default:
+			n = protowire.ConsumeFieldValue(num, typ, b)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// created is a create_stream_response; without an id it is malformed.
+func created(id string) []byte {
+	var in []byte
+	if id != "" {
+		in = protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), id)
+	}
+	return response(1, in)
+}
+
+// acked is an ingest_record_response.
+func acked(upTo int64) []byte {
+	in := protowire.AppendVarint(protowire.AppendTag(make([]byte, 0, 11), 1, protowire.VarintType), uint64(upTo))
+	return response(2, in)
+}
+
+// signal is a close_stream_signal. A duration below zero is left out, which means none.
+func signal(d time.Duration) []byte {
+	if d < 0 {
+		return response(3, nil)
+	}
+	var in []byte
+	if s := d / time.Second; s > 0 {
+		in = protowire.AppendVarint(protowire.AppendTag(in, 1, protowire.VarintType), uint64(s))
+	}
+	if ns := d % time.Second; ns > 0 {
+		in = protowire.AppendVarint(protowire.AppendTag(in, 2, protowire.VarintType), uint64(ns))
+	}
+	return response(3, protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), in))
+}
+
+func response(num protowire.Number, in []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(make([]byte, 0, 2+len(in)), num, protowire.BytesType), in)
+}

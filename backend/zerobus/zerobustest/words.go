@@ -1,0 +1,54 @@
+package zerobustest
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/headrace/headrace/backend/zerobus/server"
+)
+
+// What the server tells, and how its tables look: see package server.
+type (
+	// A Column is one column of a table.
+	Column = server.Column
+	// A Row is a stored record.
+	Row = server.Row
+	// Stats count everything since the server started.
+	Stats = server.Stats
+	// A Transcript is what happened on one stream.
+	Transcript = server.Transcript
+	// An Event is one thing that happened on a stream.
+	Event = server.Event
+	// A TokenRequest is one that the OAuth endpoint answered.
+	TokenRequest = server.TokenRequest
+	// An AckPolicy says when requests are acknowledged.
+	AckPolicy = server.AckPolicy
+)
+
+// What happens on a stream: see [server.EventKind].
+const (
+	Created    = server.Created
+	Opened     = server.Opened
+	Ingested   = server.Ingested
+	Acked      = server.Acked
+	Signalled  = server.Signalled
+	Replied    = server.Replied
+	HalfClosed = server.HalfClosed
+	Ended      = server.Ended
+)
+
+// Columns returns the columns of a table for a message.
+func Columns(md protoreflect.MessageDescriptor) []Column { return server.Columns(md) }
+
+// AckEach acknowledges each request when it is stored.
+func AckEach() AckPolicy { return server.AckEach() }
+
+// AckEvery acknowledges every nth request, and what is left over when the oldest of it has waited for d.
+func AckEvery(n int, d time.Duration) AckPolicy { return server.AckEvery(n, d) }
+
+// AckAfter acknowledges each request d after it was stored.
+func AckAfter(d time.Duration) AckPolicy { return server.AckAfter(d) }
+
+// AckNever acknowledges nothing, also not at the end.
+func AckNever() AckPolicy { return server.AckNever() }
