@@ -47,6 +47,13 @@ var may = map[string][]string{
 	"codec/codectest":            {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json"},
 	"codec/compress":             {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
 	"checkpoint/checkpointtest":  {module + "backend", module + "checkpoint", "golang.org/x/sys"},
+
+	// The servers depend on no client, and not on backend: a codec shared with a client would hide a shared mistake.
+	"internal/fault":                {},
+	"internal/unread":               {},
+	"backend/s2/server":             {module + "internal/boltfile", module + "internal/committer", module + "internal/fault", module + "internal/unread", "github.com/klauspost/compress", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"backend/durablestreams/server": {module + "internal/boltfile", module + "internal/committer", module + "internal/fault", module + "internal/unread", "go.etcd.io/bbolt", "golang.org/x/sys"},
+	"backend/zerobus/server":        {module + "internal/fault", "github.com/go-json-experiment/json", "google.golang.org", "golang.org/x"},
 }
 
 // deps returns what pkg depends on outside the standard library.

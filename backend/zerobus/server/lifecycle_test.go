@@ -74,12 +74,12 @@ func TestCutConnectionBreaksBehindItsBytes(t *testing.T) {
 	s.wantCode(codes.Unavailable, "")
 }
 
-// The client of the test package gets tokens, over TLS and in memory as well.
+// The client of the test package gets tokens, also over TLS and in memory.
 func TestClientOfTheTestServerGetsAToken(t *testing.T) {
 	for name, opts := range map[string][]zerobustest.Option{
 		"plain":     nil,
 		"TLS":       {zerobustest.TLS()},
-		"in memory": {zerobustest.InMemory(), zerobustest.TLS(), zerobustest.Client("me", "secret")},
+		"in memory": {zerobustest.InMemory(), zerobustest.Client("me", "secret")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := zerobustest.New(t, append(opts, zerobustest.Table(tbl), zerobustest.TokenLife(time.Hour))...)
