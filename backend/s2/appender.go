@@ -5,52 +5,53 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// NewAppender makes one producer's way in. S2 has no place for a format: readers must know what was written.
+// NewAppender makes one producer's way into the stream. S2 has no place for a format, so readers must know what was written.
 func (s *Stream) NewAppender(backend.Format) backend.Appender {
-	return &appender{stream: s, token: s.cfg.token}
+	return backend.Pipelined("s2: "+s.basin.name+"/"+s.name, s.newAppender(size))
 }
 
-// An appender keeps what outlives a session. Its lock is also that of its session.
+func (s *Stream) newAppender(door func(*backend.Record) (int, error)) *appender {
+	return &appender{stream: s, door: door, token: s.cfg.token}
+}
+
+// An appender keeps what outlives a connection. Its lock guards the state of its connection too: a batch must enter both
+// or neither.
 type appender struct {
 	stream *Stream
+	door   func(*backend.Record) (int, error) // what a record counts, or why S2 cannot store it
+
+	// An AppendSession sets condition before each Send, and reads lastAck after each Recv, in the goroutine of that call.
+	condition Condition
+	lastAck   wire.Ack
 
 	mu      sync.Mutex
-	acked   uint64 // seqs below it were returned by Recv
+	acked   uint64 // seqs below it are acknowledged
 	claimed bool   // the fence is set
 	token   *string
-	left    time.Time // when a session last ended because the server advised to reconnect
+	left    time.Time // when a connection was last left because the server advised to reconnect
 
-	// With Exclusive: where batch acked must go, and how many records each batch from there on has that some session
-	// took. Together they say where every batch must go, for as long as it is not known whether it went there.
-	placed bool
+	// With Exclusive: next is the position of batch acked, and taken holds how many records each batch from there on has
+	// that some connection took. Together they give the position of every batch, for as long as it is not known whether
+	// the batch was stored there.
+	placed bool // next is known
 	next   uint64
 	taken  []int
 }
 
-// Limits are S2's for one append; Size is its meter.
-func (a *appender) Limits() backend.Limits {
-	return backend.Limits{
-		BatchRecords: BatchRecords,
-		BatchBytes:   BatchBytes,
-		RecordBytes:  BatchBytes,
-		InFlight:     a.stream.cfg.inFlight,
-		Size:         size,
-	}
-}
+// Limits are S2's for one append.
+func (a *appender) Limits() backend.Limits { return limits(a.stream.cfg.inFlight, a.door) }
 
-// Open claims the stream if it is to be fenced and has not been, looks where its tail is if appends are exclusive, and
-// opens an append session on a connection of its own: when that is closed, nothing more can come of it, and a slow stream
-// holds up no other.
-func (a *appender) Open(ctx context.Context) (backend.Session, error) {
+// Dial makes a connection of its own for an append session: when the connection is closed, nothing more can come of it, and
+// a slow stream holds up no other. Dial claims the stream first if it is to be fenced and is not yet, and looks where the
+// tail is if appends are exclusive.
+func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	s := a.stream
 	if err := s.basin.check(s.name); err != nil {
 		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), err)
@@ -67,21 +68,30 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := a.newSession(tail)
-	if err := n.dial(ctx); err != nil {
-		_ = n.Close()
-		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), harmless(err))
+	c := a.newConn(seq, tail)
+	if err := c.open(ctx); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), meaning(err, repeatable))
 	}
-	go n.receive()
-	if s.cfg.bare {
-		return n, nil
+	return c, nil
+}
+
+func (a *appender) newConn(seq, tail uint64) *conn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.acked = seq
+	c := &conn{
+		appender:  a,
+		stream:    a.stream,
+		tail:      tail,
+		token:     a.token,
+		readWake:  make(chan struct{}, 1),
+		writeWake: make(chan struct{}, 1),
+		received:  make(chan struct{}),
 	}
-	if n.suffix, err = s.hold(ctx); err != nil {
-		_ = n.Close()
-		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), harmless(err))
-	}
-	s.release() // an append session that is idle hears nothing of a deletion
-	return n, nil
+	c.out = newOutbox(c.writeWake)
+	c.life, c.kill = context.WithCancel(context.Background())
+	return c
 }
 
 // claim sets the fence, once. Doing it twice is harmless, so a failure of unknown outcome may be tried again.
@@ -113,8 +123,8 @@ func (a *appender) claim(ctx context.Context) error {
 	return nil
 }
 
-// locate finds the tail for exclusive appends: at first it is where the appender begins, later it says what may have
-// landed.
+// locate finds the tail for exclusive appends. At the first opening the tail is where the appender begins; later it says
+// which unacknowledged batches may have been stored.
 func (a *appender) locate(ctx context.Context) (uint64, error) {
 	if !a.stream.cfg.exclusive {
 		return 0, nil
@@ -125,7 +135,8 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 	var refused *Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == "stream_not_found" && a.next == 0:
-		// The first append may create it, and it will begin at 0. If none may, the opening says so.
+		// The first append may create the stream, which then begins at 0. If appends may not create it, the opening of the
+		// session fails.
 		pos = Position{}
 	case err != nil:
 		return 0, err
@@ -140,77 +151,31 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 	return pos.SeqNum, nil
 }
 
-// position says where seq must go, and how many records it has if a session has taken it before. The lock is held.
-func (a *appender) position(seq uint64) (pos uint64, n int, resent bool) {
-	pos = a.next
-	for i, n := range a.taken {
-		if a.acked+uint64(i) == seq {
-			return pos, n, true
+// placeLocked says where batch seq of n records must go. A resend must have as many records as the batch had before:
+// otherwise the batches behind it would have other positions than the ones that were sent already.
+func (a *appender) placeLocked(seq uint64, n int) (batch, error) {
+	b := batch{n: n, at: a.next}
+	ahead := seq - a.acked // batches before this one
+	for i, before := range a.taken {
+		if uint64(i) < ahead {
+			b.at += uint64(before)
+			continue
 		}
-		pos += uint64(n)
+		if before != n {
+			return batch{}, fmt.Errorf("seq %d had %d records and now has %d: %w", seq, before, n, backend.ErrConflict)
+		}
+		b.resent = true
+		break
 	}
-	return pos, 0, false
+	return b, nil
 }
 
-func (a *appender) newSession(tail uint64) *session {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := &session{
-		appender: a,
-		stream:   a.stream,
-		tail:     tail,
-		token:    a.token,
-		next:     a.acked,
-		recv:     make(chan struct{}, 1),
-		send:     make(chan struct{}, 1),
-		done:     make(chan struct{}),
-	}
-	s.out = newOutbox(s.send)
-	s.life, s.kill = context.WithCancel(context.Background())
-	return s
-}
-
-// dial opens the request. ctx bounds this and nothing later.
-func (s *session) dial(ctx context.Context) error {
-	client := s.stream.client()
-	var plain *settledConn // with TLS, what is read says nothing of settings
-	s.transport = client.streaming(func(c net.Conn) net.Conn {
-		s.connMu.Lock()
-		defer s.connMu.Unlock()
-		s.conns = append(s.conns, c)
-		if client.basin.scheme == "http" {
-			plain = newSettledConn(c)
-			c = plain
-		}
-		return c
-	})
-	life := settled(s.life, func() *settledConn {
-		s.connMu.Lock()
-		defer s.connMu.Unlock()
-		return plain
-	})
-	coder, err := s2s.NewCoder(client.cfg.compression)
-	if err != nil {
-		return err
-	}
-	s.coder = coder
-	req, err := s.stream.request(life, http.MethodPost, nil)
-	if err != nil {
-		return err
-	}
-	req.Body = s.out
-	req.ContentLength = -1
-	req.Header.Set("Content-Type", "s2s/proto")
-	req.Header.Set("Accept", protobuf)
-	giveUp := func() {
-		s.kill()
-		_ = s.out.Close() // over HTTP/1.1 the transport waits for its reading of the body, whatever becomes of the request
-	}
-	res, err := client.open(ctx, giveUp, s.transport, req)
-	if err != nil {
-		return err
-	}
-	s.body = res.Body
-	s.frames = s2s.NewReader(res.Body)
-	return nil
+// ackedLocked notes that b, the oldest batch that is not acknowledged, is stored. It returns the seq of b.
+func (a *appender) ackedLocked(b batch) uint64 {
+	seq := a.acked
+	a.acked++
+	a.taken = a.taken[1:]
+	a.next = b.at + uint64(b.n)
+	a.lastAck = b.ack
+	return seq
 }

@@ -16,9 +16,10 @@ import (
 //
 // Its methods may be called from any goroutine.
 type AppendSession struct {
-	inner *session
-	turn  chan struct{} // a token: one Submit at a time, or batches would change their order
-	ended chan struct{} // receive has returned
+	appender *appender
+	inner    backend.Session
+	turn     chan struct{} // a token: one Submit at a time, or batches would change their order
+	ended    chan struct{} // receive has returned
 
 	mu      sync.Mutex
 	seq     uint64
@@ -51,11 +52,12 @@ func (t *Ticket) Wait(ctx context.Context) (Appended, error) {
 func (s *Stream) OpenAppendSession(ctx context.Context) (*AppendSession, error) {
 	own := *s
 	own.cfg.exclusive, own.cfg.fence, own.cfg.bare = false, false, true
-	opened, err := own.NewAppender(backend.Format{}).Open(ctx)
+	appender := own.newAppender(sizeAny)
+	inner, err := backend.Pipelined("s2: "+s.basin.name+"/"+s.name, appender).Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a := &AppendSession{inner: opened.(*session), turn: make(chan struct{}, 1), ended: make(chan struct{})}
+	a := &AppendSession{appender: appender, inner: inner, turn: make(chan struct{}, 1), ended: make(chan struct{})}
 	go a.receive()
 	return a, nil
 }
@@ -66,8 +68,8 @@ func (s *Stream) OpenAppendSession(ctx context.Context) (*AppendSession, error) 
 //
 // ctx bounds the wait for room; its end ends the session too.
 func (a *AppendSession) Submit(ctx context.Context, recs []backend.Record, c Condition) (*Ticket, error) {
-	op := a.inner.op()
-	_, err := checkBatch(recs, sizeAny)
+	op := a.appender.stream.op("append to")
+	err := checkBatch(recs)
 	if err == nil && c.FencingToken != nil {
 		err = checkToken(*c.FencingToken)
 	}
@@ -85,7 +87,8 @@ func (a *AppendSession) Submit(ctx context.Context, recs []backend.Record, c Con
 	seq := a.seq
 	a.tickets = append(a.tickets, t) // before it is sent: the answer may come before submit returns
 	a.mu.Unlock()
-	err = a.inner.submit(ctx, seq, recs, sizeAny, c)
+	a.appender.condition = c
+	err = a.inner.Send(ctx, seq, recs)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
@@ -114,7 +117,7 @@ func (a *AppendSession) receive() {
 		t := a.tickets[0]
 		a.tickets = a.tickets[1:]
 		a.mu.Unlock()
-		ack := a.inner.lastAck
+		ack := a.appender.lastAck
 		t.at = Appended{Position(ack.Start), Position(ack.End), Position(ack.Tail)}
 		close(t.done)
 	}

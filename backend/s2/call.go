@@ -53,8 +53,8 @@ func (c *Client) do(ctx context.Context, r *call) (a answer, err error) {
 		if unsure && r.method == http.MethodDelete && v.kind == backend.ErrNotFound {
 			return false, nil // the earlier attempt deleted it, and its reply was lost
 		}
-		unsure = unsure || !v.clean
-		return v.retryable && (v.clean || !r.once), err
+		unsure = unsure || !v.clean()
+		return v.retryable() && (v.clean() || !r.once), err
 	}, c.logRetries(ctx, r.op))
 	if err != nil {
 		return answer{}, r.failed(err, unsure)
@@ -81,12 +81,10 @@ func (c *Client) logRetries(ctx context.Context, op string) func(attempt int, pa
 // failed classifies the error of a management call. What a POST creates is not created again: another call finds the name
 // taken, perhaps by this one.
 func (r *call) failed(err error, unsure bool) error {
-	if r.method != http.MethodPost {
-		return classed(r.op, err)
+	if r.method == http.MethodPost && unsure && judge(err).kind == nil {
+		return fmt.Errorf("s2: %s: %w: %w", r.op, backend.ErrIndeterminate, err)
 	}
-	v := judge(err)
-	v.clean = !unsure
-	return fmt.Errorf("s2: %s: %w", r.op, v.storing(err))
+	return classed(r.op, err)
 }
 
 // attempt sends the call once.

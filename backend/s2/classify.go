@@ -10,119 +10,180 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// A verdict is what an error says about the request it answers.
+// An event is what happened to a request that failed.
+type event int
+
+const (
+	refused   event = iota // it had no effect, and sending it again will not help
+	misplaced              // it had no effect, because the records had to go to another position
+	later                  // it had no effect, and sending it again may help
+	failed                 // nobody knows whether it had an effect, and sending it again may help
+	hopeless               // nobody knows whether it had an effect, and sending it again will not help
+	broken                 // the server broke the protocol
+)
+
+// A verdict is what an error says about its request, whatever the request was.
 type verdict struct {
-	kind      error // a sentinel that says what is wrong; nil when time may mend it, or nobody knows
-	retryable bool
-	clean     bool // certainly without side effects
+	event event
+	kind  error // a sentinel that says what is wrong, if there is one for that
 }
 
-// verdicts are S2's own classification by code, each with the status that goes with it. Under another status a code is
-// not believed: a proxy may have made the answer.
+// clean reports whether the request has certainly had no effect.
+func (v verdict) clean() bool { return v.event <= later }
+
+// retryable reports whether a later attempt may succeed.
+func (v verdict) retryable() bool { return v.event == later || v.event == failed }
+
+// verdicts are S2's own classification by code, each with the status that belongs to the code. We do not believe a code that
+// comes with another status, because a proxy may have made the answer.
 var verdicts = map[string]struct {
 	status int
 	verdict
 }{
-	"bad_frame":               {400, verdict{clean: true}},
-	"bad_header":              {400, verdict{clean: true}},
-	"bad_json":                {400, verdict{clean: true}},
-	"bad_path":                {400, verdict{clean: true}},
-	"bad_proto":               {400, verdict{clean: true}},
-	"bad_query":               {400, verdict{clean: true}},
-	"decryption_failed":       {400, verdict{kind: backend.ErrUnauthorized, clean: true}},
-	"authn":                   {401, verdict{kind: backend.ErrUnauthorized, clean: true}},
-	"permission_denied":       {403, verdict{kind: backend.ErrUnauthorized, clean: true}},
-	"quota_exhausted":         {403, verdict{kind: backend.ErrUnauthorized, clean: true}},
-	"access_token_not_found":  {404, verdict{kind: backend.ErrNotFound, clean: true}},
-	"basin_not_found":         {404, verdict{kind: backend.ErrNotFound, clean: true}},
-	"stream_not_found":        {404, verdict{kind: backend.ErrNotFound, clean: true}},
-	"request_timeout":         {408, verdict{retryable: true}},
-	"basin_deletion_pending":  {409, verdict{kind: backend.ErrNotFound, clean: true}},
-	"stream_deletion_pending": {409, verdict{kind: backend.ErrNotFound, clean: true}},
-	"resource_already_exists": {409, verdict{kind: backend.ErrConflict, clean: true}},
-	"transaction_conflict":    {409, verdict{retryable: true, clean: true}},
-	CodeSeqNumMismatch:        {412, verdict{kind: backend.ErrConflict, clean: true}},
-	CodeFencingTokenMismatch:  {412, verdict{kind: backend.ErrFenced, clean: true}},
-	CodeRangeNotSatisfiable:   {416, verdict{kind: backend.ErrOutOfRange, clean: true}},
-	"invalid":                 {422, verdict{kind: backend.ErrRejected, clean: true}},
-	"rate_limited":            {429, verdict{retryable: true, clean: true}},
-	"client_hangup":           {499, verdict{}},
-	"other":                   {500, verdict{retryable: true}},
-	"storage":                 {500, verdict{retryable: true}},
-	"not_implemented":         {501, verdict{kind: backend.ErrUnsupported, clean: true}},
-	"hot_server":              {502, verdict{retryable: true, clean: true}},
-	codeDraining:              {503, verdict{retryable: true, clean: true}},
-	"unavailable":             {503, verdict{retryable: true}},
-	"upstream_timeout":        {504, verdict{retryable: true}},
+	"bad_frame":               {400, verdict{refused, nil}},
+	"bad_header":              {400, verdict{refused, nil}},
+	"bad_json":                {400, verdict{refused, nil}},
+	"bad_path":                {400, verdict{refused, nil}},
+	"bad_proto":               {400, verdict{refused, nil}},
+	"bad_query":               {400, verdict{refused, nil}},
+	"decryption_failed":       {400, verdict{refused, backend.ErrUnauthorized}},
+	"authn":                   {401, verdict{refused, backend.ErrUnauthorized}},
+	"permission_denied":       {403, verdict{refused, backend.ErrUnauthorized}},
+	"quota_exhausted":         {403, verdict{refused, backend.ErrUnauthorized}},
+	"access_token_not_found":  {404, verdict{refused, backend.ErrNotFound}},
+	"basin_not_found":         {404, verdict{refused, backend.ErrNotFound}},
+	"stream_not_found":        {404, verdict{refused, backend.ErrNotFound}},
+	"request_timeout":         {408, verdict{failed, nil}},
+	"basin_deletion_pending":  {409, verdict{refused, backend.ErrNotFound}},
+	"stream_deletion_pending": {409, verdict{refused, backend.ErrNotFound}},
+	"resource_already_exists": {409, verdict{refused, backend.ErrConflict}},
+	"transaction_conflict":    {409, verdict{later, nil}},
+	CodeSeqNumMismatch:        {412, verdict{misplaced, backend.ErrConflict}},
+	CodeFencingTokenMismatch:  {412, verdict{refused, backend.ErrFenced}},
+	CodeRangeNotSatisfiable:   {416, verdict{refused, backend.ErrOutOfRange}},
+	"invalid":                 {422, verdict{refused, backend.ErrRejected}},
+	"rate_limited":            {429, verdict{later, nil}},
+	"client_hangup":           {499, verdict{hopeless, nil}},
+	"other":                   {500, verdict{failed, nil}},
+	"storage":                 {500, verdict{failed, nil}},
+	"not_implemented":         {501, verdict{refused, backend.ErrUnsupported}},
+	"hot_server":              {502, verdict{later, nil}},
+	codeDraining:              {503, verdict{later, nil}},
+	"unavailable":             {503, verdict{failed, nil}},
+	"upstream_timeout":        {504, verdict{failed, nil}},
 }
 
-// retryableStatus are those that may pass, when the code does not say.
-var retryableStatus = []int{408, 429, 500, 502, 503, 504}
-
-// judge classifies an error of any kind.
-func judge(err error) verdict {
-	var se *Error
-	if errors.As(err, &se) {
-		if v, ok := verdicts[se.Code]; ok && v.status == se.Status {
-			return v.verdict
-		}
-		v := verdict{
-			retryable: slices.Contains(retryableStatus, se.Status),
-			clean:     se.Status < 500 && se.Status != 408 && se.Status != 499,
-		}
-		switch se.Status {
-		case 401, 403:
-			v.kind = backend.ErrUnauthorized
-		case 404:
-			v.kind = backend.ErrNotFound
-		case 412:
-			v.kind = backend.ErrConflict
-		case 416:
-			v.kind = backend.ErrOutOfRange
-		case 413:
-			v.kind = backend.ErrTooLarge
-		case 422:
-			v.kind = backend.ErrRejected
-		case 501:
-			v.kind = backend.ErrUnsupported
-		}
-		return v
+// The statuses decide where the code does not.
+var (
+	kinds = map[int]error{
+		401: backend.ErrUnauthorized,
+		403: backend.ErrUnauthorized,
+		404: backend.ErrNotFound,
+		412: backend.ErrConflict,
+		413: backend.ErrTooLarge,
+		416: backend.ErrOutOfRange,
+		422: backend.ErrRejected,
+		501: backend.ErrUnsupported,
 	}
-	var pe *ProtocolError
-	if errors.As(err, &pe) {
-		return verdict{}
+	retryableStatus = []int{408, 429, 500, 502, 503, 504}
+)
+
+// judge returns the verdict of an error of any kind.
+func judge(err error) verdict {
+	if answer := new(Error); errors.As(err, &answer) {
+		return judgeStatus(answer)
+	}
+	if errors.As(err, new(*ProtocolError)) {
+		return verdict{event: broken}
 	}
 	err = redact.Cause(err)
-	if errors.Is(err, backend.ErrUnauthorized) { // said by an Auth
-		return verdict{kind: backend.ErrUnauthorized, clean: true}
+	if errors.Is(err, backend.ErrUnauthorized) { // an Auth said so, before anything was sent
+		return verdict{refused, backend.ErrUnauthorized}
 	}
-	var unsent *unsentError
-	return verdict{retryable: !misconfig.Due(err), clean: errors.As(err, &unsent)}
+	return verdict{event: eventOf(errors.As(err, new(*unsentError)), !misconfig.Due(err))}
 }
 
-// harmless classifies the error of a call that stores nothing, or that may be repeated whatever became of it.
-func harmless(err error) error {
+func judgeStatus(e *Error) verdict {
+	if v, ok := verdicts[e.Code]; ok && v.status == e.Status {
+		return v.verdict
+	}
+	kind := kinds[e.Status]
+	if kind != nil {
+		return verdict{refused, kind}
+	}
+	clean := e.Status < 500 && e.Status != 408 && e.Status != 499
+	return verdict{event: eventOf(clean, slices.Contains(retryableStatus, e.Status))}
+}
+
+func eventOf(clean, retryable bool) event {
+	switch {
+	case clean && retryable:
+		return later
+	case clean:
+		return refused
+	case retryable:
+		return failed
+	}
+	return hopeless
+}
+
+// A situation says what a request may have done when it failed.
+type situation int
+
+const (
+	repeatable situation = iota // it stores nothing, or may be sent again whatever became of it
+	idle                        // it is an append session, and every batch is acknowledged
+	unsent                      // it appends, and nothing of the unacknowledged records has left
+	sent                        // it appends, and the records may be stored
+	traceable                   // as sent, with Exclusive: the next session finds out what is stored
+	resent                      // as traceable, and the first batch was sent by an earlier session already
+)
+
+// An outcome says what to do about an error.
+type outcome int
+
+const (
+	final     outcome = iota // nothing is stored, and trying again will not help
+	transient                // nothing is stored, and trying again is safe
+	unknown                  // the records may be stored
+	resend                   // the records may be stored, and a resend does not store them twice
+)
+
+// outcomes says what each event means in each situation.
+//
+// In row misplaced, the last cell differs from its row: the records of the earlier session may have been stored since the
+// tail was read, or may still be on their way. So the position was not taken by somebody else for certain.
+var outcomes = map[event][6]outcome{
+	//         repeatable idle       unsent     sent     traceable resent
+	refused:   {final, final, final, final, final, final},
+	misplaced: {final, final, final, final, final, resend},
+	later:     {transient, transient, transient, transient, transient, transient},
+	failed:    {transient, transient, transient, unknown, resend, resend},
+	hopeless:  {final, transient, transient, unknown, resend, resend},
+	broken:    {final, final, transient, unknown, resend, resend},
+}
+
+// meaning wraps err in the sentinels that say what to do about it.
+func meaning(err error, s situation) error {
 	v := judge(err)
-	switch {
+	switch o := outcomes[v.event][s]; {
+	case o == transient:
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	case o == unknown:
+		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+	case o == resend:
+		return fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, err)
 	case v.kind != nil:
 		return fmt.Errorf("%w: %w", v.kind, err)
-	case v.retryable:
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
 	}
 	return err
 }
 
-// storing classifies the error of a request that stores records.
-func storing(err error) error { return judge(err).storing(err) }
+// harmless is meaning for a request that stores nothing, or that may be sent again whatever became of it.
+func harmless(err error) error { return meaning(err, repeatable) }
 
-func (v verdict) storing(err error) error {
-	switch {
-	case v.kind != nil:
-		return fmt.Errorf("%w: %w", v.kind, err)
-	case !v.clean:
-		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
-	case v.retryable:
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
-	}
-	return err
+// certainlyRefused reports whether err says that the records will never be stored.
+func certainlyRefused(err error) bool {
+	refused := errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
+	return refused && !errors.Is(err, backend.ErrIndeterminate)
 }

@@ -1,56 +1,16 @@
 package s2
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"net/url"
 
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
-
-// openEvents opens the session as server-sent events, on a connection that unary calls may use later.
-func (r *reader) openEvents(ctx context.Context, q url.Values) error {
-	client := r.stream.client()
-	req, err := r.stream.request(r.life, http.MethodGet, q)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Accept", "text/event-stream")
-	req.Header.Set("S2-Format", "base64")
-	req.Header.Del("Accept-Encoding")
-	res, err := client.open(ctx, r.kill, client.unary, req)
-	if err != nil {
-		return err
-	}
-	r.body = res.Body
-	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
-		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))
-	}
-	r.source = &events{secrets: r.stream.secrets, in: httpwire.NewEventReader(watched{r})}
-	return nil
-}
-
-// fallBack tries server-sent events where HTTP/2 came to nothing and never has come to anything: the server, or a proxy in
-// front of it, may not speak it. What it says then counts, also when it refuses. If it says nothing, why does.
-func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
-	r.stream.client().release(r.transport)
-	r.transport = nil
-	if r.life.Err() != nil { // it was silent for too long
-		r.life, r.kill = context.WithCancel(context.Background())
-	}
-	err := r.openEvents(ctx, q)
-	if refused := new(*Error); err != nil && !errors.As(err, refused) {
-		return why
-	}
-	return err
-}
 
 // eventLimit bounds an event: a batch of 1 MiB, of which headers of a byte take four times as much in base64 and brackets,
 // with a JSON record around each piece.

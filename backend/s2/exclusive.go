@@ -9,27 +9,19 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// settle finds out what became of a batch that an earlier session took and whose place in the stream is taken now. Equal
-// records there are the batch: it is acknowledged and sent nowhere. The stream's tail was read after the earlier
-// connection had been abandoned, and a batch is stored whole or not at all.
-func (s *session) settle(ctx context.Context, b batch, recs []backend.Record) error {
+// compare decides about a batch that an earlier connection took and whose place in the stream is taken now. If equal records
+// are there, the batch is stored. The answer is final: the tail was read after the earlier connection was closed, and a
+// batch is stored whole or not at all.
+func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.life, cancel)() // Close ends it
-	if err := s.compare(ctx, b, recs); err != nil {
-		return s.refuse(fmt.Errorf("s2: %s: %w", s.op(), err))
-	}
-	return s.take(b, nil)
-}
-
-// compare reads what is where recs must be.
-func (s *session) compare(ctx context.Context, b batch, recs []backend.Record) error {
+	defer context.AfterFunc(c.life, cancel)() // Close ends the reading
 	for done := 0; done < len(recs); {
 		at := b.at + uint64(done)
-		if at >= s.tail { // a batch is stored whole
+		if at >= c.tail { // the batch would have been stored whole
 			return fmt.Errorf("another writer's records are at %d: %w", b.at, backend.ErrConflict)
 		}
-		got, err := s.stream.Read(ctx, Range{From: At(at), Count: len(recs) - done})
+		got, err := c.stream.Read(ctx, Range{From: At(at), Count: len(recs) - done})
 		if err != nil && !errors.Is(err, backend.ErrTransient) {
 			return fmt.Errorf("read back what is at %d: %w", at, err)
 		}
@@ -47,7 +39,7 @@ func (s *session) compare(ctx context.Context, b batch, recs []backend.Record) e
 			}
 			if !same(&got.Records[i], &recs[done]) {
 				kind := backend.ErrConflict
-				if s.token != nil && Command(&got.Records[i]) == "fence" {
+				if c.token != nil && Command(&got.Records[i]) == "fence" {
 					kind = backend.ErrFenced
 				}
 				return fmt.Errorf("another writer's record is at %d: %w", b.at+uint64(done), kind)

@@ -68,7 +68,7 @@ func (s *Stream) askIncarnation(ctx context.Context) (suffix string, err error) 
 	a, err := s.client().attempt(ctx, &call{op: s.op("look up"), method: http.MethodGet, url: s.basin.url("streams"), basin: s.basin.name,
 		query: url.Values{"prefix": {s.name}, "limit": {"1"}}})
 	if err != nil {
-		if !judge(err).retryable {
+		if !judge(err).retryable() {
 			return "", nil
 		}
 		return "", fmt.Errorf("asking when the stream was created: %w", err)

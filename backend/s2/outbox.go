@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// An outbox is the request body of an append session: the transport reads from it what Send puts in. Frames are copies,
-// so nothing of it reads lent records.
+// An outbox is the request body of an append session: Write puts frames in, and the transport reads them out. A frame is a
+// copy of the records, so the transport never reads lent memory.
 type outbox struct {
-	room chan<- struct{} // a token when frames have left
+	room chan<- struct{} // gets a token when frames have left
 
 	mu     sync.Mutex
-	more   sync.Cond // of mu
+	more   sync.Cond // its lock is mu; signals that there are frames, or that the body ends
 	frames [][]byte
-	off    int      // how much of frames[0] has left
-	queued int      // bytes not yet taken by the transport
-	begun  int      // frames of which the transport has at least a byte
-	free   [][]byte // buffers to use again
-	kept   int      // their bytes
-	end    error    // what Read returns behind the frames: io.EOF half-closes the request
-	cut    bool     // end comes now, frames or not
+	off    int      // how many bytes of frames[0] have left
+	queued int      // bytes that the transport has not taken
+	begun  int      // frames of which at least one byte has left
+	free   [][]byte // buffers for later frames
+	kept   int      // bytes of free
+	end    error    // what Read returns behind the frames: io.EOF ends the request, and the response goes on
+	closed bool     // end comes at once, even if there are frames
 }
 
 func newOutbox(room chan<- struct{}) *outbox {
@@ -28,8 +28,9 @@ func newOutbox(room chan<- struct{}) *outbox {
 	return o
 }
 
-// buffer returns memory for a frame, with room for so many bytes. The one used last is the likeliest to be in the
-// processor's caches; one that is too small is given up, as batches grow with the load.
+// buffer returns memory for a frame of size bytes. It prefers the buffer that was used last, because the processor's caches
+// may still hold that memory. A buffer that is too small is dropped: batches grow with the load, and the buffer would stay
+// too small for the next ones.
 func (o *outbox) buffer(size int) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -48,18 +49,19 @@ func (o *outbox) buffer(size int) []byte {
 func (o *outbox) recycle(b []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.keep(b)
+	o.keepLocked(b)
 }
 
-// keep holds no more memory in reserve than may be in use: what Send waits above, and a batch on either side of that.
-func (o *outbox) keep(b []byte) {
-	if !o.cut && o.kept+cap(b) <= outboxBytes+2*BatchBytes {
+// keepLocked keeps a buffer for a later frame. The buffers kept have at most as many bytes as can be in use at once: what
+// the outbox holds before Write waits, the batch that Write encodes, and the batch that the transport copies.
+func (o *outbox) keepLocked(b []byte) {
+	if !o.closed && o.kept+cap(b) <= outboxBytes+2*BatchBytes {
 		o.free = append(o.free, b)
 		o.kept += cap(b)
 	}
 }
 
-// put queues a frame, which is the outbox's from then on.
+// put queues a frame. The caller must not use the frame's memory again.
 func (o *outbox) put(frame []byte) {
 	o.mu.Lock()
 	o.frames = append(o.frames, frame)
@@ -68,7 +70,7 @@ func (o *outbox) put(frame []byte) {
 	o.more.Signal()
 }
 
-// pending returns how many bytes wait.
+// pending returns how many bytes wait for the transport.
 func (o *outbox) pending() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,7 +84,7 @@ func (o *outbox) started() int {
 	return o.begun
 }
 
-// finish half-closes the request once what is queued has left.
+// finish ends the request when the queued frames have left.
 func (o *outbox) finish() {
 	o.mu.Lock()
 	if o.end == nil {
@@ -92,7 +94,8 @@ func (o *outbox) finish() {
 	o.more.Broadcast()
 }
 
-// stop half-closes the request behind the frame that is leaving and drops those behind it.
+// stop ends the request behind the frame that is leaving, and drops the frames behind it. After stop, started does not
+// change any more.
 func (o *outbox) stop() {
 	o.mu.Lock()
 	keep := 0
@@ -105,13 +108,13 @@ func (o *outbox) stop() {
 	o.finish()
 }
 
-// Read gives the transport as many frames as fit: few large writes cost less than many small ones.
+// Read gives the transport as many frames as fit, because few large writes cost less than many small ones.
 func (o *outbox) Read(p []byte) (n int, err error) {
 	o.mu.Lock()
 	for len(o.frames) == 0 && o.end == nil {
 		o.more.Wait()
 	}
-	if o.cut || len(o.frames) == 0 {
+	if o.closed || len(o.frames) == 0 {
 		defer o.mu.Unlock()
 		return 0, o.end
 	}
@@ -123,7 +126,7 @@ func (o *outbox) Read(p []byte) (n int, err error) {
 		m := copy(p[n:], frame[o.off:])
 		n += m
 		if o.off += m; o.off == len(frame) {
-			o.keep(frame)
+			o.keepLocked(frame)
 			o.off = 0
 			k := copy(o.frames, o.frames[1:])
 			o.frames[k] = nil
@@ -132,19 +135,16 @@ func (o *outbox) Read(p []byte) (n int, err error) {
 	}
 	o.queued -= n
 	o.mu.Unlock()
-	select {
-	case o.room <- struct{}{}:
-	default:
-	}
+	wake(o.room)
 	return n, nil
 }
 
-// Close is called by the transport when it will read no more, and by the session's Close. It lets go of all memory: timers
-// of a transport may hold on to a connection that is long over, and with it to this.
+// Close drops all frames and buffers. The transport calls it when it reads no more, and the conn's Close calls it too. The
+// memory must go now: timers of a transport may refer to a dead connection for a long time, and so to this outbox.
 func (o *outbox) Close() error {
 	o.mu.Lock()
-	if !o.cut {
-		o.cut = true
+	if !o.closed {
+		o.closed = true
 		o.end = io.ErrClosedPipe
 		o.frames, o.free = nil, nil
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,67 +14,19 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// OpenReader starts a read session that follows the stream. Offsets are sequence numbers in decimal, with the time of the
-// stream's creation unless [BareOffsets] is given or the token may not list streams; all portable starts are understood. Command records are skipped unless [Commands] is given; a stretch of nothing else is an empty Batch.
-func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
-	q, err := startQuery(from)
-	if err != nil {
-		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
-	}
-	r, err := s.openReader(ctx, from, q)
-	if err != nil {
-		return nil, err // and no reader that is nil
-	}
-	if err := r.identify(ctx, from); err != nil {
-		_ = r.Close()
-		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
-	}
-	return r, nil
-}
+// lastByteWait is how long Close waits for the transport to let go of a response.
+const lastByteWait = time.Second
 
-// identify finds out in which incarnation of the stream the session is, and whether from is a place in it.
-func (r *reader) identify(ctx context.Context, from backend.Offset) (err error) {
-	if r.stream.cfg.bare {
-		return nil
-	}
-	if r.suffix, err = r.stream.hold(ctx); err != nil {
-		return harmless(err)
-	}
-	r.held = true
-	return r.stream.sameIncarnation(from, r.suffix)
-}
-
-// openReader opens one for a query that starts at from.
-func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Values) (*reader, error) {
-	if err := s.basin.check(s.name); err != nil {
-		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
-	}
-	r := &reader{stream: s}
-	r.life, r.kill = context.WithCancel(context.Background())
-	if from == backend.Earliest {
-		r.known, r.earliest = true, true
-	} else if seq, err := SeqNum(from); err == nil {
-		r.known, r.next = true, seq
-	}
-	r.silence = time.AfterFunc(time.Hour, r.quiet)
-	r.silence.Stop()
-	if err := r.open(ctx, q); err != nil {
-		_ = r.Close()
-		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), harmless(err))
-	}
-	return r, nil
-}
-
-// A reader has no goroutine: Read reads from the connection, which buffers ahead.
+// A reader has no goroutine: Read reads from the connection, and the connection buffers what comes meanwhile.
 type reader struct {
 	stream    *Stream
-	transport *transport      // of a shared HTTP/2 connection; nil with server-sent events
+	transport *transport      // of the HTTP/2 connection, which read sessions share; nil with server-sent events
 	life      context.Context // of the request
 	kill      context.CancelFunc
 	body      io.ReadCloser
 	source    source
 	silence   *time.Timer
-	silent    atomic.Bool
+	silent    atomic.Bool // the silence timer has ended the request
 	closed    atomic.Bool
 	once      sync.Once
 
@@ -84,50 +34,24 @@ type reader struct {
 	held   bool   // the stream's incarnation counts this session
 
 	// Only Read uses these.
-	known    bool          // next is absolute
+	known    bool          // next is a sequence number; before that, the start is relative and the server decides
 	next     uint64        // where the next record must be
-	earliest bool          // what is first need not be at next
-	advised  bool          // to reconnect
-	tail     wire.Position // as said with the batch returned last
+	earliest bool          // the session began at backend.Earliest, so records before the first one may be missing
+	advised  bool          // the server asked for a reconnection
+	tail     wire.Position // as the server said with the latest batch
 	hasTail  bool
-	pending  error // what comes after the batch returned last
-	dead     error
+	pending  error // comes after the latest batch
+	dead     error // what every further Read returns
 }
 
-// A source is where batches come from: frames or events. io.EOF is an end between two of them.
+// A source gives the batches of a session, from frames or from events. io.EOF means that the session ended between two of
+// them.
 type source interface {
 	next() (b wire.Batch, reconnect bool, err error)
 }
 
-func (r *reader) open(ctx context.Context, q url.Values) error {
-	client := r.stream.client()
-	if r.stream.cfg.events {
-		return r.openEvents(ctx, q)
-	}
-	r.transport = client.reading()
-	req, err := r.stream.request(r.life, http.MethodGet, q)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "s2s/proto")
-	req.Header.Set("Accept", protobuf)
-	res, err := client.open(ctx, r.kill, r.transport, req)
-	if err != nil {
-		if !eventsMayPass(err) || ctx.Err() != nil || client.http2.Load() {
-			return err
-		}
-		return r.fallBack(ctx, q, err)
-	}
-	r.body = res.Body
-	coder, err := s2s.NewCoder(s2s.None)
-	if err != nil {
-		return err
-	}
-	r.source = &frames{secrets: r.stream.secrets, in: s2s.NewReader(watched{r}), coder: coder}
-	return nil
-}
-
-// watched reads the body under the silence timer, which so counts the waiting for the network and nothing else.
+// watched reads the body of a session. The silence timer runs only while the network owes bytes: time that the caller
+// spends between two calls of Read is not silence.
 type watched struct{ r *reader }
 
 func (w watched) Read(p []byte) (int, error) {
@@ -136,7 +60,7 @@ func (w watched) Read(p []byte) (int, error) {
 	return w.r.body.Read(p)
 }
 
-// quiet ends the session: the server has said nothing for too long, or the network has.
+// quiet ends the session, because no byte has come for too long. The connection may be dead without a sign of that.
 func (r *reader) quiet() {
 	r.silent.Store(true)
 	r.kill()
@@ -168,7 +92,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		return backend.Batch{}, r.pending
 	}
 	if r.advised && r.stream.client().leave(r.transport) {
-		return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, errAdvised)
+		return backend.Batch{}, harmless(errAdvised)
 	}
 	for {
 		b, reconnect, err := r.receive(ctx)
@@ -177,14 +101,15 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		}
 		r.advised = r.advised || reconnect && r.transport != nil
 		if len(b.Records) == 0 && !b.HasTail {
-			continue
+			continue // an older server's heartbeat, which says nothing
 		}
 		r.tail, r.hasTail = b.Tail, b.HasTail
 		return r.batch(ctx, b)
 	}
 }
 
-// receive waits for the next batch and classifies what comes instead.
+// receive waits for the next batch. The end of ctx ends the whole session: a batch may be half read by then, and there is
+// no way back to its beginning.
 func (r *reader) receive(ctx context.Context) (wire.Batch, bool, error) {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, r.kill)
@@ -194,24 +119,29 @@ func (r *reader) receive(ctx context.Context) (wire.Batch, bool, error) {
 	if err == nil {
 		return b, reconnect, nil
 	}
-	var refused *Error
+	return wire.Batch{}, false, harmless(r.stream.client().redact(r.cause(ctx, err)))
+}
+
+// cause says why a session ended whose source returned err. A refusal of the server comes first, because the network
+// brought it before anything else happened.
+func (r *reader) cause(ctx context.Context, err error) error {
+	var malformed *s2s.FormatError
 	switch {
-	case errors.As(err, &refused):
+	case errors.As(err, new(*Error)):
+		return err
 	case ctx.Err() != nil:
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	case r.silent.Load():
 		if r.transport != nil {
 			r.stream.client().retire(r.transport)
 		}
-		err = fmt.Errorf("nothing heard for %v: %w", r.stream.cfg.silence, err)
+		return fmt.Errorf("no byte came for %v: %w", r.stream.cfg.silence, err)
 	case errors.Is(err, io.EOF):
-		err = errEnded // a session without bounds has no end of its own
+		return errEnded // a session without limits ends only when something is wrong
+	case errors.As(err, &malformed):
+		return &ProtocolError{err}
 	}
-	var fe *s2s.FormatError
-	if errors.As(err, &fe) {
-		err = &ProtocolError{err}
-	}
-	return wire.Batch{}, false, harmless(r.stream.client().redact(err))
+	return err
 }
 
 // Close ends the session.
@@ -220,9 +150,10 @@ func (r *reader) Close() error {
 		r.closed.Store(true)
 		r.silence.Stop()
 		if r.body != nil {
-			// Not killed first, it returns when the connection is rid of the stream, and release finds it idle. Where the
-			// network takes nothing, that is not waited for.
-			late := time.AfterFunc(time.Second, r.kill)
+			// The body is closed before the request is killed. Then body.Close returns when the connection has dropped the
+			// HTTP/2 stream, and release below finds the connection idle and can close it. A network that takes no bytes
+			// would make body.Close wait, so the wait is limited.
+			late := time.AfterFunc(lastByteWait, r.kill)
 			_ = r.body.Close()
 			late.Stop()
 		}

@@ -60,35 +60,32 @@ func sizeAny(r *backend.Record) (int, error) {
 	return n, nil
 }
 
-// checkBatch refuses what the server would, and what a frame cannot hold. door is size or sizeAny. Encoded, the batch has
-// at most so many bytes as it returns.
-func checkBatch(recs []backend.Record, door func(*backend.Record) (int, error)) (encoded int, err error) {
-	switch {
-	case len(recs) == 0:
-		return 0, fmt.Errorf("batch without records: %w", backend.ErrRejected)
-	case len(recs) > BatchRecords:
-		return 0, fmt.Errorf("batch of %d records, at most %d: %w", len(recs), BatchRecords, backend.ErrTooLarge)
+// limits are S2's for one append, with a door that decides which records may pass: size or sizeAny.
+func limits(inFlight int, door func(*backend.Record) (int, error)) backend.Limits {
+	return backend.Limits{BatchRecords: BatchRecords, BatchBytes: BatchBytes, RecordBytes: BatchBytes, InFlight: inFlight, Size: door}
+}
+
+// checkBatch refuses a batch that the server would refuse, and one that does not fit into a frame.
+func checkBatch(recs []backend.Record) error {
+	l := limits(0, sizeAny)
+	if _, err := l.Check(recs); err != nil {
+		return err
 	}
-	total := 0
-	encoded = conditionBytes
+	_, err := encodedSize(recs)
+	return err
+}
+
+// encodedSize returns how many bytes a batch takes at most when it is encoded. It refuses a batch that is within the metered
+// limit and still too large for a frame, because it has very many headers.
+func encodedSize(recs []backend.Record) (int, error) {
+	n := conditionBytes
 	for i := range recs {
-		n, err := door(&recs[i])
-		if err == nil && n > BatchBytes {
-			err = fmt.Errorf("%d metered bytes, at most %d: %w", n, BatchBytes, backend.ErrTooLarge)
-		}
-		if err != nil {
-			return 0, &backend.RecordError{Index: i, Err: err}
-		}
-		total += n
-		encoded += wire.SizeRecord(&recs[i])
+		n += wire.SizeRecord(&recs[i])
 	}
-	if total > BatchBytes {
-		return 0, fmt.Errorf("batch of %d metered bytes, at most %d: %w", total, BatchBytes, backend.ErrTooLarge)
+	if n > s2s.MaxPayload {
+		return 0, fmt.Errorf("batch of %d encoded bytes, at most %d: %w", n, s2s.MaxPayload, backend.ErrTooLarge)
 	}
-	if encoded > s2s.MaxPayload {
-		return 0, fmt.Errorf("batch of %d encoded bytes, at most %d: %w", encoded, s2s.MaxPayload, backend.ErrTooLarge)
-	}
-	return encoded, nil
+	return n, nil
 }
 
 func checkToken(token string) error {
@@ -128,7 +125,9 @@ func isCommand(r *backend.Record) bool { return len(r.Headers) == 1 && r.Headers
 func At(seqNum uint64) backend.Offset { return backend.Offset(strconv.FormatUint(seqNum, 10)) }
 
 // at makes the offset of a sequence number in the incarnation that suffix names.
-func at(seqNum uint64, suffix string) backend.Offset { return At(seqNum) + backend.Offset(suffix) }
+func at(seqNum uint64, suffix string) backend.Offset {
+	return backend.Offset(append(strconv.AppendUint(make([]byte, 0, 40), seqNum, 10), suffix...)) // one allocation, not two
+}
 
 // SeqNum returns the sequence number that an offset of this backend is: a start such as [backend.Latest] is none, and
 // neither is one with leading zeros, since offsets are compared as strings.

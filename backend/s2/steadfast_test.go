@@ -60,7 +60,8 @@ type steadySession struct {
 	unacked []sentBatch
 	acked   int
 	acks    []backend.Ack // received on the way to a reopening
-	final   bool          // Send or Recv has told the caller: what inner says now is the end
+	final   bool          // Recv has told the caller, or a resend was refused: what inner says now is the end
+	refusal error         // what Send refused a batch with: the end, once all batches before that one are acknowledged
 	dead    error         // there is no inner any more
 	closed  bool
 }
@@ -69,6 +70,11 @@ func (s *steadySession) Send(ctx context.Context, seq uint64, recs []backend.Rec
 	s.sending.Lock()
 	s.mu.Lock()
 	inner, moved := s.inner, s.moved
+	if err := s.refusal; err != nil {
+		s.mu.Unlock()
+		s.sending.Unlock()
+		return err
+	}
 	s.unacked = append(s.unacked, sentBatch{seq, recs})
 	s.mu.Unlock()
 	err := inner.Send(ctx, seq, recs)
@@ -80,7 +86,7 @@ func (s *steadySession) Send(ctx context.Context, seq uint64, recs []backend.Rec
 	lost := again(ctx, err) || errors.Is(err, backend.ErrClosed)
 	if s.closed || s.final || s.inner == inner && !lost {
 		defer s.mu.Unlock()
-		s.final = true
+		s.refusal = err
 		s.unacked = s.unacked[:max(len(s.unacked)-1, 0)]
 		return err
 	}
@@ -109,6 +115,9 @@ func (s *steadySession) Recv(ctx context.Context) (backend.Ack, error) {
 		case s.dead != nil:
 			defer s.mu.Unlock()
 			return backend.Ack{}, s.dead
+		case s.refusal != nil && len(s.unacked) == 0 && !s.closed:
+			defer s.mu.Unlock()
+			return backend.Ack{}, s.refusal
 		}
 		s.mu.Unlock()
 		ack, err := s.recv(ctx, inner)

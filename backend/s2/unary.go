@@ -43,7 +43,7 @@ func (s *Stream) append(ctx context.Context, recs []backend.Record, c Condition)
 	op := s.op("append to")
 	err := s.basin.check(s.name)
 	if err == nil {
-		_, err = checkBatch(recs, sizeAny)
+		err = checkBatch(recs)
 	}
 	if err == nil && c.FencingToken != nil {
 		err = checkToken(*c.FencingToken)
@@ -54,7 +54,7 @@ func (s *Stream) append(ctx context.Context, recs []backend.Record, c Condition)
 	a, err := s.once(ctx, &call{op: op, method: http.MethodPost, url: s.recordsURL(), basin: s.basin.name, kind: protobuf,
 		body: wire.AppendInput(nil, recs, wire.Condition{MatchSeqNum: c.SeqNum, FencingToken: c.FencingToken})})
 	if err != nil {
-		return Appended{}, fmt.Errorf("s2: %s: %w", op, storing(err))
+		return Appended{}, fmt.Errorf("s2: %s: %w", op, meaning(err, sent))
 	}
 	out, err := parseAck(a)
 	if err == nil && (out.End.SeqNum < out.Start.SeqNum || out.End.SeqNum-out.Start.SeqNum != uint64(len(recs))) {

@@ -1,0 +1,184 @@
+package s2
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/backend/s2/internal/wire"
+)
+
+// lastAnswersWait limits how long Close waits for the answers to batches the server has already got.
+const lastAnswersWait = time.Second
+
+// A conn is an append session of S2 on an HTTP/2 connection of its own. The wire has no ids: ack number k of a connection
+// belongs to batch number k. Because of this order, the single queue inflight serves both directions.
+//
+// Goroutines: Write encodes batches and puts the frames into the outbox. The transport reads the outbox. receive reads the
+// server's answers and marks batches as answered. Read takes the answered batches off the queue.
+//
+// Locks are taken in this order: writing, appender.mu, outbox.mu. socketMu is taken alone.
+type conn struct {
+	appender  *appender
+	stream    *Stream
+	tail      uint64 // with Exclusive: records below it were stored before the connection was made
+	token     *string
+	transport *transport
+	body      io.ReadCloser
+	frames    *s2s.Reader
+	coder     *s2s.Coder // only Write uses the coder
+	out       *outbox
+	suffix    string // of offsets
+
+	life      context.Context // of the request
+	kill      context.CancelFunc
+	readWake  chan struct{} // holds one token: Read may find something new
+	writeWake chan struct{} // holds one token: Write may find something new
+	received  chan struct{} // closed when receive has returned
+	closing   sync.Once
+
+	writing sync.Mutex // held while Write runs
+
+	socketMu sync.Mutex
+	sockets  []net.Conn
+
+	// The appender's lock guards the rest.
+	inflight []batch
+	answered int    // batches of inflight, from the front, with an ack
+	acks     int    // frames of this connection with an ack
+	ackEnd   uint64 // position behind the latest ack
+	advised  bool   // the server asked for a reconnection: nothing more is written
+	finished bool   // Finish was called: nothing more is written
+	ended    error  // why the server sends nothing more
+	closed   bool
+	drain    *time.Timer // limits the wait for the answers of the server after the last frame
+}
+
+// A batch is in flight on a connection.
+type batch struct {
+	n      int    // records
+	at     uint64 // position of the first record: the demanded position with Exclusive, otherwise known from the ack
+	resent bool   // an earlier connection took the batch
+	ack    wire.Ack
+}
+
+// Fate says what err means for the batches without an ack. A certain refusal frees their seqs: the server has stored nothing
+// of these batches, and the producer may send other batches under the same seqs.
+func (c *conn) Fate(err error, unanswered int) error {
+	c.appender.mu.Lock()
+	defer c.appender.mu.Unlock()
+	fate := meaning(err, c.situationLocked(unanswered))
+	if certainlyRefused(fate) {
+		c.appender.taken = nil
+	}
+	return fate
+}
+
+// situationLocked says what may have become of the batches without an ack. It is asked when the outbox is stopped: the
+// number of frames with a byte on the network is final by then.
+func (c *conn) situationLocked(unanswered int) situation {
+	switch {
+	case unanswered == 0:
+		return idle
+	case c.stream.cfg.exclusive && c.inflight[c.answered].resent:
+		return resent
+	case c.out.started() <= c.acks:
+		return unsent
+	case c.stream.cfg.exclusive:
+		return traceable
+	}
+	return sent
+}
+
+// Finish ends the request behind the frames in the outbox. The server then answers the batches it has got, and ends the
+// response.
+func (c *conn) Finish() {
+	c.appender.mu.Lock()
+	defer c.appender.mu.Unlock()
+	c.finished = true
+	c.drainLocked()
+}
+
+// drainLocked lets nothing more into the outbox, and gives the server the time of a request to answer the batches in flight.
+// Without the time limit, a server without answers would keep the session open for ever.
+func (c *conn) drainLocked() {
+	c.out.finish()
+	if c.drain == nil && c.ended == nil && c.answered < len(c.inflight) {
+		c.drain = time.AfterFunc(c.stream.client().cfg.timeout, c.kill)
+	}
+	wake(c.readWake)
+	wake(c.writeWake)
+}
+
+// Close gives up the connection. Batches in flight get lastAnswersWait for their answers first. Without this wait, the server
+// could store records after the next connection has begun: the records would mix with the records of the next connection
+// or, with Exclusive, cost the next connection an attempt.
+func (c *conn) Close() error {
+	c.closing.Do(c.close)
+	return nil
+}
+
+func (c *conn) close() {
+	a := c.appender
+	a.mu.Lock()
+	c.closed = true
+	if c.drain != nil {
+		c.drain.Stop()
+	}
+	owed := c.frames != nil && c.answered < len(c.inflight)
+	wake(c.readWake)
+	wake(c.writeWake)
+	a.mu.Unlock()
+	if owed {
+		c.awaitAnswers()
+	}
+	c.kill()
+	_ = c.out.Close()
+	c.closeSockets()
+	if c.frames != nil {
+		<-c.received
+	}
+	// Write may still read lent records and use the coder. kill and wake above make Write return soon.
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.coder != nil {
+		c.coder.Close()
+	}
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
+	}
+}
+
+// awaitAnswers ends the request and waits for the end of the response, but not longer than lastAnswersWait.
+func (c *conn) awaitAnswers() {
+	c.out.stop()
+	late := time.NewTimer(lastAnswersWait)
+	defer late.Stop()
+	select {
+	case <-c.received:
+	case <-late.C:
+	}
+}
+
+// closeSockets cuts the connection at once. The transport alone would keep a socket open until its peer reacts.
+func (c *conn) closeSockets() {
+	c.socketMu.Lock()
+	defer c.socketMu.Unlock()
+	for _, s := range c.sockets {
+		_ = s.Close()
+	}
+}
+
+func (c *conn) op() string { return c.stream.op("append to") }
+
+// wake leaves a token for the goroutine behind the channel. A single token is enough, because the goroutine looks at
+// everything again when the token comes.
+func wake(token chan<- struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,162 @@
+package s2
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/backend/s2/internal/wire"
+)
+
+var errEnded = errors.New("the server ended the session")
+
+// Read returns one ack for each batch. When an ack and a failure are both there, the ack comes first.
+func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
+	for {
+		ack, ok, err := c.poll(ctx)
+		if ok || err != nil {
+			return ack, err
+		}
+		select {
+		case <-c.readWake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// poll returns an ack, or the reason for no further acks, without waiting.
+func (c *conn) poll(ctx context.Context) (ack backend.Ack, ok bool, err error) {
+	c.appender.mu.Lock()
+	defer c.appender.mu.Unlock()
+	switch {
+	case c.answered > 0:
+		return c.ackLocked(), true, nil
+	case c.closed:
+		return ack, false, backend.ErrClosed
+	case c.advised && len(c.inflight) == 0:
+		return ack, false, errAdvised
+	case c.finished && len(c.inflight) == 0:
+		return ack, false, io.EOF
+	case c.ended != nil:
+		return ack, false, c.ended
+	case ctx.Err() != nil:
+		c.out.stop() // no further frame leaves: Fate can tell the batches on the network from the others
+		c.kill()
+		return ack, false, ctx.Err()
+	}
+	return ack, false, nil
+}
+
+// ackLocked takes the oldest batch off the queue. OffsetOf outlives the connection, so the closure holds three small values
+// and neither the batch nor the conn.
+func (c *conn) ackLocked() backend.Ack {
+	b := c.inflight[0]
+	c.inflight = c.inflight[1:]
+	c.answered--
+	seq := c.appender.ackedLocked(b)
+	first, n, suffix := b.at, b.n, c.suffix
+	return backend.Ack{
+		Seq:  seq,
+		Next: at(first+uint64(n), suffix),
+		OffsetOf: func(i int) backend.Offset {
+			if i < 0 || i >= n {
+				return ""
+			}
+			return at(first+uint64(i), suffix)
+		},
+	}
+}
+
+// receive reads the server's answers to the end of the response. It reads all the time and not only within Read. Therefore a
+// connection lost while nothing is in flight is noticed too, and Write refuses the next batch.
+func (c *conn) receive() {
+	defer close(c.received)
+	defer c.body.Close()
+	coder, _ := s2s.NewCoder(s2s.None) // without a codec NewCoder cannot fail, and the coder opens frames of all codecs
+	defer coder.Close()
+	for {
+		flags, payload, err := c.frames.Borrow()
+		if err == nil {
+			err = c.frame(coder, flags, payload)
+		}
+		if err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+// frame handles one frame of the server: an ack, or the reason for no further acks.
+func (c *conn) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error {
+	if flags.Terminal() {
+		status, body, err := s2s.Terminal(payload)
+		if err != nil {
+			return err
+		}
+		return parseError(status, body, c.stream.secrets())
+	}
+	payload, err := coder.Open(flags, payload)
+	if err != nil {
+		return err
+	}
+	ack, err := wire.DecodeAck(payload)
+	if err != nil {
+		return &ProtocolError{err}
+	}
+	return c.answer(ack, flags.Reconnect())
+}
+
+// answer matches an ack with the first batch without one. An ack with the wrong number of records, or with a wrong position,
+// is not believed: the producer would report lost records as stored, or report wrong offsets.
+func (c *conn) answer(ack wire.Ack, reconnect bool) error {
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	start, end := ack.Start.SeqNum, ack.End.SeqNum
+	if c.answered == len(c.inflight) {
+		return protocolErrorf("an ack of %d to %d, and no batch is in flight", start, end)
+	}
+	b := &c.inflight[c.answered]
+	switch {
+	case end < start || end-start != uint64(b.n):
+		return protocolErrorf("an ack of %d to %d for a batch of %d records", start, end, b.n)
+	case c.acks > 0 && start < c.ackEnd:
+		return protocolErrorf("an ack of %d to %d behind an ack up to %d", start, end, c.ackEnd)
+	case c.stream.cfg.exclusive && start != b.at:
+		return protocolErrorf("an ack of %d to %d for a batch at %d", start, end, b.at)
+	}
+	b.at, b.ack = start, ack
+	c.answered++
+	c.acks++
+	c.ackEnd = end
+	if reconnect && !c.advised && !c.finished && adviceDue(a.left) {
+		a.left = time.Now()
+		c.advised = true
+		c.drainLocked()
+	}
+	wake(c.readWake)
+	return nil
+}
+
+// end notes why the server sends nothing more. It stops the outbox, because nobody would answer a frame on the network from
+// now on. Frames still in the outbox are certainly not stored.
+func (c *conn) end(err error) {
+	var malformed *s2s.FormatError
+	switch {
+	case errors.Is(err, io.EOF):
+		err = errEnded
+	case errors.As(err, &malformed):
+		err = &ProtocolError{err}
+	}
+	err = c.stream.client().redact(err)
+	a := c.appender
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.ended = err
+	c.out.stop()
+	wake(c.readWake)
+	wake(c.writeWake)
+}

@@ -1,0 +1,136 @@
+package s2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/internal/httpwire"
+)
+
+// OpenReader starts a read session that follows the stream. It understands all portable starts. Offsets are sequence numbers
+// in decimal, followed by the time of the stream's creation. The time is left out with [BareOffsets], and where the access
+// token may not list streams. Command records are skipped unless [Commands] is given; a stretch that holds only commands is
+// an empty Batch.
+func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
+	q, err := startQuery(from)
+	if err != nil {
+		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
+	}
+	r, err := s.openReader(ctx, from, q)
+	if err != nil {
+		return nil, err // not r: a nil *reader would be a Reader that is not nil
+	}
+	if err := r.identify(ctx, from); err != nil {
+		_ = r.Close()
+		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
+	}
+	return r, nil
+}
+
+// openReader opens a session for a query that starts at from.
+func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Values) (*reader, error) {
+	if err := s.basin.check(s.name); err != nil {
+		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
+	}
+	r := &reader{stream: s}
+	r.life, r.kill = context.WithCancel(context.Background())
+	if from == backend.Earliest {
+		r.known, r.earliest = true, true
+	} else if seq, err := SeqNum(from); err == nil {
+		r.known, r.next = true, seq
+	}
+	r.silence = time.AfterFunc(time.Hour, r.quiet)
+	r.silence.Stop()
+	if err := r.open(ctx, q); err != nil {
+		_ = r.Close()
+		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), harmless(err))
+	}
+	return r, nil
+}
+
+// identify finds out in which incarnation of the stream the session is, and whether from is a place in that incarnation.
+// The session is open by now: if the stream is deleted while identify asks, the server ends the session.
+func (r *reader) identify(ctx context.Context, from backend.Offset) (err error) {
+	if r.stream.cfg.bare {
+		return nil
+	}
+	if r.suffix, err = r.stream.hold(ctx); err != nil {
+		return harmless(err)
+	}
+	r.held = true
+	return r.stream.sameIncarnation(from, r.suffix)
+}
+
+// open sends the request over HTTP/2, or over HTTP/1.1 where the session is one of server-sent events.
+func (r *reader) open(ctx context.Context, q url.Values) error {
+	client := r.stream.client()
+	if r.stream.cfg.events {
+		return r.openEvents(ctx, q)
+	}
+	r.transport = client.reading()
+	req, err := r.stream.request(r.life, http.MethodGet, q)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "s2s/proto")
+	req.Header.Set("Accept", protobuf)
+	res, err := client.open(ctx, r.kill, r.transport, req)
+	if err != nil {
+		if !eventsMayPass(err) || ctx.Err() != nil || client.http2.Load() {
+			return err
+		}
+		return r.fallBack(ctx, q, err)
+	}
+	r.body = res.Body
+	coder, err := s2s.NewCoder(s2s.None)
+	if err != nil {
+		return err
+	}
+	r.source = &frames{secrets: r.stream.secrets, in: s2s.NewReader(watched{r}), coder: coder}
+	return nil
+}
+
+// openEvents opens the session as server-sent events. The connection may serve unary calls before and after the session.
+func (r *reader) openEvents(ctx context.Context, q url.Values) error {
+	client := r.stream.client()
+	req, err := r.stream.request(r.life, http.MethodGet, q)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("S2-Format", "base64")
+	req.Header.Del("Accept-Encoding")
+	res, err := client.open(ctx, r.kill, client.unary, req)
+	if err != nil {
+		return err
+	}
+	r.body = res.Body
+	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
+		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))
+	}
+	r.source = &events{secrets: r.stream.secrets, in: httpwire.NewEventReader(watched{r})}
+	return nil
+}
+
+// fallBack tries server-sent events after an opening over HTTP/2 failed with why, if no session of the client has ever been
+// answered over HTTP/2: the server, or a proxy in front of it, may not speak HTTP/2. If the server answers now, its answer
+// counts, also a refusal. If it does not, the reader cannot tell the cause, and why is returned.
+func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
+	r.stream.client().release(r.transport)
+	r.transport = nil
+	if r.life.Err() != nil { // the opening over HTTP/2 ended because the server said nothing in time
+		r.life, r.kill = context.WithCancel(context.Background())
+	}
+	err := r.openEvents(ctx, q)
+	if refused := new(*Error); err != nil && !errors.As(err, refused) {
+		return why
+	}
+	return err
+}
