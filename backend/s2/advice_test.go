@@ -77,6 +77,7 @@ func TestAnAppenderFollowsAdviceOnceAndThenAppendsOn(t *testing.T) {
 
 // A server that is about to stop refuses openings for as long as it lasts.
 func TestAReadSessionOutlivesADrainingServer(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, []s2.Option{s2.Attempts(1)})
 	vs := timed(t, st, 1500)
 	for _, f := range []s2test.Fault{
@@ -101,6 +102,7 @@ func texts(recs []backend.Record) (vs []string) {
 
 // Neither side counts advice or a draining server as an attempt, so both survive with one attempt alone.
 func TestOneAttemptOutlivesAdviceAndADrainingServer(t *testing.T) {
+	t.Parallel()
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(time.Millisecond, time.Millisecond))
 	srv.Inject(s2test.Fault{Stage: s2test.Replying, Op: s2test.ReadSession | s2test.AppendSession, Times: s2test.Always, Do: s2test.AdviseReconnect()})
 	draining := func(op s2test.Op) {

@@ -87,6 +87,7 @@ func TestARefusedConnectionStoredNothing(t *testing.T) {
 
 // A pause that the server asks for reaches those who try again, ends with the context, and is taken once per attempt.
 func TestAPauseThatIsAskedForEndsWithTheContext(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, nil)
 	hour := s2test.RetryAfter(503, "unavailable", time.Hour)
 	srv.Inject(s2test.Fault{Op: s2test.UnaryAppend, Do: hour})
@@ -159,7 +160,7 @@ func TestASessionHoldsLittleOfWhatIsNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	batch := []backend.Record{{Value: make([]byte, 1_000_000)}}
 	n := 0

@@ -111,6 +111,7 @@ func trim(st *s2.Stream, before backend.Offset) error {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	t.Run("memory", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, nil)) })
 	t.Run("bolt", func(t *testing.T) { backendtest.Run(t, harness("bolt", nil, nil)) })
 	t.Run("zstd", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, []s2.Option{s2.Zstd()})) })

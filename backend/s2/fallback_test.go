@@ -61,7 +61,7 @@ var proxies = map[string]func(t *testing.T, srv *s2test.Server) (string, []s2.Op
 	},
 	"a server that HTTP/2 puzzles": func(t *testing.T, srv *s2test.Server) (string, []s2.Option) {
 		wait := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) } // until the client gives up
-		return preface(t, srv, wait), []s2.Option{s2.RequestTimeout(2 * time.Second)}
+		return preface(t, srv, wait), impatient                    // each opening waits for this long before the reader falls back
 	},
 }
 
@@ -135,6 +135,7 @@ func (c *sniffed) Read(p []byte) (int, error) {
 
 // Where HTTP/2 does not pass, a reader uses server-sent events by itself. A break costs nothing there either.
 func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
+	t.Parallel()
 	for name, way := range proxies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -171,7 +172,8 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 					t.Errorf("break %d struck %d times", i, in.Hits())
 				}
 			}
-			if n := src.Stats().Reopened; n < 3 || over.Hits() < 4 {
+			// A break may also hit an opening that an impatient client has given up: that is no reopening.
+			if n := src.Stats().Reopened; n == 0 || over.Hits() < 4 {
 				t.Errorf("reopened %d times, %d sessions of events", n, over.Hits())
 			}
 
@@ -183,8 +185,10 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 				t.Error("an append session opened without HTTP/2")
 			}
 
-			// What the server refuses is said as it says it, and not as a failure of HTTP/2.
-			_, err = c.Basin("no-such-basin").Stream("orders").OpenReader(t.Context(), backend.Earliest)
+			// What the server refuses is said as it says it, and not as a failure of HTTP/2. A busy machine may answer too late
+			// for an impatient client, and is asked again.
+			missing := c.Basin("no-such-basin").Stream("orders")
+			_, err = persist(t.Context(), func() (backend.Reader, error) { return missing.OpenReader(t.Context(), backend.Earliest) })
 			var refused *s2.Error
 			if !errors.Is(err, backend.ErrNotFound) || !errors.As(err, &refused) {
 				t.Errorf("a stream that does not exist: %v, want ErrNotFound", err)

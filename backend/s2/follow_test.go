@@ -100,7 +100,7 @@ func TestASilentReadSession(t *testing.T) {
 			if err == nil && len(b.Records) == 0 {
 				continue // that it has caught up
 			}
-			if !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), fmt.Sprint("nothing heard for ", silence)) || !strings.Contains(err.Error(), st.Name()) {
+			if !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), fmt.Sprint("no byte came for ", silence)) || !strings.Contains(err.Error(), st.Name()) {
 				t.Errorf("%s: %+v, %v", name, b, err)
 			}
 			break

@@ -53,6 +53,7 @@ func TestAReadWithoutCommandsGoesOnBehindThem(t *testing.T) {
 }
 
 func TestAReadSessionWithoutALastAttempt(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, []s2.Option{s2.Attempts(s2.Forever)})
 	vs := timed(t, st, 10)
 	in := srv.Inject(s2test.Fault{Op: s2test.ReadSession, Times: 5, Do: s2test.RetryAfter(503, "unavailable", time.Millisecond)})
@@ -70,6 +71,7 @@ func TestMeteredCountsAsS2Does(t *testing.T) {
 }
 
 func TestAServerThatIsAboutToStopCostsACallNoAttempt(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, nil)
 	b := manage(dial(t, srv, s2.Attempts(1)))
 	put(t, st, "a") // the stream comes to be

@@ -57,6 +57,7 @@ func TestBatchesAreStoredInTheOrderOfTheirSends(t *testing.T) {
 }
 
 func TestAcksOfAnOldConnectionAreNotTakenForThoseOfTheResend(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, nil)
 	late := srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Replying, Do: s2test.Delay(time.Second)})
 	a := st.NewAppender(backend.Format{})

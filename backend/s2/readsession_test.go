@@ -98,7 +98,7 @@ func TestAReadSessionGivesItsRangeWhateverBreaks(t *testing.T) {
 		for form, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.EventStream()}} {
 			all.run(t, name+"/"+form, func(t *testing.T) {
 				srv := s2test.New(t, s2test.Basin(basinName, true))
-				var client []s2.Option
+				client := []s2.Option{s2.Backoff(time.Millisecond, 20*time.Millisecond)}
 				if name == "stalled" {
 					opts = append(opts, s2.Silence(300*time.Millisecond))
 					client = append(client, s2.Attempts(1000)) // a busy machine is silent for as long, now and then
@@ -158,6 +158,7 @@ func TestAReadSessionAsksForWhatIsLeft(t *testing.T) {
 
 // The wait is for the stream and not for a connection: reconnections do not begin it anew, heartbeats neither.
 func TestTheWaitOfAReadSessionEndsWhateverBreaks(t *testing.T) {
+	t.Parallel()
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(50*time.Millisecond, 60*time.Millisecond))
 	st := dial(t, srv).Basin(basinName).Stream(streamName())
 	put(t, st, "0")
@@ -175,6 +176,7 @@ func TestTheWaitOfAReadSessionEndsWhateverBreaks(t *testing.T) {
 
 // A start that was relative is a place as soon as the server has said which.
 func TestAReadSessionFromLatestMissesNothingOverABreak(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, nil)
 	put(t, st, "before")
 	for range 10 {

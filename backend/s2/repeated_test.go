@@ -33,6 +33,7 @@ func refuse(w http.ResponseWriter, status int, code string) {
 
 // The server waits for whole seconds, so that is what comes on top of the timeout.
 func TestAReadThatWaitsLessThanASecondIsAnswered(t *testing.T) {
+	t.Parallel()
 	_, st := fresh(t, []s2.Option{s2.RequestTimeout(300 * time.Millisecond)})
 	put(t, st, "0")
 	got, err := st.Read(t.Context(), s2.Range{From: backend.Latest, Wait: time.Millisecond})

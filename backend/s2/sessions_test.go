@@ -181,6 +181,7 @@ func TestCloseEndsAReadThatLooksForARecord(t *testing.T) {
 
 // The wait of a session that is over while it is away ends it, also where it began.
 func TestAWaitThatIsOverIsAnEndAlsoWhereTheSessionBegan(t *testing.T) {
+	t.Parallel()
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(50*time.Millisecond, 60*time.Millisecond))
 	st := dial(t, srv, s2.Attempts(1000)).Basin(basinName).Stream(streamName())
 	put(t, st, "0")

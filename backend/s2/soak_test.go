@@ -21,6 +21,7 @@ import (
 // random several times a second. The records are numbered: with Exclusive every number must be in the stream once, in
 // order, and everything that was acknowledged must be there.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	length := 2 * time.Second
 	if s := os.Getenv("HEADRACE_SOAK"); s != "" {
 		var err error
