@@ -12,7 +12,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// NewAppender makes one producer's way into the stream. S2 has no place for a format, so readers must know what was written.
+// NewAppender makes a producer's way into the stream. S2 has no place for a format: readers must know the format already.
 func (s *Stream) NewAppender(backend.Format) backend.Appender {
 	return backend.Pipelined("s2: "+s.basin.name+"/"+s.name, s.newAppender(size))
 }
@@ -21,25 +21,26 @@ func (s *Stream) newAppender(door func(*backend.Record) (int, error)) *appender 
 	return &appender{stream: s, door: door, token: s.cfg.token}
 }
 
-// An appender keeps what outlives a connection. Its lock guards the state of its connection too: a batch must enter both
-// or neither.
+// An appender keeps the state of a producer over all its connections. The appender's lock guards the state of the current
+// conn too, because a batch must enter the lists of both at once, or of neither.
 type appender struct {
 	stream *Stream
-	door   func(*backend.Record) (int, error) // what a record counts, or why S2 cannot store it
+	door   func(*backend.Record) (int, error) // returns the metered size of a record, or why S2 cannot store the record
 
-	// An AppendSession sets condition before each Send, and reads lastAck after each Recv, in the goroutine of that call.
+	// An AppendSession sets condition before each Send, and reads lastAck after each Recv. Write runs within Send and Read
+	// within Recv, so no lock is needed.
 	condition Condition
 	lastAck   wire.Ack
 
 	mu      sync.Mutex
-	acked   uint64 // seqs below it are acknowledged
+	acked   uint64 // the first seq without an ack
 	claimed bool   // the fence is set
 	token   *string
-	left    time.Time // when a connection was last left because the server advised to reconnect
+	left    time.Time // when a session last followed the server's advice to reconnect
 
-	// With Exclusive: next is the position of batch acked, and taken holds how many records each batch from there on has
-	// that some connection took. Together they give the position of every batch, for as long as it is not known whether
-	// the batch was stored there.
+	// Exclusive demands a position for every batch, also while nobody knows whether an earlier connection has stored the
+	// batch. next is the position of batch acked. taken holds the number of records of each batch since, as far as any
+	// connection took the batch. The sums of taken, added to next, are the positions.
 	placed bool // next is known
 	next   uint64
 	taken  []int
@@ -48,9 +49,9 @@ type appender struct {
 // Limits are S2's for one append.
 func (a *appender) Limits() backend.Limits { return limits(a.stream.cfg.inFlight, a.door) }
 
-// Dial makes a connection of its own for an append session: when the connection is closed, nothing more can come of it, and
-// a slow stream holds up no other. Dial claims the stream first if it is to be fenced and is not yet, and looks where the
-// tail is if appends are exclusive.
+// Dial makes a connection for a single append session. When the connection is closed, nothing of the session can reach the
+// server any more, and a slow stream does not delay other streams. With Fence, the first Dial claims the stream. With
+// Exclusive, each Dial asks for the tail.
 func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	s := a.stream
 	if err := s.basin.check(s.name); err != nil {
@@ -94,7 +95,8 @@ func (a *appender) newConn(seq, tail uint64) *conn {
 	return c
 }
 
-// claim sets the fence, once. Doing it twice is harmless, so a failure of unknown outcome may be tried again.
+// claim sets the fence at the first opening. A fence set twice by the same appender does no harm, so after a failure of
+// unknown outcome the opening may be tried again.
 func (a *appender) claim(ctx context.Context) error {
 	a.mu.Lock()
 	need := a.stream.cfg.fence && !a.claimed
@@ -107,8 +109,9 @@ func (a *appender) claim(ctx context.Context) error {
 		t := rand.Text()
 		token = &t
 	}
-	// S2 raises the time to that of the record before. With the present one, times that are given to the records behind it
-	// would be raised to that; without one, a stream that requires times would refuse it.
+	// S2 raises the time of a record to the time of the record before. If the fence had the present time, S2 would raise the
+	// times given to the records behind the fence. If the fence had no time, a stream with required times would refuse the
+	// fence. The time 0 avoids both.
 	fence := FenceRecord(*token)
 	fence.Time = time.UnixMilli(0)
 	if _, err := a.stream.append(ctx, []backend.Record{fence}, Condition{}); err != nil {
@@ -123,8 +126,8 @@ func (a *appender) claim(ctx context.Context) error {
 	return nil
 }
 
-// locate finds the tail for exclusive appends. At the first opening the tail is where the appender begins; later it says
-// which unacknowledged batches may have been stored.
+// locate finds the tail for exclusive appends. The appender begins at the tail of the first opening. The tail of a later
+// opening shows which batches without an ack may be stored.
 func (a *appender) locate(ctx context.Context) (uint64, error) {
 	if !a.stream.cfg.exclusive {
 		return 0, nil
@@ -135,8 +138,8 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 	var refused *Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == "stream_not_found" && a.next == 0:
-		// The first append may create the stream, which then begins at 0. If appends may not create it, the opening of the
-		// session fails.
+		// The first append may create the stream at position 0. If appends may not create streams, the opening of the session
+		// fails.
 		pos = Position{}
 	case err != nil:
 		return 0, err
@@ -151,11 +154,11 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 	return pos.SeqNum, nil
 }
 
-// placeLocked says where batch seq of n records must go. A resend must have as many records as the batch had before:
-// otherwise the batches behind it would have other positions than the ones that were sent already.
+// placeLocked gives batch seq of n records its position. A resend must keep the number of records: with another number, the
+// batches behind would move, and earlier connections have already sent them to the old positions.
 func (a *appender) placeLocked(seq uint64, n int) (batch, error) {
 	b := batch{n: n, at: a.next}
-	ahead := seq - a.acked // batches before this one
+	ahead := seq - a.acked // batches before batch seq
 	for i, before := range a.taken {
 		if uint64(i) < ahead {
 			b.at += uint64(before)
@@ -170,7 +173,7 @@ func (a *appender) placeLocked(seq uint64, n int) (batch, error) {
 	return b, nil
 }
 
-// ackedLocked notes that b, the oldest batch that is not acknowledged, is stored. It returns the seq of b.
+// ackedLocked moves on behind b, the oldest batch without an ack, and returns the seq of b.
 func (a *appender) ackedLocked(b batch) uint64 {
 	seq := a.acked
 	a.acked++

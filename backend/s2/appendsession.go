@@ -9,21 +9,23 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// An AppendSession appends batches of the caller's choice over one connection: each is stored whole or not at all, on a
-// condition of its own, and many may be on their way at once. It is for programs that decide batches and conditions
-// themselves; a producer does both, and replaces lost connections, which an AppendSession does not: it ends with the first
-// failure, and what becomes of the batches that are not acknowledged is said by their tickets.
+// An AppendSession appends batches of the caller's choice over a single connection. S2 stores each batch whole or not at all,
+// on a condition of its own, and many batches may be in flight at once. An AppendSession is for programs with their own
+// batches and conditions; other programs use a producer.
 //
-// Its methods may be called from any goroutine.
+// An AppendSession does not replace a lost connection. It ends with the first failure, and the tickets of the batches in
+// flight say whether their batches may be stored.
+//
+// All methods may be called from any goroutine.
 type AppendSession struct {
 	appender *appender
 	inner    backend.Session
-	turn     chan struct{} // a token: one Submit at a time, or batches would change their order
+	turn     chan struct{} // holds the token of the running Submit: two at once would change the order of batches
 	ended    chan struct{} // receive has returned
 
 	mu      sync.Mutex
 	seq     uint64
-	tickets []*Ticket // of the batches that are not answered, in order
+	tickets []*Ticket // of the batches in flight, in order
 }
 
 // A Ticket is for one batch of an [AppendSession].
@@ -36,8 +38,8 @@ type Ticket struct {
 // Done is closed when the batch is acknowledged or has failed.
 func (t *Ticket) Done() <-chan struct{} { return t.done }
 
-// Wait returns where the batch went, with the times of its first and last record, or why it failed, and may be called
-// again. [backend.ErrIndeterminate] says that the batch may be stored. The end of ctx ends the wait and not the batch.
+// Wait returns where the batch is, with the times of the first and last record, or why the batch failed. The batch may be
+// stored if the error wraps [backend.ErrIndeterminate]. The end of ctx ends the wait alone, and Wait may be called again.
 func (t *Ticket) Wait(ctx context.Context) (Appended, error) {
 	select {
 	case <-t.done:
@@ -47,8 +49,8 @@ func (t *Ticket) Wait(ctx context.Context) (Appended, error) {
 	}
 }
 
-// OpenAppendSession opens an append session. ctx bounds the opening only. [Exclusive] and [Fence] are for producers and
-// have no effect; the token of [FencingToken] is demanded by every batch whose condition names none.
+// OpenAppendSession opens an append session. ctx limits the opening alone. [Exclusive] and [Fence] are for producers and have
+// no effect here. A batch with a condition without a token demands the token of [FencingToken].
 func (s *Stream) OpenAppendSession(ctx context.Context) (*AppendSession, error) {
 	own := *s
 	own.cfg.exclusive, own.cfg.fence, own.cfg.bare = false, false, true
@@ -62,11 +64,11 @@ func (s *Stream) OpenAppendSession(ctx context.Context) (*AppendSession, error) 
 	return a, nil
 }
 
-// Submit takes a batch, command records included, and returns at once unless [InFlight] batches are unacknowledged or the
-// connection is behind. Batches are stored in the order in which Submit took them. When a condition fails, its batch and all
-// behind it are stored nowhere, and the session has ended. A batch that S2 could never take is refused here and ends nothing.
+// Submit takes a batch, and the batch may hold command records. Submit waits only while [InFlight] batches are in flight or
+// the connection is behind. S2 stores batches in the order of the calls. When a condition fails, S2 stores neither the batch
+// nor the batches behind, and the session ends. Submit refuses a batch beyond the limits of S2, and the session goes on.
 //
-// ctx bounds the wait for room; its end ends the session too.
+// ctx limits the wait. When ctx ends during the wait, the session ends too.
 func (a *AppendSession) Submit(ctx context.Context, recs []backend.Record, c Condition) (*Ticket, error) {
 	op := a.appender.stream.op("append to")
 	err := checkBatch(recs)
@@ -85,7 +87,7 @@ func (a *AppendSession) Submit(ctx context.Context, recs []backend.Record, c Con
 	t := &Ticket{done: make(chan struct{})}
 	a.mu.Lock()
 	seq := a.seq
-	a.tickets = append(a.tickets, t) // before it is sent: the answer may come before submit returns
+	a.tickets = append(a.tickets, t) // before Send, because the ack may come before Send returns
 	a.mu.Unlock()
 	a.appender.condition = c
 	err = a.inner.Send(ctx, seq, recs)
@@ -99,11 +101,11 @@ func (a *AppendSession) Submit(ctx context.Context, recs []backend.Record, c Con
 	return t, nil
 }
 
-// receive gives the answers to their tickets.
+// receive hands each ack to the oldest ticket, and the reason for the end to all tickets left.
 func (a *AppendSession) receive() {
 	defer close(a.ended)
 	for {
-		_, err := a.inner.Recv(context.Background()) // Close ends it
+		_, err := a.inner.Recv(context.Background()) // Close ends the call
 		a.mu.Lock()
 		if err != nil {
 			for _, t := range a.tickets {
@@ -123,7 +125,7 @@ func (a *AppendSession) receive() {
 	}
 }
 
-// Close abandons the batches that are not acknowledged: wait for their tickets before, to have them stored. It returns nil.
+// Close gives up the batches in flight. Wait for their tickets first if the batches matter. Close always returns nil.
 func (a *AppendSession) Close() error {
 	err := a.inner.Close()
 	<-a.ended

@@ -20,7 +20,6 @@ import (
 
 // Management calls are tried again where that can help and harm nothing.
 func TestManagementCallsAreTriedAgain(t *testing.T) {
-	t.Parallel()
 	ctx := t.Context()
 	srv := s2test.New(t, s2test.Basin(basinName, false))
 	c := dial(t, srv)

@@ -10,22 +10,22 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An event is what happened to a request that failed.
+// An event is what happened to a failed request.
 type event int
 
 const (
-	refused   event = iota // it had no effect, and sending it again will not help
-	misplaced              // it had no effect, because the records had to go to another position
-	later                  // it had no effect, and sending it again may help
-	failed                 // nobody knows whether it had an effect, and sending it again may help
-	hopeless               // nobody knows whether it had an effect, and sending it again will not help
+	refused   event = iota // the request had no effect, and a second attempt will fail too
+	misplaced              // the request had no effect, because another position is next
+	later                  // the request had no effect, and a second attempt may succeed
+	failed                 // the request may have had an effect, and a second attempt may succeed
+	hopeless               // the request may have had an effect, and a second attempt will fail too
 	broken                 // the server broke the protocol
 )
 
-// A verdict is what an error says about its request, whatever the request was.
+// A verdict holds everything an error says about its request.
 type verdict struct {
 	event event
-	kind  error // a sentinel that says what is wrong, if there is one for that
+	kind  error // the sentinel for the cause, or nil
 }
 
 // clean reports whether the request has certainly had no effect.
@@ -34,8 +34,8 @@ func (v verdict) clean() bool { return v.event <= later }
 // retryable reports whether a later attempt may succeed.
 func (v verdict) retryable() bool { return v.event == later || v.event == failed }
 
-// verdicts are S2's own classification by code, each with the status that belongs to the code. We do not believe a code that
-// comes with another status, because a proxy may have made the answer.
+// verdicts is S2's own classification by code. Each code belongs to a status. We do not believe a code with another status,
+// because a proxy may have made the answer.
 var verdicts = map[string]struct {
 	status int
 	verdict
@@ -127,32 +127,33 @@ func eventOf(clean, retryable bool) event {
 	return hopeless
 }
 
-// A situation says what a request may have done when it failed.
+// A situation says what a failed request may have done.
 type situation int
 
 const (
-	repeatable situation = iota // it stores nothing, or may be sent again whatever became of it
-	idle                        // it is an append session, and every batch is acknowledged
-	unsent                      // it appends, and nothing of the unacknowledged records has left
-	sent                        // it appends, and the records may be stored
-	traceable                   // as sent, with Exclusive: the next session finds out what is stored
-	resent                      // as traceable, and the first batch was sent by an earlier session already
+	repeatable situation = iota // the request stores nothing, or may be sent twice without harm
+	idle                        // an append session without batches in flight
+	unsent                      // an append session with batches in flight, all of them still in this process
+	sent                        // an append: the records may be stored
+	traceable                   // as sent, with Exclusive: the next session finds out whether the records are stored
+	resent                      // as traceable, and an earlier session has sent the first batch too
 )
 
 // An outcome says what to do about an error.
 type outcome int
 
 const (
-	final     outcome = iota // nothing is stored, and trying again will not help
-	transient                // nothing is stored, and trying again is safe
+	final     outcome = iota // nothing is stored, and a second attempt will fail too
+	transient                // nothing is stored, and a second attempt is safe
 	unknown                  // the records may be stored
 	resend                   // the records may be stored, and a resend does not store them twice
 )
 
 // outcomes says what each event means in each situation.
 //
-// In row misplaced, the last cell differs from its row: the records of the earlier session may have been stored since the
-// tail was read, or may still be on their way. So the position was not taken by somebody else for certain.
+// In row misplaced, the last cell is special. The server may have stored the records of the earlier session since we read the
+// tail, or may be about to store the records. Therefore the position need not belong to another writer, and the next session
+// looks again.
 var outcomes = map[event][6]outcome{
 	//         repeatable idle       unsent     sent     traceable resent
 	refused:   {final, final, final, final, final, final},
@@ -163,7 +164,7 @@ var outcomes = map[event][6]outcome{
 	broken:    {final, final, transient, unknown, resend, resend},
 }
 
-// meaning wraps err in the sentinels that say what to do about it.
+// meaning wraps err in the sentinels for its outcome.
 func meaning(err error, s situation) error {
 	v := judge(err)
 	switch o := outcomes[v.event][s]; {
@@ -179,10 +180,10 @@ func meaning(err error, s situation) error {
 	return err
 }
 
-// harmless is meaning for a request that stores nothing, or that may be sent again whatever became of it.
+// harmless is the meaning of err for a request without harm in a second attempt.
 func harmless(err error) error { return meaning(err, repeatable) }
 
-// certainlyRefused reports whether err says that the records will never be stored.
+// certainlyRefused reports whether err excludes both: records stored already, and records stored later.
 func certainlyRefused(err error) bool {
 	refused := errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 	return refused && !errors.Is(err, backend.ErrIndeterminate)

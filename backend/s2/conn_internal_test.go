@@ -68,6 +68,10 @@ func TestAReadThatIsGivenUpSaysWhetherRecordsHaveLeft(t *testing.T) {
 			}
 		}
 		_, err := c.Read(canceled)
+		// A batch taken now could leave after Fate has said that nothing left.
+		if err := c.Write(t.Context(), 1, letter("b")); err == nil {
+			t.Error("a batch is taken although Recv has given up")
+		}
 		if err = c.Fate(err, 1); errors.Is(err, backend.ErrIndeterminate) != leave || !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, where frames have left: %v", err, leave)
 		}

@@ -43,9 +43,9 @@ func (c *conn) poll(ctx context.Context) (ack backend.Ack, ok bool, err error) {
 	case c.ended != nil:
 		return ack, false, c.ended
 	case ctx.Err() != nil:
-		c.out.stop() // no further frame leaves: Fate can tell the batches on the network from the others
+		c.endLocked(ctx.Err())
 		c.kill()
-		return ack, false, ctx.Err()
+		return ack, false, c.ended
 	}
 	return ack, false, nil
 }
@@ -141,8 +141,7 @@ func (c *conn) answer(ack wire.Ack, reconnect bool) error {
 	return nil
 }
 
-// end notes why the server sends nothing more. It stops the outbox, because nobody would answer a frame on the network from
-// now on. Frames still in the outbox are certainly not stored.
+// end handles err, the end of the response.
 func (c *conn) end(err error) {
 	var malformed *s2s.FormatError
 	switch {
@@ -152,10 +151,17 @@ func (c *conn) end(err error) {
 		err = &ProtocolError{err}
 	}
 	err = c.stream.client().redact(err)
-	a := c.appender
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c.ended = err
+	c.appender.mu.Lock()
+	defer c.appender.mu.Unlock()
+	c.endLocked(err)
+}
+
+// endLocked notes why no further ack comes. The first reason stays. endLocked stops the outbox, because nobody would wait for
+// the answer to a later frame. Frames still in the outbox are certainly not stored, and Write adds no frames any more.
+func (c *conn) endLocked(err error) {
+	if c.ended == nil {
+		c.ended = err
+	}
 	c.out.stop()
 	wake(c.readWake)
 	wake(c.writeWake)

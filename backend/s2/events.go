@@ -12,16 +12,17 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// eventLimit bounds an event: a batch of 1 MiB, of which headers of a byte take four times as much in base64 and brackets,
-// with a JSON record around each piece.
+// eventLimit is the largest event we read. A batch of 1 MiB of one-byte headers takes four times as many bytes in base64 with
+// JSON around, and a bit more for the records.
 const eventLimit = 5 << 20
 
-// events are the batches of a session of server-sent events.
+// events is the source of a session of server-sent events: each event holds a batch.
 type events struct {
 	secrets func() redact.Secrets
 	in      *httpwire.EventReader
 }
 
+// next returns the batch of the next event. Server-sent events have no advice to reconnect.
 func (e *events) next() (b wire.Batch, _ bool, err error) {
 	for {
 		event, err := e.in.Next(eventLimit)
@@ -46,7 +47,7 @@ func (e *events) next() (b wire.Batch, _ bool, err error) {
 			if err := json.Unmarshal(data, &ping); err != nil {
 				return b, false, &ProtocolError{fmt.Errorf("event %s: %w", name, err)}
 			}
-			if ping.Tail != nil { // older servers do not say
+			if ping.Tail != nil { // older servers leave the tail out
 				b.Tail, b.HasTail = wire.Position(*ping.Tail), true
 			}
 			return b, false, nil
@@ -60,9 +61,10 @@ func (e *events) next() (b wire.Batch, _ bool, err error) {
 	}
 }
 
-// refusal reads the data of an error event, which comes without a status: its code has one.
+// refusal reads the data of an error event. The event has no status, so the status of the code is taken. An unknown code
+// counts as 503: a second attempt may succeed.
 func (e *events) refusal(data []byte) error {
-	err := parseError(http.StatusServiceUnavailable, data, e.secrets()) // worth another try when nothing is known of it
+	err := parseError(http.StatusServiceUnavailable, data, e.secrets())
 	if v, ok := verdicts[err.Code]; ok {
 		err.Status = v.status
 	}

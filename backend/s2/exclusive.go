@@ -9,16 +9,16 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// compare decides about a batch that an earlier connection took and whose place in the stream is taken now. If equal records
-// are there, the batch is stored. The answer is final: the tail was read after the earlier connection was closed, and a
-// batch is stored whole or not at all.
+// compare decides whether an earlier connection has stored batch b. The position of b is below the tail, so some records are
+// there. If the records equal recs, the batch is stored. The answer is final for two reasons: the tail was read after the
+// earlier connection was closed, and S2 stores a batch whole or not at all.
 func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(c.life, cancel)() // Close ends the reading
+	defer context.AfterFunc(c.life, cancel)() // Close ends the call
 	for done := 0; done < len(recs); {
 		at := b.at + uint64(done)
-		if at >= c.tail { // the batch would have been stored whole
+		if at >= c.tail { // the records are fewer than the batch, and S2 stores no part of a batch
 			return fmt.Errorf("another writer's records are at %d: %w", b.at, backend.ErrConflict)
 		}
 		got, err := c.stream.Read(ctx, Range{From: At(at), Count: len(recs) - done})
@@ -26,11 +26,11 @@ func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) erro
 			return fmt.Errorf("read back what is at %d: %w", at, err)
 		}
 		if err != nil {
-			// It may be stored, and asking again is safe.
+			// The batch may be stored. The next session asks again.
 			return fmt.Errorf("read back what is at %d: %w: %w", at, backend.ErrIndeterminate, err)
 		}
 		if len(got.Records) == 0 || got.Records[0].Offset != At(at) {
-			// Trimmed before anyone looked: whose records they were cannot be known any more.
+			// The records were trimmed before we looked, so nobody can know their writer any more.
 			return fmt.Errorf("what was stored at %d is trimmed and cannot be compared: %w", at, backend.ErrConflict)
 		}
 		for i := range got.Records {
@@ -50,7 +50,7 @@ func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) erro
 	return nil
 }
 
-// same compares what a writer decides. Times are not compared: the server may have moved them.
+// same compares values and headers. Times are left out, because the server may have changed the times.
 func same(a, b *backend.Record) bool {
 	if !bytes.Equal(a.Value, b.Value) || len(a.Headers) != len(b.Headers) {
 		return false

@@ -64,6 +64,7 @@ func rulesUnderFaults(t *testing.T) {
 				}
 				h := harness(store, inject, nil, opts...)
 				h.Dedup, h.Exclusive, h.Beside = true, true, true
+				h.Patience = 2 * time.Minute // a call opens again many times, and reads back what it has sent
 				fresh := h.Open
 				h.Open = func(t testing.TB) backendtest.Target {
 					target := fresh(t)

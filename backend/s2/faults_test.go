@@ -307,19 +307,16 @@ func TestConformanceUnderFaults(t *testing.T) {
 	t.Run("rules", rulesUnderFaults)
 }
 
-// A crowd runs subtests at once, more of them than there are processors: they wait most of the time.
-type crowd struct {
-	sync.WaitGroup
-	places chan struct{}
-}
+// A crowd runs subtests at once, more of them than there are processors, because they wait most of the time. All crowds share
+// their places: with more subtests at once, a busy machine would exceed the timeouts of the subtests.
+type crowd struct{ sync.WaitGroup }
+
+var places = make(chan struct{}, 12)
 
 func (c *crowd) run(t *testing.T, name string, f func(*testing.T)) {
-	if c.places == nil {
-		c.places = make(chan struct{}, 16)
-	}
-	c.places <- struct{}{}
+	places <- struct{}{}
 	c.Go(func() {
-		defer func() { <-c.places }()
+		defer func() { <-places }()
 		t.Run(name, f)
 	})
 }

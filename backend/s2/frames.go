@@ -6,7 +6,7 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// frames are the batches of an S2S session.
+// frames is the source of a read session over HTTP/2: each frame of the S2S protocol holds a batch.
 type frames struct {
 	secrets func() redact.Secrets
 	in      *s2s.Reader
@@ -14,22 +14,23 @@ type frames struct {
 	decoder wire.Decoder
 }
 
-func (f *frames) next() (wire.Batch, bool, error) {
+// next returns the batch of the next frame. reconnect says that the server asks for a new connection.
+func (f *frames) next() (b wire.Batch, reconnect bool, err error) {
 	flags, payload, err := f.in.Next()
 	if err != nil {
-		return wire.Batch{}, false, err
+		return b, false, err
 	}
 	if flags.Terminal() {
 		status, body, err := s2s.Terminal(payload)
 		if err != nil {
-			return wire.Batch{}, false, err
+			return b, false, err
 		}
-		return wire.Batch{}, false, parseError(status, body, f.secrets())
+		return b, false, parseError(status, body, f.secrets())
 	}
 	if payload, err = f.coder.Open(flags, payload); err != nil {
-		return wire.Batch{}, false, err
+		return b, false, err
 	}
-	b, err := f.decoder.Decode(payload)
+	b, err = f.decoder.Decode(payload)
 	if err != nil {
 		return wire.Batch{}, false, &ProtocolError{err}
 	}

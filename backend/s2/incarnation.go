@@ -14,27 +14,27 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// S2 numbers the records of every stream from 0, so a place in a stream that was deleted and created again looks like a
-// place in the new one. The time of the stream's creation tells them apart: offsets bear it behind the sequence number.
+// S2 numbers the records of every stream from 0. After a stream was deleted and created again, an old place looks like a place
+// in the new stream. The times of creation differ, so offsets hold the time of creation behind the sequence number.
 
-// incarnationMark stands between the sequence number of an offset and the incarnation of its stream.
+// incarnationMark stands between the sequence number and the time of creation in an offset.
 const incarnationMark = "@"
 
-// confirmedFor is how long an incarnation is believed after the last session that was seen alive: a name is free for a new
-// stream some time after the deletion of the old one, and a session that is open then is told of the deletion.
+// confirmedFor is how long we believe an incarnation after the end of the last session. The server tells open sessions of a
+// deletion, and the name of a deleted stream is free for a new stream only some time later.
 const confirmedFor = time.Second
 
-// An incarnation is what is known of when a stream was created. All sessions of a [Stream] share one, so that opening a
-// session again asks nothing.
+// An incarnation keeps the time of a stream's creation. All sessions of a [Stream] share the same incarnation: a session opened
+// right after another need not ask the server.
 type incarnation struct {
 	mu       sync.Mutex
-	suffix   string // of offsets: the mark and the time of creation, "" when the server does not say
-	sessions int    // open ones that go by it
-	last     time.Time
+	suffix   string    // of offsets: the mark and the time of creation; "" if unknown
+	sessions int       // open sessions with this suffix
+	last     time.Time // when a session last ended
 }
 
-// hold returns the suffix for the offsets of a session that was just opened, and counts the session. It asks the server
-// unless a session was alive a moment ago.
+// hold returns the suffix for the offsets of a newly opened session, and counts the session. It asks the server unless another
+// session is open or ended a moment ago.
 func (s *Stream) hold(ctx context.Context) (suffix string, err error) {
 	in := s.incarnation
 	in.mu.Lock()
@@ -53,7 +53,7 @@ func (s *Stream) hold(ctx context.Context) (suffix string, err error) {
 	return suffix, nil
 }
 
-// release ends what hold began.
+// release counts the end of a session after hold.
 func (s *Stream) release() {
 	in := s.incarnation
 	in.mu.Lock()
@@ -62,8 +62,8 @@ func (s *Stream) release() {
 	in.mu.Unlock()
 }
 
-// askIncarnation asks when the stream was created, which S2 tells in listings alone. A token that may not list streams, and
-// a server without listings, leave it unknown: offsets are bare sequence numbers then.
+// askIncarnation asks for the time of the stream's creation. S2 tells the time in listings alone. The time stays unknown if the
+// token may not list streams, and if the server has no listings: then offsets are bare sequence numbers.
 func (s *Stream) askIncarnation(ctx context.Context) (suffix string, err error) {
 	a, err := s.client().attempt(ctx, &call{op: s.op("look up"), method: http.MethodGet, url: s.basin.url("streams"), basin: s.basin.name,
 		query: url.Values{"prefix": {s.name}, "limit": {"1"}}})
@@ -85,10 +85,10 @@ func (s *Stream) askIncarnation(ctx context.Context) (suffix string, err error) 
 	return incarnationMark + strconv.FormatInt(page.Streams[0].CreatedAt.UnixMilli(), 36), nil
 }
 
-// sameIncarnation refuses a place that belongs to another stream of the same name. A bare sequence number belongs to any.
+// sameIncarnation refuses a place in an earlier stream of the same name. A bare sequence number is a place in any stream.
 func (s *Stream) sameIncarnation(from backend.Offset, suffix string) error {
 	if i := strings.Index(string(from), incarnationMark); i > 0 && suffix != "" && string(from[i:]) != suffix {
-		return fmt.Errorf("%q is a place in a stream of this name that was deleted; this one was created at another time: %w", from, backend.ErrOutOfRange)
+		return fmt.Errorf("offset %q is a place in a deleted stream of the same name: %w", from, backend.ErrOutOfRange)
 	}
 	return nil
 }

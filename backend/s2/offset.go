@@ -1,6 +1,7 @@
 package s2
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -8,10 +9,31 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// setOffsets gives the records of a batch their places, which end with suffix. All are cut from one string, in which the
-// Next of a record is the Offset of the one behind it.
+// At makes the offset of a sequence number.
+func At(seqNum uint64) backend.Offset { return backend.Offset(strconv.FormatUint(seqNum, 10)) }
+
+// at makes the offset of a sequence number in an incarnation of the stream. It costs one allocation; a concatenation of At and
+// suffix costs two, for each ack.
+func at(seqNum uint64, suffix string) backend.Offset {
+	return backend.Offset(append(strconv.AppendUint(make([]byte, 0, 40), seqNum, 10), suffix...))
+}
+
+// SeqNum returns the sequence number in an offset of this backend. A start such as [backend.Latest] has no sequence number.
+// SeqNum also refuses leading zeros: offsets are compared as strings, and a place must have a single spelling.
+func SeqNum(o backend.Offset) (uint64, error) {
+	num, incarnation, marked := strings.Cut(string(o), incarnationMark)
+	n, err := strconv.ParseUint(num, 10, 64)
+	if err != nil || string(At(n)) != num || marked && incarnation == "" {
+		return 0, fmt.Errorf("s2: offset %q has no sequence number: %w", o, backend.ErrOutOfRange)
+	}
+	return n, nil
+}
+
+// setOffsets gives the records of a batch their offsets. All offsets end with suffix. setOffsets writes them into a single
+// string and cuts the string, because an allocation for each record would cost more than decoding the record. The Next of a
+// record is the Offset of the record behind, so both share the same bytes.
 func setOffsets(b *wire.Batch, suffix string) {
-	if b.Seqs != nil { // there are gaps, which is rare
+	if b.Seqs != nil { // the sequence numbers have gaps, and gaps are rare
 		for i := range b.Records {
 			b.Records[i].Offset, b.Records[i].Next = at(b.Seqs[i], suffix), at(b.Seqs[i]+1, suffix)
 		}
@@ -28,7 +50,7 @@ func setOffsets(b *wire.Batch, suffix string) {
 		num = increment(num)
 	}
 	rest := backend.Offset(all.String())
-	longer := uint64(1) // the first number that is one digit longer
+	longer := uint64(1) // the next number with another digit: from there on, offsets are a byte longer
 	for range width {
 		longer *= 10
 	}
@@ -45,7 +67,7 @@ func setOffsets(b *wire.Batch, suffix string) {
 	}
 }
 
-// increment adds 1 to a decimal number in place. It costs a third of formatting the next one.
+// increment adds 1 to a decimal number in place. An increment takes a third of the time of formatting the next number.
 func increment(num []byte) []byte {
 	for i := len(num) - 1; i >= 0; i-- {
 		if num[i] != '9' {

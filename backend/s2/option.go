@@ -28,61 +28,61 @@ type config struct {
 	tls            *tls.Config
 }
 
-// AccountEndpoint is where account-level calls go: "[scheme://]host[:port][/path]". Without a scheme it is https, but
-// http for localhost and loopback addresses; without a path it is /v1. Default https://a.s2.dev/v1, or what
-// S2_ACCOUNT_ENDPOINT says for [FromEnvironment].
+// AccountEndpoint is the address for account-level calls: "[scheme://]host[:port][/path]". The default scheme is https, but http
+// for localhost and loopback addresses. The default path is /v1. The default address is https://a.s2.dev/v1, or
+// S2_ACCOUNT_ENDPOINT for [FromEnvironment].
 func AccountEndpoint(url string) Option { return func(c *config) { c.account = url } }
 
-// BasinEndpoint is where basin- and stream-level calls go, written like [AccountEndpoint]. "{basin}" in the host or the
-// path stands for the basin's name; without it, one host serves all basins and requests name theirs in the header
-// s2-basin. Default https://{basin}.b.s2.dev/v1, or what S2_BASIN_ENDPOINT says for [FromEnvironment].
+// BasinEndpoint is the address for basin- and stream-level calls, written like [AccountEndpoint]. "{basin}" in the host or the
+// path stands for the basin's name. Without "{basin}", a single host serves all basins, and requests name the basin in the
+// header s2-basin. The default is https://{basin}.b.s2.dev/v1, or S2_BASIN_ENDPOINT for [FromEnvironment].
 func BasinEndpoint(url string) Option { return func(c *config) { c.basin = url } }
 
-// RequestTimeout bounds one attempt of a call that is no session; a read that waits gets its wait on top. It also bounds
-// how long a session waits for the server's last acks once it takes nothing more. Default 5 s; 0 or less is the default.
+// RequestTimeout limits each attempt of a call. A read with a wait gets the wait in addition. RequestTimeout also limits how long
+// an append session waits for the last acks after it takes nothing more. The default is 5 s; 0 or less is the default.
 func RequestTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// ConnectTimeout bounds the making of a connection, TLS included. Default 3 s; 0 or less is the default.
+// ConnectTimeout limits the time to make a connection, TLS included. The default is 3 s; 0 or less is the default.
 func ConnectTimeout(d time.Duration) Option { return func(c *config) { c.connect = d } }
 
-// Forever as the number of [Attempts] makes no failure the last one: the context ends the call or the loop.
+// Forever as the number of [Attempts] removes the limit: only the context ends the call or the loop.
 const Forever = math.MaxInt
 
-// Attempts is how often a management call is tried in all while its failures allow it, and how often in a row a
-// [ReadSession] may fail without progress. Default 3; less than 1 counts as 1. Other reads and appends are never tried
-// again by the client: that is the producer's and the consumer's work. A server that says that it is about to stop costs
-// no attempt: the context bounds how long the client waits for another server.
+// Attempts limits how often a management call is tried in all, and how often in a row a [ReadSession] may fail without progress.
+// The default is 3; less than 1 counts as 1. The client makes a single attempt at other reads and appends, because producers
+// and consumers try again on their own. The refusal of a server about to stop does not count as an attempt; only the context
+// limits how long the client waits for another server.
 func Attempts(n int) Option { return func(c *config) { c.retry.Budget = max(n, 1) - 1 } }
 
-// Backoff is how long the client waits before it tries again: about first after one failure, twice as long after each
-// further one, and most at the longest, unless the server asks for more. Default 100 ms and 1 s.
+// Backoff is the pause before the next attempt: about first after the first failure, and twice as long after each further
+// failure, up to most. The pause is longer if the server asks for more. The defaults are 100 ms and 1 s.
 func Backoff(first, most time.Duration) Option {
 	return func(c *config) { c.retry.Base, c.retry.Max = first, most }
 }
 
-// Logger receives a warning for every failure after which the client tries again. Default is to log nothing.
+// Logger gets a warning for every failure with a further attempt. By default, nothing is logged.
 func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
-// RoundTripper puts a step of the caller's own before every request: to trace it, to count it, or to give it a header.
-// wrap is given the transport that sends, and returns what the client is to use in its place. It is called once for every
-// transport: unary calls share one, and so do read sessions; each append session has its own. What it returns must send
-// a request once at most, with the request's context, and must not read the bodies of sessions to their end.
+// RoundTripper puts a step of the caller before every request, for example to trace or count requests, or to add a header. wrap
+// gets the sending transport, and returns the RoundTripper to use instead. wrap is called for each transport: all unary calls
+// share a transport, all read sessions share another, and each append session has its own. The returned RoundTripper must send
+// each request at most once, must use the request's context, and must not wait for the end of a session's body.
 func RoundTripper(wrap func(next http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) { c.wrap = wrap }
 }
 
-// Zstd compresses what append sessions send, batches of 1 KiB and more, with zstd, and asks the server to do so with what
-// is read. Default is no compression.
+// Zstd compresses the batches of append sessions with zstd if a batch has 1 KiB or more, and asks the server to compress answers.
+// By default, nothing is compressed.
 func Zstd() Option { return func(c *config) { c.compression = s2s.Zstd } }
 
 // Gzip is like [Zstd], with gzip.
 func Gzip() Option { return func(c *config) { c.compression = s2s.Gzip } }
 
-// TLS is used for https endpoints. It is cloned. Default is Go's default.
+// TLS configures https endpoints. The client clones t. The default is Go's default.
 func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
 
-// FromEnvironment makes a Client from the variables that S2's tools use: S2_ACCESS_TOKEN, which must be set, and
-// S2_ACCOUNT_ENDPOINT and S2_BASIN_ENDPOINT. An empty variable is one that is not set; options win over variables.
+// FromEnvironment makes a Client from the environment variables of S2's tools. S2_ACCESS_TOKEN is required; S2_ACCOUNT_ENDPOINT
+// and S2_BASIN_ENDPOINT are optional. An empty variable counts as absent. Options win over variables.
 func FromEnvironment(opts ...Option) (*Client, error) {
 	token := os.Getenv("S2_ACCESS_TOKEN")
 	if token == "" {

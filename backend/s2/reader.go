@@ -44,14 +44,13 @@ type reader struct {
 	dead     error // what every further Read returns
 }
 
-// A source gives the batches of a session, from frames or from events. io.EOF means that the session ended between two of
-// them.
+// A source gives the batches of a session, from frames or from events. io.EOF means an end between two batches.
 type source interface {
 	next() (b wire.Batch, reconnect bool, err error)
 }
 
-// watched reads the body of a session. The silence timer runs only while the network owes bytes: time that the caller
-// spends between two calls of Read is not silence.
+// watched reads the body of a session under the silence timer. The timer runs only while a read waits for the network. A pause
+// of the caller between two calls of Read is not silence.
 type watched struct{ r *reader }
 
 func (w watched) Read(p []byte) (int, error) {
@@ -60,7 +59,7 @@ func (w watched) Read(p []byte) (int, error) {
 	return w.r.body.Read(p)
 }
 
-// quiet ends the session, because no byte has come for too long. The connection may be dead without a sign of that.
+// quiet ends the session, because no byte has come for too long. A dead connection may give no other sign.
 func (r *reader) quiet() {
 	r.silent.Store(true)
 	r.kill()
@@ -101,15 +100,15 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		}
 		r.advised = r.advised || reconnect && r.transport != nil
 		if len(b.Records) == 0 && !b.HasTail {
-			continue // an older server's heartbeat, which says nothing
+			continue // a heartbeat of an older server, without a tail
 		}
 		r.tail, r.hasTail = b.Tail, b.HasTail
 		return r.batch(ctx, b)
 	}
 }
 
-// receive waits for the next batch. The end of ctx ends the whole session: a batch may be half read by then, and there is
-// no way back to its beginning.
+// receive waits for the next batch. The end of ctx ends the whole session: a batch may be half read by then, and the rest is
+// useless without the beginning.
 func (r *reader) receive(ctx context.Context) (wire.Batch, bool, error) {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, r.kill)
@@ -122,8 +121,8 @@ func (r *reader) receive(ctx context.Context) (wire.Batch, bool, error) {
 	return wire.Batch{}, false, harmless(r.stream.client().redact(r.cause(ctx, err)))
 }
 
-// cause says why a session ended whose source returned err. A refusal of the server comes first, because the network
-// brought it before anything else happened.
+// cause explains err, the error of the source. The server's refusal is the best explanation, and comes first: it was complete
+// before the context ended or the silence timer fired.
 func (r *reader) cause(ctx context.Context, err error) error {
 	var malformed *s2s.FormatError
 	switch {
@@ -150,9 +149,9 @@ func (r *reader) Close() error {
 		r.closed.Store(true)
 		r.silence.Stop()
 		if r.body != nil {
-			// The body is closed before the request is killed. Then body.Close returns when the connection has dropped the
-			// HTTP/2 stream, and release below finds the connection idle and can close it. A network that takes no bytes
-			// would make body.Close wait, so the wait is limited.
+			// Close the body before killing the request. Then body.Close returns after the connection has dropped the HTTP/2
+			// stream, and release below finds the connection idle and can close it. On a network without progress body.Close
+			// would wait for long, so lastByteWait limits the wait.
 			late := time.AfterFunc(lastByteWait, r.kill)
 			_ = r.body.Close()
 			late.Stop()

@@ -9,7 +9,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// batch makes of what the server sent what the reader returns, and finds what is missing.
+// batch makes the Batch for the caller from a batch of the server. It also looks for missing records.
 func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error) {
 	if len(b.Records) == 0 {
 		return r.heartbeat(ctx, b)
@@ -20,7 +20,7 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 	for i := range b.Seqs {
 		if i > 0 && b.Seqs[i] != b.Seqs[i-1]+1 {
 			r.known, r.next = true, b.Seqs[i-1]+1
-			r.pending = r.hole(b.Seqs[i]) // what came before it is returned before it
+			r.pending = r.hole(b.Seqs[i]) // the records before the hole are returned first
 			b.Records, b.Seqs, b.HasTail = b.Records[:i], b.Seqs[:i], false
 			break
 		}
@@ -36,7 +36,8 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 	return out, nil
 }
 
-// expect checks that a record may be at seq.
+// expect checks the sequence number of the next record. Only a session from backend.Earliest may begin behind next, because
+// trimmed records are no loss there.
 func (r *reader) expect(seq uint64) error {
 	switch {
 	case !r.known || seq == r.next || r.earliest && seq > r.next:
@@ -47,18 +48,21 @@ func (r *reader) expect(seq uint64) error {
 	return r.hole(seq)
 }
 
+// hole is the error for missing records: the stream was trimmed under the reader.
 func (r *reader) hole(to uint64) error {
 	return fmt.Errorf("records %d to %d are missing: %w", r.next, to-1, backend.ErrOutOfRange)
 }
 
-// heartbeat is a batch with a tail and no records. It tells where a relative start is, and that the reader has caught up.
+// heartbeat handles a batch with a tail and without records. The tail makes a relative start absolute, and shows whether the
+// reader has caught up.
 func (r *reader) heartbeat(ctx context.Context, b wire.Batch) (backend.Batch, error) {
 	tail := b.Tail.SeqNum
 	switch {
 	case !r.known:
 		r.known, r.next = true, tail
 	case tail > r.next:
-		// Either the records up to the tail are on their way, or they were trimmed and never come.
+		// The server has not sent the records up to the tail yet, or will never send them because they were trimmed. Without
+		// look, a reader of a trimmed stream would wait for ever.
 		first, err := r.look(ctx, tail)
 		switch {
 		case err != nil:
@@ -66,7 +70,7 @@ func (r *reader) heartbeat(ctx context.Context, b wire.Batch) (backend.Batch, er
 		case first != r.next && !r.earliest:
 			return backend.Batch{}, r.hole(tail)
 		}
-		r.next = first // where everything is trimmed, Earliest is the tail
+		r.next = first // the tail, if all records are trimmed
 	}
 	if tail <= r.next {
 		r.earliest = false
@@ -74,11 +78,11 @@ func (r *reader) heartbeat(ctx context.Context, b wire.Batch) (backend.Batch, er
 	return backend.Batch{Next: at(r.next, r.suffix), CaughtUp: tail == r.next}, nil
 }
 
-// look asks where the first record from next on is. It is the tail if there is none.
+// look asks for the position of the first record from next on. If there is no record, the position is the tail.
 func (r *reader) look(ctx context.Context, tail uint64) (uint64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(r.life, cancel)() // Close ends it
+	defer context.AfterFunc(r.life, cancel)() // Close ends the call
 	got, err := r.stream.Read(ctx, Range{From: At(r.next), Count: 1})
 	switch {
 	case errors.Is(err, backend.ErrOutOfRange) || err == nil && len(got.Records) == 0:
@@ -89,7 +93,7 @@ func (r *reader) look(ctx context.Context, tail uint64) (uint64, error) {
 	return SeqNum(got.Records[0].Offset)
 }
 
-// withoutCommands filters in place: the batch is not the caller's yet.
+// withoutCommands filters recs in place. The caller must own recs.
 func withoutCommands(recs []backend.Record) []backend.Record {
 	n := 0
 	for i := range recs {

@@ -25,7 +25,7 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 	}
 	r, err := s.openReader(ctx, from, q)
 	if err != nil {
-		return nil, err // not r: a nil *reader would be a Reader that is not nil
+		return nil, err // not r: a nil *reader in a Reader does not compare equal to nil
 	}
 	if err := r.identify(ctx, from); err != nil {
 		_ = r.Close()
@@ -55,8 +55,8 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 	return r, nil
 }
 
-// identify finds out in which incarnation of the stream the session is, and whether from is a place in that incarnation.
-// The session is open by now: if the stream is deleted while identify asks, the server ends the session.
+// identify asks for the incarnation of the stream, and refuses a start in another incarnation. The session is open by now: if
+// somebody deletes the stream while identify asks, the server ends the session.
 func (r *reader) identify(ctx context.Context, from backend.Offset) (err error) {
 	if r.stream.cfg.bare {
 		return nil
@@ -119,9 +119,9 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	return nil
 }
 
-// fallBack tries server-sent events after an opening over HTTP/2 failed with why, if no session of the client has ever been
-// answered over HTTP/2: the server, or a proxy in front of it, may not speak HTTP/2. If the server answers now, its answer
-// counts, also a refusal. If it does not, the reader cannot tell the cause, and why is returned.
+// fallBack tries server-sent events after an opening over HTTP/2 has failed with why. The caller has made sure of one thing: no
+// session of the client was ever answered over HTTP/2, so the server, or a proxy in front of the server, may not speak HTTP/2.
+// If the server answers now, the answer counts, also a refusal. Otherwise HTTP/2 is not to blame, and fallBack returns why.
 func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
 	r.stream.client().release(r.transport)
 	r.transport = nil

@@ -11,53 +11,54 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// NoWait as the Wait of a [Range] without other limits ends a [ReadSession] at the tail. Without it, it follows the stream.
+// NoWait as the Wait of a [Range] ends a [ReadSession] at the tail. A Range without any limit, not even NoWait, makes the session
+// follow the stream.
 const NoWait time.Duration = -1
 
-// A ReadSession reads a [Range] as one stream of records over as many connections as it takes, and ends where the range
-// does. It is what a program needs that wants a part of a stream; a consumer is for following one.
+// A ReadSession reads a [Range] of a stream, over as many connections as necessary, and ends at the end of the range. Use a
+// ReadSession to read a part of a stream, and a consumer to follow a stream.
 //
-// All but Records may be called from any goroutine, also while a loop runs.
+// All methods except Records may be called from any goroutine, also while a loop over Records runs.
 type ReadSession struct {
-	stream   *Stream // that shows commands: they count against the limits
-	commands bool
-	want     Range // what is left of Count and Bytes
+	stream   *Stream // shows commands, because commands count against the limits
+	commands bool    // the caller wants commands too
+	want     Range   // Count and Bytes shrink with each record
 	caughtUp chan struct{}
 
-	// Only the loop uses these.
-	quiet  time.Time // since when there has been no record, once there was one or the tail
-	short  bool      // the server waits for what was left of Wait, and there has been no record to begin it anew
-	goal   uint64    // where the tail was at the first clean end that came early
-	asked  bool      // goal is known
-	failed int       // openings in a row without progress, apart from routine ends
-	tried  int       // openings in a row without progress
-	over   bool
+	// Only the loop uses these fields.
+	quiet      time.Time // when the latest record came or the tail was reached; zero before both
+	short      bool      // this connection asked for the rest of Wait, and no record has restarted Wait since
+	goal       uint64    // the tail at the first early end
+	goalKnown  bool
+	failed     int // openings in a row without progress, routine ends left out
+	tried      int // openings in a row without progress
+	rangeEnded bool
 
-	mu   sync.Mutex
-	next backend.Offset // behind the last record that a loop was given; the start before there was one
-	tail Position
-	seen bool // tail is known
+	mu        sync.Mutex
+	next      backend.Offset // behind the last record of a loop; before the first record, the start
+	tail      Position
+	tailKnown bool
 }
 
 // ReadSession makes a session for a range. It does no I/O.
 //
-// Count and Bytes may be anything, and command records count against them whether [Commands] shows them or not. With Wait
-// the session ends when it has been at the tail for so long without a new record; a reconnection does not begin that
-// anew. With Count, Bytes or Until alone it ends at the tail if not before, and a start at the tail is
-// [backend.ErrOutOfRange]. With none of them it follows the stream until its context ends. See also [NoWait].
+// Count and Bytes have no upper limit. Command records count against Count and Bytes, with and without [Commands]. With Wait,
+// the session ends after a stay of this length at the tail without a new record; a reconnection does not restart the wait.
+// With Count, Bytes or Until and without Wait, the session ends at the tail at the latest, and a start at the tail is
+// [backend.ErrOutOfRange]. Without any limit, the session follows the stream until the context ends. See also [NoWait].
 func (s *Stream) ReadSession(r Range) *ReadSession {
 	own := *s
 	own.cfg.commands = true
 	return &ReadSession{stream: &own, commands: s.cfg.commands, want: r, next: r.From, caughtUp: make(chan struct{})}
 }
 
-// Records iterates over the records of the range. A lost connection is replaced and nothing is lost, repeated or given
-// beyond the limits; the error that ends the loop comes once, alone: one that is final, the end of ctx, or the last of as
-// many failures in a row as [Attempts] allows. A server that advises to reconnect or is about to stop is no failure. A later loop goes on behind the last record that the one before was given.
-// There may be one loop at a time.
+// Records iterates over the records of the range. Records replaces a lost connection; no record is lost, repeated or beyond the
+// limits. The loop ends with an error, which comes alone, in three cases: a failure no further attempt can mend, the end of
+// ctx, or as many failures in a row as [Attempts] allows. The advice to reconnect, and the refusal of a server about to stop,
+// are not failures. A later loop continues behind the last record of the earlier loop. Two loops may not run at once.
 func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, error] {
 	return func(yield func(backend.Record, error) bool) {
-		for r.failed, r.tried = 0, 0; !r.over; {
+		for r.failed, r.tried = 0, 0; !r.rangeEnded; {
 			left, err := r.connection(ctx, yield)
 			if left || err == nil {
 				return
@@ -78,7 +79,7 @@ func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, err
 	}
 }
 
-// connection reads over one connection until that or the range ends, or the loop is left.
+// connection reads over a single connection until the connection or the range ends, or the caller leaves the loop.
 func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record, error) bool) (left bool, err error) {
 	in, err := r.open(ctx)
 	if err != nil {
@@ -92,7 +93,9 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 			if short == r.short {
 				return false, r.ended(ctx, err)
 			}
-			err = &routineEnd{err} // the server waited as long as this connection asked, which a record has made too short
+			// The server has waited as long as this connection asked. A record came meanwhile and restarted Wait, so the
+			// session goes on with a new connection.
+			err = &routineEnd{err}
 		}
 		if err != nil {
 			return false, err
@@ -102,14 +105,14 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 		for i := range b.Records {
 			rec := &b.Records[i]
 			if !r.fits(rec) {
-				r.over = true
+				r.rangeEnded = true
 				return false, nil
 			}
 			r.take(rec)
 			if (r.commands || !isCommand(rec)) && !yield(*rec, nil) {
 				return true, nil
 			}
-			if r.over {
+			if r.rangeEnded {
 				return false, nil
 			}
 		}
@@ -117,7 +120,7 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 	}
 }
 
-// open asks for what is left.
+// open opens a connection for the rest of the range.
 func (r *ReadSession) open(ctx context.Context) (*reader, error) {
 	left := r.want
 	left.From = r.Next()
@@ -134,36 +137,37 @@ func (r *ReadSession) open(ctx context.Context) (*reader, error) {
 	}
 	known := left.From
 	if left.Clamp && known != backend.Earliest {
-		known = backend.Latest // where it begins is for the server to say
+		known = backend.Latest // the server decides about the start, so the reader must not expect a position
 	}
 	return r.stream.openReader(ctx, known, q)
 }
 
+// bounded reports whether the range has an end.
 func (r *ReadSession) bounded() bool {
 	return r.want.Count > 0 || r.want.Bytes > 0 || !r.want.Until.IsZero() || r.want.Wait != 0
 }
 
-// fits holds the server to the limits.
+// fits reports whether a record is within the limits. We do not trust the server to stop at the limits.
 func (r *ReadSession) fits(rec *backend.Record) bool {
 	return (r.want.Bytes <= 0 || Metered(rec) <= r.want.Bytes) && (r.want.Until.IsZero() || rec.Time.Before(r.want.Until))
 }
 
-// take counts a record that the loop is about to be given. What it is not given counts nowhere.
+// take counts a record, right before the loop gets the record. Records the loop never gets are not counted.
 func (r *ReadSession) take(rec *backend.Record) {
 	if r.want.Count > 0 {
 		r.want.Count--
-		r.over = r.want.Count == 0
+		r.rangeEnded = r.want.Count == 0
 	}
 	if r.want.Bytes > 0 {
 		r.want.Bytes -= Metered(rec)
-		r.over = r.over || r.want.Bytes == 0
+		r.rangeEnded = r.rangeEnded || r.want.Bytes == 0
 	}
 	r.mu.Lock()
 	r.next = rec.Next
 	r.mu.Unlock()
 }
 
-// observe notes what a batch says besides its records, once they are taken.
+// observe notes the tail and the position of a batch. The records of the batch are taken by then.
 func (r *ReadSession) observe(b backend.Batch, in *reader) {
 	if len(b.Records) > 0 || r.quiet.IsZero() && b.CaughtUp {
 		r.quiet = time.Now()
@@ -172,7 +176,7 @@ func (r *ReadSession) observe(b backend.Batch, in *reader) {
 	defer r.mu.Unlock()
 	r.next = b.Next
 	if in.hasTail {
-		r.tail, r.seen = Position(in.tail), true
+		r.tail, r.tailKnown = Position(in.tail), true
 	}
 	if b.CaughtUp {
 		select {
@@ -183,45 +187,48 @@ func (r *ReadSession) observe(b backend.Batch, in *reader) {
 	}
 }
 
-// ended decides about a clean end that came before Count and Bytes were used up. Other limits are the server's to apply,
-// but an end is also what a proxy makes of a server that it lost. So it is believed when there is no record left to give.
-// What is appended meanwhile cannot keep this up: it is the tail as of the first such end that counts.
+// ended decides about a clean end before Count and Bytes were used up. The server applies the other limits, so the end may be
+// the end of the range. But a proxy also ends the response cleanly when the proxy loses its server. Therefore ended asks for
+// the next record of the range, and believes the end if there is no such record.
+//
+// Records appended meanwhile could make ended ask again and again. The tail at the first early end is the goal: with all
+// records before the goal, the session ends.
 func (r *ReadSession) ended(ctx context.Context, why error) error {
 	from := r.Next()
 	next, err := SeqNum(from)
-	if err == nil && r.asked && next >= r.goal {
-		r.over = true
+	if err == nil && r.goalKnown && next >= r.goal {
+		r.rangeEnded = true
 		return nil
 	}
 	left := Range{From: from, Clamp: r.want.Clamp && from == r.want.From, Count: 1, Bytes: r.want.Bytes, Until: r.want.Until}
 	got, err := r.stream.Read(ctx, left)
 	if tail, refused := tailOf(err); refused && (from.Relative() || left.Clamp || tail == from) || err == nil && len(got.Records) == 0 {
-		r.over = true
+		r.rangeEnded = true
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if !r.asked {
+	if !r.goalKnown {
 		tail, err := r.stream.CheckTail(ctx)
 		if err != nil {
 			return err
 		}
-		r.asked, r.goal = true, tail.SeqNum
+		r.goalKnown, r.goal = true, tail.SeqNum
 	}
 	return why
 }
 
-// atTail turns the refusal to begin at the tail into the end, when that is where a connection before has come to.
+// atTail makes a clean end of the refusal to start at the tail, if an earlier connection has read up to the tail.
 func (r *ReadSession) atTail(err error) error {
 	if tail, refused := tailOf(err); refused && tail == r.Next() && (tail != r.want.From || !r.quiet.IsZero()) {
-		r.over = true
+		r.rangeEnded = true
 		return nil
 	}
 	return err
 }
 
-// tailOf returns where the tail is if err is that a read would begin there or behind it.
+// tailOf returns the tail if err is the refusal to start at the tail or behind the tail.
 func tailOf(err error) (backend.Offset, bool) {
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Code != CodeRangeNotSatisfiable {
@@ -230,21 +237,21 @@ func tailOf(err error) (backend.Offset, bool) {
 	return At(refused.Tail.SeqNum), true
 }
 
-// Next returns where the session goes on: behind the last record that the loop was given, and behind command records that
-// are not shown. Before there was one it is the start, which may be relative.
+// Next returns where the session goes on: behind the last record of the loop, and behind hidden command records. Before the
+// first record, Next returns the start, and the start may be relative.
 func (r *ReadSession) Next() backend.Offset {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.next
 }
 
-// Tail returns where the server last said the stream's tail was. It says so only while the session is near the tail.
+// Tail returns the latest tail the server has told. The server tells the tail only while the session is near the tail.
 func (r *ReadSession) Tail() (tail Position, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tail, r.seen
+	return r.tail, r.tailKnown
 }
 
-// CaughtUp is closed once the session has reached the tail as of some moment since it began, and the loop has been given
-// all records before it. A session that ends at its limits may never.
+// CaughtUp returns a channel. The channel is closed when the loop has got all records before some tail the server told during
+// the session. If the session reaches the limits of the range first, the channel may stay open.
 func (r *ReadSession) CaughtUp() <-chan struct{} { return r.caughtUp }

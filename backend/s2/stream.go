@@ -154,12 +154,6 @@ const keyHeader = "S2-Encryption-Key"
 // secrets are what its requests are made with.
 func (s *Stream) secrets() redact.Secrets { return s.client().secrets(s.header()) }
 
-// A Position is a place in a stream and the time of the record there, in milliseconds since the epoch.
-type Position struct {
-	SeqNum    uint64 `json:"seq_num"`
-	Timestamp uint64 `json:"timestamp"`
-}
-
 // CheckTail returns where the next record goes, and the time of the last one. It is 0/0 for a stream that was never
 // written to.
 func (s *Stream) CheckTail(ctx context.Context) (Position, error) {
