@@ -2,7 +2,7 @@
 //
 // # Delivery
 //
-// A [Checkpoint] says that everything before its offset is done. A [Store] makes these promises:
+// A [Checkpoint] says that everything before its offset is done, and of the records behind it those that its Ahead lists. A [Store] makes these promises:
 //
 //   - A claim takes the key over. [Store.Claim] returns what is stored and raises the epoch in the same step. Every
 //     consumer loop claims when it starts. When several consumers claim at once, each gets an epoch of its own.

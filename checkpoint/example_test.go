@@ -61,9 +61,9 @@ func ExampleNewFile() {
 	fmt.Printf("%s", text)
 	// Output:
 	// 4711 2 <nil>
-	// headrace checkpoints 1
+	// headrace checkpoints 2
 	// "orders/billing" "4711" 2
-	// crc32c a51d2941
+	// crc32c 46cfc2ec
 }
 
 // A store that is damaged says so and does not begin again.

@@ -84,7 +84,7 @@ func TestFileCorrupt(t *testing.T) {
 
 func TestFileOfALaterRelease(t *testing.T) {
 	f, path, cp := savedFile(t)
-	if err := os.WriteFile(path, []byte("headrace checkpoints 2\nwhatever\n"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte("headrace checkpoints 3\nwhatever\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, err := range errorsOf(t, f, cp) {

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -15,15 +16,17 @@ import (
 
 // The file is text, so that an operator can see at night where a consumer is:
 //
-//	headrace checkpoints 1
+//	headrace checkpoints 2
 //	"orders/billing" "4711" 2
-//	crc32c a51d2941
+//	"orders/mailing" "4702" 5 aHVzaA8BAQID
+//	crc32c 46cfc2ec
 //
-// A line holds key, offset and epoch. Key and offset are quoted as Go strings, which can hold any bytes in one line.
+// A line holds key, offset and epoch, and Ahead in base64 unless it is empty. Key and offset are quoted as Go strings,
+// which can hold any bytes in one line. Version 1, which is still read, had no Ahead.
 // The last line is the checksum of all lines before it. A file that was cut has no such line, wherever it was cut.
 const (
 	fileMagic   = "headrace checkpoints "
-	fileVersion = "1"
+	fileVersion = "2"
 	sumPrefix   = "crc32c "
 )
 
@@ -41,6 +44,10 @@ func encodeFile(all map[string]Checkpoint) []byte {
 		b = strconv.AppendQuote(b, string(all[key].Offset))
 		b = append(b, ' ')
 		b = strconv.AppendUint(b, all[key].Epoch, 10)
+		if all[key].Ahead != "" {
+			b = append(b, ' ')
+			b = base64.StdEncoding.AppendEncode(b, []byte(all[key].Ahead))
+		}
 		b = append(b, '\n')
 	}
 	return fmt.Appendf(b, sumPrefix+"%08x\n", checksum(b))
@@ -57,8 +64,8 @@ func decodeFile(text []byte) (map[string]Checkpoint, error) {
 	if !ok || !whole {
 		return nil, errors.New("the file does not begin with a checkpoint header")
 	}
-	if string(version) != fileVersion {
-		return nil, fmt.Errorf("%w: format version %.16q, this release reads %s", backend.ErrUnsupported, version, fileVersion)
+	if string(version) != fileVersion && string(version) != "1" {
+		return nil, fmt.Errorf("%w: format version %.16q, this release reads 1 to %s", backend.ErrUnsupported, version, fileVersion)
 	}
 	body, ok := bytes.CutSuffix(text, []byte("\n"))
 	sumAt := bytes.LastIndexByte(body, '\n') + 1
@@ -84,14 +91,21 @@ func decodeLines(lines string) (map[string]Checkpoint, error) {
 		if err != nil {
 			return nil, fmt.Errorf("offset in line %.80q: %w", line, err)
 		}
-		epoch, err := strconv.ParseUint(strings.TrimSuffix(rest, "\n"), 10, 63)
+		number, rest, more := strings.Cut(strings.TrimSuffix(rest, "\n"), " ")
+		epoch, err := strconv.ParseUint(number, 10, 63)
 		if err != nil || epoch == 0 {
 			return nil, fmt.Errorf("epoch in line %.80q is not a number from 1 to 2^63-1", line)
+		}
+		cp := Checkpoint{Offset: backend.Offset(offset), Epoch: epoch}
+		done, err := base64.StdEncoding.Strict().DecodeString(rest)
+		cp.Ahead = string(done)
+		if err := errors.Join(err, CheckAhead(cp)); err != nil || more && cp.Ahead == "" {
+			return nil, fmt.Errorf("list of done records in line %.80q: %w", line, errors.Join(err, errors.New("not what this package writes")))
 		}
 		if _, twice := all[key]; twice || key == "" {
 			return nil, fmt.Errorf("key in line %.80q is empty or there twice", line)
 		}
-		all[key] = Checkpoint{Offset: backend.Offset(offset), Epoch: epoch}
+		all[key] = cp
 	}
 	return all, nil
 }

@@ -1,10 +1,12 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 // The limits of every Store. The narrowest known media set them: a row of a PostgreSQL index has at most 2,704 bytes,
@@ -12,6 +14,7 @@ import (
 const (
 	KeyBytes    = 1024
 	OffsetBytes = 4096
+	AheadBytes  = ahead.Bytes
 )
 
 // CheckKey is for authors of a [Store]: it returns why no store takes key, or nil.
@@ -42,7 +45,21 @@ func CheckSave(key string, cp Checkpoint) error {
 		// a claim.
 		return fmt.Errorf("%w: epoch 0 comes from no claim", backend.ErrFenced)
 	}
+	if _, err := ahead.Decode(cp.Offset, cp.Ahead); err != nil {
+		return fmt.Errorf("%w: %w", backend.ErrRejected, err)
+	}
 	return nil
+}
+
+// CheckAhead is for authors of a [Store]: it returns why the Ahead of a checkpoint that was read from the medium is
+// damaged, or nil. An Ahead that is sound and belongs to another offset is not damaged: somebody has changed the offset
+// by hand, and a consumer ignores such an Ahead.
+func CheckAhead(cp Checkpoint) error {
+	_, err := ahead.Decode(cp.Offset, cp.Ahead)
+	if errors.Is(err, ahead.ErrOtherPlace) {
+		return nil
+	}
+	return err
 }
 
 // Fence is for authors of a [Store]: it returns nil when saved has the epoch of stored. Otherwise it returns

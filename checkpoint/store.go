@@ -10,6 +10,12 @@ import (
 type Checkpoint struct {
 	Offset backend.Offset // where to go on; empty means that no place is stored, which is not the start of the stream
 	Epoch  uint64         // every Claim raises it; 0 before the first Claim
+
+	// Ahead says which records behind Offset are done already, because records finished out of order. It holds bytes and
+	// not text, at most [AheadBytes], and is empty if there are no such records. Only package consumer makes it and reads
+	// it, and it belongs to this Offset: whoever sets another Offset must make it empty. It is a string so that a
+	// Checkpoint can be compared and no caller can change a stored one.
+	Ahead string
 }
 
 // A Store keeps checkpoints by key. Many goroutines may use a Store at once and, where the medium allows it, many
@@ -18,6 +24,9 @@ type Checkpoint struct {
 // Keys have 1 to [KeyBytes] bytes and offsets 1 to [OffsetBytes]. A longer key or offset is [backend.ErrTooLarge], an
 // empty one is [backend.ErrRejected]. Both are kept byte for byte. A store whose medium cannot hold NUL, or bytes that
 // are not UTF-8, refuses such keys and offsets with [backend.ErrRejected] and never alters them.
+//
+// Ahead is stored and replaced in one step with the offset that it belongs to, and kept byte for byte, whatever bytes
+// it has. Bytes that package consumer did not make, or made for another offset, are [backend.ErrRejected].
 //
 // A ctx may end before a call begins, or while the call waits for its turn. Then the call returns ctx's error, wrapped
 // with [backend.ErrTransient], and changes nothing. An error that wraps no sentinel of package backend, such as a disk
@@ -28,7 +37,7 @@ type Store interface {
 	Load(ctx context.Context, key string) (Checkpoint, error)
 
 	// Claim loads the checkpoint and raises its epoch in one step. Every consumer loop claims when it starts. The
-	// offset stays as it is; it is empty if nothing has been saved under key yet. A Claim that failed may have raised
+	// offset and Ahead stay as they are; the offset is empty if nothing has been saved under key yet. A Claim that failed may have raised
 	// the epoch, so claim again: nobody holds the epoch of the failed Claim.
 	Claim(ctx context.Context, key string) (Checkpoint, error)
 

@@ -27,11 +27,11 @@ func newBudget(limit int, onFull func()) *budget {
 	return &budget{limit: int64(limit), freed: make(chan struct{}, 1), onFull: onFull}
 }
 
-// waitForRoom waits until less than limit is used. Only the store knows how large the next batch is, so the real bound
+// waitForRoom waits until less than limit is used and full returns false. Only the store knows how large the next batch is, so the real bound
 // is the limit plus one batch. We cannot wait for the room of a whole batch: when the batch is larger than the limit,
 // that wait would never end.
-func (b *budget) waitForRoom(ctx context.Context, stalls func() *stall) error {
-	if b.used.Load() < b.limit {
+func (b *budget) waitForRoom(ctx context.Context, full func() bool, stalls func() *stall) error {
+	if b.used.Load() < b.limit && !full() {
 		return nil
 	}
 	b.full.Store(true)
@@ -39,11 +39,11 @@ func (b *budget) waitForRoom(ctx context.Context, stalls func() *stall) error {
 	b.onFull()
 	stall := stalls()
 	defer stall.ticks.Stop()
-	for b.used.Load() >= b.limit {
+	for b.used.Load() >= b.limit || full() {
 		select {
 		case <-b.freed:
 		case <-stall.ticks.C:
-			stall.look(ctx, "consumer: reading has stopped because BufferBytes is full and the oldest record is not done")
+			stall.look(ctx, "consumer: reading has stopped because the oldest record is not done and there is no room for more records")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

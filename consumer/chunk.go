@@ -7,6 +7,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 // A chunk is the unit in which goroutines hand records over. Its limits are large enough that a hand-over costs next to
@@ -33,6 +34,7 @@ type chunk[T any] struct {
 
 	values []T           // the decoded values, one for each record; zero where decoding failed
 	bad    []bad         // the records that did not decode, in order
+	done   []ahead.Run   // the records that an earlier loop has finished, in order
 	ready  chan struct{} // closed when the chunk is decoded; nil when the queue carries decoded chunks only
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 // A Consumer reads one stream and remembers its place in the stream. It runs one loop at a time: [Consumer.Messages],
@@ -129,10 +130,13 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 	}
 	from := c.cfg.startAt
 	if !c.cfg.hasStore {
+		var done []ahead.Run
 		if before != nil {
-			from, _ = before.track.position()
+			var text string
+			from, text, _ = before.track.progress()
+			done, _ = ahead.Decode(from, text) // progress has just written it
 		}
-		return newRun(&c.cfg, m, &c.counters, from), nil
+		return newRun(&c.cfg, m, &c.counters, from, done), nil
 	}
 	if before != nil {
 		// Records that were acknowledged after the last loop's final save are saved now. Otherwise they would come
@@ -156,8 +160,15 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 	if cp.Offset != "" {
 		from = cp.Offset
 	}
-	r := newRun(&c.cfg, m, &c.counters, from)
-	r.epoch, r.saved = cp.Epoch, cp.Offset
+	done, err := ahead.Decode(cp.Offset, cp.Ahead)
+	if errors.Is(err, ahead.ErrOtherPlace) {
+		// Somebody has changed the place in the store, for example to process records again.
+		c.cfg.logger.WarnContext(ctx, "consumer: the checkpoint lists done records behind another place; they run again", "key", c.cfg.key, "at", from)
+	} else if err != nil {
+		return nil, fmt.Errorf("consumer: the checkpoint %.64q: %w", c.cfg.key, err)
+	}
+	r := newRun(&c.cfg, m, &c.counters, from, done)
+	r.epoch, r.saved = cp.Epoch, cp
 	return r, nil
 }
 

@@ -54,6 +54,12 @@
 // The checkpoint never passes a record that is not done. It does pass what needs no work: filtered records, empty
 // batches, and poison that was skipped.
 //
+// Where records finish out of order, in [Consumer.Process] and under [ManualAck], the checkpoint also lists the records
+// behind its place that are done (Ahead), and the next loop leaves them out, whatever kind of loop it is. They are
+// counted, so the source must return the same records from that place on. Where it does not, because it filters out
+// other records or because somebody has changed the place by hand, the consumer notices, logs a warning, and lets the
+// rest of the listed records run again.
+//
 // The consumer never moves back a place that the loop's body has stored with [Message.Checkpoint] in its own
 // transaction. During the loop the consumer saves only between two records, and never while one is in hand.
 // [Consumer.Commit] and the end of the loop may happen while a record is in hand whose place was given out. Then they

@@ -104,7 +104,7 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 	for {
 		// Wait before the read and not after it. A batch that was read and then held back would use memory that the
 		// budget does not know.
-		if err := f.track.budget.waitForRoom(ctx, f.stalls); err != nil {
+		if err := f.track.budget.waitForRoom(ctx, f.track.aheadFull, f.stalls); err != nil {
 			return false, err
 		}
 		b, err := r.Read(ctx)

@@ -33,13 +33,17 @@ type loop[T any] struct {
 	saveErr error // the error of a save in the middle of the loop; the loop ends with it
 }
 
-// decodedEnd returns the index behind the last record of cur that can be handed out now: cur decoded without an error
-// from index at up to there.
+// decodedEnd returns the index behind the last record of cur that can be handed out now: from index at up to there, cur
+// decoded without an error and no earlier loop has finished a record.
 func (l *loop[T]) decodedEnd() int {
+	end := len(l.cur.recs)
 	if len(l.cur.bad) > 0 {
-		return l.cur.bad[0].at
+		end = l.cur.bad[0].at
 	}
-	return len(l.cur.recs)
+	if len(l.cur.done) > 0 {
+		end = min(end, int(l.cur.done[0].From-l.cur.first))
+	}
+	return end
 }
 
 // next returns the number of the next record.
@@ -67,6 +71,9 @@ func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 		}
 		if l.at < l.decodedEnd() {
 			return true, nil
+		}
+		if l.skipDone() {
+			continue
 		}
 		// The record at hand did not decode.
 		if l.at < len(l.cur.recs) {
@@ -172,9 +179,37 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 		l.run.track.extend(ch.next)
 		return nil
 	}
-	l.run.track.push(span{first: ch.first, recs: ch.recs, next: ch.next, bytes: ch.bytes})
+	done, err := l.run.track.push(span{first: ch.first, recs: ch.recs, next: ch.next, bytes: ch.bytes})
+	if err != nil {
+		l.c.cfg.logger.WarnContext(ctx, "consumer: some records that were done run again", "key", l.c.cfg.key, "at", ch.recs[0].Offset, "err", err)
+	}
+	ch.done = done
 	l.cur, l.at = ch, 0
 	return nil
+}
+
+// skipDone leaves the records behind, from the record at hand on, that an earlier loop has finished. It reports whether
+// there were any. Such a record may fail to decode now, which means nothing any more, except that a codec which has
+// panicked decoded no record behind it.
+func (l *loop[T]) skipDone() bool {
+	ch := l.cur
+	if len(ch.done) == 0 || ch.done[0].From > l.next() {
+		return false
+	}
+	to, skipped := ch.done[0].To, false
+	for l.next() < to {
+		if len(ch.bad) > 0 && ch.bad[0].at == l.at {
+			if ch.bad[0].panicked != "" {
+				ch.done = nil // the loop ends at this record
+				return skipped
+			}
+			ch.bad = ch.bad[1:]
+		}
+		l.skip()
+		skipped = true
+	}
+	ch.done = ch.done[1:]
+	return true
 }
 
 // skip leaves the record at hand behind, because nothing remains to be done for it. How it becomes done depends on the

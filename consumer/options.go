@@ -128,10 +128,11 @@ func StartAt(o backend.Offset) Option { return func(c *config) { c.startAt = o }
 func StopAtTail() Option { return func(c *config) { c.stopAtTail = true } }
 
 // ManualAck means that only [Message.Ack] marks records done, from any goroutine and in any order. The checkpoint
-// follows the low-water mark: it never passes a record that is not marked.
+// follows the low-water mark: it never passes a record that is not marked. It lists the records behind it that are
+// marked, so that they do not come again after a restart.
 //
 // Mark records in time, or from another goroutine, because an unmarked record can stop the loop. Reading stops while
-// the records from the first unmarked one on fill [BufferBytes]. A loop that has reached the end or, with [StopAtTail],
+// the records from the first unmarked one on fill [BufferBytes], or leave about 1,000 gaps between marked ones. A loop that has reached the end or, with [StopAtTail],
 // the tail waits until all records are marked. While the loop waits in one of these two ways and no record is finished,
 // a warning with the offset of the first unmarked record is logged once a minute.
 //

@@ -30,7 +30,11 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 		skipped []*DecodeError
 		stop    error
 	)
-	for len(l.cur.bad) > 0 && l.cur.bad[0].at == l.at+len(skipped) {
+	end := len(l.cur.recs)
+	if len(l.cur.done) > 0 {
+		end = int(l.cur.done[0].From - l.cur.first) // skipDone leaves out those that follow
+	}
+	for len(l.cur.bad) > 0 && l.cur.bad[0].at == l.at+len(skipped) && l.cur.bad[0].at < end {
 		b := l.cur.bad[0]
 		if b.panicked != "" {
 			if len(skipped) > 0 {

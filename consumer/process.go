@@ -16,8 +16,11 @@ import (
 // Without DeadLetters, Process stops with a [*ProcessError], so no record is dropped. While a record waits for its next
 // attempt, records of other keys go on, up to [BufferBytes] of records that were read and are not done.
 //
-// The checkpoint follows the low-water mark: it passes a record when that record and all records before it are done. So
-// after a crash, every record runs again that was not done, and some records that were.
+// The checkpoint follows the low-water mark: it passes a record when that record and all records before it are done. The
+// records above the mark that are done are listed in the checkpoint (Ahead). So after a crash those records run again
+// that were in hand or had finished since the last save ([CheckpointEvery]), however many others are between them. The
+// list has room for about 1,000 gaps. While it is full, only the oldest record begins; with more than 500 handlers at
+// once, some more records may run again instead.
 //
 // Process returns nil at the end of a closed stream or, with [StopAtTail], at the tail. When ctx ends, waiting records
 // do not begin, and handlers that run may finish within [DrainTimeout]. Then Process saves the place and returns ctx's
@@ -70,23 +73,27 @@ func (l *loop[T]) processAll(ctx context.Context, h Handler[T], key func(T) stri
 
 // dispatch hands records to the workers. It returns nil when the stream has ended and all records are done.
 func (l *loop[T]) dispatch(ctx context.Context, w *workers[T], key func(T) string) error {
-	var batch []task[T]
+	var (
+		batch []task[T]
+		keys  []string
+	)
 	for {
 		if ok, err := l.ready(ctx, time.Time{}); err != nil {
 			return err
 		} else if !ok {
 			return l.waitAllDone(ctx)
 		}
-		batch = batch[:0]
+		batch, keys = batch[:0], keys[:0]
 		for clean := l.decodedEnd(); l.at < clean; l.at++ {
-			m := Message[T]{Record: l.cur.recs[l.at], Value: l.cur.values[l.at], run: l.run, seq: l.next()}
-			t := task[T]{m: m}
+			t := task[T]{entry: entry[T]{ch: l.cur, at: int32(l.at)}}
 			if key != nil {
-				t.key, t.fault = keyOf(key, m.Value)
+				var k string
+				k, t.fault = keyOf(key, l.cur.values[l.at])
+				keys = append(keys, k)
 			}
 			batch = append(batch, t)
 		}
-		w.add(batch, key != nil)
+		w.add(batch, keys)
 		clear(batch) // or the slice would pin what is done
 	}
 }

@@ -214,8 +214,8 @@ func TestProcessStopsAtARecordThatNothingTakes(t *testing.T) {
 		if err := c.Process(t.Context(), handle, consumer.Retries(1)); err != nil {
 			t.Fatal(err)
 		}
-		if rest := j.all[begun:]; rest[0] != 3 || !slices.Contains(rest, 9) {
-			t.Errorf("then %v", rest)
+		if rest := j.all[begun:]; fmt.Sprint(rest) != "[3]" {
+			t.Errorf("then %v; the records behind it were done before", rest)
 		}
 	})
 }
@@ -378,60 +378,6 @@ func TestProcessOptionsAreChecked(t *testing.T) {
 	}
 	if err := c.Process(t.Context(), nil); err == nil {
 		t.Error("a nil handler")
-	}
-}
-
-// Handlers that die with their process, at random: nothing is skipped, the order of a key is kept in what is done first, and the
-// dead letters are those of the records that keep failing.
-func TestProcessOverRestartsSkipsNothing(t *testing.T) {
-	const n, keys, restarts = 3000, 50, 30
-	src, store, dead := count(t, n), checkpoint.NewMemory(), &letters{}
-	rng := rand.New(rand.NewPCG(7, 7))
-	var mu sync.Mutex
-	first := map[int]bool{}
-	high := map[int]int{}
-	for r := range restarts + 1 {
-		c := newConsumer(t, src, consumer.StopAtTail(), consumer.Checkpoint(store, "k"), consumer.CheckpointEvery(10, time.Hour),
-			consumer.DeadLetters(dead), consumer.DrainTimeout(time.Minute))
-		ctx, cancel := context.WithCancel(t.Context())
-		left := n
-		if r < restarts {
-			left = 50 + rng.IntN(200)
-		}
-		err := c.Process(ctx, func(_ context.Context, m consumer.Message[int]) error {
-			mu.Lock()
-			defer mu.Unlock()
-			if left--; left == 0 {
-				cancel()
-			}
-			if m.Value%100 == 99 {
-				return errBroken
-			}
-			k := m.Value % keys
-			if !first[m.Value] {
-				if before, ok := high[k]; ok && m.Value < before {
-					t.Errorf("key %d: %d for the first time behind %d", k, m.Value, before)
-				}
-				first[m.Value], high[k] = true, max(high[k], m.Value)
-			}
-			return nil
-		}, consumer.Concurrency(8), c.KeyBy(func(v int) string { return fmt.Sprint(v % keys) }), consumer.Retries(1), consumer.RetryBackoff(0, 0))
-		cancel()
-		if err != nil && !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
-		if err == nil {
-			break
-		}
-	}
-	gaveUp := map[string]bool{}
-	for _, v := range dead.values() {
-		gaveUp[v] = true
-	}
-	for v := range n {
-		if v%100 == 99 != gaveUp[fmt.Sprint(v)] || v%100 != 99 && !first[v] {
-			t.Errorf("record %d: done %t, dead letter %t", v, first[v], gaveUp[fmt.Sprint(v)])
-		}
 	}
 }
 

@@ -50,7 +50,12 @@ func (m Message[T]) Checkpoint() checkpoint.Checkpoint {
 		return checkpoint.Checkpoint{}
 	}
 	storeMax(&m.run.givenOut, m.seq+1)
-	return checkpoint.Checkpoint{Offset: m.Next, Epoch: m.run.epoch}
+	cp := checkpoint.Checkpoint{Offset: m.Next, Epoch: m.run.epoch}
+	if m.run.resumed {
+		// An earlier loop, in which records finished out of order, has finished some of the records that follow.
+		cp.Ahead = m.run.track.aheadAt(m.Next, m.seq+1)
+	}
+	return cp
 }
 
 // A DecodeError is a record that the codec could not decode; such a record is called poison. The DecodeError holds the

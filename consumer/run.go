@@ -8,6 +8,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 // A mode says how the records of a loop become done.
@@ -27,8 +28,9 @@ const (
 // The loop, the timer of CheckpointEvery, Ack in any goroutine, and Commit use a run at the same time: all fields that
 // change are atomic, channels, or guarded by the token saving.
 type run struct {
-	mode  mode
-	track *tracker
+	mode    mode
+	resumed bool // the loop began with records that an earlier loop had finished out of order
+	track   *tracker
 	// Message.Checkpoint has given out the places of records with a number below givenOut. The loop's body may have
 	// stored such a place in a transaction of its own.
 	givenOut atomic.Uint64
@@ -48,30 +50,41 @@ type run struct {
 	// saving holds a token while a save is under way, so that saves take turns. We use a channel instead of a mutex
 	// because a save lasts as long as the store needs, and a caller must be able to stop waiting when its ctx is over.
 	saving chan struct{}
-	saved  backend.Offset // the place that the store holds; only the holder of the token saving may use it
+	saved  checkpoint.Checkpoint // what the store holds; only the holder of the token saving may use it
 }
 
-// newRun returns the run of a loop that begins at from.
-func newRun(cfg *config, m mode, n *counters, from backend.Offset) *run {
+// newRun returns the run of a loop that begins at from. The records in done, counted from there, are done already.
+func newRun(cfg *config, m mode, n *counters, from backend.Offset, done []ahead.Run) *run {
 	r := &run{
-		mode: m, wake: make(chan struct{}, 1),
+		mode: m, resumed: len(done) > 0, wake: make(chan struct{}, 1),
 		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)),
 		retry: retrier{cfg.retry, cfg.logger, cfg.key}, hooks: cfg.hooks, counters: n,
 		saving: make(chan struct{}, 1),
 	}
-	r.track = newTracker(from, newBudget(cfg.bufferBytes, r.nudge))
+	r.track = newTracker(from, done, newBudget(cfg.bufferBytes, r.nudge))
 	r.endAt.Store(math.MaxUint64)
 	r.rearm(0)
 	return r
 }
 
-// rearm makes the next save due when r.every more records than low are done.
-func (r *run) rearm(low uint64) {
+// rearm makes the next save due when r.every more records are done than done.
+func (r *run) rearm(done uint64) {
 	if r.store == nil || r.every == 0 {
 		r.saveAt.Store(math.MaxUint64)
 		return
 	}
-	r.saveAt.Store(low + r.every)
+	r.saveAt.Store(done + r.every)
+}
+
+// outOfOrder reports whether records of the loop finish in any order.
+func (r *run) outOfOrder() bool { return r.mode == byAck || r.mode == handled }
+
+// done returns how many records of the loop are done, in any order.
+func (r *run) done() uint64 {
+	if r.outOfOrder() {
+		return r.track.marked.Load()
+	}
+	return r.track.low.Load()
 }
 
 // ack does the work of Message.Ack.
@@ -88,9 +101,9 @@ func (r *run) ack(seq uint64) {
 	}
 }
 
-// lowMoved wakes the loop when the low-water mark has reached a number that the loop waits for.
+// lowMoved wakes the loop when the records that are done have reached a number that the loop waits for.
 func (r *run) lowMoved() {
-	if low := r.track.low.Load(); low >= r.saveAt.Load() || low >= r.endAt.Load() {
+	if r.done() >= r.saveAt.Load() || r.track.low.Load() >= r.endAt.Load() {
 		r.nudge()
 	}
 }
@@ -105,7 +118,7 @@ func (r *run) nudge() {
 }
 
 // saveDue reports whether the loop must call saveBetween before it goes on. The loop asks before every record.
-func (r *run) saveDue() bool { return r.tick.Load() || r.track.low.Load() >= r.saveAt.Load() }
+func (r *run) saveDue() bool { return r.tick.Load() || r.done() >= r.saveAt.Load() }
 
 // save stores the place behind the last done record, unless the store holds that place already. save repeats a failed
 // attempt where repeating is safe: under one epoch, a save that has succeeded without our knowledge can only be
@@ -125,9 +138,12 @@ func (r *run) save(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	at, low := r.track.position()
+	done := r.done() // before progress: what is done in between belongs to the next save
+	at, beyond, low := r.track.progress()
+	cp := checkpoint.Checkpoint{Offset: at, Epoch: r.epoch, Ahead: beyond}
 	// A relative start, such as Latest, is not a place yet: no reader has resolved it.
-	if at == r.saved || at.Relative() {
+	if cp == r.saved || at.Relative() {
+		r.rearm(done)
 		return nil
 	}
 	// The loop's body knows a place that is further than at. Ask the store whether the body has stored it.
@@ -137,13 +153,13 @@ func (r *run) save(ctx context.Context) error {
 		}
 	}
 	err := r.retry.do(ctx, "save the checkpoint", func(attempt int) error {
-		return r.attempt(ctx, checkpoint.Checkpoint{Offset: at, Epoch: r.epoch}, attempt)
+		return r.attempt(ctx, cp, attempt)
 	})
 	if err != nil {
 		return err
 	}
-	r.saved = at
-	r.rearm(low)
+	r.saved = cp
+	r.rearm(done)
 	return nil
 }
 

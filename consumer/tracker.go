@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 // A tracker knows which records of a loop are done, and which place in the stream follows the done records. The
@@ -34,6 +35,12 @@ type tracker struct {
 	pos      backend.Offset // the place behind all records that came before the oldest span
 	spans    []span         // chunks in the loop's hands, with records that may not be done; oldest first
 	unpushed []chunkHead    // chunks that were read and that the loop has not received yet, oldest first
+	// resumed holds records that an earlier loop has finished out of order, as the checkpoint says, and that are not in a
+	// span yet.
+	resumed []ahead.Run
+	scratch []ahead.Run // reused by runsLocked
+
+	marked atomic.Uint64 // records whose bit was set
 }
 
 // A chunkHead is the number and the time of the first record of a chunk. The tracker needs no more to compute the lag
@@ -55,9 +62,9 @@ type span struct {
 // end returns the number behind the last record.
 func (s *span) end() uint64 { return s.first + uint64(len(s.recs)) }
 
-// newTracker returns a tracker for a loop that begins at at.
-func newTracker(at backend.Offset, b *budget) *tracker {
-	t := &tracker{pos: at, budget: b}
+// newTracker returns a tracker for a loop that begins at at. The records in done, counted from at, are done already.
+func newTracker(at backend.Offset, done []ahead.Run, b *budget) *tracker {
+	t := &tracker{pos: at, resumed: done, budget: b}
 	t.oldestEnd.Store(math.MaxUint64)
 	return t
 }
@@ -69,10 +76,13 @@ func (t *tracker) pin(at backend.Offset) {
 	t.pos = at
 }
 
-// push adds a span with at least one record. The loop calls push before it hands out the first record of the span.
-func (t *tracker) push(s span) {
+// push adds a span with at least one record. The loop calls push before it hands out the first record of the span. It
+// returns the records of the span that an earlier loop has finished. If those do not fit to the records of the stream,
+// push forgets them, so that they run again, and returns errAheadDoesNotFit.
+func (t *tracker) push(s span) ([]ahead.Run, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	done, err := t.resumeLocked(&s)
 	if len(t.spans) == 0 {
 		t.oldestEnd.Store(s.end())
 	}
@@ -81,6 +91,7 @@ func (t *tracker) push(s span) {
 	for len(t.unpushed) > 0 && t.unpushed[0].seq <= s.first {
 		t.unpushed = t.unpushed[1:]
 	}
+	return done, err
 }
 
 // expect records that a chunk was read, and that the loop will push it later.
@@ -151,14 +162,21 @@ func (t *tracker) raiseDoneBelow(seq uint64) {
 // all records behind seq that are done without a gap.
 func (t *tracker) markDone(seq uint64) {
 	t.mu.Lock()
-	i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].end() > seq })
+	i := 0
+	// Most records are in the oldest span.
+	if len(t.spans) > 0 && seq >= t.spans[0].end() {
+		i = sort.Search(len(t.spans), func(i int) bool { return t.spans[i].end() > seq })
+	}
 	if i == len(t.spans) || seq < t.spans[i].first {
 		// An earlier call marked the record, and dropDone has removed its span.
-		t.mu.Unlock() // marked before, and gone with its span
+		t.mu.Unlock()
 		return
 	}
 	at := seq - t.spans[i].first
-	t.spans[i].done[at/64] |= 1 << (at % 64)
+	if word, bit := &t.spans[i].done[at/64], uint64(1)<<(at%64); *word&bit == 0 {
+		*word |= bit
+		t.marked.Add(1)
+	}
 	low := t.low.Load()
 	// Only the record at the low-water mark can move low. Any other record waits for the records before it.
 	if seq == low {
@@ -207,6 +225,10 @@ func (t *tracker) position() (backend.Offset, uint64) {
 	t.dropDone()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.positionLocked()
+}
+
+func (t *tracker) positionLocked() (backend.Offset, uint64) {
 	low := t.low.Load()
 	if len(t.spans) == 0 || low <= t.spans[0].first {
 		return t.pos, low

@@ -2,10 +2,12 @@ package consumer
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 // The tracker against a model that keeps one flag a record: spans of random sizes, with and without filtered records
@@ -14,7 +16,7 @@ func TestTrackerFollowsTheContiguousDoneRecords(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		b := newBudget(1<<30, func() {})
-		tr := newTracker("start", b)
+		tr := newTracker("start", nil, b)
 		var (
 			done  []bool           // by number
 			after []backend.Offset // where to go on behind each record
@@ -63,6 +65,20 @@ func TestTrackerFollowsTheContiguousDoneRecords(t *testing.T) {
 			if wantPos, wantLow := want(); pos != wantPos || low != wantLow {
 				t.Fatalf("seed %d: at %q and %d, want %q and %d", seed, pos, low, wantPos, wantLow)
 			}
+			at, text, low := tr.progress()
+			runs, err := ahead.Decode(at, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			beyond := make([]bool, len(done))
+			for _, r := range runs {
+				for seq := r.From; seq < r.To; seq++ {
+					beyond[low+seq] = true
+				}
+			}
+			if !slices.Equal(beyond[low:], done[low:]) || len(runs) != tr.runs() {
+				t.Fatalf("seed %d: the done records behind %q come back as %v", seed, at, runs)
+			}
 		}
 		for _, seq := range order {
 			tr.markDone(seq)
@@ -78,7 +94,7 @@ func TestTrackerFollowsTheContiguousDoneRecords(t *testing.T) {
 
 func TestTrackerInOrder(t *testing.T) {
 	b := newBudget(1<<30, func() {})
-	tr := newTracker("start", b)
+	tr := newTracker("start", nil, b)
 	at := func(want backend.Offset) {
 		t.Helper()
 		if got, _ := tr.position(); got != want {

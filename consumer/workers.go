@@ -3,24 +3,38 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/headrace/headrace/backend"
 )
 
-// A task is a record on its way through the handlers.
+// An entry is a record on its way through the handlers: the record at index at of ch.
+type entry[T any] struct {
+	ch       *chunk[T]
+	at       int32
+	attempts int32 // that failed
+}
+
+func (e *entry[T]) seq() uint64             { return e.ch.first + uint64(e.at) }
+func (e *entry[T]) record() *backend.Record { return &e.ch.recs[e.at] }
+
+// A task is what a handler is called with.
 type task[T any] struct {
-	m        Message[T]
-	key      string
-	lane     *lane[T] // nil: the record has no key
-	attempts int      // that failed
-	fault    error    // why the record is given up without an attempt
+	entry[T]
+	lane  *lane[T] // nil: the record has no key
+	fault error    // why the record is given up without an attempt
 }
 
 // A lane holds the records of one key that wait for the record before them. A lane exists while a record of its key is
 // being handled or waits for another attempt.
-type lane[T any] struct{ waiting []task[T] }
+type lane[T any] struct {
+	key     string
+	waiting []entry[T]
+}
 
 // workers run the handlers. A fixed number of goroutines takes tasks that may begin. A record that must wait, for the
 // record before it or for its next attempt, occupies no goroutine.
@@ -34,20 +48,24 @@ type workers[T any] struct {
 	running sync.WaitGroup
 	rate    *pacer // nil: no limit
 
-	mu     sync.Mutex
-	work   sync.Cond // of mu: ready or closed has changed
-	ready  []task[T] // may begin, the next at head
-	head   int
+	mu    sync.Mutex
+	work  sync.Cond // of mu: ready, closed or the low-water mark has changed
+	ready []task[T] // may begin, the next at head
+	head  int
+	// absent is the number behind the record that lowestLocked did not find in ready. 0: look again.
+	absent uint64
 	lanes  map[string]*lane[T]
 	spare  []*lane[T]
 	timers map[uint64]*time.Timer // of records that wait for their next attempt, by seq
-	closed atomic.Bool            // nothing begins any more; set with the lock held
-	err    error                  // the first failure that ends the loop
+	gate   gate
+	closed atomic.Bool // nothing begins any more; set with the lock held
+	err    error       // the first failure that ends the loop
 }
 
 func startWorkers[T any](ctx context.Context, l *loop[T], h Handler[T], cfg processConfig, stop context.CancelFunc) *workers[T] {
 	w := &workers[T]{loop: l, handle: h, cfg: cfg, stop: stop, lanes: map[string]*lane[T]{}, timers: map[uint64]*time.Timer{}}
 	w.work.L = &w.mu
+	w.gate.track = l.run.track
 	w.life, w.kill = context.WithCancel(context.WithoutCancel(ctx))
 	if cfg.limited {
 		w.rate = &pacer{every: time.Duration(float64(time.Second) / cfg.perSecond)}
@@ -58,24 +76,26 @@ func startWorkers[T any](ctx context.Context, l *loop[T], h Handler[T], cfg proc
 	return w
 }
 
-// add takes records in the order of the stream.
-func (w *workers[T]) add(batch []task[T], keyed bool) {
+// add takes records in the order of the stream. keys holds their keys, or nothing if records have no key.
+func (w *workers[T]) add(batch []task[T], keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
-	for _, t := range batch {
-		if keyed && t.fault == nil && !w.enterLocked(&t) {
+	for i := range batch {
+		t := &batch[i]
+		if len(keys) > 0 && t.fault == nil && !w.enterLocked(t, keys[i]) {
 			continue
 		}
-		w.ready = append(w.ready, t)
+		w.ready = append(w.ready, *t)
 		n++
 	}
 	w.wakeLocked(n)
 }
 
-// wakeLocked wakes as many workers as there are new tasks.
+// wakeLocked wakes as many workers as tasks were added to ready.
 func (w *workers[T]) wakeLocked(n int) {
-	if n >= w.cfg.concurrency {
+	w.absent = 0
+	if n >= w.cfg.concurrency || w.gate.shut.Load() {
 		w.work.Broadcast()
 		return
 	}
@@ -85,10 +105,9 @@ func (w *workers[T]) wakeLocked(n int) {
 }
 
 // enterLocked reports whether a record with a key may begin now. Otherwise the record waits in the lane of its key.
-func (w *workers[T]) enterLocked(t *task[T]) bool {
-	if l := w.lanes[t.key]; l != nil {
-		t.lane = l
-		l.waiting = append(l.waiting, *t)
+func (w *workers[T]) enterLocked(t *task[T], key string) bool {
+	if l := w.lanes[key]; l != nil {
+		l.waiting = append(l.waiting, t.entry)
 		return false
 	}
 	if n := len(w.spare); n > 0 {
@@ -96,23 +115,25 @@ func (w *workers[T]) enterLocked(t *task[T]) bool {
 	} else {
 		t.lane = new(lane[T])
 	}
-	w.lanes[t.key] = t.lane
+	t.lane.key = key
+	w.lanes[key] = t.lane
 	return true
 }
 
-// leaveLocked lets the next record of the lane begin.
-func (w *workers[T]) leaveLocked(t *task[T]) {
-	l := t.lane
+// leave lets the next record of the lane begin.
+func (w *workers[T]) leave(l *lane[T]) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if len(l.waiting) == 0 {
-		delete(w.lanes, t.key)
+		delete(w.lanes, l.key)
 		w.spare = append(w.spare, l)
 		return
 	}
-	w.ready = append(w.ready, l.waiting[0])
+	w.ready = append(w.ready, task[T]{entry: l.waiting[0], lane: l})
 	n := copy(l.waiting, l.waiting[1:])
-	l.waiting[n] = task[T]{}
+	l.waiting[n] = entry[T]{}
 	l.waiting = l.waiting[:n]
-	w.work.Signal()
+	w.wakeLocked(1)
 }
 
 // run is the goroutine of one worker.
@@ -129,9 +150,7 @@ func (w *workers[T]) run() {
 				return
 			}
 			if w.try(t) && t.lane != nil {
-				w.mu.Lock()
-				w.leaveLocked(t)
-				w.mu.Unlock()
+				w.leave(t.lane)
 			}
 		}
 	}
@@ -143,22 +162,48 @@ func (w *workers[T]) run() {
 func (w *workers[T]) take(mine []task[T]) []task[T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.head == len(w.ready) && !w.closed.Load() {
+	for !w.closed.Load() {
+		n := min(1, len(w.ready)-w.head)
+		if w.cfg.concurrency == 1 {
+			n = len(w.ready) - w.head
+		}
+		if n > 0 {
+			n = w.gate.admit(n, w.cfg.concurrency+len(w.timers))
+			if n == 0 && w.lowestLocked() {
+				n = 1
+			}
+		}
+		if n > 0 {
+			mine = append(mine, w.ready[w.head:w.head+n]...)
+			clear(w.ready[w.head : w.head+n])
+			if w.head += n; w.head == len(w.ready) {
+				w.ready, w.head = w.ready[:0], 0
+			}
+			return mine
+		}
 		w.work.Wait()
 	}
-	if w.closed.Load() {
-		return mine
-	}
-	n := 1
-	if w.cfg.concurrency == 1 {
-		n = len(w.ready) - w.head
-	}
-	mine = append(mine, w.ready[w.head:w.head+n]...)
-	clear(w.ready[w.head : w.head+n])
-	if w.head += n; w.head == len(w.ready) {
-		w.ready, w.head = w.ready[:0], 0
-	}
 	return mine
+}
+
+// lowestLocked moves the record at the low-water mark to the head of ready. It reports whether ready has that record.
+func (w *workers[T]) lowestLocked() bool {
+	low := w.loop.run.track.low.Load()
+	if w.absent == low+1 {
+		return false
+	}
+	if w.ready[w.head].seq() == low {
+		return true
+	}
+	// From the end, because the record that its lane has just let begin is there.
+	for i := len(w.ready) - 1; i > w.head; i-- {
+		if w.ready[i].seq() == low {
+			w.ready[w.head], w.ready[i] = w.ready[i], w.ready[w.head]
+			return true
+		}
+	}
+	w.absent = low + 1
+	return false
 }
 
 // try makes one attempt at a record. It reports whether the record is done or given up, so that the next record of its
@@ -169,7 +214,7 @@ func (w *workers[T]) try(t *task[T]) bool {
 		if w.rate != nil && !w.rate.wait(w.life) {
 			return false
 		}
-		err = w.attempt(t.m, t.attempts+1)
+		err = w.attempt(t)
 	}
 	if err == nil {
 		w.finish(t)
@@ -179,58 +224,69 @@ func (w *workers[T]) try(t *task[T]) bool {
 		return false
 	}
 	t.attempts++
-	if t.attempts > w.cfg.retries || isPermanent(err) {
+	if int(t.attempts) > w.cfg.retries || isPermanent(err) {
 		return w.giveUp(t, err)
 	}
 	w.again(t, err)
 	return false
 }
 
-// finish marks the record done, and wakes the loop if the loop waits for the record.
+// finish marks the record done, wakes the loop if the loop waits for the record, and wakes workers that wait until the
+// low-water mark moves.
 func (w *workers[T]) finish(t *task[T]) {
-	w.loop.run.track.markDone(t.m.seq)
+	w.loop.run.track.markDone(t.seq())
 	w.loop.run.lowMoved()
+	if w.loop.run.saveDue() {
+		// Let the loop save now. Handlers that only compute would keep it off the processors for many milliseconds, and
+		// all that they finish until the save would run again after a kill.
+		runtime.Gosched()
+	}
+	if w.gate.shut.Load() {
+		w.mu.Lock()
+		w.work.Broadcast()
+		w.mu.Unlock()
+	}
 }
 
 // attempt runs the handler once.
-func (w *workers[T]) attempt(m Message[T], number int) error {
+func (w *workers[T]) attempt(t *task[T]) error {
 	d := w.cfg.attemptTimeout
 	if d == 0 {
-		return w.guarded(w.life, m)
+		return w.guarded(w.life, t)
 	}
 	ctx, cancel := context.WithTimeout(w.life, d)
 	defer cancel()
-	at := m.Offset
+	at, number := t.record().Offset, t.attempts+1
 	overdue := time.AfterFunc(2*d, func() {
 		w.loop.c.cfg.logger.WarnContext(w.life, "consumer: process: a handler goes on although its ctx has ended",
 			"offset", at, "attempt", number, "timeout", d)
 	})
 	defer overdue.Stop()
-	return w.guarded(ctx, m)
+	return w.guarded(ctx, t)
 }
 
 // guarded runs the handler and returns a panic as an error.
-func (w *workers[T]) guarded(ctx context.Context, m Message[T]) (err error) {
+func (w *workers[T]) guarded(ctx context.Context, t *task[T]) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{p, debug.Stack()}
 		}
 	}()
-	return w.handle(ctx, m)
+	return w.handle(ctx, Message[T]{Record: *t.record(), Value: t.ch.values[t.at], run: w.loop.run, seq: t.seq()})
 }
 
 // again lets the record begin once more after a pause. During the pause the record occupies no worker, and it keeps its
 // lane.
 func (w *workers[T]) again(t *task[T], err error) {
-	pause := w.cfg.backoff.Delay(t.attempts, err)
+	pause := w.cfg.backoff.Delay(int(t.attempts), err)
 	w.loop.c.cfg.logger.WarnContext(w.life, "consumer: process: a record failed and is tried again",
-		"offset", t.m.Offset, "attempt", t.attempts, "in", pause, "err", err)
+		"offset", t.record().Offset, "attempt", t.attempts, "in", pause, "err", err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed.Load() {
 		return
 	}
-	w.timers[t.m.seq] = w.delayedLocked(*t, pause)
+	w.timers[t.seq()] = w.delayedLocked(*t, pause)
 }
 
 // delayedLocked makes a task ready after a pause.
@@ -238,30 +294,30 @@ func (w *workers[T]) delayedLocked(next task[T], pause time.Duration) *time.Time
 	return time.AfterFunc(pause, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.timers, next.m.seq)
+		delete(w.timers, next.seq())
 		if !w.closed.Load() {
 			w.ready = append(w.ready, next)
-			w.work.Signal()
+			w.wakeLocked(1)
 		}
 	})
 }
 
 // giveUp makes the record a dead letter. Without DeadLetters it ends the loop.
 func (w *workers[T]) giveUp(t *task[T], err error) bool {
-	c := &w.loop.c.cfg
+	c, r := &w.loop.c.cfg, t.record()
 	if !c.hasLetters {
-		w.fail(&ProcessError{Record: t.m.Record, Attempts: t.attempts, Err: err})
+		w.fail(&ProcessError{Record: *r, Attempts: int(t.attempts), Err: err})
 		return false
 	}
 	c.logger.WarnContext(w.life, "consumer: process: a record is given up and becomes a dead letter",
-		"offset", t.m.Offset, "attempts", t.attempts, "err", err)
+		"offset", r.Offset, "attempts", t.attempts, "err", err)
 	letter := DeadLetter{
-		Value: t.m.Record.Value, Headers: t.m.Headers, Offset: t.m.Offset, Time: t.m.Time, Consumer: c.key,
-		Attempts: t.attempts, Cause: err.Error(),
+		Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: c.key,
+		Attempts: int(t.attempts), Cause: err.Error(),
 	}
 	if err := c.letters.Send(w.life, letter); err != nil {
 		if w.life.Err() == nil {
-			w.fail(fmt.Errorf("consumer: process: dead letter for the record at %q: %w", t.m.Offset, err))
+			w.fail(fmt.Errorf("consumer: process: dead letter for the record at %q: %w", r.Offset, err))
 		}
 		return false
 	}
@@ -314,35 +370,4 @@ func (w *workers[T]) drain(d time.Duration) bool {
 		}
 	}
 	return false
-}
-
-// A pacer spreads the beginnings of attempts evenly.
-type pacer struct {
-	every time.Duration
-
-	mu   sync.Mutex
-	next time.Time
-}
-
-// wait returns true when it is the caller's turn, and false if ctx ends first.
-func (p *pacer) wait(ctx context.Context) bool {
-	p.mu.Lock()
-	now := time.Now()
-	turn := p.next
-	if turn.Before(now) {
-		turn = now
-	}
-	p.next = turn.Add(p.every)
-	p.mu.Unlock()
-	if !turn.After(now) {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(turn.Sub(now))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -109,7 +109,7 @@ func TestCorruptValue(t *testing.T) {
 
 func TestValueOfALaterRelease(t *testing.T) {
 	s, cp := savedStore(t)
-	err := s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(s.bucket).Put([]byte("k"), []byte{2, 'x'}) })
+	err := s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(s.bucket).Put([]byte("k"), []byte{3, 'x'}) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 // key is the key that most rules use.
@@ -122,6 +123,72 @@ func saveCurrent(ctx context.Context, s checkpoint.Store) error {
 			return err
 		}
 		if err := holds(ctx, s, key, cp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aheads are lists of done records for the offset 4711, with bytes that a medium which expects text may change.
+func aheads() []string {
+	long := make([]ahead.Run, 0, 4000)
+	for i := range uint64(cap(long)) {
+		long = append(long, ahead.Run{From: 2*i + 1, To: 2*i + 2, Mark: uint16(i * 31)})
+	}
+	return []string{
+		ahead.Encode("4711", []ahead.Run{{From: 1, To: 2}}),
+		ahead.Encode("4711", []ahead.Run{{From: 0, To: 300}, {From: 301, To: 1 << 40, Mark: 0xfffe}}),
+		ahead.Encode("4711", long), // as long as the limit allows
+	}
+}
+
+// aheadKept checks that the list of records that are done behind the offset is stored with the offset, that a Claim
+// keeps it, and that the next Save replaces it.
+func aheadKept(ctx context.Context, s checkpoint.Store) error {
+	for _, done := range aheads() {
+		cp, err := s.Claim(ctx, key)
+		if err != nil {
+			return err
+		}
+		cp.Offset, cp.Ahead = "4711", done
+		if err := s.Save(ctx, key, cp); err != nil {
+			return err
+		}
+		if err := holds(ctx, s, key, cp); err != nil {
+			return err
+		}
+		claimed, err := s.Claim(ctx, key)
+		if err != nil {
+			return err
+		}
+		if cp.Epoch = claimed.Epoch; claimed != cp {
+			return fmt.Errorf("Claim returned %.80q, want %.80q", fmt.Sprint(claimed), fmt.Sprint(cp))
+		}
+		cp.Ahead = ""
+		if err := s.Save(ctx, key, cp); err != nil {
+			return err
+		}
+		if err := holds(ctx, s, key, cp); err != nil {
+			return fmt.Errorf("after a Save without Ahead: %w", err)
+		}
+	}
+	return nil
+}
+
+// damagedAhead checks that a store takes no Ahead that would make a consumer leave out other records than those that
+// are done.
+func damagedAhead(ctx context.Context, s checkpoint.Store) error {
+	held, err := claimAndSave(ctx, s, key, "1")
+	if err != nil {
+		return err
+	}
+	for _, bad := range []string{
+		"x", "not ours", aheads()[0] + "x", aheads()[0], // the last belongs to another offset
+		string(make([]byte, checkpoint.AheadBytes+1)),
+	} {
+		cp := held
+		cp.Ahead = bad
+		if err := refuses(ctx, s, key, cp, held, backend.ErrRejected); err != nil {
 			return err
 		}
 	}

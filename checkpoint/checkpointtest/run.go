@@ -69,6 +69,8 @@ var rules = []rule{
 	{"ClaimRaisesTheEpoch", claimRaises},
 	{"ClaimKeepsTheOffset", claimKeeps},
 	{"SaveUnderTheCurrentEpoch", saveCurrent},
+	{"AheadIsKept", aheadKept},
+	{"DamagedAheadIsRefused", damagedAhead},
 	{"SaveDoesNotCompareOffsets", saveBackwards},
 	{"SaveAgainIsHarmless", saveAgain},
 	{"SaveUnderAnOlderEpochIsFenced", saveOlder},

@@ -175,10 +175,13 @@ var broken = []struct {
 	}}, []string{"SaveDoesNotCompareOffsets"}},
 	{"checks nothing", &faulty{check: func(string, checkpoint.Checkpoint) error { return nil }},
 		[]string{"SaveOfAnEmptyOffsetIsRefused", "SaveOfAnEpochNeverClaimedIsFenced", "EmptyKeyIsRefused",
-			"KeysAndOffsetsBeyondTheLimit"}},
+			"KeysAndOffsetsBeyondTheLimit", "DamagedAheadIsRefused"}},
 	{"folds case", &faulty{key: strings.ToLower}, []string{"KeysAreIndependent"}},
 	{"trims keys", &faulty{key: strings.TrimSpace}, []string{"KeysAreIndependent"}},
 	{"cuts keys", &faulty{key: func(k string) string { return k[:min(len(k), 255)] }}, []string{"KeysAndOffsetsAtTheLimit"}},
+	{"forgets Ahead", &faulty{raise: func(cp checkpoint.Checkpoint) checkpoint.Checkpoint {
+		return checkpoint.Checkpoint{Offset: cp.Offset, Epoch: cp.Epoch + 1}
+	}}, []string{"AheadIsKept"}},
 	{"cuts offsets", &faulty{offset: func(o backend.Offset) backend.Offset { return o[:min(len(o), 255)] }},
 		[]string{"KeysAndOffsetsAtTheLimit"}},
 	{"mangles what is not UTF-8", &faulty{offset: func(o backend.Offset) backend.Offset {

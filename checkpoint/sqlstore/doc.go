@@ -36,5 +36,8 @@
 // github.com/jackc/pgx/v5/stdlib or modernc.org/sqlite. For SQLite set a busy timeout in the DSN, such as
 // "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate".
 //
+// The column ahead holds bytes that belong to the offset beside it. Who sets stream_offset by hand should set ahead to NULL; a
+// consumer ignores an ahead that belongs to another offset.
+//
 // Keys and offsets are text that people can read in the table: what is not UTF-8, or contains NUL, is [backend.ErrRejected].
 package sqlstore

@@ -18,7 +18,7 @@ func SavePgx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) erro
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
-	res, err := tx.Exec(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch))
+	res, err := tx.Exec(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch), aheadColumn(cp))
 	if err != nil {
 		return failed("save", key, err)
 	}

@@ -73,7 +73,7 @@ func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Che
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
-	res, err := tx.ExecContext(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch))
+	res, err := tx.ExecContext(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch), aheadColumn(cp))
 	if err != nil {
 		return failed("save", key, err)
 	}
@@ -120,10 +120,23 @@ func load(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, er
 func scan(row *sql.Row) (cp checkpoint.Checkpoint, err error) {
 	var offset string
 	var epoch int64
-	if err := row.Scan(&offset, &epoch); err != nil {
+	var ahead []byte
+	if err := row.Scan(&offset, &epoch, &ahead); err != nil {
 		return cp, err
 	}
-	return checkpoint.Checkpoint{Offset: backend.Offset(offset), Epoch: uint64(epoch)}, nil
+	cp = checkpoint.Checkpoint{Offset: backend.Offset(offset), Epoch: uint64(epoch), Ahead: string(ahead)}
+	if err := checkpoint.CheckAhead(cp); err != nil {
+		return checkpoint.Checkpoint{}, &checkpoint.CorruptError{Place: "the column ahead of headrace_checkpoints", Err: err}
+	}
+	return cp, nil
+}
+
+// aheadColumn returns what the column ahead holds: nil, which is NULL, if no record behind the offset is done.
+func aheadColumn(cp checkpoint.Checkpoint) []byte {
+	if cp.Ahead == "" {
+		return nil
+	}
+	return []byte(cp.Ahead)
 }
 
 func checkKey(key string) error {
