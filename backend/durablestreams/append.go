@@ -9,11 +9,10 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Append appends a body as it goes over the wire. The bytes stay as they are; on a JSON stream the body is a value, or an array
-// whose elements are the messages.
+// Append appends a body unchanged, as bytes on the wire. On a JSON stream the body is a value, or an array of messages.
 //
-// Without an [Identity] the protocol cannot tell a second try from a second append. So Append tries again only where the first
-// try cannot be stored (429, or no connection). Otherwise the error is [backend.ErrIndeterminate] and not
+// Without an [Identity] the protocol cannot tell a second try from a second append. Append then tries again only after a first
+// try with no effect (429, or no connection). Otherwise the error is [backend.ErrIndeterminate] and not
 // [backend.ErrTransient]. Append makes up no identity, as [Stream.SealWith] does: the server would keep each for days.
 func (s *Stream) Append(ctx context.Context, contentType string, body []byte, opts ...AppendOption) (Info, error) {
 	header, err := appendHeader(contentType, opts)
@@ -28,20 +27,20 @@ func (s *Stream) Append(ctx context.Context, contentType string, body []byte, op
 
 var errNothing = fmt.Errorf("%w: nothing to append", backend.ErrRejected)
 
-// Seal ends the stream for good: readers come to an end, and appends are refused with [backend.ErrStreamClosed]. To seal a
-// stream that is sealed already does nothing.
+// Seal ends the stream for good: readers come to an end, and appends are refused with [backend.ErrStreamClosed]. A second call
+// does nothing.
 func (s *Stream) Seal(ctx context.Context) error {
 	_, err := s.seal(ctx, http.Header{}, nil)
 	return err
 }
 
-// SealWith appends a body as [Stream.Append] does and seals the stream in the same step: no reader sees the one without the
-// other. Without a body it only seals.
+// SealWith appends a body as [Stream.Append] does and seals the stream in the same step: no reader sees the body without the
+// end. Without a body SealWith only seals.
 //
-// The step has an [Identity] of its own unless it is given one, so it is tried again when its answer was lost. Repeated under
-// the same identity it succeeds without doing anything; under another one, a stream that is sealed already is
-// [backend.ErrStreamClosed]. An identity that an append without a seal has had is [backend.ErrConflict]. The identity takes a
-// sequence of the producer, so a stale epoch or a gap refuses it.
+// SealWith has a random [Identity] unless an option gives another, and is tried again when an answer was lost. A repetition under
+// the same identity succeeds and does nothing; under another identity, a stream with an end is [backend.ErrStreamClosed]. The
+// identity of an append without a seal is [backend.ErrConflict]. The identity takes a sequence of the producer: with a stale
+// epoch, or with a gap before the sequence, the server refuses the seal.
 func (s *Stream) SealWith(ctx context.Context, contentType string, body []byte, opts ...AppendOption) (Info, error) {
 	if len(body) == 0 {
 		contentType = ""
@@ -53,7 +52,7 @@ func (s *Stream) SealWith(ctx context.Context, contentType string, body []byte, 
 	return s.seal(ctx, header, body)
 }
 
-// SealRecords is [Stream.SealWith] for records, which become what [Stream.NewAppender] makes of records of their format.
+// SealRecords is [Stream.SealWith] for records. The body is the same as from an appender for the format.
 func (s *Stream) SealRecords(ctx context.Context, f backend.Format, recs []backend.Record, opts ...AppendOption) (Info, error) {
 	if len(recs) == 0 {
 		return Info{}, s.failed("seal", errNothing)
@@ -67,9 +66,9 @@ func (s *Stream) SealRecords(ctx context.Context, f backend.Format, recs []backe
 	return s.SealWith(ctx, e.contentType, e.body(nil, recs), opts...)
 }
 
-// seal makes the request that seals. It does not believe a success that leaves the stream open, which is what a server says
-// that does not know how to seal. A server need not say again that the stream is sealed when it has had the request before,
-// but an append that it has had under the same identity may not have sealed the stream: Head decides.
+// seal makes the request. A server without support for the end of streams answers with a success and leaves the stream open, so
+// a success must say "closed". A server need not say "closed" again for a request that came before. But the earlier request with
+// the identity may also have been an append without a seal: Head decides.
 func (s *Stream) seal(ctx context.Context, header http.Header, body []byte) (Info, error) {
 	header.Set("Stream-Closed", "true")
 	info, err := s.call(ctx, "seal", http.MethodPost, header, body, true)
@@ -77,7 +76,7 @@ func (s *Stream) seal(ctx context.Context, header http.Header, body []byte) (Inf
 		return info, err
 	}
 	if !info.Duplicate {
-		return info, s.failed("seal", protocolErrorf("a success that does not say that the stream is closed"))
+		return info, s.failed("seal", protocolErrorf("a success without Stream-Closed"))
 	}
 	head, err := s.Head(ctx)
 	if err != nil {

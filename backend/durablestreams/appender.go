@@ -13,19 +13,20 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// NewAppender implements [backend.Sink]. Records whose format is application/json become messages of a JSON stream; all
-// others are framed.
+// NewAppender implements [backend.Sink]. Records with the format application/json become messages of a JSON stream; all other
+// records are framed.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender {
 	return s.pipelined(s.encodingOf(f))
 }
 
+// pipelined makes the appender for a producer.
 func (s *Stream) pipelined(e encoding) backend.Appender {
 	name := fmt.Sprintf("durablestreams: stream %.80q at %s://%s", s.name, s.url.Scheme, s.url.Host)
 	return metered{Appender: backend.Pipelined(name, s.newAppender(e)), meter: e.meter}
 }
 
-// A metered appender looks at the whole of a record when the record is offered to a producer. A session measures only the
-// size: to look again at the JSON of every record would cost as much as to encode the record.
+// A metered appender checks the whole of a record when the record is offered to a producer. A session only measures the size: the
+// check of the JSON is two fifths of the client's work for encoded records of 100 bytes, and is made once.
 type metered struct {
 	backend.Appender
 	meter func(*backend.Record) (int, error)
@@ -37,6 +38,7 @@ func (m metered) Limits() backend.Limits {
 	return l
 }
 
+// newAppender makes an appender before its first opening. The epoch is chosen by the first Dial, because NewAppender does no work.
 func (s *Stream) newAppender(e encoding) *appender {
 	a := &appender{
 		stream: s, encoding: e, epoch: max(s.config.epoch, 0), epochGiven: s.config.epoch >= 0,
@@ -48,7 +50,11 @@ func (s *Stream) newAppender(e encoding) *appender {
 	return a
 }
 
-// An appender is what one producer is to the server, over all its sessions: an id, an epoch and a sequence.
+// An appender is one producer as the server knows producers, over all sessions: an id, an epoch and a sequence.
+//
+// The three number the batches twice. A seq is the number of a batch in the life of the appender, and never changes. A sequence
+// (Producer-Seq) is the number of a batch in an epoch and begins at 0 again with each epoch: sequence = seq - base. The server
+// compares epoch and sequence, and stores a batch with the same pair once.
 type appender struct {
 	stream     *Stream
 	encoding   encoding
@@ -56,25 +62,26 @@ type appender struct {
 	randomID   bool // no other producer has this id
 	epochGiven bool // the caller has chosen the first epoch
 
-	mu             sync.Mutex // see conn for what else it guards, and for the order of locks
+	mu             sync.Mutex // also guards a conn and its batches; the order of locks is at conn
 	checked        bool       // the stream is there, with this content type
 	epoch          int64      // 0 until the first opening, unless the id is random or the epoch is given
-	placeAccepted  bool       // the server has accepted a batch: a producer that loses its epoch from now on is fenced
-	epochAccepted  bool       // the server has accepted a batch in this epoch: several may be in flight at once
-	base           uint64     // the seq that is Producer-Seq 0 in this epoch
-	highest        int64      // highest Producer-Seq sent in this epoch, -1 for none
-	highestEarlier int64      // the same, sent by the sessions before the one that is open
-	free           [][]byte   // buffers for bodies
+	placeAccepted  bool       // the server has accepted a batch: from now on the loss of an epoch fences this producer
+	epochAccepted  bool       // the server has accepted a batch in this epoch: several batches may be in flight
+	base           uint64     // the seq of the batch with sequence 0 in this epoch
+	highest        int64      // highest sequence sent in this epoch, -1 before the first
+	highestEarlier int64      // the same, for sessions before the open session
+	free           [][]byte   // buffers for bodies, not in use
 	window         window
 }
 
-// Limits are those of the session. See metered for those of the producer.
+// Limits are the limits of a session. A metered appender has the limits for a producer.
 func (a *appender) Limits() backend.Limits {
 	c := &a.stream.config
 	return backend.Limits{BatchBytes: c.batchBytes, RecordBytes: c.batchBytes, InFlight: c.inFlight, Size: a.encoding.size}
 }
 
-// Dial opens a session. The first time it asks whether the stream is there.
+// Dial opens a session. The first Dial asks the server for the stream; later ones trust the first, because a request for each
+// session would delay every reconnection, and a batch finds out soon enough.
 func (a *appender) Dial(ctx context.Context, _ uint64) (backend.Conn, error) {
 	a.mu.Lock()
 	checked := a.checked
@@ -94,8 +101,8 @@ func (a *appender) Dial(ctx context.Context, _ uint64) (backend.Conn, error) {
 	return newConn(ctx, a), nil
 }
 
-// check finds out at the opening what would otherwise end the first batch. The protocol has one status for a wrong content
-// type and for other conflicts, so the answer to a batch does not tell them apart.
+// check finds mistakes at the opening that would otherwise end the first batch. The protocol has the same status for a wrong
+// content type and for other conflicts, and an answer to a batch would not tell the two apart.
 func (a *appender) check(ctx context.Context) error {
 	s := a.stream
 	if a.epochGiven && a.randomID {
@@ -124,22 +131,23 @@ func (a *appender) check(ctx context.Context) error {
 	return nil
 }
 
-// claim takes an epoch that another producer may have.
+// claim tries another epoch, which may also have an owner. Nothing was sent in the epoch by this appender.
 func (a *appender) claim(epoch int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.epoch, a.highest, a.highestEarlier = epoch, -1, -1
 }
 
-// beginEpochLocked begins the next epoch at seq: the server knows nothing of the present epoch any more, or other batches
-// will take the place of batches whose requests may still arrive. The server refuses those requests as stale then.
+// beginEpochLocked begins the next epoch at seq. There are two reasons: the server knows nothing of the present epoch any more, or
+// other batches will take the place of batches whose requests may still arrive. The server refuses the late requests as stale
+// then. Without a new epoch it would store an old batch under the sequence of a new one.
 func (a *appender) beginEpochLocked(seq uint64) {
 	a.epoch++
 	a.base, a.highest, a.highestEarlier, a.epochAccepted = seq, -1, -1, false
 }
 
-// accepted notes that the server has accepted a batch. The answer may come when another epoch has begun: then it says nothing
-// about the new epoch.
+// accepted notes that the server has accepted a batch. The answer may come after the beginning of another epoch, and says nothing
+// about the new epoch then.
 func (a *appender) accepted(t ticket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -148,13 +156,14 @@ func (a *appender) accepted(t ticket) {
 	a.window.accept(a.stream.config.inFlight)
 }
 
+// highestSent is the highest sequence sent in the present epoch.
 func (a *appender) highestSent() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.highest
 }
 
-// buffer returns an empty buffer that may have been used before.
+// buffer returns an empty buffer, used before if possible.
 func (a *appender) buffer() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -172,14 +181,14 @@ func (a *appender) reuse(b []byte) {
 	a.reuseLocked(b)
 }
 
-// reuseLocked keeps a buffer for a later batch. More than one for each batch in flight are never used at once.
+// reuseLocked keeps a buffer for a later batch. More buffers than batches in flight are never in use at once.
 func (a *appender) reuseLocked(b []byte) {
 	if len(a.free) < a.stream.config.inFlight {
 		a.free = append(a.free, b)
 	}
 }
 
-// mediaType is the type alone, in lower case, as the protocol compares it.
+// mediaType is the type without parameters, in lower case. The protocol compares content types in this form.
 func mediaType(v string) string {
 	if t, _, err := mime.ParseMediaType(v); err == nil {
 		return t

@@ -11,23 +11,23 @@ import (
 // An AppendOption is an option of [Stream.Append], [Stream.SealWith] and [Stream.SealRecords].
 type AppendOption func(*appending)
 
-// appending is what the options of an append say.
+// appending holds the options of an append.
 type appending struct {
 	header http.Header
 	wrong  error
 }
 
 // Sequence makes the server refuse the append with [ErrSequence] unless v is greater, byte by byte, than the Sequence of every
-// append before: the protocol's Stream-Seq, by which writers that do not know each other find out who is late. "10" is less
-// than "9".
+// append before. It is the protocol's Stream-Seq, for writers without knowledge of each other: the late writer is refused. "10" is
+// less than "9".
 func Sequence(v string) AppendOption {
 	return func(a *appending) { a.header.Set("Stream-Seq", v) }
 }
 
-// Identity makes the append known to the server as number seq of a producer's epoch, where the first of each epoch is 0. The
-// server does not store an append again that it has already, whatever the body holds ([Info.Duplicate]). So an append with an
-// identity is also tried again when its answer was lost, and another process may repeat it. A gap is an [*Error] with the
-// sequence that is expected, a stale epoch an [*Error] with the current epoch. epoch and seq are at most 2^53-1.
+// Identity makes the append known to the server as number seq of a producer's epoch. The first number of each epoch is 0. The
+// server stores an identity once, whatever the body of a later append holds ([Info.Duplicate]). An append with an identity is
+// therefore tried again when its answer was lost, and another process may repeat the append. A gap is an [*Error] with the
+// expected sequence, a stale epoch an [*Error] with the current epoch. epoch and seq are at most 2^53-1.
 func Identity(id string, epoch, seq int64) AppendOption {
 	return func(a *appending) {
 		if id == "" || epoch < 0 || epoch > maxNumber || seq < 0 || seq > maxNumber {

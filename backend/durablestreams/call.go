@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// call makes an operation that is neither a producer's nor a consumer's. It tries again what may be tried again. repeatable
-// means that doing the operation twice has the effect of doing it once.
+// call makes an operation besides those of producers and consumers, and tries again after a transient failure. repeatable means:
+// to do the operation twice has the effect of once.
 func (s *Stream) call(ctx context.Context, op, method string, header http.Header, body []byte, repeatable bool) (info Info, err error) {
 	unsure := false
 	err = httpwire.Retry(ctx, s.client.config.retry, func(int) (again bool, err error) {
@@ -21,7 +21,7 @@ func (s *Stream) call(ctx context.Context, op, method string, header http.Header
 		}
 		switch {
 		case !errors.Is(err, backend.ErrIndeterminate):
-			if unsure { // this attempt stored nothing, but an earlier attempt may have stored it
+			if unsure { // this attempt stored nothing, but an earlier attempt may have stored the body
 				err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 			}
 		case repeatable:
@@ -66,23 +66,23 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 		discard(resp.Body)
 		info := infoOf(resp.Header)
 		info.Created = resp.StatusCode == http.StatusCreated
-		// The server answers a seal without data by 204 also the first time. If the stream is open after that, an append that
-		// did not seal the stream has had the identity.
+		// The server answers a seal without data by 204 also the first time. If the stream is open after such an answer, an
+		// append without a seal has had the identity.
 		info.Duplicate = resp.StatusCode == http.StatusNoContent && header.Get("Producer-Id") != "" && (len(body) > 0 || !info.Closed)
 		return info, nil
 	}
 	return Info{}, s.statusError(op, resp)
 }
 
-// An unrepeatable error is that of an append that may be stored, and that the server would not recognize if it came again. A
-// caller who took the error for transient would store the append twice.
+// An unrepeatable error comes from an append without an identity. The append may be stored, and the server would not recognize a
+// resend: a caller who took the error for transient would store the body twice.
 type unrepeatable struct{ cause error }
 
 func (e *unrepeatable) Error() string {
-	return fmt.Sprintf("%v: %v (not tried again, as it could be stored twice: see Identity)", backend.ErrIndeterminate, e.cause)
+	return fmt.Sprintf("%v: %v (not tried again, because the server could store the body twice: give the append an Identity)", backend.ErrIndeterminate, e.cause)
 }
 
-// Is hides from errors.Is that the cause is transient: that is so only for an append with an identity.
+// Is hides a transient cause from errors.Is, because to try again is safe only with an identity.
 func (e *unrepeatable) Is(target error) bool {
 	return target == backend.ErrIndeterminate || target != backend.ErrTransient && errors.Is(e.cause, target)
 }

@@ -19,12 +19,11 @@ type Client struct {
 	base     *url.URL
 	config   config
 	agent    string
-	noAnswer error // the cause of a request that took longer than the timeout
+	noAnswer error // the cause when a request took longer than the timeout
 }
 
-// New makes a client of the server whose streams have URLs that begin with base, such as
-// "http://127.0.0.1:4437/v1/stream". It does no I/O. A base that cannot be such a URL and an option that is nil or has a
-// value that it does not allow are errors.
+// New makes a client of a server. The URLs of the server's streams begin with base, for example
+// "http://127.0.0.1:4437/v1/stream". New does no I/O. A wrong base URL, a nil option and a wrong value of an option are errors.
 func New(base string, opts ...Option) (*Client, error) {
 	u, err := parseBase(base)
 	if err != nil {
@@ -39,7 +38,7 @@ func New(base string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// parseBase checks a base URL. Its errors do not quote the URL, which may hold a password.
+// parseBase checks a base URL. The errors do not quote the URL, because a URL may hold a password.
 func parseBase(base string) (*url.URL, error) {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -59,8 +58,8 @@ func parseBase(base string) (*url.URL, error) {
 	return u, nil
 }
 
-// newHTTP makes the client's own http.Client. It keeps 64 idle connections: a dozen producers with the default of five
-// requests in flight find theirs again, and do not dial for each burst.
+// newHTTP makes the client's own http.Client. The pool keeps 64 idle connections, enough for a dozen producers with the default
+// of five requests in flight: with fewer, each burst would dial again.
 func newHTTP(t *tls.Config) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{
@@ -87,8 +86,7 @@ func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, c.config.timeout, c.noAnswer)
 }
 
-// Close closes the idle connections. Sessions and readers that are still open go on until they are closed themselves. Close
-// always returns nil.
+// Close closes the idle connections. Open sessions and readers go on until each is closed. Close always returns nil.
 func (c *Client) Close() error {
 	c.config.http.CloseIdleConnections()
 	return nil
@@ -97,24 +95,23 @@ func (c *Client) Close() error {
 // String names the server. The path and the user of the base URL may be secret and are left out.
 func (c *Client) String() string { return "durablestreams:" + c.base.Scheme + "://" + c.base.Host }
 
-// GoString is String, so that %#v does not print credentials.
+// GoString is String: %#v prints no credentials.
 func (c *Client) GoString() string { return c.String() }
 
-// LogValue is String, so that logs do not hold credentials.
+// LogValue is String: logs hold no credentials.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Stream names a stream below the client's base URL. name is a path, not encoded: "orders", "eu/orders". Stream does no I/O
 // and makes no stream: see [Stream.Create].
 //
-// A name with "." or ".." between its slashes would lead out of the base URL, in whatever way it is encoded. A name with
-// nothing between two slashes would lead to the stream of another name. Every operation on such a name is refused with
-// [backend.ErrRejected].
+// A name with "." or ".." between its slashes would lead out of the base URL, encoded or not. A name with nothing between two
+// slashes would lead to the stream of another name. Every operation on either is refused with [backend.ErrRejected].
 func (c *Client) Stream(name string, opts ...StreamOption) *Stream {
 	s := &Stream{client: c, name: name, url: c.base.JoinPath(escape(name)), config: streamDefaults()}
 	return s.With(opts...)
 }
 
-// escape keeps "/" and encodes what JoinPath would otherwise interpret.
+// escape keeps "/" and encodes every other character with a meaning for JoinPath.
 func escape(name string) string {
 	parts := strings.Split(name, "/")
 	for i, p := range parts {

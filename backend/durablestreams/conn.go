@@ -9,41 +9,46 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A conn carries the batches of one session. HTTP does not keep requests in order, so each batch travels in a request of its
-// own, with a goroutine of its own, and Read returns the answers in the order of the batches.
+// A conn carries the batches of one session. HTTP does not keep requests in order. Each batch therefore travels in a request of
+// its own, with a goroutine of its own, and Read returns the answers in the order of the batches.
 //
-// The lock of the appender guards every field below the channels, and the fields of the batches. [backend.Pipelined] calls
-// Finish with its own lock held, so the order is: first Pipelined's lock, then the appender's. A payload has a lock too,
-// which is taken alone.
+// A batch goes through these steps: Write makes the body and waits until the window has room; run sends the body as often as
+// deliver decides, and closes done; poll takes the batch from the head of the queue, and Read returns the ack. An error of a
+// batch waits at the head of the queue too, behind the acks of the batches before.
+//
+// The lock of the appender guards every field below the channels, and the fields of the batches. The order of locks is: first
+// the lock of [backend.Pipelined], which is held during Finish, then the lock of the appender. A payload has a lock of its own,
+// and never takes another.
 type conn struct {
 	appender *appender
 	life     context.Context
 	cancel   context.CancelCauseFunc
 	readWake chan struct{} // one token: Read may find something new
-	turn     chan struct{} // one token: Write may find that its request may start
+	turn     chan struct{} // one token: Write may find room in the window
 	requests sync.WaitGroup
 
 	queue       []*batch // written and not returned by Read, in order
-	unanswered  int      // batches of the queue that are not done
+	unanswered  int      // batches of the queue without a fate
 	failure     error    // why nothing more is written
-	fateUnknown bool     // failure does not say what became of the batches in flight
+	fateUnknown bool     // failure says nothing about the batches in flight
 	finished    bool     // Write will not be called again
 }
 
-// A batch is the body of one append, which is sent as often as it takes until its turn has come.
+// A batch is the body of one append. It is sent several times if it comes too early: before the batch in front of it.
 type batch struct {
 	seq     uint64
 	body    []byte
-	before  *batch // the batch in front of this one, when that was in flight; only the goroutine of this batch uses it
-	sent    bool   // in this session, under the present epoch, and not refused for coming too early
-	written bool   // its request was written to a connection, and not refused for coming too early
+	before  *batch // the batch in front, if in flight at the start; only the goroutine of this batch uses the field
+	sent    bool   // in this session, under the present epoch, and not refused as too early since
+	written bool   // the request was written to a connection, and not refused as too early since
 
 	done     chan struct{} // closed when the fields below are set
 	next     backend.Offset
 	err      error
-	newEpoch bool // the batches that take the place of this one, and of those behind it, need an epoch of their own
+	newEpoch bool // the next session must begin an epoch at this batch
 }
 
+// newConn makes the conn of one session. The requests outlive ctx, which bounds only the opening.
 func newConn(ctx context.Context, a *appender) *conn {
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &conn{
@@ -52,8 +57,8 @@ func newConn(ctx context.Context, a *appender) *conn {
 	}
 }
 
-// Write starts the request of a batch as soon as the window has room. The records are in the body then, so lent memory is
-// not read after Write has returned.
+// Write starts the request of a batch as soon as the window has room. The body is a copy of the records, and lent memory is not
+// read after Write has returned. The copy is made before the wait, while earlier batches are on their way.
 func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
 	a := c.appender
 	b := &batch{seq: seq, done: make(chan struct{})}
@@ -76,8 +81,8 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 	}
 }
 
-// start puts the batch in the queue, unless its request has to wait. Behind a batch that failed nothing is sent, because the
-// stream would have a hole; io.EOF means that Read says why.
+// start puts the batch in the queue, unless the request has to wait. Behind a failed batch nothing is sent, because the stream
+// would have a hole; io.EOF tells Pipelined to take the reason from Read.
 func (c *conn) start(b *batch) (started bool, err error) {
 	a := c.appender
 	a.mu.Lock()
@@ -99,7 +104,10 @@ func (c *conn) start(b *batch) (started bool, err error) {
 }
 
 // mayStartLocked reports whether another request may start now. Until the server has accepted the first batch of an epoch we
-// send nothing else: if another producer has claimed the epoch, every batch sent under it would have to be sent again.
+// send nothing else: if another producer has claimed the epoch, every batch sent in the epoch would have to be sent again.
+//
+// Later the window bounds the requests. If the transport reports the writing of requests, a request also waits until the request
+// before was written: the order of writing is nearly the order of arrival.
 func (c *conn) mayStartLocked() bool {
 	a := c.appender
 	if c.unanswered == 0 {
@@ -109,10 +117,12 @@ func (c *conn) mayStartLocked() bool {
 	return a.epochAccepted && c.unanswered < a.window.size && (!a.window.writesReported || last.written)
 }
 
+// run is the goroutine of a batch. It gives the body back when deliver has returned: the payload has taken the bytes away from
+// the transport by then.
 func (c *conn) run(b *batch) {
 	defer c.requests.Done()
 	next, err := c.deliver(b)
-	b.before = nil // or each batch would keep all batches before it in memory
+	b.before = nil // otherwise each batch would keep all earlier batches in memory
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -123,7 +133,7 @@ func (c *conn) run(b *batch) {
 	c.wakeBoth()
 }
 
-// Read returns one ack for each batch. When an ack and a failure are both there, Read returns the ack first.
+// Read returns one ack for each batch. If an ack and a failure are both there, Read returns the ack first.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	for {
 		if ack, ok, err := c.poll(); ok || err != nil {
@@ -161,10 +171,10 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	return ack, false, nil
 }
 
-// endLocked ends the connection with the error of the batch at the head of the queue. The error speaks of the batches behind
-// it as well: the server stores them in order or not at all, so if this batch is not stored, they are not stored either.
+// endLocked ends the connection with the error of the batch at the head of the queue. The error also counts for the batches
+// behind: the server stores batches in order or not at all, and without this batch stores none of the later batches.
 //
-// The requests end before the epoch changes. Otherwise one of them could still be sent, under the new epoch.
+// The requests end before the epoch changes. Otherwise a request of this session could still leave, under the new epoch.
 func (c *conn) endLocked(b *batch) error {
 	c.failLocked(b.err)
 	if b.newEpoch {
@@ -173,7 +183,7 @@ func (c *conn) endLocked(b *batch) error {
 	return b.err
 }
 
-// fail ends the connection with err, which does not say what became of the batches in flight.
+// fail ends the connection with err from outside: the caller has left. Such an error says nothing about the batches in flight.
 func (c *conn) fail(err error) {
 	a := c.appender
 	a.mu.Lock()
@@ -184,6 +194,7 @@ func (c *conn) fail(err error) {
 	c.failLocked(err)
 }
 
+// failLocked keeps the first failure, and ends the requests in flight.
 func (c *conn) failLocked(err error) {
 	if c.failure == nil {
 		c.failure = err
@@ -192,7 +203,7 @@ func (c *conn) failLocked(err error) {
 	c.wakeBoth()
 }
 
-// Finish says that Write will not be called again. Read returns io.EOF after the last ack.
+// Finish says: no Write follows. Read returns io.EOF after the last ack.
 func (c *conn) Finish() {
 	a := c.appender
 	a.mu.Lock()
@@ -201,8 +212,8 @@ func (c *conn) Finish() {
 	c.wakeBoth()
 }
 
-// Fate returns what became of the unanswered batches. The error of a batch says everything. An error that ended the
-// connection from outside says nothing of the batches: their requests may have arrived.
+// Fate returns the fate of the unanswered batches. The error of a batch says everything. If the connection was ended from outside,
+// the requests may have arrived, and the fate is unknown.
 func (c *conn) Fate(err error, unanswered int) error {
 	a := c.appender
 	a.mu.Lock()
@@ -220,12 +231,13 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// wakeBoth wakes Read and Write.
 func (c *conn) wakeBoth() {
 	wake(c.readWake)
 	wake(c.turn)
 }
 
-// ended reports whether nothing more is done for the batch.
+// ended reports whether the fate of the batch is decided.
 func (b *batch) ended() bool {
 	select {
 	case <-b.done:
@@ -235,7 +247,7 @@ func (b *batch) ended() bool {
 	}
 }
 
-// wake leaves a token for the one goroutine that may wait for it. If no goroutine waits, the token stays for the next wait.
+// wake leaves a token for the goroutine that waits. If no goroutine waits, the token stays for the next wait.
 func wake(token chan struct{}) {
 	select {
 	case token <- struct{}{}:

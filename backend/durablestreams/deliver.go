@@ -11,12 +11,16 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// maxClaims is how many epochs a producer tries to claim. A producer that loses three in a row has a rival that is alive: the
-// two would go on for ever.
+// maxClaims is how many epochs a producer tries to claim. After three losses in a row a rival is alive: the two producers would
+// raise the epoch for ever, and each would fence the other.
 const maxClaims = 3
 
-// deliver sends a batch until its fate is known. The producer retries what failed; deliver sends again only a batch that came
-// too early, and a batch whose epoch another producer had before this producer wrote anything.
+// deliver sends a batch until the fate of the batch is known. It does not retry a failure, because the producer does. deliver
+// sends again in two cases only, when the server has certainly not stored the batch: the batch came too early, or another
+// producer had the epoch before this producer wrote anything.
+//
+// first means: no batch before this batch is in flight. Then a gap cannot be healed by waiting. If the batch in front has failed,
+// the batch fails with the same error without being sent.
 func (c *conn) deliver(b *batch) (backend.Offset, error) {
 	for claims := 0; ; {
 		first := b.before == nil || b.before.ended()
@@ -34,7 +38,7 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 				return "", fmt.Errorf("%w: %d epochs in a row were taken by other producers with this id", backend.ErrFenced, maxClaims)
 			}
 			c.appender.claim(max(t.epoch, staleEpoch(err)) + 1)
-			b.sent = false // under the new epoch
+			b.sent = false // in the new epoch
 		case sendInTurn:
 			if err := c.waitTurn(b); err != nil {
 				return "", err
@@ -45,8 +49,7 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 	}
 }
 
-// waitTurn waits until the batch before has ended. Nothing of this batch is stored, so it is sent then as if for the first
-// time.
+// waitTurn waits until the batch before has ended. Nothing of this batch is stored, and the next sending counts as the first.
 func (c *conn) waitTurn(b *batch) error {
 	b.sent = false
 	c.tooEarly(b)
@@ -58,7 +61,7 @@ func (c *conn) waitTurn(b *batch) error {
 	}
 }
 
-// fail makes the error with which the batch ends, and notes what the next session has to do.
+// fail makes the last error of the batch, and notes whether the next session begins an epoch.
 func (b *batch) fail(act action, ans answer, err error) error {
 	switch act {
 	case failOvertaken:
@@ -74,7 +77,7 @@ func (b *batch) fail(act action, ans answer, err error) error {
 	return err
 }
 
-// staleEpoch is the server's epoch in a stale answer, and 0 for every other answer.
+// staleEpoch is the server's epoch in a stale answer, and 0 in every other answer.
 func staleEpoch(err error) int64 {
 	var status *Error
 	if errors.As(err, &status) {
@@ -83,19 +86,23 @@ func staleEpoch(err error) int64 {
 	return 0
 }
 
-// unanswered is the fate of a request without an answer. The server knows a resend by its sequence.
+// unanswered is the fate of a request without an answer. The batch may be stored, and a resend is safe, because the server knows
+// a resend by its sequence.
 func unanswered(cause error) error {
 	return fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause)
 }
 
-// An answer is what the server says of a batch that is stored.
+// An answer is the server's answer to a stored batch.
 type answer struct {
-	duplicate bool           // it was stored before
-	highest   int64          // the highest sequence that the server has of this producer
+	duplicate bool           // the batch was stored before
+	highest   int64          // the server's highest sequence of this producer
 	next      backend.Offset // "" when the server does not say
 }
 
-// post makes one request for a batch. An error without a ticket came before the batch was sent.
+// post makes one request for a batch. The ticket is taken after the credentials were asked for: a batch without credentials is not
+// sent, and must not count as a batch that may be stored.
+//
+// If an earlier request of the batch may have stored the batch, every failure keeps that fact: ErrIndeterminate.
 func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	stream := c.appender.stream
 	ctx, cancel := stream.client.attempt(c.life)
@@ -106,7 +113,7 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	if err != nil {
 		return t, ans, err
 	}
-	t, ok := c.take(b) // after the credentials: if those fail, nothing is sent
+	t, ok := c.take(b)
 	if !ok {
 		return t, ans, unanswered(context.Cause(c.life))
 	}
@@ -123,7 +130,7 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	if err != nil {
 		err = lost(err, true)
 		if t.standing == mayBeStored && !errors.Is(err, backend.ErrIndeterminate) {
-			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err) // an earlier request may have stored the batch
+			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 		}
 		return t, ans, err
 	}
@@ -135,7 +142,7 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	return t, ans, err
 }
 
-// setHeaders sets the headers by which the server knows the batch.
+// setHeaders sets the headers that identify the batch.
 func (a *appender) setHeaders(h http.Header, t ticket) {
 	h.Set("Content-Type", a.encoding.contentType)
 	h.Set("Producer-Id", a.id)
@@ -143,7 +150,7 @@ func (a *appender) setHeaders(h http.Header, t ticket) {
 	h.Set("Producer-Seq", strconv.FormatInt(t.seq, 10))
 }
 
-// answerOf reads the answer to a batch that is stored.
+// answerOf reads the answer to a stored batch. Without a sequence in the answer nobody knows whether the server means this batch.
 func answerOf(resp *http.Response, t ticket) (ans answer, err error) {
 	ans.duplicate = resp.StatusCode == http.StatusNoContent
 	highest, ok := number(resp.Header.Get("Producer-Seq"))
@@ -157,7 +164,7 @@ func answerOf(resp *http.Response, t ticket) (ans answer, err error) {
 	return ans, nil
 }
 
-// tooEarly makes the batch behind b wait until the request of b was written once more.
+// tooEarly makes the batch behind b wait until the request of b was written once more, and halves the window.
 func (c *conn) tooEarly(b *batch) {
 	a := c.appender
 	a.mu.Lock()
@@ -166,7 +173,7 @@ func (c *conn) tooEarly(b *batch) {
 	a.window.tooEarly(b.seq, c.queue[len(c.queue)-1].seq+1)
 }
 
-// written lets the batch behind b start.
+// written lets the batch behind b start. The transport calls written from a goroutine of its own.
 func (c *conn) written(b *batch) {
 	a := c.appender
 	a.mu.Lock()

@@ -12,9 +12,9 @@ const (
 	binaryType = "application/octet-stream"
 )
 
-// An encoding says how records become the body of a request. check refuses a record that cannot be part of a body; nil refuses
-// none. size is what a record adds to the body, and never an error: its type is that of [backend.Limits]. body appends the
-// body of a batch to dst.
+// An encoding says how records become the body of a request. check refuses a record without a form in a body; a nil check
+// refuses nothing. size is how many bytes a record adds to the body. size never returns an error, and has the type for
+// [backend.Limits]. body appends the body of a batch to dst.
 type encoding struct {
 	contentType string
 	check       func(*backend.Record) error
@@ -22,7 +22,7 @@ type encoding struct {
 	body        func(dst []byte, recs []backend.Record) []byte
 }
 
-// meter is the door of every record.
+// meter checks and measures a record. A producer calls meter for every record offered.
 func (e encoding) meter(r *backend.Record) (int, error) {
 	if e.check != nil {
 		if err := e.check(r); err != nil {
@@ -32,7 +32,8 @@ func (e encoding) meter(r *backend.Record) (int, error) {
 	return e.size(r)
 }
 
-// encodingOf chooses by the format. A framed stream is never of a text type, or readers over SSE would lose its line ends.
+// encodingOf chooses the encoding by the format. A framed stream never has a text type, because SSE would change line ends
+// within the frames.
 func encodingOf(f backend.Format) encoding {
 	t := mediaType(f.ContentType)
 	if t == jsonType && f.ContentEncoding == "" {
@@ -44,20 +45,21 @@ func encodingOf(f backend.Format) encoding {
 	return encoding{t, nil, meterFrame, bodyFrames}
 }
 
+// checkMessage refuses a record if a JSON stream would not give the same bytes back.
 func checkMessage(r *backend.Record) error {
 	if len(r.Headers) > 0 {
-		return fmt.Errorf("durablestreams: %w: a JSON stream has no place for headers, see Envelope", backend.ErrRejected)
+		return fmt.Errorf("durablestreams: %w: a JSON stream has no room for headers, see Envelope", backend.ErrRejected)
 	}
 	if what := checkJSON(r.Value); what != "" {
-		return fmt.Errorf("durablestreams: %w: a value is no message of a JSON stream: %s", backend.ErrRejected, what)
+		return fmt.Errorf("durablestreams: %w: a value cannot be a message of a JSON stream: %s", backend.ErrRejected, what)
 	}
 	return nil
 }
 
-// sizeMessage counts the comma, or a bracket in its place.
+// sizeMessage counts the value and the comma or bracket behind the value.
 func sizeMessage(r *backend.Record) (int, error) { return len(r.Value) + 1, nil }
 
-// bodyJSON makes one array, whose elements the server takes as messages: a value that is an array itself stays one.
+// bodyJSON makes a single array. The server takes the elements as messages, and an array as a value stays one message.
 func bodyJSON(dst []byte, recs []backend.Record) []byte {
 	n := 2
 	for i := range recs {

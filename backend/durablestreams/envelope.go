@@ -11,27 +11,29 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Envelope puts each record of a JSON stream into an object, so that its headers and its time are kept:
+// Envelope puts each record of a JSON stream into an object, to keep the headers and the time of the record:
 //
 //	{"value":…,"headers":[{"name":"a","value":"text"},{"name":"b","base64":"/wA="}],"time":"2026-03-04T05:06:07.000000008Z"}
 //
-// The value stays the JSON that it is. A header has a value, or base64 where its bytes are no UTF-8; headers are left out where
-// there are none. A time that is not given is that of the sending. Readers with this option take the object apart again; a
-// message that is no such object, with a value, a time and nothing else but headers, comes as it is. Readers without the option
-// and clients of other makes see the objects. Other streams than JSON have a place for headers and times, and are not changed.
+// The value stays unchanged JSON. A header has a value, or base64 if its bytes are not UTF-8. A record without headers has no
+// member headers. A record without a time gets the time of the sending.
+//
+// Readers with this option take the object apart again. Any other message, without a value or a time or with further members,
+// comes unchanged. Readers without the option and other clients see the objects. The option changes only JSON streams, because
+// other streams have room for headers and times.
 func Envelope() StreamOption { return func(c *streamConfig) { c.envelope = true } }
 
-// envelopeTime has one length for all times, so that the size of a record is known before it is sent.
+// envelopeTime has one length for all times, so the size of a record is known before the sending.
 const envelopeTime = "2006-01-02T15:04:05.000000000Z"
 
-// The parts of an envelope, as they are written.
+// The parts of an envelope, in the order of writing.
 const (
 	openValue, openHeaders, openTime = `{"value":`, `,"headers":[`, `,"time":"`
 	openName, openText, openBase64   = `{"name":"`, `","value":"`, `","base64":"`
 	endString                        = `"}`
 )
 
-// encodingOf is how records of a format become the body of a request to this stream.
+// encodingOf says how records of a format become the body of a request to this stream.
 func (s *Stream) encodingOf(f backend.Format) encoding {
 	e := encodingOf(f)
 	if s.config.envelope && e.contentType == jsonType {
@@ -52,7 +54,7 @@ func checkEnvelope(r *backend.Record) error {
 	return checkMessage(&backend.Record{Value: r.Value})
 }
 
-// sizeEnvelope counts the comma behind the envelope, or a bracket in its place.
+// sizeEnvelope counts the envelope and the comma or bracket behind the envelope.
 func sizeEnvelope(r *backend.Record) int {
 	n := len(openValue) + len(r.Value) + len(openTime) + len(envelopeTime) + len(endString) + 1
 	if len(r.Headers) == 0 {
@@ -114,7 +116,7 @@ func appendEnvelope(dst []byte, r *backend.Record, now time.Time) []byte {
 	return append(dst, endString...)
 }
 
-// appendQuoted appends what is between the quotes of a JSON string.
+// appendQuoted appends s as the inside of a JSON string, without the quotes.
 func appendQuoted[S string | []byte](dst []byte, s S) []byte {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -129,6 +131,7 @@ func appendQuoted[S string | []byte](dst []byte, s S) []byte {
 	return dst
 }
 
+// quotedLen is how many bytes appendQuoted appends.
 func quotedLen[S string | []byte](s S) int {
 	n := len(s)
 	for i := range len(s) {
@@ -142,7 +145,7 @@ func quotedLen[S string | []byte](s S) int {
 	return n
 }
 
-// unwrap takes an envelope apart. What is none is the value of a record. The value keeps its bytes.
+// unwrap takes an envelope apart. The value keeps its bytes. A message that is not an envelope is the value of a record.
 func unwrap(message []byte) backend.Record {
 	var e struct {
 		Value   json.RawMessage `json:"value"`

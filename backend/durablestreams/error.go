@@ -12,7 +12,7 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// What is particular to this protocol. Each of these errors comes together with a sentinel of package backend.
+// The errors of this protocol. Each error comes together with a sentinel of package backend.
 var (
 	// ErrExists: Create found a stream with another configuration. Comes with [backend.ErrConflict].
 	ErrExists = errors.New("the stream exists with another configuration")
@@ -21,37 +21,37 @@ var (
 	// [backend.ErrOutOfRange] on reads and with [backend.ErrNotFound] otherwise.
 	ErrGone = errors.New("gone")
 
-	// ErrSequence: Stream-Seq does not go up, or the content type is not that of the stream. The protocol has one status for
-	// both. Comes with [backend.ErrConflict].
+	// ErrSequence: Stream-Seq does not go up, or the content type differs from the stream's. The protocol has the same status
+	// for both. Comes with [backend.ErrConflict].
 	ErrSequence = errors.New("sequence or content type conflict")
 
 	// ErrRateLimited: status 429. Comes with [backend.ErrTransient]; [backend.RetryAfter] says how long to wait.
 	ErrRateLimited = errors.New("rate limited")
 )
 
-// A ProtocolError is an answer that breaks the protocol, or a limit of this client on what a server may send besides data.
+// A ProtocolError is an answer that breaks the protocol, or breaks a limit of this client for everything besides data.
 type ProtocolError struct{ Err error }
 
 func (e *ProtocolError) Error() string { return "the server broke the protocol: " + e.Err.Error() }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the cause.
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
 func protocolErrorf(format string, args ...any) error {
 	return &ProtocolError{fmt.Errorf(format, args...)}
 }
 
-// An Error is what the server answered when it refused. Find it with [errors.As]; [errors.Is] finds the sentinels that say
-// what to do.
+// An Error is a refusal of the server. Find an Error with [errors.As]; [errors.Is] finds the sentinels, and each sentinel tells a
+// caller what to do.
 type Error struct {
 	Op      string // "create", "append", "read", …
 	Status  int    // the HTTP status
 	Message string // the server's, for people, without the credentials of the request; may be empty
 
-	// Epoch is the server's current producer epoch when the answer is that ours is stale, and -1 otherwise.
+	// Epoch is the server's current epoch of the producer when ours is stale, and -1 otherwise.
 	Epoch int64
 
-	// Expected and Received are sequences of a producer when the answer is that there is a gap, and -1 otherwise.
+	// Expected and Received are sequences of a producer when the server reports a gap, and -1 otherwise.
 	Expected, Received int64
 
 	wait  time.Duration
@@ -80,14 +80,14 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// Unwrap returns the sentinels that the answer stands for.
+// Unwrap returns the sentinels for the status.
 func (e *Error) Unwrap() []error { return e.kinds }
 
-// RetryAfter returns how long the server asks to wait, at most an hour, and 0 when it does not say.
+// RetryAfter returns how long the server asks to wait, at most an hour, and 0 when the server asks for no wait.
 func (e *Error) RetryAfter() time.Duration { return e.wait }
 
-// statuses says what a status means in every operation; readStatuses has those that mean something else for a read. The
-// offset is all that a read can have wrong.
+// statuses maps a status to its meaning in every operation, and readStatuses to another meaning for a read. Only the offset of a
+// read can be wrong, and therefore a read's 400 is about the offset.
 var (
 	statuses = map[int][]error{
 		http.StatusBadRequest:            {backend.ErrRejected},
@@ -112,8 +112,8 @@ var (
 	}
 )
 
-// statusError makes the error of an answer. Only the status and the headers decide what it means, because the protocol does
-// not say what the body holds. It reads the body and closes it.
+// statusError makes the error of an answer. Only the status and the headers decide on the meaning, because the protocol leaves
+// the body open. statusError reads and closes the body.
 func (s *Stream) statusError(op string, resp *http.Response) *Error {
 	e := &Error{
 		Op: op, Status: resp.StatusCode, Message: s.message(resp),
@@ -146,12 +146,12 @@ func (s *Stream) statusError(op string, resp *http.Response) *Error {
 	return e
 }
 
-// messageBytes is how much of a body is read for its message. It is more than an error shows, so that a secret which is cut
-// off at the end, and is not recognised, is not shown.
+// messageBytes is how much of a body is read for its message. An error shows less: half a secret, cut off at the end and not
+// recognized, is cut away again.
 const messageBytes = 4 << 10
 
-// message is the text that the server gives for a refusal, in one line. The HTML page of a proxy says nothing that the status
-// does not say, and is left out.
+// message is the server's text for a refusal, in a single line. The HTML page of a proxy adds nothing to the status, and is left
+// out.
 func (s *Stream) message(resp *http.Response) string {
 	defer discard(resp.Body)
 	if t := mediaType(resp.Header.Get("Content-Type")); strings.HasSuffix(t, "html") {

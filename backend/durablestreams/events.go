@@ -13,28 +13,29 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// eventBytes is the most that is held of what precedes a control event. There is no limit to what a server may put into one
-// event, so what is larger is asked for without SSE, where it can be read piece by piece.
+// eventBytes is how many bytes of data before a control event a reader holds. The protocol has no limit for one event, so a
+// reader asks again without SSE for more data than eventBytes, and reads the response piece by piece.
 const eventBytes = 4 << 20
 
-// events is one SSE connection.
+// An events is one SSE connection.
 type events struct {
 	body   io.ReadCloser
 	cancel context.CancelFunc
 	since  time.Time
-	base64 bool // data events are
+	base64 bool // data events are base64
 
 	in   *httpwire.EventReader
-	data []byte // of the data events that no control event has followed yet
+	data []byte // from data events without a control event behind them
 	some bool   // a control event has come
 }
 
+// close gives up the connection.
 func (e *events) close() {
 	e.cancel()
 	_ = e.body.Close()
 }
 
-// control is what a control event says.
+// A control is the content of a control event.
 type control struct {
 	Next     string `json:"streamNextOffset"`
 	Cursor   string `json:"streamCursor"`
@@ -42,9 +43,9 @@ type control struct {
 	Closed   bool   `json:"streamClosed"`
 }
 
-// next reads events up to a control event and collects in e.data what the data events before it hold: each is an array, a
-// text or a base64 text of its own. It returns io.EOF only at the end of the connection. An event that is cut off there does
-// not count.
+// next reads up to a control event, and collects in e.data the content of the data events before. Each data event is an array,
+// a text or a base64 text of its own. next returns io.EOF only at the end of the connection; an event that is cut off there
+// does not count.
 func (e *events) next() (c control, err error) {
 	for {
 		event, err := e.in.Next(eventBytes - len(e.data))
@@ -61,11 +62,11 @@ func (e *events) next() (c control, err error) {
 			if !e.base64 {
 				e.data = append(e.data, event.Data...)
 			} else if e.data, err = base64.StdEncoding.AppendDecode(e.data, event.Data); err != nil {
-				return c, protocolErrorf("an event that is not base64")
+				return c, protocolErrorf("a data event is not base64")
 			}
 		case "control":
 			if len(event.Data) > maxControls || json.Unmarshal(event.Data, &c) != nil {
-				return c, protocolErrorf("a control event")
+				return c, protocolErrorf("a control event of %d bytes is not the JSON object of the protocol", len(event.Data))
 			}
 			return c, nil
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// frameHead is what a frame has before its headers: how it is made, and the time in seconds and nanoseconds.
+// frameHead is how many bytes stand before the headers of a frame: the kind, and the time in seconds and nanoseconds.
 const frameHead = 1 + 8 + 4
 
 // The first byte of a frame.
@@ -17,7 +17,7 @@ const (
 	frameHeaders = 1 // headers come between the time and the value
 )
 
-// frameBody is how long a frame is behind its length.
+// frameBody is how long a frame is without the length at its beginning.
 func frameBody(r *backend.Record) int {
 	n := frameHead + len(r.Value)
 	if len(r.Headers) > 0 {
@@ -29,6 +29,7 @@ func frameBody(r *backend.Record) int {
 	return n
 }
 
+// sizeFrame is how long a frame is.
 func sizeFrame(r *backend.Record) int {
 	n := frameBody(r)
 	return uvarintLen(n) + n
@@ -36,6 +37,7 @@ func sizeFrame(r *backend.Record) int {
 
 func meterFrame(r *backend.Record) (int, error) { return sizeFrame(r), nil }
 
+// uvarintLen is how many bytes a uvarint of n takes.
 func uvarintLen(n int) int {
 	l := 1
 	for ; n >= 0x80; n >>= 7 {
@@ -44,7 +46,7 @@ func uvarintLen(n int) int {
 	return l
 }
 
-// bodyFrames appends the frames of a batch. Records without a time are given that of the sending.
+// bodyFrames appends the frames of a batch. Records without a time get the time of the sending.
 func bodyFrames(dst []byte, recs []backend.Record) []byte {
 	total := 0
 	for i := range recs {
@@ -82,7 +84,7 @@ func bodyFrames(dst []byte, recs []backend.Record) []byte {
 }
 
 // nextFrame returns the frame at the start of b and its whole length, or a length of 0 when b has to grow first.
-// A frame larger than limit is no frame.
+// A frame that is larger than limit is refused before its bytes are there, because a reader would have to hold the bytes.
 func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
 	size, w := binary.Uvarint(b)
 	switch {
@@ -113,13 +115,14 @@ func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
 	return r, n, nil
 }
 
+// headersOf takes the headers from the beginning of b, and returns the bytes behind the headers.
 func headersOf(b []byte) (backend.Headers, []byte, error) {
 	count, w := binary.Uvarint(b)
-	if w <= 0 || count == 0 || count > uint64(len(b)-w)/2 { // two bytes is the least that one takes
+	if w <= 0 || count == 0 || count > uint64(len(b)-w)/2 { // a header takes two bytes at least
 		return nil, nil, protocolErrorf("the headers of a frame")
 	}
 	b = b[w:]
-	all := make(backend.Headers, 0, min(count, 64)) // no more on trust: a header in memory is 20 times those two bytes
+	all := make(backend.Headers, 0, min(count, 64)) // the count is not believed further: a header takes 2 bytes here and 20 times as much in memory
 	for range count {
 		var field [2][]byte
 		for j := range field {

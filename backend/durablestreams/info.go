@@ -9,7 +9,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Info is what the server says of a stream.
+// Info is the server's description of a stream.
 type Info struct {
 	ContentType string
 	Next        backend.Offset // the tail, as a place for readers and for [ForkOf]; "" when the server does not say
@@ -25,7 +25,7 @@ type Info struct {
 // A ProducerState is what the server knows of a producer: its epoch, and the highest sequence accepted in this epoch.
 type ProducerState struct{ Epoch, Seq int64 }
 
-// Head asks for the Info of the stream. It does not renew the TTL.
+// Head asks for the Info of the stream, without renewing the TTL.
 func (s *Stream) Head(ctx context.Context) (Info, error) {
 	return s.call(ctx, "head", http.MethodHead, nil, nil, true)
 }

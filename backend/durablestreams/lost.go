@@ -9,11 +9,11 @@ import (
 	"github.com/headrace/headrace/internal/misconfig"
 )
 
-// lost classifies the failure of a request that got no answer. stores says whether the request could have stored something.
+// lost classifies the failure of a request without an answer. stores says whether the request could have stored something.
 func lost(err error, stores bool) error {
 	err = settings.Explain(err)
 	switch {
-	case misconfig.Due(err): // no further attempt mends it
+	case misconfig.Due(err): // no further attempt helps
 		return err
 	case !stores || unsent(err):
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
@@ -21,13 +21,13 @@ func lost(err error, stores bool) error {
 	return fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, err)
 }
 
-// unsent says whether there was no connection, so that nothing of the request has left.
+// unsent reports whether there was no connection: nothing of the request has left the process then.
 func unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
-// settings say how to mend a setting of a client.
+// settings tell the operator how to correct a setting of a client.
 var settings = misconfig.Hints{
 	misconfig.Untrusted: "check the host of the base URL, or give the option HTTP a client that trusts the authority which signs for it",
 	misconfig.NoTLS:     "the server there does not speak TLS: write its base URL with http",

@@ -26,24 +26,24 @@ type config struct {
 	userAgent string
 }
 
-// A dynamic header or query parameter is asked for before every request, so that tokens may rotate.
+// A dynamic is a header or query parameter whose value is asked for before every request, because tokens may rotate.
 type dynamic struct {
 	name  string
 	value func(context.Context) (string, error)
 }
 
 // HTTP makes the client use h instead of an http.Client of its own. The CheckRedirect and the Timeout of h are in force: a
-// Timeout that is shorter than the server's long-poll (usually 30 s) breaks live reads. Default: a client with a connection
-// pool of its own that follows no redirects, so that headers with credentials reach no other server.
+// Timeout shorter than the server's long-poll (usually 30 s) breaks live reads. Default: a client with its own connection pool.
+// The default follows no redirects, because a redirect could send headers with credentials to another server.
 func HTTP(h *http.Client) Option { return func(c *config) { c.http = h } }
 
-// TLS is used for an https server. It is cloned. Default: Go's default. With [HTTP] it is an error, because that client has
-// its own TLS.
+// TLS is used for an https server. The config is cloned. Default: Go's default. TLS together with [HTTP] is an error, because the
+// http.Client has TLS settings of its own.
 func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
 
 // Header adds a header to every request, also to those of producers and of readers that connect again. value is called before
 // each request, from several goroutines, under the context of the operation. An error of value fails the operation, as
-// [backend.ErrUnauthorized] unless the error wraps that or [backend.ErrTransient] itself.
+// [backend.ErrUnauthorized] unless the error wraps [backend.ErrTransient].
 func Header(name string, value func(context.Context) (string, error)) Option {
 	return func(c *config) { c.headers = append(c.headers, dynamic{name, value}) }
 }
@@ -54,23 +54,23 @@ func Query(name string, value func(context.Context) (string, error)) Option {
 	return func(c *config) { c.query = append(c.query, dynamic{name, value}) }
 }
 
-// Static is a value for [Header] and [Query] that does not change.
+// Static is a fixed value for [Header] and [Query].
 func Static(v string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return v, nil }
 }
 
-// Attempts is how often an operation is tried in all while its failures allow it. Producers and consumers do not count here:
-// they retry by their own rules. Default 5; 0 means the default, a negative number is
+// Attempts is how often an operation is tried in all while its failures allow another try. Appends of producers and reads of
+// consumers do not count here: producers and consumers retry by their own rules. Default 5; 0 means the default, a negative number is
 // an error.
 func Attempts(n int) Option { return func(c *config) { c.attempts = n } }
 
 // Timeout bounds one attempt of an operation, and one append of a producer, from the first byte of the request to the answer.
-// It does not bound what readers ask for, because those requests wait for data. Default 30 s; 0 means the default, a negative
+// Timeout does not bound the requests of readers, because readers wait for data. Default 30 s; 0 means the default, a negative
 // duration is an error.
 func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// UserAgent is put behind the name of this client in the User-Agent of every request, so that the server's operators can tell
-// who calls. A [Header] of that name replaces it. Default: the name of the client alone.
+// UserAgent is put behind the name of this client in the User-Agent of every request. The server's operators see there who
+// calls. A [Header] with the name User-Agent replaces both. Default: the name of the client alone.
 func UserAgent(name string) Option { return func(c *config) { c.userAgent = name } }
 
 var errNilOption = errors.New("an option is nil")

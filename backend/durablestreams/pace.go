@@ -7,8 +7,8 @@ import (
 	"github.com/headrace/headrace/internal/backoff"
 )
 
-// pauses are the least times from one long-poll to the next while nothing moves. A server that waits as the protocol says
-// takes longer for each answer than the longest pause. A second between requests of an idle reader costs a server little.
+// pauses are the least times from one long-poll to the next while nothing moves. A server with long-polls by the protocol takes
+// longer for each answer than the longest pause, and no pause is made. A second between requests costs a server little.
 var pauses = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
 
 // A pace keeps a reader from asking as fast as it can where long-polls are answered at once: by a cache that holds an old

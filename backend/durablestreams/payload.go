@@ -6,10 +6,12 @@ import (
 	"sync"
 )
 
-// oneWrite is how large a body may be to leave in one packet with its headers, as the transport does with readers it knows.
+// oneWrite is the largest body to be copied. The transport writes the headers and a body of a known type, bytes.Reader for
+// example, in a single packet; for our own type payload the transport writes the headers first. Beside a body of more than
+// 4 KiB a second packet counts little, and the body is not copied.
 const oneWrite = 4 << 10
 
-// payloadOf makes b the body of one request. b is its owner's again when the payload was closed.
+// payloadOf makes b the body of one request. When the payload is closed, the owner of b may use b again.
 func payloadOf(b []byte) io.ReadCloser {
 	if len(b) <= oneWrite {
 		return io.NopCloser(bytes.NewReader(bytes.Clone(b)))
@@ -17,8 +19,8 @@ func payloadOf(b []byte) io.ReadCloser {
 	return &payload{b: b}
 }
 
-// A payload is the body of one request. The transport may still read it when the request has been answered or given up, so
-// Close takes the bytes away from it, and they can be used again when Close has returned.
+// A payload is the body of one request. The transport may go on reading a body after the answer, or after the request was given
+// up. Close takes the bytes away from the transport, so the owner can use the bytes again when Close has returned.
 type payload struct {
 	mu sync.Mutex
 	b  []byte

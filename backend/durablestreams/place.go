@@ -9,8 +9,9 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A place in a stream is "<offset>/<n>": n messages, or bytes of a framed stream, behind an offset of the server. Where the
-// server says which stream it is, apart from others of the name before and after it, that stands first: "<id>/<offset>/<n>".
+// place makes a place in a stream. It is "<offset>/<n>": n messages, or bytes of a framed stream, behind an offset of the
+// server. If the server gives the stream an id, other than those of earlier and later streams of the same name, the id stands
+// first: "<id>/<offset>/<n>".
 func place(id, offset string, n int64) backend.Offset {
 	if id != "" {
 		offset = id + "/" + offset
@@ -18,8 +19,8 @@ func place(id, offset string, n int64) backend.Offset {
 	return backend.Offset(offset + "/" + strconv.FormatInt(n, 10))
 }
 
-// identify learns which stream the server reads from, where it says so. An offset of an earlier stream of the name may be one of
-// this stream by chance, with other records behind it.
+// identify learns the id of the stream from a server with ids. An offset of an earlier stream of the same name may also be an
+// offset of this stream, with other records behind the offset, and only the id tells the two apart.
 func (r *reader) identify(h http.Header) error {
 	id := h.Get("Headrace-Stream-Id")
 	switch {
@@ -28,13 +29,14 @@ func (r *reader) identify(h http.Header) error {
 	case !validOffset(id):
 		return protocolErrorf("Headrace-Stream-Id %.40q", id)
 	case r.id != "" && r.id != id:
-		return fmt.Errorf("%w: the place is of another stream, which had this name before or after", backend.ErrOutOfRange)
+		return fmt.Errorf("%w: the place belongs to another stream of this name, an earlier or a later one", backend.ErrOutOfRange)
 	}
 	r.id = id
 	return nil
 }
 
-// streamID is what an answer other than a reader's says of the stream, "" when that is nothing or cannot be part of a place.
+// streamID is the id of the stream in an answer to another request than a read. It is "" if the server sends no id, or an id
+// with characters for which a place has no room.
 func streamID(h http.Header) string {
 	if id := h.Get("Headrace-Stream-Id"); validOffset(id) {
 		return id
@@ -42,7 +44,7 @@ func streamID(h http.Header) string {
 	return ""
 }
 
-// parsePlace takes apart what place made, and nothing else.
+// parsePlace takes apart a place made by place, and refuses every other text.
 func parsePlace(o backend.Offset) (id, offset string, n int64, err error) {
 	i := strings.LastIndexByte(string(o), '/')
 	if i >= 0 {
@@ -52,11 +54,11 @@ func parsePlace(o backend.Offset) (id, offset string, n int64, err error) {
 		}
 	}
 	if !validOffset(offset) {
-		return "", "", 0, fmt.Errorf("%w: %.80q is no place of a durable stream", backend.ErrOutOfRange, o)
+		return "", "", 0, fmt.Errorf("%w: %.80q is not a place in a durable stream", backend.ErrOutOfRange, o)
 	}
 	n, ok := number(string(o[i+1:]))
 	if !ok || len(o)-i > 2 && o[i+1] == '0' {
-		return "", "", 0, fmt.Errorf("%w: %.80q is no place of a durable stream", backend.ErrOutOfRange, o)
+		return "", "", 0, fmt.Errorf("%w: %.80q is not a place in a durable stream", backend.ErrOutOfRange, o)
 	}
 	return id, offset, n, nil
 }

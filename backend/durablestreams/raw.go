@@ -7,19 +7,18 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Raw is the bytes of a stream as they are, without frames: for streams that others write or read, of any type. It is a
-// Sink and a Source as [Stream] is.
+// Raw is the bytes of a stream without frames, for streams of any type that other programs write or read. Like [Stream], Raw
+// is a Sink and a Source.
 //
-// The protocol knows no records in bytes, so what a reader of Raw returns as records are pieces of the stream as they come,
-// of up to 256 KiB and cut anywhere; a text is not cut within a UTF-8 character. Put together they are the stream, and each
-// can be resumed behind. Over [SSE] a text comes with LF for all its line ends, an event at a time of up to 4 MiB.
+// The protocol knows no records in bytes. So the records of a reader of Raw are pieces of the stream as the pieces come, of up
+// to 256 KiB and cut anywhere; only a UTF-8 character of a text is not cut. All pieces together are the stream, and a consumer
+// can resume behind each piece. Over [SSE] a text comes with LF for all its line ends, one event of up to 4 MiB at a time.
 //
-// What a producer writes through Raw is appended value behind value, once, under the content type of its format, or
-// application/octet-stream where that has none or is compressed. Records with headers are refused, and empty ones, of which
-// nothing would be left; times are dropped.
+// A producer on Raw appends value behind value, once, under the content type of its format, or under application/octet-stream
+// when the format has no type or is compressed. Records with headers are refused. Empty records are refused, because nothing
+// of an empty record would be left in the stream. Times are dropped.
 //
-// On a JSON stream, and for the format application/json, it is no different from Stream: messages are what that protocol
-// has there.
+// On a JSON stream, and for the format application/json, Raw is no different from Stream: the protocol has messages there.
 type Raw struct{ stream *Stream }
 
 // Raw returns the stream without Headrace's frames.
@@ -52,9 +51,9 @@ func (s *Stream) rawEncodingOf(f backend.Format) encoding {
 func checkRaw(r *backend.Record) error {
 	switch {
 	case len(r.Headers) > 0:
-		return fmt.Errorf("durablestreams: %w: a stream of bytes has no place for headers", backend.ErrRejected)
+		return fmt.Errorf("durablestreams: %w: a stream of bytes has no room for headers", backend.ErrRejected)
 	case len(r.Value) == 0:
-		return fmt.Errorf("durablestreams: %w: nothing of an empty value can be appended", backend.ErrRejected)
+		return fmt.Errorf("durablestreams: %w: an empty value leaves nothing in a stream of bytes", backend.ErrRejected)
 	}
 	return nil
 }

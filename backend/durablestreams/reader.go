@@ -10,8 +10,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A reader asks for what the stream holds, response by response, until it has reached the tail. From then on it waits for more
-// at the tail. It does not read ahead: Read takes from the connection what it returns.
+// A reader asks for the stream response by response until the tail. From then on the reader waits for more at the tail. It does
+// not read ahead: Read takes from the connection what Read returns, and a slow caller slows the server down.
+//
+// The work is in four files: reader_request.go gets the next response, by requests or (reader_events.go) over SSE;
+// response.go checks its headers; reader_batch.go cuts its bytes into records with places.
+//
+// Each Read runs alone. Only Close may run beside a Read, and Close uses nothing but the lock, the reason and cancel.
 type reader struct {
 	stream *Stream
 	life   context.Context
@@ -24,14 +29,14 @@ type reader struct {
 	at       backend.Offset // the place of the next record
 	id       string         // of the stream, "" where the server does not say
 	ask      string         // the offset of the next request
-	answered bool           // the server has named ask; otherwise the caller has brought it
-	stale    int            // answers in a row that are older than an earlier answer
-	cursor   string         // the server's, sent back with every request that waits
+	answered bool           // the server has named ask, not the caller
+	stale    int            // answers in a row older than an earlier answer
+	cursor   string         // the server's, sent back with every waiting request
 	pace     pace
 	atTail   bool // the tail was reached: requests wait for more
 	ended    bool // the stream is closed, and everything was read
 
-	events   *events // the SSE connection, nil when there is none
+	events   *events // the SSE connection; nil without SSE
 	response         // the response being read
 	batching
 }
@@ -42,21 +47,22 @@ type batching struct {
 	raw       bool // bytes are not framed: the caller reads Raw
 	text      bool // the stream has a text type
 	split     splitter
-	rest      []byte  // the beginning of a record whose end has not come
+	rest      []byte  // the beginning of a record, without its end
 	count     int64   // messages, or bytes, between the start of the response and at
-	skip      int64   // messages, or bytes, to drop before the place that the caller asked for
+	skip      int64   // messages, or bytes, to drop before the caller's place
 	counts    []int64 // count behind each record of a batch
 	pending   error   // returned by the next Read, after the records before the error
-	lastBatch int     // records in the last batch with records: they and lastBytes predict the next batch
-	lastBytes int     // bytes that those records were made of
+	lastBatch int     // records in the last batch with records; together with lastBytes a forecast for the next batch
+	lastBytes int     // bytes of the same batch
 }
 
-// OpenReader implements [backend.Source]. [backend.Last] and [backend.AtTime] are [backend.ErrUnsupported]: the protocol
-// cannot count back, and it keeps no times.
+// OpenReader implements [backend.Source]. [backend.Last] and [backend.AtTime] are [backend.ErrUnsupported]: the protocol cannot
+// count back and keeps no times.
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	return s.openReader(ctx, from, false)
 }
 
+// openReader makes the first request, and so finds a missing stream, a wrong place and missing credentials at the opening.
 func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) (backend.Reader, error) {
 	r := &reader{stream: s, at: from, batching: batching{raw: raw}}
 	switch {
@@ -90,13 +96,13 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) 
 	return r, nil
 }
 
-// open makes the first request.
+// open makes the first request. From a start, and not from a place, it also finds the place of the first record.
 func (r *reader) open(ctx context.Context, from backend.Offset) error {
 	err := r.request(ctx)
 	if first := err; from == backend.Earliest && errors.Is(err, backend.ErrOutOfRange) {
-		// The beginning was trimmed, or this server names the beginning otherwise: we ask for "-1". If the server does not
-		// say which offset "-1" was, the response may begin elsewhere when it is asked for again. A place within the response
-		// cannot be found again then, and the reader refuses such a place when it is asked for.
+		// The beginning was trimmed, or this server has another name for the beginning: we ask for "-1". Without the offset
+		// behind "-1" from the server, the same request may begin elsewhere later. Nobody can find a place within the response
+		// again then, and a later reader refuses the place.
 		r.ask = "-1"
 		if err = r.request(ctx); err != nil {
 			err = fmt.Errorf("%w (before, for the first offset: %v)", err, first)
@@ -114,6 +120,8 @@ func (r *reader) open(ctx context.Context, from backend.Offset) error {
 	return nil
 }
 
+// Read implements [backend.Reader]. It returns records as soon as there are some, and a batch without records at the end of a
+// response. A wrong record behind good records is returned by the next Read, as pending.
 func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	r.mu.Lock()
 	reason := r.reason
@@ -159,6 +167,7 @@ func (r *reader) end(err error) error {
 	return r.reason
 }
 
+// Close implements [backend.Reader]. The request in flight ends, and a Read in another goroutine returns.
 func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

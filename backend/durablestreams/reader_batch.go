@@ -13,17 +13,20 @@ import (
 )
 
 const (
-	// batchBytes is how much of a response one batch takes, unless a message is larger: enough that the cost of a batch is
-	// small beside that of its records, and little enough to hold for each reader.
+	// batchBytes is how much of a response goes into a batch, unless a message is larger. It is enough to make the cost of a
+	// batch small beside the cost of its records, and little memory for each reader.
 	batchBytes = 256 << 10
 
-	// tailBytes is the same at the tail, for a response that does not say its length: few records come at once there, and
-	// each batch has a buffer of its own.
+	// tailBytes is the same at the tail, for a response without a length: few records come at once there, and each batch has
+	// a buffer of its own.
 	tailBytes = 8 << 10
 )
 
-// nextBatch makes a batch of the next bytes of the response. The records lie in a buffer that belongs to the caller from then
-// on.
+// nextBatch makes a batch of the next bytes of the response. The records lie in a new buffer. The buffer belongs to the caller
+// afterwards, and the reader keeps only a copy of the bytes behind the last record.
+//
+// An error after good records is kept as pending, because the contract says: everything before an error is returned before
+// the error.
 func (r *reader) nextBatch() (b backend.Batch, err error) {
 	buf, end, err := r.fill()
 	if buf == nil {
@@ -62,14 +65,14 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended}, nil
 }
 
-// fill reads into a new buffer, behind the rest of the buffer before. end means that the response has ended. An error that
-// comes with a buffer is to be returned after the records in the buffer.
+// fill reads into a new buffer, behind the rest of the last buffer. end means: the response has ended. An error together with a
+// buffer is returned after the records in the buffer.
 func (r *reader) fill() (buf []byte, end bool, err error) {
 	limit := r.stream.config.messageSize
 	if len(r.rest) > limit {
 		return nil, false, fmt.Errorf("%w: a message of more than %d bytes, the limit MessageBytes", backend.ErrTooLarge, limit)
 	}
-	// A message that is longer than the buffer doubles the next one, so its bytes are moved few times.
+	// If a message is longer than the buffer, the next buffer has twice the size: the bytes are moved few times.
 	buf = make([]byte, len(r.rest), len(r.rest)+max(r.fillSize(), len(r.rest)))
 	copy(buf, r.rest)
 	n, err := readFull(r.body, buf[len(buf):cap(buf)])
@@ -86,7 +89,8 @@ func (r *reader) fill() (buf []byte, end bool, err error) {
 	return buf, false, err
 }
 
-// fillSize is how many bytes to read at once. One byte more than the response has shows its end without another read.
+// fillSize is how many bytes to read at once. The size is one byte more than the response has: the read finds the end of the
+// response too, and no further read is needed.
 func (r *reader) fillSize() int {
 	switch l := r.length; {
 	case r.whole:
@@ -99,8 +103,8 @@ func (r *reader) fillSize() int {
 	return batchBytes
 }
 
-// readFull reads until p is full or an error comes. It returns the error as it is, because a response that broke off
-// (io.ErrUnexpectedEOF) has not ended.
+// readFull reads until p is full or an error comes. Unlike io.ReadFull it does not change the error: io.EOF is the end of the
+// response, and io.ErrUnexpectedEOF a response that broke off.
 func readFull(body io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var k int
@@ -111,7 +115,7 @@ func readFull(body io.Reader, p []byte) (n int, err error) {
 }
 
 // expect is how many records n bytes may hold, by the last batch with records. One part in 32, three percent, is added, because
-// to grow a batch copies all its records, which costs more than the room that stays empty.
+// to grow a batch copies all its records, and the copy costs more than some empty room.
 func (r *reader) expect(n int) int {
 	if r.lastBytes == 0 {
 		return 0
@@ -119,11 +123,12 @@ func (r *reader) expect(n int) int {
 	return min(int(int64(n)*int64(r.lastBatch)/int64(r.lastBytes))*33/32+1, n)
 }
 
+// takeMessages takes the whole messages of a JSON array from buf. The beginning of the next message stays in rest.
 func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Record, error) {
 	limit := r.stream.config.messageSize
 	for {
 		lo, hi, ok, err := r.split.next(buf)
-		if err != nil { // on the way, not in the stream: servers check what they store
+		if err != nil { // an error on the way, not in the stream: servers check messages before they store
 			return recs, fmt.Errorf("%w: %w", backend.ErrTransient, err)
 		}
 		if !ok {
@@ -152,7 +157,7 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 	return recs, nil
 }
 
-// passOver drops the bytes before the place that the caller asked for.
+// passOver drops the bytes before the caller's place.
 func (r *reader) passOver(buf []byte) []byte {
 	k := min(r.skip, int64(len(buf)))
 	r.skip -= k
@@ -160,8 +165,8 @@ func (r *reader) passOver(buf []byte) []byte {
 	return buf[k:]
 }
 
-// takeChunk makes one record of all bytes. The record does not end within a character of a text, unless the response does:
-// decoders would take half a character for an error.
+// takeChunk makes a single record of all bytes. The record does not end within a character of a text, unless the response does:
+// a decoder would report half a character as an error.
 func (r *reader) takeChunk(recs []backend.Record, buf []byte, end bool) []backend.Record {
 	buf = r.passOver(buf)
 	n := len(buf)
@@ -177,7 +182,7 @@ func (r *reader) takeChunk(recs []backend.Record, buf []byte, end bool) []backen
 	return recs
 }
 
-// cutCharacter returns how many bytes at the end of b are the beginning of a UTF-8 character whose end is missing.
+// cutCharacter returns how many bytes at the end of b are the beginning of a UTF-8 character without its end.
 func cutCharacter(b []byte) int {
 	for k := 1; k < utf8.UTFMax && k <= len(b); k++ {
 		last := b[len(b)-k:]
@@ -192,6 +197,7 @@ func cutCharacter(b []byte) int {
 	return 0
 }
 
+// takeFrames takes the whole frames from buf. The beginning of the next frame stays in rest.
 func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record, error) {
 	buf = r.passOver(buf)
 	for len(buf) > 0 {
@@ -211,12 +217,13 @@ func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record
 	return recs, nil
 }
 
-// finish ends the response and prepares the next request.
+// finish ends the response and prepares the next request. It refuses four kinds of end, which would lose records or never end:
+// no progress, an array without its end, a place beyond the tail, and half a frame at the tail.
 func (r *reader) finish() error {
 	_ = r.body.Close()
 	moved := r.start != r.response.next
 	switch {
-	case !moved && (r.count > 0 || !r.tail && r.events == nil): // an SSE event without progress says that the server lives
+	case !moved && (r.count > 0 || !r.tail && r.events == nil): // an SSE event without progress is a sign of life
 		return r.noProgress()
 	case r.as == messages && r.split.phase != afterArray:
 		return fmt.Errorf("%w: %w", backend.ErrTransient, protocolErrorf("a JSON array that ends too early"))
@@ -234,17 +241,17 @@ func (r *reader) finish() error {
 	return nil
 }
 
-// noProgress is the error of a response that the reader would ask for again and again.
+// noProgress is the error of a response without progress: the reader would ask for the response again and again.
 func (r *reader) noProgress() error {
 	return fmt.Errorf("%w: %w", backend.ErrTransient, protocolErrorf("no progress: the server returned the offset that it was asked for, %.40q", r.start))
 }
 
-// setPlaces gives the records their places and moves r.at behind the records. All places are cut from one string, so a record
-// costs no allocation.
+// setPlaces gives the records their places and moves r.at behind the records. All places are cut from one string: a record costs
+// no allocation.
 func (r *reader) setPlaces(recs []backend.Record) {
 	last := len(recs) - 1
 	if last >= 0 {
-		var text strings.Builder // its String is not a copy, and stays where it is as long as there is room
+		var text strings.Builder // String makes no copy, and the text does not move while there is room
 		start := r.start
 		if r.id != "" {
 			start = r.id + "/" + start
@@ -254,7 +261,7 @@ func (r *reader) setPlaces(recs []backend.Record) {
 		head := len(line)
 		for i, n := range r.counts {
 			if i > 0 && n == r.counts[i-1]+1 && line[len(line)-1] < '9' {
-				line[len(line)-1]++ // messages are counted one by one: most places differ in the last digit
+				line[len(line)-1]++ // most places differ in the last digit only
 			} else {
 				line = strconv.AppendInt(line[:head], n, 10)
 			}

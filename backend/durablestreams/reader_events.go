@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	firstEvent = 10 * time.Second // until the first event: servers send one at once, so a proxy that collects holds it back
-	silence    = 2 * time.Minute  // between events: servers end a connection each minute, so a longer silence is a dead connection
-	shortLife  = time.Second      // a connection that lives no longer serves less than a long-poll
+	firstEvent = 10 * time.Second // until the first event: servers send an event at once, and only a proxy holds events back
+	silence    = 2 * time.Minute  // between events: servers end a connection each minute, and a longer silence is a dead connection
+	shortLife  = time.Second      // a connection with a shorter life serves less than a long-poll
 	shortLives = 3                // short connections in a row, until readers use long-polls
 )
 
-// overSSE reports whether to wait over SSE.
+// overSSE reports whether to wait over SSE: the stream or the caller wants SSE, and SSE gets through.
 func (r *reader) overSSE() bool {
 	if r.stream.short.Load() >= shortLives {
 		return false
@@ -30,8 +30,10 @@ func (r *reader) overSSE() bool {
 	return wait == waitSSE || wait == waitAuto && r.as == messages
 }
 
-// connect opens an SSE connection at r.ask. If it returns no error and has not set r.events, SSE does not get through at the
-// moment.
+// connect opens an SSE connection at r.ask. Without an error and without r.events, SSE does not get through at the moment, and
+// the short count decides about the next try.
+//
+// The connection has a context of its own: a timer ends a connection without a first event, and the reader goes on.
 func (r *reader) connect(ctx context.Context) error {
 	params := url.Values{"offset": {r.ask}, "live": {"sse"}}
 	if r.cursor != "" {
@@ -56,7 +58,7 @@ func (r *reader) connect(ctx context.Context) error {
 	}
 	usable, err := r.checkEvents(resp)
 	if !usable || err != nil {
-		if resp.StatusCode != http.StatusOK { // a body that may have no end is not read
+		if resp.StatusCode != http.StatusOK { // the body of a success may have no end
 			discard(resp.Body)
 		}
 		cancel()
@@ -71,14 +73,14 @@ func (r *reader) connect(ctx context.Context) error {
 }
 
 // checkEvents reports whether the response is an event stream of this stream. If the server or a proxy does not offer SSE,
-// checkEvents notes that readers use long-polls.
+// checkEvents sends all readers of this Stream to long-polls.
 func (r *reader) checkEvents(resp *http.Response) (usable bool, err error) {
 	switch status := resp.StatusCode; {
 	case status == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream" && !encoded(resp.Header):
 	case status == http.StatusOK, status == http.StatusNotAcceptable, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
 		r.stream.short.Store(shortLives)
 		return false, nil
-	case gatewayTimeout(status): // a gateway that collects the events
+	case gatewayTimeout(status): // from a gateway that collects the events
 		r.stream.short.Add(1)
 		return false, nil
 	default:
@@ -94,9 +96,9 @@ func (r *reader) checkEvents(resp *http.Response) (usable bool, err error) {
 	return true, nil
 }
 
-// await makes a response of the events up to the next control event. It makes none when the connection has ended, as servers
-// end each connection after a minute. Data without a control event has no place yet: the data is dropped, and the next
-// request brings it again.
+// await makes a response of the events up to the next control event. At the end of the connection there is no response: servers
+// end each connection after a minute. Data without a control event has no place yet. The data is dropped, and the next request
+// brings the same data again.
 func (r *reader) await() (bool, error) {
 	e := r.events
 	patience := silence
@@ -116,8 +118,8 @@ func (r *reader) await() (bool, error) {
 	return false, r.disconnected(e, err, late)
 }
 
-// disconnected decides what the end of an SSE connection means. It returns nil when the reader should ask again. late means
-// that the timer of await has ended the connection.
+// disconnected decides on the end of an SSE connection. nil tells the reader to ask again. late means: the timer of await has
+// ended the connection.
 func (r *reader) disconnected(e *events, err error, late bool) error {
 	switch {
 	case r.life.Err() != nil:
@@ -125,10 +127,10 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 	case late && !e.some:
 		r.stream.short.Store(shortLives)
 		return nil
-	case late, errors.Is(err, context.Canceled): // canceled by the timer of this wait, or by that of the wait before
+	case late, errors.Is(err, context.Canceled): // canceled by the timer of this wait, or of the wait before
 		return nil
 	case errors.Is(err, backend.ErrTooLarge):
-		r.atTail = false // a response without SSE can be read in pieces; at its end the reader is at the tail again
+		r.atTail = false // a response without SSE is read in pieces, and ends at the tail again
 		return nil
 	case errors.As(err, new(*ProtocolError)):
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
@@ -143,7 +145,8 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 	return r.failure(err)
 }
 
-// event makes a response of the data before a control event.
+// event makes a response of the data before a control event. Each data event of a JSON stream is an array of its own, and the
+// splitter takes several arrays as one.
 func (r *reader) event(e *events, c control) error {
 	e.some = true
 	if !validOffset(c.Next) || c.Next < r.ask {
@@ -155,7 +158,7 @@ func (r *reader) event(e *events, c control) error {
 	r.response = response{
 		body: io.NopCloser(bytes.NewReader(e.data)), length: int64(len(e.data)), start: r.ask, next: c.Next,
 		tail: c.UpToDate || c.Closed, closed: c.Closed,
-		whole: r.text, // SSE changes line ends, so bytes cannot be counted
+		whole: r.text, // SSE changes line ends: bytes cannot be counted
 	}
 	r.count, r.split = -int64(len(r.rest)), splitter{many: true, phase: afterArray}
 	e.data = nil

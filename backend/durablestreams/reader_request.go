@@ -11,19 +11,19 @@ import (
 	"github.com/headrace/headrace/internal/backoff"
 )
 
-// origin is the offset at which every stream begins on the servers that exist; the conformance suite of the protocol requires
-// it. Unlike the protocol's own "-1", origin stays the same place when a server drops the beginning of a stream.
+// origin is the offset of the beginning of every stream, on all servers we know; the conformance suite of the protocol requires
+// this offset. Unlike the protocol's own "-1", origin stays the same place when a server drops the beginning of a stream.
 const origin = "0000000000000000_0000000000000000"
 
-// staleAnswers is how many stale answers in a row a reader accepts, which takes about five seconds. A server that still says
-// the same then has lost records.
+// staleAnswers is how many stale answers in a row a reader accepts. Eight with the pauses between them take about five seconds.
+// If the server repeats the answer for longer, the server has lost records.
 const staleAnswers = 8
 
-// errStale says that an answer lies behind an earlier answer to the same reader. The official reference server gives such
-// answers under load: it answers from a file that is behind its memory.
+// errStale: an answer ends before an earlier answer to the same reader. The official reference server gives stale answers under
+// load, because the server answers from a file behind its memory.
 var errStale = errors.New("the answer is older than the one before")
 
-// request gets the next response. At the tail it waits until there is one, over SSE or by long-polls.
+// request gets the next response. At the tail request waits for the response, over SSE or by long-polls.
 func (r *reader) request(ctx context.Context) error {
 	for r.atTail && r.overSSE() {
 		if r.events == nil {
@@ -48,8 +48,8 @@ func (r *reader) request(ctx context.Context) error {
 	}
 }
 
-// send makes one request, which waits when the tail was reached. The request lives as long as the reader, because Read calls
-// take its body; the headers of the caller are asked for under ctx, which is the context of this call.
+// send makes one request. At the tail the request is a long-poll. The request lives as long as the reader, because later calls of
+// Read take the body; only the caller's headers are asked for under ctx, the context of this call.
 func (r *reader) send(ctx context.Context) (*http.Response, error) {
 	params := url.Values{"offset": {r.ask}}
 	if r.atTail {
@@ -73,7 +73,7 @@ func (r *reader) send(ctx context.Context) (*http.Response, error) {
 	return resp, nil
 }
 
-// receive begins the response, or closes it. again means that another request may bring what this one did not.
+// receive begins the response, or closes the response. again means: ask once more, because another request may bring an answer.
 func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	switch status := resp.StatusCode; {
 	case status == http.StatusNoContent && !r.atTail:
@@ -81,7 +81,7 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 		return false, protocolErrorf("status 204 for a read that does not wait")
 	case status == http.StatusOK, status == http.StatusNoContent:
 	case r.atTail && gatewayTimeout(status):
-		// A request that does not wait shows whether the server behind the gateway works.
+		// A request without waiting shows whether the server behind the gateway works.
 		discard(resp.Body)
 		r.pace.still++
 		r.atTail = false
@@ -97,7 +97,7 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	if !errors.Is(err, errStale) || r.stale >= staleAnswers {
 		return false, err
 	}
-	// The server, or another server behind the same address, will know again what the earlier answer said.
+	// The server, or another server behind the same address, soon reaches the earlier answer again.
 	r.stale++
 	if !backoff.Sleep(r.life, pauses.Delay(r.stale, nil)) {
 		return false, r.failure(context.Cause(r.life))
@@ -114,7 +114,8 @@ func (r *reader) refusal(resp *http.Response) error {
 	return e
 }
 
-// failure classifies an error of the transport. A read changes nothing, so it can always be made again.
+// failure classifies an error of the transport. A read changes nothing, and to read again is always safe. If the reader itself has
+// ended, the cause is the reason of the end and not the error of the transport.
 func (r *reader) failure(err error) error {
 	if r.life.Err() != nil {
 		err = context.Cause(r.life)

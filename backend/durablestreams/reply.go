@@ -7,17 +7,18 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A reply is what an answer to an append says of the batch.
+// A reply is the meaning of an answer for the batch. The protocol has the same status for several replies, and the meaning also
+// depends on the batches in flight; classify knows both.
 type reply uint8
 
 const (
-	replyFailed reply = iota // there was no answer, or one that says nothing about the batch
+	replyFailed reply = iota // no answer, or an answer without news about the batch
 	replyStored
 	replyDuplicate      // the server had a batch with this id, epoch and sequence before
 	replyStoredAhead    // stored, and the server has a later sequence than this appender ever sent
 	replyDuplicateAhead // a duplicate, and the server has a later sequence than this appender ever sent
-	replyEarly          // a batch before this one is missing, and is still in flight
-	replyForgotten      // a batch before this one is missing, and none is in flight
+	replyEarly          // an earlier batch is missing, and is still in flight
+	replyForgotten      // an earlier batch is missing, and no batch is in flight
 	replyStale          // another producer with this id has begun a later epoch
 	replyRefused        // the server will never store these records
 
@@ -34,8 +35,9 @@ func (r reply) String() string {
 	return fmt.Sprintf("reply %d", uint8(r))
 }
 
-// classify says which reply an answer is. first means that no batch before this one was in flight when it was sent, and
-// highest is the highest sequence that this appender has sent in the epoch.
+// classify returns the reply in an answer. first means: no earlier batch was in flight at the sending. highest is the highest
+// sequence sent by this appender in the epoch. Batches behind may have been sent since, and the server may have them already;
+// therefore highest is read after the answer.
 func classify(ans answer, err error, first bool, highest int64) reply {
 	var status *Error
 	switch {
@@ -61,11 +63,11 @@ func classify(ans answer, err error, first bool, highest int64) reply {
 	return replyFailed
 }
 
-// An action is what deliver does with a batch after a reply.
+// An action is the next step of deliver after a reply.
 type action uint8
 
 const (
-	fail            action = iota // the session ends with the error of the reply
+	fail            action = iota // the session ends with the error of the answer
 	acknowledge                   // the batch is stored
 	claimNext                     // the epoch is another producer's: take the next one and send the batch again
 	sendInTurn                    // wait for the batch before, then send again
@@ -75,23 +77,24 @@ const (
 	failNewEpoch                  // as fail, and the next session begins an epoch
 )
 
-// actions is the whole decision. A line has one entry for each standing, in this order: epoch ours, epoch unconfirmed, epoch
+// actions is the whole decision. A line has an entry for each standing, in this order: epoch ours, epoch unconfirmed, epoch
 // contested, may be stored.
 //
-// Duplicates: a proxy may send a request twice, so in an epoch that is ours a duplicate is our own batch. In an epoch that
-// nobody has confirmed, the batch that the server has is another producer's and ours is not stored. After a refusal, for
-// example, we start epoch+1; if another process has claimed that epoch in the meantime, its batch 0 is there already, and
-// ours is answered as a duplicate.
+// Duplicate: a proxy may send a request twice. In an epoch of ours, a duplicate is therefore our own batch. In an unconfirmed
+// or contested epoch the server has a batch of another producer, and ours is not stored. For example, after a refusal we start
+// epoch+1. If another process has claimed epoch+1 in the meantime, its batch 0 is there already, and the server answers our
+// batch 0 as a duplicate.
 //
-// Ahead: another process writes with the same id and epoch. While the epoch is contested, a duplicate ahead is harmless,
-// because nothing of ours is stored.
+// Ahead: another process writes with the same id and epoch. In a contested epoch a duplicate ahead is harmless, because nothing
+// of ours is stored, and the producer takes a later epoch.
 //
-// Forgotten: the server has lost what it knew of this producer, so it cannot tell a resend from a new batch any more.
+// Forgotten: the server has lost its knowledge of this producer, for example in a restart. It cannot tell a resend from a new
+// batch any more, and stores a batch twice whose answer was lost.
 //
-// Refused: other batches take the place of the refused one. The next session begins an epoch, so that requests of this
-// session that arrive late are stale and not taken for the new batches.
+// Refused: other batches take the place of the refused batch. The next session begins an epoch. Otherwise the server could take
+// a late request of this session for a new batch.
 //
-// Early happens in a contested or unconfirmed epoch on no server, as one batch is in flight there.
+// Early: in a contested or unconfirmed epoch a single batch is in flight, and no server answers early there.
 var actions = [replies][standings]action{
 	replyFailed:         {fail, fail, fail, fail},
 	replyStored:         {acknowledge, acknowledge, acknowledge, acknowledge},

@@ -19,13 +19,13 @@ import (
 // Bounds on what a server may send besides data.
 const (
 	maxHeader   = 64 << 10
-	maxDrain    = 64 << 10 // of a body that nobody reads, so that the connection can be used again
+	maxDrain    = 64 << 10 // of a body without use: to read the rest keeps the connection usable
 	maxOffset   = 255
 	maxNumber   = 1<<53 - 1
 	maxControls = 16 << 10 // bytes of an SSE control event
 )
 
-// request makes one request with all that the client adds to it.
+// request makes one request, with the headers and query parameters of the client and the stream.
 func (s *Stream) request(ctx context.Context, method string, params url.Values, body io.ReadCloser) (*http.Request, error) {
 	if err := s.inside(); err != nil {
 		return nil, err
@@ -49,12 +49,12 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 	if err := sendable(req.Header); err != nil {
 		return nil, fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
 	}
-	// A compressed body could expand without bound, and gains nothing that a compressing codec does not.
+	// A compressed body could expand without bound, and a compressing codec gains the same.
 	req.Header.Set("Accept-Encoding", "identity")
 	return req.WithContext(ctx), nil
 }
 
-// ask asks for the values of headers or parameters. A later one of the same name replaces the earlier.
+// ask asks for the values of headers or parameters. Of two with the same name the later counts.
 func ask(ctx context.Context, set func(name, value string), lists ...[]dynamic) error {
 	for _, list := range lists {
 		for _, d := range list {
@@ -68,8 +68,8 @@ func ask(ctx context.Context, set func(name, value string), lists ...[]dynamic) 
 	return nil
 }
 
-// inside refuses options with values that they do not allow, and names that lead out of the base URL: what stands for a dot in
-// a path is a dot to somebody on the way. So it is with slashes, of which a path is left with one where there are several.
+// inside refuses wrong options, and names that lead out of the base URL. We cannot make such a name harmless: some program on
+// the way decodes an encoded dot again, and makes one slash of several slashes.
 func (s *Stream) inside() error {
 	if s.config.wrong != nil {
 		return s.config.wrong
@@ -79,14 +79,14 @@ func (s *Stream) inside() error {
 	}
 	for part := range strings.SplitSeq(s.name, "/") {
 		if part == "." || part == ".." {
-			return fmt.Errorf("%w: the name %.80q leads elsewhere", backend.ErrRejected, s.name)
+			return fmt.Errorf("%w: the name %.80q has a part \".\" or \"..\", which leads out of the base URL", backend.ErrRejected, s.name)
 		}
 	}
 	return nil
 }
 
-// sendable refuses headers that the transport would refuse as if the network had failed. Tokens are secret, so the error names
-// the header and not its value.
+// sendable refuses headers before the transport does, because the transport reports them like a failure of the network. A token is secret, so the error names
+// only the header.
 func sendable(h http.Header) error {
 	for name, values := range h {
 		for _, v := range values {
@@ -98,7 +98,7 @@ func sendable(h http.Header) error {
 	return nil
 }
 
-// credentials classifies what the caller's own func says.
+// credentials classifies an error of the caller's own function.
 func credentials(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
@@ -109,8 +109,8 @@ func credentials(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", backend.ErrUnauthorized, err)
 }
 
-// do sends req. What it returns as an error of the transport has no URL in it, where secrets may be, and none of the
-// caller's own headers, which a broken server or proxy may have sent back.
+// do sends req. Errors of the transport come back without the URL, where secrets may be, and without the caller's own headers,
+// which a broken server or proxy may have sent back.
 func (s *Stream) do(req *http.Request) (*http.Response, error) {
 	resp, err := s.client.config.http.Do(req)
 	if err != nil {
@@ -123,12 +123,12 @@ func (s *Stream) do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, s.secrets(req).Error(err)
 	}
-	resp.Request = req // its secrets are those to hide, also after a redirect or with a transport that sets no Request
+	resp.Request = req // knows the secrets to hide, also after a redirect or with a transport that sets no Request
 	return resp, nil
 }
 
-// secrets are what a server must not bring into an error: the user and the path of the base URL, and the values of the
-// caller's own headers and query parameters.
+// secrets are the texts to hide in an error when a server repeats one: the user and the path of the base URL, and the values
+// of the caller's own headers and query parameters.
 func (s *Stream) secrets(req *http.Request) (hidden redact.Secrets) {
 	base := s.client.base
 	if password, ok := base.User.Password(); ok {
@@ -147,13 +147,14 @@ func (s *Stream) secrets(req *http.Request) (hidden redact.Secrets) {
 	return hidden
 }
 
-// discard reads what little may be left of a body, so that its connection is used again, and closes it.
+// discard reads the little that may be left of a body and closes the body. Otherwise the transport would close the connection
+// instead of using the connection again.
 func discard(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, maxDrain)
 	_ = body.Close()
 }
 
-// number reads digits only, as the protocol wants them, up to 2^53-1.
+// number reads a number as the protocol writes numbers: digits only, up to 2^53-1.
 func number(v string) (int64, bool) {
 	if v == "" || len(v) > 16 {
 		return 0, false
@@ -167,12 +168,13 @@ func number(v string) (int64, bool) {
 	return n, err == nil && n <= maxNumber
 }
 
-// validCursor says whether v is a cursor: digits, of any size. A client compares no cursors, it only sends them back.
+// validCursor reports whether v is a cursor: digits, of any size. A client does not compare cursors, and only sends the last
+// cursor back.
 func validCursor(v string) bool {
 	return v != "" && len(v) <= maxOffset && strings.Trim(v, "0123456789") == ""
 }
 
-// numberOr is number, with a value for what is no number.
+// numberOr is number, with a value for a text without a number.
 func numberOr(v string, otherwise int64) int64 {
 	if n, ok := number(v); ok {
 		return n
@@ -180,10 +182,11 @@ func numberOr(v string, otherwise int64) int64 {
 	return otherwise
 }
 
+// isTrue reports whether a header of the protocol says yes.
 func isTrue(v string) bool { return strings.EqualFold(strings.TrimSpace(v), "true") }
 
-// validOffset says whether a server may have minted o: what it may not contain would change the meaning of a place or of
-// a request. Sentinels are never minted.
+// validOffset reports whether o can be an offset of a server. Characters forbidden by the protocol would change the meaning of a
+// place or of a request. The names "now" and "-1" are no offsets.
 func validOffset(o string) bool {
 	if o == "" || len(o) > maxOffset || o == "now" || o == "-1" {
 		return false

@@ -9,18 +9,19 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A response is what a reader knows of a response beside its bytes.
+// A response is a reader's knowledge about a response beside its bytes.
 type response struct {
-	body   io.ReadCloser // nil when there is no response, or all of it was read
-	length int64         // bytes that are not read yet, -1 when the server does not say
+	body   io.ReadCloser // nil without a response, and at the end of a response
+	length int64         // bytes not read yet, -1 when unknown
 	start  string        // offset of the first byte
 	next   string        // offset behind the last byte
 	tail   bool          // next is the tail
 	closed bool          // next is the tail, and there will be no more
-	whole  bool          // the response is one record
+	whole  bool          // the response is a single record
 }
 
-// begin checks the headers of a response, and makes it the response being read.
+// begin checks the headers of a response, and makes the response current. Wrong headers are an error here, before a single record
+// of the response is returned: a record with a wrong place could be skipped or read twice later.
 func (r *reader) begin(resp *http.Response) error {
 	h := resp.Header
 	if err := r.identify(h); err != nil {
@@ -68,8 +69,8 @@ func (r *reader) begin(resp *http.Response) error {
 	return nil
 }
 
-// checkOrder compares the end of a response with what was asked for. The protocol says that offsets are in the order of their
-// bytes.
+// checkOrder compares the end of a response with the offset in the request. Offsets can be compared, because the protocol orders
+// offsets by their bytes.
 func (r *reader) checkOrder(next string) error {
 	if !validOffset(r.ask) || next >= r.ask {
 		return nil
@@ -81,7 +82,7 @@ func (r *reader) checkOrder(next string) error {
 	return err
 }
 
-// takeCursor keeps the cursor that the server sent in a header or a field. A server need not send a cursor.
+// takeCursor keeps the server's cursor from a header or a field. A server need not send a cursor, and the last cursor stays then.
 func (r *reader) takeCursor(name, cursor string) error {
 	switch {
 	case cursor == "":
@@ -99,8 +100,8 @@ func encoded(h http.Header) bool {
 	return e != "" && !strings.EqualFold(e, "identity")
 }
 
-// startOffset is where a response begins that was asked for as ask. For "-1" only the server knows the offset, and only our
-// server says it, in a header that is no part of the protocol.
+// startOffset is the offset at the beginning of a response to a request for ask. Behind "-1" is an offset of the server, and only
+// our server names the offset, in a header beside the protocol.
 func startOffset(ask, next string, h http.Header) (string, error) {
 	start := h.Get("Headrace-Start-Offset")
 	switch {
@@ -119,7 +120,7 @@ const (
 	unknown  content = iota
 	messages         // of a JSON array
 	frames           // see the documentation of the package
-	chunks           // each piece of bytes is a record, as the pieces come
+	chunks           // each piece of bytes is a record
 )
 
 // kind learns from the content type how records are found in the bytes.

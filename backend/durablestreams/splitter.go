@@ -6,14 +6,14 @@ import (
 	"math/bits"
 )
 
-// A splitter finds the messages of a JSON array that comes in pieces. It looks only for the ends of the messages: a server has
-// checked the values when they were appended, and the decoder of the caller checks them again. A splitter does not allocate.
+// A splitter finds the messages of a JSON array in pieces. It looks only for the ends of the messages: a server has checked the
+// values at the append, and the decoder of the caller checks the values again. A splitter does not allocate.
 type splitter struct {
 	phase phase
-	from  int  // where the message begins that is being scanned
+	from  int  // where the message being scanned begins
 	at    int  // the bytes before at are scanned
 	depth int  // open brackets within the message
-	quote int  // where the string begins that is being scanned, -1 outside of a string
+	quote int  // where the string being scanned begins, -1 outside of a string
 	many  bool // several arrays may follow each other
 }
 
@@ -147,9 +147,9 @@ const (
 
 var meanings = [256]meaning{'"': aString, '{': opens, '[': opens, '}': closes, ']': closes, ',': divides}
 
-// quotes finds the quotes among the eight bytes of w. The lowest bit of the result that is set is in the byte of w that is the
-// first quote in memory; 0 means that w has no quote. The bytes with a quote are zero after the exclusive or, and the last
-// line sets the high bit of the first byte that is zero.
+// quotes finds the quotes among the eight bytes of w. The lowest bit of the result is in the byte of the first quote in memory;
+// 0 means: no quote. The exclusive or makes the bytes with a quote zero, and the last line sets the high bit of the first zero
+// byte.
 func quotes(w uint64) uint64 {
 	const lows, highs = 0x0101010101010101, 0x8080808080808080
 	w ^= '"' * lows

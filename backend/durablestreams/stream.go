@@ -17,29 +17,29 @@ type Stream struct {
 	url    *url.URL
 	config streamConfig
 
-	// short counts SSE connections in a row that broke off at once. Readers share the count, because a consumer opens a new
-	// reader after each failure, and each reader makes one such connection.
+	// short counts SSE connections in a row with a break at once. Readers share the count, because a consumer opens a new reader
+	// after each failure, and each reader makes a single connection.
 	short atomic.Int32
 }
 
 var _ backend.Stream = (*Stream)(nil)
 
-// Name is the name that the stream was given.
+// Name is the name given to [Client.Stream].
 func (s *Stream) Name() string { return s.name }
 
-// URL is where the stream is, without the query parameters that the client adds to requests.
+// URL is the address of the stream, without a password and without the query parameters of requests.
 func (s *Stream) URL() string { return s.url.Redacted() }
 
 // String names the server and the stream.
 func (s *Stream) String() string { return s.client.String() + "/" + s.name }
 
-// GoString is String, so that %#v does not print credentials.
+// GoString is String: %#v prints no credentials.
 func (s *Stream) GoString() string { return s.String() }
 
-// LogValue is String, so that logs do not hold credentials.
+// LogValue is String: logs hold no credentials.
 func (s *Stream) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// With returns the address of the same stream with further options, for one call or for many. s stays as it is.
+// With returns the address of the same stream with further options, for one call or for many. s does not change.
 func (s *Stream) With(opts ...StreamOption) *Stream {
 	t := &Stream{client: s.client, name: s.name, url: s.url, config: s.config}
 	for _, o := range opts {
@@ -52,8 +52,8 @@ func (s *Stream) With(opts ...StreamOption) *Stream {
 	return t
 }
 
-// failed names the operation and the stream in an error. Paths, queries and user names may be secret, so the error shows only
-// the host of the URL.
+// failed names the operation and the stream in an error. Of the URL the error shows only the host, because paths, queries and
+// user names may be secret.
 func (s *Stream) failed(op string, err error) error {
 	return fmt.Errorf("durablestreams: %s %.80q at %s://%s: %w", op, s.name, s.url.Scheme, s.url.Host, err)
 }

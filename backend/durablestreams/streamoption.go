@@ -9,8 +9,8 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// A StreamOption is an option of [Client.Stream] and [Stream.With]. If an option is nil or has a value that it does not allow,
-// every operation on the stream fails with [backend.ErrRejected].
+// A StreamOption is an option of [Client.Stream] and [Stream.With]. If an option is nil or has a wrong value, every
+// operation on the stream fails with [backend.ErrRejected].
 type StreamOption func(*streamConfig)
 
 type streamConfig struct {
@@ -35,7 +35,8 @@ const (
 	waitSSE
 )
 
-// The defaults. Five requests in flight are what the official clients have, and our benchmarks gain nothing from more.
+// The defaults. The official TypeScript client, too, has five requests in flight. 4 MiB stay below the limits of all servers we
+// know: the lowest is 10 MB for an append.
 const (
 	defaultBatchBytes   = 4 << 20
 	defaultInFlight     = 5
@@ -47,17 +48,17 @@ func streamDefaults() streamConfig {
 }
 
 // ProducerID names the producers of this Stream to the server. A producer that is started later under the same name takes the
-// place of the producer before, which then fails with [backend.ErrFenced]; one producer of the name writes at a time. Without
-// a ProducerID every producer has a random name and any number of producers write at once.
+// place of the producer before, and the earlier producer fails with [backend.ErrFenced]; a single producer of the name writes at
+// a time. Without a ProducerID every producer has a random name and any number of producers write at once.
 func ProducerID(id string) StreamOption { return func(c *streamConfig) { c.producer = id } }
 
-// Epoch is the epoch in which a producer with a [ProducerID] begins, instead of an epoch made from the time. It is for programs
-// that agree in another way on who writes, for example by the number of a lease. Nobody contests such an epoch: if another
-// producer has taken it, or the server knows a later one, the first batch fails with [backend.ErrFenced].
+// Epoch is the epoch in which a producer with a [ProducerID] begins, instead of an epoch made from the time: for programs with
+// another way to agree on the writer, for example the number of a lease. A producer does not try a later epoch: if another
+// producer has taken the epoch, or the server knows a later epoch, the first batch fails with [backend.ErrFenced].
 //
 // Each further producer needs a greater epoch, with some room between the two: when the server refuses a batch, or has
-// forgotten the producer, the producer goes on in the next epoch. So take a multiple of the number of the lease, such as 1,000
-// times. Epochs are 0 to 2^53-1. Another number is refused, and so is an epoch without a ProducerID.
+// forgotten the producer, the producer goes on in the next epoch. Take a multiple of the number of the lease, for example 1,000
+// times. Epochs are 0 to 2^53-1. Another number is refused, and an epoch without a ProducerID too.
 func Epoch(n int64) StreamOption {
 	return func(c *streamConfig) {
 		if n < 0 || n > maxNumber {
@@ -69,8 +70,7 @@ func Epoch(n int64) StreamOption {
 }
 
 // RequestHeader adds a header to the requests for this Stream, and replaces a header of the same name that [Header] gives to
-// all requests of the client. With [Stream.With] it is for one call. Errors do not show the value, as they do not show the
-// values of Header.
+// all requests of the client. With [Stream.With] the header is for one call. Errors do not show the value.
 func RequestHeader(name, value string) StreamOption {
 	return func(c *streamConfig) {
 		if err := sendable(http.Header{name: {value}}); err != nil || !httpwire.HeaderName(name) {
@@ -99,13 +99,13 @@ func BatchBytes(n int) StreamOption {
 	return func(c *streamConfig) { c.batchBytes = c.atLeast("BatchBytes", n, 64, defaultBatchBytes) }
 }
 
-// InFlight is how many appends of one producer are in flight at most. There are fewer on a server that refuses batches which
-// overtake others, while some do. Each append holds one body. Default 5; 0 means the default, a negative number is refused.
+// InFlight is how many appends of one producer are in flight at most. On a server that refuses a batch without its predecessor,
+// the number shrinks while batches overtake others. Each append holds one body. Default 5; 0 means the default, a negative number is refused.
 func InFlight(n int) StreamOption {
 	return func(c *streamConfig) { c.inFlight = c.atLeast("InFlight", n, 1, defaultInFlight) }
 }
 
-// MessageBytes is the largest message or frame that a reader takes. A larger one fails the reader with [backend.ErrTooLarge].
+// MessageBytes is the size of the largest message or frame for a reader. A larger message ends the reader with [backend.ErrTooLarge].
 // MessageBytes bounds a reader's memory. Default 64 MiB; 0 means the default, and less than 1 KiB is refused.
 func MessageBytes(n int) StreamOption {
 	return func(c *streamConfig) { c.messageSize = c.atLeast("MessageBytes", n, 1<<10, defaultMessageBytes) }
@@ -129,13 +129,13 @@ func (c *streamConfig) refuse(err error) {
 	}
 }
 
-// SSE makes readers wait at the tail in one long response, instead of a request for each answer. Records arrive sooner that
-// way. Readers wait by long-poll where SSE does not get through: when no event comes within 10 s, when the answer is no event
+// SSE makes readers wait at the tail in one long response, instead of a request for each answer. Records arrive sooner
+// over SSE. Readers wait by long-poll where SSE does not get through: when no event comes within 10 s, when the answer is no event
 // stream, or when three connections in a row break off within a second.
 //
-// Without SSE and [LongPoll] the stream decides: SSE for JSON, which SSE carries as it is, and long-poll for everything else,
-// because SSE makes bytes longer by a third and changes the line ends of a text.
+// Without SSE and [LongPoll] the stream decides: SSE for JSON, because SSE carries JSON unchanged, and long-poll for everything
+// else, because SSE makes bytes longer by a third and changes the line ends of a text.
 func SSE() StreamOption { return func(c *streamConfig) { c.wait = waitSSE } }
 
-// LongPoll makes readers wait at the tail by one request for each answer, whatever the stream holds. See [SSE].
+// LongPoll makes readers wait at the tail by one request for each answer, for every type of stream. See [SSE].
 func LongPoll() StreamOption { return func(c *streamConfig) { c.wait = waitLongPoll } }

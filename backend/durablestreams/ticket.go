@@ -2,30 +2,30 @@ package durablestreams
 
 import "fmt"
 
-// A ticket is the epoch and the sequence under which a batch is sent, and what is known about them at that moment.
+// A ticket is the epoch and the sequence for one sending of a batch, and the standing of the batch at the moment.
 type ticket struct {
 	epoch, seq int64
 	standing   standing
-	ordered    bool // the batch behind this one starts when the request of this one was written
+	ordered    bool // the batch behind starts when the request of this batch was written
 }
 
-// A standing is what the appender knows about a batch and its epoch before it sends the batch.
+// A standing is the appender's knowledge of a batch and its epoch before the sending.
 type standing uint8
 
 const (
-	// epochOurs: the server has accepted a batch in this epoch, or no other producer has the id.
+	// epochOurs: the server has accepted a batch of ours in this epoch, or no other producer has the id.
 	epochOurs standing = iota
 
-	// epochUnconfirmed: nothing in this epoch was accepted, and the epoch may not be given up for a later one: the caller has
-	// chosen it, or the server has accepted an earlier epoch of this producer.
+	// epochUnconfirmed: the server has accepted nothing in this epoch, and the producer may not try a later epoch. Either the
+	// caller has chosen the epoch, or the server has accepted an earlier epoch of this producer.
 	epochUnconfirmed
 
-	// epochContested: the server has accepted nothing of this producer. If another producer has the epoch, this one takes a
+	// epochContested: the server has accepted nothing of this producer. If another producer has the epoch, this producer takes a
 	// later epoch.
 	epochContested
 
-	// mayBeStored: the batch was sent before under the same sequence, and its fate is unknown. This comes before all other
-	// standings: an answer may be about the earlier request.
+	// mayBeStored: the batch was sent before under the same sequence, and the fate is unknown. mayBeStored hides the other
+	// standings, because an answer may be about the earlier request.
 	mayBeStored
 
 	standings
@@ -39,7 +39,8 @@ func (s standing) String() string {
 	return fmt.Sprintf("standing %d", uint8(s))
 }
 
-// take gives the batch its ticket, unless the session has ended: then the epoch may already be that of the next session.
+// take gives the batch its ticket. After the end of the session there is no ticket, because the epoch may already belong to the
+// next session.
 func (c *conn) take(b *batch) (t ticket, ok bool) {
 	a := c.appender
 	a.mu.Lock()
