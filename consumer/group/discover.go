@@ -27,6 +27,8 @@ func (m *member[T]) discover(ctx context.Context) bool {
 		case !errors.Is(err, backend.ErrTransient):
 			m.fail(fmt.Errorf("group: %s: list the streams: %w", m.g.name, err))
 			return false
+		case attempt == 1:
+			m.start.WarnContext(ctx, "group: could not list the streams", "err", err)
 		}
 		if !backoff.Sleep(ctx, backoff.Default().Delay(attempt, err)) {
 			return false

@@ -25,6 +25,7 @@ type member[T any] struct {
 	id     string
 	f      func(ctx context.Context, stream string, c *consumer.Consumer[T]) error
 	log    *slog.Logger
+	start  *slog.Logger       // until the first renewal
 	failed context.CancelFunc // a final error came
 	first  bool               // the next renewal that succeeds is the first, or the first after an outage; rounds uses it alone
 	woken  chan struct{}      // holds one token: a tenure is over
@@ -41,8 +42,9 @@ type member[T any] struct {
 
 func newMember[T any](g *Group[T], f func(context.Context, string, *consumer.Consumer[T]) error) *member[T] {
 	id := g.cfg.member + "#" + rand.Text()[:idBytes-1]
+	attrs := []any{"group", g.name, "member", id}
 	return &member[T]{
-		g: g, id: id, f: f, log: g.cfg.logger.With("group", g.name, "member", id),
+		g: g, id: id, f: f, log: g.cfg.logger.With(attrs...), start: g.cfg.starting.With(attrs...),
 		woken: make(chan struct{}, 1), held: make(map[string]*tenure), first: true,
 	}
 }
@@ -67,7 +69,7 @@ func (m *member[T]) run(ctx context.Context) error {
 
 // rounds renews until life is over and no stream is held any more.
 func (m *member[T]) rounds(life context.Context) {
-	down := outage{log: m.log}
+	down := outage{log: m.start}
 	ending := life.Done()
 	for ctx := life; ; {
 		m.round(ctx, &down)
@@ -110,6 +112,7 @@ func (m *member[T]) round(ctx context.Context, down *outage) {
 	switch {
 	case err == nil:
 		down.recovered(ctx)
+		down.log = m.log
 	case ctx.Err() != nil:
 		return
 	case errors.Is(err, backend.ErrTransient):

@@ -20,13 +20,14 @@ type config struct {
 	drain    time.Duration
 	consumer []consumer.Option
 	logger   *slog.Logger
+	starting *slog.Logger // until the first renewal
 }
 
 // roundsPerLease is how often a member renews in the time of a lease. Two renewals may fail before a member has to stop.
 const roundsPerLease = 5
 
 func newConfig(opts []Option) (config, error) {
-	c := config{lease: 15 * time.Second, drain: 3 * time.Second, logger: slog.New(slog.DiscardHandler)}
+	c := config{lease: 15 * time.Second, drain: 3 * time.Second, logger: slog.New(slog.DiscardHandler), starting: slog.Default()}
 	for _, o := range opts {
 		o(&c)
 	}
@@ -72,5 +73,13 @@ func Consumer(opts ...consumer.Option) Option {
 }
 
 // Logger receives what an operator wants to know: streams that begin and end, leases that were lost, outages of the
-// database. By default nothing is logged. The consumers log to what [consumer.Logger] in [Consumer] says.
-func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+// database. The consumers of the streams log to it too, unless [Consumer] gives them another logger. By default only one
+// event is logged, with [slog.Default]: the group cannot reach its database, or list its streams, for the first time.
+func Logger(l *slog.Logger) Option {
+	return func(c *config) {
+		c.logger, c.starting = l, l
+		if l != nil {
+			c.consumer = append([]consumer.Option{consumer.Logger(l)}, c.consumer...)
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 func emptyGroup(ctx context.Context, s lease.Store) error {
 	state, err := s.Members(ctx, group)
 	if err != nil || len(state.Members) != 0 || len(state.Owners) != 0 {
-		return fmt.Errorf("Members of an empty group: %v, %v", state, err)
+		return fmt.Errorf("members of an empty group: %v, %v", state, err)
 	}
 	return errors.Join(s.Release(ctx, group, "a", "s"), s.Leave(ctx, group, "a"))
 }
@@ -70,7 +70,7 @@ func renewedStays(ctx context.Context, s lease.Store) error {
 	}
 	state, err := s.Renew(ctx, group, "a", []string{"s"}, long)
 	if err != nil || state.Owners["s"] != "a" {
-		return fmt.Errorf("Renew: %v, %v, want the owner a", state, err)
+		return fmt.Errorf("after Renew: %v, %v, want the owner a", state, err)
 	}
 	return errors.Join(untilFree(ctx, s, "clock"), owners(ctx, s, map[string]string{"s": "a"}))
 }
@@ -92,7 +92,7 @@ func renewExpired(ctx context.Context, s lease.Store) error {
 	}
 	state, err := s.Renew(ctx, group, "a", []string{"s"}, long)
 	if err != nil || state.Owners["s"] != "a" {
-		return fmt.Errorf("Renew of an expired lease: %v, %v, want the owner a", state, err)
+		return fmt.Errorf("after Renew of an expired lease: %v, %v, want the owner a", state, err)
 	}
 	return acquire(ctx, s, "b", "s", long, false)
 }
@@ -104,7 +104,7 @@ func renewLost(ctx context.Context, s lease.Store) error {
 	}
 	state, err := s.Renew(ctx, group, "a", []string{"s"}, long)
 	if err != nil || state.Owners["s"] != "b" {
-		return fmt.Errorf("Renew of a lost lease: %v, %v, want the owner b", state, err)
+		return fmt.Errorf("after Renew of a lost lease: %v, %v, want the owner b", state, err)
 	}
 	return nil
 }

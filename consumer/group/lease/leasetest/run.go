@@ -66,7 +66,7 @@ const (
 func acquire(ctx context.Context, s lease.Store, member, stream string, ttl time.Duration, want bool) error {
 	ok, err := s.Acquire(ctx, group, member, stream, ttl)
 	if err != nil || ok != want {
-		return fmt.Errorf("Acquire of %s by %s: %v, %v, want %v", stream, member, ok, err, want)
+		return fmt.Errorf("the result of Acquire of %s by %s: %v, %v, want %v", stream, member, ok, err, want)
 	}
 	return nil
 }
