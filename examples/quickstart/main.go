@@ -60,17 +60,20 @@ func run(ctx context.Context, dir string, orders int, trace bool) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d orders are in %s\n", last, filepath.Join(dir, "streams.db"))
+	fmt.Printf("The stream \"orders\" lies in %s and holds %d orders.\n", filepath.Join(dir, "streams.db"), last)
 
 	placed := make(chan error, 1)
 	go func() { placed <- place(ctx, stream, last, orders, trace) }()
 	count, cerr := process(ctx, stream, dir, last, last+uint64(orders), trace)
 	perr := <-placed
 	if cerr == nil && count.recovered > 0 {
-		fmt.Printf("recovered  %d orders that an earlier run had stored and not processed\n", count.recovered)
+		fmt.Printf("Of these, an earlier run had stored %d and not processed them.\n", count.recovered)
 	}
 	if ctx.Err() != nil {
-		fmt.Println("interrupted: run it again to go on from here")
+		fmt.Println("The run was interrupted. Run it again: it goes on from here.")
+	} else if perr == nil && cerr == nil {
+		fmt.Printf("Next: run it again, or kill it in the middle and run it again; look into the stream with\n"+
+			"  go run ./cmd/headrace tail 'bolt:%s?stream=orders' --until now\n", filepath.Join(dir, "streams.db"))
 	}
 	return errors.Join(perr, cerr)
 }
@@ -125,7 +128,7 @@ func place(ctx context.Context, stream backend.Sink, last uint64, orders int, tr
 		return err
 	}
 	took := time.Since(began)
-	fmt.Printf("placed     %d orders, each durable on disk, in %v: %.0f records/s\n", n, took.Round(time.Millisecond), float64(n)/took.Seconds())
+	fmt.Printf("Placed %d orders, each durable on disk, in %v (%.0f orders/s).\n", n, took.Round(time.Millisecond), float64(n)/took.Seconds())
 	return nil
 }
 
@@ -135,6 +138,15 @@ type tally struct{ processed, recovered int }
 // process handles orders from the checkpoint on, until the order with ID end or until ctx ends.
 func process(ctx context.Context, stream backend.Source, dir string, before, end uint64, trace bool) (n tally, err error) {
 	places := checkpoint.NewFile(filepath.Join(dir, "checkpoints"))
+	place, err := places.Load(ctx, "orders/billing")
+	if err != nil {
+		return n, err
+	}
+	if place.Offset == "" {
+		fmt.Println("There is no checkpoint yet, so processing begins at the first order.")
+	} else {
+		fmt.Printf("The checkpoint of orders/billing says %s, so processing goes on there.\n", place.Offset)
+	}
 	c, err := consumer.New(stream, codec.JSON[Order](),
 		consumer.Checkpoint(places, "orders/billing"),
 		consumer.CheckpointEvery(10_000, time.Second))
@@ -167,6 +179,6 @@ func process(ctx context.Context, stream backend.Source, dir string, before, end
 		}
 	}
 	took := time.Since(began)
-	fmt.Printf("processed  %d orders up to number %d in %v: %.0f records/s\n", n.processed, prev, took.Round(time.Millisecond), float64(n.processed)/took.Seconds())
+	fmt.Printf("Processed %d orders, up to number %d, in %v (%.0f orders/s).\n", n.processed, prev, took.Round(time.Millisecond), float64(n.processed)/took.Seconds())
 	return n, nil
 }
