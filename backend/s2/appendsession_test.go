@@ -45,7 +45,7 @@ func TestAnAppendSessionStoresBatchesOnTheirConditions(t *testing.T) {
 	exactly(t, st, 400)
 }
 
-// A condition that fails ends the session: of that batch and those behind it nothing is stored, and nobody is in doubt.
+// A failed condition ends the session. The server stores neither the batch nor the batches behind, and the errors say so.
 func TestAFailedConditionEndsAnAppendSession(t *testing.T) {
 	_, st := fresh(t, nil)
 	a := session(t, st)
@@ -79,7 +79,7 @@ func TestAFailedConditionEndsAnAppendSession(t *testing.T) {
 	exactly(t, st, 1)
 }
 
-// What is lost with the connection may be stored; what S2 could never take is refused alone.
+// A batch in flight on a lost connection may be stored. A batch beyond the limits of S2 is refused alone.
 func TestABrokenAppendSessionSaysWhatMayBeStored(t *testing.T) {
 	srv, st := fresh(t, nil)
 	a := session(t, st)

@@ -33,16 +33,19 @@ func (c *conn) poll(ctx context.Context) (ack backend.Ack, ok bool, err error) {
 	defer c.appender.mu.Unlock()
 	switch {
 	case c.answered > 0:
+		// Acks come first in every case: an ack lost here would make the producer send the batch a second time.
 		return c.ackLocked(), true, nil
 	case c.closed:
 		return ack, false, backend.ErrClosed
 	case c.advised && len(c.inflight) == 0:
+		// The server has answered everything. It may take its time to end the response, and nobody needs to wait.
 		return ack, false, errAdvised
 	case c.finished && len(c.inflight) == 0:
 		return ack, false, io.EOF
 	case c.ended != nil:
 		return ack, false, c.ended
 	case ctx.Err() != nil:
+		// The caller takes the error for the last word, so the connection must not take or acknowledge anything from now on.
 		c.endLocked(ctx.Err())
 		c.kill()
 		return ack, false, c.ended
@@ -78,7 +81,7 @@ func (c *conn) receive() {
 	coder, _ := s2s.NewCoder(s2s.None) // without a codec NewCoder cannot fail, and the coder opens frames of all codecs
 	defer coder.Close()
 	for {
-		flags, payload, err := c.frames.Borrow()
+		flags, payload, err := c.frames.Borrow() // payload is valid until the next call; frame keeps nothing of it
 		if err == nil {
 			err = c.frame(coder, flags, payload)
 		}
@@ -132,6 +135,7 @@ func (c *conn) answer(ack wire.Ack, reconnect bool) error {
 	c.answered++
 	c.acks++
 	c.ackEnd = end
+	// Advice behind Finish comes too late. The session ends anyway, and the next connection may reach the next server.
 	if reconnect && !c.advised && !c.finished && adviceDue(a.left) {
 		a.left = time.Now()
 		c.advised = true
@@ -146,7 +150,7 @@ func (c *conn) end(err error) {
 	var malformed *s2s.FormatError
 	switch {
 	case errors.Is(err, io.EOF):
-		err = errEnded
+		err = errEnded // io.EOF from Read would mean to Pipelined: all answers are here
 	case errors.As(err, &malformed):
 		err = &ProtocolError{err}
 	}

@@ -53,6 +53,7 @@ func (c *conn) admit(ctx context.Context, seq uint64, n int) (batch, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for {
+		// Look again after every wait. The connection may have ended meanwhile, and the end makes room too.
 		if err := c.refusalLocked(); err != nil {
 			return batch{}, err
 		}
@@ -93,6 +94,7 @@ func (c *conn) encode(recs []backend.Record, b batch) ([]byte, error) {
 	}
 	frame := append(c.out.buffer(s2s.HeaderSize+size), 0, 0, 0, 0) // Seal fills in the header
 	frame = wire.AppendInput(frame, recs, c.demand(b))
+	// Seal compresses into a second buffer, and the loser of the two goes back to the outbox.
 	var spare []byte
 	if c.coder.Compresses(len(frame) - s2s.HeaderSize) {
 		spare = c.out.buffer(0)
@@ -135,7 +137,7 @@ func (c *conn) take(b batch, frame []byte) error {
 		return err
 	}
 	c.inflight = append(c.inflight, b)
-	if !b.resent {
+	if !b.resent { // a resent batch is in the list since an earlier connection took the batch
 		a.taken = append(a.taken, b.n)
 	}
 	if frame == nil {

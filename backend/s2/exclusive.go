@@ -16,6 +16,7 @@ func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) erro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)() // Close ends the call
+	// A read returns at most 1000 records and 1 MiB, and commands count too: a batch may take several reads.
 	for done := 0; done < len(recs); {
 		at := b.at + uint64(done)
 		if at >= c.tail { // the records are fewer than the batch, and S2 stores no part of a batch
@@ -38,6 +39,7 @@ func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) erro
 				return protocolErrorf("more than the %d records asked for", len(recs))
 			}
 			if !same(&got.Records[i], &recs[done]) {
+				// With a fencing token, a fence at this place means a newer owner, and not just any writer.
 				kind := backend.ErrConflict
 				if c.token != nil && Command(&got.Records[i]) == "fence" {
 					kind = backend.ErrFenced

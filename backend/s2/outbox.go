@@ -11,15 +11,15 @@ type outbox struct {
 	room chan<- struct{} // gets a token when frames have left
 
 	mu     sync.Mutex
-	more   sync.Cond // its lock is mu; signals that there are frames, or that the body ends
+	more   sync.Cond // of mu: there are frames, or the body ends
 	frames [][]byte
-	off    int      // how many bytes of frames[0] have left
-	queued int      // bytes that the transport has not taken
-	begun  int      // frames of which at least one byte has left
+	off    int      // bytes of frames[0] on the network
+	queued int      // bytes still in frames
+	begun  int      // frames with at least a byte on the network
 	free   [][]byte // buffers for later frames
 	kept   int      // bytes of free
-	end    error    // what Read returns behind the frames: io.EOF ends the request, and the response goes on
-	closed bool     // end comes at once, even if there are frames
+	end    error    // returned by Read behind the frames: io.EOF ends the request, and the response goes on
+	closed bool     // Read returns end at once, even before frames
 }
 
 func newOutbox(room chan<- struct{}) *outbox {
@@ -28,9 +28,9 @@ func newOutbox(room chan<- struct{}) *outbox {
 	return o
 }
 
-// buffer returns memory for a frame of size bytes. It prefers the buffer that was used last, because the processor's caches
-// may still hold that memory. A buffer that is too small is dropped: batches grow with the load, and the buffer would stay
-// too small for the next ones.
+// buffer returns memory for a frame of size bytes. The buffer used last comes first, because the processor's caches may still
+// hold its memory. A buffer with too little memory is dropped: batches grow with the load, and the next frames would not fit
+// either.
 func (o *outbox) buffer(size int) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -52,8 +52,9 @@ func (o *outbox) recycle(b []byte) {
 	o.keepLocked(b)
 }
 
-// keepLocked keeps a buffer for a later frame. The buffers kept have at most as many bytes as can be in use at once: what
-// the outbox holds before Write waits, the batch that Write encodes, and the batch that the transport copies.
+// keepLocked keeps a buffer for a later frame. The kept buffers have at most as many bytes as frames can have at once: the bytes
+// in the outbox before Write waits, a batch in Write's hands, and a batch in the transport's hands. More memory would never
+// be used.
 func (o *outbox) keepLocked(b []byte) {
 	if !o.closed && o.kept+cap(b) <= outboxBytes+2*BatchBytes {
 		o.free = append(o.free, b)
@@ -70,21 +71,22 @@ func (o *outbox) put(frame []byte) {
 	o.more.Signal()
 }
 
-// pending returns how many bytes wait for the transport.
+// pending returns the number of bytes still to leave.
 func (o *outbox) pending() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.queued
 }
 
-// started returns how many frames have begun to leave.
+// started returns the number of frames with at least a byte on the network. The server may have stored the batches of these
+// frames, and no others.
 func (o *outbox) started() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.begun
 }
 
-// finish ends the request when the queued frames have left.
+// finish ends the request behind the queued frames.
 func (o *outbox) finish() {
 	o.mu.Lock()
 	if o.end == nil {
@@ -94,8 +96,8 @@ func (o *outbox) finish() {
 	o.more.Broadcast()
 }
 
-// stop ends the request behind the frame that is leaving, and drops the frames behind it. After stop, started does not
-// change any more.
+// stop ends the request behind the frame now leaving, and drops all later frames. The frame now leaving goes on, because half
+// a frame would be a breach of the protocol. After stop, and without further calls of put, started stays the same.
 func (o *outbox) stop() {
 	o.mu.Lock()
 	keep := 0
@@ -108,7 +110,7 @@ func (o *outbox) stop() {
 	o.finish()
 }
 
-// Read gives the transport as many frames as fit, because few large writes cost less than many small ones.
+// Read gives the transport as many frames as fit, because a few large writes cost less than many small writes.
 func (o *outbox) Read(p []byte) (n int, err error) {
 	o.mu.Lock()
 	for len(o.frames) == 0 && o.end == nil {
@@ -128,7 +130,7 @@ func (o *outbox) Read(p []byte) (n int, err error) {
 		if o.off += m; o.off == len(frame) {
 			o.keepLocked(frame)
 			o.off = 0
-			k := copy(o.frames, o.frames[1:])
+			k := copy(o.frames, o.frames[1:]) // in place: frames keeps its memory, and a put seldom allocates
 			o.frames[k] = nil
 			o.frames = o.frames[:k]
 		}
@@ -139,8 +141,8 @@ func (o *outbox) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Close drops all frames and buffers. The transport calls it when it reads no more, and the conn's Close calls it too. The
-// memory must go now: timers of a transport may refer to a dead connection for a long time, and so to this outbox.
+// Close drops all frames and buffers. The transport calls Close after its last read, and the conn's Close calls Close too. The
+// memory must go now, because timers of the transport may refer to a dead connection, and so to the outbox, for a long time.
 func (o *outbox) Close() error {
 	o.mu.Lock()
 	if !o.closed {

@@ -70,7 +70,7 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	if r.closed.Load() {
 		return backend.Batch{}, r.errClosed()
 	}
-	if r.dead == nil {
+	if r.dead == nil { // a reader is dead after its first error, and repeats the error
 		b, err := r.read(ctx)
 		if err == nil {
 			return b, nil
@@ -87,9 +87,10 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, err)
 	}
-	if r.pending != nil {
+	if r.pending != nil { // the records before the error went out with the batch before
 		return backend.Batch{}, r.pending
 	}
+	// Between two batches is the only moment to follow the advice: the position is clear, and no record is lost or repeated.
 	if r.advised && r.stream.client().leave(r.transport) {
 		return backend.Batch{}, harmless(errAdvised)
 	}
@@ -98,7 +99,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if err != nil {
 			return backend.Batch{}, err
 		}
-		r.advised = r.advised || reconnect && r.transport != nil
+		r.advised = r.advised || reconnect && r.transport != nil // events give no advice
 		if len(b.Records) == 0 && !b.HasTail {
 			continue // a heartbeat of an older server, without a tail
 		}
@@ -110,7 +111,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 // receive waits for the next batch. The end of ctx ends the whole session: a batch may be half read by then, and the rest is
 // useless without the beginning.
 func (r *reader) receive(ctx context.Context) (wire.Batch, bool, error) {
-	if ctx.Done() != nil {
+	if ctx.Done() != nil { // context.Background needs no watch, and the watch costs an allocation
 		stop := context.AfterFunc(ctx, r.kill)
 		defer stop()
 	}
@@ -132,7 +133,7 @@ func (r *reader) cause(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	case r.silent.Load():
 		if r.transport != nil {
-			r.stream.client().retire(r.transport)
+			r.stream.client().retire(r.transport) // other sessions would wait on the same dead connection
 		}
 		return fmt.Errorf("no byte came for %v: %w", r.stream.cfg.silence, err)
 	case errors.Is(err, io.EOF):

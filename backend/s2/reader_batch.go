@@ -17,7 +17,7 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 	if err := r.expect(b.First); err != nil {
 		return backend.Batch{}, err
 	}
-	for i := range b.Seqs {
+	for i := range b.Seqs { // empty unless the positions have gaps
 		if i > 0 && b.Seqs[i] != b.Seqs[i-1]+1 {
 			r.known, r.next = true, b.Seqs[i-1]+1
 			r.pending = r.hole(b.Seqs[i]) // the records before the hole are returned first
@@ -27,7 +27,7 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 	}
 	setOffsets(&b, r.suffix)
 	n := len(b.Records)
-	last := &b.Records[n-1]
+	last := &b.Records[n-1] // before commands are filtered out: Next must be behind them
 	r.known, r.earliest, r.next = true, false, b.Seq(n-1)+1
 	out := backend.Batch{Records: b.Records, Next: last.Next, CaughtUp: b.HasTail && b.Tail.SeqNum <= r.next}
 	if !r.stream.cfg.commands {

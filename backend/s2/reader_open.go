@@ -46,7 +46,7 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 	} else if seq, err := SeqNum(from); err == nil {
 		r.known, r.next = true, seq
 	}
-	r.silence = time.AfterFunc(time.Hour, r.quiet)
+	r.silence = time.AfterFunc(time.Hour, r.quiet) // stopped at once: watched starts the timer for each read
 	r.silence.Stop()
 	if err := r.open(ctx, q); err != nil {
 		_ = r.Close()
@@ -83,6 +83,7 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	req.Header.Set("Accept", protobuf)
 	res, err := client.open(ctx, r.kill, r.transport, req)
 	if err != nil {
+		// Once HTTP/2 has worked, a failure is the failure of a connection, and no reason to change the protocol.
 		if !eventsMayPass(err) || ctx.Err() != nil || client.http2.Load() {
 			return err
 		}
@@ -106,7 +107,7 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	}
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("S2-Format", "base64")
-	req.Header.Del("Accept-Encoding")
+	req.Header.Del("Accept-Encoding") // a compressor may hold events back, and the session would look silent
 	res, err := client.open(ctx, r.kill, client.unary, req)
 	if err != nil {
 		return err

@@ -102,22 +102,30 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 		}
 		r.failed, r.tried = 0, 0
 		r.short = r.short && len(b.Records) == 0
-		for i := range b.Records {
-			rec := &b.Records[i]
-			if !r.fits(rec) {
-				r.rangeEnded = true
-				return false, nil
-			}
-			r.take(rec)
-			if (r.commands || !isCommand(rec)) && !yield(*rec, nil) {
-				return true, nil
-			}
-			if r.rangeEnded {
-				return false, nil
-			}
+		if left := r.give(b.Records, yield); left || r.rangeEnded {
+			return left, nil
 		}
 		r.observe(b, in)
 	}
+}
+
+// give gives records to the loop, up to the end of the range. left says that the caller has left the loop.
+func (r *ReadSession) give(recs []backend.Record, yield func(backend.Record, error) bool) (left bool) {
+	for i := range recs {
+		rec := &recs[i]
+		if !r.fits(rec) {
+			r.rangeEnded = true
+			return false
+		}
+		r.take(rec) // before yield: the caller may ask for Next within the loop
+		if (r.commands || !isCommand(rec)) && !yield(*rec, nil) {
+			return true
+		}
+		if r.rangeEnded {
+			return false
+		}
+	}
+	return false
 }
 
 // open opens a connection for the rest of the range.

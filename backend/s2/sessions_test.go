@@ -21,8 +21,8 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A proxy may speak HTTP/2 for calls and let no session pass. Events that come over HTTP/2 say nothing of sessions, so the
-// second reader falls back as the first did.
+// A proxy may speak HTTP/2 for calls and block sessions. Events over HTTP/2 prove nothing about sessions, so the second reader
+// must fall back like the first.
 func TestEventsOverHTTP2DoNotEndTheFallBack(t *testing.T) {
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Content-Type") == "s2s/proto" {
@@ -54,7 +54,7 @@ func TestEventsOverHTTP2DoNotEndTheFallBack(t *testing.T) {
 	}
 }
 
-// An append creates the stream where the basin says so. That there is none yet to look at is an empty stream.
+// Where the basin allows an append to create the stream, a missing stream counts as an empty stream.
 func TestExclusiveCreatesTheStreamThatAnAppendCreates(t *testing.T) {
 	srv := s2test.New(t)
 	c := dial(t, srv)
@@ -79,7 +79,7 @@ func TestExclusiveCreatesTheStreamThatAnAppendCreates(t *testing.T) {
 	want(t, err, backend.ErrNotFound)
 }
 
-// A stream that was deleted under an exclusive appender and would be created anew does not take what comes next at 0.
+// After somebody deleted the stream, an exclusive appender must not go on at 0 of a newly created stream.
 func TestExclusiveDoesNotGoOnInANewStream(t *testing.T) {
 	srv := s2test.New(t, s2test.PurgeAfter(0))
 	c := dial(t, srv)
@@ -102,7 +102,7 @@ func TestExclusiveDoesNotGoOnInANewStream(t *testing.T) {
 	}
 }
 
-// Where a fence took the place of a batch whose ack was lost, the appender has lost the stream, and not to just anybody.
+// A fence at the position of a batch with a lost ack means a newer owner, and not just any writer.
 func TestAFenceAtThePlaceOfALostBatchIsAFence(t *testing.T) {
 	srv, st := fresh(t, nil, s2.Exclusive(), s2.Fence(""))
 	a := st.NewAppender(backend.Format{})
@@ -126,7 +126,7 @@ func TestAFenceAtThePlaceOfALostBatchIsAFence(t *testing.T) {
 	want(t, err, backend.ErrFenced)
 }
 
-// Headers of one byte take four times as much in JSON as they are metered. A record of nothing else passes as an event.
+// Headers of one byte take four times their metered size in JSON. A record full of such headers passes as an event.
 func TestTheLargestEventPasses(t *testing.T) {
 	_, st := fresh(t, nil, s2.EventStream())
 	r := backend.Record{Headers: slices.Repeat(backend.Headers{{Name: "k"}}, (1<<20-8)/3)}
@@ -137,7 +137,8 @@ func TestTheLargestEventPasses(t *testing.T) {
 	}
 }
 
-// A heartbeat says where the tail is, and not that everything before it was trimmed: StopAtTail would end with nothing.
+// A heartbeat tells the tail. It does not say that all records before the tail were trimmed: otherwise StopAtTail would end
+// without any record.
 func TestAHeartbeatAheadOfTheEarliestRecordsIsNotTheTail(t *testing.T) {
 	srv, st := fresh(t, nil)
 	put(t, st, "a", "b", "c")
@@ -148,7 +149,7 @@ func TestAHeartbeatAheadOfTheEarliestRecordsIsNotTheTail(t *testing.T) {
 	}
 }
 
-// What a reader asks besides its session ends with it too.
+// Close ends the extra request of a reader too.
 func TestCloseEndsAReadThatLooksForARecord(t *testing.T) {
 	looking := make(chan struct{})
 	st := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +180,7 @@ func TestCloseEndsAReadThatLooksForARecord(t *testing.T) {
 	}
 }
 
-// The wait of a session that is over while it is away ends it, also where it began.
+// A wait may run out while the session has no connection. Then the session ends, also at its start.
 func TestAWaitThatIsOverIsAnEndAlsoWhereTheSessionBegan(t *testing.T) {
 	t.Parallel()
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(50*time.Millisecond, 60*time.Millisecond))
@@ -193,7 +194,7 @@ func TestAWaitThatIsOverIsAnEndAlsoWhereTheSessionBegan(t *testing.T) {
 	}
 }
 
-// A connection of which nobody will ever use more is closed with the last session on it.
+// After Close of the client, the last session closes the connection.
 func TestTheLastReaderOfAClosedClientClosesItsConnection(t *testing.T) {
 	closed := make(chan struct{}, 100)
 	var opened atomic.Int64

@@ -9,16 +9,17 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A steadfast stream does for the rules of backendtest what producers and consumers do for their users: it opens again
-// what failed for now, sends again what is not acknowledged and reads on behind what was read. What is final passes.
+// A steadfast stream does for the rules of backendtest what producers and consumers do for their users. After a transient
+// failure, a steadfast stream opens again, resends the batches in flight, and reads on behind the last record. Other errors
+// pass.
 type steadfast struct{ backend.Stream }
 
-// again reports whether a failure is one to get over. A caller who left, or who closed it, wants to hear of it.
+// again reports whether to try again after err. A caller who gave up or closed the stream wants the error.
 func again(ctx context.Context, err error) bool {
 	return (errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)) && ctx.Err() == nil
 }
 
-// attempts in a row is far more than a rule meets faults.
+// attempts in a row are many more than the faults of a rule.
 const attempts = 20
 
 func persist[T any](ctx context.Context, open func() (T, error)) (v T, err error) {
@@ -59,10 +60,10 @@ type steadySession struct {
 	moved   chan struct{} // closed when inner is another
 	unacked []sentBatch
 	acked   int
-	acks    []backend.Ack // received on the way to a reopening
+	acks    []backend.Ack // received by a reopening, for a later Recv
 	final   bool          // Recv has told the caller, or a resend was refused: what inner says now is the end
 	refusal error         // what Send refused a batch with: the end, once all batches before that one are acknowledged
-	dead    error         // there is no inner any more
+	dead    error         // why there is no inner session any more
 	closed  bool
 }
 
@@ -135,7 +136,7 @@ func (s *steadySession) Recv(ctx context.Context) (backend.Ack, error) {
 	}
 }
 
-// recv receives and forgets what is acknowledged.
+// recv receives an ack and forgets the acknowledged batches.
 func (s *steadySession) recv(ctx context.Context, inner backend.Session) (backend.Ack, error) {
 	ack, err := inner.Recv(ctx)
 	s.mu.Lock()
@@ -158,7 +159,7 @@ func (s *steadySession) keep(ctx context.Context, inner backend.Session) error {
 	return err
 }
 
-// replace puts a session in the place of one that failed, unless that has been done. It is called with receiving held.
+// replace opens a session in the place of the failed session, unless another call has done so. The caller holds receiving.
 func (s *steadySession) replace(ctx context.Context, failed backend.Session) error {
 	s.mu.Lock()
 	moved, dead := s.inner != failed, s.dead
@@ -170,18 +171,18 @@ func (s *steadySession) replace(ctx context.Context, failed backend.Session) err
 		if left == 0 {
 			return s.die(fmt.Errorf("it fails whenever it is opened: %v", err))
 		}
-		before := s.settled()
+		before := s.progress()
 		var next backend.Session
 		next, err = s.reopen(ctx, failed)
-		if s.settled() > before {
-			left = attempts // it gets on: what dead connections still store is settled opening by opening
+		if s.progress() > before {
+			left = attempts // each opening finds out about some batches of dead connections
 		}
 		switch {
 		case err == nil:
 			return nil
 		case next == nil:
 			return s.die(err)
-		case !again(ctx, err): // it refuses a batch, and has acks of those before
+		case !again(ctx, err): // the new session refuses a resend, and has acks for the batches before
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.final = true
@@ -191,8 +192,8 @@ func (s *steadySession) replace(ctx context.Context, failed backend.Session) err
 	}
 }
 
-// settled is how many batches have been acknowledged.
-func (s *steadySession) settled() int {
+// progress is the number of acknowledged batches.
+func (s *steadySession) progress() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.acked
@@ -205,7 +206,8 @@ func (s *steadySession) die(why error) error {
 	return why
 }
 
-// reopen ends a session with its last words and opens another. An error beside a session is that session's.
+// reopen takes the last words of the failed session and opens another session. An error together with a session is the error
+// of the new session.
 func (s *steadySession) reopen(ctx context.Context, failed backend.Session) (backend.Session, error) {
 	var reason error
 	for reason == nil {
@@ -232,7 +234,7 @@ func (s *steadySession) reopen(ctx context.Context, failed backend.Session) (bac
 		return nil, backend.ErrClosed
 	}
 	for i, b := range unacked {
-		if i >= s.appender.Limits().InFlight { // the last one waited for room when the session failed
+		if i >= s.appender.Limits().InFlight { // the last batch was waiting for room when the session failed
 			if err := s.keep(ctx, next); err != nil {
 				return next, err
 			}
@@ -250,7 +252,7 @@ func (s *steadySession) Close() error {
 	inner := s.inner
 	s.mu.Unlock()
 	err := inner.Close()
-	s.receiving <- struct{}{} // a reopening under way ends too
+	s.receiving <- struct{}{} // wait for a running reopening
 	<-s.receiving
 	return err
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A refusal that comes over a healthy connection says that nothing is stored of what the session sent. Only what an earlier
-// session lost may be stored.
+// A refusal over a healthy connection is certain: the server has stored none of the refused session's batches. Only batches of an
+// earlier, lost session may be stored.
 func TestATakeoverLeavesNoDoubtAboutWhatWasRefused(t *testing.T) {
 	for what, c := range map[string]struct {
 		opts []s2.StreamOption
@@ -28,7 +28,7 @@ func TestATakeoverLeavesNoDoubtAboutWhatWasRefused(t *testing.T) {
 		newer, err := producer.New(t.Context(), st, codec.String())
 		check(t, err)
 		check(t, newer.Send(t.Context(), "newer"))
-		// Everything is under way before the refusal comes.
+		// All batches are in flight before the refusal comes.
 		srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Received, Do: s2test.Delay(50e6)})
 		var receipts []producer.Receipt
 		for i := range 500 {
