@@ -24,6 +24,11 @@ import (
 //     until the server has sent the acks in its hands and has ended the stream, but not for longer than lastAcks.
 //   - Close is called. Close does the same.
 //
+// The fields cause, finished, over and closed change only once. cause says why we end the stream, and from then on Write
+// refuses. finished says that the half-close is decided. During a pause there is a cause, but the stream is not finished:
+// nothing is sent, and the server goes on to acknowledge. over says that RecvMsg has returned the end, so nobody needs to read
+// the rest of the stream.
+//
 // We cut the stream off only if the server does not end the stream in time, or if the server holds up a message.
 type conn struct {
 	sink    *Sink
@@ -71,6 +76,8 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 		return err
 	}
 	defer c.calls.Done()
+	// Each stream counts its offsets from 0, so a batch that is sent again has another offset and the same seq.
+	//
 	// A rotation may be announced while we encode. Then the batch is sent all the same: the server still acknowledges during
 	// the pause, and the stream is not half-closed before Write has returned.
 	c.out.encode(&ingestion{kind: c.kind, offset: int64(seq - c.first), recs: recs})
@@ -120,10 +127,11 @@ func (c *conn) refusalLocked(ctx context.Context) error {
 	return io.EOF
 }
 
-// Read returns acks until the stream ends. Read also receives the server's announcement of the end, so somebody must wait in
-// Read all the time.
+// Read returns acks until the stream ends. An error is the server's, or the cause of this side: see lostLocked. Read also
+// receives the server's announcement of the end, so somebody must wait in Read all the time.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	c.mu.Lock()
+	// Close may already read the rest of the stream, and gRPC does not allow two RecvMsg at once.
 	if c.closed {
 		c.mu.Unlock()
 		return backend.Ack{}, backend.ErrClosed
@@ -154,6 +162,8 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 // receive reads to the next ack with news, or to the end of the stream.
 func (c *conn) receive() (seq uint64, err error) {
 	for {
+		// RecvMsg knows only the context of the whole stream. The watch of Read half-closes the stream when the context of the
+		// call ends, and then RecvMsg returns the last acks and the end.
 		if err := c.stream.RecvMsg(&c.in); err != nil {
 			return 0, err
 		}
@@ -177,7 +187,7 @@ func (c *conn) acknowledged(upTo *int64) (seq uint64, news bool, err error) {
 	if upTo == nil {
 		return 0, false, breach("missing ack offset in server response")
 	}
-	n := *upTo
+	n := *upTo // an offset on the wire, which begins with 0 for each stream
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -187,6 +197,6 @@ func (c *conn) acknowledged(upTo *int64) (seq uint64, news bool, err error) {
 		return 0, false, nil
 	}
 	c.acked = n + 1
-	c.advanceLocked()
+	c.advanceLocked() // the ack may be the last one of a pause
 	return c.first + uint64(n), true, nil
 }

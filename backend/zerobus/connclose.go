@@ -16,6 +16,7 @@ func (c *conn) lostLocked(said *Error) error {
 	c.finished, c.over = true, true // Write sends nothing more, and Close reads nothing more
 	c.stopTimerLocked()
 	c.cancel() // makes a Write return if the server holds Write up
+	// CANCELLED and OK are how a stream ends that we have half-closed or cut off, so they are no news.
 	switch {
 	case c.cause == nil || said.Code == codes.InvalidArgument:
 		return said
@@ -59,7 +60,7 @@ func (c *conn) finishLocked() {
 	c.finished = true
 	c.stopTimerLocked() // the timer of a pause
 	c.timer = time.AfterFunc(lastAcks, c.cancel)
-	c.halfCloseLocked()
+	c.halfCloseLocked() // if Write runs, endWrite calls it again
 }
 
 // halfCloseLocked half-closes a finished stream as soon as Write does not run: gRPC does not allow CloseSend beside
@@ -91,9 +92,11 @@ func (c *conn) Close() error {
 	c.closing.Do(func() {
 		c.mu.Lock()
 		c.closed = true
-		c.finishLocked()
+		c.finishLocked() // this also ends a pause
 		c.mu.Unlock()
-		c.calls.Wait() // not for long: the timer of finishLocked cuts the stream off
+		// Read returns at the end of the stream, and a Write that the server holds up returns when the timer of finishLocked
+		// has cut the stream off.
+		c.calls.Wait()
 		c.mu.Lock()
 		c.writer.end()
 		c.reader.end()

@@ -37,6 +37,9 @@ func TestDefaultsByValue(t *testing.T) {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
+}
+
+func TestTableDefaultsByValue(t *testing.T) {
 	for name, opts := range map[string][]TableOption{"none": nil, "zeros": {InFlight(0), PauseLimit(0)}} {
 		s := newClient(t).Table("a.b.c", opts...)
 		if s.fault != nil || s.cfg.inFlight != 1_000_000 || s.cfg.pauseLimit != math.MaxInt64 {

@@ -206,3 +206,21 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("table %q", got)
 	}
 }
+
+// Send may notice the end of a stream before Recv has read why.
+func TestSendDoesNotHideWhyTheServerEndedTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		s := open(t, sinkOf(srv))
+		srv.End(table, zerobustest.Fail(codes.NotFound, "table dropped"))
+		synctest.Wait()
+		for range 2 {
+			wantIs(t, s.Send(t.Context(), 0, records(`{}`)), backend.ErrTransient)
+		}
+		_, err := reason(t, s)
+		if wantIs(t, err, backend.ErrNotFound); !strings.Contains(err.Error(), "table dropped") {
+			t.Error(err)
+		}
+		wantIs(t, s.Send(t.Context(), 0, records(`{}`)), backend.ErrNotFound)
+	})
+}

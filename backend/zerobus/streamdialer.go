@@ -62,7 +62,7 @@ func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.sink.client.cfg.timeout)
 	defer cancel()
-	// Timeout bounds both attempts together, so that a producer's budget of attempts keeps its meaning.
+	// Timeout bounds both attempts together: a producer counts them as one opening.
 	for again := false; ; again = true {
 		g, err := d.sink.grant(ctx)
 		if err != nil {

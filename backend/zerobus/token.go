@@ -21,7 +21,9 @@ func (t *token) due(now time.Time, buffer time.Duration) bool {
 
 func (t *token) valid(now time.Time) bool { return now.Before(t.expires) }
 
-// tokens keeps a token for each table, because the token endpoint issues a token for a single table.
+// tokens keeps a token for each table, because the token endpoint issues a token for a single table. A token lives for about
+// an hour, and a stream for 15 minutes. Without the cache every new stream would wait for the endpoint, and a program with
+// many tables would meet the endpoint's limit on requests (429).
 type tokens struct {
 	mint   func(ctx context.Context, table string) (*token, error)
 	buffer time.Duration // how long before its end a token is replaced
@@ -33,16 +35,16 @@ type tokens struct {
 // A slot keeps the token of a table.
 type slot struct {
 	token   *token
-	fetch   *fetch    // the request under way
+	fetch   *fetch    // the request under way; nil if there is no request
 	retryAt time.Time // no request before, because the last request failed and the old token is still valid
 }
 
 // A fetch is a request to the token endpoint. All callers who need the token wait for the same fetch: a program that opens a
 // hundred streams at once must not ask a hundred times. When the last caller stops waiting, the fetch is cancelled.
 type fetch struct {
-	done    chan struct{}
+	done    chan struct{} // closed when token and err are set
 	cancel  context.CancelFunc
-	waiters int
+	waiters int // under the lock of tokens
 	token   *token
 	err     error
 }
@@ -58,10 +60,13 @@ func (ts *tokens) get(ctx context.Context, table string) (t *token, cached bool,
 	ts.mu.Lock()
 	s := ts.slotLocked(table)
 	now := time.Now()
+	// A token is replaced in two steps: from some time before its end on, an opening asks for a new token, and uses the old
+	// token if that fails. After its end the old token is useless, and the opening fails with the endpoint's error.
 	old := s.token
 	if old != nil && !old.valid(now) {
 		old = nil // from here on, old is a token that can still be used
 	}
+	// A token that is due is used once more while no request may be made.
 	if old != nil && (!old.due(now, ts.buffer) || now.Before(s.retryAt)) {
 		ts.mu.Unlock()
 		return old, true, nil
@@ -78,9 +83,11 @@ func (ts *tokens) get(ctx context.Context, table string) (t *token, cached bool,
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	s.leaveLocked(f)
+	// If the service has refused the old token meanwhile, forget has dropped it from the slot, and we must not use it.
 	if err != nil && ctx.Err() == nil && old != nil && s.token == old && old.valid(time.Now()) {
-		// We ask again after half of the time that is left, but not more often than a token endpoint in trouble can bear: with
-		// the default buffer of 5 minutes the next request comes after 1 to 5 s.
+		// The endpoint is in trouble, and the old token still does. We ask again after half of the time that is left, but
+		// not more often than a token endpoint in trouble can bear: with the default buffer of 5 minutes the next request
+		// comes after 1 to 5 s.
 		left := time.Until(old.expires)
 		s.retryAt = time.Now().Add(min(max(left/2, ts.buffer/300), max(ts.buffer/60, time.Second)))
 		return old, true, nil
@@ -110,6 +117,7 @@ func (ts *tokens) beginLocked(ctx context.Context, table string, s *slot) *fetch
 		f.token, f.err = t, err
 		if s.fetch == f { // otherwise all callers have left, and the token may be newer
 			s.fetch = nil
+			// A token without a lifetime may have ended by the next opening, so only the callers of this fetch get it.
 			if err == nil && !t.expires.IsZero() {
 				s.token, s.retryAt = t, time.Time{}
 			}
@@ -119,9 +127,10 @@ func (ts *tokens) beginLocked(ctx context.Context, table string, s *slot) *fetch
 	return f
 }
 
-// wait waits for the token until ctx ends. A caller with an old token waits for half of its time only, because the old token
-// needs the other half.
+// wait waits for the token until ctx ends. The fetch may go on after that for other callers. A caller with an old token
+// waits for half of its time only, because the old token needs the other half.
 func (f *fetch) wait(ctx context.Context, hasOld bool) (*token, error) {
+	// Timeout gives every opening a deadline.
 	if deadline, ok := ctx.Deadline(); ok && hasOld {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
@@ -147,7 +156,8 @@ func (s *slot) leaveLocked(f *fetch) {
 	}
 }
 
-// forget drops t, which the service has refused. A newer token stays, because the service has not seen the newer token.
+// forget drops t, which the service has refused. The next opening then asks for a new token. A newer token stays, because
+// the service has not seen the newer token.
 func (ts *tokens) forget(table string, t *token) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
