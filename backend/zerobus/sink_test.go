@@ -212,7 +212,7 @@ func TestSendDoesNotHideWhyTheServerEndedTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := quiet(t)
 		s := open(t, sinkOf(srv))
-		srv.End(table, zerobustest.Fail(codes.NotFound, "table dropped"))
+		srv.End(table, zerobustest.Status(codes.NotFound, "table dropped"))
 		synctest.Wait()
 		for range 2 {
 			wantIs(t, s.Send(t.Context(), 0, records(`{}`)), backend.ErrTransient)
