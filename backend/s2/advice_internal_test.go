@@ -8,7 +8,7 @@ import (
 
 // All readers of a connection follow its advice, and that of the next connection not before a pause is over.
 func TestAdviceIsFollowedOnceAPause(t *testing.T) {
-	c, err := New("any-token")
+	c, err := New(Config{Token: "any-token"})
 	if err != nil {
 		t.Fatal(err)
 	}

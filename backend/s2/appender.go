@@ -54,7 +54,7 @@ func (a *appender) Limits() backend.Limits { return limits(a.stream.cfg.inFlight
 // Exclusive, each Dial asks for the tail.
 func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	s := a.stream
-	if err := s.basin.check(s.name); err != nil {
+	if err := s.fault; err != nil {
 		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), err)
 	}
 	if a.token != nil {
@@ -114,7 +114,7 @@ func (a *appender) claim(ctx context.Context) error {
 	// fence. The time 0 avoids both.
 	fence := FenceRecord(*token)
 	fence.Time = time.UnixMilli(0)
-	if _, err := a.stream.append(ctx, []backend.Record{fence}, Condition{}); err != nil {
+	if _, err := a.stream.append(ctx, a.stream.op("fence"), []backend.Record{fence}, Condition{}); err != nil {
 		if errors.Is(err, backend.ErrIndeterminate) {
 			return fmt.Errorf("s2: %s: %w: %w", a.stream.op("claim"), backend.ErrTransient, err)
 		}

@@ -8,25 +8,28 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// Auth returns the access token for a request. It is called for every request and so should keep a token for as long as it
-// is good. ctx bounds what it does. It may be called from several goroutines. A failure is one to try again, unless it
-// wraps backend.ErrUnauthorized.
+// An Auth returns the access token for a request. The client calls it for every request, from several goroutines, so it should
+// keep a token for as long as the token is good. ctx bounds the call. After a failure the request may be tried again, unless
+// the error wraps [backend.ErrUnauthorized]. An empty or malformed token is backend.ErrUnauthorized.
 type Auth func(ctx context.Context) (token string, err error)
 
-// Static is an Auth with one token.
-func Static(token string) Auth {
+// static returns an Auth whose token stays in a closure, so that printing a Client, however deep, does not print the token.
+func static(token string) Auth {
 	return func(context.Context) (string, error) { return token, nil }
 }
+
+var errMalformedToken = errors.New("the access token is empty or malformed")
 
 // authorize puts the access token on a request.
 func (c *Client) authorize(ctx context.Context, r *http.Request) error {
 	token, err := c.auth(ctx)
-	if err == nil {
-		err = checkAccessToken(token)
+	if err == nil && !httpwire.BearerToken(token) {
+		err = fmt.Errorf("%w: %w", backend.ErrUnauthorized, errMalformedToken)
 	}
 	if err != nil {
 		return &unsentError{fmt.Errorf("access token: %w", err)}
@@ -36,18 +39,12 @@ func (c *Client) authorize(ctx context.Context, r *http.Request) error {
 	return nil
 }
 
-func checkAccessToken(token string) error {
-	if !httpwire.BearerToken(token) {
-		return errors.New("the access token is empty or malformed")
-	}
-	return nil
-}
-
-// tokensKept is how many tokens are hidden in what the server says: an answer may be to a request with one before the last.
+// tokensKept is how many tokens are hidden in the server's texts. An answer may be about an earlier request, with an earlier
+// token.
 const tokensKept = 4
 
-// A tokenLog knows the tokens used last. They sit in a closure, so that printing a Client, however deep, does not print
-// them.
+// A tokenLog knows the tokens of the latest requests. A closure holds them, so that printing a Client, however deep, does not
+// print them.
 type tokenLog struct {
 	mu   sync.Mutex
 	last func() redact.Secrets

@@ -11,6 +11,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/admin"
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
@@ -19,7 +20,10 @@ func TestTokensMayChange(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Token("second-token"))
 	var token atomic.Value
 	token.Store("first-token")
-	c, err := s2.NewAuth(func(context.Context) (string, error) { return token.Load().(string), nil }, s2.AccountEndpoint(srv.URL()), s2.BasinEndpoint(srv.URL()))
+	c, err := s2.New(s2.Config{
+		Auth:            func(context.Context) (string, error) { return token.Load().(string), nil },
+		AccountEndpoint: srv.URL(), BasinEndpoint: srv.URL(),
+	})
 	check(t, err)
 	defer c.Close()
 	st := c.Basin(basinName).Stream(streamName())
@@ -44,7 +48,7 @@ func TestATokenThatCannotBeHadIsNoDoubt(t *testing.T) {
 		errors.New("the vault is shut"):                            backend.ErrTransient,
 		fmt.Errorf("no such account: %w", backend.ErrUnauthorized): backend.ErrUnauthorized,
 	} {
-		c, err := s2.NewAuth(func(context.Context) (string, error) { return "", why })
+		c, err := s2.New(s2.Config{Auth: func(context.Context) (string, error) { return "", why }})
 		check(t, err)
 		for i, err := range said(t, c.Basin(basinName).Stream("s")) {
 			if !errors.Is(err, kind) || errors.Is(err, backend.ErrIndeterminate) || !strings.Contains(err.Error(), why.Error()) {
@@ -52,9 +56,6 @@ func TestATokenThatCannotBeHadIsNoDoubt(t *testing.T) {
 			}
 		}
 		check(t, c.Close())
-	}
-	if _, err := s2.NewAuth(nil); err == nil {
-		t.Error("an Auth that is nil is taken")
 	}
 }
 
@@ -65,15 +66,29 @@ func TestATokenThatHasChangedIsInNoError(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = fmt.Fprintf(w, `{"code":"bad_header","message":"what is secret-one or %s?"}`, r.Header.Get("Authorization"))
 	})
-	c, err := s2.NewAuth(func(context.Context) (string, error) {
+	c, err := s2.New(s2.Config{Auth: func(context.Context) (string, error) {
 		n++
 		return []string{"secret-one", "secret-two"}[min(n-1, 1)], nil
-	}, s2.AccountEndpoint(at), s2.BasinEndpoint(at))
+	}, AccountEndpoint: at, BasinEndpoint: at})
 	check(t, err)
 	defer c.Close()
 	for range 2 {
 		if _, err := c.Basin(basinName).Stream("s").CheckTail(t.Context()); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}
+	}
+}
+
+// A malformed token is a mistake that no further attempt mends.
+func TestAMalformedTokenOfAnAuthIsFinal(t *testing.T) {
+	for _, bad := range []string{"", "two words", "line\nbreak"} {
+		asked := 0
+		c, err := s2.New(s2.Config{Auth: func(context.Context) (string, error) { asked++; return bad, nil }})
+		check(t, err)
+		_, err = admin.New(c).Locations(t.Context())
+		if !errors.Is(err, backend.ErrUnauthorized) || asked != 1 || bad != "" && strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v after %d attempts, want ErrUnauthorized after the first", bad, err, asked)
+		}
+		check(t, c.Close())
 	}
 }

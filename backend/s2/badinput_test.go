@@ -295,7 +295,7 @@ func TestTheTokenIsInNoErrorAndNoLog(t *testing.T) {
 	if log.Len() == 0 {
 		t.Error("nothing was logged, so nothing was tested")
 	}
-	c, err := s2.New(secret)
+	c, err := s2.New(s2.Config{Token: secret})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func TestTheTokenIsInNoErrorAndNoLog(t *testing.T) {
 			t.Errorf("printed: %s", s)
 		}
 	}
-	if _, err := s2.New("bad\n" + secret); err == nil || strings.Contains(err.Error(), secret) {
+	if _, err := s2.New(s2.Config{Token: "bad\n" + secret}); err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("a malformed token: %v", err)
 	}
 }

@@ -1,6 +1,8 @@
 package s2
 
 import (
+	"log/slog"
+
 	"github.com/headrace/headrace/backend/s2/internal/names"
 )
 
@@ -19,7 +21,19 @@ func (b *Basin) Name() string { return b.name }
 // String names the server and the basin.
 func (b *Basin) String() string { return b.client.String() + "/" + b.name }
 
-func (b *Basin) url(segments ...string) string { return b.client.basin.at(b.name, segments...) }
+// GoString is String, so that %#v does not print credentials.
+func (b *Basin) GoString() string { return b.String() }
 
-// check refuses a name that would make the URL of something else.
-func (b *Basin) check(stream string) error { return names.CheckStream(b.name, stream) }
+// LogValue is String, so that logs do not hold credentials.
+func (b *Basin) LogValue() slog.Value { return slog.StringValue(b.String()) }
+
+// Stream addresses a stream. It does no I/O. The first call refuses a wrong name or option, with [backend.ErrRejected].
+func (b *Basin) Stream(name string, opts ...StreamOption) *Stream {
+	s := &Stream{basin: b, name: name, incarnation: new(incarnation)}
+	if s.cfg, s.fault = completeStream(opts); s.fault == nil {
+		s.fault = names.CheckStream(b.name, name)
+	}
+	return s
+}
+
+func (b *Basin) url(segments ...string) string { return b.client.basin.at(b.name, segments...) }

@@ -88,7 +88,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"unknown encoding": {encoded("br", []byte("x")), `content-encoding "br"`},
 	} {
 		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { c.answer(w) }))
-		cl, err := s2.New("any", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL))
+		cl, err := s2.New(s2.Config{Token: "any", AccountEndpoint: web.URL, BasinEndpoint: web.URL})
 		check(t, err)
 		_, err = admin.New(cl).BasinConfig(t.Context(), basinName)
 		var pe *s2.ProtocolError
@@ -128,7 +128,9 @@ func TestEndpoints(t *testing.T) {
 	} {
 		t.Setenv("S2_ACCOUNT_ENDPOINT", addr)
 		t.Setenv("S2_BASIN_ENDPOINT", c.endpoint)
-		cl, err := s2.FromEnvironment()
+		cfg, err := s2.Environment()
+		check(t, err)
+		cl, err := s2.New(cfg)
 		check(t, err)
 		tail, err := cl.Basin(basinName).Stream("a/b").CheckTail(t.Context())
 		if err != nil || tail.SeqNum != 1 || host.Load() != c.host || path.Load() != c.path || basin.Load() != c.basin || auth.Load() != "Bearer from-the-environment" {
@@ -139,21 +141,21 @@ func TestEndpoints(t *testing.T) {
 		}
 		_ = cl.Close()
 	}
-	for _, bad := range []string{"", " ", "ftp://x", "http://", "http://user:pass@host", "http://host?x=y", "http://host/#f", "a b"} {
-		if _, err := s2.New("t", s2.BasinEndpoint(bad)); err == nil || strings.Contains(err.Error(), "pass") {
+	for _, bad := range []string{" ", "ftp://x", "http://", "http://user:pass@host", "http://host?x=y", "http://host/#f", "a b"} {
+		if _, err := s2.New(s2.Config{Token: "t", BasinEndpoint: bad}); err == nil || strings.Contains(err.Error(), "pass") {
 			t.Errorf("endpoint %q: %v", bad, err)
 		}
 	}
-	if _, err := s2.New("t", s2.AccountEndpoint("https://{basin}.x")); err == nil {
+	if _, err := s2.New(s2.Config{Token: "t", AccountEndpoint: "https://{basin}.x"}); err == nil {
 		t.Error("an account endpoint that names a basin is taken")
 	}
 	for _, bad := range []string{"", "two words", "line\nbreak"} {
-		if _, err := s2.New(bad); err == nil || bad != "" && strings.Contains(err.Error(), bad) {
+		if _, err := s2.New(s2.Config{Token: bad}); err == nil || bad != "" && strings.Contains(err.Error(), bad) {
 			t.Errorf("token %q: %v", bad, err)
 		}
 	}
-	t.Setenv("S2_ACCESS_TOKEN", "")
-	if _, err := s2.FromEnvironment(); err == nil {
-		t.Error("no token in the environment, and yet a client")
+	both := s2.Config{Token: "secret-token", Auth: func(context.Context) (string, error) { return "other", nil }}
+	if _, err := s2.New(both); err == nil || strings.Contains(err.Error(), "secret-token") {
+		t.Errorf("a Token and an Auth: %v", err)
 	}
 }

@@ -69,7 +69,7 @@ func TestARefusedConnectionStoredNothing(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := s2.New("token", s2.AccountEndpoint(nobody), s2.BasinEndpoint(nobody))
+	c, err := s2.New(s2.Config{Token: "token", AccountEndpoint: nobody, BasinEndpoint: nobody})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,8 +243,7 @@ func TestAnEncryptedStreamNeedsItsKey(t *testing.T) {
 	}
 }
 
-// FromEnvironment takes what is set and not empty; options win.
-func TestFromEnvironment(t *testing.T) {
+func TestTheEnvironmentNamesTokenAndEndpoints(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
 	answer := func(w http.ResponseWriter, r *http.Request) {
@@ -255,17 +254,19 @@ func TestFromEnvironment(t *testing.T) {
 	}
 	srv := listen(t, answer)
 	t.Setenv("S2_ACCESS_TOKEN", "")
-	if c, err := s2.FromEnvironment(); err == nil {
+	if c, err := s2.Environment(); err == nil {
 		t.Errorf("%v without a token", c)
 	}
 	t.Setenv("S2_ACCESS_TOKEN", "secret-token")
 	t.Setenv("S2_ACCOUNT_ENDPOINT", srv)
 	t.Setenv("S2_BASIN_ENDPOINT", srv+"/of/{basin}")
-	for _, opts := range [][]s2.Option{{s2.Zstd()}, {s2.BasinEndpoint(srv + "/")}} {
-		c, err := s2.FromEnvironment(opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
+	cfg, err := s2.Environment()
+	check(t, err)
+	other := cfg
+	other.BasinEndpoint = srv + "/"
+	for _, cfg := range []s2.Config{cfg, other} {
+		c, err := s2.New(cfg, s2.Zstd())
+		check(t, err)
 		if _, err := c.Basin(basinName).Stream("a/b").CheckTail(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -273,14 +274,12 @@ func TestFromEnvironment(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	want := "[/of/test-basin/streams/a/b/records/tail  zstd /v1/basins  zstd /streams/a/b/records/tail test-basin  /v1/basins  ]"
+	want := "[/of/test-basin/streams/a/b/records/tail  zstd /v1/basins  zstd /streams/a/b/records/tail test-basin zstd /v1/basins  zstd]"
 	if fmt.Sprint(asked) != want {
 		t.Errorf("asked %q\nwant  %q", fmt.Sprint(asked), want)
 	}
 	t.Setenv("S2_BASIN_ENDPOINT", "")
-	if c, err := s2.FromEnvironment(); err != nil {
-		t.Errorf("an empty variable: %v", err)
-	} else {
-		_ = c.Close()
+	if cfg, err = s2.Environment(); err != nil || cfg.BasinEndpoint != "" {
+		t.Errorf("an empty variable: %v, %v", cfg.BasinEndpoint, err)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,11 +17,12 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// A Client speaks for one access token: account-level calls are its methods, and [Client.Basin] leads on. Its methods may
-// be called from any goroutine. Close it when nothing of it is used any more.
+// A Client calls S2 with the credentials of a [Config]. [Client.Basin] leads to basins and their streams; package admin manages
+// them. Its methods may be called from any goroutine. Close it when nothing of it is used any more.
 type Client struct {
 	cfg            config
 	account, basin endpoint
+	agent          string
 
 	auth   Auth
 	tokens tokenLog
@@ -32,44 +35,38 @@ type Client struct {
 	closed bool
 }
 
-// New makes a Client for an access token. It does no I/O; a malformed endpoint or token is an error.
-func New(token string, opts ...Option) (*Client, error) {
-	if err := checkAccessToken(token); err != nil {
+// New makes a Client. It does no I/O. It refuses a wrong address, a missing or malformed token and a wrong option.
+func New(cfg Config, opts ...Option) (*Client, error) {
+	c, err := newClient(cfg, opts)
+	if err != nil {
 		return nil, fmt.Errorf("s2: %w", err)
 	}
-	return NewAuth(Static(token), opts...)
+	return c, nil
 }
 
-// NewAuth is [New] for access tokens that change, as short-lived ones do.
-func NewAuth(auth Auth, opts ...Option) (*Client, error) {
-	cfg, err := complete(opts)
-	if err != nil {
+func newClient(cfg Config, opts []Option) (c *Client, err error) {
+	c = new(Client)
+	if c.cfg, err = complete(opts); err != nil {
 		return nil, err
 	}
-	if auth == nil {
-		return nil, errors.New("s2: the Auth is nil")
+	if c.auth, err = cfg.credentials(); err != nil {
+		return nil, err
 	}
-	c := &Client{cfg: cfg, auth: auth}
-	if c.account, err = parseEndpoint(cfg.account); err != nil {
-		return nil, fmt.Errorf("%w (account)", err)
+	if c.account, c.basin, err = cfg.endpoints(); err != nil {
+		return nil, err
 	}
-	if c.account.template() {
-		return nil, fmt.Errorf("s2: the account endpoint names a basin")
-	}
-	if c.basin, err = parseEndpoint(cfg.basin); err != nil {
-		return nil, fmt.Errorf("%w (basin)", err)
-	}
+	c.agent = strings.TrimSpace("headrace " + c.cfg.userAgent)
 	c.unary = c.transport(nil)
 	if c.unary.first == nil {
-		return nil, errors.New("s2: the function given to RoundTripper returned nil")
+		return nil, errors.New("the function given to RoundTripper returned nil")
 	}
 	c.unary.MaxIdleConnsPerHost = 32
 	c.reads = c.streaming(nil)
 	return c, nil
 }
 
-// Close closes idle connections. Sessions and readers that are still open go on until they are closed themselves. It
-// always returns nil.
+// Close closes idle connections. Sessions and readers that are still open go on until they are closed themselves. Close always
+// returns nil.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -80,8 +77,14 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// String names the account endpoint.
+// String names the account's server.
 func (c *Client) String() string { return "s2:" + c.account.host }
+
+// GoString is String, so that %#v does not print credentials.
+func (c *Client) GoString() string { return c.String() }
+
+// LogValue is String, so that logs do not hold credentials.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // transport makes one for unary calls. wrap, if not nil, is given every connection made.
 func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
@@ -169,7 +172,7 @@ func (c *Client) release(t *transport) {
 
 // mark puts on what every request carries besides the access token.
 func (c *Client) mark(r *http.Request, basin string) {
-	r.Header.Set("User-Agent", "headrace")
+	r.Header.Set("User-Agent", c.agent)
 	if basin != "" && !c.basin.template() {
 		r.Header.Set("S2-Basin", basin)
 	}

@@ -14,7 +14,7 @@ import (
 // unconnected makes a conn whose server says nothing until the test closes end.
 func unconnected(t *testing.T, opts ...StreamOption) (c *conn, end *io.PipeWriter) {
 	t.Helper()
-	client, err := New("any-token")
+	client, err := New(Config{Token: "any-token"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // at makes a client for one address.
 func at(t *testing.T, endpoint string, opts ...s2.Option) *s2.Client {
 	t.Helper()
-	c, err := s2.New("any-token", append(opts, s2.AccountEndpoint(endpoint), s2.BasinEndpoint(endpoint))...)
+	c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: endpoint, BasinEndpoint: endpoint}, opts...)
 	check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -56,8 +56,8 @@ func deaf(t *testing.T) (addr string) {
 func TestAHandshakeThatFailsStoresNothing(t *testing.T) {
 	addr := deaf(t)
 	for what, opts := range map[string][]s2.Option{
-		"the handshake takes too long": {s2.ConnectTimeout(20 * time.Millisecond), s2.RequestTimeout(time.Minute)},
-		"the request takes too long":   {s2.ConnectTimeout(time.Minute), s2.RequestTimeout(20 * time.Millisecond)},
+		"the handshake takes too long": {s2.ConnectTimeout(20 * time.Millisecond), s2.Timeout(time.Minute)},
+		"the request takes too long":   {s2.ConnectTimeout(time.Minute), s2.Timeout(20 * time.Millisecond)},
 	} {
 		_, err := at(t, "https://"+addr, opts...).Basin(basinName).Stream("s").Append(t.Context(), values("a"), s2.Condition{})
 		if !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate) {
@@ -85,7 +85,7 @@ func TestAWrongSettingIsFinalAndSaysWhatToDo(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s2.New("any-token", s2.BasinEndpoint("h:99999")); err == nil || !strings.Contains(err.Error(), "99999") {
+	if _, err := s2.New(s2.Config{Token: "any-token", BasinEndpoint: "h:99999"}); err == nil || !strings.Contains(err.Error(), "99999") {
 		t.Errorf("a port that is none: %v", err)
 	}
 }

@@ -25,7 +25,7 @@ type endpoint struct {
 func parseEndpoint(s string) (endpoint, error) {
 	raw := s
 	if s == "" || strings.TrimSpace(s) != s || strings.ContainsAny(s, " \t\r\n") {
-		return endpoint{}, fmt.Errorf("s2: malformed endpoint %q", raw)
+		return endpoint{}, fmt.Errorf("malformed endpoint %q", raw)
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok {
@@ -39,11 +39,11 @@ func parseEndpoint(s string) (endpoint, error) {
 	// The placeholder is no legal host; a basin's name in its place is.
 	u, err := url.Parse("http://" + strings.ReplaceAll(host, basinPlace, "basin"))
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(rest, "?#") {
-		return endpoint{}, fmt.Errorf("s2: malformed endpoint: want [scheme://]host[:port][/path]")
+		return endpoint{}, fmt.Errorf("malformed endpoint: want [scheme://]host[:port][/path]")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return endpoint{}, fmt.Errorf("s2: malformed endpoint %q: port %s, want 1 to 65535", raw, port)
+			return endpoint{}, fmt.Errorf("malformed endpoint %q: port %s, want 1 to 65535", raw, port)
 		}
 	}
 	switch scheme {
@@ -54,7 +54,7 @@ func parseEndpoint(s string) (endpoint, error) {
 		}
 	case "http", "https":
 	default:
-		return endpoint{}, fmt.Errorf("s2: malformed endpoint %q: scheme %q, want http or https", raw, scheme)
+		return endpoint{}, fmt.Errorf("malformed endpoint %q: scheme %q, want http or https", raw, scheme)
 	}
 	return endpoint{scheme: scheme, host: host, path: strings.TrimRight(path, "/")}, nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Typed records go into a stream, each exactly once, and come out of it. The server here is one in the process; with an
-// account, s2.FromEnvironment makes the client and nothing else changes.
+// account, s2.Environment returns the Config for s2.New, and nothing else changes.
 func Example() {
 	srv, err := s2test.Start(s2test.Basin("my-basin-1", true))
 	if err != nil {

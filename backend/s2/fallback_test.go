@@ -143,7 +143,7 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 			direct := dial(t, srv).Basin(basinName).Stream(streamName())
 			want := fillStream(t, direct, 5000)
 			at, opts := way(t, srv)
-			c, err := s2.New(srv.Token(), append(opts, s2.AccountEndpoint(at), s2.BasinEndpoint(at))...)
+			c, err := s2.New(s2.Config{Token: srv.Token(), AccountEndpoint: at, BasinEndpoint: at}, opts...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +216,7 @@ func TestAFallBackEndsWithItsContext(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true))
 	srv.Inject(s2test.Fault{Op: s2test.EventRead, Times: s2test.Always, Do: s2test.Stall()})
 	at, _ := proxies["plain HTTP/1.1"](t, srv)
-	c, err := s2.New(srv.Token(), s2.AccountEndpoint(at), s2.BasinEndpoint(at))
+	c, err := s2.New(s2.Config{Token: srv.Token(), AccountEndpoint: at, BasinEndpoint: at})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func half(b []byte) []byte { return b[:len(b)/2] }
 
 // impatient gives up on an opening that is not answered for the sum of both. A busy machine may answer another opening later
 // than that too: then the producer or consumer opens once more.
-var impatient = []s2.Option{s2.ConnectTimeout(500 * time.Millisecond), s2.RequestTimeout(500 * time.Millisecond)}
+var impatient = []s2.Option{s2.ConnectTimeout(500 * time.Millisecond), s2.Timeout(500 * time.Millisecond)}
 
 // blowsAtOpening strike a request before anything was done for it, those that read and those that append alike.
 func blowsAtOpening(op s2test.Op) (blows []blow) {

@@ -43,7 +43,7 @@ func TestCommandRecords(t *testing.T) {
 	mine := "mine"
 	_, err = st.Append(ctx, values("b"), s2.Condition{FencingToken: &mine})
 	check(t, err)
-	_, err = st.Trim(ctx, 0)
+	_, err = st.Append(ctx, []backend.Record{s2.TrimRecord(0)}, s2.Condition{})
 	check(t, err)
 
 	b := next(t, open(t, st, backend.Earliest))
@@ -133,7 +133,7 @@ func TestAPlaceThatIsTrimmed(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.TrimDelay(0))
 	st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.BareOffsets())
 	put(t, st, "a", "b", "c")
-	_, err := st.Trim(t.Context(), 3)
+	err := st.Trim(t.Context(), "3")
 	check(t, err)
 	// Only the trim command is left, at 3.
 	r := open(t, st, "1")

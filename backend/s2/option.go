@@ -7,55 +7,46 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/internal/backoff"
+	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// An Option configures a [Client].
+// An Option configures a [Client]. A zero is the default. A negative value and a nil option are errors of [New].
 type Option func(*config)
 
 type config struct {
-	account, basin string
-	timeout        time.Duration
-	connect        time.Duration
-	retry          backoff.Policy
-	logger         *slog.Logger
-	wrap           func(http.RoundTripper) http.RoundTripper
-	compression    s2s.Codec
-	tls            *tls.Config
+	timeout     time.Duration
+	connect     time.Duration
+	attempts    int
+	retry       backoff.Policy
+	logger      *slog.Logger
+	wrap        func(http.RoundTripper) http.RoundTripper
+	compression s2s.Codec
+	tls         *tls.Config
+	userAgent   string
 }
 
-// AccountEndpoint is the address for account-level calls: "[scheme://]host[:port][/path]". The default scheme is https, but http
-// for localhost and loopback addresses. The default path is /v1. The default address is https://a.s2.dev/v1, or
-// S2_ACCOUNT_ENDPOINT for [FromEnvironment].
-func AccountEndpoint(url string) Option { return func(c *config) { c.account = url } }
+// Timeout limits each attempt of a call. A read with a wait gets the wait in addition. Timeout also limits how long an append
+// session waits for the last acks after it takes nothing more. The default is 5 s.
+func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// BasinEndpoint is the address for basin- and stream-level calls, written like [AccountEndpoint]. "{basin}" in the host or the
-// path stands for the basin's name. Without "{basin}", a single host serves all basins, and requests name the basin in the
-// header s2-basin. The default is https://{basin}.b.s2.dev/v1, or S2_BASIN_ENDPOINT for [FromEnvironment].
-func BasinEndpoint(url string) Option { return func(c *config) { c.basin = url } }
-
-// RequestTimeout limits each attempt of a call. A read with a wait gets the wait in addition. RequestTimeout also limits how long
-// an append session waits for the last acks after it takes nothing more. The default is 5 s; 0 or less is the default.
-func RequestTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
-
-// ConnectTimeout limits the time to make a connection, TLS included. The default is 3 s; 0 or less is the default.
+// ConnectTimeout limits the time to make a connection, TLS included. The default is 3 s.
 func ConnectTimeout(d time.Duration) Option { return func(c *config) { c.connect = d } }
 
 // Forever as the number of [Attempts] removes the limit: only the context ends the call or the loop.
 const Forever = math.MaxInt
 
 // Attempts limits how often a management call is tried in all, and how often in a row a [ReadSession] may fail without progress.
-// The default is 3; less than 1 counts as 1. The client makes a single attempt at other reads and appends, because producers
+// The default is 3. The client makes a single attempt at other reads and appends, because producers
 // and consumers try again on their own. The refusal of a server about to stop does not count as an attempt; only the context
 // limits how long the client waits for another server.
-func Attempts(n int) Option { return func(c *config) { c.retry.Budget = max(n, 1) - 1 } }
+func Attempts(n int) Option { return func(c *config) { c.attempts = n } }
 
 // Backoff is the pause before the next attempt: about first after the first failure, and twice as long after each further
-// failure, up to most. The pause is longer if the server asks for more. The defaults are 100 ms and 1 s.
+// failure, up to most. The pause is longer if the server asks for more. The defaults are 100 ms and 1 s; 0 and 0 are no pause.
 func Backoff(first, most time.Duration) Option {
 	return func(c *config) { c.retry.Base, c.retry.Max = first, most }
 }
@@ -78,54 +69,51 @@ func Zstd() Option { return func(c *config) { c.compression = s2s.Zstd } }
 // Gzip is like [Zstd], with gzip.
 func Gzip() Option { return func(c *config) { c.compression = s2s.Gzip } }
 
+// UserAgent is put behind the name of this client in the User-Agent of every request, so that the server's operators can tell who
+// calls. The value must be printable ASCII. The default is the name of the client alone.
+func UserAgent(name string) Option { return func(c *config) { c.userAgent = name } }
+
 // TLS configures https endpoints. The client clones t. The default is Go's default.
 func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
-
-// FromEnvironment makes a Client from the environment variables of S2's tools. S2_ACCESS_TOKEN is required; S2_ACCOUNT_ENDPOINT
-// and S2_BASIN_ENDPOINT are optional. An empty variable counts as absent. Options win over variables.
-func FromEnvironment(opts ...Option) (*Client, error) {
-	token := os.Getenv("S2_ACCESS_TOKEN")
-	if token == "" {
-		return nil, errors.New("s2: S2_ACCESS_TOKEN is not set")
-	}
-	var env []Option
-	if v := os.Getenv("S2_ACCOUNT_ENDPOINT"); v != "" {
-		env = append(env, AccountEndpoint(v))
-	}
-	if v := os.Getenv("S2_BASIN_ENDPOINT"); v != "" {
-		env = append(env, BasinEndpoint(v))
-	}
-	return New(token, append(env, opts...)...)
-}
 
 // complete checks the options and fills in the defaults.
 func complete(opts []Option) (config, error) {
 	c := config{
-		account: accountEndpoint,
-		basin:   basinEndpoint,
-		retry:   backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second, Budget: 2},
-		logger:  slog.New(slog.DiscardHandler),
-		wrap:    func(next http.RoundTripper) http.RoundTripper { return next },
+		retry:  backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second},
+		logger: slog.New(slog.DiscardHandler),
+		wrap:   func(next http.RoundTripper) http.RoundTripper { return next },
 	}
 	for _, o := range opts {
 		if o == nil {
-			return c, fmt.Errorf("s2: nil option")
+			return c, errNilOption
 		}
 		o(&c)
 	}
-	switch err := c.retry.Check(); {
-	case err != nil:
-		return c, fmt.Errorf("s2: %w", err)
+	switch {
+	case c.timeout < 0:
+		return c, fmt.Errorf("Timeout(%v): must not be negative", c.timeout)
+	case c.connect < 0:
+		return c, fmt.Errorf("ConnectTimeout(%v): must not be negative", c.connect)
+	case c.attempts < 0:
+		return c, fmt.Errorf("Attempts(%d): must not be negative", c.attempts)
 	case c.logger == nil:
-		return c, errors.New("s2: Logger(nil): leave the option out to log nothing")
+		return c, errors.New("Logger(nil): leave the option out to log nothing")
 	case c.wrap == nil:
-		return c, errors.New("s2: RoundTripper(nil): leave the option out to send requests as they are")
+		return c, errors.New("RoundTripper(nil): leave the option out to send requests as they are")
+	case !httpwire.Printable(c.userAgent):
+		return c, fmt.Errorf("UserAgent(%q): must be printable ASCII", httpwire.Clip(c.userAgent))
 	}
-	if c.timeout <= 0 {
+	if c.timeout == 0 {
 		c.timeout = 5 * time.Second
 	}
-	if c.connect <= 0 {
+	if c.connect == 0 {
 		c.connect = 3 * time.Second
 	}
-	return c, nil
+	if c.attempts == 0 {
+		c.attempts = 3
+	}
+	c.retry.Budget = c.attempts - 1
+	return c, c.retry.Check()
 }
+
+var errNilOption = errors.New("an option is nil")

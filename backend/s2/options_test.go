@@ -167,7 +167,7 @@ func TestARoundTripperThatFailsLeavesTheOutcomeOpen(t *testing.T) {
 		"no connection": {http.RoundTripper.RoundTrip, backend.ErrTransient, backend.ErrIndeterminate},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, err := s2.New("token-of-nobody", s2.BasinEndpoint("http://127.0.0.1:1"), s2.RoundTripper(func(next http.RoundTripper) http.RoundTripper {
+			client, err := s2.New(s2.Config{Token: "token-of-nobody", BasinEndpoint: "http://127.0.0.1:1"}, s2.RoundTripper(func(next http.RoundTripper) http.RoundTripper {
 				return tripper(func(r *http.Request) (*http.Response, error) { return c.send(next, r) })
 			}))
 			check(t, err)
@@ -184,11 +184,16 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 	for name, o := range map[string]s2.Option{
 		"a pause below 0":     s2.Backoff(-1, time.Second),
 		"a first above most":  s2.Backoff(time.Second, time.Millisecond),
+		"negative attempts":   s2.Attempts(-1),
+		"a negative timeout":  s2.Timeout(-1),
+		"no time to connect":  s2.ConnectTimeout(-1),
+		"a name with a tab":   s2.UserAgent("a\tb"),
+		"nil":                 nil,
 		"no logger":           s2.Logger(nil),
 		"no round tripper":    s2.RoundTripper(nil),
 		"a nil round tripper": s2.RoundTripper(func(http.RoundTripper) http.RoundTripper { return nil }),
 	} {
-		if _, err := s2.New("token", o); err == nil {
+		if _, err := s2.New(s2.Config{Token: "token"}, o); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}

@@ -189,9 +189,9 @@ func TestAckDeadlineStartsAnewWithEachAck(t *testing.T) {
 	exactly(t, st, 15)
 }
 
-func TestReadThatWaitsOutlivesTheRequestTimeout(t *testing.T) {
+func TestReadThatWaitsOutlivesTheTimeout(t *testing.T) {
 	t.Parallel()
-	_, st := fresh(t, []s2.Option{s2.RequestTimeout(4 * time.Second)})
+	_, st := fresh(t, []s2.Option{s2.Timeout(4 * time.Second)})
 	put(t, st, "0")
 	got, err := st.Read(t.Context(), s2.Range{From: s2.At(1), Wait: 5 * time.Second})
 	if err != nil || len(got.Records) != 0 {
@@ -200,7 +200,7 @@ func TestReadThatWaitsOutlivesTheRequestTimeout(t *testing.T) {
 }
 
 func TestEndWithUnackedInputIsNoticedAtOnce(t *testing.T) {
-	srv, st := fresh(t, []s2.Option{s2.RequestTimeout(time.Hour)})
+	srv, st := fresh(t, []s2.Option{s2.Timeout(time.Hour)})
 	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Replying, Do: s2test.End()})
 	s, err := st.NewAppender(backend.Format{}).Open(t.Context())
 	if err != nil {
@@ -233,7 +233,7 @@ func listen(t testing.TB, h http.HandlerFunc) string {
 func fake(t testing.TB, h http.HandlerFunc, opts ...s2.StreamOption) *s2.Stream {
 	t.Helper()
 	url := listen(t, h)
-	c, err := s2.New("secret-token", s2.AccountEndpoint(url), s2.BasinEndpoint(url))
+	c, err := s2.New(s2.Config{Token: "secret-token", AccountEndpoint: url, BasinEndpoint: url})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 
 // openReader opens a session for a query that starts at from.
 func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Values) (*reader, error) {
-	if err := s.basin.check(s.name); err != nil {
+	if err := s.fault; err != nil {
 		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
 	}
 	r := &reader{stream: s}

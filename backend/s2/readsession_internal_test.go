@@ -25,7 +25,7 @@ func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
 		_, _ = io.WriteString(w, "data: [DONE]\n\n")
 	}))
 	defer web.Close()
-	c, err := New("any-token", BasinEndpoint(web.URL))
+	c, err := New(Config{Token: "any-token", BasinEndpoint: web.URL})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 func fakeClient(t testing.TB, token string, h http.HandlerFunc, opts ...s2.Option) *s2.Client {
 	t.Helper()
 	at := listen(t, h)
-	c, err := s2.New(token, append(opts, s2.AccountEndpoint(at), s2.BasinEndpoint(at))...)
+	c, err := s2.New(s2.Config{Token: token, AccountEndpoint: at, BasinEndpoint: at}, opts...)
 	check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -34,7 +34,7 @@ func refuse(w http.ResponseWriter, status int, code string) {
 // The server waits for whole seconds, so that is what comes on top of the timeout.
 func TestAReadThatWaitsLessThanASecondIsAnswered(t *testing.T) {
 	t.Parallel()
-	_, st := fresh(t, []s2.Option{s2.RequestTimeout(300 * time.Millisecond)})
+	_, st := fresh(t, []s2.Option{s2.Timeout(300 * time.Millisecond)})
 	put(t, st, "0")
 	got, err := st.Read(t.Context(), s2.Range{From: backend.Latest, Wait: time.Millisecond})
 	if len(got.Records) != 0 || err != nil {

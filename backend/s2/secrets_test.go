@@ -105,7 +105,7 @@ func TestAShortTokenChangesNoMeaning(t *testing.T) {
 	check(t, err)
 	check(t, l.Close())
 	nobody := "http://" + l.Addr().String()
-	c, err := s2.New("c", s2.AccountEndpoint(nobody), s2.BasinEndpoint(nobody))
+	c, err := s2.New(s2.Config{Token: "c", AccountEndpoint: nobody, BasinEndpoint: nobody})
 	check(t, err)
 	defer c.Close()
 	_, err = c.Basin(basinName).Stream("s").Append(t.Context(), values("a"), s2.Condition{})
@@ -179,7 +179,7 @@ func TestATokenThatIsAWordLeavesCodesAndMessagesAlone(t *testing.T) {
 		_, _ = io.WriteString(w, `{"code":"stream_not_found","message":"no stream in not_found_basin"}`)
 	})
 	for _, token := range []string{"stream", "not_found", "stream_not_found"} {
-		c, err := s2.New(token, s2.AccountEndpoint(url), s2.BasinEndpoint(url), s2.Attempts(1))
+		c, err := s2.New(s2.Config{Token: token, AccountEndpoint: url, BasinEndpoint: url}, s2.Attempts(1))
 		if err != nil {
 			t.Fatal(err)
 		}

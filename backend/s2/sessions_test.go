@@ -38,7 +38,7 @@ func TestEventsOverHTTP2DoNotEndTheFallBack(t *testing.T) {
 	defer web.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(web.Certificate())
-	c, err := s2.New("any-token", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL), s2.TLS(&tls.Config{RootCAs: roots}),
+	c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: web.URL, BasinEndpoint: web.URL}, s2.TLS(&tls.Config{RootCAs: roots}),
 		s2.ConnectTimeout(time.Minute))
 	check(t, err)
 	defer c.Close()
@@ -160,7 +160,7 @@ func TestCloseEndsAReadThatLooksForARecord(t *testing.T) {
 			close(looking)
 		}
 		<-r.Context().Done()
-	}, s2.RequestTimeout(time.Hour)).Basin(basinName).Stream("s", s2.BareOffsets())
+	}, s2.Timeout(time.Hour)).Basin(basinName).Stream("s", s2.BareOffsets())
 	r, err := st.OpenReader(t.Context(), "1")
 	check(t, err)
 	read := make(chan error, 1)
@@ -215,7 +215,7 @@ func TestTheLastReaderOfAClosedClientClosesItsConnection(t *testing.T) {
 	web.Start()
 	defer web.Close()
 	for range 100 {
-		c, err := s2.New("any-token", s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL))
+		c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: web.URL, BasinEndpoint: web.URL})
 		check(t, err)
 		r, err := c.Basin(basinName).Stream("s", s2.BareOffsets()).OpenReader(t.Context(), backend.Earliest)
 		check(t, err)

@@ -63,8 +63,8 @@ func terminate(t *testing.T, srv *s2test.Server) (addr string, roots *x509.CertP
 func TestSessionsOverTLS(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true))
 	addr, roots := terminate(t, srv)
-	at := []s2.Option{s2.AccountEndpoint("https://" + addr), s2.BasinEndpoint("https://" + addr)}
-	trusting, err := s2.New(srv.Token(), append(at, s2.TLS(&tls.Config{RootCAs: roots}), s2.Zstd(), s2.ConnectTimeout(time.Minute))...)
+	at := s2.Config{Token: srv.Token(), AccountEndpoint: "https://" + addr, BasinEndpoint: "https://" + addr}
+	trusting, err := s2.New(at, s2.TLS(&tls.Config{RootCAs: roots}), s2.Zstd(), s2.ConnectTimeout(time.Minute))
 	check(t, err)
 	st := trusting.Basin(basinName).Stream(streamName(), s2.Exclusive())
 	p, err := producer.New(t.Context(), st, codec.String())
@@ -77,7 +77,7 @@ func TestSessionsOverTLS(t *testing.T) {
 	exactly(t, st, 5000)
 	check(t, trusting.Close())
 
-	wary, err := s2.New(srv.Token(), append(at, s2.Attempts(1))...)
+	wary, err := s2.New(at, s2.Attempts(1))
 	check(t, err)
 	defer wary.Close()
 	_, err = wary.Basin(basinName).Stream("s").CheckTail(t.Context())

@@ -19,7 +19,11 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 	if u.Host == "" || name == "" {
 		return fmt.Errorf("%w: write s2://BASIN/STREAM", errUsage)
 	}
-	client, err := s2.FromEnvironment()
+	cfg, err := s2.Environment()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	client, err := s2.New(cfg)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}

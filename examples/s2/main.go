@@ -72,7 +72,11 @@ func run(ctx context.Context, out io.Writer, name string, orders int) error {
 func connect(out io.Writer) (client *s2.Client, basin string, end func(), err error) {
 	name := os.Getenv("S2_BASIN")
 	if os.Getenv("S2_ACCESS_TOKEN") != "" && name != "" {
-		client, err := s2.FromEnvironment()
+		cfg, err := s2.Environment()
+		if err != nil {
+			return nil, "", nil, err
+		}
+		client, err := s2.New(cfg)
 		if err != nil {
 			return nil, "", nil, err
 		}

@@ -27,7 +27,7 @@ func TestAccessTokens(t *testing.T) {
 		t.Errorf("listed %+v", tokens)
 	}
 
-	tenant, err := s2.New(secret, s2.AccountEndpoint(srv.URL()), s2.BasinEndpoint(srv.URL()))
+	tenant, err := s2.New(s2.Config{Token: secret, AccountEndpoint: srv.URL(), BasinEndpoint: srv.URL()})
 	check(t, err)
 	defer tenant.Close()
 	put(t, tenant.Basin(basinName).Stream("s"), "x") // that is tenant/s

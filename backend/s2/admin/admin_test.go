@@ -35,7 +35,7 @@ func fakeAdmin(t testing.TB, h http.HandlerFunc, opts ...s2.Option) *admin.Admin
 	web := httptest.NewUnstartedServer(h)
 	web.Config.ErrorLog = log.New(io.Discard, "", 0) // of handlers that break the connection
 	web.Start()
-	c, err := s2.New("any-token", append(opts, s2.AccountEndpoint(web.URL), s2.BasinEndpoint(web.URL))...)
+	c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: web.URL, BasinEndpoint: web.URL}, opts...)
 	check(t, err)
 	t.Cleanup(func() {
 		_ = c.Close()

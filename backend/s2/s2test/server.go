@@ -49,11 +49,15 @@ func Start(opts ...Option) (*Server, error) {
 	return &Server{Server: s}, nil
 }
 
+// Config is that of a client which may do everything.
+func (s *Server) Config() s2.Config {
+	return s2.Config{Token: s.Token(), AccountEndpoint: s.URL(), BasinEndpoint: s.URL()}
+}
+
 // Client makes a client of this server that may do everything. The server closes the client when it is closed itself. If
 // opts make no client at all, the caller has made a mistake: Client panics.
 func (s *Server) Client(opts ...s2.Option) *s2.Client {
-	opts = append([]s2.Option{s2.AccountEndpoint(s.URL()), s2.BasinEndpoint(s.URL())}, opts...)
-	c, err := s2.New(s.Token(), opts...)
+	c, err := s2.New(s.Config(), opts...)
 	if err != nil {
 		panic(err)
 	}

@@ -66,7 +66,7 @@ var streamNo atomic.Int64
 
 func fresh(b *testing.B, url string) (*s2.Stream, *sdk.StreamClient) {
 	b.Helper()
-	client, err := s2.New("any", s2.AccountEndpoint(url), s2.BasinEndpoint(url))
+	client, err := s2.New(s2.Config{Token: "any", AccountEndpoint: url, BasinEndpoint: url})
 	if err != nil {
 		b.Fatal(err)
 	}
