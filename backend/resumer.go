@@ -17,20 +17,21 @@ type Resumer interface {
 	//
 	// A batch that is stored under its number already is acknowledged and not stored again. Several appenders of one name may be alive:
 	// of two batches with one number the first to arrive is stored. They must hold the same records; where the store sees that they do
-	// not, the second is [ErrConflict]. Where a batch that was sent before cannot be told from a new one any more, because the store has
-	// forgotten the name, for example, it is an error too.
+	// not, the second is [ErrConflict]. Where the store cannot tell a resend from a new batch any more, because it has forgotten the name,
+	// for example, the batch is refused with an error that is neither [ErrTransient] nor [ErrIndeterminate].
 	//
-	// next is from.Next or, where that is empty, the place that from.Next must have when the first batch of the name comes again, for
-	// stores that know a resend by its place.
-	Resume(ctx context.Context, f Format, from Resumption) (a Appender, next Offset, err error)
+	// origin is what the store must be told again when the batches of this appender come again: keep it before the first of them is
+	// sent. It is from.Origin where from.Sent is more than from.Seq, and may be another one otherwise.
+	Resume(ctx context.Context, f Format, from Resumption) (a Appender, origin string, err error)
 }
 
-// A Resumption says how far the appenders of a name have come.
+// A Resumption says how far the appenders of a name have come. The zero one, with a name, is the beginning.
 type Resumption struct {
-	Name string // of the producer, in all its processes: 1 to 256 bytes of UTF-8 without control characters
-	Seq  uint64 // how many batches of the name are acknowledged
-	Sent uint64 // how many may be stored, Seq at least
-	Next Offset // the Next of the ack of batch Seq-1, or what Resume returned before the first
+	Name    string // of the producer, in all its processes: 1 to 256 bytes of UTF-8 without control characters
+	Seq     uint64 // how many batches of the name are acknowledged
+	Records uint64 // how many records those batches have
+	Sent    uint64 // how many batches may be stored, Seq at least
+	Origin  string // what the last Resume returned
 }
 
 // resumptionName is the longest name: DNS names and keys of checkpoints fit in.
@@ -43,7 +44,7 @@ func (r Resumption) Check() error {
 		return fmt.Errorf("%w: a producer's name of %d bytes, want 1 to %d", ErrRejected, len(r.Name), resumptionName)
 	case !utf8.ValidString(r.Name) || strings.ContainsFunc(r.Name, unicode.IsControl):
 		return fmt.Errorf("%w: the producer's name %q is not UTF-8 without control characters", ErrRejected, r.Name)
-	case r.Sent < r.Seq || r.Sent > 1<<53:
+	case r.Sent < r.Seq || r.Sent >= 1<<53: // what fits a number of JSON and a signed column
 		return fmt.Errorf("%w: producer %q has sent %d batches of which %d are acknowledged", ErrRejected, r.Name, r.Sent, r.Seq)
 	}
 	return nil

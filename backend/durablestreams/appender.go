@@ -20,9 +20,11 @@ func (s *Stream) NewAppender(f backend.Format) backend.Appender {
 }
 
 // pipelined makes the appender for a producer.
-func (s *Stream) pipelined(e encoding) backend.Appender {
+func (s *Stream) pipelined(e encoding) backend.Appender { return s.pipe(s.newAppender(e)) }
+
+func (s *Stream) pipe(a *appender) backend.Appender {
 	name := fmt.Sprintf("durablestreams: stream %.80q at %s://%s", s.name, s.url.Scheme, s.url.Host)
-	return metered{Appender: backend.Pipelined(name, s.newAppender(e)), meter: e.meter}
+	return metered{Appender: backend.Pipelined(name, a), meter: a.encoding.meter}
 }
 
 // A metered appender checks the whole of a record when the record is offered to a producer. A session only measures the size: the
@@ -61,6 +63,7 @@ type appender struct {
 	id         string
 	randomID   bool // no other producer has this id
 	epochGiven bool // the caller has chosen the first epoch
+	resumed    bool // made by Resume: the number of a batch is its alone, so no other epoch takes its place
 
 	mu             sync.Mutex // also guards a conn and its batches; the order of locks is at conn
 	checked        bool       // the stream is there, with this content type

@@ -44,6 +44,9 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 				return "", err
 			}
 		default:
+			if c.appender.resumed {
+				return "", failResumed(act, ans, err)
+			}
 			return "", b.fail(act, ans, err)
 		}
 	}
@@ -75,6 +78,18 @@ func (b *batch) fail(act action, ans answer, err error) error {
 		b.newEpoch = true
 	}
 	return err
+}
+
+// failResumed is fail for an appender that another process goes on for: it never begins an epoch of its own.
+func failResumed(act action, ans answer, err error) error {
+	switch act {
+	case failForgotten:
+		// Without the cause's own kind: to send the batch again might store it twice.
+		return fmt.Errorf("%w: the server has forgotten this producer, so it cannot tell a resend from a new batch: %v", backend.ErrConflict, err)
+	case failNewEpoch:
+		return err
+	}
+	return (&batch{}).fail(act, ans, err)
 }
 
 // staleEpoch is the server's epoch in a stale answer, and 0 in every other answer.

@@ -1,0 +1,154 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A feed reads the source ahead of the relay, and opens readers again where they are lost.
+type feed struct {
+	config *config
+	source backend.Source
+	at     backend.Offset // where to open next; of the goroutine that reads
+
+	batches chan backend.Batch
+	err     error // why batches is closed: nil at the end of the source
+	cancel  context.CancelFunc
+	reading sync.WaitGroup
+
+	rest   []backend.Record // read and in no round
+	behind backend.Offset   // rest
+	last   bool             // nothing is read any more
+}
+
+func startFeed(ctx context.Context, c *config, source backend.Source, from backend.Offset) *feed {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &feed{config: c, source: source, at: from, batches: make(chan backend.Batch, 4), cancel: cancel}
+	f.reading.Go(func() {
+		defer close(f.batches)
+		if f.err = f.read(ctx); f.err == io.EOF {
+			f.err = nil
+		}
+	})
+	return f
+}
+
+func (f *feed) stop() {
+	f.cancel()
+	f.reading.Wait()
+}
+
+// read reads until the end of the source. Progress is a batch that was handed over.
+func (f *feed) read(ctx context.Context) error {
+	moved := false
+	return f.config.again(ctx, "read the source", func() error {
+		moved = false
+		r, err := f.source.OpenReader(ctx, f.at)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		for {
+			b, err := r.Read(ctx)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			select {
+			case f.batches <- b:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			f.at, moved = b.Next, true
+			if b.CaughtUp && f.config.stopAtTail {
+				return nil
+			}
+		}
+	}, func() bool { return moved })
+}
+
+// next waits for a batch, which may be empty, where no record is at hand. It returns false at the end of the source.
+func (f *feed) next(ctx context.Context) (bool, error) {
+	if len(f.rest) > 0 {
+		return true, nil
+	}
+	if f.last {
+		return false, f.err
+	}
+	select {
+	case b, ok := <-f.batches:
+		if !ok {
+			f.last = true
+			return false, f.err
+		}
+		f.rest, f.behind = b.Records, b.Next
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// idle reports whether the source has shown no more than was collected.
+func (f *feed) idle() bool { return len(f.rest) == 0 && len(f.batches) == 0 }
+
+// collect waits for a batch, and makes a round of what is there: one without records where the source has only moved on. It returns nil at
+// the end of the source.
+func (f *feed) collect(ctx context.Context, limits backend.Limits) (*round, error) {
+	c := &cutter{convert: f.config.convert, limits: limits}
+	for first := true; first || !f.idle(); first = false {
+		more, full := false, false
+		var err error
+		if more, err = f.next(ctx); err == nil && more {
+			full, err = f.cut(c)
+		}
+		switch {
+		case len(c.batches) > 0 && (err != nil || !more || full):
+			return &c.round, nil // what was read before an error is sent before it
+		case err != nil:
+			return nil, err
+		case !more:
+			return nil, nil
+		}
+	}
+	if len(c.batches) == 0 {
+		c.behind = f.behind
+	}
+	return &c.round, nil
+}
+
+// cut moves the records at hand into the round.
+func (f *feed) cut(c *cutter) (full bool, err error) {
+	for len(f.rest) > 0 {
+		if full, err := c.add(&f.rest[0]); full || err != nil {
+			return full, err
+		}
+		f.rest = f.rest[1:]
+		if c.counts != nil && c.done() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// again reads a round that was announced.
+func (f *feed) again(ctx context.Context, counts []int) (*round, error) {
+	c := &cutter{convert: f.config.convert, counts: counts}
+	for {
+		more, err := f.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			return nil, fmt.Errorf("the source ends before the records that were announced: %w", backend.ErrOutOfRange)
+		}
+		if full, err := f.cut(c); full || err != nil {
+			return &c.round, err
+		}
+	}
+}

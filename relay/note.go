@@ -1,0 +1,91 @@
+package relay
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// A note is what the checkpoint store keeps for a relay: how far it has come, and which batches may be on their way.
+type note struct {
+	From    backend.Offset // in the source: where the first announced batch begins
+	Seq     uint64         // of the first announced batch
+	Records uint64         // sent in the batches before it
+	Origin  string         // of the target
+	Counts  []int          // records of the source in each announced batch; none: nothing is on its way
+}
+
+const notePrefix = "relay/1 "
+
+// offset writes the note as ASCII text, which every store takes. No source mints such an offset, so a consumer that is given the key of a
+// relay by mistake fails.
+func (n note) offset() backend.Offset {
+	b := []byte(notePrefix)
+	b = append(strconv.AppendUint(b, n.Seq, 10), ' ')
+	b = append(strconv.AppendUint(b, n.Records, 10), ' ')
+	b = append(strconv.AppendQuoteToASCII(b, n.Origin), ' ')
+	b = strconv.AppendQuoteToASCII(b, string(n.From))
+	for _, count := range n.Counts {
+		b = strconv.AppendInt(append(b, ' '), int64(count), 10)
+	}
+	return backend.Offset(b)
+}
+
+func parseNote(o backend.Offset) (n note, err error) {
+	rest, ok := strings.CutPrefix(string(o), notePrefix)
+	var origin, from string
+	p := parser{rest: rest, ok: ok}
+	n.Seq, n.Records = p.number(), p.number()
+	origin, from = p.quoted(), p.quoted()
+	for p.ok && p.rest != "" {
+		n.Counts = append(n.Counts, int(p.number()))
+	}
+	if !p.ok || from == "" || slices.Contains(n.Counts, 0) {
+		return note{}, fmt.Errorf("the checkpoint %.100q is not of a relay: %w", o, backend.ErrConflict)
+	}
+	n.Origin, n.From = origin, backend.Offset(from)
+	return n, nil
+}
+
+// A parser reads fields behind each other. ok is false from the first that is none on.
+type parser struct {
+	rest string
+	ok   bool
+}
+
+func (p *parser) number() uint64 {
+	field, rest, _ := strings.Cut(p.rest, " ")
+	n, err := strconv.ParseUint(field, 10, 63)
+	p.rest, p.ok = rest, p.ok && err == nil
+	return n
+}
+
+func (p *parser) quoted() string {
+	field, err := strconv.QuotedPrefix(p.rest)
+	if err != nil {
+		p.ok = false
+		return ""
+	}
+	p.rest = strings.TrimPrefix(p.rest[len(field):], " ")
+	s, err := strconv.Unquote(field)
+	p.ok = p.ok && err == nil
+	return s
+}
+
+// resumption is for an appender that goes on at the note, where so many batches may be stored.
+func (n note) resumption(name string, sends int) backend.Resumption {
+	return backend.Resumption{Name: name, Seq: n.Seq, Records: n.Records, Sent: n.Seq + uint64(sends), Origin: n.Origin}
+}
+
+// behind is the note when the round is stored.
+func (n note) behind(r *round) note {
+	n.From, n.Counts = r.behind, nil
+	n.Seq += uint64(r.sends())
+	for _, b := range r.batches {
+		n.Records += uint64(len(b))
+	}
+	return n
+}

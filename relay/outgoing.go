@@ -1,0 +1,89 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// outgoing is an appender of the target and its session.
+type outgoing struct {
+	appender backend.Appender
+	session  backend.Session // nil: to be opened
+	seq      uint64          // of the appender's next batch
+}
+
+func (o *outgoing) close() {
+	if o != nil && o.session != nil {
+		_ = o.session.Close()
+		o.session = nil
+	}
+}
+
+// deliver sends the batches of a round until all are acknowledged. Those that are not are sent again with the same records.
+func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
+	batches := make([][]backend.Record, 0, len(round.batches))
+	for _, b := range round.batches {
+		if len(b) > 0 {
+			batches = append(batches, b)
+		}
+	}
+	first, moved := o.seq, false
+	return r.again(ctx, "send to the target", func() error {
+		before := o.seq
+		err := o.attempt(ctx, batches[o.seq-first:])
+		if moved = o.seq > before; err != nil {
+			o.close()
+			return culprit(round, err)
+		}
+		return nil
+	}, func() bool { return moved })
+}
+
+// attempt sends batches in one session.
+func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err error) {
+	if len(batches) == 0 {
+		return nil
+	}
+	if o.session == nil {
+		if o.session, err = o.appender.Open(ctx); err != nil {
+			o.session = nil
+			return err
+		}
+	}
+	session, first := o.session, o.seq
+	sent := make(chan error, 1)
+	sending, stop := context.WithCancel(ctx)
+	go func() {
+		for i, b := range batches {
+			if err := session.Send(sending, first+uint64(i), b); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	for err == nil && o.seq < first+uint64(len(batches)) {
+		var ack backend.Ack
+		if ack, err = session.Recv(ctx); err == nil {
+			o.seq = ack.Seq + 1
+		}
+	}
+	if err != nil {
+		o.close() // Send returns now
+	}
+	stop()
+	<-sent
+	return err
+}
+
+// culprit names the record of the source that the target refuses, where the target says which.
+func culprit(r *round, err error) error {
+	var refused *backend.RecordError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	return fmt.Errorf("between %q and %q of the source: %w", r.from, r.behind, err)
+}
