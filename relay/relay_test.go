@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 	"github.com/headrace/headrace/backend/memory"
 	"github.com/headrace/headrace/backend/postgres"
+	"github.com/headrace/headrace/backend/s2/s2test"
 	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/relay"
 )
@@ -40,23 +40,28 @@ var targets = map[string]struct {
 	stride int
 }{
 	"durablestreams": {durableStreams, 1},
+	"s2":             {inS2, 1},
 	"postgres":       {inPostgres, 9},
 }
 
 func durableStreams(t *testing.T) func() target {
-	store := server.NewMemory()
-	h := httptest.NewServer(server.New(store))
-	t.Cleanup(func() {
-		h.Close()
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := durablestreams.NewClient(h.URL)
+	srv, err := server.New(server.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.CloseIdleConnections)
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := srv.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := durablestreams.New(srv.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
 	return func() target {
 		s := c.Stream(rand.Text())
 		if _, err := s.Create(context.Background(), "application/json"); err != nil {
@@ -64,6 +69,11 @@ func durableStreams(t *testing.T) func() target {
 		}
 		return s
 	}
+}
+
+func inS2(t *testing.T) func() target {
+	basin := s2test.New(t, s2test.Basin("relay-tests", true)).Client().Basin("relay-tests")
+	return func() target { return basin.Stream(rand.Text()) } // the first append makes it
 }
 
 func inPostgres(t *testing.T) func() target {

@@ -44,6 +44,10 @@ var mutants = []struct {
 	{"forgets where a resend is", []string{"seq/of a resend is taken and acknowledged"}},
 	{"shares seqs", []string{"seq/of one Appender is nobody else's"}},
 
+	{"stores the resend of another process", []string{"resume/a batch of another process is stored once", "resume/a late batch of an older process is stored nowhere"}},
+	{"lets an older process store a resend", []string{"resume/a late batch of an older process is stored nowhere"}},
+	{"goes on for any name", []string{"resume/names and counts that cannot be"}},
+
 	{"closes once", []string{"close/of a session, twice"}},
 	{"ends the next session with the one before", []string{"close/of a session, again beside the next"}},
 	{"does not say that it is closed", []string{"close/of a session, twice", "close/ends a waiting Recv", "close/ends a Send under way"}},

@@ -101,6 +101,11 @@ var groups = []group{
 		{"after a fatal error of one", producersAfterFatal},
 		{"newer ones take the place of older ones", exclusive},
 	}},
+	{"resume", []rule{
+		{"a batch of another process is stored once", resumedOnce},
+		{"a late batch of an older process is stored nowhere", resumedBeside},
+		{"names and counts that cannot be", resumeNames},
+	}},
 	{"start", []rule{
 		{"on an empty stream", startOnEmpty},
 		{"at the tail", startAtTail},

@@ -40,6 +40,7 @@ type toy struct {
 	live     map[*toySession]bool
 	readers  map[*toyReader]bool
 	shared   *toyAppender
+	names    map[string]*toyName
 	owner    *toyAppender // with single
 	spoilt   bool
 	at       int
@@ -131,6 +132,10 @@ type toyAppender struct {
 	acks   map[uint64]backend.Ack
 	held   []backend.Record
 	opened bool
+
+	name *toyName // of Resume
+	base uint64   // of the name's batches, the first one of this appender
+	sent uint64   // of this appender's batches, how many another may have sent
 }
 
 func (a *toyAppender) Limits() backend.Limits { return a.toy.limits }
@@ -263,6 +268,10 @@ func (s *toySession) take(ctx context.Context, seq uint64, recs []backend.Record
 		}
 		return nil
 	}
+	if t.has(s.a, seq) {
+		s.queue = append(s.queue, s.a.name.acks[s.a.base+seq].at(seq))
+		return nil
+	}
 	if !t.dedup || seq >= s.a.stored || t.is("stores a resend again") {
 		s.store(seq, recs)
 	} else if t.is("forgets where a resend is") {
@@ -315,6 +324,9 @@ func (s *toySession) store(seq uint64, recs []backend.Record) {
 		ack.OffsetOf = func(i int) backend.Offset { return toyOffset(len(t.recs) - len(recs) + i) }
 	}
 	s.a.acks[seq] = ack
+	if s.a.name != nil {
+		s.a.name.acks[s.a.base+seq] = toyAck(ack)
+	}
 }
 
 // refuse returns the error and the record that is to blame.

@@ -14,7 +14,11 @@ import (
 
 // NewAppender makes a producer's way into the stream. S2 has no place for a format: readers must know the format already.
 func (s *Stream) NewAppender(backend.Format) backend.Appender {
-	return backend.Pipelined("s2: "+s.basin.name+"/"+s.name, s.newAppender(size))
+	return s.pipelined(s.newAppender(size))
+}
+
+func (s *Stream) pipelined(a *appender) backend.Appender {
+	return backend.Pipelined("s2: "+s.basin.name+"/"+s.name, a)
 }
 
 func (s *Stream) newAppender(door func(*backend.Record) (int, error)) *appender {
@@ -155,7 +159,8 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 }
 
 // placeLocked gives batch seq of n records its position. A resend must keep the number of records: with another number, the
-// batches behind would move, and earlier connections have already sent them to the old positions.
+// batches behind would move, and earlier connections have already sent them to the old positions. The number that another
+// process sent is not known before the batch comes.
 func (a *appender) placeLocked(seq uint64, n int) (batch, error) {
 	b := batch{n: n, at: a.next}
 	ahead := seq - a.acked // batches before batch seq
@@ -164,7 +169,9 @@ func (a *appender) placeLocked(seq uint64, n int) (batch, error) {
 			b.at += uint64(before)
 			continue
 		}
-		if before != n {
+		if before == uncounted {
+			a.taken[i] = n
+		} else if before != n {
 			return batch{}, fmt.Errorf("seq %d had %d records and now has %d: %w", seq, before, n, backend.ErrConflict)
 		}
 		b.resent = true
