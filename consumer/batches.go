@@ -40,37 +40,49 @@ func (l *loop[T]) batches(ctx context.Context, yield func([]Message[T], error) b
 
 // gather returns the next batch. The batch is empty at the end of the stream.
 func (l *loop[T]) gather(ctx context.Context) ([]Message[T], error) {
-	cfg := &l.c.cfg
-	var (
-		batch []Message[T]
-		until time.Time
-	)
-	for len(batch) < cfg.batchRecords {
+	var batch []Message[T]
+	_, err := l.collect(ctx, func(n int) {
+		if batch == nil {
+			// Allocate for the records that are here. At the tail a batch is much smaller than BatchRecords.
+			batch = make([]Message[T], 0, n)
+		}
+		for i := range n {
+			at := l.at + i
+			batch = append(batch, Message[T]{
+				Record: l.cur.recs[at], Value: l.cur.values[at], run: l.run, seq: l.cur.first + uint64(at),
+			})
+		}
+	})
+	return batch, err
+}
+
+// collect gathers up to BatchRecords records, and waits up to BatchWait for them. For each part it calls take with the
+// number of records from index at of cur on that belong to the batch. It returns how many records the batch has: none at
+// the end of the stream.
+func (l *loop[T]) collect(ctx context.Context, take func(n int)) (int, error) {
+	cfg, got := &l.c.cfg, 0
+	var until time.Time
+	for got < cfg.batchRecords {
 		ok, err := l.ready(ctx, until)
 		if !ok {
 			// The records before an end of the stream are handed out first, and ready returns the same error again at
 			// the next call. A ctx that is over and a save that failed end the loop at once: nobody wants the records
 			// that follow, or nobody could save their place.
-			if err != nil && (len(batch) == 0 || !l.ended) {
-				return nil, err
+			if err != nil && (got == 0 || !l.ended) {
+				return 0, err
 			}
 			break
 		}
-		n := min(cfg.batchRecords-len(batch), l.decodedEnd()-l.at)
-		if batch == nil {
-			// Allocate for the records that are here. At the tail a batch is much smaller than BatchRecords.
-			batch = make([]Message[T], 0, n)
+		n := min(cfg.batchRecords-got, l.decodedEnd()-l.at)
+		if got == 0 {
 			// The time of the batch counts from the arrival of its first record. While the body of the loop was
 			// working, the records have already waited.
 			until = l.cur.arrived.Add(cfg.batchWait)
 		}
-		for range n {
-			batch = append(batch, Message[T]{
-				Record: l.cur.recs[l.at], Value: l.cur.values[l.at], run: l.run, seq: l.next(),
-			})
-			l.at++
-		}
-		l.gathered = len(batch)
+		take(n)
+		l.at += n
+		got += n
+		l.gathered = got
 	}
-	return batch, nil
+	return got, nil
 }

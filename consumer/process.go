@@ -37,6 +37,18 @@ func (c *Consumer[T]) Process(ctx context.Context, h Handler[T], opts ...Process
 	if err != nil {
 		return err
 	}
+	return c.process(ctx, work[T]{handle: h, key: key, cfg: cfg})
+}
+
+// work is what the workers of a loop do. One of handle and batch is set.
+type work[T any] struct {
+	handle Handler[T]
+	batch  BatchHandler[T]
+	key    func(T) string // nil: records have no order
+	cfg    processConfig
+}
+
+func (c *Consumer[T]) process(ctx context.Context, do work[T]) error {
 	l, err := c.beginLoop(ctx, handled)
 	if err != nil {
 		return err
@@ -47,16 +59,20 @@ func (c *Consumer[T]) Process(ctx context.Context, h Handler[T], opts ...Process
 			l.closeAfterBreak(ctx)
 		}
 	}()
-	err = l.processAll(ctx, h, key, cfg)
+	err = l.processAll(ctx, do)
 	left = false
 	return l.closeWith(ctx, err)
 }
 
-func (l *loop[T]) processAll(ctx context.Context, h Handler[T], key func(T) string, cfg processConfig) error {
+func (l *loop[T]) processAll(ctx context.Context, do work[T]) error {
 	handing, stop := context.WithCancel(ctx)
 	defer stop()
-	w := startWorkers(ctx, l, h, cfg, stop)
-	err := l.dispatch(handing, w, key)
+	w := startWorkers(ctx, l, do, stop)
+	dispatch := l.dispatch
+	if do.batch != nil {
+		dispatch = l.collectTasks
+	}
+	err := dispatch(handing, w)
 	idle := w.drain(l.c.cfg.drainTimeout)
 	failure := w.failure()
 	switch {
@@ -72,7 +88,7 @@ func (l *loop[T]) processAll(ctx context.Context, h Handler[T], key func(T) stri
 }
 
 // dispatch hands records to the workers. It returns nil when the stream has ended and all records are done.
-func (l *loop[T]) dispatch(ctx context.Context, w *workers[T], key func(T) string) error {
+func (l *loop[T]) dispatch(ctx context.Context, w *workers[T]) error {
 	var (
 		batch []task[T]
 		keys  []string
@@ -85,17 +101,22 @@ func (l *loop[T]) dispatch(ctx context.Context, w *workers[T], key func(T) strin
 		}
 		batch, keys = batch[:0], keys[:0]
 		for clean := l.decodedEnd(); l.at < clean; l.at++ {
-			t := task[T]{entry: entry[T]{ch: l.cur, at: int32(l.at)}}
-			if key != nil {
-				var k string
-				k, t.fault = keyOf(key, l.cur.values[l.at])
-				keys = append(keys, k)
-			}
-			batch = append(batch, t)
+			batch, keys = w.work.appendTask(batch, keys, l.cur, l.at)
 		}
 		w.add(batch, keys)
 		clear(batch) // or the slice would pin what is done
 	}
+}
+
+// appendTask appends the record at index at of ch to batch and, if records have keys, its key to keys.
+func (do *work[T]) appendTask(batch []task[T], keys []string, ch *chunk[T], at int) ([]task[T], []string) {
+	t := task[T]{entry: entry[T]{ch: ch, at: int32(at)}}
+	if do.key != nil {
+		var k string
+		k, t.fault = keyOf(do.key, ch.values[at])
+		keys = append(keys, k)
+	}
+	return append(batch, t), keys
 }
 
 // keyOf returns the key of v. A panic of key becomes the failure of the record.

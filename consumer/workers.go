@@ -17,16 +17,22 @@ type entry[T any] struct {
 	ch       *chunk[T]
 	at       int32
 	attempts int32 // that failed
+	alone    bool  // after its batch has failed: in no batch with others
 }
 
 func (e *entry[T]) seq() uint64             { return e.ch.first + uint64(e.at) }
 func (e *entry[T]) record() *backend.Record { return &e.ch.recs[e.at] }
 
-// A task is what a handler is called with.
+func (e *entry[T]) message(r *run) Message[T] {
+	return Message[T]{Record: *e.record(), Value: e.ch.values[e.at], run: r, seq: e.seq()}
+}
+
+// A task is what a handler is called with: a record or, in ProcessBatches, several records.
 type task[T any] struct {
 	entry[T]
-	lane  *lane[T] // nil: the record has no key
-	fault error    // why the record is given up without an attempt
+	rest  []entry[T] // of a batch, in the order of the stream
+	lane  *lane[T]   // nil: the record has no key
+	fault error      // why the record is given up without an attempt
 }
 
 // A lane holds the records of one key that wait for the record before them. A lane exists while a record of its key is
@@ -40,7 +46,7 @@ type lane[T any] struct {
 // record before it or for its next attempt, occupies no goroutine.
 type workers[T any] struct {
 	loop    *loop[T]
-	handle  Handler[T]
+	work    work[T]
 	cfg     processConfig
 	life    context.Context // of the handlers: outlives the caller's ctx by DrainTimeout
 	kill    context.CancelFunc
@@ -48,23 +54,25 @@ type workers[T any] struct {
 	running sync.WaitGroup
 	rate    *pacer // nil: no limit
 
-	mu    sync.Mutex
-	work  sync.Cond // of mu: ready, closed or the low-water mark has changed
-	ready []task[T] // may begin, the next at head
-	head  int
+	mu     sync.Mutex
+	change sync.Cond // of mu: ready, closed or the low-water mark has changed
+	ready  []task[T] // may begin, the next at head
+	head   int
 	// absent is the number behind the record that lowestLocked did not find in ready. 0: look again.
 	absent uint64
 	lanes  map[string]*lane[T]
 	spare  []*lane[T]
+	fresh  []*lane[T]             // made by add
 	timers map[uint64]*time.Timer // of records that wait for their next attempt, by seq
 	gate   gate
 	closed atomic.Bool // nothing begins any more; set with the lock held
 	err    error       // the first failure that ends the loop
 }
 
-func startWorkers[T any](ctx context.Context, l *loop[T], h Handler[T], cfg processConfig, stop context.CancelFunc) *workers[T] {
-	w := &workers[T]{loop: l, handle: h, cfg: cfg, stop: stop, lanes: map[string]*lane[T]{}, timers: map[uint64]*time.Timer{}}
-	w.work.L = &w.mu
+func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop context.CancelFunc) *workers[T] {
+	cfg := do.cfg
+	w := &workers[T]{loop: l, work: do, cfg: cfg, stop: stop, lanes: map[string]*lane[T]{}, timers: map[uint64]*time.Timer{}}
+	w.change.L = &w.mu
 	w.gate.track = l.run.track
 	w.life, w.kill = context.WithCancel(context.WithoutCancel(ctx))
 	if cfg.limited {
@@ -76,51 +84,69 @@ func startWorkers[T any](ctx context.Context, l *loop[T], h Handler[T], cfg proc
 	return w
 }
 
-// add takes records in the order of the stream. keys holds their keys, or nothing if records have no key.
+// add takes tasks in the order of the stream. keys holds the keys of their records, or nothing if records have no key.
 func (w *workers[T]) add(batch []task[T], keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := 0
+	before := len(w.ready)
 	for i := range batch {
-		t := &batch[i]
-		if len(keys) > 0 && t.fault == nil && !w.enterLocked(t, keys[i]) {
-			continue
+		if t := &batch[i]; len(keys) == 0 || t.fault != nil {
+			w.ready = append(w.ready, *t)
+		} else {
+			w.enterLocked(t.entry, keys[i])
 		}
-		w.ready = append(w.ready, *t)
-		n++
 	}
-	w.wakeLocked(n)
+	for i, l := range w.fresh {
+		w.fresh[i] = nil
+		w.ready = append(w.ready, w.nextLocked(l))
+	}
+	w.fresh = w.fresh[:0]
+	w.wakeLocked(len(w.ready) - before)
 }
 
 // wakeLocked wakes as many workers as tasks were added to ready.
 func (w *workers[T]) wakeLocked(n int) {
 	w.absent = 0
 	if n >= w.cfg.concurrency || w.gate.shut.Load() {
-		w.work.Broadcast()
+		w.change.Broadcast()
 		return
 	}
 	for range n {
-		w.work.Signal()
+		w.change.Signal()
 	}
 }
 
-// enterLocked reports whether a record with a key may begin now. Otherwise the record waits in the lane of its key.
-func (w *workers[T]) enterLocked(t *task[T], key string) bool {
-	if l := w.lanes[key]; l != nil {
-		l.waiting = append(l.waiting, t.entry)
-		return false
+// enterLocked puts a record into the lane of its key.
+func (w *workers[T]) enterLocked(e entry[T], key string) {
+	l := w.lanes[key]
+	if l == nil {
+		if n := len(w.spare); n > 0 {
+			l, w.spare = w.spare[n-1], w.spare[:n-1]
+		} else {
+			l = new(lane[T])
+		}
+		l.key = key
+		w.lanes[key] = l
+		w.fresh = append(w.fresh, l)
 	}
-	if n := len(w.spare); n > 0 {
-		t.lane, w.spare = w.spare[n-1], w.spare[:n-1]
-	} else {
-		t.lane = new(lane[T])
-	}
-	t.lane.key = key
-	w.lanes[key] = t.lane
-	return true
+	l.waiting = append(l.waiting, e)
 }
 
-// leave lets the next record of the lane begin.
+// nextLocked takes the next task of a lane in which records wait.
+func (w *workers[T]) nextLocked(l *lane[T]) task[T] {
+	t, n := task[T]{entry: l.waiting[0], lane: l}, 1
+	if w.work.batch != nil && !t.alone {
+		for most := w.loop.c.cfg.batchRecords; n < len(l.waiting) && n < most && !l.waiting[n].alone; n++ {
+			t.rest = append(t.rest, l.waiting[n])
+		}
+	}
+	left := copy(l.waiting, l.waiting[n:])
+	clear(l.waiting[left:])
+	l.waiting = l.waiting[:left]
+	return t
+}
+
+// leave lets the next task of the lane begin.
 func (w *workers[T]) leave(l *lane[T]) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -129,10 +155,7 @@ func (w *workers[T]) leave(l *lane[T]) {
 		w.spare = append(w.spare, l)
 		return
 	}
-	w.ready = append(w.ready, task[T]{entry: l.waiting[0], lane: l})
-	n := copy(l.waiting, l.waiting[1:])
-	l.waiting[n] = entry[T]{}
-	l.waiting = l.waiting[:n]
+	w.ready = append(w.ready, w.nextLocked(l))
 	w.wakeLocked(1)
 }
 
@@ -181,7 +204,7 @@ func (w *workers[T]) take(mine []task[T]) []task[T] {
 			}
 			return mine
 		}
-		w.work.Wait()
+		w.change.Wait()
 	}
 	return mine
 }
@@ -220,21 +243,36 @@ func (w *workers[T]) try(t *task[T]) bool {
 		w.finish(t)
 		return true
 	}
+	if w.work.batch != nil && t.fault == nil {
+		err = w.settle(t, err)
+	}
+	return w.failed(t, err)
+}
+
+// failed deals with a failed attempt, and reports whether the record is given up.
+func (w *workers[T]) failed(t *task[T], err error) bool {
 	if w.life.Err() != nil { // the shutdown ended it: neither a failure nor an attempt
 		return false
 	}
 	t.attempts++
-	if int(t.attempts) > w.cfg.retries || isPermanent(err) {
+	switch {
+	case isPermanent(err) || int(t.attempts) > w.cfg.retries && len(t.rest) == 0:
 		return w.giveUp(t, err)
+	case int(t.attempts) > w.cfg.retries:
+		w.split(t)
+	default:
+		w.again(t, err)
 	}
-	w.again(t, err)
 	return false
 }
 
-// finish marks the record done, wakes the loop if the loop waits for the record, and wakes workers that wait until the
+// finish marks the records done, wakes the loop if the loop waits for them, and wakes workers that wait until the
 // low-water mark moves.
 func (w *workers[T]) finish(t *task[T]) {
 	w.loop.run.track.markDone(t.seq())
+	for i := range t.rest {
+		w.loop.run.track.markDone(t.rest[i].seq())
+	}
 	w.loop.run.lowMoved()
 	if w.loop.run.saveDue() {
 		// Let the loop save now. Handlers that only compute would keep it off the processors for many milliseconds, and
@@ -243,7 +281,7 @@ func (w *workers[T]) finish(t *task[T]) {
 	}
 	if w.gate.shut.Load() {
 		w.mu.Lock()
-		w.work.Broadcast()
+		w.change.Broadcast()
 		w.mu.Unlock()
 	}
 }
@@ -272,7 +310,10 @@ func (w *workers[T]) guarded(ctx context.Context, t *task[T]) (err error) {
 			err = &PanicError{p, debug.Stack()}
 		}
 	}()
-	return w.handle(ctx, Message[T]{Record: *t.record(), Value: t.ch.values[t.at], run: w.loop.run, seq: t.seq()})
+	if w.work.batch != nil {
+		return w.work.batch(ctx, w.messages(t))
+	}
+	return w.work.handle(ctx, t.message(w.loop.run))
 }
 
 // again lets the record begin once more after a pause. During the pause the record occupies no worker, and it keeps its
@@ -302,28 +343,35 @@ func (w *workers[T]) delayedLocked(next task[T], pause time.Duration) *time.Time
 	})
 }
 
-// giveUp makes the record a dead letter. Without DeadLetters it ends the loop.
+// giveUp makes the records dead letters. Without DeadLetters it ends the loop.
 func (w *workers[T]) giveUp(t *task[T], err error) bool {
-	c, r := &w.loop.c.cfg, t.record()
+	c, first := &w.loop.c.cfg, t.record()
 	if !c.hasLetters {
-		w.fail(&ProcessError{Record: *r, Attempts: int(t.attempts), Err: err})
+		w.fail(&ProcessError{Record: *first, Attempts: int(t.attempts), Err: err})
 		return false
 	}
 	c.logger.WarnContext(w.life, "consumer: process: a record is given up and becomes a dead letter",
-		"offset", r.Offset, "attempts", t.attempts, "err", err)
-	letter := DeadLetter{
-		Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: c.key,
-		Attempts: int(t.attempts), Cause: err.Error(),
+		"offset", first.Offset, "attempts", t.attempts, "err", err)
+	letters := []DeadLetter{w.letter(first, t.attempts, err)}
+	for i := range t.rest {
+		letters = append(letters, w.letter(t.rest[i].record(), t.attempts, err))
 	}
-	if err := c.letters.Send(w.life, letter); err != nil {
+	if err := c.letters.Send(w.life, letters...); err != nil {
 		if w.life.Err() == nil {
-			w.fail(fmt.Errorf("consumer: process: dead letter for the record at %q: %w", r.Offset, err))
+			w.fail(fmt.Errorf("consumer: process: dead letter for the record at %q: %w", first.Offset, err))
 		}
 		return false
 	}
-	w.loop.c.counters.letters.Add(1)
+	w.loop.c.counters.letters.Add(uint64(len(letters)))
 	w.finish(t)
 	return true
+}
+
+func (w *workers[T]) letter(r *backend.Record, attempts int32, err error) DeadLetter {
+	return DeadLetter{
+		Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: w.loop.c.cfg.key,
+		Attempts: int(attempts), Cause: err.Error(),
+	}
 }
 
 // fail ends the loop with err. Only the first failure is kept.
@@ -351,7 +399,7 @@ func (w *workers[T]) drain(d time.Duration) bool {
 	for _, t := range w.timers {
 		t.Stop()
 	}
-	w.work.Broadcast()
+	w.change.Broadcast()
 	w.mu.Unlock()
 	defer w.kill()
 	idle := make(chan struct{})

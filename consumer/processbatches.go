@@ -1,0 +1,136 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// ProcessBatches is [Consumer.Process] for handlers that do the work of many records at once, such as one statement for
+// a hundred rows. A batch has up to [BatchRecords] records and waits at most [BatchWait] for them, as in
+// [Consumer.Batches]. With [Consumer.KeyBy] it holds records of one key, in order; as many as have gathered while the
+// batch before them was in hand.
+//
+// All that Process promises holds here too: retries, dead letters, order per key, checkpoints, shutdown. A batch whose
+// handler fails with an error that names no record is tried again as a whole, as [Retries] says. After that each of its
+// records gets one more attempt in a batch of its own, so only those records are given up that fail alone. A handler
+// that knows which records failed returns a [*BatchError]. [Permanent] gives up all records of the batch.
+//
+// [RateLimit] counts batches. [Use] is for Process only.
+func (c *Consumer[T]) ProcessBatches(ctx context.Context, h BatchHandler[T], opts ...ProcessOption) error {
+	cfg, err := newProcessConfig(opts)
+	if err != nil {
+		return err
+	}
+	if h == nil {
+		return errors.New("consumer: process: the handler is nil")
+	}
+	if len(cfg.middleware) > 0 {
+		return errors.New("consumer: Use: ProcessBatches takes no middleware; put it around the handler")
+	}
+	_, key, err := typed[T](&cfg, nil)
+	if err != nil {
+		return err
+	}
+	return c.process(ctx, work[T]{batch: h, key: key, cfg: cfg})
+}
+
+// A BatchHandler does the work of several records. When it returns nil, all of them are done. The slice belongs to the
+// handler. See [Handler] for ctx.
+type BatchHandler[T any] func(ctx context.Context, batch []Message[T]) error
+
+// collectTasks hands batches to the workers. It returns nil when the stream has ended and all records are done.
+func (l *loop[T]) collectTasks(ctx context.Context, w *workers[T]) error {
+	var (
+		batch []task[T]
+		keys  []string
+	)
+	for {
+		n, err := l.collect(ctx, func(n int) {
+			for i := range n {
+				batch, keys = w.work.appendTask(batch, keys, l.cur, l.at+i)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return l.waitAllDone(ctx)
+		}
+		if w.work.key == nil {
+			whole := batch[0]
+			for _, t := range batch[1:] {
+				whole.rest = append(whole.rest, t.entry)
+			}
+			batch = append(batch[:0], whole)
+		}
+		w.add(batch, keys)
+		clear(batch) // or the slice would pin what is done
+		batch, keys = batch[:0], keys[:0]
+	}
+}
+
+// messages returns the records of a task, for a handler of batches.
+func (w *workers[T]) messages(t *task[T]) []Message[T] {
+	batch := make([]Message[T], 0, 1+len(t.rest))
+	batch = append(batch, t.message(w.loop.run))
+	for i := range t.rest {
+		batch = append(batch, t.rest[i].message(w.loop.run))
+	}
+	return batch
+}
+
+// settle finishes the records of a batch that did not fail, as err says. What remains in t has failed with the error
+// that settle returns.
+func (w *workers[T]) settle(t *task[T], err error) error {
+	all := append([]entry[T]{t.entry}, t.rest...)
+	failed := make(map[int]error)
+	if !failedRecords(err, len(all), failed) {
+		return err
+	}
+	first := len(all)
+	for i := range failed {
+		first = min(first, i)
+	}
+	t.entry, t.rest = all[first], nil
+	for i, e := range all {
+		one := &task[T]{entry: e}
+		switch _, bad := failed[i]; {
+		case i == first:
+		case i > first && t.lane != nil:
+			// The records behind it have the same key. To finish them now would change their order.
+			w.putBack(t.lane, all[i:])
+			return failed[first]
+		case bad:
+			w.failed(one, failed[i])
+		default:
+			w.finish(one)
+		}
+	}
+	return failed[first]
+}
+
+// putBack makes records the next ones of their lane.
+func (w *workers[T]) putBack(l *lane[T], es []entry[T]) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.waiting = slices.Insert(l.waiting, 0, es...)
+}
+
+// split lets each record of a failed batch have its last attempt alone.
+func (w *workers[T]) split(t *task[T]) {
+	all := append([]entry[T]{t.entry}, t.rest...)
+	for i := range all {
+		all[i].alone, all[i].attempts = true, t.attempts
+	}
+	if t.lane != nil {
+		w.putBack(t.lane, all[1:])
+		all = all[:1]
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range all {
+		w.ready = append(w.ready, task[T]{entry: e, lane: t.lane})
+	}
+	w.wakeLocked(len(all))
+}
