@@ -140,7 +140,7 @@ func restarts(t *testing.T, src backend.Source, n, lives int, plain bool) int {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errKilled) {
+		if !errors.Is(err, errKilled) && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}
