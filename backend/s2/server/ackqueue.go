@@ -1,27 +1,27 @@
 package server
 
-import (
-	"sync"
-)
+import "sync"
 
 // maxPending is how many batches of a session wait for their ack before no more are read.
 const maxPending = 4096
 
-// An ackQueue holds the acks of a session in the order of their inputs, while storage settles them in any.
+// An ackQueue holds the acks of one append session in the order of their inputs. The reader of the session reserves a slot for each
+// input before it gives the input to the stream. The store decides slots, from its own goroutine. The writer of the session
+// takes decided slots from the head. So a slot that is decided early waits for the slots in front of it.
 type ackQueue struct {
 	mu    sync.Mutex
 	first uint64 // the slot of acks[0]
 	acks  []pendingAck
-	err   error // why the session ends, behind the acks; io.EOF: the client has ended it
-	gone  bool  // nobody writes any more
-	ready chan struct{}
-	room  chan struct{}
+	err   error         // why the session ends, behind the acks; io.EOF: the client has ended it
+	gone  bool          // the writer has ended, so nobody takes acks any more
+	ready chan struct{} // holds one token: wait may find something new
+	room  chan struct{} // holds one token: reserve may find room
 }
 
 type pendingAck struct {
 	ack     ack
 	err     error
-	settled bool
+	decided bool
 }
 
 func newAckQueue() *ackQueue {
@@ -35,7 +35,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// reserve takes the next slot, and waits while there are too many.
+// reserve takes the next slot. It waits while maxPending slots are taken. It returns ok = false when the writer has ended.
 func (q *ackQueue) reserve() (slot uint64, ok bool) {
 	for {
 		q.mu.Lock()
@@ -54,14 +54,15 @@ func (q *ackQueue) reserve() (slot uint64, ok bool) {
 	}
 }
 
-// unreserve gives back the slot reserved last, which was not accepted.
+// unreserve gives back the slot that was reserved last, because the stream has refused its input.
 func (q *ackQueue) unreserve() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.acks = q.acks[:len(q.acks)-1]
 }
 
-func (q *ackQueue) settle(slot uint64, a ack, err error) {
+// decide says what became of the input of a slot. It does not wait.
+func (q *ackQueue) decide(slot uint64, a ack, err error) {
 	q.mu.Lock()
 	q.acks[slot-q.first] = pendingAck{a, err, true}
 	head := slot == q.first
@@ -71,7 +72,7 @@ func (q *ackQueue) settle(slot uint64, a ack, err error) {
 	}
 }
 
-// end says that nothing is reserved any more.
+// end says that no more slots are reserved, and why. io.EOF is the client's own end.
 func (q *ackQueue) end(err error) {
 	q.mu.Lock()
 	q.err = err
@@ -79,7 +80,7 @@ func (q *ackQueue) end(err error) {
 	signal(q.ready)
 }
 
-// abandon releases whoever waits for room.
+// abandon says that the writer has ended, and wakes a reserve that waits for room.
 func (q *ackQueue) abandon() {
 	q.mu.Lock()
 	q.gone = true
@@ -87,13 +88,14 @@ func (q *ackQueue) abandon() {
 	signal(q.room)
 }
 
-// wait appends the settled acks at the head to dst, at least one unless it also returns why there are no more.
+// wait appends the acks of the decided slots at the head to dst, and waits until there is at least one. When no more acks will
+// follow, it also returns why. A failed slot ends the session: the slots behind it stay in the queue, and are never acknowledged.
 func (q *ackQueue) wait(dst []ack) ([]ack, error) {
 	for {
 		q.mu.Lock()
 		n := 0
 		var failed error
-		for n < len(q.acks) && q.acks[n].settled && failed == nil {
+		for n < len(q.acks) && q.acks[n].decided && failed == nil {
 			if failed = q.acks[n].err; failed == nil {
 				dst = append(dst, q.acks[n].ack)
 				n++

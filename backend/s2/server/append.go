@@ -9,18 +9,19 @@ import (
 )
 
 // append picks the form of an append by its content type.
-func (x *exchange) append() (func() error, error) {
+func (x *exchange) append() handler {
 	if mediaType(x.r.Header.Get("content-type")) == typeS2S {
 		x.op = AppendSession
-		return x.appendSession, nil
+		return x.appendSession
 	}
 	x.op = UnaryAppend
-	return x.appendUnary, nil
+	return x.appendUnary
 }
 
 func autoAppend(c *basinConfig) bool { return c.CreateStreamOnAppend }
 
-// target finds the stream of an append or a read. A stream that is made for it has the config of the request.
+// target finds the stream of an append or a read, and creates it if the basin is configured so. A stream that is created has the
+// config that the request names.
 func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, error) {
 	basin, err := x.basinName()
 	if err != nil {
@@ -67,30 +68,13 @@ func (x *exchange) permitCommands(in *input, s *stream) error {
 	return nil
 }
 
-// appendUnary stores one batch. What is wrong with the request itself is said before the stream is looked for.
+// appendUnary stores one batch. It refuses what is wrong with the request itself before it looks for the stream: a request that
+// creates its stream must not leave an empty stream behind when it is refused.
 func (x *exchange) appendUnary() error {
 	in := newInput()
 	defer in.free()
-	format, err := x.format()
-	if err != nil {
+	if err := x.readInput(in); err != nil {
 		return err
-	}
-	if isProto(mediaType(x.r.Header.Get("content-type"))) {
-		b, err := x.body()
-		if err != nil {
-			return err
-		}
-		if err := in.parse(b); err != nil {
-			return badRequest("bad_proto", "%v", err)
-		}
-	} else {
-		var j jsonInput
-		if err := x.decode(&j, false); err != nil {
-			return err
-		}
-		if err := j.fill(in, format); err != nil {
-			return err
-		}
 	}
 	if err := in.validate(); err != nil {
 		return err
@@ -108,30 +92,58 @@ func (x *exchange) appendUnary() error {
 	if err := x.suffer(x.srv.strike(x.op, x.stream, Received)); err != nil {
 		return err
 	}
-	type outcome struct {
-		ack ack
-		err error
-	}
-	done := make(chan outcome, 1)
-	if err := s.accept(x.srv, in, func(a ack, err error) { done <- outcome{a, err} }); err != nil {
+	a, err := x.store(s, in)
+	if err != nil {
 		return err
 	}
-	o := <-done
-	if o.err != nil {
-		return o.err
-	}
-	var b []byte
-	contentType := typeJSON
 	if x.accepts(isProto) {
-		contentType = "application/protobuf"
-		b = o.ack.appendProto(nil)
-	} else if b, err = json.Marshal(&o.ack); err != nil {
+		return x.reply("application/protobuf", a.appendProto(nil))
+	}
+	b, err := json.Marshal(&a)
+	if err != nil {
 		return err
 	}
-	return x.reply(contentType, b)
+	return x.reply(typeJSON, b)
 }
 
-// reply sends a unary answer through the faults of its last stage.
+// readInput reads the body of a unary append, which is protobuf or JSON.
+func (x *exchange) readInput(in *input) error {
+	format, err := x.format()
+	if err != nil {
+		return err
+	}
+	if isProto(mediaType(x.r.Header.Get("content-type"))) {
+		b, err := x.body()
+		if err != nil {
+			return err
+		}
+		if err := in.parse(b); err != nil {
+			return badRequest("bad_proto", "%v", err)
+		}
+		return nil
+	}
+	var j jsonInput
+	if err := x.decode(&j, false); err != nil {
+		return err
+	}
+	return j.fill(in, format)
+}
+
+// store gives in its place in s and waits until in is durable.
+func (x *exchange) store(s *stream, in *input) (a ack, err error) {
+	done := make(chan struct{})
+	refused := s.accept(x.srv, in, func(stored ack, failed error) {
+		a, err = stored, failed
+		close(done)
+	})
+	if refused != nil {
+		return a, refused
+	}
+	<-done
+	return a, err
+}
+
+// reply sends a unary answer, unless a fault strikes it.
 func (x *exchange) reply(contentType string, b []byte) error {
 	e := x.srv.strike(x.op, x.stream, Replying)
 	if err := x.suffer(e); err != nil {
@@ -140,7 +152,7 @@ func (x *exchange) reply(contentType string, b []byte) error {
 	return x.send(http.StatusOK, contentType, e.alter(b))
 }
 
-// alter is what a fault makes of what is due.
+// alter returns what a fault sends in place of the bytes that are due.
 func (e *Effect) alter(b []byte) []byte {
 	switch e.do {
 	case doFrame:
@@ -230,8 +242,12 @@ func (f format) decode(s string) ([]byte, error) {
 	return b, nil
 }
 
-// appendSession stores batches as they come in and acks them in order. One goroutine reads and stores, the handler
-// writes: acks that are ready together leave in one write.
+// appendSession stores batches as they come in and acknowledges them in order.
+//
+// Two goroutines share a session. One reads inputs and gives them to the stream, without waiting for the disk: so the next commit
+// can take many inputs of one session. The handler's own goroutine writes acks: what is decided together leaves in one write.
+// The session ends when the client ends it, when an input fails, or when the server shuts down; in each case the inputs that
+// were accepted before are acknowledged first.
 func (x *exchange) appendSession() error {
 	if x.r.ProtoMajor < 2 {
 		return badRequest("bad_header", "an append session needs HTTP/2")
@@ -262,7 +278,7 @@ func (x *exchange) appendSession() error {
 	return x.writeAcks(q)
 }
 
-// beginFrames sends the head of an answer at once: a client may wait for it before it says anything.
+// beginFrames sends the head of an answer at once, because a client may wait for it before it sends anything.
 func (x *exchange) beginFrames() {
 	x.srv.stats.sessions.Add(1)
 	h := x.w.Header()
@@ -276,7 +292,8 @@ func (x *exchange) beginFrames() {
 
 func (x *exchange) flush() { _ = http.NewResponseController(x.w).Flush() }
 
-// takeInputs stores what the client sends until it ends or something fails, and returns why.
+// takeInputs gives the stream what the client sends, until the client ends or something fails, and returns why. Behind an input
+// that fails it reads nothing more: S2 promises that nothing behind a failed input is stored.
 func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 	r := bufio.NewReaderSize(x.r.Body, 64<<10)
 	in := newInput()
@@ -308,20 +325,21 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 			return err
 		}
 		if x.conn().dropped.Load() {
-			return errAbort // what is still in buffers dies with the connection
+			return errAbort // a dropped connection takes with it what is still in the buffers of the server
 		}
 		slot, ok := q.reserve()
 		if !ok {
 			return errAbort
 		}
-		if err := s.accept(x.srv, in, func(a ack, err error) { q.settle(slot, a, err) }); err != nil {
+		if err := s.accept(x.srv, in, func(a ack, err error) { q.decide(slot, a, err) }); err != nil {
 			q.unreserve()
 			return err
 		}
 	}
 }
 
-// writeAcks writes acks until the queue ends, and the terminal frame if it ended with an error.
+// writeAcks writes acks until the queue ends, and then a terminal frame if the queue has ended with an error. If a fault strikes an
+// ack, the acks in front of it are written first: they were not meant.
 func (x *exchange) writeAcks(q *ackQueue) error {
 	var acks []ack
 	var out, payload []byte

@@ -140,7 +140,7 @@ func (s *Server) seed() error {
 			s.addBasin(b.Name, "", basinConfig{CreateStreamOnAppend: b.AutoCreate, CreateStreamOnRead: b.AutoCreate}, "")
 		}
 	}
-	return s.settle()
+	return s.waitDurable()
 }
 
 func checkBasinName(name string) error {

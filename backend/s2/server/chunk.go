@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// A chunk is what one append stored: its records as the repeated field of a ReadBatch, ready to be sent. It never changes.
+// A chunk is what one append has stored. Its data is the repeated field of a ReadBatch: the bytes that are sent to readers are
+// the bytes that are stored. A chunk never changes.
 type chunk struct {
 	first           uint64
 	records         int
@@ -26,7 +27,8 @@ type stored struct {
 	size    int // of the whole field in the chunk
 }
 
-// next cuts the first record off data. headers is scratch for its headers, nil when only the numbers are wanted.
+// next cuts the first record off data. It collects the headers of the record in headers, whose memory is used again. If headers
+// is nil, next reads the numbers of the record only.
 func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
 	num, typ, _, msg, rest, err := field(data)
 	if err != nil || num != 1 || typ != 2 {
@@ -68,7 +70,7 @@ func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
 	return s, rest, nil
 }
 
-// A batch is what a read has taken so far: pieces of chunks, in order.
+// A batch is what a read has taken so far: pieces of chunks, in order. Nothing is copied: segs points into the chunks.
 type batch struct {
 	segs    [][]byte
 	records int
@@ -90,7 +92,7 @@ func (b *batch) add(seg []byte, records, metered int, last uint64) {
 	b.last = last
 }
 
-// limits bound what a read may still take. until is exclusive, unless it is forever.
+// limits bound what a read may still take: records, metered bytes, and the time until, which is exclusive. forever is no bound.
 type limits struct {
 	records, metered int
 	until            uint64
@@ -98,56 +100,80 @@ type limits struct {
 
 func (l *limits) passed(ts uint64) bool { return ts >= l.until && l.until != forever }
 
-// take adds the records of c from seq on, as far as lim and a frame allow. all says that the chunk was exhausted; if not,
-// done says that the read is over: lim, and not the size of one batch, was in the way.
+// take adds the records of c from seq on, as far as lim and the size of one batch allow. all says that c is used up. If it is
+// not, done says which limit was met: one of lim, so the read is over, or the size of a batch, so the rest of c is for the next
+// batch.
 func (b *batch) take(c *chunk, from uint64, lim limits) (all, done bool, err error) {
 	if len(c.data) == 0 {
-		return true, false, nil // a trim was quicker
+		return true, false, nil // a trim has removed the data meanwhile
 	}
-	if from <= c.first && !lim.passed(c.lastTS) && c.records <= min(lim.records, maxRecords)-b.records && c.metered <= min(lim.metered, maxMetered)-b.metered &&
-		b.size+len(c.data) <= maxSegments {
+	if b.takesWhole(c, from, lim) {
 		b.add(c.data, c.records, c.metered, c.end()-1)
 		return true, false, nil
 	}
-	rest := c.data
-	start, at := 0, 0
-	records, metered := 0, 0
-	var last uint64
-	flush := func() {
-		if records > 0 {
-			b.add(c.data[start:at], records, metered, last)
-		}
-	}
-	for len(rest) > 0 {
+	p := piece{data: c.data}
+	for rest := c.data; len(rest) > 0; {
 		s, more, err := next(rest, nil)
 		if err != nil {
 			return false, false, err
 		}
 		rest = more
 		if s.seq < from {
-			at += s.size
-			start = at
+			p.skip(&s)
 			continue
 		}
-		if lim.passed(s.ts) || b.records+records == lim.records || b.metered+metered+s.metered > lim.metered {
-			flush()
+		records, metered := b.records+p.records, b.metered+p.metered+s.metered
+		switch {
+		case lim.passed(s.ts) || records == lim.records || metered > lim.metered:
+			b.addPiece(&p)
 			return false, true, nil
-		}
-		full := b.records+records == maxRecords || b.metered+metered+s.metered > maxMetered || b.size+at-start+s.size > maxSegments
-		if full && b.records+records > 0 {
-			flush()
+		case records > 0 && (records == maxRecords || metered > maxMetered || b.size+p.size()+s.size > maxSegments):
+			b.addPiece(&p)
 			return false, false, nil
 		}
-		records++
-		metered += s.metered
-		last = s.seq
-		at += s.size
+		p.grow(&s)
 	}
-	flush()
+	b.addPiece(&p)
 	return true, false, nil
 }
 
-// writeTo appends the batch as the payload of a frame.
+// takesWhole reports whether all of c fits, so that nobody has to look at its records.
+func (b *batch) takesWhole(c *chunk, from uint64, lim limits) bool {
+	return from <= c.first && !lim.passed(c.lastTS) && c.records <= min(lim.records, maxRecords)-b.records &&
+		c.metered <= min(lim.metered, maxMetered)-b.metered && b.size+len(c.data) <= maxSegments
+}
+
+// A piece is a run of whole records within the data of a chunk.
+type piece struct {
+	data             []byte
+	start, end       int
+	records, metered int
+	last             uint64 // seq of the last record
+}
+
+func (p *piece) size() int { return p.end - p.start }
+
+// skip passes over the next record, in front of the piece.
+func (p *piece) skip(s *stored) {
+	p.end += s.size
+	p.start = p.end
+}
+
+// grow makes the next record part of the piece.
+func (p *piece) grow(s *stored) {
+	p.end += s.size
+	p.records++
+	p.metered += s.metered
+	p.last = s.seq
+}
+
+func (b *batch) addPiece(p *piece) {
+	if p.records > 0 {
+		b.add(p.data[p.start:p.end], p.records, p.metered, p.last)
+	}
+}
+
+// appendProto appends the batch as the payload of a frame.
 func (b *batch) appendProto(dst []byte) []byte {
 	for _, s := range b.segs {
 		dst = append(dst, s...)
@@ -155,7 +181,8 @@ func (b *batch) appendProto(dst []byte) []byte {
 	return dst
 }
 
-// firstAt returns the first seq at or above from whose record has a time not before ts, within c.
+// firstAt returns the first seq of c, from the seq from on, whose record has a time not before ts. If there is none, it returns
+// the end of c.
 func (c *chunk) firstAt(ts, from uint64) (uint64, error) {
 	for rest := c.data; len(rest) > 0; {
 		s, more, err := next(rest, nil)
@@ -179,7 +206,8 @@ const (
 	trim
 )
 
-// parseCommand tells a command record: exactly one header, with an empty name.
+// parseCommand tells what a record commands. A command record has exactly one header, whose name is empty and whose value names
+// the command. A fence has the new token in its body, a trim the first seq to keep.
 func parseCommand(r *record, headers []header) (command, error) {
 	for i := range headers {
 		if len(headers[i].name) > 0 {
@@ -205,7 +233,7 @@ func parseCommand(r *record, headers []header) (command, error) {
 	return noCommand, nil
 }
 
-// validate says what is wrong with an input before any stream is looked at.
+// validate says what is wrong with an input, whatever stream it is for.
 func (in *input) validate() error {
 	switch {
 	case in.tooMany:

@@ -48,7 +48,7 @@ func (k *kept) open() {
 	if k.s, err = k.srv.liveStream("test-basin", "orders", nil, autoAppend); err != nil {
 		k.t.Fatal(err)
 	}
-	if err := k.srv.settle(); err != nil {
+	if err := k.srv.waitDurable(); err != nil {
 		k.t.Fatal(err)
 	}
 }

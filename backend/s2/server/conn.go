@@ -9,23 +9,23 @@ import (
 	"sync/atomic"
 )
 
-// A conn is one connection of a client. It can be broken, and it follows the frames that the server writes closely
-// enough to put a GOAWAY between two of them.
+// A conn is one connection of a client, as faults need it: a conn can be broken at any moment. It also counts the bytes of the
+// HTTP/2 frames that the server writes, so that it can put a GOAWAY frame between two of them.
 type conn struct {
 	net.Conn
-	in       *bufio.Reader  // HTTP/2 reads every frame's head by itself, of Conn in a system call each
-	handlers sync.WaitGroup // of the requests on it; the server's gate guards its beginnings
+	in       *bufio.Reader  // HTTP/2 reads the head of every frame by itself, which would be a system call each
+	handlers sync.WaitGroup // of the requests on the connection; Add is called with the server's gate held
 	dropped  atomic.Bool
 
 	mu     sync.Mutex
-	h2     bool // what arrived began with the HTTP/2 preface
-	asked  bool // whether h2 is known
-	header [9]byte
-	nh     int    // bytes of header seen
-	left   int    // payload bytes of the current frame still to come
-	goaway []byte // waits for the next boundary
-	cut    bool   // break when so many more bytes were written:
-	room   int
+	h2     bool    // what arrived began with the HTTP/2 preface
+	asked  bool    // whether h2 is known
+	header [9]byte // of the frame that is being written
+	nh     int     // how many bytes of header were written
+	left   int     // how many bytes of the frame's payload are still to come
+	goaway []byte  // a frame that waits for the next boundary between frames
+	cut    bool    // the connection breaks when room is used up
+	room   int     // bytes
 }
 
 type connKey struct{}
@@ -67,7 +67,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.follow(p)
 		return c.Conn.Write(p)
 	}
-	// Find the first boundary in p; if there is none the GOAWAY waits on.
+	// We look for the first boundary in p. If p has none, the GOAWAY goes on waiting.
 	for i := 0; i <= len(p); i++ {
 		if c.left == 0 && c.nh == 0 {
 			out := append(append(append(make([]byte, 0, len(p)+len(c.goaway)), p[:i]...), c.goaway...), p[i:]...)
@@ -85,7 +85,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// follow keeps track of where in a frame the connection is. The lock is held.
+// follow notes where in a frame the connection is behind p. The lock is held.
 func (c *conn) follow(p []byte) {
 	for len(p) > 0 {
 		if c.left > 0 {
@@ -104,8 +104,8 @@ func (c *conn) follow(p []byte) {
 	}
 }
 
-// sendGoAway tells the client to open no more streams here, and lets those that are open go on. It may take until the
-// server writes next.
+// sendGoAway tells the client to open no more streams on this connection, and lets the open ones go on. If the server is in the
+// middle of a frame, the GOAWAY is sent with the next write.
 func (c *conn) sendGoAway() {
 	frame := []byte{0, 0, 8, 7, 0, 0, 0, 0, 0}
 	frame = binary.BigEndian.AppendUint32(frame, 1<<31-1) // all streams so far were seen
@@ -132,7 +132,8 @@ func (c *conn) cutAfter(n int) {
 	}
 }
 
-// drop breaks the connection the hard way: the client sees a reset, and what was not sent is lost.
+// drop resets the connection: the client sees a reset, and what was not sent is lost. A request of this connection that is still
+// at work sees dropped, and stores nothing more.
 func (c *conn) drop() {
 	c.dropped.Store(true)
 	if t, ok := c.Conn.(*net.TCPConn); ok {

@@ -8,17 +8,17 @@ import (
 )
 
 // read picks the form of a read.
-func (x *exchange) read() (func() error, error) {
+func (x *exchange) read() handler {
 	switch {
 	case mediaType(x.r.Header.Get("content-type")) == typeS2S:
 		x.op = ReadSession
-		return x.readSession, nil
+		return x.readSession
 	case x.accepts(func(t string) bool { return t == typeEvent }):
 		x.op = EventRead
-		return x.readEvents, nil
+		return x.readEvents
 	}
 	x.op = UnaryRead
-	return x.readUnary, nil
+	return x.readUnary
 }
 
 func autoRead(c *basinConfig) bool { return c.CreateStreamOnRead }
@@ -103,7 +103,7 @@ func atMost(p *uint64, most int) int {
 	return int(min(*p, uint64(most)))
 }
 
-// startRead finds the stream and the place to start at. resume, if any, replaces both start and what was delivered.
+// startRead finds the stream and the place to start at. A unary read is answered once, so its limits are those of one batch.
 func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	if err := q.check(); err != nil {
 		return nil, err
@@ -126,8 +126,8 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	return rd, rd.seek(q)
 }
 
-// seek sets the start. A start at the tail that may not wait there is out of range, unless it is a time that was
-// reached and matched nothing.
+// seek sets the place where the read starts. A read that starts at the tail and may not wait there is out of range. There is one
+// exception: a start by time, where the time is not beyond the tail and no record is that late. Such a read is empty.
 func (rd *reading) seek(q *query) (err error) {
 	if rd.tail, err = rd.s.beginRead(); err != nil {
 		return err
@@ -167,7 +167,8 @@ func (rd *reading) seek(q *query) (err error) {
 	return nil
 }
 
-// collect fills rd.b with what there is. done says that a limit was met; an empty batch that is not done is the tail.
+// collect fills rd.b with what there is. done says that a limit of the read was met, so the read is over. If the batch is empty
+// and the read is not over, the reader is at the tail.
 func (rd *reading) collect() (done bool, err error) {
 	rd.b.reset()
 	if rd.lim.records == 0 || rd.lim.metered == 0 {
@@ -198,7 +199,7 @@ func (rd *reading) collect() (done bool, err error) {
 	}
 	rd.at.advance(rd.s, next)
 	if len(rd.chunks) > 0 && rd.b.records == 0 && !done {
-		return rd.collect() // all of it was trimmed meanwhile
+		return rd.collect() // a trim has removed all of it between the look at the stream and the look into the file
 	}
 	rd.lim.records -= rd.b.records
 	rd.lim.metered -= rd.b.metered
@@ -220,27 +221,9 @@ func (x *exchange) readUnary() error {
 	if err != nil {
 		return err
 	}
-	waited := false
-	var deadline <-chan time.Time
-	for {
-		done, err := rd.collect()
-		if err != nil {
-			return err
-		}
-		if rd.b.records > 0 || done || !rd.follow {
-			break
-		}
-		if !waited {
-			waited = true
-			t := time.NewTimer(seconds(min(*q.wait, maxWait)))
-			defer t.Stop()
-			deadline = t.C
-		}
-		if expired, err := rd.await(deadline, nil); err != nil {
-			return err
-		} else if expired {
-			break
-		}
+	waited, err := rd.firstBatch(&q)
+	if err != nil {
+		return err
 	}
 	var tail *position
 	if waited {
@@ -260,7 +243,28 @@ func (x *exchange) readUnary() error {
 	return x.reply(typeJSON, b)
 }
 
-// await waits for the stream to change, or says that the deadline has passed. beat wakes it too.
+// firstBatch fills rd.b with what there is, or waits for the first batch as long as the query says. waited is whether it has
+// been at the tail; then the answer names the tail.
+func (rd *reading) firstBatch(q *query) (waited bool, err error) {
+	var deadline <-chan time.Time
+	for {
+		done, err := rd.collect()
+		if err != nil || rd.b.records > 0 || done || !rd.follow {
+			return waited, err
+		}
+		if !waited {
+			waited = true
+			t := time.NewTimer(seconds(min(*q.wait, maxWait)))
+			defer t.Stop()
+			deadline = t.C
+		}
+		if expired, err := rd.await(deadline, nil); err != nil || expired {
+			return waited, err
+		}
+	}
+}
+
+// await waits until the stream changes or beat fires. expired is whether the deadline has passed instead.
 func (rd *reading) await(deadline, beat <-chan time.Time) (expired bool, err error) {
 	select {
 	case <-rd.change:

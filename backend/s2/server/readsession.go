@@ -13,72 +13,45 @@ type emitter interface {
 	beat(rd *reading) error                  // nothing but rd.tail
 }
 
-// run takes a read to its end: through what is stored, then with what is appended. nil is a clean end.
+// run takes a read to its end: first through what is stored, then, if the read follows, with what is appended. nil is a clean
+// end.
+//
+// Before the read reaches the tail, its batches say nothing of the tail. From the tail on, every batch names the tail, and a
+// heartbeat, which is a batch without records, says that the session is alive.
 func (rd *reading) run(q *query, out emitter) error {
-	following := false
-	var quiet time.Time // since when there was nothing new
-	var timer *time.Timer
-	wait := func(d time.Duration) <-chan time.Time {
-		if timer == nil {
-			timer = time.NewTimer(d)
-		} else {
-			timer.Reset(d)
-		}
-		return timer.C
-	}
-	defer func() {
-		if timer != nil {
-			timer.Stop()
-		}
-	}()
-	var nextBeat time.Time
+	p := pulse{cfg: &rd.x.srv.cfg, wait: q.wait}
+	defer p.stop()
 	for {
 		done, err := rd.collect()
 		if err != nil {
 			return err
 		}
 		if rd.b.records > 0 {
-			var tail *position
-			if following {
-				tail = &rd.tail
-			}
-			if err := out.batch(rd, tail); err != nil {
+			if err := out.batch(rd, p.shown(&rd.tail)); err != nil {
 				return err
 			}
-			quiet = time.Now()
-			nextBeat = quiet.Add(rd.x.srv.cfg.nextHeartbeat())
+			p.sentRecords(time.Now())
 		}
-		if done {
+		switch {
+		case done:
 			return nil
-		}
-		if rd.b.records > 0 || rd.change == nil {
-			continue
-		}
-		if !rd.follow || q.wait != nil && *q.wait == 0 {
+		case rd.b.records > 0 || rd.change == nil:
+			continue // there may be more
+		case !rd.follow || q.wait != nil && *q.wait == 0:
 			return nil
 		}
 		now := time.Now()
-		if quiet.IsZero() {
-			quiet = now
-		}
-		if !following || !now.Before(nextBeat) {
-			following = true
+		if p.beatDue(now) {
 			if err := out.beat(rd); err != nil {
 				return err
 			}
-			nextBeat = now.Add(rd.x.srv.cfg.nextHeartbeat())
+			p.sentBeat(now)
 		}
-		until := nextBeat
-		if q.wait != nil {
-			end := quiet.Add(seconds(*q.wait))
-			if !now.Before(end) {
-				return nil
-			}
-			if end.Before(until) {
-				until = end
-			}
+		next, over := p.next(now)
+		if over {
+			return nil
 		}
-		if _, err := rd.await(nil, wait(until.Sub(now))); err != nil {
+		if _, err := rd.await(nil, next); err != nil {
 			return err
 		}
 	}
@@ -99,7 +72,7 @@ func (x *exchange) readSession() error {
 	return x.endFrames(nil, orEOF(rd.run(&q, out)))
 }
 
-// orEOF gives a clean end its name.
+// orEOF names a clean end io.EOF, as endFrames expects it.
 func orEOF(err error) error {
 	if err == nil {
 		return io.EOF
@@ -107,6 +80,7 @@ func orEOF(err error) error {
 	return err
 }
 
+// A frameEmitter writes batches as frames. Its buffers are used again for every frame.
 type frameEmitter struct {
 	x       *exchange
 	how     codec
@@ -121,7 +95,8 @@ func (e *frameEmitter) beat(rd *reading) error {
 	return e.batch(rd, &rd.tail)
 }
 
-// batch sends one frame. A batch that goes as it is stored is not copied.
+// batch sends one frame. A batch that needs no compression, and that no fault changes, is written piece by piece from where it
+// is stored. So a reader costs no copy of what it reads.
 func (e *frameEmitter) batch(rd *reading, tail *position) error {
 	x := e.x
 	trailer := e.tail[:0]
@@ -170,7 +145,8 @@ func (x *exchange) write(b []byte) error {
 	return nil
 }
 
-// endFrames ends an answer in frames: behind out, cleanly or with a terminal frame.
+// endFrames writes out and ends an answer in frames: cleanly if why is io.EOF, with a terminal frame if why is an error of the
+// API. Any other error breaks the connection, because the client is gone or must not be told more.
 func (x *exchange) endFrames(out []byte, why error) error {
 	switch {
 	case why == errAbort:

@@ -19,7 +19,7 @@ func TestARefusalIsSaidOnceWhatItGoesByIsDurable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := srv.settle(); err != nil {
+			if err := srv.waitDurable(); err != nil {
 				t.Fatal(err)
 			}
 			begun, release := make(chan struct{}), make(chan struct{})

@@ -52,7 +52,7 @@ func (x *exchange) route() error {
 	if err != nil {
 		return err
 	}
-	handle, err := x.handler(parts)
+	handle, err := x.find(parts)
 	if err != nil {
 		return err
 	}
@@ -70,89 +70,6 @@ func (x *exchange) route() error {
 		return err
 	}
 	return handle()
-}
-
-// handler picks what serves the path and method, and sets op and stream for faults.
-func (x *exchange) handler(parts []string) (func() error, error) {
-	x.op = AccountCall
-	at := func(method string, n int, head ...string) bool {
-		if x.r.Method != method || len(parts) != n {
-			return false
-		}
-		for i := range head {
-			if head[i] != "" && parts[i] != head[i] {
-				return false
-			}
-		}
-		return true
-	}
-	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
-	switch parts[0] {
-	case "basins":
-		switch {
-		case at(get, 1):
-			return x.listBasins, nil
-		case at(post, 1):
-			return x.createBasin, nil
-		case at(get, 2):
-			return func() error { return x.getBasin(parts[1]) }, nil
-		case at(put, 2):
-			return func() error { return x.ensureBasin(parts[1]) }, nil
-		case at(patch, 2):
-			return func() error { return x.patchBasin(parts[1]) }, nil
-		case at(del, 2):
-			return func() error { return x.deleteBasin(parts[1]) }, nil
-		}
-	case "access-tokens":
-		switch {
-		case at(get, 1):
-			return x.listTokens, nil
-		case at(post, 1):
-			return x.issueToken, nil
-		case at(del, 2):
-			return func() error { return x.revokeToken(parts[1]) }, nil
-		}
-	case "metrics":
-		if x.r.Method == get && len(parts) <= 3 {
-			return func() error { return x.metrics(parts[1:]) }, nil
-		}
-	case "locations":
-		switch {
-		case at(get, 1):
-			return x.listLocations, nil
-		case at(get, 2, "", "default"):
-			return x.defaultLocation, nil
-		case at(put, 2, "", "default"):
-			return x.setLocation, nil
-		}
-	case "streams":
-		x.op = StreamCall
-		if len(parts) > 1 {
-			x.stream = parts[1]
-		}
-		switch {
-		case at(get, 1):
-			return x.listStreams, nil
-		case at(post, 1):
-			return x.createStream, nil
-		case at(get, 2):
-			return x.getStream, nil
-		case at(put, 2):
-			return x.ensureStream, nil
-		case at(patch, 2):
-			return x.patchStream, nil
-		case at(del, 2):
-			return x.deleteStream, nil
-		case at(get, 4, "", "", "records", "tail"):
-			x.op = CheckTail
-			return x.checkTail, nil
-		case at(post, 3, "", "", "records"):
-			return x.append()
-		case at(get, 3, "", "", "records"):
-			return x.read()
-		}
-	}
-	return nil, fail(http.StatusNotFound, "not_found", "no such endpoint")
 }
 
 // basinName is the basin that a call below /streams is about.
@@ -264,7 +181,7 @@ func (x *exchange) answer(status int, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := x.settle(); err != nil {
+	if err := x.waitDurable(); err != nil {
 		return err
 	}
 	return x.send(status, typeJSON, b)
@@ -272,19 +189,19 @@ func (x *exchange) answer(status int, v any) error {
 
 // empty answers a change that has nothing to say.
 func (x *exchange) empty(status int) error {
-	if err := x.settle(); err != nil {
+	if err := x.waitDurable(); err != nil {
 		return err
 	}
 	x.w.WriteHeader(status)
 	return nil
 }
 
-// settle makes an answer to a change wait until the change is durable.
-func (x *exchange) settle() error {
+// waitDurable makes an answer to a change wait until the change is durable.
+func (x *exchange) waitDurable() error {
 	if x.r.Method == http.MethodGet {
 		return nil
 	}
-	return x.srv.settle()
+	return x.srv.waitDurable()
 }
 
 func (x *exchange) send(status int, contentType string, b []byte) error {

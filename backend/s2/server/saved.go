@@ -10,7 +10,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// What the catalog looks like in the file: one entry for each thing that has a name, under its kind.
+// In the file, the catalog is one bucket: an entry for each basin, stream, token and setting, as JSON under "kind/name". The
+// catalog in memory is what the server works with. Its changes are queued for the store in the order in which they are made,
+// with the lock of the catalog held; an answer to a change waits until the change is durable: see waitDurable.
 
 type savedBasin struct {
 	Location             string
@@ -28,7 +30,8 @@ type savedStream struct {
 	Request              string
 }
 
-// put stores v under kind and key; nil removes it but remembers the key. It does not wait.
+// put queues v for storing under kind and key. A nil v is stored as null: the key is remembered as one that was revoked. put does
+// not wait.
 func (s *Server) put(kind, key string, v any) {
 	if s.store == nil {
 		return
@@ -51,8 +54,8 @@ func (s *Server) drop(kind, key string) {
 	}, func(error) {})
 }
 
-// settle waits until the changes made so far are durable.
-func (s *Server) settle() error {
+// waitDurable waits until the changes made so far are durable.
+func (s *Server) waitDurable() error {
 	if s.store == nil {
 		return nil
 	}
@@ -94,7 +97,8 @@ func (s *Server) forgetStream(st *stream) {
 	}, func(error) {})
 }
 
-// restore fills the catalog from the file. Basins come before their streams, by the order of keys.
+// restore fills the catalog from the file when the server is made. The keys are sorted, and "basin" comes before "stream", so a
+// stream finds its basin.
 func (s *Server) restore() error {
 	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(catalogBucket).ForEach(func(k, v []byte) error {
@@ -144,7 +148,7 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 	s.catalog.streamID = max(s.catalog.streamID, saved.ID)
 	b := s.catalog.basins[saved.Basin]
 	if b == nil {
-		return nil // its basin was purged while the server was going down
+		return nil // the basin was purged, and the server ended before the stream was
 	}
 	st := newStream(b, saved.Name, saved.ID, saved.CreatedAt)
 	st.deletedAt, st.cfg, st.cipher, st.request = saved.DeletedAt, saved.Config, saved.Cipher, saved.Request

@@ -19,13 +19,15 @@ import (
 type Server struct {
 	cfg      Config
 	coder    *coder
-	store    *store // nil: everything is in memory
-	handlers sync.WaitGroup
-	gate     sync.Mutex // between a request that begins and the wait for all
-	closed   bool
-	barrier  chan struct{} // while connections are dropped: requests that begin wait until it is closed
-	closing  chan struct{}
-	close    sync.Once
+	store    *store         // nil: everything is in memory
+	handlers sync.WaitGroup // of all requests
+
+	gate    sync.Mutex    // guards closed and barrier, and the Adds of the handlers
+	closed  bool          // no request begins any more
+	barrier chan struct{} // not nil while connections are dropped: requests wait with their beginning until it is closed
+
+	closing chan struct{} // closed by the first Close or Shutdown
+	close   sync.Once
 
 	startMu  sync.Mutex // guards what Start makes
 	listener *listener  // nil before Start
@@ -120,7 +122,7 @@ func (s *Server) isClosing() bool {
 	}
 }
 
-// open makes the parts that have to be given back.
+// open makes the parts that have to be released in the end.
 func (s *Server) open() (err error) {
 	if s.coder, err = newCoder(); err != nil {
 		return err
@@ -189,10 +191,10 @@ func (s *Server) Token() string {
 
 func (s *Server) now() time.Time { return s.cfg.Clock() }
 
-// Errors that end an answer and are no answer themselves.
+// errAbort and errEnd end the handling of a request without an answer of their own.
 var (
-	errAbort = errors.New("abort the request")
-	errEnd   = errors.New("end the answer")
+	errAbort = errors.New("abort the request") // the client is gone, or a fault breaks the connection
+	errEnd   = errors.New("end the answer")    // the answer is complete
 )
 
 // An exchange is one request and its answer.
@@ -247,7 +249,7 @@ var (
 	anyHeader = []string{"*, authorization"} // browsers do not count authorization among *
 )
 
-// enter counts a request that begins on c, or says that the server is closed.
+// enter counts a request that begins on c. It returns false if the server is closed. While connections are dropped, it waits.
 func (s *Server) enter(c *conn) bool {
 	for {
 		s.gate.Lock()
@@ -265,8 +267,9 @@ func (s *Server) enter(c *conn) bool {
 	}
 }
 
-// DropConnections breaks every connection there is. When it returns, nothing that came over them is at work any more, and
-// only then do requests on new connections begin: what a client sends again is not overtaken by what it sent before.
+// DropConnections breaks all connections. When it returns, no request of them is at work any more. Requests on new connections
+// begin only then. So what a client sends again on a new connection cannot be overtaken by what it has sent before on the old
+// one.
 func (s *Server) DropConnections() {
 	barrier := make(chan struct{})
 	for {
@@ -300,7 +303,7 @@ func (s *Server) DropConnections() {
 
 func (x *exchange) conn() *conn { return connOf(x.r.Context()) }
 
-// suffer carries out a fault, as far as it is none that concerns a frame.
+// suffer does what a fault says, unless the fault only changes a frame: that is for alter.
 func (x *exchange) suffer(e Effect) error {
 	c := x.conn()
 	switch e.do {
@@ -327,7 +330,7 @@ func (x *exchange) suffer(e Effect) error {
 	return nil
 }
 
-// pause waits for c, or until nobody wants an answer any more.
+// pause waits for c. If the client gives up or the server is closed first, pause returns errAbort. A nil c never fires.
 func (x *exchange) pause(c <-chan time.Time) error {
 	select {
 	case <-c:

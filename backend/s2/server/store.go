@@ -107,7 +107,8 @@ type streamState struct {
 	KeyHash   []byte    `json:"key_hash"`
 }
 
-// append stores c and the state that the stream has with it. The lock of the stream is held.
+// append queues c for storing, together with the state that the stream has behind c. The lock of the stream is held, so that the
+// queue has the order of the log.
 func (st *store) append(s *stream, c chunk, tell func(error)) {
 	state, err := json.Marshal(streamState{s.fence, s.trimTo, s.head, s.next, s.lastWrite, s.keyHash[:]})
 	id := uint64Key(s.id)
@@ -171,7 +172,8 @@ func (s *Server) load(st *stream, c *chunk) error {
 	})
 }
 
-// trim removes the chunks that end at or below to.
+// trim queues the removal of the chunks that end at or below to. The state that says where the stream begins is stored with the
+// next batch. Until then a restart finds the head by the first chunk that is left.
 func (st *store) trim(s *stream, to uint64) {
 	id := uint64Key(s.id)
 	st.enqueue(0, func(tx *bbolt.Tx) error {

@@ -9,8 +9,12 @@ import (
 	"time"
 )
 
-// A stream is the log and its conditions. One lock decides what a batch is checked against and where it goes: the fencing
-// token, the expected position, the timestamps and the place in line are one decision.
+// A stream is the log and its conditions.
+//
+// A batch gets its place under one lock: there the fencing token and the expected position are checked, and seq numbers and
+// timestamps are given. The batch becomes durable later, without the lock. So a stream has two ends: next is behind the last
+// batch that has a place, tail is behind the last batch that is durable. Writers are checked against next, readers see tail.
+// What is said of next to a client must be durable first: see accept.
 type stream struct {
 	basin, name string
 	id          uint64
@@ -22,18 +26,18 @@ type stream struct {
 	mu        sync.Mutex
 	cfg       streamConfig // resolved
 	deletedAt time.Time
-	next      position // behind the last batch accepted, durable or not
-	fence     string
-	trimTo    uint64 // what a trim asked for; the records go later
-	trimAt    int64  // when they go, Unix milliseconds
-	head      uint64
-	chunks    []chunk // durable, from head on
-	last      *link
-	tail      position // behind the last durable batch
-	changed   chan struct{}
-	scratch   []byte
-	spare     []byte // of a chunk that Retain dropped, the next scratch
-	read      bool   // somebody has, and may hold on to chunks for as long as a connection takes
+	next      position      // behind the last batch that has a place, durable or not
+	fence     string        // the fencing token as of next
+	trimTo    uint64        // the first seq to keep, as a trim has asked; the records go at trimAt
+	trimAt    int64         // Unix milliseconds
+	head      uint64        // the first seq that is kept
+	chunks    []chunk       // durable, from head on
+	last      *link         // the last durable batch
+	tail      position      // behind the last durable batch
+	changed   chan struct{} // made by the first reader that waits, closed by the next change
+	scratch   []byte        // where encode writes
+	spare     []byte        // the memory of a chunk that Retain has dropped, for the next scratch
+	read      bool          // somebody has read, and may hold on to the memory of chunks for as long as a connection takes
 	lastWrite time.Time
 	keyHash   [32]byte // of the encryption key, once one was used
 	bytes     int64    // metered, of chunks
@@ -45,8 +49,9 @@ func newStream(b *basin, name string, id uint64, createdAt time.Time) *stream {
 	return &stream{basin: b.name, name: name, id: id, createdAt: createdAt, meter: b.meter, last: &link{}}
 }
 
-// A link is one durable batch on its way to those who follow. A follower holds the link it has read and finds the next
-// ones through it, whatever a trim or retention removes from the log meanwhile; a link that nobody holds is garbage.
+// A link is one durable batch in the list of all that came since. A reader that follows holds the link of the batch it has read
+// last, and finds the next batches through it. So it receives them even if a trim or retention removes them from the log
+// meanwhile, as S2 promises. A link that nobody holds is garbage collected.
 type link struct {
 	chunk
 	next *link
@@ -64,23 +69,27 @@ func beyondTail(tail position) error {
 	return &apiError{status: http.StatusRequestedRangeNotSatisfiable, code: "range", body: map[string]position{"tail": tail}}
 }
 
-// accept checks in against the stream and gives it its place. tell is told when it is durable or failed; it may be called
+// accept checks in against the stream and gives it its place. tell is told when in is durable or has failed. tell may be called
 // before accept returns, and with the lock held.
 //
-// A refusal may be due to batches that are accepted and not yet durable. It is returned once they are durable: who is
-// refused finds them at the tail then. If they cannot be stored, the refusal was wrong, and that failure is returned.
+// A refusal may rest on batches that have a place and are not durable yet. accept returns such a refusal only when these
+// batches are durable, because the client may look for them at the tail then. If they cannot be stored, the refusal was wrong,
+// and accept returns that failure instead.
 func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) error {
 	refusal := s.place(srv, in, tell)
 	if refusal == nil {
 		return nil
 	}
-	if err := srv.settle(); err != nil {
+	if err := srv.waitDurable(); err != nil {
 		return err
 	}
 	return refusal
 }
 
 // place is accept without the wait behind a refusal.
+//
+// The queue of the store has the order in which batches got their places, because the lock is held when a batch is queued. So
+// publish is called in that order too, and if one batch fails, the store fails all batches behind it: the log has no hole.
 func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	now := srv.now()
 	s.mu.Lock()
@@ -130,7 +139,9 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	return nil
 }
 
-// encode writes the records of in to s.scratch with their final numbers and times. The lock is held.
+// encode writes the records of in to s.scratch with their final numbers and times. The lock is held. Times never fall: a record
+// whose time is earlier than that of the record before it gets the time of the record before it. A time in the future is cut to
+// the time of arrival, unless the stream is configured as uncapped.
 func (s *stream) encode(in *input, c *chunk) (lastTS uint64, err error) {
 	arrival := uint64(max(c.arrived, 0))
 	mode, uncapped := s.cfg.timestamping()
@@ -162,7 +173,8 @@ func (s *stream) encode(in *input, c *chunk) (lastTS uint64, err error) {
 	return lastTS, nil
 }
 
-// obey carries out the command records of a batch that has got its place. The lock is held.
+// obey carries out the command records of a batch that has got its place. The lock is held. A fence applies to the next batch at
+// once. A trim takes effect after a delay, and it may trim its own record but nothing behind it.
 func (s *stream) obey(srv *Server, in *input, first uint64, now time.Time) {
 	if len(in.headers) == 0 {
 		return
@@ -181,14 +193,14 @@ func (s *stream) obey(srv *Server, in *input, first uint64, now time.Time) {
 	}
 }
 
-// publish makes c visible. The lock is held; batches come in the order in which they were accepted.
+// publish makes c visible. The lock is held. Batches come in the order in which they got their places.
 func (s *stream) publish(srv *Server, c chunk) {
 	l := &link{chunk: c}
 	s.last.next = l
 	s.last = l
 	s.tail = position{c.end(), c.lastTS}
 	if srv.store != nil {
-		c.data = nil // it is read back
+		c.data = nil // readers of the log load it from the file; only followers take it from the link
 	}
 	s.chunks = append(s.chunks, c)
 	s.bytes += int64(c.metered)
@@ -202,7 +214,7 @@ func (s *stream) publish(srv *Server, c chunk) {
 	s.wake()
 }
 
-// wake releases all who wait for a change. The lock is held.
+// wake wakes the readers that wait for a change. The lock is held.
 func (s *stream) wake() {
 	if s.changed != nil {
 		close(s.changed)
@@ -210,8 +222,8 @@ func (s *stream) wake() {
 	}
 }
 
-// sweep removes what a trim or retention has condemned. The lock is held. Nothing sweeps on its own: whoever looks sees
-// the stream as it would be had it been swept in time.
+// sweep removes the records that a trim or the retention age has made due for removal. The lock is held. There is no goroutine
+// that sweeps: every reader sweeps before it looks, so it sees the stream as if it had been swept in time.
 func (s *stream) sweep(srv *Server, now time.Time) {
 	ms := now.UnixMilli()
 	to := s.head
@@ -234,7 +246,7 @@ func (s *stream) sweep(srv *Server, now time.Time) {
 	}
 }
 
-// dropTo removes the records below to. A chunk that lies below it in part stays, and head says what is to be read of it.
+// dropTo removes the records below to. A chunk that lies below to only in part stays whole, and head says where its readers begin.
 func (s *stream) dropTo(to uint64) {
 	i := 0
 	for ; i < len(s.chunks) && s.chunks[i].end() <= to; i++ {
@@ -246,7 +258,7 @@ func (s *stream) dropTo(to uint64) {
 	s.chunks = s.chunks[i:]
 }
 
-// empty reports whether delete-on-empty has come due: nothing is kept, and nobody wrote for long.
+// emptyFor reports whether delete-on-empty is due at now: no record is kept, and for the configured time nobody has written.
 func (s *stream) emptyFor(now time.Time) bool {
 	min := s.cfg.minAge()
 	if min == 0 || s.head < s.tail.SeqNum || !s.deletedAt.IsZero() {
@@ -259,14 +271,15 @@ func (s *stream) emptyFor(now time.Time) bool {
 	return now.Sub(since) > s.cfg.retention()+min+600*time.Second
 }
 
-// A cursor is where a reader is: at a seq in the log, or behind a link once it follows.
+// A cursor is where a reader is: at a seq of the log while it reads what is stored, behind a link once it follows.
 type cursor struct {
 	seq  uint64
 	link *link
 }
 
-// ahead returns the chunks from the cursor on, enough for one batch, or none and the tail. At the tail the cursor becomes
-// a follower, under the same lock, so that it misses nothing.
+// ahead returns the chunks from the cursor on, enough for one batch. At the tail it returns no chunks and a channel that is closed
+// by the next change. When the cursor reaches the tail, it becomes a follower. That happens under the same lock as the look at
+// the tail; otherwise a batch that is published in between would be missed.
 func (s *stream) ahead(srv *Server, c *cursor, dst []chunk) ([]chunk, position, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -310,7 +323,7 @@ func (s *stream) ahead(srv *Server, c *cursor, dst []chunk) ([]chunk, position, 
 	return nil, s.tail, s.changed, nil
 }
 
-// advance moves the cursor past what was taken: all chunks whose end is at or below seq.
+// advance moves the cursor to seq. A follower moves to the last link that lies wholly below seq.
 func (c *cursor) advance(s *stream, seq uint64) {
 	c.seq = seq
 	if c.link == nil {
@@ -323,7 +336,8 @@ func (c *cursor) advance(s *stream, seq uint64) {
 	}
 }
 
-// seqAt returns the first seq whose record has a time not before ts, or the tail; at is whether some record matched.
+// seqAt returns the first seq whose record has a time not before ts. If no record is that late, it returns the tail, and at is
+// false.
 func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, at bool, err error) {
 	s.mu.Lock()
 	s.sweep(srv, srv.now())
@@ -341,7 +355,7 @@ func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, at bool, err error) 
 	return seq, true, err
 }
 
-// position returns the tail, checked and swept.
+// position returns the tail of a stream that is not deleted.
 func (s *stream) position() (position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -351,7 +365,7 @@ func (s *stream) position() (position, error) {
 	return s.tail, nil
 }
 
-// beginRead returns the tail to somebody who is going to read.
+// beginRead returns the tail. From then on no memory of a chunk is used again, because the reader may hold on to it.
 func (s *stream) beginRead() (position, error) {
 	s.mu.Lock()
 	s.read = true
@@ -359,7 +373,7 @@ func (s *stream) beginRead() (position, error) {
 	return s.position()
 }
 
-// remove begins the deletion: an irrevocable trim of everything, and the end of all who follow.
+// remove begins the deletion. All records go at once and for good, and readers that follow end.
 func (s *stream) remove(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,92 @@
+package server
+
+import "net/http"
+
+// A handler serves one request. It returns why the request failed.
+type handler func() error
+
+// A route is one endpoint. In its path, "*" stands for any one name.
+type route struct {
+	method string
+	path   []string
+	op     Op // the class for faults; 0 if pick sets it
+	pick   func(x *exchange, parts []string) handler
+}
+
+// routes is the whole API, apart from /health and /ping. The segments of a path are those behind /v1/.
+var routes = []route{
+	{http.MethodGet, at("basins"), AccountCall, plainly((*exchange).listBasins)},
+	{http.MethodPost, at("basins"), AccountCall, plainly((*exchange).createBasin)},
+	{http.MethodGet, at("basins", "*"), AccountCall, byName((*exchange).getBasin)},
+	{http.MethodPut, at("basins", "*"), AccountCall, byName((*exchange).ensureBasin)},
+	{http.MethodPatch, at("basins", "*"), AccountCall, byName((*exchange).patchBasin)},
+	{http.MethodDelete, at("basins", "*"), AccountCall, byName((*exchange).deleteBasin)},
+
+	{http.MethodGet, at("access-tokens"), AccountCall, plainly((*exchange).listTokens)},
+	{http.MethodPost, at("access-tokens"), AccountCall, plainly((*exchange).issueToken)},
+	{http.MethodDelete, at("access-tokens", "*"), AccountCall, byName((*exchange).revokeToken)},
+
+	{http.MethodGet, at("metrics"), AccountCall, pickMetrics},
+	{http.MethodGet, at("metrics", "*"), AccountCall, pickMetrics},
+	{http.MethodGet, at("metrics", "*", "*"), AccountCall, pickMetrics},
+
+	{http.MethodGet, at("locations"), AccountCall, plainly((*exchange).listLocations)},
+	{http.MethodGet, at("locations", "default"), AccountCall, plainly((*exchange).defaultLocation)},
+	{http.MethodPut, at("locations", "default"), AccountCall, plainly((*exchange).setLocation)},
+
+	{http.MethodGet, at("streams"), StreamCall, plainly((*exchange).listStreams)},
+	{http.MethodPost, at("streams"), StreamCall, plainly((*exchange).createStream)},
+	{http.MethodGet, at("streams", "*"), StreamCall, plainly((*exchange).getStream)},
+	{http.MethodPut, at("streams", "*"), StreamCall, plainly((*exchange).ensureStream)},
+	{http.MethodPatch, at("streams", "*"), StreamCall, plainly((*exchange).patchStream)},
+	{http.MethodDelete, at("streams", "*"), StreamCall, plainly((*exchange).deleteStream)},
+	{http.MethodGet, at("streams", "*", "records", "tail"), CheckTail, plainly((*exchange).checkTail)},
+	{http.MethodPost, at("streams", "*", "records"), 0, func(x *exchange, _ []string) handler { return x.append() }},
+	{http.MethodGet, at("streams", "*", "records"), 0, func(x *exchange, _ []string) handler { return x.read() }},
+}
+
+func at(path ...string) []string { return path }
+
+// plainly serves an endpoint that finds its stream, if it has one, in the exchange.
+func plainly(f func(*exchange) error) func(*exchange, []string) handler {
+	return func(x *exchange, _ []string) handler { return func() error { return f(x) } }
+}
+
+// byName serves an endpoint whose path ends with a name.
+func byName(f func(x *exchange, name string) error) func(*exchange, []string) handler {
+	return func(x *exchange, parts []string) handler {
+		return func() error { return f(x, parts[1]) }
+	}
+}
+
+func pickMetrics(x *exchange, parts []string) handler {
+	return func() error { return x.metrics(parts[1:]) }
+}
+
+// find returns what serves the path and method. It sets the op and the stream of the exchange, by which faults are chosen.
+func (x *exchange) find(parts []string) (handler, error) {
+	for i := range routes {
+		r := &routes[i]
+		if !r.fits(x.r.Method, parts) {
+			continue
+		}
+		x.op = r.op
+		if parts[0] == "streams" && len(parts) > 1 {
+			x.stream = parts[1]
+		}
+		return r.pick(x, parts), nil
+	}
+	return nil, fail(http.StatusNotFound, "not_found", "no such endpoint")
+}
+
+func (r *route) fits(method string, parts []string) bool {
+	if r.method != method || len(r.path) != len(parts) {
+		return false
+	}
+	for i, p := range r.path {
+		if p != "*" && p != parts[i] {
+			return false
+		}
+	}
+	return true
+}
