@@ -12,8 +12,7 @@ import (
 	"github.com/headrace/headrace/internal/unread"
 )
 
-// body reads a request's body whole. The limit is enforced before anything is stored, whatever the length that the request
-// announces.
+// body reads the body of a request whole. It enforces the limit on what arrives, not only on the length that the request announces.
 func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > int64(h.AppendBytes) {
 		return nil, errTooLarge
@@ -21,8 +20,8 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 || r.Body == http.NoBody {
 		return nil, nil
 	}
-	// One byte more than announced: splitJSON may need it, and the end of the body shows in it. A client that only announces
-	// much gets no memory for it: the whole is allocated behind the first bytes.
+	// The buffer has one byte more than announced: splitJSON may need it, and the Read that finds the end of the body needs room.
+	// At first it is small, so that a client cannot make the server allocate memory by announcing a large body.
 	const first = 64 << 10
 	size := r.ContentLength
 	if size < 0 {

@@ -27,26 +27,23 @@ func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, er
 	return out, err
 }
 
-// append asks in the order that the protocol gives its refusals.
+// append stores a, or returns why not. It asks in the order in which the protocol gives its refusals.
 func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 	if d.will.Gone {
 		return ErrGone
 	}
 	duplicate, err := b.admit(d, a.Producer, out)
-	if d.will.Closed {
-		// What a producer sends again is stored whether or not the stream was closed behind it, and closing again without
-		// data changes nothing.
-		if err == nil && duplicate || a.Close && len(a.Data) == 0 && a.Producer == nil && a.Invalid == nil {
-			out.Duplicate = true
-			b.touch(d)
-			return nil
+	switch {
+	case d.will.Closed:
+		// A batch that its producer sends again is stored, whether or not the stream was closed behind it. To close again
+		// without data changes nothing.
+		if err != nil || !duplicate && !a.closesOnly() {
+			return ErrClosed
 		}
-		return ErrClosed
-	}
-	if (len(a.Data) > 0 || a.Invalid != nil) && mediaType(a.ContentType) != mediaType(d.was.config.ContentType) {
+		duplicate = true
+	case (len(a.Data) > 0 || a.Invalid != nil) && mediaType(a.ContentType) != mediaType(d.was.config.ContentType):
 		return ErrType
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	if duplicate {
@@ -54,14 +51,8 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 		b.touch(d)
 		return nil
 	}
-	if a.Sequence != "" && a.Sequence <= d.will.Sequence {
-		return ErrSequence
-	}
-	if a.Invalid != nil {
-		return a.Invalid
-	}
-	if Position(len(a.Data)) > maxPosition-d.will.Tail {
-		return fmt.Errorf("%w: the stream is full", ErrRequest)
+	if err := d.fits(a); err != nil {
+		return err
 	}
 	b.keep(d).store(a)
 	if a.Producer != nil {
@@ -70,7 +61,25 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 	return nil
 }
 
-// touch renews the TTL where nothing else changes, without a commit.
+// fits returns why new data cannot be stored behind the tail.
+func (d *draft) fits(a *Append) error {
+	switch {
+	case a.Sequence != "" && a.Sequence <= d.will.Sequence:
+		return ErrSequence
+	case a.Invalid != nil:
+		return a.Invalid
+	case Position(len(a.Data)) > maxPosition-d.will.Tail:
+		return fmt.Errorf("%w: the stream is full", ErrRequest)
+	}
+	return nil
+}
+
+// closesOnly reports whether a closes the stream and does nothing else.
+func (a *Append) closesOnly() bool {
+	return a.Close && len(a.Data) == 0 && a.Producer == nil && a.Invalid == nil
+}
+
+// touch renews the TTL of a stream that does not change otherwise. The TTL is not stored, so this needs no commit.
 func (b *batch) touch(d *draft) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,7 +102,8 @@ func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err 
 func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, bool, error) {
 	var refined prefix
 	if c.Fork != nil && c.Fork.Sub > 0 {
-		// What the source holds does not change, so it can be looked at before the commit. Whether it matters is seen there.
+		// What the source holds does not change, so we look at it before the round. In the round we check that it is still
+		// the same source.
 		refined = e.within(c.Fork)
 	}
 	var (
@@ -119,16 +129,15 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 	return info, created, err
 }
 
-// same says whether c asks for what is there. What a fork's creation left out was inherited, so leaving it out again is
-// the same.
+// same reports whether c asks for the stream that exists. A fork inherits what its creation leaves out, so to leave it out again
+// asks for the same.
 func (d *draft) same(c *Creation) bool {
 	is := d.was.config
 	if (c.Fork == nil) != (is.Fork == nil) || c.Closed != d.will.Closed {
 		return false
 	}
 	if c.Fork != nil {
-		at := c.Fork.At == Now || c.Fork.At == is.Fork.At || is.Fork.At == Now && c.Fork.At == d.was.base
-		if c.Fork.Source != is.Fork.Source || !at || c.Fork.Sub != is.Fork.Sub {
+		if !d.sameFork(c.Fork) {
 			return false
 		}
 		if !c.TTL.Set && c.Deadline.IsZero() {
@@ -142,6 +151,13 @@ func (d *draft) same(c *Creation) bool {
 		c.ContentType = defaultType
 	}
 	return mediaType(c.ContentType) == mediaType(is.ContentType) && c.TTL == is.TTL && c.Deadline.Equal(is.Deadline)
+}
+
+// sameFork reports whether f branches off where the stream did. Now is wherever it was.
+func (d *draft) sameFork(f *Fork) bool {
+	is := d.was.config.Fork
+	at := f.At == Now || f.At == is.At || is.At == Now && f.At == d.was.base
+	return at && f.Source == is.Source && f.Sub == is.Sub
 }
 
 func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error) {
@@ -170,8 +186,8 @@ func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error)
 	return d, nil
 }
 
-// fork checks where s branches off, and lets it inherit what it was not given. It takes no reference yet: the rest of the
-// creation may fail.
+// fork checks where s branches off, and lets s inherit what its creation has left out. It does not count the reference to the
+// source yet, because the rest of the creation may fail.
 func (b *batch) fork(s *stream, refined prefix) error {
 	f := s.config.Fork
 	source := b.find(f.Source)
@@ -210,7 +226,8 @@ func (b *batch) fork(s *stream, refined prefix) error {
 	return nil
 }
 
-// boundary refuses a place that no append of a JSON stream begins at, and one that is not kept.
+// boundary refuses a place that is not kept, and a place within an append of a JSON stream: a fork would begin in the middle of a
+// message.
 func (b *batch) boundary(d *draft, at Position) error {
 	if at >= d.was.Tail {
 		for _, u := range d.units { // of this very batch
@@ -228,11 +245,11 @@ func (b *batch) boundary(d *draft, at Position) error {
 	return err
 }
 
-// A prefix is how much of the append at a fork's offset the fork takes over, and of which stream, or why none of it.
+// A prefix is how much a fork takes over of the append at its offset.
 type prefix struct {
-	id   string
-	size Position
-	err  error
+	id   string   // of the source
+	size Position // bytes
+	err  error    // why the fork takes over nothing
 }
 
 // within returns how much the first Sub messages or bytes of the append at f.At are.
@@ -289,7 +306,8 @@ func forget(s *stream) {
 		}
 		return 1
 	})
-	// A copy, since readers may hold the old list; not for every unit, since it is as long as the list.
+	// We copy the list, because readers may hold the old one. A copy is as long as the list, so we make one only when half of
+	// the list goes.
 	if n > 0 && n >= len(s.units)/2 {
 		s.units = slices.Clone(s.units[n:])
 	}

@@ -182,55 +182,71 @@ func (h *handler) allow(r *http.Request, name string) error {
 	return errForbidden
 }
 
-// refuse answers with the status of an error. Details that came with the error are told in headers.
+// statuses are the answers to errors that say no more than what they are. The first one that fits is given.
+var statuses = []struct {
+	err    error
+	status int
+}{
+	{ErrRequest, http.StatusBadRequest},
+	{errUnauthorized, http.StatusUnauthorized},
+	{errForbidden, http.StatusForbidden},
+	{ErrNotFound, http.StatusNotFound},
+	{errMethod, http.StatusMethodNotAllowed},
+	{ErrExists, http.StatusConflict},
+	{ErrClosed, http.StatusConflict},
+	{ErrType, http.StatusConflict},
+	{ErrSequence, http.StatusConflict},
+	{ErrGone, http.StatusGone},
+	{errStalled, http.StatusRequestTimeout}, // clients take it for a fault of the network, and try again
+	{errTooLarge, http.StatusRequestEntityTooLarge},
+	{ErrStopped, http.StatusServiceUnavailable},
+	{context.Canceled, http.StatusServiceUnavailable},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable},
+}
+
+// refuse answers with the status of an error. Details that the error carries go into headers. The text of an error of the server
+// itself is not sent: it may name files.
 func (h *handler) refuse(w http.ResponseWriter, err error) {
-	header := w.Header()
-	header["Cache-Control"] = noStore
+	status := statusOf(w.Header(), err)
+	w.Header()["Cache-Control"] = noStore
+	text := http.StatusText(status)
+	if status < http.StatusInternalServerError {
+		text = strings.TrimPrefix(err.Error(), "server: ")
+	}
+	http.Error(w, text, status)
+}
+
+func statusOf(header http.Header, err error) int {
 	var (
-		status   = http.StatusInternalServerError
 		stale    *StaleEpochError
 		gap      *GapError
 		injected *injectedError
 	)
 	switch {
 	case errors.As(err, &injected):
-		status = injected.status
 		if injected.pause > 0 {
 			header.Set("Retry-After", strconv.Itoa(int(injected.pause.Seconds())))
 		}
+		return injected.status
 	case errors.As(err, &stale):
-		status = http.StatusForbidden
 		header.Set("Producer-Epoch", strconv.FormatInt(stale.Epoch, 10))
+		return http.StatusForbidden
 	case errors.As(err, &gap):
-		status = http.StatusConflict
 		header.Set("Producer-Expected-Seq", strconv.FormatInt(gap.Expected, 10))
 		header.Set("Producer-Received-Seq", strconv.FormatInt(gap.Received, 10))
-	case errors.Is(err, ErrRequest):
-		status = http.StatusBadRequest
-	case errors.Is(err, errUnauthorized):
-		status = http.StatusUnauthorized
-		header.Set("WWW-Authenticate", "Bearer")
-	case errors.Is(err, errForbidden):
-		status = http.StatusForbidden
-	case errors.Is(err, ErrNotFound):
-		status = http.StatusNotFound
-	case errors.Is(err, errMethod):
-		status = http.StatusMethodNotAllowed
-	case errors.Is(err, ErrExists), errors.Is(err, ErrClosed), errors.Is(err, ErrType), errors.Is(err, ErrSequence):
-		status = http.StatusConflict
-	case errors.Is(err, ErrGone):
-		status = http.StatusGone
-	case errors.Is(err, errStalled):
-		status = http.StatusRequestTimeout // a network's fault, so that clients try again
-	case errors.Is(err, errTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		status = http.StatusServiceUnavailable
-		header.Set("Retry-After", "1")
+		return http.StatusConflict
 	}
-	text := http.StatusText(status)
-	if status < http.StatusInternalServerError {
-		text = strings.TrimPrefix(err.Error(), "server: ")
+	for _, s := range statuses {
+		if !errors.Is(err, s.err) {
+			continue
+		}
+		switch s.status {
+		case http.StatusUnauthorized:
+			header.Set("WWW-Authenticate", "Bearer")
+		case http.StatusServiceUnavailable:
+			header.Set("Retry-After", "1")
+		}
+		return s.status
 	}
-	http.Error(w, text, status)
+	return http.StatusInternalServerError
 }

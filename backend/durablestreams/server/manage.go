@@ -12,44 +12,9 @@ import (
 )
 
 func (h *handler) create(w http.ResponseWriter, r *http.Request, name string) error {
-	c := Creation{ContentType: r.Header.Get("Content-Type"), Closed: closes(r)}
-	media, _, err := mime.ParseMediaType(c.ContentType)
-	switch {
-	case errors.Is(err, mime.ErrInvalidMediaParameter):
-		c.ContentType = media // a faulty parameter says nothing against the type
-	case err != nil:
-		c.ContentType = ""
-	}
-	if !strings.Contains(c.ContentType, "/") {
-		c.ContentType = ""
-	}
-	if err := expiry(r, &c); err != nil {
-		return err
-	}
-	if err := h.fork(r, &c); err != nil {
-		return err
-	}
-	body, err := h.body(w, r)
+	c, err := h.readCreation(w, r)
 	if err != nil {
 		return err
-	}
-	if err := received(w); err != nil {
-		return err
-	}
-	if len(body) > 0 {
-		contentType := c.ContentType
-		if contentType == "" && c.Fork != nil {
-			// The body is split by the type that the fork will inherit; a source that changes meanwhile refuses below.
-			source, err := h.storage.Head(r.Context(), c.Fork.Source)
-			if err != nil {
-				return err
-			}
-			contentType = source.ContentType
-			c.ContentType = contentType
-		}
-		if c.Data, err = content(body, contentType); err != nil {
-			return err
-		}
 	}
 	info, created, err := h.storage.Create(r.Context(), name, c)
 	if err != nil {
@@ -74,6 +39,53 @@ func (h *handler) create(w http.ResponseWriter, r *http.Request, name string) er
 	header.Set("Location", (&url.URL{Scheme: scheme, Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath}).String())
 	w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// readCreation reads a PUT.
+func (h *handler) readCreation(w http.ResponseWriter, r *http.Request) (c Creation, err error) {
+	c = Creation{ContentType: contentTypeOf(r), Closed: closes(r)}
+	if err := expiry(r, &c); err != nil {
+		return c, err
+	}
+	if err := h.fork(r, &c); err != nil {
+		return c, err
+	}
+	body, err := h.body(w, r)
+	if err != nil {
+		return c, err
+	}
+	if err := received(w); err != nil || len(body) == 0 {
+		return c, err
+	}
+	contentType := c.ContentType
+	if contentType == "" && c.Fork != nil {
+		// The body is split by the type that the fork will inherit. If another stream takes the source's name meanwhile, the
+		// storage refuses the fork, because the type is named from here on.
+		source, err := h.storage.Head(r.Context(), c.Fork.Source)
+		if err != nil {
+			return c, err
+		}
+		contentType = source.ContentType
+		c.ContentType = contentType
+	}
+	c.Data, err = content(body, contentType)
+	return c, err
+}
+
+// contentTypeOf returns the type that a PUT names, or "" if it names none. A faulty parameter says nothing against the type.
+func contentTypeOf(r *http.Request) string {
+	contentType := r.Header.Get("Content-Type")
+	media, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case errors.Is(err, mime.ErrInvalidMediaParameter):
+		contentType = media
+	case err != nil:
+		return ""
+	}
+	if !strings.Contains(contentType, "/") {
+		return ""
+	}
+	return contentType
 }
 
 func expiry(r *http.Request, c *Creation) error {

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// A Position is a place in a stream, counted in stored bytes from 0. On the wire it is a token of two groups of sixteen
-// digits, the first of them zero: tokens must sort as the places do, and clients of the protocol know this shape.
+// A Position is a place in a stream, counted in stored bytes from 0. On the wire it is a token of two groups of sixteen digits, the
+// first of them zero. Tokens must sort as the places do, and clients of the protocol know this shape.
 type Position uint64
 
 // Beginning and Now are what a reader may ask for in place of a Position: the earliest one kept, and the tail.
@@ -34,8 +34,8 @@ func (p Position) String() string {
 	return string(b[:])
 }
 
-// ParsePosition is strict: a token that is not exactly what String writes, or might have written, is an error that wraps
-// [ErrRequest]. A first group other than zero is a place beyond every tail.
+// ParsePosition reads a token that String writes. Any other token is an error that wraps [ErrRequest]. A token whose first group is
+// not zero, as another server might have written, is a place beyond every tail.
 func ParsePosition(token string) (Position, error) {
 	if len(token) != 2*digits+1 || token[digits] != '_' {
 		return 0, fmt.Errorf("%w: malformed offset", ErrRequest)

@@ -5,8 +5,9 @@ import "fmt"
 // A place is how far a producer has come on one stream.
 type place struct{ epoch, seq int64 }
 
-// admit decides on one batch of a producer whose place is known, or not. It changes nothing: the place moves only with the
-// data, in one step, so that a refused batch may be sent again under its seq.
+// admit decides on one batch of a producer. known is whether the stream has heard of the producer; at is its place then. admit
+// changes nothing: the place moves together with the data, in one step. So a batch that is refused for another reason may be sent
+// again under its seq.
 func admit(at place, known bool, p *Producer) (duplicate bool, err error) {
 	switch {
 	case !known || p.Epoch > at.epoch:

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// visible returns the stream that readers see under a name. The lock is held.
-func (e *engine) visible(name string) (*stream, error) {
+// visibleLocked returns the stream that readers see under a name.
+func (e *engine) visibleLocked(name string) (*stream, error) {
 	s := e.names[name]
 	switch {
 	case e.stopped:
@@ -30,7 +30,7 @@ func (e *engine) visible(name string) (*stream, error) {
 func (e *engine) Head(_ context.Context, name string) (Info, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	s, err := e.visible(name)
+	s, err := e.visibleLocked(name)
 	if err != nil {
 		return Info{}, err
 	}
@@ -44,7 +44,7 @@ func (e *engine) Read(_ context.Context, name string, from Position, limit int) 
 
 func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk, error) {
 	e.mu.RLock()
-	s, err := e.visible(name)
+	s, err := e.visibleLocked(name)
 	if err != nil {
 		e.mu.RUnlock()
 		return Chunk{}, err
@@ -77,7 +77,9 @@ func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk,
 	return c, nil
 }
 
-// walk calls visit for each part of a range that begins at from and has about limit bytes, and returns its end.
+// walk calls visit for each part of a range that begins at from and has about limit bytes, and returns the end of the range. The
+// parts of a fork lie with several streams. walk fails if a part is not kept any more, and if from is within a message of JSON: a
+// response would begin in the middle of it.
 func (e *engine) walk(list []segment, info *Info, from Position, limit int, visit func(s segment, next Position)) (Position, error) {
 	at, upTo := from, from+Position(limit)
 	for _, s := range list {
@@ -105,12 +107,13 @@ func (e *engine) walk(list []segment, info *Info, from Position, limit int, visi
 	return at, nil
 }
 
+// A span is the part of a Chunk that lies with one stream.
 type span struct {
 	from, next Position
 	piece      piece
 }
 
-// data is the bytes of a Chunk: several pieces where forks are read through.
+// data is the bytes of a Chunk. A Chunk of a fork may have several spans.
 type data struct {
 	from   Position
 	pieces []span
@@ -142,7 +145,7 @@ func (d *data) ReadAt(p []byte, off int64) (n int, err error) {
 // Wait implements [Storage].
 func (e *engine) Wait(ctx context.Context, name string, after Position) error {
 	e.mu.Lock()
-	s, err := e.visible(name)
+	s, err := e.visibleLocked(name)
 	if err != nil {
 		e.mu.Unlock()
 		return err

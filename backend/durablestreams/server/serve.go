@@ -68,7 +68,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 	return h.answer(w, r, c, q)
 }
 
-// poll answers with what there is, or waits for it.
+// poll answers a long-poll: with what there is, or with what comes within the time of a long-poll.
 func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q query) error {
 	c, err := h.storage.Read(r.Context(), name, q.from, h.ChunkBytes)
 	if err != nil {
@@ -79,7 +79,7 @@ func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 		err := h.storage.Wait(ctx, name, c.From)
 		leave()
 		if err := r.Context().Err(); err != nil {
-			return err // to the client, if it is still there, another answer would say that there is no data
+			return err // a 204 would say that there is no data, and we do not know that
 		}
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 			return err
@@ -89,7 +89,7 @@ func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 			return err
 		}
 		if c.ID != id {
-			return ErrNotFound // deleted, and another one made under its name
+			return ErrNotFound // the stream was deleted, and another one has its name now
 		}
 	}
 	w.Header().Set("Stream-Cursor", cursor(q.cursor, time.Now()))
@@ -115,8 +115,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 	header.Set("Stream-Next-Offset", c.Next.String())
 	header.Set("Headrace-Stream-Id", c.ID)
 	if q.from == Beginning {
-		// Ours, and no part of the protocol: a client that asks for "-1" cannot tell otherwise where the bytes are that it
-		// gets, as the beginning of a stream moves with what Retain drops.
+		// This header is ours, and no part of the protocol. The beginning of a stream moves when Retain drops appends, so a
+		// client that asks for "-1" could not tell otherwise where the bytes are that it gets.
 		header.Set("Headrace-Start-Offset", c.From.String())
 	}
 	partial := c.Next < c.Tail
@@ -126,11 +126,12 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 			header["Stream-Closed"] = yes
 		}
 	}
-	if q.from == Now { // which is another place for the next who asks
+	if q.from == Now { // the next client that asks for it gets another place
 		header["Cache-Control"] = noStore
 	} else {
 		header["Cache-Control"] = h.caching(partial || q.live != "")
-		// A stream that is closed without data ends at the same place and yet says something new.
+		// When a stream is closed without data, its tail stays the same. The tag must change all the same, so it says whether
+		// the stream is closed.
 		tag := `"` + c.ID + ":" + strconv.FormatUint(uint64(c.From), 10) + ":" + strconv.FormatUint(uint64(c.Next), 10)
 		if !partial {
 			tag += ":t"
@@ -154,7 +155,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 	w.WriteHeader(http.StatusOK)
 	err := h.send(w, c, json, plainText)
 	if err == nil {
-		// Flushed while there is a deadline, which must not outlive this response: the connection may be used again.
+		// We flush while the deadline is set, and then take the deadline away, because the connection may be used again.
 		control := http.NewResponseController(w)
 		if err = control.Flush(); errors.Is(err, http.ErrNotSupported) {
 			err = nil
@@ -162,7 +163,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 		_ = control.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the length is promised: only a broken connection tells the client
+		panic(http.ErrAbortHandler) // the header has promised a length, so only a broken connection tells the client
 	}
 	return nil
 }
@@ -173,8 +174,9 @@ var (
 	validate = []string{"no-cache"}
 )
 
-// caching lets caches keep what will not change. A catch-up read that reaches the tail is asked for again with its ETag:
-// kept for a minute, it would hide what a client itself has just appended.
+// caching lets caches keep what will not change. A catch-up read that reaches the tail changes with the next append. If a cache
+// kept it for a minute, it would hide from a client what the client itself has just appended. So caches ask for it again, with
+// its ETag.
 func (h *handler) caching(fixed bool) []string {
 	switch {
 	case !fixed:
@@ -196,13 +198,14 @@ func matches(given []string, tag string) bool {
 	return false
 }
 
-// epoch and interval are the protocol's: cursors count intervals since it.
+// A cursor counts intervals since epoch. Both are given by the protocol.
 var epoch = time.Date(2024, 10, 9, 0, 0, 0, 0, time.UTC)
 
 const interval = 20 * time.Second
 
-// cursor answers a client's cursor with one that caches have not seen: the current interval, or a later one than the
-// client's. What a client sent is never echoed. A cursor is a string to clients, so it may exceed the protocol's integers.
+// cursor returns a cursor that caches have not seen: the number of the current interval, or one above the number that the client
+// has sent. It never repeats what the client has sent. Clients take a cursor as a string, so it may exceed the protocol's
+// integers.
 func cursor(sent string, now time.Time) string {
 	const steps = 180
 	current := int64(now.Sub(epoch) / interval)
@@ -212,10 +215,11 @@ func cursor(sent string, now time.Time) string {
 	return strconv.FormatInt(current, 10)
 }
 
-// buffers are what slow readers hold: nothing of a chunk is in memory but the part being written.
+// buffers are all that a slow reader holds in memory: of a chunk, only the part that is being written.
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// send writes a chunk's bytes through encode, the messages of a JSON stream as one array.
+// send writes the bytes of a chunk through encode. The messages of a JSON stream are stored with a comma behind each. They become
+// an array: a bracket in front, and a bracket in place of the last comma.
 func (h *handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(http.ResponseWriter, []byte) error) error {
 	control := http.NewResponseController(w)
 	buf := buffers.Get().(*[32 << 10]byte)

@@ -120,60 +120,54 @@ func (s *splitter) end() error {
 	return nil
 }
 
-// value reads one value of any depth, without recursion: depth is the sender's choice.
+// value reads one value of any depth. It does not recurse, because the sender decides how deep its JSON is.
 func (s *splitter) value() error {
 	s.stack = s.stack[:0]
 	for {
-		switch c := s.peek(); c {
-		case '{':
-			s.keep()
-			if s.peek() == '}' {
-				s.keep()
-				break
-			}
-			if err := s.push('{'); err != nil {
-				return err
-			}
-			if err := s.key(); err != nil {
-				return err
-			}
+		inside, err := s.begin()
+		if err != nil {
+			return err
+		}
+		if inside {
 			continue
-		case '[':
-			s.keep()
-			if s.peek() == ']' {
-				s.keep()
-				break
-			}
-			if err := s.push('['); err != nil {
-				return err
-			}
-			continue
-		case '"':
-			if err := s.text(); err != nil {
-				return err
-			}
-		case 't':
-			if err := s.literal("true"); err != nil {
-				return err
-			}
-		case 'f':
-			if err := s.literal("false"); err != nil {
-				return err
-			}
-		case 'n':
-			if err := s.literal("null"); err != nil {
-				return err
-			}
-		default:
-			if err := s.number(); err != nil {
-				return err
-			}
 		}
 		more, err := s.after()
 		if err != nil || !more {
 			return err
 		}
 	}
+}
+
+// begin reads a value, or the beginning of an object or array that holds something. Then inside is true, and the next value is
+// the first one in it.
+func (s *splitter) begin() (inside bool, err error) {
+	switch c := s.peek(); c {
+	case '{', '[':
+		return s.open(c)
+	case '"':
+		return false, s.text()
+	case 't':
+		return false, s.literal("true")
+	case 'f':
+		return false, s.literal("false")
+	case 'n':
+		return false, s.literal("null")
+	default:
+		return false, s.number()
+	}
+}
+
+// open reads the beginning of an object or array, and its end if it is empty.
+func (s *splitter) open(c byte) (inside bool, err error) {
+	s.keep()
+	if s.peek() == c+2 { // in ASCII, a closing bracket or brace is two behind the opening one
+		s.keep()
+		return false, nil
+	}
+	if err := s.push(c); err != nil || c == '[' {
+		return err == nil, err
+	}
+	return true, s.key()
 }
 
 func (s *splitter) push(c byte) error {
@@ -292,40 +286,48 @@ func (s *splitter) literal(word string) error {
 	return nil
 }
 
+// number reads a number as JSON has it: no leading zeros, and digits around every point and exponent.
 func (s *splitter) number() error {
-	b, i := s.b, s.r
-	digits := func() bool {
-		from := i
-		for i < len(b) && b[i] >= '0' && b[i] <= '9' {
-			i++
-		}
-		return i > from
-	}
-	if i < len(b) && b[i] == '-' {
+	i := s.r
+	if i < len(s.b) && s.b[i] == '-' {
 		i++
 	}
-	if i < len(b) && b[i] == '0' {
+	if i < len(s.b) && s.b[i] == '0' {
 		i++
-	} else if !digits() {
+	} else if from := i; s.digits(&i) == from {
 		return s.fail("expected a value")
 	}
-	if i < len(b) && b[i] == '.' {
+	if i < len(s.b) && s.b[i] == '.' {
 		i++
-		if !digits() {
+		if from := i; s.digits(&i) == from {
 			return s.fail("bad number")
 		}
 	}
-	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+	if i < len(s.b) && (s.b[i] == 'e' || s.b[i] == 'E') {
 		i++
-		if i < len(b) && (b[i] == '+' || b[i] == '-') {
-			i++
-		}
-		if !digits() {
+		if !s.exponent(&i) {
 			return s.fail("bad number")
 		}
 	}
 	s.token(i)
 	return nil
+}
+
+// exponent moves i behind the sign and the digits of an exponent, and reports whether there are digits.
+func (s *splitter) exponent(i *int) bool {
+	if *i < len(s.b) && (s.b[*i] == '+' || s.b[*i] == '-') {
+		*i++
+	}
+	from := *i
+	return s.digits(i) > from
+}
+
+// digits moves i behind the digits at i, and returns it.
+func (s *splitter) digits(i *int) int {
+	for *i < len(s.b) && s.b[*i] >= '0' && s.b[*i] <= '9' {
+		*i++
+	}
+	return *i
 }
 
 // messages returns how many bytes the first n messages of stored JSON take, or false when there are fewer.

@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// eventBytes is about how much one event holds at most. Clients take events as a whole, ours up to 4 MiB after base64.
+// eventBytes is about how much one event holds at most. Clients have an event in memory as a whole; our client takes up to 4 MiB,
+// after base64.
 const eventBytes = 1 << 20
 
-// follow answers with server-sent events: what there is, then what comes, until the stream or the response's time ends.
-// While there is nothing to send it holds no buffer of ours.
+// follow answers with server-sent events: what there is, then what comes, until the stream ends or the time of the response is
+// over. While there is nothing to send, it holds no buffer. When something fails, the response ends without an error: the client
+// has the place of the last control event, and reads on from there.
 func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q query) error {
 	limit := min(h.ChunkBytes, eventBytes)
 	c, err := h.storage.Read(r.Context(), name, q.from, limit)
@@ -62,7 +64,7 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 	}
 }
 
-// quiet waits for data and meanwhile sends comments.
+// quiet waits for data. Meanwhile it sends comments, so that proxies do not cut the response.
 func (h *handler) quiet(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, name string, at Position) error {
 	for {
 		wait, cancel := context.WithTimeout(ctx, h.KeepAlive)
@@ -84,7 +86,8 @@ func (h *handler) quiet(ctx context.Context, w http.ResponseWriter, control *htt
 
 var comment = []byte(":\n\n")
 
-// controlEvent writes a control event. Nothing in it comes from the client but a number.
+// controlEvent returns a control event. The only thing in it that comes from the client is a number, so a client cannot inject
+// events.
 func controlEvent(c Chunk, sent string) []byte {
 	b := make([]byte, 0, 192)
 	b = append(b, "event: control\ndata:{\"streamNextOffset\":\""...)
@@ -146,7 +149,8 @@ func (h *handler) event(w http.ResponseWriter, c Chunk, json, binary bool) error
 	return err
 }
 
-// lines splits text at CRLF, CR and LF, so that no text can pass for a field or an event.
+// lines splits text at CRLF, CR and LF, and puts a field name in front of each line. Otherwise text with a line break could pass for
+// a field or an event of its own.
 type lines struct {
 	begin bool // at the beginning of a line
 	cr    bool // the byte before was a CR

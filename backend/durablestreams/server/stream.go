@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A stream is one stream of an engine. What it was created with never changes; its state is replaced as a whole by
-// whoever commits, and looked at under the engine's lock.
+// A stream is one stream of an engine. What it was created with never changes. Its state is replaced as a whole when a round is
+// published. Readers look at the state under the engine's lock.
 type stream struct {
 	key    uint64 // of its data in the vault
 	id     string
@@ -32,7 +32,7 @@ type config struct {
 	Fork        *Fork     `json:"fork,omitempty"` // as it was asked for
 }
 
-// state is everything about a stream that changes, its data and producers aside.
+// state is everything about a stream that changes, except for its data and its producers.
 type state struct {
 	Start    Position `json:"start,omitempty"` // the earliest place kept, at or above base
 	Tail     Position `json:"tail"`
@@ -61,7 +61,7 @@ func (s *stream) wakeLocked() {
 	}
 }
 
-// expired says that nobody may see the stream any more. Once true it stays so, because nothing touches it then.
+// expired reports whether nobody may see the stream any more. An expired stream stays expired, because nobody can touch it.
 func (s *stream) expired(now time.Time) bool {
 	if !s.config.Deadline.IsZero() && !now.Before(s.config.Deadline) {
 		return true
@@ -69,7 +69,7 @@ func (s *stream) expired(now time.Time) bool {
 	return s.config.TTL.Set && s.waiting == 0 && now.Sub(s.touched) >= s.config.TTL.window()
 }
 
-// window is the TTL as far as a Duration goes, which is 292 years.
+// window is the TTL as a Duration, at most 292 years.
 func (t TTL) window() time.Duration {
 	if t.Seconds > int64(1<<63-1)/int64(time.Second) {
 		return 1<<63 - 1
@@ -80,7 +80,8 @@ func (t TTL) window() time.Duration {
 // perishable streams are those the sweeper looks at.
 func (s *stream) perishable() bool { return s.config.TTL.Set || !s.config.Deadline.IsZero() }
 
-// A segment is a part of what a stream shows that lies with one stream of its chain. It can be read without the lock.
+// A segment is a part of what a stream shows. A fork shows data of its source, so each part lies with one stream of its chain of
+// sources. A segment can be read without the lock.
 type segment struct {
 	key       uint64
 	start     Position // the earliest place that its stream kept
@@ -88,7 +89,7 @@ type segment struct {
 	units     units
 }
 
-// segments returns what lies between from and the tail.
+// segments returns what lies between from and the tail. Below its base, a fork owns nothing: there we go to its source.
 func (s *stream) segments(from Position) []segment {
 	list := make([]segment, 0, 1)
 	for at := from; at < s.Tail; {
@@ -111,7 +112,7 @@ func (s *stream) earliest() Position {
 	return min(s.base, s.parent.earliest())
 }
 
-// mediaType is what content types are compared by: parameters do not count, nor does case.
+// mediaType is what content types are compared by. Parameters and case do not count.
 func mediaType(contentType string) string {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.ToLower(strings.TrimSpace(media))

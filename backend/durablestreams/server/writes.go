@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// content makes what is stored of a body.
+// content returns what is stored of a body: the messages of a JSON stream, otherwise the bytes as they are.
 func content(body []byte, contentType string) ([]byte, error) {
 	if isJSON(contentType) {
 		var err error
@@ -18,41 +18,18 @@ func content(body []byte, contentType string) ([]byte, error) {
 		}
 	}
 	if len(body) < cap(body)*3/4 {
-		body = append(make([]byte, 0, len(body)), body...) // spare room is not worth keeping memory for
+		body = append(make([]byte, 0, len(body)), body...) // Memory keeps the slice as it is, with its spare room
 	}
 	return body, nil
 }
 
 func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) error {
-	a := Append{
-		ContentType: r.Header.Get("Content-Type"),
-		Close:       closes(r),
-		Sequence:    r.Header.Get("Stream-Seq"),
-	}
-	if len(a.Sequence) > producerBytes {
-		return fmt.Errorf("%w: the Stream-Seq is too long", ErrRequest)
-	}
-	p, err := producerOf(r)
-	if err != nil {
-		return err
-	}
-	a.Producer = p
-	body, err := h.body(w, r)
+	a, err := h.readAppend(w, r)
 	if err != nil {
 		return err
 	}
 	if err := received(w); err != nil {
 		return err
-	}
-	switch {
-	case len(body) == 0 && !a.Close:
-		return fmt.Errorf("%w: nothing to append", ErrRequest)
-	case len(body) > 0 && a.ContentType == "":
-		return fmt.Errorf("%w: no Content-Type", ErrRequest)
-	case len(body) > 0:
-		if a.Data, a.Invalid = content(body, a.ContentType); a.Invalid == nil && len(a.Data) == 0 {
-			a.Invalid = fmt.Errorf("%w: no message to append", ErrRequest)
-		}
 	}
 	out, err := h.inTurn(r, name, a)
 	header := w.Header()
@@ -68,11 +45,11 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	}
 	header["Cache-Control"] = noStore
 	status := http.StatusNoContent
-	if p != nil {
+	if a.Producer != nil {
 		header.Set("Producer-Epoch", strconv.FormatInt(out.Epoch, 10))
 		header.Set("Producer-Seq", strconv.FormatInt(out.Seq, 10))
-		// The status is how a producer tells an acceptance from a repetition.
-		if !out.Duplicate && len(body) > 0 {
+		// By the status, a producer tells a batch that was accepted from one that was stored before.
+		if !out.Duplicate && len(a.Data) > 0 {
 			status = http.StatusOK
 		}
 	}
@@ -80,11 +57,38 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	return nil
 }
 
-// overtaking is how long a batch that has overtaken those before it may wait for them. Requests of one producer that come by
-// several connections do so all the time, and would be sent a second time each; those that were lost are not worth a wait.
+// readAppend reads a POST. Content that is wrong is no error yet: the protocol gives the refusals of the stream first, which the
+// storage knows.
+func (h *handler) readAppend(w http.ResponseWriter, r *http.Request) (a Append, err error) {
+	a = Append{ContentType: r.Header.Get("Content-Type"), Close: closes(r), Sequence: r.Header.Get("Stream-Seq")}
+	if len(a.Sequence) > producerBytes {
+		return a, fmt.Errorf("%w: the Stream-Seq is too long", ErrRequest)
+	}
+	if a.Producer, err = producerOf(r); err != nil {
+		return a, err
+	}
+	body, err := h.body(w, r)
+	switch {
+	case err != nil:
+		return a, err
+	case len(body) == 0 && !a.Close:
+		return a, fmt.Errorf("%w: nothing to append", ErrRequest)
+	case len(body) > 0 && a.ContentType == "":
+		return a, fmt.Errorf("%w: no Content-Type", ErrRequest)
+	case len(body) > 0:
+		if a.Data, a.Invalid = content(body, a.ContentType); a.Invalid == nil && len(a.Data) == 0 {
+			a.Invalid = fmt.Errorf("%w: no message to append", ErrRequest)
+		}
+	}
+	return a, nil
+}
+
+// overtaking is how long a batch that came too early may wait for the batches in front of it. Requests of one producer that come
+// over several connections overtake each other all the time. Without the wait, each of them would be refused and sent again. A
+// batch that was lost does not come, so the wait is short.
 const (
 	overtaking = 50 * time.Millisecond
-	overtakers = 16 // batches: who is further ahead has lost some
+	overtakers = 16 // batches: if a batch is further ahead, others in front of it were lost
 )
 
 // inTurn appends, and gives a producer's batch that came too early a little time.

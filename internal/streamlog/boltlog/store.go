@@ -177,39 +177,45 @@ func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, e
 // its mapping of the file, which may go away at the end of the transaction.
 func (s *store) viewBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, err error) {
 	err = s.view(func(_, records *bbolt.Bucket) error {
-		c := records.Cursor()
-		k, v, err := seek(c, seq)
-		size := 0
+		mapped, size, err := mappedBlocks(records.Cursor(), seq, limit)
 		if err != nil {
 			return err
 		}
-		for next := seq; k != nil; k, v = c.Next() {
-			if len(blocks) > 0 && (size+len(v) > limit.Bytes || next-seq >= uint64(limit.Records) || next >= limit.Below) {
-				break
-			}
-			b := rawBlock{data: v}
-			if b.first, b.count, err = blockHead(k, v); err != nil && len(blocks) == 0 {
-				return err
-			}
-			if err != nil || b.first > next || b.first+b.count <= next || len(blocks) > 0 && b.first != next {
-				break
-			}
-			next = b.first + b.count
-			size += len(v)
-			blocks = append(blocks, b)
-		}
 		all := make([]byte, 0, size)
-		for i := range blocks {
+		for i := range mapped {
 			at := len(all)
-			all = append(all, blocks[i].data...)
-			blocks[i].data = all[at:len(all):len(all)]
+			all = append(all, mapped[i].data...)
+			mapped[i].data = all[at:len(all):len(all)]
 		}
+		blocks = mapped
 		return nil
 	})
+	return blocks, err
+}
+
+// mappedBlocks returns the blocks from the one that holds seq on, without a gap, and how many bytes they have together. Their
+// data is in the mapping of the file. A corrupt block ends the list; if it is the first one, it is an error.
+func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, size int, err error) {
+	k, v, err := seek(c, seq)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return blocks, nil
+	for next := seq; k != nil; k, v = c.Next() {
+		if len(blocks) > 0 && (size+len(v) > limit.Bytes || next-seq >= uint64(limit.Records) || next >= limit.Below) {
+			break
+		}
+		b := rawBlock{data: v}
+		if b.first, b.count, err = blockHead(k, v); err != nil && len(blocks) == 0 {
+			return nil, 0, err
+		}
+		if err != nil || b.first > next || b.first+b.count <= next || len(blocks) > 0 && b.first != next {
+			break
+		}
+		next = b.first + b.count
+		size += len(v)
+		blocks = append(blocks, b)
+	}
+	return blocks, size, nil
 }
 
 // seek moves c to the block that holds seq. If no block holds seq, it moves c to the first block behind seq, or to the
