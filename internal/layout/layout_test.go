@@ -122,6 +122,27 @@ func TestTheCoreIsLight(t *testing.T) {
 	}
 }
 
+func TestEveryDependencyIsListedWithItsLicence(t *testing.T) {
+	page, err := os.ReadFile("../../docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{if .Module}}{{if not .Module.Main}}{{.Module.Path}}{{end}}{{end}}", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	used := make(map[string]bool)
+	for _, m := range strings.Fields(string(out)) {
+		used[m] = true
+	}
+	for m := range used {
+		if !strings.Contains(string(page), "| `"+m+"` |") {
+			t.Errorf("docs/dependencies.md does not list %s", m)
+		}
+	}
+}
+
 // Every block of Go in the README and in docs is cut from a file that is compiled and tested, which the comment before it names:
 //
 //	<!-- from producer/example_test.go -->
