@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/inhand"
 )
 
 // An entry is a record on its way through the handlers: the record at index at of ch.
@@ -75,6 +76,11 @@ func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop conte
 	w.change.L = &w.mu
 	w.gate.track = l.run.track
 	w.life, w.kill = context.WithCancel(context.WithoutCancel(ctx))
+	if work := inhand.From(ctx); work != nil { // in a group, a lease that was lost ends the handlers at once
+		kill := w.kill
+		unhook := context.AfterFunc(work, kill)
+		w.kill = func() { unhook(); kill() }
+	}
 	if cfg.limited {
 		w.rate = &pacer{every: time.Duration(float64(time.Second) / cfg.perSecond)}
 	}

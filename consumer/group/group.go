@@ -8,6 +8,7 @@ import (
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/consumer/group/lease"
+	"github.com/headrace/headrace/internal/inhand"
 )
 
 // A Group is a consumer of several streams that runs in several processes. It is safe for use from many goroutines; each
@@ -52,15 +53,7 @@ func (g *Group[T]) Process(ctx context.Context, h func(ctx context.Context, stre
 		return errors.New("group: process: the handler is nil")
 	}
 	return g.Each(ctx, func(ctx context.Context, stream string, c *consumer.Consumer[T]) error {
-		// The consumer lets handlers go on after the end of ctx, for DrainTimeout. A lease that another member has
-		// acquired must end them at once.
-		leased := InHand(ctx)
-		return c.Process(ctx, func(ctx context.Context, m consumer.Message[T]) error {
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			defer context.AfterFunc(leased, cancel)()
-			return h(ctx, stream, m)
-		}, opts...)
+		return c.Process(ctx, func(ctx context.Context, m consumer.Message[T]) error { return h(ctx, stream, m) }, opts...)
 	})
 }
 
@@ -110,13 +103,12 @@ func (g *Group[T]) Each(ctx context.Context, f func(ctx context.Context, stream 
 	return newMember(g, f).run(ctx)
 }
 
-type inHandKey struct{}
-
 // InHand returns the context of the work in hand. It ends DrainTimeout after ctx, which must be the context that
-// [Group.Each] gave to its function or one derived from it. It ends at once when the lease is lost.
+// [Group.Each] gave to its function or one derived from it. It ends at once when the lease is lost. The ctx of a handler in
+// [consumer.Consumer.Process] ends with it, too.
 func InHand(ctx context.Context) context.Context {
-	if hard, ok := ctx.Value(inHandKey{}).(context.Context); ok {
-		return hard
+	if work := inhand.From(ctx); work != nil {
+		return work
 	}
 	return ctx
 }

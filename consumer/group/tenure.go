@@ -11,6 +11,7 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/internal/backoff"
+	"github.com/headrace/headrace/internal/inhand"
 )
 
 // A tenure is the time in which this member works on a stream: from the attempt to acquire the lease until the lease is
@@ -31,7 +32,7 @@ type tenure struct {
 func newTenure(ctx context.Context, stream string) *tenure {
 	t := &tenure{stream: stream}
 	t.hard, t.kill = context.WithCancel(context.WithoutCancel(ctx))
-	t.soft, t.stop = context.WithCancel(context.WithValue(t.hard, inHandKey{}, t.hard))
+	t.soft, t.stop = context.WithCancel(inhand.With(t.hard, t.hard))
 	t.expiring = time.AfterFunc(never, t.stop)
 	t.expiring.Stop()
 	return t

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/consumer"
 )
 
@@ -49,23 +48,22 @@ func TestHandlerThatExceedsTheDrainIsStopped(t *testing.T) {
 func TestLostLeaseEndsTheWorkInHandAndIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, 10)
-		ended := make(chan error, 1)
-		var at checkpoint.Checkpoint
+		inHand, ended := make(chan struct{}), make(chan error, 1)
 		a := w.run("a", Fixed(w.open, w.names...), func(ctx context.Context, g *Group[int]) error {
 			return g.Each(ctx, func(ctx context.Context, stream string, c *consumer.Consumer[int]) error {
 				for m, err := range c.Messages(ctx) {
 					if err != nil {
 						return err
 					}
-					at = m.Checkpoint()
+					close(inHand)
 					<-InHand(ctx).Done()
-					ended <- w.leases.Save(context.Background(), g.Key(stream), at)
+					ended <- w.leases.Save(context.Background(), g.Key(stream), m.Checkpoint())
 					return InHand(ctx).Err()
 				}
 				return nil
 			})
 		})
-		w.until("a has a record in hand", time.Minute, func() bool { return at.Epoch > 0 })
+		<-inHand
 		// The store believes that the lease is over, as after a jump of its clock, and gives it to another.
 		w.leases.Shift(20 * time.Second)
 		if ok, err := w.leases.Acquire(t.Context(), "billing", "x", "s00", time.Hour); !ok || err != nil {
