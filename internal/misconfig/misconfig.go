@@ -69,7 +69,7 @@ func cause(err error) Cause {
 		return NoTLS
 	case strings.Contains(err.Error(), quotedAlert):
 		return NeedsTLS
-	case strings.Contains(err.Error(), quotedFrame):
+	case strings.Contains(err.Error(), quotedFrame), strings.Contains(err.Error(), spokeFirst):
 		return OnlyHTTP2
 	}
 	return 0
@@ -81,6 +81,11 @@ const (
 	quotedAlert = `malformed HTTP response "\x15\x03`
 	quotedFrame = `malformed HTTP response "\x00\x00`
 )
+
+// spokeFirst is how net/http says that a server sent bytes on a new connection before the request. A server of HTTP/1 waits for
+// the request, and a server of HTTP/2 sends a frame at once. On a connection that was used before, net/http sends the request
+// again over another connection, and there is no such error.
+const spokeFirst = "readLoopPeekFailLocked: %!w(<nil>)"
 
 // missingALPN is how grpc-go says that a server agreed to no protocol in the handshake of TLS. The error has no type.
 const missingALPN = "missing selected ALPN property"
