@@ -12,7 +12,7 @@ type Basin struct {
 	name   string
 }
 
-// Basin addresses a basin. It does no I/O. The first call refuses a wrong name.
+// Basin addresses a basin, without I/O. The first call refuses a wrong name.
 func (c *Client) Basin(name string) *Basin { return &Basin{client: c, name: name} }
 
 // Name returns the name of the basin.
@@ -27,7 +27,7 @@ func (b *Basin) GoString() string { return b.String() }
 // LogValue is String, so that logs do not hold credentials.
 func (b *Basin) LogValue() slog.Value { return slog.StringValue(b.String()) }
 
-// Stream addresses a stream. It does no I/O. The first call refuses a wrong name or option, with [backend.ErrRejected].
+// Stream addresses a stream, without I/O. The first call refuses a wrong name or option with [backend.ErrRejected].
 func (b *Basin) Stream(name string, opts ...StreamOption) *Stream {
 	s := &Stream{basin: b, name: name, incarnation: new(incarnation)}
 	if s.cfg, s.fault = completeStream(opts); s.fault == nil {

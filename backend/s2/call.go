@@ -17,41 +17,41 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// A call is one unary request, which may be sent several times.
+// A call is a request with a single answer. do may send a call several times.
 type call struct {
-	op     string // for errors: what it does and to what
+	op     string // the operation and its object, for errors
 	method string
 	url    string
 	query  url.Values
-	basin  string // for the header; "" at account level
+	basin  string // for the header s2-basin; "" at account level
 	header http.Header
 	body   []byte
-	kind   string        // of body, and wanted in return; "" is JSON
-	wait   time.Duration // on top of the timeout
+	kind   string        // the media type of the body and of the answer; "" is JSON
+	wait   time.Duration // the server answers later by the wait: added to the timeout
 
-	once bool // not idempotent: tried again only when the first attempt certainly did nothing
+	once bool // not idempotent: tried again only if the attempt before certainly had no effect
 }
 
-// responseLimit bounds an answer that is read whole: a page of a thousand entries, a batch of 1 MiB in base64.
+// responseLimit is the largest answer that is read whole: a page of a thousand entries, for example.
 const responseLimit = 8 << 20
 
-// answer is what do returns of a successful response.
+// An answer is a successful response.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// do sends a management call until it succeeds, its failure is final, or the attempts are used up.
+// do makes attempts at a management call until an attempt succeeds, a failure is final, or the attempts are used up.
 func (c *Client) do(ctx context.Context, r *call) (a answer, err error) {
-	unsure := false // whether an earlier attempt may have done it
+	unsure := false // an earlier attempt may have had its effect
 	err = httpwire.Retry(ctx, c.cfg.retry, func(int) (again bool, err error) {
 		if a, err = c.attempt(ctx, r); err == nil {
 			return false, nil
 		}
 		v := judge(err)
 		if unsure && r.method == http.MethodDelete && v.kind == backend.ErrNotFound {
-			return false, nil // the earlier attempt deleted it, and its reply was lost
+			return false, nil // the earlier attempt deleted the object, and its reply was lost
 		}
 		unsure = unsure || !v.clean()
 		return v.retryable() && (v.clean() || !r.once), err
@@ -78,8 +78,8 @@ func (c *Client) logRetries(ctx context.Context, op string) func(attempt int, pa
 	}
 }
 
-// failed classifies the error of a management call. What a POST creates is not created again: another call finds the name
-// taken, perhaps by this one.
+// failed classifies the error of a management call. After a POST of unknown outcome the error is ErrIndeterminate, because
+// another call could find the name taken by this one.
 func (r *call) failed(err error, unsure bool) error {
 	if r.method == http.MethodPost && unsure && judge(err).kind == nil {
 		return fmt.Errorf("s2: %s: %w: %w", r.op, backend.ErrIndeterminate, err)
@@ -87,7 +87,7 @@ func (r *call) failed(err error, unsure bool) error {
 	return classed(r.op, err)
 }
 
-// attempt sends the call once.
+// attempt sends the call a single time.
 func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout+r.wait)
 	defer cancel()
@@ -133,7 +133,7 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	return answer{res.StatusCode, res.Header, got}, nil
 }
 
-// readAll reads a body within bounds, decompressed.
+// readAll reads and decompresses a body of limited size.
 func readAll(res *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(res.Body, responseLimit+1))
 	if err != nil {
@@ -142,7 +142,7 @@ func readAll(res *http.Response) ([]byte, error) {
 	return decompress(res.Header.Get("Content-Encoding"), body)
 }
 
-// decompress undoes a content-encoding, within bounds.
+// decompress undoes a content-encoding, up to a limited size.
 func decompress(encoding string, body []byte) (_ []byte, err error) {
 	switch encoding {
 	case "", "identity":

@@ -18,7 +18,7 @@ import (
 )
 
 // A Client calls S2 with the credentials of a [Config]. [Client.Basin] leads to basins and their streams; package admin manages
-// them. Its methods may be called from any goroutine. Close it when nothing of it is used any more.
+// basins and streams. Any goroutine may call the methods. Close the Client after the last use.
 type Client struct {
 	cfg            config
 	account, basin endpoint
@@ -31,11 +31,11 @@ type Client struct {
 
 	mu     sync.Mutex
 	reads  *transport // the HTTP/2 connections of read sessions
-	left   time.Time  // when reads was last replaced because a server advised to reconnect
+	left   time.Time  // when advice to reconnect last replaced reads
 	closed bool
 }
 
-// New makes a Client. It does no I/O. It refuses a wrong address, a missing or malformed token and a wrong option.
+// New makes a Client without I/O. New refuses a wrong address, a missing or malformed token, and a wrong option.
 func New(cfg Config, opts ...Option) (*Client, error) {
 	c, err := newClient(cfg, opts)
 	if err != nil {
@@ -65,8 +65,7 @@ func newClient(cfg Config, opts []Option) (c *Client, err error) {
 	return c, nil
 }
 
-// Close closes idle connections. Sessions and readers that are still open go on until they are closed themselves. Close always
-// returns nil.
+// Close closes idle connections. Open sessions and readers continue until their own Close. Close always returns nil.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -86,13 +85,13 @@ func (c *Client) GoString() string { return c.String() }
 // LogValue is String, so that logs do not hold credentials.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// transport makes one for unary calls. wrap, if not nil, is given every connection made.
+// transport makes a transport for calls. wrap, if not nil, is given every new connection.
 func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
 	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSHandshakeTimeout: c.cfg.connect,
-		DisableCompression:  true, // asked for, and undone within bounds, here
+		DisableCompression:  true, // the client asks for compression itself, and limits the decompressed size
 		ForceAttemptHTTP2:   true,
 		IdleConnTimeout:     90 * time.Second,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -117,7 +116,7 @@ func (c *Client) streaming(wrap func(net.Conn) net.Conn) *transport {
 	t.Protocols.SetUnencryptedHTTP2(true)
 	t.HTTP2 = &http.HTTP2Config{
 		MaxReadFrameSize:          1 << 20,
-		MaxReceiveBufferPerStream: 4 << 20, // what a reader that lags behind leaves in our memory at most
+		MaxReceiveBufferPerStream: 4 << 20, // the memory for a reader with a slow consumer
 		SendPingTimeout:           15 * time.Second,
 		PingTimeout:               15 * time.Second,
 		WriteByteTimeout:          30 * time.Second,
@@ -150,7 +149,7 @@ func (c *Client) leave(t *transport) bool {
 	return true
 }
 
-// retire makes later read sessions use new connections, because t's was silent.
+// retire makes later read sessions use new connections, because the connection of t was silent.
 func (c *Client) retire(t *transport) {
 	c.mu.Lock()
 	if c.reads == t {
@@ -160,7 +159,7 @@ func (c *Client) retire(t *transport) {
 	t.CloseIdleConnections()
 }
 
-// release lets go of t's connections if nobody will use them again.
+// release closes the connections of t if no later session will use t.
 func (c *Client) release(t *transport) {
 	c.mu.Lock()
 	idle := c.closed || c.reads != t
@@ -170,7 +169,7 @@ func (c *Client) release(t *transport) {
 	}
 }
 
-// mark puts on what every request carries besides the access token.
+// mark sets the headers of every request but the access token.
 func (c *Client) mark(r *http.Request, basin string) {
 	r.Header.Set("User-Agent", c.agent)
 	if basin != "" && !c.basin.template() {
@@ -183,29 +182,29 @@ func (c *Client) mark(r *http.Request, basin string) {
 
 var errNoAnswer = errors.New("no answer in time")
 
-// open sends a request whose answer is a session, and returns it once it has begun. ctx bounds this and nothing later:
-// kill ends the request then.
+// open sends the request for a session, and returns the response when its headers are there. ctx limits the opening only: later,
+// kill ends the request.
 func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.Request) (*http.Response, error) {
 	opening, stop := context.WithTimeoutCause(ctx, c.cfg.connect+c.cfg.timeout, errNoAnswer)
 	defer stop()
-	settled := context.AfterFunc(opening, kill)
-	defer settled()
+	spare := context.AfterFunc(opening, kill) // reports whether kill was prevented
+	defer spare()
 	if err := c.authorize(opening, req); err != nil {
 		return nil, err
 	}
 	res, err := t.RoundTrip(req)
 	switch {
-	case err != nil || t == c.unary: // events say nothing of what becomes of sessions
+	case err != nil || t == c.unary: // server-sent events do not tell whether HTTP/2 passes
 	case res.ProtoMajor == 2:
 		c.http2.Store(true)
-	default: // a TLS peer that negotiates nothing is spoken to in HTTP/1.1 all the same
+	default: // Go speaks HTTP/1.1 to a TLS server without protocol negotiation
 		_ = res.Body.Close()
 		return nil, protocolErrorf("an answer in %s where sessions need HTTP/2", res.Proto)
 	}
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = c.refusal(res)
 		_ = res.Body.Close()
-	} else if err == nil && !settled() { // killed in the last moment
+	} else if err == nil && !spare() { // killed in the last moment
 		_ = res.Body.Close()
 		return nil, context.Cause(opening)
 	}
@@ -219,33 +218,33 @@ func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.
 	return res, nil
 }
 
-// errorBody bounds what is read of an answer that is an error.
+// errorBody is how much is read of the body of an error.
 const errorBody = 64 << 10
 
-// refusal makes an error of an answer whose status is none of success.
+// refusal makes the error of an answer with a status of failure.
 func (c *Client) refusal(res *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, errorBody))
 	if err != nil && len(body) == 0 {
 		return fmt.Errorf("status %d, and reading why: %w", res.StatusCode, c.redact(err))
 	}
 	if body, err = decompress(res.Header.Get("Content-Encoding"), body); err != nil {
-		body = nil // the status still counts
+		body = nil // the error has the status alone
 	}
 	e := parseError(res.StatusCode, body, c.secrets(res.Request.Header))
 	e.wait = httpwire.RetryAfter(res.Header)
 	return e
 }
 
-// secrets are what a request was made with: some proxies repeat the headers of a request in their answer.
+// secrets returns the credentials in a request. Some proxies repeat the headers of a request in their answer.
 func (c *Client) secrets(header http.Header) redact.Secrets {
 	return append(c.tokens.secrets(), header.Get(keyHeader))
 }
 
-// redact hides the token in the text of an error. Nothing of ours puts the token there, so the error is nearly always
-// returned as it is.
+// redact hides tokens in the text of an error. Only a server or proxy can put a token into an error, so redact nearly always
+// returns err unchanged.
 func (c *Client) redact(err error) error {
 	switch e := err.(type) {
-	case nil, *Error: // an Error is made of texts without secrets
+	case nil, *Error: // parseError has hidden the secrets
 		return err
 	case *ProtocolError:
 		return &ProtocolError{c.redact(e.Err)}

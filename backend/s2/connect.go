@@ -10,8 +10,7 @@ import (
 	"github.com/headrace/headrace/internal/misconfig"
 )
 
-// A transport is what the client sends requests with: a step of the caller's own, if there is one, and behind it the
-// connections.
+// A transport sends requests: through the RoundTripper of the caller, if given, and then over the connections.
 type transport struct {
 	*http.Transport
 	first http.RoundTripper
@@ -21,14 +20,14 @@ func newTransport(t *http.Transport, wrap func(http.RoundTripper) http.RoundTrip
 	return &transport{t, wrap(observed{t})}
 }
 
-// RoundTrip sends a request by way of the first step.
+// RoundTrip sends a request through the first RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.first.RoundTrip(req)
 }
 
-// observed notes in the error of a request what is known of the failure: that no connection was made, so that nothing was
-// sent, and that a wrong setting is the cause, which no further attempt mends. It is behind every step of the caller's,
-// because what such a step answers on its own says nothing of what was sent.
+// observed adds two facts to the error of a request: whether there was no connection, and so nothing was sent; and whether a wrong
+// setting is the cause, and so a further attempt is useless. observed stands after the RoundTripper of the caller, because an
+// answer of the caller's own tells nothing about the connections.
 type observed struct{ connections *http.Transport }
 
 func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -45,22 +44,22 @@ func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// An unsentError is the failure to make a connection: a name that is not found, nobody who listens, a handshake of TLS that
-// fails or takes too long. Of the request nothing has left.
+// An unsentError says that nothing of a request was sent: there was no access token, or no connection. A connection fails if the
+// name is not found, nobody listens, or the handshake of TLS fails or takes too long.
 type unsentError struct{ error }
 
 func (e *unsentError) Unwrap() error { return e.error }
 
-// settings say how to mend a setting of a client.
+// settings say how to correct a wrong setting of a client.
 var settings = misconfig.Hints{
-	misconfig.NoHTTP2:   "sessions need HTTP/2, which the server there, or a proxy before it, does not offer",
-	misconfig.Untrusted: "check the endpoint's host, or name the authority that signs for it with the option TLS",
-	misconfig.NoTLS:     "the server there does not speak TLS: an endpoint that does not is written http://host:port",
-	misconfig.NeedsTLS:  "the server there speaks TLS: write the endpoint with https",
+	misconfig.NoHTTP2:   "sessions need HTTP/2, and the server, or a proxy before the server, does not offer HTTP/2",
+	misconfig.Untrusted: "check the host of the endpoint, or give the certificate authority of the server with the option TLS",
+	misconfig.NoTLS:     "the server does not speak TLS: write the endpoint as http://host:port",
+	misconfig.NeedsTLS:  "the server speaks TLS: write the endpoint with https",
 }
 
-// eventsMayPass reports whether server-sent events may work where an attempt over HTTP/2 failed like this: a server was
-// reached, and it did not answer.
+// eventsMayPass reports whether server-sent events may work after this failure over HTTP/2: the client reached a server, and the
+// server did not answer.
 func eventsMayPass(err error) bool {
 	var refused *Error
 	var setting *misconfig.Error

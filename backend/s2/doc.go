@@ -1,25 +1,31 @@
-// Package s2 is a client for S2 (s2.dev): the whole API of accounts, basins and streams, and each stream as a
-// [backend.Sink] and [backend.Source] for producers and consumers. The package speaks the wire protocol itself and wraps no
+// Package s2 is a client for the streams of S2 (s2.dev): each stream is a [backend.Sink] and a [backend.Source] for producers and
+// consumers. Package admin manages basins, streams and access tokens. The package speaks the wire protocol itself and wraps no
 // other client.
+//
+//	client, err := s2.New(s2.Config{Token: token})
+//	p, err := producer.New(ctx, client.Basin("my-basin").Stream("orders", s2.Exclusive()), codec.JSON[Order]())
 //
 // # Delivery
 //
-//	order                     kept: batches are appended in the order of their seq, whole or not at all
-//	duplicates                after a lost reply, a resend is stored twice; with [Exclusive] never
-//	another writer            with [Exclusive] backend.ErrConflict, with [Fence] backend.ErrFenced; else batches of both mix
-//	resume                    at every record: offsets are sequence numbers, with the time of the stream's creation
-//	recreated stream          backend.ErrOutOfRange for a place in the old one, where the token may list streams
-//	limits                    1000 records and 1 MiB metered a batch, 1 MiB metered a record
-//	end of stream             none: a deleted stream is backend.ErrNotFound
-//	times                     given times are kept to the millisecond, within the stream's configuration; else arrival
-//	headers                   kept, with order and repetitions; a header without a name is refused
-//	trimmed records           backend.ErrOutOfRange, except from backend.Earliest
-//
-// An append with a lost reply is [backend.ErrIndeterminate], because S2 cannot tell a resend from a new append. With [Exclusive]
-// the error is [backend.ErrTransient] too: the next session reads the stored records back before sending.
-//
-// The metered size is 8 bytes a record, 2 a header, and the bytes of names, values and body. S2 has no place for a
-// [backend.Format], and the package drops the format.
+//   - Order: one order for all producers, whole batches, in sequence numbers without a gap. Batches of one producer keep their
+//     order.
+//   - Durability: S2 acknowledges a batch when the batch is durable, by the storage class of the stream.
+//   - Duplicates after a lost reply: yes, because S2 cannot tell a resend from a new append. Such an append is
+//     [backend.ErrIndeterminate]. With [Exclusive] there are none: the error is [backend.ErrTransient] too, and the next session
+//     reads the stored records back before sending.
+//   - Other writers: batches of several producers mix. With Exclusive, a record of another writer is [backend.ErrConflict]. With
+//     [Fence], an appender that lost the claim gets [backend.ErrFenced].
+//   - Resume grain: every record. Every portable start is supported. An offset is a sequence number and the time of the stream's
+//     creation. An offset of a deleted stream is [backend.ErrOutOfRange] in a new stream of the same name, if the access token may
+//     list streams; otherwise, and with [BareOffsets], an offset is a sequence number alone.
+//   - Limits: 1,000 records and 1 MiB metered in a batch, 1 MiB metered in a record, [InFlight] batches. A record counts 8 bytes, 2
+//     for each header, and the bytes of names, values and body.
+//   - Times and headers: a given time is kept to the millisecond, as the stream's configuration allows; otherwise the record has
+//     the time of the arrival. Headers keep their order and repetitions. A header without a name is refused. S2 has no place for a
+//     [backend.Format], and the package drops the format.
+//   - End of stream: none. Nobody can seal a stream. A deleted stream is [backend.ErrNotFound].
+//   - Trim: [Stream.Trim], and the retention of the stream. A reader or an offset before the first record is
+//     [backend.ErrOutOfRange], except [backend.Earliest].
 //
 // # Sessions
 //

@@ -1,6 +1,7 @@
 package s2
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -14,57 +15,66 @@ const (
 	basinPlace      = "{basin}"
 )
 
-// An endpoint is where requests go. A template names the basin in its host or path; any other endpoint serves all basins,
-// and requests name theirs in a header.
+// An endpoint is the address of a server. A template holds a placeholder for the basin in the host or the path. Any other endpoint
+// serves all basins, and requests name the basin in a header.
 type endpoint struct {
 	scheme, host, path string
 }
 
-// parseEndpoint completes what users write: without a scheme it is https, but http on this machine; without a path it
-// is /v1. An explicit path, even "/", stays as it is.
+// parseEndpoint completes an address. The default scheme is https, but http for this machine. The default path is /v1. A given
+// path, even "/", stays.
 func parseEndpoint(s string) (endpoint, error) {
-	raw := s
-	if s == "" || strings.TrimSpace(s) != s || strings.ContainsAny(s, " \t\r\n") {
-		return endpoint{}, fmt.Errorf("malformed endpoint %q", raw)
+	if s == "" || strings.ContainsAny(s, " \t\r\n") {
+		return endpoint{}, errMalformedEndpoint // without the address, which may hold a password
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok {
 		scheme, rest = "", s
 	}
 	host, path, hasPath := strings.Cut(rest, "/")
-	path = "/" + path
 	if !hasPath {
-		path = "/v1"
+		path = "v1"
 	}
-	// The placeholder is no legal host; a basin's name in its place is.
+	name, err := checkHost(host, rest)
+	if err != nil {
+		return endpoint{}, err
+	}
+	if scheme == "" {
+		scheme = "https"
+		if name == "localhost" || net.ParseIP(name).IsLoopback() {
+			scheme = "http"
+		}
+	}
+	if scheme != "http" && scheme != "https" {
+		return endpoint{}, fmt.Errorf("malformed endpoint %q: scheme %q, want http or https", s, scheme)
+	}
+	return endpoint{scheme: scheme, host: host, path: strings.TrimRight("/"+path, "/")}, nil
+}
+
+var errMalformedEndpoint = errors.New("malformed endpoint: want [scheme://]host[:port][/path] without spaces and credentials")
+
+// checkHost refuses a wrong host or port, and returns the host without the port. rest is the address without the scheme. The errors
+// do not repeat the address where the address may hold a password.
+func checkHost(host, rest string) (name string, err error) {
+	// The placeholder is not allowed in a host, but the name of a basin is.
 	u, err := url.Parse("http://" + strings.ReplaceAll(host, basinPlace, "basin"))
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(rest, "?#") {
-		return endpoint{}, fmt.Errorf("malformed endpoint: want [scheme://]host[:port][/path]")
+		return "", errMalformedEndpoint
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return endpoint{}, fmt.Errorf("malformed endpoint %q: port %s, want 1 to 65535", raw, port)
+			return "", fmt.Errorf("malformed endpoint %q: port %s, want 1 to 65535", rest, port)
 		}
 	}
-	switch scheme {
-	case "":
-		scheme = "https"
-		if name := u.Hostname(); name == "localhost" || net.ParseIP(name).IsLoopback() {
-			scheme = "http"
-		}
-	case "http", "https":
-	default:
-		return endpoint{}, fmt.Errorf("malformed endpoint %q: scheme %q, want http or https", raw, scheme)
-	}
-	return endpoint{scheme: scheme, host: host, path: strings.TrimRight(path, "/")}, nil
+	return u.Hostname(), nil
 }
 
-// template reports whether the endpoint itself names the basin.
+// template reports whether the endpoint holds the placeholder for the basin.
 func (e endpoint) template() bool {
 	return strings.Contains(e.host, basinPlace) || strings.Contains(e.path, basinPlace)
 }
 
-// at makes the URL of segments, which are escaped one by one: a stream's name may hold a slash.
+// at returns the URL of segments. at escapes each segment, because the name of a stream may hold a slash.
 func (e endpoint) at(basin string, segments ...string) string {
 	var b strings.Builder
 	b.WriteString(e.scheme + "://")

@@ -10,21 +10,21 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An Error is what the server answered when it refused. Find it with [errors.As]; what to do about it is said by the
-// sentinels of package backend that are wrapped beside it.
+// An Error is a refusal by the server. Find an Error with [errors.As]. The sentinels of package backend beside the Error say what
+// to do.
 type Error struct {
 	Status  int    // the HTTP status
-	Code    string // S2's code, such as "stream_not_found"; one of the constants below for 412 and 416, which have none
+	Code    string // S2's code, such as "stream_not_found". For 412 and 416, S2 sends no code, and Code is a constant below
 	Message string // for people; may be empty
 
-	SeqNum uint64   // CodeSeqNumMismatch: what the next record would get
+	SeqNum uint64   // CodeSeqNumMismatch: the sequence number of the next record
 	Token  string   // CodeFencingTokenMismatch: the stream's token
 	Tail   Position // CodeRangeNotSatisfiable: the stream's tail
 
 	wait time.Duration
 }
 
-// Codes of this package for the answers that come without one.
+// Codes of this package for answers without a code of S2.
 const (
 	CodeSeqNumMismatch       = "seq_num_mismatch"
 	CodeFencingTokenMismatch = "fencing_token_mismatch"
@@ -36,7 +36,7 @@ func (e *Error) Error() string {
 	case CodeSeqNumMismatch:
 		return fmt.Sprintf("status %d: the next sequence number is %d", e.Status, e.SeqNum)
 	case CodeFencingTokenMismatch:
-		return fmt.Sprintf("status %d: the stream's fencing token is another", e.Status)
+		return fmt.Sprintf("status %d: the stream has another fencing token", e.Status)
 	case CodeRangeNotSatisfiable:
 		return fmt.Sprintf("status %d: beyond the tail, which is at %d", e.Status, e.Tail.SeqNum)
 	}
@@ -50,35 +50,35 @@ func (e *Error) Error() string {
 	return s
 }
 
-// RetryAfter returns how long the server asks to wait, 0 when it does not say.
+// RetryAfter returns how long the server asks to wait, at most an hour; 0 if the server does not ask.
 func (e *Error) RetryAfter() time.Duration { return e.wait }
 
-// Routine reports whether a server refused because it is about to stop. Producers, consumers and read sessions open again
-// without counting that as a failed attempt.
+// Routine reports whether a server refused because the server is about to stop. Producers, consumers and read sessions open again
+// and do not count a failed attempt.
 func (e *Error) Routine() bool {
 	return e.Code == codeDraining && e.Status == verdicts[codeDraining].status
 }
 
-// codeDraining is what a server says that is about to stop.
+// codeDraining is the code of a server about to stop.
 const codeDraining = "server_draining"
 
-// A ProtocolError is an answer that breaks the protocol: a malformed frame, an ack for records that were not sent.
+// A ProtocolError is an answer against the protocol: a malformed frame, for example, or an ack for records never sent.
 type ProtocolError struct{ Err error }
 
 func (e *ProtocolError) Error() string { return "the server broke the protocol: " + e.Err.Error() }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the details.
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
 func protocolErrorf(format string, args ...any) error {
 	return &ProtocolError{fmt.Errorf(format, args...)}
 }
 
-// parseError reads an error body. It always makes an Error: a body that is none becomes the message. The secrets are
-// hidden before a text is cut: half of one is a secret too, and is not recognised.
+// parseError reads the body of an error. A body without S2's JSON becomes the message. parseError hides the secrets before it
+// shortens a text, because redaction does not recognize half a secret.
 func parseError(status int, body []byte, hidden redact.Secrets) *Error {
 	e := &Error{Status: status}
-	// Numbers are read as they are, not by way of float64: sequence numbers have 64 bits.
+	// The fields are integers, because a float64 cannot hold a sequence number of 64 bits.
 	var b struct {
 		Code    string    `json:"code"`
 		Message string    `json:"message"`

@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// A recordJSON is a record as server-sent events have it: names, values and bodies in base64.
+// A recordJSON is a record in a server-sent event, with names, values and bodies in base64.
 type recordJSON struct {
 	SeqNum    *uint64     `json:"seq_num,omitempty"`
 	Timestamp *uint64     `json:"timestamp,omitempty"`

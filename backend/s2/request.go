@@ -17,7 +17,7 @@ type Request struct {
 	Query  url.Values
 	Header http.Header
 	Body   any  // sent as JSON; nil is no body
-	Once   bool // doing it twice differs from doing it once: the call is tried again only when it certainly did nothing
+	Once   bool // not idempotent: tried again only if the attempt before certainly had no effect
 }
 
 // A Reply is what a server answers beside the body.
@@ -26,9 +26,9 @@ type Reply struct {
 	Header http.Header
 }
 
-// Call makes a call with the client's credentials, tries it again as [Attempts] says, and decodes the JSON of the answer into
-// reply, which may be nil. It is for calls that package admin does not have: a new one of S2, for example. All attempts send
-// the same header. A repeated DELETE that finds nothing succeeds, when an earlier attempt may have deleted it.
+// Call makes a call with the credentials of the client, with as many attempts as [Attempts] allows, and decodes the JSON of the
+// answer into reply. reply may be nil. Call is for operations missing in package admin, for example new operations of S2. All
+// attempts send the same headers. If an earlier attempt may have deleted the object, a DELETE that finds nothing succeeds.
 func (c *Client) Call(ctx context.Context, r Request, reply any) (Reply, error) {
 	at := c.account
 	if r.Basin != "" {

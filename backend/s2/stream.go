@@ -13,13 +13,12 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// A Stream is an address: it can be written to and read by any number of producers and consumers. Its methods may be
-// called from any goroutine.
+// A Stream is an address. Any number of producers and consumers may use a Stream, and any goroutine may call its methods.
 type Stream struct {
 	basin       *Basin
 	name        string
 	cfg         streamConfig
-	fault       error // what is wrong with the name or an option: every operation fails with it
+	fault       error // a wrong name or option: every operation fails with the fault
 	incarnation *incarnation
 }
 
@@ -43,7 +42,7 @@ func (s *Stream) recordsURL() string { return s.basin.url("streams", s.name, "re
 
 func (s *Stream) op(what string) string { return fmt.Sprintf("%s %s/%s", what, s.basin.name, s.name) }
 
-// request makes one that opens a session.
+// request makes the request for a session.
 func (s *Stream) request(ctx context.Context, method string, query url.Values) (*http.Request, error) {
 	u := s.recordsURL()
 	if len(query) > 0 {
@@ -73,7 +72,7 @@ func (s *Stream) header() http.Header {
 
 const keyHeader = "S2-Encryption-Key"
 
-// secrets are what its requests are made with.
+// secrets returns the credentials in the requests of the stream.
 func (s *Stream) secrets() redact.Secrets { return s.client().secrets(s.header()) }
 
 // CheckTail returns where the next record goes, and the time of the last record. Both are 0 for a stream that never had a
@@ -108,7 +107,7 @@ func parseTail(op string, body []byte) (Position, error) {
 	return *out.Tail, nil
 }
 
-// once sends a data-plane call, which is never repeated here.
+// once makes a single attempt at a call on records. Producers and consumers make further attempts themselves.
 func (s *Stream) once(ctx context.Context, r *call) (answer, error) {
 	if r.header == nil {
 		r.header = s.header()

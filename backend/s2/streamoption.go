@@ -15,15 +15,15 @@ type StreamOption func(*streamConfig)
 
 type streamConfig struct {
 	exclusive bool
-	fence     bool    // claim the stream
-	token     *string // present it with every append
+	fence     bool    // each appender claims the stream
+	token     *string // the fencing token of every append; nil is no token
 	inFlight  int
 	commands  bool
 	events    bool
 	bare      bool
-	create    string // configuration of a stream that comes to be
+	create    string // the configuration for a stream created by its first use, in JSON
 	silence   time.Duration
-	key       func() string // hidden from printing, as the access token is
+	key       func() string // a closure hides the key from printing
 }
 
 // completeStream checks the options and fills in the defaults.
@@ -50,18 +50,18 @@ func completeStream(opts []StreamOption) (streamConfig, error) {
 	return c, nil
 }
 
-// Exclusive makes appends exactly-once: each appender demands the sequence number that it expects for every batch, over
-// all its sessions, and when it is not known whether a batch was stored, it looks. A batch that landed is acknowledged
-// with its true offsets and never stored twice; another writer's record in between is [backend.ErrConflict]. Use it
-// where there is one producer a stream, and with [Fence] where an old one may still be alive.
+// Exclusive makes appends exactly-once. Over all sessions, each appender names the sequence number expected for every batch, and
+// S2 refuses a batch at another place. When a reply is lost, the appender reads back the stored records: it acknowledges a stored
+// batch with the true offsets, and never stores a batch twice. A record of another writer in between is [backend.ErrConflict].
+// Use Exclusive if a stream has a single producer, and add [Fence] if an old producer may still be alive.
 //
-// What is compared are headers and values. Records of another writer that are equal to the batch in both count as it.
+// The appender compares headers and values. Records of another writer with equal headers and values count as the batch.
 func Exclusive() StreamOption { return func(c *streamConfig) { c.exclusive = true } }
 
-// Fence makes every appender claim the stream at its first opening, with a fence command, and present its token with
-// every append from then on: one that claims later makes the appends of all before it fail with [backend.ErrFenced]. An
-// empty token is a random one for each appender; a given one has at most 36 bytes and is only worth something if no
-// other appender uses it. Appends without any token are not held off by it.
+// Fence makes every appender claim the stream with a fence command at the first opening, and send the fencing token with every
+// append. After a later claim, the appends of all earlier appenders fail with [backend.ErrFenced]. With an empty token, each
+// appender makes a random token. A given token has at most 36 bytes, and protects only if no other appender uses the same token.
+// A fence does not stop appends without a token.
 func Fence(token string) StreamOption {
 	return func(c *streamConfig) {
 		c.fence, c.token = true, nil
@@ -71,43 +71,41 @@ func Fence(token string) StreamOption {
 	}
 }
 
-// FencingToken presents a token with every append that somebody else has set with [Stream.SetFence]. When the stream's
-// is another, the append fails with [backend.ErrFenced].
+// FencingToken sends a token with every append, for a stream whose fence was set with [Stream.SetFence]. If the stream has
+// another token, the append fails with [backend.ErrFenced].
 func FencingToken(token string) StreamOption {
 	return func(c *streamConfig) { c.fence, c.token = false, &token }
 }
 
-// InFlight is how many batches may be unacknowledged, 64 unless given. Up to 4 MiB of them are held in memory until the
-// connection takes them.
+// InFlight is how many batches of an appender may be unacknowledged. The default is 64. Up to 4 MiB of the batches wait in memory
+// for the connection.
 func InFlight(n int) StreamOption { return func(c *streamConfig) { c.inFlight = n } }
 
-// Commands shows command records (fence, trim) to readers as the records they are: one header with an empty name.
-// Otherwise readers skip them.
+// Commands makes readers return command records (fence, trim) too, as records with a single header without a name. By default,
+// readers skip command records.
 func Commands() StreamOption { return func(c *streamConfig) { c.commands = true } }
 
-// EventStream makes readers use server-sent events over HTTP/1.1, for networks that do not let HTTP/2 streams pass. A
-// reader also does so by itself when its attempt over HTTP/2 ends without an answer and no session of the Client has had
-// one before; the next reader tries HTTP/2 again.
+// EventStream makes readers use server-sent events over HTTP/1.1, for networks without HTTP/2. Without EventStream, a reader
+// changes to server-sent events only if the attempt over HTTP/2 ends without an answer, and no session of the Client has had an
+// answer before. The next reader tries HTTP/2 again.
 func EventStream() StreamOption { return func(c *streamConfig) { c.events = true } }
 
-// BareOffsets makes offsets that are sequence numbers and nothing else, as [At] does. Otherwise offsets bear the time of
-// the stream's creation too, for which the server is asked once when a session is opened: a place in a stream that was
-// deleted and created again since is [backend.ErrOutOfRange] then, where a bare one would skip records without a word.
-// Offsets are bare by themselves where the access token may not list streams.
+// BareOffsets makes offsets of sequence numbers alone, as [At] does. By default, offsets also hold the time of the stream's
+// creation, and each opening of a session asks the server for the time. Then an offset of a stream that was deleted and created
+// again is [backend.ErrOutOfRange], while a bare offset would silently skip records. If the access token may not list streams,
+// offsets are always bare.
 func BareOffsets() StreamOption { return func(c *streamConfig) { c.bare = true } }
 
-// CreateAs is the configuration of the stream where an append or a read creates it, because its basin says so. Fields left
-// out have the basin's default. It changes nothing of a stream that exists.
+// CreateAs is the configuration for the stream, if an append or a read creates the stream because the basin is configured to.
+// Omitted fields have the basin's defaults. CreateAs does not change an existing stream.
 func CreateAs(cfg StreamConfig) StreamOption {
-	text, _ := json.Marshal(cfg) // all of these fields can be marshalled
+	text, _ := json.Marshal(cfg) // cannot fail for the fields of a StreamConfig
 	return func(c *streamConfig) { c.create = string(text) }
 }
 
-// Silence is how long a reader waits on the network before it takes the connection for dead, 20 s unless given. Servers
-// say something every 15 s.
-func Silence(d time.Duration) StreamOption {
-	return func(c *streamConfig) { c.silence = d }
-}
+// Silence is how long a reader waits for bytes from the network before the reader gives up the connection. The default is 20 s,
+// because servers send a heartbeat every 15 s.
+func Silence(d time.Duration) StreamOption { return func(c *streamConfig) { c.silence = d } }
 
 // EncryptionKey is sent with appends and reads of an encrypted stream.
 func EncryptionKey(key []byte) StreamOption {

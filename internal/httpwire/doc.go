@@ -1,3 +1,3 @@
-// Package httpwire is the plumbing that the clients of network stores share: what a header may hold, how long a server
-// asks to wait, how a failed call is tried again, and how server-sent events are read.
+// Package httpwire is the shared plumbing of the clients of network stores: the check of headers, the wait asked for by a
+// server, the repetition of failed calls, and the reading of server-sent events.
 package httpwire

@@ -15,22 +15,22 @@ type Event struct {
 }
 
 var (
-	// ErrCutEvent is the end of a stream within an event. It is also io.ErrUnexpectedEOF. Compare with ErrCutEvent to tell a
-	// stream that ended within an event from a transport that was cut.
+	// ErrCutEvent is the end of a stream within an event. ErrCutEvent wraps io.ErrUnexpectedEOF, which alone is a broken
+	// transport.
 	ErrCutEvent = fmt.Errorf("the stream ended within an event: %w", io.ErrUnexpectedEOF)
 
-	// ErrLargeEvent is an event that is larger than the caller allows.
+	// ErrLargeEvent is an event above the limit of the caller.
 	ErrLargeEvent = errors.New("an event is too large")
 )
 
-// An EventReader reads server-sent events, as the HTML standard describes them: a line ends with CR, LF or both, and a byte
-// order mark at the beginning does not count. The fields id and retry are skipped, because the protocols here say in the
-// data where to go on.
+// An EventReader reads server-sent events by the HTML standard: a line ends with CR, LF or both, and a byte order mark at the
+// beginning does not count. The reader skips the fields id and retry, because the protocols of the stores put the next place into
+// the data.
 type EventReader struct {
 	in      *bufio.Reader
 	started bool   // the first byte was seen
-	afterCR bool   // the last line ended with a CR, to which an LF that follows belongs
-	long    []byte // a line that is longer than the buffer of in
+	afterCR bool   // the last line ended with a CR: an LF directly behind belongs to the CR
+	long    []byte // a line longer than the buffer of in
 	data    []byte
 }
 
@@ -41,9 +41,9 @@ func newEventReader(r io.Reader, buffer int) *EventReader {
 	return &EventReader{in: bufio.NewReaderSize(r, buffer)}
 }
 
-// Next returns the next event that has data. The data of the event, and any single line, may have most bytes; beyond, Next
-// fails with [ErrLargeEvent] before it holds more. The error is io.EOF at the end of a stream that ended between two
-// events, [ErrCutEvent] within an event, and otherwise what the transport says.
+// Next returns the next event with data. The data of the event, and any single line, may have most bytes. For more, Next fails
+// with [ErrLargeEvent], and does not hold more in memory. At the end of the stream the error is io.EOF between two events, and
+// [ErrCutEvent] within an event. Other errors come from the transport.
 func (e *EventReader) Next(most int) (Event, error) {
 	name, lines := "", 0
 	e.data = e.data[:0]
@@ -78,8 +78,8 @@ func (e *EventReader) Next(most int) (Event, error) {
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// line returns the next line without its end, valid until the next call. It does not wait for an LF behind a CR: the CR may
-// be the last byte that the server sends for a while.
+// line returns the next line without the line end, valid until the next call. line does not wait for an LF behind a CR, because
+// the CR may be the last byte from the server for a while.
 func (e *EventReader) line(most int) ([]byte, error) {
 	e.long = e.long[:0]
 	for {
@@ -119,8 +119,8 @@ func (e *EventReader) line(most int) ([]byte, error) {
 	}
 }
 
-// skip drops a byte order mark at the beginning of the stream, and an LF that belongs to the CR before it. It reports
-// whether it dropped any. At least one byte is buffered.
+// skip drops a byte order mark at the beginning of the stream, and an LF directly behind a CR. skip reports whether there was
+// something to drop. At least one byte must be buffered.
 func (e *EventReader) skip() bool {
 	b, _ := e.in.Peek(1)
 	drop := 0

@@ -13,9 +13,9 @@ func HeaderName(s string) bool {
 	return s != ""
 }
 
-// HeaderValue reports whether s can be the value of an HTTP header (RFC 9110, section 5.5): it has no control character but
-// the tab. A client must check this itself, because a transport reports a wrong value as if the network had failed, and a
-// failure of the network is tried again. A token that was read from a file with its line end is the usual case.
+// HeaderValue reports whether s can be the value of an HTTP header (RFC 9110, section 5.5): s has no control character except
+// the tab. A client must check a value itself, because a transport reports a wrong value as a failure of the network, and a
+// failure of the network is tried again. The usual cause is a token from a file, read with the line end.
 func HeaderValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -25,14 +25,14 @@ func HeaderValue(s string) bool {
 	return true
 }
 
-// Printable reports whether s is printable ASCII, spaces included. It is the rule of gRPC for a value of metadata, which
-// is narrower than that of HTTP.
+// Printable reports whether s is printable ASCII, spaces included. gRPC allows nothing else in a value of metadata, while HTTP
+// allows more.
 func Printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // BearerToken reports whether s can be an access token in an Authorization header: visible ASCII, at least one byte. An
-// empty token or one with a space would change what the header means.
+// empty token, or a token with a space, would change the meaning of the header.
 func BearerToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }

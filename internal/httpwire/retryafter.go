@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// LongestWait is the most that a client waits because a server asks it to. Servers ask for seconds, or for minutes during
-// maintenance. A longer wait is nearly always a mistake, such as a date by a clock that is wrong, and a client that
-// believed it would stand still for days. A client that asks once an hour does no harm to a server that did mean more.
+// LongestWait is the longest wait that a client accepts from a server. Servers ask for seconds, or for minutes during maintenance.
+// A longer wait is nearly always a mistake, for example a date from a wrong clock, and would stop the client for days. If the
+// server did mean a longer wait, a request each hour does no harm.
 const LongestWait = time.Hour
 
-// RetryAfter returns how long a response asks to wait before the next attempt, at most [LongestWait], and 0 when the
-// response does not say. It reads Retry-After-Ms, which S2 sends, and otherwise Retry-After in both of its forms: seconds,
-// or a date.
+// RetryAfter returns how long a response asks to wait before the next attempt, at most [LongestWait], and 0 without such a
+// header. S2 sends Retry-After-Ms. The header Retry-After of HTTP has two forms, seconds and a date, and RetryAfter reads both.
 func RetryAfter(h http.Header) time.Duration {
 	if ms, err := strconv.ParseInt(h.Get("Retry-After-Ms"), 10, 64); err == nil && ms > 0 {
 		return time.Duration(min(ms, LongestWait.Milliseconds())) * time.Millisecond

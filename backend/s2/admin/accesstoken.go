@@ -10,16 +10,16 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/names"
 )
 
-// An AccessToken describes an access token. It does not hold the secret.
+// An AccessToken describes an access token, without the secret.
 type AccessToken struct {
 	ID                string     `json:"id"`
 	Scope             Scope      `json:"scope"`
 	AutoPrefixStreams bool       `json:"auto_prefix_streams,omitempty"` // Scope.Streams must be a prefix; S2 puts it before names
-	ExpiresAt         *time.Time `json:"expires_at,omitempty"`          // nil: when the token that issues it expires
+	ExpiresAt         *time.Time `json:"expires_at,omitempty"`          // nil: at the expiry of the issuing token
 }
 
-// AccessTokens iterates over the account's access tokens, by ID. It fetches a page when the loop reaches it. An error is the
-// last thing that the loop is given.
+// AccessTokens iterates over the account's access tokens, by ID. The loop fetches a page at a time. After an error
+// the loop ends.
 func (a *Admin) AccessTokens(ctx context.Context, l List) iter.Seq2[AccessToken, error] {
 	return a.accessTokens().all(ctx, l)
 }
@@ -39,8 +39,8 @@ func (a *Admin) accessTokens() listing[AccessToken] {
 	}
 }
 
-// IssueAccessToken makes a token and returns the secret, which S2 never shows again. A failure that leaves open whether the
-// token exists is [backend.ErrIndeterminate]: revoke the token and issue another.
+// IssueAccessToken makes a token and returns the secret. S2 never shows the secret again. After a failure with
+// [backend.ErrIndeterminate] the token may exist: revoke the token and issue another.
 func (a *Admin) IssueAccessToken(ctx context.Context, t AccessToken) (secret string, err error) {
 	const op = "issue access token"
 	if err := names.CheckTokenID(t.ID); err != nil {
@@ -52,7 +52,7 @@ func (a *Admin) IssueAccessToken(ctx context.Context, t AccessToken) (secret str
 	return out.AccessToken, err
 }
 
-// RevokeAccessToken ends a token. An unknown token, and a token that is revoked already, is [backend.ErrNotFound].
+// RevokeAccessToken ends a token. An unknown or revoked token is [backend.ErrNotFound].
 func (a *Admin) RevokeAccessToken(ctx context.Context, id string) error {
 	if err := names.CheckTokenID(id); err != nil {
 		return refused("revoke access token", err)

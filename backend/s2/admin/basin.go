@@ -10,19 +10,19 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/names"
 )
 
-// A Basin is an address: its methods manage the streams of the basin.
+// A Basin is an address. The methods manage the streams of the basin.
 type Basin struct {
 	client *s2.Client
 	name   string
 }
 
-// Basin addresses a basin. It does no I/O. The first call refuses a wrong name.
+// Basin addresses a basin, without I/O. The first call refuses a wrong name.
 func (a *Admin) Basin(name string) *Basin { return &Basin{client: a.client, name: name} }
 
 // Name returns the name of the basin.
 func (b *Basin) Name() string { return b.name }
 
-// StreamInfo is a stream as S2 lists it.
+// StreamInfo is the entry of a stream in a listing.
 type StreamInfo struct {
 	Name      string     `json:"name"`
 	CreatedAt time.Time  `json:"created_at"`
@@ -30,8 +30,8 @@ type StreamInfo struct {
 	Cipher    Cipher     `json:"cipher"`     // "" is no encryption
 }
 
-// Streams iterates over the streams of the basin, by name. It fetches a page when the loop reaches it. An error is the last
-// thing that the loop is given.
+// Streams iterates over the streams of the basin, by name. The loop fetches a page at a time. After an error
+// the loop ends.
 func (b *Basin) Streams(ctx context.Context, l List) iter.Seq2[StreamInfo, error] {
 	return b.listing().all(ctx, l)
 }
@@ -51,7 +51,7 @@ func (b *Basin) listing() listing[StreamInfo] {
 	}
 }
 
-// CreateStream creates a stream. A name that is taken is [backend.ErrConflict].
+// CreateStream creates a stream. A taken name is [backend.ErrConflict].
 func (b *Basin) CreateStream(ctx context.Context, name string, cfg s2.StreamConfig) (StreamInfo, error) {
 	if err := names.CheckStream(b.name, name); err != nil {
 		return StreamInfo{}, refused("create stream", err)
@@ -62,8 +62,8 @@ func (b *Basin) CreateStream(ctx context.Context, name string, cfg s2.StreamConf
 	}{name, cfg}})
 }
 
-// EnsureStream creates a stream, or gives a stream that exists this configuration, and says which of the two it did. cfg
-// replaces the whole configuration of the stream.
+// EnsureStream creates a stream, or gives an existing stream this configuration, and returns the effect. cfg replaces the whole
+// configuration of the stream.
 func (b *Basin) EnsureStream(ctx context.Context, name string, cfg s2.StreamConfig) (StreamInfo, Provision, error) {
 	if err := names.CheckStream(b.name, name); err != nil {
 		return StreamInfo{}, "", refused("ensure stream", err)
@@ -73,7 +73,7 @@ func (b *Basin) EnsureStream(ctx context.Context, name string, cfg s2.StreamConf
 	return ensure[StreamInfo](ctx, b.client, r)
 }
 
-// DeleteStream begins to delete a stream. Deleting a stream that is in deletion is no error.
+// DeleteStream begins to delete a stream. Deleting a stream in deletion is no error.
 func (b *Basin) DeleteStream(ctx context.Context, name string) error {
 	if err := names.CheckStream(b.name, name); err != nil {
 		return refused("delete stream", err)
@@ -104,7 +104,7 @@ func (b *Basin) ReconfigureStream(ctx context.Context, name string, change Strea
 	return call[s2.StreamConfig](ctx, b.client, r)
 }
 
-// request is about one stream of the basin.
+// request makes a request about a stream of the basin.
 func (b *Basin) request(op, stream string) s2.Request {
 	return s2.Request{Op: op + " " + stream, Basin: b.name, Path: []string{"streams", stream}}
 }

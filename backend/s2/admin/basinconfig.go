@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/names"
 )
 
-// A BasinConfig says how the streams of a basin are configured, and whether a stream is created by its first use.
+// A BasinConfig is the configuration of a basin: defaults for the streams, and whether the first use of a stream creates the stream.
 type BasinConfig struct {
 	DefaultStreamConfig  *s2.StreamConfig `json:"default_stream_config,omitempty"`
 	CreateStreamOnAppend bool             `json:"create_stream_on_append"`
@@ -25,7 +25,7 @@ const (
 	AES256GCM Cipher = "aes-256-gcm"
 )
 
-// A BasinChange changes the configuration of a basin. Streams that exist keep theirs.
+// A BasinChange changes the configuration of a basin. Existing streams keep their configuration.
 type BasinChange struct {
 	DefaultStreamConfig  Change[StreamChange] `json:"default_stream_config,omitzero"`
 	CreateStreamOnAppend Change[bool]         `json:"create_stream_on_append,omitzero"`

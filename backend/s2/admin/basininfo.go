@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/names"
 )
 
-// BasinInfo is a basin as S2 lists it.
+// BasinInfo is the entry of a basin in a listing.
 type BasinInfo struct {
 	Name      string     `json:"name"`
 	Location  string     `json:"location"` // older servers say Scope instead
@@ -29,8 +29,8 @@ type NewBasin struct {
 	Location string       `json:"location,omitempty"` // "" is the account's default
 }
 
-// Basins iterates over the account's basins, by name. It fetches a page when the loop reaches it. An error is the last thing
-// that the loop is given.
+// Basins iterates over the account's basins, by name. The loop fetches a page at a time. After an
+// error the loop ends.
 func (a *Admin) Basins(ctx context.Context, l List) iter.Seq2[BasinInfo, error] {
 	return a.basins().all(ctx, l)
 }
@@ -50,7 +50,7 @@ func (a *Admin) basins() listing[BasinInfo] {
 	}
 }
 
-// CreateBasin creates a basin. A name that is taken is [backend.ErrConflict].
+// CreateBasin creates a basin. A taken name is [backend.ErrConflict].
 func (a *Admin) CreateBasin(ctx context.Context, name string, b NewBasin) (BasinInfo, error) {
 	op := "create basin " + name
 	if err := names.CheckBasin(name); err != nil {
@@ -62,7 +62,7 @@ func (a *Admin) CreateBasin(ctx context.Context, name string, b NewBasin) (Basin
 	}{name, b}})
 }
 
-// EnsureBasin creates a basin, or gives a basin that exists this configuration, and says which of the two it did.
+// EnsureBasin creates a basin, or gives an existing basin this configuration, and returns the effect.
 func (a *Admin) EnsureBasin(ctx context.Context, name string, b NewBasin) (BasinInfo, Provision, error) {
 	if err := names.CheckBasin(name); err != nil {
 		return BasinInfo{}, "", refused("ensure basin", err)
@@ -70,7 +70,7 @@ func (a *Admin) EnsureBasin(ctx context.Context, name string, b NewBasin) (Basin
 	return ensure[BasinInfo](ctx, a.client, s2.Request{Op: "ensure basin " + name, Path: []string{"basins", name}, Body: b})
 }
 
-// DeleteBasin begins to delete a basin with all its streams. Deleting a basin that is in deletion is no error.
+// DeleteBasin begins to delete a basin with all its streams. Deleting a basin in deletion is no error.
 func (a *Admin) DeleteBasin(ctx context.Context, name string) error {
 	if err := names.CheckBasin(name); err != nil {
 		return refused("delete basin", err)

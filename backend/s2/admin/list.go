@@ -14,9 +14,9 @@ import (
 	"github.com/headrace/headrace/backend/s2"
 )
 
-// A List says which entries of a listing to return. The zero List is all entries but those in deletion.
+// A List selects entries of a listing. The zero List is all entries except entries in deletion.
 type List struct {
-	Prefix     string // only names that begin with the prefix
+	Prefix     string // only names with this prefix
 	StartAfter string // only names after this one, compared by bytes
 	Limit      int    // entries a page, at most 1000; 0 is 1000
 	Deleting   bool   // also entries in deletion
@@ -43,11 +43,11 @@ type Page[T any] struct {
 	Last    string // the last name of the page, also when List leaves its entry out: the StartAfter of the next page
 }
 
-// A listing is one kind of entries that the server lists.
+// A listing is a kind of entries on the server.
 type listing[T any] struct {
 	client  *s2.Client
 	request s2.Request
-	field   string // of a page, which holds the entries
+	field   string // the field of a page with the entries
 	name    func(T) string
 	deleted func(T) bool // the entry is in deletion
 }
@@ -61,7 +61,7 @@ func (g listing[T]) page(ctx context.Context, l List, after string) (p Page[T], 
 		return Page[T]{}, err
 	}
 	if p, err = g.decode(fields); err == nil && p.HasMore && p.Last <= after {
-		err = errors.New("a page that leads nowhere") // whoever follows such pages never reaches an end
+		err = errors.New("a page that leads nowhere") // following the pages would never end
 	}
 	if err != nil {
 		return Page[T]{}, fmt.Errorf("s2: %s: %w", r.Op, &s2.ProtocolError{Err: err})
@@ -84,7 +84,7 @@ func (g listing[T]) decode(fields map[string]json.RawMessage) (p Page[T], err er
 	return p, nil
 }
 
-// first fetches the page that l asks for.
+// first fetches the page after l.StartAfter.
 func (g listing[T]) first(ctx context.Context, l List) (Page[T], error) {
 	p, err := g.page(ctx, l, l.StartAfter)
 	if !l.Deleting {
@@ -93,7 +93,7 @@ func (g listing[T]) first(ctx context.Context, l List) (Page[T], error) {
 	return p, err
 }
 
-// all iterates over the entries of all pages that l asks for.
+// all iterates over the entries of all pages.
 func (g listing[T]) all(ctx context.Context, l List) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for after, more := l.StartAfter, true; more; {

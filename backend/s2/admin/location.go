@@ -13,17 +13,17 @@ type Location struct {
 	Private bool   `json:"is_private"`
 }
 
-// Locations returns where the account's basins can be.
+// Locations returns the locations for basins of the account.
 func (a *Admin) Locations(ctx context.Context) ([]Location, error) {
 	return call[[]Location](ctx, a.client, s2.Request{Op: "list locations", Method: http.MethodGet, Path: []string{"locations"}})
 }
 
-// DefaultLocation returns where S2 creates a basin that names no location.
+// DefaultLocation returns the location of new basins without a given location.
 func (a *Admin) DefaultLocation(ctx context.Context) (Location, error) {
 	return call[Location](ctx, a.client, s2.Request{Op: "default location", Method: http.MethodGet, Path: []string{"locations", "default"}})
 }
 
-// SetDefaultLocation changes where S2 creates a basin that names no location.
+// SetDefaultLocation changes the location of new basins without a given location.
 func (a *Admin) SetDefaultLocation(ctx context.Context, name string) (Location, error) {
 	return call[Location](ctx, a.client, s2.Request{Op: "set default location", Method: http.MethodPut, Path: []string{"locations", "default"}, Body: name})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/names"
 )
 
-// A MetricQuery says what to measure, and from when to when.
+// A MetricQuery selects a set of metrics from Start to End.
 type MetricQuery struct {
 	Set        MetricSet
 	Start, End time.Time
@@ -74,7 +74,7 @@ func (q MetricQuery) fetch(ctx context.Context, c *s2.Client, of string, path ..
 	return out.Values, err
 }
 
-// UnmarshalJSON reads S2's form: an object with one field, which is named after the kind.
+// UnmarshalJSON reads an object with a single field, named after the kind.
 func (m *Metric) UnmarshalJSON(b []byte) error {
 	type series struct {
 		Name     string          `json:"name"`

@@ -17,8 +17,8 @@ const (
 	Unchanged Provision = "noop"
 )
 
-// ensure makes an idempotent PUT, and reads from the header what the PUT did. Older servers send no such header: then the
-// status tells a creation, and everything else is "".
+// ensure makes an idempotent PUT, and reads the effect of the PUT from a header. Older servers do not send the header: then the
+// status tells a creation, and any other effect is "".
 func ensure[T any](ctx context.Context, c *s2.Client, r s2.Request) (out T, p Provision, err error) {
 	r.Method = http.MethodPut
 	reply, err := c.Call(ctx, r, &out)

@@ -1,7 +1,7 @@
 package admin
 
-// A Scope is what an access token may do: what Ops and OpGroups allow together, on the resources given. Nil resources are no
-// resources.
+// A Scope is the permission of an access token: the operations of Ops and of OpGroups together, on the given resources. Nil
+// resources allow nothing.
 type Scope struct {
 	Basins       *Resources  `json:"basins,omitempty"`
 	Streams      *Resources  `json:"streams,omitempty"`
@@ -10,16 +10,16 @@ type Scope struct {
 	Ops          []Operation `json:"ops,omitempty"`
 }
 
-// Resources say for which names a token is good: for one name, or for all names with a prefix.
+// Resources select names: a single name, or all names with a prefix.
 type Resources struct {
 	Exact  *string `json:"exact,omitempty"`
 	Prefix *string `json:"prefix,omitempty"`
 }
 
-// Exactly is the one resource of a name.
+// Exactly selects a single name.
 func Exactly(name string) *Resources { return &Resources{Exact: &name} }
 
-// Under is all resources whose names begin with prefix. The prefix "" is all resources.
+// Under selects all names with the prefix. The prefix "" selects all names.
 func Under(prefix string) *Resources { return &Resources{Prefix: &prefix} }
 
 // OpGroups allow operations by level.
@@ -35,7 +35,7 @@ type Access struct {
 	Write bool `json:"write"`
 }
 
-// An Operation is what an access token may be allowed to do.
+// An Operation is a call that an access token may allow.
 type Operation string
 
 // The operations.

@@ -25,8 +25,8 @@ type DeleteOnEmptyChange struct {
 	MinAgeSecs Change[uint64] `json:"min_age_secs,omitzero"`
 }
 
-// A Change is about one field of a configuration: the zero Change leaves the field as it is, [Set] gives the field a value,
-// and [Clear] resets the field to its default.
+// A Change is the change of a field: the zero Change keeps the field, [Set] gives the field a value, and [Clear] resets the field
+// to the default.
 type Change[T any] struct {
 	value *T
 	clear bool
@@ -35,10 +35,10 @@ type Change[T any] struct {
 // Set changes a field to v.
 func Set[T any](v T) Change[T] { return Change[T]{value: &v} }
 
-// Clear resets a field to its default.
+// Clear resets a field to the default.
 func Clear[T any]() Change[T] { return Change[T]{clear: true} }
 
-// IsZero reports whether the field stays as it is. Then encoding/json leaves the field out.
+// IsZero reports whether the field does not change. Then encoding/json leaves the field out.
 func (c Change[T]) IsZero() bool { return c.value == nil && !c.clear }
 
 // MarshalJSON writes the value, or null to reset the field.

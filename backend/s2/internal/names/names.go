@@ -9,7 +9,7 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// CheckBasin refuses what S2 does not take as the name of a basin.
+// CheckBasin refuses a name against the rules of S2 for basins.
 func CheckBasin(name string) error {
 	ok := len(name) >= 8 && len(name) <= 48 && name[0] != '-' && name[len(name)-1] != '-'
 	for i := range len(name) {
@@ -22,7 +22,7 @@ func CheckBasin(name string) error {
 	return nil
 }
 
-// CheckStream refuses what S2 does not take as the names of a stream and its basin.
+// CheckStream refuses names against the rules of S2 for streams and basins.
 func CheckStream(basin, stream string) error {
 	if err := CheckBasin(basin); err != nil {
 		return err
@@ -33,8 +33,8 @@ func CheckStream(basin, stream string) error {
 	return nil
 }
 
-// CheckTokenID refuses what S2 does not take as the ID of an access token. The error does not repeat the ID: callers confuse
-// the ID with the secret.
+// CheckTokenID refuses an ID against the rules of S2 for access tokens. The error does not repeat the ID, because a caller may have
+// given the secret instead.
 func CheckTokenID(id string) error {
 	if !segment(id, 96) {
 		return fmt.Errorf("access token ID of %d bytes: want 1 to 96 bytes of UTF-8, not . or ..: %w", len(id), backend.ErrRejected)
