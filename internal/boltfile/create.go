@@ -8,9 +8,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// create makes a whole new file appear at path in one step, so that a crash cannot leave an empty or half-written one: an
-// empty file is then always one that was damaged. Where that is not possible, for instance without hard links, bbolt makes
-// the file in place, and says what is wrong with the path.
+// create makes a complete new file appear at path in one step. A crash cannot leave an empty or half-written file, so an empty
+// file always means damage. Where one step is not possible, for example without hard links, bbolt makes the file in place, and
+// reports what is wrong with the path.
 func create(path string, mode os.FileMode) {
 	fresh := path + ".new-" + rand.Text()
 	defer os.Remove(fresh)
@@ -18,11 +18,11 @@ func create(path string, mode os.FileMode) {
 	if err != nil || db.Close() != nil {
 		return
 	}
-	// A link, unlike a rename, does not replace the file of a process that was faster.
+	// If another process has made the file meanwhile, a rename would replace that file. A link does not.
 	if os.Link(fresh, path) != nil {
 		return
 	}
-	// The name is durable with its directory. Windows cannot sync one.
+	// The name becomes durable when the directory is synced. Windows cannot sync directories.
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = dir.Sync()
 		_ = dir.Close()

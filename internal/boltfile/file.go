@@ -15,17 +15,17 @@ var ErrInUse = errors.New("file is in use")
 
 // A File is a bbolt database. Its methods may be called from any goroutine.
 //
-// Damage met by a reader fails that one call: other pages may be whole. Damage met by a writer ends all writing, as nobody
-// knows what a further commit would build on.
+// When a reader meets damage, only this call fails, because other pages may be whole. When a writer meets damage, nothing more is
+// written, because nobody knows what a further commit would build on.
 type File struct {
 	db   *bbolt.DB
 	path string
-	file *os.File // what bbolt has mapped; nil when somebody else opened it
+	file *os.File // the file that bbolt has mapped; nil if the caller of Of has opened the database
 	page int      // bytes of a page of file
 
-	mu       sync.Mutex
-	readonly error // why nothing is written any more
-	broken   error // why nothing is begun any more: bbolt panicked with its locks held and would wait for them for ever
+	mu       sync.Mutex // guards the fields below
+	readonly error      // why nothing is written any more
+	broken   error      // why no transaction begins any more: bbolt has panicked with its locks held, and would wait for them for ever
 }
 
 // Open opens the file at path with bbolt, and creates it when there is none. A file that is shorter than it was, or empty,
@@ -62,15 +62,15 @@ func (f *File) open(mode os.FileMode, options bbolt.Options) error {
 		return err
 	})
 	if errors.Is(err, ErrDamaged) && f.file != nil {
-		_ = f.file.Close() // bbolt did not get as far as that, and the lock would stay
+		_ = f.file.Close() // the panic has kept bbolt from closing the file, so the lock of the file would stay
 	}
 	return err
 }
 
-// Of is the File of a database that somebody else has opened and closes.
+// Of returns the File of a database that the caller has opened, and will close.
 func Of(db *bbolt.DB) *File { return &File{db: db, path: db.Path()} }
 
-// Bolt returns the database. What is read and written through it is not guarded.
+// Bolt returns the database. Nothing guards what is read and written through it.
 func (f *File) Bolt() *bbolt.DB { return f.db }
 
 // View is bbolt's View.
@@ -107,8 +107,8 @@ func (f *File) Update(write func(*bbolt.Tx) error) error {
 	return err
 }
 
-// Begin begins a transaction that writes. Whatever touches the file in it runs in Write, its end is a Commit in Write or
-// Rollback.
+// Begin begins a transaction that writes. Every step that touches the file must run in Write. The transaction ends with a Commit in
+// Write, or with Rollback.
 func (f *File) Begin() (tx *bbolt.Tx, err error) {
 	if err := f.usable(); err != nil {
 		return nil, err
@@ -129,8 +129,7 @@ func (f *File) Begin() (tx *bbolt.Tx, err error) {
 	return tx, err
 }
 
-// Write runs a step of a transaction that Begin has begun. Damage is the end of all writing: no later step runs, also not
-// the Commit.
+// Write runs a step of a transaction that Begin has begun. After damage no later step runs, and no Commit.
 func (f *File) Write(step func() error) error {
 	f.mu.Lock()
 	err := f.readonly
@@ -145,15 +144,15 @@ func (f *File) Write(step func() error) error {
 	return err
 }
 
-// Rollback ends a transaction that Begin has begun, also one whose Commit met damage.
+// Rollback ends a transaction that Begin has begun, also if its Commit has met damage.
 func (f *File) Rollback(tx *bbolt.Tx) {
 	if err := f.guard(tx.Rollback); errors.Is(err, ErrDamaged) {
 		f.end(&f.broken, err)
 	}
 }
 
-// Close is bbolt's Close. When bbolt waits for its own locks, only the file is closed, and the mapping stays until the
-// process ends.
+// Close is bbolt's Close. If bbolt would wait for its own locks for ever, Close closes only the file, and the mapping stays until
+// the process ends.
 func (f *File) Close() error {
 	f.mu.Lock()
 	err := f.broken
@@ -167,8 +166,8 @@ func (f *File) Close() error {
 	return err
 }
 
-// usable refuses a file that has lost the pages bbolt reads at the beginning of a transaction: it reads them with its locks
-// held.
+// usable refuses a file that has lost its first two pages. bbolt reads them at the beginning of a transaction, with its locks held.
+// A panic there would leave the locks held.
 func (f *File) usable() error {
 	f.mu.Lock()
 	err := f.broken
@@ -178,7 +177,7 @@ func (f *File) usable() error {
 	}
 	info, err := f.file.Stat()
 	if err != nil || info.Size() >= int64(2*f.page) {
-		return nil // a file that is closed is for bbolt to refuse
+		return nil // if the file is closed, bbolt refuses it
 	}
 	return fmt.Errorf("%s: %d bytes are left of it: %w", f.path, info.Size(), ErrDamaged)
 }

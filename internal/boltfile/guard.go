@@ -8,16 +8,15 @@ import (
 	"strings"
 )
 
-// ErrDamaged says that a file is not what bbolt has written: it was cut short, or bytes of it have changed. Restore it from
-// a backup.
+// ErrDamaged says that a file is not what bbolt has written: the file was cut short, or bytes of it have changed. Restore the file
+// from a backup.
 var ErrDamaged = errors.New("file is damaged")
 
-// guard runs a step that touches the mapping of the file. bbolt panics when a page makes no sense, and a page that is not
-// there is a memory fault, which ends the process unless this goroutine asks for a panic.
+// guard runs a step that touches the mapping of the file, and turns panics into ErrDamaged. bbolt panics when a page makes no sense.
+// A page that is missing causes a memory fault, which ends the process unless the goroutine asks for a panic.
 //
-// Two kinds of damage are not caught, as bbolt does not panic on them: a branch page that leads back to itself, where it
-// descends until the stack is full, and a count of overflow pages that is far too large, all of which a commit frees one by
-// one.
+// Two kinds of damage are not caught, because bbolt does not panic on them. On a branch page that leads back to itself, bbolt
+// descends until the stack is full. If a count of overflow pages is far too large, a commit frees all these pages one by one.
 func (f *File) guard(step func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -28,7 +27,7 @@ func (f *File) guard(step func() error) (err error) {
 	return step()
 }
 
-// origin names the function that panicked, so that a mistake in the code is not taken for damage for long.
+// origin names the function that has panicked. If the panic is a mistake in the code, and no damage, the name shows that.
 func origin() string {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// Where things are in a meta page of bbolt, behind the page's own header, in the byte order of the machine. The checksum is
-// FNV-1a of the meta before it.
+// These are places in a meta page of bbolt, behind the header of the page. Numbers are in the byte order of the machine. The
+// checksum is FNV-1a of the bytes in front of it.
 const (
 	metaAt       = 16
 	metaMagicAt  = 0
@@ -21,9 +21,9 @@ const (
 	metaMagic    = 0xED0CDAED
 )
 
-// checkLength refuses a file that is shorter than its newest meta page says. bbolt would touch the pages that are not there.
-// It refuses an empty file, too: create never leaves one, and bbolt would take it for a new one. Whatever else is wrong with
-// the file is for bbolt to say. An error wraps os.ErrNotExist when there is no file.
+// checkLength refuses a file that is shorter than its newest meta page says, because bbolt would touch the pages that are missing.
+// It refuses an empty file too: create never leaves an empty file, and bbolt would take it for a new one. bbolt reports everything
+// else that is wrong with the file. If there is no file, the error wraps os.ErrNotExist.
 func checkLength(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -34,7 +34,9 @@ func checkLength(path string) error {
 	if err != nil {
 		return err
 	}
-	info, err := f.Stat() // after the meta pages: a process that is writing lets the file grow before it refers to more
+	// We ask for the size after reading the meta pages: a process that writes to the file lets it grow before a meta page
+	// refers to the new part.
+	info, err := f.Stat()
 	switch {
 	case err != nil:
 		return err
@@ -46,7 +48,7 @@ func checkLength(path string) error {
 	return nil
 }
 
-// lengthOf returns how many bytes the newest meta page needs, 0 when there is none that is whole.
+// lengthOf returns how many bytes the newest meta page needs. It returns 0 if no meta page is whole.
 func lengthOf(f io.ReaderAt) (need uint64, err error) {
 	pageSize := int64(os.Getpagesize())
 	newest := uint64(0)

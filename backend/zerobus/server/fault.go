@@ -101,18 +101,19 @@ func Reply(msg []byte) Effect {
 // NoStreamID answers a create without the id of the stream.
 func NoStreamID() Effect { return Reply(created("")) }
 
-// Silence leaves out what is due: the response, the storing, the ack. A request that is not stored leaves a gap behind
-// which the next one is OUT_OF_RANGE.
+// Silence leaves out what is due: the response, the storing or the ack. If a request is not stored, the next request has the wrong
+// offset, and is refused with OUT_OF_RANGE.
 func Silence() Effect { return Effect{func(*stream) (bool, error) { return true, nil }} }
 
-// Ack acknowledges up to an offset, whatever was sent and acknowledged, instead of what is due.
+// Ack acknowledges up to an offset instead of what is due. It does not matter what is stored, or was acknowledged before.
 func Ack(offset int64) Effect {
 	return Effect{func(st *stream) (bool, error) {
 		return true, st.send(acked(offset), Event{Kind: Acked, Offset: offset})
 	}}
 }
 
-// AckAhead acknowledges n past (or, below 0, before) what is stored, instead of what is due.
+// AckAhead acknowledges up to n offsets behind what is stored, instead of what is due. Below 0, it acknowledges fewer offsets than
+// are stored.
 func AckAhead(n int64) Effect {
 	return Effect{func(st *stream) (bool, error) {
 		st.mu.Lock()

@@ -46,10 +46,10 @@ func StepFail(code codes.Code, msg string, delay time.Duration) Step {
 	return Step{kind: stepFail, err: status.Error(code, msg), delay: delay}
 }
 
-// Script sets all that a table answers. The steps are used up in order over all streams: a new stream skips the acks and
-// signals that its predecessor left and starts at the next create or failure; when there is none left it is created, and
-// nothing is acknowledged. Faults at the stages after Opening, the ack policy and the life of streams do not apply to a
-// scripted table. It is the behaviour of the mock that the tests of the service's own clients use.
+// Script sets all that a table answers. The steps are used up in order, over all streams of the table. A new stream skips the acks
+// and signals that the stream before it has left, and starts at the next create or failure. When no step is left, streams are
+// created and nothing is acknowledged. Faults at the stages behind Opening, the ack policy and the rotation do not apply to a
+// scripted table. This is how the mock behaves that the tests of the service's own clients use.
 func (s *Server) Script(table string, steps ...Step) {
 	s.scripts.mu.Lock()
 	defer s.scripts.mu.Unlock()
@@ -103,8 +103,8 @@ func (sc *script) create(st *stream) error {
 	return st.send(created(step.id), Event{Kind: Opened, Offset: -1})
 }
 
-// ingested takes the step that a request with this offset lets happen: one at most, what stands behind it waits for the
-// next request. A create stands for the next stream.
+// ingested does the next step, if a request with this offset allows it. It does one step at most: the steps behind it wait for the
+// next request. A create waits for the next stream.
 func (sc *script) ingested(st *stream, offset int64) error {
 	sc.mu.Lock()
 	if len(sc.steps) == 0 || sc.steps[0].kind == stepCreate || sc.steps[0].kind == stepAck && sc.steps[0].offset != offset {

@@ -19,8 +19,8 @@ import (
 	"github.com/headrace/headrace/internal/fault"
 )
 
-// messageLimit is the largest message the gRPC layer reads, so that what exceeds the protocol's 10 MiB is refused as the
-// service refuses it and not with gRPC's own RESOURCE_EXHAUSTED.
+// messageLimit is the largest message that the gRPC layer reads. It is above the 10 MiB of the protocol, so that we can refuse a
+// larger message as the service does, and not with gRPC's own RESOURCE_EXHAUSTED.
 const messageLimit = 16 << 20
 
 // A Server is a Zerobus service in this process. Any goroutine may call its methods.
@@ -29,7 +29,7 @@ type Server struct {
 	creds *tls.Config // nil: plaintext
 	pool  *x509.CertPool
 
-	readers sync.WaitGroup // that read a stream, which may be a moment longer than its RPC
+	readers sync.WaitGroup // goroutines that read a stream; they may end a moment after its RPC
 
 	turn   chan struct{} // held by Start, Restart and Shutdown
 	closed bool          // guarded by turn
@@ -157,8 +157,8 @@ func (s *Server) serving() (*grpc.Server, *listener) {
 	return s.rpc, s.listen
 }
 
-// DropConnections cuts every TCP connection of the gRPC endpoint and returns when no stream of them runs any more: what
-// they had read is in the table or never will be.
+// DropConnections cuts every TCP connection of the gRPC endpoint. It returns when none of their streams runs any more: each of their
+// records is in the table by then, or never will be.
 func (s *Server) DropConnections() {
 	_, l := s.serving()
 	if l == nil {
@@ -171,8 +171,8 @@ func (s *Server) DropConnections() {
 	}
 }
 
-// Restart ends the gRPC server, waits for down and starts a new one at the same address; tables, tokens and counters stay.
-// When graceful it first tells the clients (GOAWAY) and waits for their streams to end; otherwise it cuts them off.
+// Restart ends the gRPC server, waits for down and starts a new one at the same address. Tables, tokens and counters stay. A graceful
+// Restart first tells the clients (GOAWAY) and waits for their streams to end. Otherwise it cuts the clients off.
 func (s *Server) Restart(graceful bool, down time.Duration) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()

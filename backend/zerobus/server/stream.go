@@ -20,16 +20,17 @@ import (
 // payloadLimit is what the service takes in one message, 10 MiB.
 const payloadLimit = 10 << 20
 
-// A stream is one RPC. Its requests are read by a goroutine of its own because gRPC ends an RPC by returning from its
-// handler, and a handler that reads could not be told to.
+// A stream is one RPC. gRPC ends an RPC when its handler returns. A handler that waits for the next request could not return for
+// another reason, such as a rotation. So the handler only waits for the reason in end, and a goroutine of its own reads the
+// requests.
 type stream struct {
 	srv    *Server
 	rpc    grpc.ServerStream
 	listen *listener
 	peer   string
-	named  string // the table, as the headers have it
-	n      int
-	id     string
+	named  string        // the table, as the headers name it
+	n      int           // the number of the stream, from 0
+	id     string        // as the client is told
 	gone   chan struct{} // closed when the stream stores nothing any more
 
 	table  *table
@@ -39,11 +40,11 @@ type stream struct {
 
 	next   int64 // the wire offset that must come
 	first  bool  // the create has been read
-	tapped []Row // is used again
+	tapped []Row // memory of tap, which is used again
 
-	mu      sync.Mutex // serves what follows, and sending
-	ended   bool
-	end     chan error // has room for the one reason
+	mu      sync.Mutex // guards the fields below, and sending
+	ended   bool       // there is a reason in end
+	end     chan error // holds one value: why the stream ends
 	acked   int64      // last wire offset acknowledged
 	stored  int64      // last wire offset stored
 	signals int
@@ -77,7 +78,7 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
 	return err
 }
 
-// finish ends the stream once. Nothing is sent after it.
+// finish ends the stream. The first reason counts, and nothing is sent after it.
 func (st *stream) finish(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -97,7 +98,7 @@ func (st *stream) run(md metadata.MD) error {
 	if done, err := st.stage(Opening); done || err != nil {
 		return err
 	}
-	// Before anything is read: a client may wait for the headers before it creates the stream.
+	// The headers are sent before anything is read, because a client may wait for them before it creates the stream.
 	if err := st.rpc.SendHeader(nil); err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (st *stream) run(md metadata.MD) error {
 			return err
 		}
 		if !st.srv.cfg.DiscardRows {
-			f.msg = nil // rows alias it
+			f.msg = nil // the rows that were stored point into it
 		}
 	}
 }
@@ -182,7 +183,7 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	return nil
 }
 
-// live starts the life of a stream that rotates.
+// live starts the rotation of a stream, if the Config asks for it: first a close signal, then the end.
 func (st *stream) live() {
 	cfg := st.srv.cfg
 	if cfg.Lifetime <= 0 {
@@ -264,7 +265,7 @@ func (st *stream) tap(req *request) {
 	f(st.table.name, st.tapped)
 }
 
-// acknowledge does what the policy says after a request is stored.
+// acknowledge acknowledges a stored request, now or later, as the policy says. An ack covers all requests up to its offset.
 func (st *stream) acknowledge(offset int64) error {
 	p := st.srv.cfg.Acks
 	switch {
@@ -293,14 +294,14 @@ func (st *stream) acknowledge(offset int64) error {
 	return nil
 }
 
-// ackTo acknowledges from a timer, which has nobody to tell that the stream is over.
+// ackTo acknowledges from a timer. A timer has no caller, so an error ends the stream here.
 func (st *stream) ackTo(offset int64) {
 	if err := st.ack(offset); err != nil {
 		st.finish(err)
 	}
 }
 
-// ack acknowledges unless that is done: timers come in no order.
+// ack acknowledges up to offset, unless a later ack was sent already: timers fire in any order, and acks must not go back.
 func (st *stream) ack(offset int64) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -318,7 +319,7 @@ func (st *stream) signal(d time.Duration) error {
 	return st.sendLocked(signal(d), Event{Kind: Signalled, Offset: -1, Duration: d})
 }
 
-// halfClosed ends a stream whose client has sent all: what is stored is acknowledged first.
+// halfClosed ends a stream whose client sends nothing more. It first acknowledges what is stored.
 func (st *stream) halfClosed() error {
 	st.log.add(Event{Kind: HalfClosed, Offset: -1})
 	if done, err := st.stage(Closing); done || err != nil {
@@ -341,11 +342,12 @@ func (st *stream) send(msg []byte, e Event) error {
 	return st.sendLocked(msg, e)
 }
 
-// sendLocked sends with mu held: gRPC takes one message at a time, and what is said must stand in the order in which it was
-// decided. A client that does not read holds up its own stream, until it goes or is cut off.
+// sendLocked sends a message and notes the event. mu is held for two reasons: gRPC allows one sender at a time, and messages must
+// leave in the order in which they were decided. A client that does not read holds up its own stream, until the client goes or
+// is cut off.
 func (st *stream) sendLocked(msg []byte, e Event) error {
 	if st.ended {
-		return errEOF // it has a reason already
+		return errEOF // this error is not used: the stream has its reason already
 	}
 	if err := st.rpc.SendMsg(msg); err != nil {
 		return err
@@ -362,14 +364,15 @@ func (st *stream) after(d time.Duration, f func()) {
 		return
 	}
 	t := time.AfterFunc(d, f)
-	// Acks by time would otherwise leave a timer for each request of a long stream.
+	// We forget the older half of many timers: they have fired. Otherwise acks by time would keep a timer for each request of a
+	// long stream.
 	if len(st.timers) >= 1024 {
 		st.timers = append(st.timers[:0], st.timers[512:]...)
 	}
 	st.timers = append(st.timers, t)
 }
 
-// wait blocks the reading of the stream, and so in the end its client.
+// wait waits for d. The stream reads nothing meanwhile, so in the end its client cannot send.
 func (st *stream) wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -381,7 +384,7 @@ func (st *stream) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// one returns a header, or "" when there is none or more than one: either is wrong.
+// one returns the value of a header. It returns "" if the header is missing or comes twice, which are both wrong.
 func one(md metadata.MD, name string) string {
 	if v := md.Get(name); len(v) == 1 {
 		return strings.TrimSpace(v[0])

@@ -40,7 +40,8 @@ func (s *Server) TokenRequests() []TokenRequest {
 	return out
 }
 
-// keep adds a request to those kept. It must come before the client gets its answer, or the client would look in vain.
+// keep adds a request to those that are kept. It is called before the client gets its answer. Otherwise a test that has the answer
+// might not find the request.
 func (ts *tokens) keep(r TokenRequest) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -54,7 +55,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	f := s.tokens.due()
 	said := TokenRequest{Time: time.Now()}
 	said.ClientID, _, _ = r.BasicAuth()
-	malformed := readForm(w, r) // before any delay: the server notices that a client has gone only when the body is read
+	malformed := readForm(w, r) // before any delay, because the server notices that a client has gone only when the body is read
 	said.Form = maps.Clone(r.PostForm)
 	delete(said.Form, "client_secret")
 	gone := f.wait(r.Context())
