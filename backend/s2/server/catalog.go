@@ -10,13 +10,15 @@ import (
 
 const defaultLocation = "aws:us-east-1"
 
-// A catalog is all that has a name. The server's lock guards it.
+// A catalog is everything that has a name. The lock of the server guards it.
+//
+// Nothing runs in the background to remove what was deleted: whoever looks up a name removes it when its time has come.
 type catalog struct {
 	basins   map[string]*basin
 	tokens   map[string]*grant // issued and not revoked, by id
 	values   map[string]*grant // the same by secret; nil for those revoked
 	location string
-	streamID uint64 // of the stream created last: a name may come back, a stream does not
+	streamID uint64 // of the stream that was created last; a new stream of an old name gets a new id, and so does not find old records
 }
 
 func newCatalog() catalog {
@@ -34,7 +36,7 @@ type basin struct {
 	meter     *meter
 }
 
-// basin returns the basin of that name, deleting or not; nil if there is none. The lock is held.
+// basin returns the basin of that name, also if it is being deleted. It returns nil if there is none. The lock is held.
 func (s *Server) basin(name string) *basin {
 	b := s.catalog.basins[name]
 	if b != nil && !b.deletedAt.IsZero() && s.now().Sub(b.deletedAt) >= s.cfg.PurgeAfter {
@@ -45,7 +47,8 @@ func (s *Server) basin(name string) *basin {
 	return b
 }
 
-// streamOf returns the stream of that name, deleting or not; nil if there is none. The lock is held.
+// streamOf returns the stream of that name, also if it is being deleted. It returns nil if there is none. The lock is held; the lock
+// of the stream is taken inside.
 func (s *Server) streamOf(b *basin, name string) *stream {
 	st := b.streams[name]
 	if st == nil {
@@ -80,7 +83,7 @@ func (s *Server) liveBasin(name string) (*basin, error) {
 	return b, nil
 }
 
-// liveStream finds the stream of a data call, or creates it where the basin's config says so.
+// liveStream finds the stream of an append or a read, or creates it if the config of its basin says so.
 func (s *Server) liveStream(basin, name string, cfg *streamConfig, create func(*basinConfig) bool) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

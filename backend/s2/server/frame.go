@@ -27,7 +27,7 @@ const (
 	gzipC codec = 0x40
 )
 
-// responseCodec picks what frames of a response are compressed with. Quality values are ignored, as S2 does.
+// responseCodec picks how the frames of a response are compressed. It ignores quality values, as S2 does.
 func responseCodec(acceptEncoding []string) codec {
 	all := strings.ToLower(strings.Join(acceptEncoding, ","))
 	switch {
@@ -39,7 +39,7 @@ func responseCodec(acceptEncoding []string) codec {
 	return plain
 }
 
-// A coder compresses and decompresses payloads. Its zstd parts are made once: they are large.
+// A coder compresses and decompresses payloads. Its zstd encoder and decoder are large, so there is one of each for the server.
 type coder struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
@@ -105,8 +105,8 @@ func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
 	return out, err
 }
 
-// readFrame reads one frame and returns its decompressed payload, which may alias buf; grown is buf, or what replaces it.
-// io.EOF is the end on a boundary.
+// readFrame reads one frame and returns its decompressed payload. The payload may point into buf. grown is buf, or the larger memory
+// that replaces buf. io.EOF means that the client has ended between two frames; an end within a frame is an error.
 func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, err error) {
 	head, err := r.Peek(3)
 	if err != nil {
@@ -151,7 +151,8 @@ func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, e
 	return payload, buf, nil
 }
 
-// startFrame appends room for the head of a frame; endFrame fills it in for what was appended since at.
+// A frame is written in place: startFrame appends room for its head, then the payload is appended, and endFrame fills in the head.
+// at is where the frame begins.
 func startFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 
 func endFrame(dst []byte, at int, flags byte) {

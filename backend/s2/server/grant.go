@@ -38,7 +38,7 @@ type readWrite struct {
 	Write bool `json:"write"`
 }
 
-// A resourceSet holds one name or all with a prefix. The exact empty name is no name.
+// A resourceSet holds one name, or all names with a prefix. An exact name that is empty stands for nothing: such a set is empty.
 type resourceSet struct {
 	Exact  *string `json:"exact,omitempty"`
 	Prefix *string `json:"prefix,omitempty"`
@@ -56,7 +56,7 @@ func (r *resourceSet) holds(name string) bool {
 	return false
 }
 
-// covers reports whether all that other holds is in r.
+// covers reports whether r holds every name that other holds.
 func (r *resourceSet) covers(other *resourceSet) bool {
 	switch {
 	case other == nil || other.Prefix == nil && (other.Exact == nil || *other.Exact == ""):
@@ -69,7 +69,8 @@ func (r *resourceSet) covers(other *resourceSet) bool {
 	return r.holds(*other.Exact)
 }
 
-// The operations by level, and whether they write. Documents disagree on the group of get-*-config: both levels grant it.
+// groups are the operations of each level, by whether they write. The documents of S2 disagree on the level of get-*-config, so both
+// levels grant it.
 var groups = [3]struct{ read, write []string }{
 	{
 		read:  []string{"list-basins", "list-access-tokens", "account-metrics", "get-basin-config", "list-locations", "get-default-location"},
@@ -96,7 +97,7 @@ func knownOp(op string) bool {
 
 func (g *grant) root() bool { return g == nil }
 
-// allows reports whether the operation itself is granted, wherever.
+// allows reports whether the operation is granted at all, on whatever resource.
 func (g *grant) allows(op string) bool {
 	if g.root() || slices.Contains(g.Scope.Ops, op) {
 		return true
@@ -112,7 +113,7 @@ func (g *grant) allows(op string) bool {
 	return false
 }
 
-// prefix is put before the names of streams that the token is used with.
+// prefix is what the server puts in front of the stream names in requests with this token.
 func (g *grant) prefix() string {
 	if g.root() || !g.AutoPrefixStreams {
 		return ""
@@ -120,7 +121,8 @@ func (g *grant) prefix() string {
 	return *g.Scope.Streams.Prefix
 }
 
-// authenticate finds out whose token it is. Comparing takes the same time whatever was sent.
+// authenticate finds the grant of a token; nil is the one that may do everything. Tokens are compared by their hashes: so comparing
+// takes the same time for every token, and the server keeps no token that it has issued.
 func (s *Server) authenticate(header string) (*grant, error) {
 	secret, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok || secret == "" {
@@ -170,7 +172,8 @@ func (x *exchange) permit(op, basin, stream string) (string, error) {
 	return name, nil
 }
 
-// within refuses a grant that reaches further than the one who issues it.
+// within refuses a grant that allows more than its issuer has, in resources, operations or time. Otherwise a token could give itself
+// more rights.
 func (g *grant) within(issuer *grant) error {
 	if issuer.root() {
 		return nil
@@ -191,4 +194,4 @@ func (g *grant) within(issuer *grant) error {
 	return nil
 }
 
-func newSecret() string { return "s2test_" + rand.Text() }
+func newSecret() string { return "s2_" + rand.Text() }

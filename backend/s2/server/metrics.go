@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// A minute is what was counted in one.
+// A minute is what was counted in one minute.
 type minute struct {
 	appends, appended, unaryReads, sessionReads, read, calls uint64
 }
 
-// A meter counts by minute, for the account or a basin.
+// A meter counts by minute, for the account or for a basin.
 type meter struct {
 	mu      sync.Mutex
 	minutes map[int64]*minute
-	last    *minute // the one in use
+	last    *minute // the minute that is counted in now
 	lastAt  int64
 }
 
@@ -68,29 +68,14 @@ func (x *exchange) metrics(names []string) error {
 	if err != nil {
 		return err
 	}
-	s := x.srv
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var values []metric
 	switch len(names) {
 	case 0:
-		values, err = s.accountMetrics(set, interval, at)
+		values, err = x.srv.accountValues(set, interval, at)
 	case 1:
-		b := s.basin(basin)
-		if b == nil {
-			return basinNotFound(basin)
-		}
-		values, err = b.metrics(set, interval, at)
+		values, err = x.srv.basinValues(basin, set, interval, at)
 	case 2:
-		b := s.basin(basin)
-		if b == nil {
-			return basinNotFound(basin)
-		}
-		st := s.streamOf(b, stream)
-		if st == nil {
-			return streamNotFound(basin, names[1])
-		}
-		values, err = st.metrics(set, interval, at)
+		values, err = x.srv.streamValues(basin, stream, names[1], set, interval, at)
 	}
 	if err != nil {
 		return err
@@ -101,6 +86,41 @@ func (x *exchange) metrics(names []string) error {
 	return x.answer(http.StatusOK, map[string]any{"values": values})
 }
 
+// The three functions below look up what is measured. They lock the catalog for the look only: while the answer is written, a
+// slow client must not hold up the others.
+
+func (s *Server) accountValues(set, interval string, at span) ([]metric, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accountMetrics(set, interval, at)
+}
+
+func (s *Server) basinValues(name, set, interval string, at span) ([]metric, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.basin(name)
+	if b == nil {
+		return nil, basinNotFound(name)
+	}
+	return b.metrics(set, interval, at)
+}
+
+// streamValues finds a stream by the name that the server knows it by. asked is its name in the request, for the error.
+func (s *Server) streamValues(basin, name, asked, set, interval string, at span) ([]metric, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.basin(basin)
+	if b == nil {
+		return nil, basinNotFound(basin)
+	}
+	st := s.streamOf(b, name)
+	if st == nil {
+		return nil, streamNotFound(basin, asked)
+	}
+	return st.metrics(set, interval, at)
+}
+
+// span reads the time that the request asks about.
 func (x *exchange) span() (at span, err error) {
 	v := x.r.URL.Query()
 	if !v.Has("start") || !v.Has("end") {

@@ -38,7 +38,8 @@ func (x *exchange) readEvents() error {
 	return out.end(rd.run(&q, out))
 }
 
-// An eventEmitter counts what was delivered over all the connections of a read: ids go on from Last-Event-ID.
+// An eventEmitter writes batches as server-sent events. The id of an event says how far the read has come: the last seq, and how many
+// records and bytes were delivered over all connections. A client that connects again sends the id, and the read goes on.
 type eventEmitter struct {
 	x       *exchange
 	format  format
@@ -47,7 +48,7 @@ type eventEmitter struct {
 	out     []byte
 }
 
-// resume lets the read go on behind the id given, with what its limits have left.
+// resume lets the read go on behind the event with the id, with what is left of its limits.
 func (e *eventEmitter) resume(id string, q *query) error {
 	if id == "" {
 		return nil
@@ -113,7 +114,7 @@ func (e *eventEmitter) send(b []byte) error {
 	return nil
 }
 
-// end writes the last event. A fault that ends the answer leaves even that out.
+// end writes the last event, and returns errEnd. A fault that ends the answer leaves out this event too.
 func (e *eventEmitter) end(why error) error {
 	switch {
 	case why == nil:

@@ -172,7 +172,7 @@ func (x *exchange) ensureStream() error {
 	return x.answer(status, st.info(x.stream))
 }
 
-// reconfigure replaces the config by what f makes of it, and reports whether that is another one.
+// reconfigure replaces the config by what f makes of it, and reports whether the config has changed.
 func (s *stream) reconfigure(f func(streamConfig) streamConfig) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -266,8 +266,8 @@ func (x *exchange) checkTail() error {
 	return x.answer(http.StatusOK, map[string]position{"tail": tail})
 }
 
-// unlock checks the key of an encrypted stream. Nothing is encrypted here: the first key that is used is remembered as a
-// hash, and another one is the wrong one.
+// unlock checks the key of an encrypted stream. This server does not encrypt. It remembers the hash of the first key that an append
+// has used, and refuses every other key as wrong.
 func (x *exchange) unlock(s *stream) error {
 	if s.cipher == "" {
 		return nil

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// The messages are parsed by hand: an append of a thousand records costs the server no allocation but the one that keeps
-// them. Field numbers are those of package s2.v1.
+// The messages are parsed by hand. So an append of a thousand records costs the server only one allocation: the one that keeps them.
+// Generated types would make an allocation for each record. The field numbers are those of package s2.v1.
 
 var errWire = errors.New("invalid protobuf")
 
@@ -23,7 +23,7 @@ type record struct {
 	hasTS  bool
 }
 
-// An input is one AppendInput, from whichever form it came in.
+// An input is one AppendInput, whether it came as protobuf, as JSON or in a frame. Inputs are used again: see free.
 type input struct {
 	recs     []record
 	headers  []header
@@ -31,7 +31,7 @@ type input struct {
 	match    uint64
 	hasMatch bool
 	hasToken bool
-	tooMany  bool // more than maxRecords; those behind are not kept
+	tooMany  bool // there were more than maxRecords; the ones behind are not kept
 	metered  int
 }
 
@@ -43,7 +43,7 @@ func newInput() *input {
 	return in
 }
 
-// free gives in back. What one odd request made large is let go.
+// free gives in back for the next request. If a request has made it very large, it is left to the garbage collector.
 func (in *input) free() {
 	if cap(in.recs) > 2*maxRecords || cap(in.headers) > 8*maxRecords {
 		return
@@ -53,8 +53,8 @@ func (in *input) free() {
 	inputs.Put(in)
 }
 
-// field cuts the next field off b: a varint in v, a length-delimited one in data. Fixed ones are skipped over by the caller
-// like every field it does not know.
+// field cuts the next field off b. The value of a varint is in v, that of a length-delimited field in data. Callers skip fields of
+// fixed width, as they skip every field that they do not know.
 func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
 	tag, n := binary.Uvarint(b)
 	if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
