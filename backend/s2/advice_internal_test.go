@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// All readers of a connection follow its advice, and that of the next connection not before a pause is over.
+// All readers of a connection follow the advice at once. Advice on the next connection waits for the end of a pause.
 func TestAdviceIsFollowedOnceAPause(t *testing.T) {
 	c, err := New(Config{Token: "any-token"})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// advised is a server that says in every frame that clients should reconnect, as one does that is about to stop.
+// advised is a server with advice to reconnect in every frame, like a server about to stop.
 func advised(t *testing.T, op s2test.Op, opts ...s2.Option) (*s2test.Injection, *s2.Stream) {
 	t.Helper()
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(time.Millisecond, time.Millisecond))
@@ -75,7 +75,7 @@ func TestAnAppenderFollowsAdviceOnceAndThenAppendsOn(t *testing.T) {
 	}
 }
 
-// A server that is about to stop refuses openings for as long as it lasts.
+// A server about to stop refuses all openings.
 func TestAReadSessionOutlivesADrainingServer(t *testing.T) {
 	t.Parallel()
 	srv, st := fresh(t, []s2.Option{s2.Attempts(1)})
@@ -100,7 +100,7 @@ func texts(recs []backend.Record) (vs []string) {
 	return vs
 }
 
-// Neither side counts advice or a draining server as an attempt, so both survive with one attempt alone.
+// Advice and a draining server do not count as attempts: producers and consumers with a single attempt survive both.
 func TestOneAttemptOutlivesAdviceAndADrainingServer(t *testing.T) {
 	t.Parallel()
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(time.Millisecond, time.Millisecond))

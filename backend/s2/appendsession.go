@@ -55,7 +55,7 @@ func (s *Stream) OpenAppendSession(ctx context.Context) (*AppendSession, error) 
 	own := *s
 	own.cfg.exclusive, own.cfg.fence, own.cfg.bare = false, false, true
 	appender := own.newAppender(sizeAny)
-	inner, err := backend.Pipelined("s2: "+s.basin.name+"/"+s.name, appender).Open(ctx)
+	inner, err := own.pipelined(appender).Open(ctx)
 	if err != nil {
 		return nil, err
 	}

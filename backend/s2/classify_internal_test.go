@@ -11,11 +11,11 @@ import (
 	"github.com/headrace/headrace/internal/misconfig"
 )
 
-// What an error means depends on what was asked: a read, an append whose records may be stored, or an append session.
+// The meaning of an error depends on the request: a read, an append, or an append session with batches in flight.
 func TestAnErrorMeansWhatTheTableSays(t *testing.T) {
 	coded := func(status int, code string) error { return &Error{Status: status, Code: code} }
 	wrong := error(&misconfig.Error{Cause: misconfig.NoHTTP2, Err: errors.New("refused")})
-	// The words of a row are the outcomes in the columns' order.
+	// A row has a word for the outcome in each column.
 	columns := []situation{repeatable, idle, unsent, sent, traceable, resent}
 	for _, row := range []struct {
 		name string
@@ -46,7 +46,7 @@ func TestAnErrorMeansWhatTheTableSays(t *testing.T) {
 	} {
 		for i, s := range columns {
 			if row.want[i] == "-" {
-				continue // an append session is open, so this error does not occur there
+				continue // the error does not occur on an open append session
 			}
 			if got := outcomeOf(meaning(row.err, s)); got != row.want[i] {
 				t.Errorf("%s, situation %d: %s, want %s", row.name, s, got, row.want[i])

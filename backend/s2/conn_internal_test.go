@@ -11,7 +11,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 )
 
-// unconnected makes a conn whose server says nothing until the test closes end.
+// unconnected makes a conn to a server without answers, until the test writes to end or closes end.
 func unconnected(t *testing.T, opts ...StreamOption) (c *conn, end *io.PipeWriter) {
 	t.Helper()
 	client, err := New(Config{Token: "any-token"})
@@ -35,8 +35,8 @@ func unconnected(t *testing.T, opts ...StreamOption) (c *conn, end *io.PipeWrite
 
 func letter(value string) []backend.Record { return []backend.Record{{Value: []byte(value)}} }
 
-// A server, or a proxy in front of it, may end its answer and go on reading. What had not left by then is said to be not
-// stored, so it must not leave later.
+// A server, or a proxy, may end the response and go on reading the request. Fate says about frames still in the outbox: not
+// stored. Therefore these frames must not leave later.
 func TestNothingLeavesBehindTheEndOfAnAppendSession(t *testing.T) {
 	c, end := unconnected(t)
 	if err := c.Write(t.Context(), 0, letter("a")); err != nil {
@@ -52,8 +52,8 @@ func TestNothingLeavesBehindTheEndOfAnAppendSession(t *testing.T) {
 	}
 }
 
-// The caller of Recv may give up while frames wait in the outbox. Whether the records may be stored depends on whether
-// their frame has begun to leave.
+// The caller of Recv may give up while frames wait in the outbox. The records may be stored only if their frame has begun to
+// leave.
 func TestAReadThatIsGivenUpSaysWhetherRecordsHaveLeft(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -78,7 +78,7 @@ func TestAReadThatIsGivenUpSaysWhetherRecordsHaveLeft(t *testing.T) {
 	}
 }
 
-// A connection that was lost while nothing was in flight is noticed by the next Write.
+// Write notices the loss of a connection without batches in flight.
 func TestALostConnectionTakesNoBatch(t *testing.T) {
 	c, end := unconnected(t)
 	_ = end.Close()
@@ -91,7 +91,7 @@ func TestALostConnectionTakesNoBatch(t *testing.T) {
 	}
 }
 
-// What a certain refusal did not store may be replaced: the seq is free for a batch of another size.
+// A certain refusal frees the seq for another batch, also of another size.
 func TestARefusalFreesTheSeqsOfWhatIsNotStored(t *testing.T) {
 	for status, free := range map[int]bool{422: true, 500: false} {
 		c, end := unconnected(t, Exclusive())

@@ -71,14 +71,14 @@ func exactly(t *testing.T, st *s2.Stream, n int) {
 	}
 }
 
-// Whatever goes wrong and when, N appends are N records in order, each acknowledged where it is.
+// Under every fault, N appends are N records in order, and each receipt has the true offset.
 func TestExclusiveIsExactlyOnce(t *testing.T) {
 	t.Parallel()
 	const n = 3000
 	on := func(op s2test.Op, stage s2test.Stage, do s2test.Effect) s2test.Fault {
 		return s2test.Fault{Op: op, Stage: stage, Do: do}
 	}
-	lost := on(s2test.AppendSession, s2test.Replying, s2test.Drop()) // so that there is something to look for
+	lost := on(s2test.AppendSession, s2test.Replying, s2test.Drop()) // the next session has a lost batch to look for
 	var all crowd
 	defer all.Wait()
 	for _, c := range []struct {
@@ -183,7 +183,7 @@ func values(vs ...string) []backend.Record {
 	return recs
 }
 
-// Another writer's records in the place of a batch whose fate was open are told from the batch.
+// Exclusive tells the records of another writer from a lost batch of its own.
 func TestExclusiveTellsAnotherWriterFromItself(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -291,7 +291,7 @@ func TestTheLoserOfAFenceIsFenced(t *testing.T) {
 			t.Errorf("stored %q", got)
 		}
 	}
-	// A token that somebody else has set.
+	// Another program has set the token.
 	name := streamName()
 	if _, err := b.Stream(name).SetFence(t.Context(), "ours", s2.Condition{}); err != nil {
 		t.Fatal(err)

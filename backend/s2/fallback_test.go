@@ -25,7 +25,7 @@ import (
 	"github.com/headrace/headrace/consumer"
 )
 
-// proxies are ways to a server on which HTTP/2 does not pass. Each returns the URL to use and what a client needs for it.
+// proxies are ways to a server without HTTP/2. Each returns the URL, and the options a client needs.
 var proxies = map[string]func(t *testing.T, srv *s2test.Server) (string, []s2.Option){
 	"plain HTTP/1.1": func(t *testing.T, srv *s2test.Server) (string, []s2.Option) {
 		p := proxy(t, srv)
@@ -48,7 +48,7 @@ var proxies = map[string]func(t *testing.T, srv *s2test.Server) (string, []s2.Op
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			_ = bare.Serve(l) // it ends with the listener
+			_ = bare.Serve(l) // ends with the listener
 		}()
 		t.Cleanup(func() {
 			_ = bare.Close()
@@ -97,7 +97,7 @@ func trusting(p *httptest.Server) []s2.Option {
 	return []s2.Option{s2.TLS(&tls.Config{RootCAs: roots})}
 }
 
-// preface treats connections that begin with HTTP/2 as told, and passes the others on.
+// preface calls treat for connections with HTTP/2, and passes other connections on.
 func preface(t *testing.T, srv *s2test.Server, treat func(net.Conn)) string {
 	t.Helper()
 	p := proxy(t, srv)
@@ -172,12 +172,12 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 					t.Errorf("break %d struck %d times", i, in.Hits())
 				}
 			}
-			// A break may also hit an opening that an impatient client has given up: that is no reopening.
+			// A break may hit an opening already given up by an impatient client. Such a break causes no reopening.
 			if n := src.Stats().Reopened; n == 0 || over.Hits() < 4 {
 				t.Errorf("reopened %d times, %d sessions of events", n, over.Hits())
 			}
 
-			// Appends have no such way out: they fail, and in time.
+			// Appends cannot use events: an opening fails in time.
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 			defer cancel()
 			if s, err := c.Basin(basinName).Stream(direct.Name()).NewAppender(backend.Format{}).Open(ctx); err == nil {
@@ -185,8 +185,8 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 				t.Error("an append session opened without HTTP/2")
 			}
 
-			// What the server refuses is said as it says it, and not as a failure of HTTP/2. A busy machine may answer too late
-			// for an impatient client, and is asked again.
+			// The reader returns the refusal of the server, and not the failure of HTTP/2. A busy machine may answer an
+			// impatient client too late, so the test asks again.
 			missing := c.Basin("no-such-basin").Stream("orders")
 			_, err = persist(t.Context(), func() (backend.Reader, error) { return missing.OpenReader(t.Context(), backend.Earliest) })
 			var refused *s2.Error
@@ -197,7 +197,7 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 	}
 }
 
-// A server that has spoken HTTP/2 is not left for events because one connection breaks.
+// After HTTP/2 has worked, a broken connection is no reason for events.
 func TestABrokenOpeningIsNoReasonForEvents(t *testing.T) {
 	srv, st := fresh(t, nil)
 	fillStream(t, st, 1)
@@ -211,7 +211,7 @@ func TestABrokenOpeningIsNoReasonForEvents(t *testing.T) {
 	}
 }
 
-// A caller who gives up during the fall back is told so, and nothing is left behind.
+// The end of the context ends the fall back, and leaves nothing behind.
 func TestAFallBackEndsWithItsContext(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true))
 	srv.Inject(s2test.Fault{Op: s2test.EventRead, Times: s2test.Always, Do: s2test.Stall()})

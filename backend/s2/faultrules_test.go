@@ -10,11 +10,11 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
-// rulesUnderFaults is the whole of backendtest, every rule with a stream on which a kind of fault strikes. What is above
-// the stream tries again as producers and consumers do, and appends are exclusive: only so can a rule tell what is lost
-// or stored twice. A kind is for appends and reads alike where it makes sense.
+// rulesUnderFaults runs all rules of backendtest, each rule under each kind of fault. A steadfast stream tries again like
+// producers and consumers, and appends are exclusive. Otherwise a rule could not tell lost records, or records stored twice,
+// from the normal effects of a fault.
 //
-// Acks that never come whole are left to the producer, whose AckTimeout ends that: a session waits as long as it is let.
+// Stalled acks are left out. A session waits for an ack for ever, and only the AckTimeout of a producer ends the wait.
 func rulesUnderFaults(t *testing.T) {
 	t.Parallel()
 	const sessions = s2test.AppendSession | s2test.ReadSession
@@ -60,11 +60,11 @@ func rulesUnderFaults(t *testing.T) {
 				}
 				opts := []s2.StreamOption{s2.Exclusive(), s2.Fence("")}
 				if name == stalled {
-					opts = append(opts, s2.Silence(150*time.Millisecond)) // every rule waits for this once at least
+					opts = append(opts, s2.Silence(150*time.Millisecond)) // every rule waits for this time at least once
 				}
 				h := harness(store, inject, nil, opts...)
 				h.Dedup, h.Exclusive, h.Beside = true, true, true
-				h.Patience = 2 * time.Minute // a call opens again many times, and reads back what it has sent
+				h.Patience = 2 * time.Minute // a call may open many times, and read back all its batches
 				fresh := h.Open
 				h.Open = func(t testing.TB) backendtest.Target {
 					target := fresh(t)

@@ -21,23 +21,23 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// An outcome is what a fault may come to.
+// An outcome is the allowed effect of a fault.
 type outcome int
 
 const (
 	unharmed outcome = iota // no session is lost
 	retried                 // a session is lost, and nothing is stored twice or read twice
-	unsure                  // it is not known what was stored: with Exclusive as retried, else batches may be stored twice
-	fatal                   // it ends the producer or the consumer, with a named error
+	unsure                  // nobody knows what was stored: with Exclusive as retried, otherwise batches may be stored twice
+	fatal                   // the producer or the consumer ends with a named error
 )
 
-// A blow is a fault and what has to come of it.
+// A blow is a fault with its required outcome.
 type blow struct {
 	name   string
-	fault  s2test.Fault // strikes twice, unless it says otherwise
+	fault  s2test.Fault // strikes twice by default
 	want   outcome
-	is     error // of outcome fatal: what the error is
-	as     any   // or what it can be found as
+	is     error // of outcome fatal: for errors.Is
+	as     any   // or for errors.As
 	client []s2.Option
 	reader []s2.StreamOption
 	writer []producer.Option
@@ -54,11 +54,11 @@ var statuses = []struct {
 
 func half(b []byte) []byte { return b[:len(b)/2] }
 
-// impatient gives up on an opening that is not answered for the sum of both. A busy machine may answer another opening later
-// than that too: then the producer or consumer opens once more.
+// impatient gives up an opening without an answer after the sum of both times. A busy machine may also answer other openings too
+// late: then the producer or consumer opens once more.
 var impatient = []s2.Option{s2.ConnectTimeout(500 * time.Millisecond), s2.Timeout(500 * time.Millisecond)}
 
-// blowsAtOpening strike a request before anything was done for it, those that read and those that append alike.
+// blowsAtOpening strike a request before the server has done anything, for reads and appends alike.
 func blowsAtOpening(op s2test.Op) (blows []blow) {
 	add := func(name string, want outcome, do s2test.Effect) *blow {
 		blows = append(blows, blow{name: "opening: " + name, want: want, fault: s2test.Fault{Op: op, Times: 2, Do: do}})
@@ -103,7 +103,7 @@ func appendBlows() []blow {
 		add(at.name+": late", at.stage, unharmed, s2test.Delay(20*time.Millisecond))
 		stalled := add(at.name+": stalled", at.stage, unsure, s2test.Stall())
 		stalled.writer = []producer.Option{producer.AckTimeout(time.Second)}
-		stalled.fault.Times = 1 // a second each, for the server to finish what it has
+		stalled.fault.Times = 1 // each strike costs a second, because Close waits for the last answers
 	}
 	add("ack: 500 in its place", s2test.Replying, unsure, s2test.Status(500, "storage"))
 	add("ack: no frame", s2test.Replying, unsure, s2test.Frame([]byte{0, 0, 0, 0}))
@@ -115,7 +115,7 @@ func appendBlows() []blow {
 	return blows
 }
 
-// readBlows strike sessions over frames or over events. Of what is no frame and no event the reader cannot go on.
+// readBlows strike sessions over frames or over events. Behind a broken frame or event, the reader cannot go on.
 func readBlows(op s2test.Op) []blow {
 	blows := blowsAtOpening(op)
 	add := func(name string, want outcome, do s2test.Effect) *blow {
@@ -145,7 +145,7 @@ func readBlows(op s2test.Op) []blow {
 	return blows
 }
 
-// causes is a log that keeps what went wrong.
+// causes is a log handler. It keeps all errors.
 type causes struct {
 	mu   sync.Mutex
 	seen []error
@@ -171,7 +171,7 @@ func (c *causes) add(err error) {
 	c.seen = append(c.seen, err)
 }
 
-// String names the kinds of all that was seen, each once.
+// String names the kinds of all errors, each kind once.
 func (c *causes) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,7 +201,7 @@ func (c *causes) String() string {
 	return strings.Join(all, ", ")
 }
 
-// A table collects the rows of runs that are under way at once.
+// A table collects rows from concurrent runs.
 type table struct {
 	mu   sync.Mutex
 	rows []string
@@ -229,7 +229,7 @@ func (tb *table) log(t *testing.T, title ...any) {
 	t.Logf("%d runs\n%s", len(tb.rows), b.String())
 }
 
-// inject puts the fault of b to work. check says, once all is done, whether it has struck as often as it should.
+// inject injects the fault of b. check, called at the end, fails the test if the fault did not strike.
 func (b *blow) inject(t *testing.T, srv *s2test.Server) (in *s2test.Injection, check func()) {
 	t.Helper()
 	f := b.fault
@@ -239,15 +239,15 @@ func (b *blow) inject(t *testing.T, srv *s2test.Server) (in *s2test.Injection, c
 	in = srv.Inject(f)
 	return in, func() {
 		t.Helper()
-		if in.Hits() == 0 { // twice is not for sure: what was read back after the first is not sent again
+		if in.Hits() == 0 { // the second strike is not certain: a batch found stored after the first strike is not sent again
 			t.Error("it did not strike")
 		}
 		in.Remove()
 	}
 }
 
-// least is how many failures have to be seen: one breaks a session, whatever else was to go wrong with it, but an opening
-// fails alone.
+// least is the required number of failures. A failure ends a session, and the second strike may hit the same session; but each
+// failed opening counts.
 func (b *blow) least() int {
 	switch {
 	case b.want == unharmed:
@@ -258,7 +258,7 @@ func (b *blow) least() int {
 	return 1
 }
 
-// final checks the error that a fatal blow ends in.
+// final checks the error at the end of a fatal blow.
 func (b *blow) final(t *testing.T, err error) {
 	t.Helper()
 	if b.is != nil && !errors.Is(err, b.is) || b.as != nil && !errors.As(err, new(*s2.ProtocolError)) || err == nil {
@@ -266,9 +266,8 @@ func (b *blow) final(t *testing.T, err error) {
 	}
 }
 
-// TestConformanceUnderFaults runs producers and consumers, and then all rules of backendtest, while each fault that
-// s2test can inject strikes. Nothing that was acknowledged may be lost, whatever happens; and what else may happen is
-// told for each fault.
+// TestConformanceUnderFaults runs producers, consumers and all rules of backendtest under each fault of s2test. No acknowledged
+// record may be lost under any fault. The blows say what else may happen.
 func TestConformanceUnderFaults(t *testing.T) {
 	t.Parallel()
 	stores := []string{"memory", "bolt"}
@@ -321,7 +320,7 @@ func (c *crowd) run(t *testing.T, name string, f func(*testing.T)) {
 	})
 }
 
-// appendUnder sends 200 records in 20 batches or more, all that are possible at once but for a pause in the middle.
+// appendUnder sends 200 records in 20 batches or more, as fast as possible, with a pause in the middle.
 func appendUnder(t *testing.T, b blow, store string, exclusive bool, results *table) {
 	const n = 200
 	srv := serve(t, store, true)
@@ -359,7 +358,7 @@ func appendUnder(t *testing.T, b blow, store string, exclusive bool, results *ta
 	}
 	struck()
 
-	// What is stored, and where receipts say that it is.
+	// Compare the stored records with the receipts.
 	recs := []backend.Record{}
 	plain := dial(t, srv).Basin(basinName).Stream(name)
 	if b.want != fatal || len(receipts) > 0 {
@@ -399,12 +398,12 @@ func appendUnder(t *testing.T, b blow, store string, exclusive bool, results *ta
 	results.add(b.name, store, exclusive, in.Hits(), acked, next, twice, stats.Sessions, stats.Resent, &seen)
 }
 
-// readUnder reads 3000 records, which are at least three batches.
+// readUnder reads 3000 records, in three batches or more.
 func readUnder(t *testing.T, b blow, store, form string, results *table) {
 	const n = 3000
 	srv := serve(t, store, true)
-	// Without the question when the stream was created, no connection is idle at the opening: a transport replaces an idle
-	// one that breaks without a word.
+	// With bare offsets, the reader does not ask for the time of creation, and no connection is idle at the opening. A transport
+	// replaces a broken idle connection silently, and the fault would have no effect.
 	opts := append([]s2.StreamOption{s2.BareOffsets()}, b.reader...)
 	if form == "events" {
 		opts = append(opts, s2.EventStream())
@@ -448,7 +447,7 @@ func readUnder(t *testing.T, b blow, store, form string, results *table) {
 	results.add(b.name, store, form, in.Hits(), len(got), len(got)-len(distinct), c.Stats().Reopened, &seen)
 }
 
-// fillStream appends n numbered records over the sessions that producers use, and returns their values.
+// fillStream appends n numbered records with a producer, and returns their values.
 func fillStream(t testing.TB, st *s2.Stream, n int) []string {
 	t.Helper()
 	p, err := producer.New(t.Context(), st, codec.String())

@@ -33,7 +33,7 @@ func next(t testing.TB, r backend.Reader) backend.Batch {
 	}
 }
 
-// Readers skip command records or see them, as they are told, and neither loses their place.
+// Readers skip command records, or show them with Commands. In both cases the positions stay right.
 func TestCommandRecords(t *testing.T) {
 	srv, st := fresh(t, nil)
 	ctx := t.Context()
@@ -61,7 +61,7 @@ func TestCommandRecords(t *testing.T) {
 	if b := readBatch(t, open(t, st, "3")); len(b.Records) != 0 || b.Next != "4" {
 		t.Errorf("a stretch of nothing but commands: %+v, want an empty batch that goes on behind it", b)
 	}
-	// Data that looks like a command is refused before it could be one.
+	// A producer cannot append a record in the form of a command.
 	s, err := st.NewAppender(backend.Format{}).Open(ctx)
 	check(t, err)
 	defer s.Close()
@@ -76,12 +76,12 @@ func readBatch(t testing.TB, r backend.Reader) backend.Batch {
 	return b
 }
 
-// A server that says nothing for longer than it may is given up.
+// A reader gives up a silent server.
 func TestASilentReadSession(t *testing.T) {
 	for name, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.EventStream()}} {
 		srv, st := fresh(t, nil)
 		put(t, st, "a")
-		// A busy machine may be silent for so long before it says anything.
+		// A busy machine may be silent for this time before the first batch.
 		var r backend.Reader
 		silence := 15 * time.Millisecond
 		for heard := false; !heard; {
@@ -108,13 +108,13 @@ func TestASilentReadSession(t *testing.T) {
 	}
 }
 
-// A server that advises to reconnect gets no new sessions on that connection, and nothing is lost over the change.
+// After advice to reconnect, new sessions use a new connection, and no record is lost.
 func TestAdviceToReconnect(t *testing.T) {
 	srv, st := fresh(t, nil)
 	put(t, st, "a")
 	in := srv.Inject(s2test.Fault{Op: s2test.ReadSession, Stage: s2test.Replying, Do: s2test.AdviseReconnect()})
 	r := open(t, st, backend.Earliest)
-	b := next(t, r) // it came with the advice
+	b := next(t, r) // the advice came with this batch
 	if string(b.Records[0].Value) != "a" || in.Hits() != 1 {
 		t.Errorf("%+v, %d hits", b, in.Hits())
 	}
@@ -128,7 +128,7 @@ func TestAdviceToReconnect(t *testing.T) {
 	}
 }
 
-// Records that were trimmed away in front of a reader are a hole, not a silence.
+// For records trimmed in front of a reader, the reader reports a hole and does not wait.
 func TestAPlaceThatIsTrimmed(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.TrimDelay(0))
 	st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.BareOffsets())
@@ -208,7 +208,7 @@ func TestUnaryCallsHoldTheirConditionsAndLimits(t *testing.T) {
 	}
 }
 
-// A heartbeat that names a later tail, and no records up to it: they are on their way, or they are gone for good.
+// After a heartbeat with a later tail, the records before the tail are either still to come or trimmed.
 func TestAHeartbeatAheadOfItsRecords(t *testing.T) {
 	beat := s2test.Frame(frame(0, unhex("12 02 08 09"))) // the tail is at 9
 	for name, c := range map[string]struct {

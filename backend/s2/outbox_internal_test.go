@@ -2,7 +2,7 @@ package s2
 
 import "testing"
 
-// A connection that is long over may still be held on to, by the timers of its transport, and the outbox with it.
+// Timers of a transport may hold a dead connection, and its outbox, for a long time.
 func TestAClosedOutboxHoldsNoMemory(t *testing.T) {
 	o := newOutbox(make(chan struct{}, 1))
 	o.put(append(o.buffer(100), "on its way"...))
@@ -13,7 +13,7 @@ func TestAClosedOutboxHoldsNoMemory(t *testing.T) {
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o.recycle(make([]byte, 100)) // by a Send that was under way
+	o.recycle(make([]byte, 100)) // by a Write during Close
 	if len(o.frames) != 0 || len(o.free) != 0 {
 		t.Errorf("%d frames and %d buffers are held after Close", len(o.frames), len(o.free))
 	}

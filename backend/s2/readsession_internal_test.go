@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A record that comes once the session is back begins the wait anew, which the new connection was told was over.
+// A reconnected session asks for the rest of Wait only. A record then restarts Wait, and the session must ask for all of it.
 func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
 	waits := make(chan string, 10)
 	var opened atomic.Int64
@@ -31,7 +31,7 @@ func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
 	}
 	defer c.Close()
 	r := c.Basin("test-basin").Stream("s", EventStream()).ReadSession(Range{From: "0", Wait: time.Hour})
-	r.quiet = time.Now().Add(-2 * time.Hour) // a connection before had come to the tail
+	r.quiet = time.Now().Add(-2 * time.Hour) // an earlier connection had reached the tail
 	n := 0
 	for _, err := range r.Records(t.Context()) {
 		if n++; err != nil {

@@ -46,7 +46,7 @@ func timed(t *testing.T, st *s2.Stream, n int) (vs []string) {
 
 var base = time.UnixMilli(1_700_000_000_000)
 
-// ranges are what a session may be asked for of 3500 records, and the records that it must give.
+// ranges are ranges of a stream of 3500 records, with the records a session must give.
 var ranges = map[string]struct {
 	r        s2.Range
 	from, to int
@@ -70,7 +70,7 @@ var ranges = map[string]struct {
 	"at the tail":            {s2.Range{From: backend.Latest, Wait: s2.NoWait}, 3500, 3500},
 }
 
-// Whatever breaks in the middle, a session gives the records of its range, each once, and ends.
+// Under every fault, a session gives each record of the range once, and ends.
 func TestAReadSessionGivesItsRangeWhateverBreaks(t *testing.T) {
 	t.Parallel()
 	both := s2test.ReadSession | s2test.EventRead
@@ -130,8 +130,8 @@ func TestAReadSessionGivesItsRangeWhateverBreaks(t *testing.T) {
 	}
 }
 
-// A new connection is asked for what is left, from where the last one came to, and for the same end. A server that gives
-// more than it was asked for is held to the range.
+// A session asks a new connection for the rest of the range, with the same end. A server may give more than asked, and the
+// session keeps to the range.
 func TestAReadSessionAsksForWhatIsLeft(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -156,7 +156,7 @@ func TestAReadSessionAsksForWhatIsLeft(t *testing.T) {
 	}
 }
 
-// The wait is for the stream and not for a connection: reconnections do not begin it anew, heartbeats neither.
+// Neither reconnections nor heartbeats restart the wait of a session.
 func TestTheWaitOfAReadSessionEndsWhateverBreaks(t *testing.T) {
 	t.Parallel()
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(50*time.Millisecond, 60*time.Millisecond))
@@ -165,7 +165,7 @@ func TestTheWaitOfAReadSessionEndsWhateverBreaks(t *testing.T) {
 	in := srv.Inject(s2test.Fault{Op: s2test.ReadSession, Stage: s2test.Replying, Skip: 3, Times: s2test.Always, Do: s2test.Drop()})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	// Breaks come as the machine gets on. A wait that begins anew with each of them never ends.
+	// The breaks come at the speed of the machine. If each break restarted the wait, the wait would never end.
 	for wait := time.Second; in.Hits() < 2; wait *= 2 {
 		got, err := drain(ctx, dial(t, srv, s2.Attempts(1000)).Basin(basinName).Stream(st.Name()).ReadSession(s2.Range{From: s2.At(0), Wait: wait}))
 		if len(got) != 1 || err != nil {
@@ -174,7 +174,7 @@ func TestTheWaitOfAReadSessionEndsWhateverBreaks(t *testing.T) {
 	}
 }
 
-// A start that was relative is a place as soon as the server has said which.
+// A relative start becomes a place with the first answer of the server.
 func TestAReadSessionFromLatestMissesNothingOverABreak(t *testing.T) {
 	t.Parallel()
 	srv, st := fresh(t, nil)
