@@ -34,6 +34,7 @@ type metered struct {
 	meter func(*backend.Record) (int, error)
 }
 
+// Limits are the limits of the appender, with the meter for producers.
 func (m metered) Limits() backend.Limits {
 	l := m.Appender.Limits()
 	l.Size = m.meter
@@ -46,6 +47,7 @@ func (s *Stream) newAppender(e encoding) *appender {
 		stream: s, encoding: e, epoch: max(s.config.epoch, 0), epochGiven: s.config.epoch >= 0,
 		highest: -1, highestEarlier: -1, window: window{size: s.config.inFlight},
 	}
+	// A random id has 128 bits or more: no other producer has the same, and epoch 0 is free.
 	if a.id = s.config.producer; a.id == "" {
 		a.id, a.randomID = rand.Text(), true
 	}
@@ -86,6 +88,7 @@ func (a *appender) Limits() backend.Limits {
 // Dial opens a session. The first Dial asks the server for the stream; later ones trust the first, because a request for each
 // session would delay every reconnection, and a batch finds out soon enough.
 func (a *appender) Dial(ctx context.Context, _ uint64) (backend.Conn, error) {
+	// The lock is not held during the request, as no lock of this package is.
 	a.mu.Lock()
 	checked := a.checked
 	a.mu.Unlock()
@@ -97,9 +100,12 @@ func (a *appender) Dial(ctx context.Context, _ uint64) (backend.Conn, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.checked = true
+	// The time orders the producers of an id without a shared counter: a later start has a later epoch. If two clocks differ, the
+	// later producer meets a stale answer and claims the epoch behind the server's.
 	if a.epoch == 0 && !a.randomID && !a.epochGiven {
 		a.epoch = time.Now().UnixMilli()
 	}
+	// From here on, sequences up to highest count as sent by an earlier session: their batches may be stored.
 	a.highestEarlier = a.highest
 	return newConn(ctx, a), nil
 }
@@ -111,6 +117,7 @@ func (a *appender) check(ctx context.Context) error {
 	if a.epochGiven && a.randomID {
 		return fmt.Errorf("%w: Epoch without ProducerID: a producer with a random id has no producer before it", backend.ErrRejected)
 	}
+	// The id and the type are the caller's texts. A wrong one is refused here, not with each batch.
 	if err := sendable(http.Header{"Producer-Id": {a.id}, "Content-Type": {a.encoding.contentType}}); err != nil {
 		return err
 	}
@@ -138,6 +145,7 @@ func (a *appender) check(ctx context.Context) error {
 func (a *appender) claim(epoch int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// base stays: only the first batch of an epoch is in flight while the epoch is contested, so base is the seq of the batch.
 	a.epoch, a.highest, a.highestEarlier = epoch, -1, -1
 }
 
@@ -155,7 +163,7 @@ func (a *appender) accepted(t ticket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.placeAccepted = true
-	a.epochAccepted = a.epochAccepted || t.epoch == a.epoch
+	a.epochAccepted = a.epochAccepted || t.epoch == a.epoch // the window opens
 	a.window.accept(a.stream.config.inFlight)
 }
 
@@ -178,6 +186,7 @@ func (a *appender) buffer() []byte {
 	return nil
 }
 
+// reuse keeps a buffer for a later batch.
 func (a *appender) reuse(b []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -39,6 +39,7 @@ type batch struct {
 	seq     uint64
 	body    []byte
 	before  *batch // the batch in front, if in flight at the start; only the goroutine of this batch uses the field
+	claims  int    // epochs claimed for this batch; only the goroutine of this batch uses the field
 	sent    bool   // in this session, under the present epoch, and not refused as too early since
 	written bool   // the request was written to a connection, and not refused as too early since
 
@@ -94,12 +95,14 @@ func (c *conn) start(b *batch) (started bool, err error) {
 	case !c.mayStartLocked():
 		return false, nil
 	}
+	// The queue holds batches until Read has returned their acks. Most of these batches have ended, and deliver does not wait
+	// for them.
 	if n := len(c.queue); n > 0 {
 		b.before = c.queue[n-1]
 	}
 	c.queue = append(c.queue, b)
 	c.unanswered++
-	c.requests.Add(1)
+	c.requests.Add(1) // under the lock and after the look at failure: Close waits for every request started before
 	return true, nil
 }
 
@@ -113,6 +116,7 @@ func (c *conn) mayStartLocked() bool {
 	if c.unanswered == 0 {
 		return true
 	}
+	// The queue is not empty here: an unanswered batch stays in the queue.
 	last := c.queue[len(c.queue)-1]
 	return a.epochAccepted && c.unanswered < a.window.size && (!a.window.writesReported || last.written)
 }
@@ -126,6 +130,7 @@ func (c *conn) run(b *batch) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// The count and done change in one step. Otherwise Read could empty the queue while a request seems to be in flight.
 	a.reuseLocked(b.body)
 	b.body, b.next, b.err = nil, next, err
 	c.unanswered--
@@ -142,6 +147,7 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 		select {
 		case <-c.readWake:
 		case <-ctx.Done():
+			// The loop goes on once more: an ack may have come at the same moment, and is returned before the failure.
 			c.fail(fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
 		}
 	}
@@ -152,7 +158,7 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var b *batch
+	var b *batch // the head of the queue, if its fate is known
 	if len(c.queue) > 0 && c.queue[0].ended() {
 		b = c.queue[0]
 	}
@@ -160,7 +166,7 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	case b != nil && b.err != nil:
 		return ack, false, c.endLocked(b)
 	case b != nil:
-		c.queue[0] = nil
+		c.queue[0] = nil // or the array under the queue would keep the batch
 		c.queue = c.queue[1:]
 		return backend.Ack{Seq: b.seq, Next: b.next}, true, nil
 	case c.failure != nil:
@@ -188,6 +194,7 @@ func (c *conn) fail(err error) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Behind the error of a batch, the end from outside is no news: the batch has told the fate of all batches behind.
 	if c.failure == nil {
 		c.fateUnknown = true
 	}
@@ -224,7 +231,8 @@ func (c *conn) Fate(err error, unanswered int) error {
 	return err
 }
 
-// Close gives up the requests in flight and waits for their goroutines.
+// Close gives up the requests in flight and waits for their goroutines. A transport that heeds the context of a request ends each
+// at once; nothing of the conn runs when Close has returned.
 func (c *conn) Close() error {
 	c.fail(backend.ErrClosed)
 	c.requests.Wait()

@@ -19,13 +19,12 @@ const maxClaims = 3
 // sends again in two cases only, when the server has certainly not stored the batch: the batch came too early, or another
 // producer had the epoch before this producer wrote anything.
 //
-// first means: no batch before this batch is in flight. Then a gap cannot be healed by waiting. If the batch in front has failed,
-// the batch fails with the same error without being sent.
+// The table actions decides, by the reply of the server and by the standing of the batch before the sending.
 func (c *conn) deliver(b *batch) (backend.Offset, error) {
-	for claims := 0; ; {
-		first := b.before == nil || b.before.ended()
-		if first && b.before != nil && b.before.err != nil {
-			return "", b.before.err
+	for {
+		first, err := b.first()
+		if err != nil {
+			return "", err
 		}
 		t, ans, err := c.post(b)
 		reply := classify(ans, err, first, c.appender.highestSent())
@@ -34,30 +33,54 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 			c.appender.accepted(t)
 			return ans.next, nil
 		case claimNext:
-			if claims++; claims > maxClaims {
-				return "", fmt.Errorf("%w: %d epochs in a row were taken by other producers with this id", backend.ErrFenced, maxClaims)
-			}
-			c.appender.claim(max(t.epoch, staleEpoch(err)) + 1)
-			b.sent = false // in the new epoch
+			err = c.claimNext(b, t, err)
 		case sendInTurn:
-			if err := c.waitTurn(b); err != nil {
-				return "", err
-			}
+			err = c.waitTurn(b)
 		default:
+			failure := b.fail
 			if c.appender.resumed {
-				return "", failResumed(act, ans, err)
+				failure = failResumed
 			}
-			return "", b.fail(act, ans, err)
+			err = failure(act, ans, err)
+		}
+		if err != nil {
+			return "", err
 		}
 	}
 }
 
+// first reports whether no earlier batch is in flight. A gap cannot be healed by waiting then.
+//
+// If the batch in front has failed, first returns its error, and the batch is not sent: the server would answer with a gap, and
+// the gap would look like a server that has forgotten the producer.
+func (b *batch) first() (bool, error) {
+	if b.before == nil {
+		return true, nil
+	}
+	if !b.before.ended() {
+		return false, nil
+	}
+	return true, b.before.err
+}
+
+// claimNext gives the epoch of the ticket up for the epoch behind the server's. A stale answer names the server's epoch; a
+// duplicate means that the server's epoch is the epoch of the ticket.
+func (c *conn) claimNext(b *batch, t ticket, err error) error {
+	if b.claims++; b.claims > maxClaims {
+		return fmt.Errorf("%w: %d epochs in a row were taken by other producers with this id", backend.ErrFenced, maxClaims)
+	}
+	c.appender.claim(max(t.epoch, staleEpoch(err)) + 1)
+	b.sent = false // in the new epoch
+	return nil
+}
+
 // waitTurn waits until the batch before has ended. Nothing of this batch is stored, and the next sending counts as the first.
+// The wait also ends with an error of the batch before, or with the session. deliver finds the error of the batch before.
 func (c *conn) waitTurn(b *batch) error {
 	b.sent = false
 	c.tooEarly(b)
 	select {
-	case <-b.before.done: // successful or not: deliver looks
+	case <-b.before.done:
 		return nil
 	case <-c.life.Done():
 		return unanswered(context.Cause(c.life))
@@ -117,7 +140,8 @@ type answer struct {
 // post makes one request for a batch. The ticket is taken after the credentials were asked for: a batch without credentials is not
 // sent, and must not count as a batch that may be stored.
 //
-// If an earlier request of the batch may have stored the batch, every failure keeps that fact: ErrIndeterminate.
+// If an earlier request may have stored the batch, a request without an answer stays ErrIndeterminate, even if the request itself
+// certainly did not leave the process.
 func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	stream := c.appender.stream
 	ctx, cancel := stream.client.attempt(c.life)
@@ -135,6 +159,7 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	req.ContentLength = int64(len(b.body))
 	c.appender.setHeaders(req.Header, t)
 	if t.ordered {
+		// The trace costs some allocations a request, and is made only after the server has refused an early batch.
 		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
 			if w.Err == nil {
 				c.written(b)
@@ -157,7 +182,8 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	return t, ans, err
 }
 
-// setHeaders sets the headers that identify the batch.
+// setHeaders sets the headers that identify the batch. The content type is part of each append in this protocol, and a wrong one is
+// refused.
 func (a *appender) setHeaders(h http.Header, t ticket) {
 	h.Set("Content-Type", a.encoding.contentType)
 	h.Set("Producer-Id", a.id)
@@ -173,6 +199,7 @@ func answerOf(resp *http.Response, t ticket) (ans answer, err error) {
 		return ans, fmt.Errorf("%w: %w", backend.ErrIndeterminate, protocolErrorf("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))
 	}
 	ans.highest = highest
+	// The offset of a duplicate is the tail of now, and not the end of the batch: no place for a consumer to go on.
 	if o := resp.Header.Get("Stream-Next-Offset"); !ans.duplicate && validOffset(o) {
 		ans.next = place(streamID(resp.Header), o, 0)
 	}
@@ -193,7 +220,7 @@ func (c *conn) written(b *batch) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.window.writesReported = true
+	a.window.writesReported = true // from now on mayStartLocked waits for each writing
 	b.written = true
 	wake(c.turn)
 }

@@ -83,10 +83,12 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, raw bool) 
 	if err := ctx.Err(); err != nil {
 		return nil, s.failed("open reader", fmt.Errorf("%w: %w", backend.ErrTransient, err))
 	}
+	// The responses are read by later calls of Read, so ctx must not end them. While the first request is made, the end of ctx ends
+	// the reader.
 	r.life, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { r.cancel(ctx.Err()) })
 	err := r.open(ctx, from)
-	if !stop() && err == nil {
+	if !stop() && err == nil { // ctx has ended after the answer, and has ended the reader
 		err = fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
 	}
 	if err != nil {
@@ -111,6 +113,7 @@ func (r *reader) open(ctx context.Context, from backend.Offset) error {
 	if err != nil {
 		return err
 	}
+	// A start becomes a place here. Behind "now" nothing is read, and the place is the end of the empty response.
 	if from.Relative() {
 		if r.ask == "now" {
 			r.response.start = r.response.next
@@ -132,6 +135,7 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	if err := ctx.Err(); err != nil {
 		return backend.Batch{}, r.end(r.stream.failed("read", fmt.Errorf("%w: %w", backend.ErrTransient, err)))
 	}
+	// The end of ctx ends the reader for good: the response may have been cut anywhere.
 	stop := context.AfterFunc(ctx, func() { r.cancel(ctx.Err()) })
 	defer stop()
 	if r.pending != nil {
@@ -150,6 +154,8 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 		if err != nil {
 			return backend.Batch{}, r.end(r.stream.failed("read", err))
 		}
+		// A batch without records tells the caller something only at the end of a response: a new place, or the tail. In the
+		// middle of a response there was less than a whole record, and the loop reads on.
 		if len(b.Records) > 0 || r.body == nil {
 			return b, nil
 		}

@@ -28,6 +28,7 @@ const (
 // An error after good records is kept as pending, because the contract says: everything before an error is returned before
 // the error.
 func (r *reader) nextBatch() (b backend.Batch, err error) {
+	// The error of fill is looked at below, behind the records: without a buffer it is the only result.
 	buf, end, err := r.fill()
 	if buf == nil {
 		return b, err
@@ -45,10 +46,12 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	}
 	if len(recs) > 0 {
 		r.lastBatch, r.lastBytes = len(recs), len(buf)
+		// Records in a response without a new offset would come again with the next request, for ever.
 		if r.start == r.response.next {
 			return b, r.noProgress()
 		}
 	}
+	// A wrong record counts more than the end of the response behind it.
 	switch {
 	case wrong != nil:
 		r.pending = wrong
@@ -61,6 +64,7 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	if r.pending != nil && len(recs) == 0 {
 		return b, r.pending
 	}
+	// Only at the end of a response do the headers say something about the place behind the batch.
 	whole := r.body == nil
 	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended}, nil
 }
@@ -77,7 +81,7 @@ func (r *reader) fill() (buf []byte, end bool, err error) {
 	copy(buf, r.rest)
 	n, err := readFull(r.body, buf[len(buf):cap(buf)])
 	buf = buf[:len(buf)+n]
-	if r.length >= 0 {
+	if r.length >= 0 { // the length is a forecast for the next buffer, not a check: the transport checks it
 		r.length -= int64(n)
 	}
 	switch {
@@ -142,6 +146,7 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 			r.skip--
 			continue
 		}
+		// The place of a message is its count, and the skipped messages count too.
 		if len(recs) == cap(recs) {
 			recs = slices.Grow(recs, 1)
 		}
@@ -205,7 +210,7 @@ func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record
 		if err != nil {
 			return recs, err
 		}
-		if n == 0 {
+		if n == 0 { // the end of the frame is in the next bytes
 			break
 		}
 		buf = buf[n:]
@@ -232,6 +237,8 @@ func (r *reader) finish() error {
 	case r.tail && len(r.rest) > 0:
 		return protocolErrorf("the stream ends within a frame")
 	}
+	// A response within the stream may end within a frame; the rest stays for the next response. A reader that was
+	// at the tail goes on with waiting requests: a server answers such a request at once while there is more.
 	r.body = nil
 	r.ask, r.atTail, r.ended = r.response.next, r.atTail || r.tail, r.closed
 	if r.ended && r.events != nil {
@@ -257,6 +264,7 @@ func (r *reader) setPlaces(recs []backend.Record) {
 			start = r.id + "/" + start
 		}
 		text.Grow(len(recs) * (len(start) + 1 + decimals(r.counts[last])))
+		// line is the place being written. Its head, up to the slash, stays the same for the whole response.
 		line := append(append(make([]byte, 0, 2*(maxOffset+1)+20), start...), '/')
 		head := len(line)
 		for i, n := range r.counts {

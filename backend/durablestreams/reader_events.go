@@ -44,6 +44,7 @@ func (r *reader) connect(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Accept", "text/event-stream")
+	// The timer also ends a connection whose headers never come: some proxies hold back the headers with the events.
 	life, cancel := context.WithCancel(r.life)
 	timer := time.AfterFunc(firstEvent, cancel)
 	resp, err := r.stream.do(req.WithContext(life))
@@ -89,6 +90,7 @@ func (r *reader) checkEvents(resp *http.Response) (usable bool, err error) {
 	if err := r.identify(resp.Header); err != nil {
 		return false, err
 	}
+	// Bytes come as base64, JSON and text as they are. A server with another view of the stream would be misread.
 	encoding := resp.Header.Get("Stream-SSE-Data-Encoding")
 	if binary := r.as != messages && !r.text; encoding != "" && encoding != "base64" || binary != (encoding != "") {
 		return false, protocolErrorf("Stream-SSE-Data-Encoding %.40q", encoding)
@@ -101,6 +103,7 @@ func (r *reader) checkEvents(resp *http.Response) (usable bool, err error) {
 // brings the same data again.
 func (r *reader) await() (bool, error) {
 	e := r.events
+	// The first event comes at once from every server, with the tail. After the first, servers may be silent for a while.
 	patience := silence
 	if !e.some {
 		patience = firstEvent
@@ -134,6 +137,8 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 		return nil
 	case errors.As(err, new(*ProtocolError)):
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	// What is left is the end of a connection, in order or not. Three short lives in a row are no accident: something on the way
+	// cuts event streams.
 	case time.Since(e.since) < shortLife:
 		r.stream.short.Add(1)
 	default:
@@ -148,6 +153,7 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 // event makes a response of the data before a control event. Each data event of a JSON stream is an array of its own, and the
 // splitter takes several arrays as one.
 func (r *reader) event(e *events, c control) error {
+	// The offset must not go back: records before it would be read twice.
 	e.some = true
 	if !validOffset(c.Next) || c.Next < r.ask {
 		return protocolErrorf("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
@@ -160,7 +166,8 @@ func (r *reader) event(e *events, c control) error {
 		tail: c.UpToDate || c.Closed, closed: c.Closed,
 		whole: r.text, // SSE changes line ends: bytes cannot be counted
 	}
+	// The bytes in rest belong to the offset before, so the count of a framed stream begins below zero.
 	r.count, r.split = -int64(len(r.rest)), splitter{many: true, phase: afterArray}
-	e.data = nil
+	e.data = nil // the response owns the bytes now
 	return nil
 }

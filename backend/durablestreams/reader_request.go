@@ -25,6 +25,7 @@ var errStale = errors.New("the answer is older than the one before")
 
 // request gets the next response. At the tail request waits for the response, over SSE or by long-polls.
 func (r *reader) request(ctx context.Context) error {
+	// Each turn opens a connection or waits on it, until there is a response, an error, or no more SSE.
 	for r.atTail && r.overSSE() {
 		if r.events == nil {
 			if err := r.connect(ctx); err != nil {
@@ -36,6 +37,8 @@ func (r *reader) request(ctx context.Context) error {
 			return err
 		}
 	}
+	// The number of requests is bounded by receive: it asks for another only after a gateway's timeout, once, and after a stale
+	// answer, staleAnswers times in a row.
 	for {
 		resp, err := r.send(ctx)
 		if err != nil {
@@ -59,6 +62,7 @@ func (r *reader) send(ctx context.Context) (*http.Response, error) {
 		}
 		r.pace.asked = time.Now()
 	}
+	// The cursor keeps caches from answering a long-poll with an old answer to the same offset.
 	if r.cursor != "" {
 		params.Set("cursor", r.cursor)
 	}
@@ -79,7 +83,7 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	case status == http.StatusNoContent && !r.atTail:
 		discard(resp.Body)
 		return false, protocolErrorf("status 204 for a read that does not wait")
-	case status == http.StatusOK, status == http.StatusNoContent:
+	case status == http.StatusOK, status == http.StatusNoContent: // 204 ends a long-poll without data
 	case r.atTail && gatewayTimeout(status):
 		// A request without waiting shows whether the server behind the gateway works.
 		discard(resp.Body)
@@ -108,6 +112,7 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 // refusal is the error of a status; the body is closed. A 400 is about the offset, unless every server takes the offset ("now" and "-1").
 func (r *reader) refusal(resp *http.Response) error {
 	e := r.stream.statusError("read", resp)
+	// ErrOutOfRange would send a consumer to another start, which meets the same refusal.
 	if resp.StatusCode == http.StatusBadRequest && !validOffset(r.ask) {
 		e.kinds = []error{backend.ErrRejected}
 	}

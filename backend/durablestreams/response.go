@@ -34,6 +34,7 @@ func (r *reader) begin(resp *http.Response) error {
 	if err := r.checkOrder(next); err != nil {
 		return err
 	}
+	// From here on, an answer before this offset is stale, and not a wrong place of the caller's.
 	r.answered, r.stale = true, 0
 	if err := r.takeCursor("Stream-Cursor", h.Get("Stream-Cursor")); err != nil {
 		return err
@@ -42,6 +43,7 @@ func (r *reader) begin(resp *http.Response) error {
 	if err != nil {
 		return err
 	}
+	// The pace only counts answers at the tail: elsewhere an answer without progress is an error.
 	switch {
 	case next != r.ask:
 		r.pace.still = 0
@@ -61,6 +63,7 @@ func (r *reader) begin(resp *http.Response) error {
 		body: resp.Body, length: resp.ContentLength, start: start, next: next,
 		tail: isTrue(h.Get("Stream-Up-To-Date")), closed: isTrue(h.Get("Stream-Closed")),
 	}
+	// The end of a sealed stream is its tail, and a long-poll without data was at the tail all the time.
 	r.tail = r.tail || r.closed || waited
 	r.count, r.split = -int64(len(r.rest)), splitter{}
 	if waited {
@@ -136,6 +139,7 @@ func (r *reader) kind(contentType string) error {
 	case text:
 		return fmt.Errorf("%w: a stream of %.80q has no records, only bytes: see Stream.Raw", backend.ErrUnsupported, t)
 	}
+	// The first response decides. A stream cannot change its type, but another stream may take its name.
 	if r.as == unknown {
 		r.as, r.text = as, text
 	}
