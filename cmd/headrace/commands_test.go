@@ -286,3 +286,22 @@ func TestTheChartIsWellFormed(t *testing.T) {
 		}
 	}
 }
+
+func TestTailOfAStoreThatCannotCountBeginsAtTheStart(t *testing.T) {
+	s := newShell(t)
+	server, err := startDurableStreams(&serveCmd{DurableStreams: "127.0.0.1:0", LongPoll: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown(t.Context())
+	u := "ds+" + server.Address() + "n"
+	s.run(exitOK, "create", u)
+	s.in = numbers(0, 20)
+	s.run(exitOK, "produce", u)
+	if out, _ := s.run(exitOK, "tail", u, "--until", "now", "-o", "raw"); out != numbers(0, 20) {
+		t.Errorf("got %q", out)
+	}
+	if out, _ := s.run(exitOK, "head", u); !strings.Contains(out, "application/octet-stream") {
+		t.Errorf("head: %q", out)
+	}
+}

@@ -26,6 +26,7 @@ func with(ctx context.Context, address string, f func(*target) error) (err error
 type createCmd struct {
 	URL         string `arg:"" help:"The stream."`
 	ContentType string `help:"Content type of the records." default:"application/octet-stream"`
+	Basin       bool   `help:"S2: make the basin too, if it is missing."`
 }
 
 // Run makes the stream; a stream that is there already is no error.
@@ -33,6 +34,14 @@ func (c *createCmd) Run(ctx context.Context, std streams) error {
 	return with(ctx, c.URL, func(t *target) error {
 		if err := t.can("created", t.create != nil); err != nil {
 			return err
+		}
+		if c.Basin {
+			if err := t.can("given a basin", t.createBasin != nil); err != nil {
+				return err
+			}
+			if err := t.createBasin(ctx); err != nil {
+				return err
+			}
 		}
 		return t.create(ctx, c.ContentType)
 	})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -13,17 +12,32 @@ import (
 // drainTimeout is how long clients may take to finish their requests after the first signal.
 const drainTimeout = 10 * time.Second
 
-// A service is one kind of server. Each service has a file of its own with a function that returns it.
-type service struct {
-	name  string // as in the line that says that the server is ready
-	flags func(*flag.FlagSet) *flags
-	start func(f *flags, data string) (server, error)
+// A serveCmd runs servers for development and tests.
+type serveCmd struct {
+	Data string `help:"Keep all data in this directory, which is made if it is missing. Default: memory." placeholder:"DIR"`
+
+	S2       string `name:"s2" help:"Serve S2 on this address; port 0 picks a free port." placeholder:"HOST:PORT"`
+	S2Token  string `name:"s2-token" help:"The token that S2 clients must send. Default: any." placeholder:"TOKEN"`
+	S2Retain int    `name:"s2-retain" help:"Drop the oldest records of an S2 stream that uses more than this many bytes of memory. Default: keep all." placeholder:"BYTES"`
+
+	DurableStreams string        `help:"Serve Durable Streams on this address." placeholder:"HOST:PORT"`
+	LongPoll       time.Duration `help:"How long a Durable Streams long-poll waits for data." default:"30s"`
+
+	Zerobus       string   `help:"Serve Zerobus on this address." placeholder:"HOST:PORT"`
+	OAuth         string   `name:"oauth" help:"Serve the OAuth endpoint of Zerobus on this address." placeholder:"HOST:PORT"`
+	ZerobusClient string   `help:"The service principal that Zerobus clients must be. Default: any." placeholder:"ID:SECRET"`
+	Table         []string `help:"Declare a Zerobus table, with the columns of the serialized DescriptorProto in FILE. May be repeated. Other tables are made at their first use." placeholder:"NAME[=FILE]" sep:"none"`
+	Rows          string   `help:"Append the rows that Zerobus stores to this file, as lines of JSON." placeholder:"FILE"`
 }
 
-// flags are the flags that every service has. A service runs if addr was given.
-type flags struct {
-	addr  string
-	token string
+// Help is what serve --help prints behind its first line.
+func (c *serveCmd) Help() string {
+	return `Without an address, serve runs all servers on their usual ports and prints what clients need:
+
+    S2 on 127.0.0.1:4243, Zerobus on 127.0.0.1:4244 with OAuth on 127.0.0.1:4245, Durable Streams on 127.0.0.1:4437
+
+Each server writes one line to standard output when it is ready. The first signal ends the servers within ten seconds, even if
+clients are connected; a second one ends the process at once.`
 }
 
 // A server is a running service.
@@ -32,76 +46,62 @@ type server interface {
 	Shutdown(ctx context.Context) error
 }
 
-// services returns all services. A new service must be added here.
-func services() []service { return []service{s2Service(), zerobusService(), durableStreamsService()} }
-
-// A serveCmd runs servers. Its flags are those of the services.
-type serveCmd struct {
-	Args []string `arg:"" optional:"" passthrough:"" help:"See headrace serve -h."`
+// A service is one kind of server.
+type service struct {
+	name  string // as in the line that says that the server is ready
+	addr  *string
+	usual string // the address when no address is given at all
+	start func(*serveCmd) (server, error)
+	hint  func(server) string // what a shell needs to reach the server
 }
 
-// Run serves until a signal.
-func (c *serveCmd) Run(ctx context.Context, std streams) error {
-	err := serve(ctx, c.Args, std.out, std.err)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
+func (c *serveCmd) services() []service {
+	return []service{
+		{"s2", &c.S2, "127.0.0.1:4243", startS2, s2Hint},
+		{"zerobus", &c.Zerobus, "127.0.0.1:4244", startZerobus, zerobusHint},
+		{"durable-streams", &c.DurableStreams, "127.0.0.1:4437", startDurableStreams, durableStreamsHint},
 	}
-	return err
 }
 
-const usage = `usage: headrace serve [flags]
+// Run starts the services that were asked for, and stops them when ctx ends.
+func (c *serveCmd) Run(ctx context.Context, std streams) error { return c.serve(ctx, std.out) }
 
-serve runs servers for development and tests until it is interrupted. Name at least one server by its flag.
-
-`
-
-// serve starts the services that the flags name, and stops them when ctx ends.
-func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	set := flag.NewFlagSet("serve", flag.ContinueOnError)
-	set.SetOutput(stderr)
-	set.Usage = func() {
-		_, _ = io.WriteString(stderr, usage)
-		set.PrintDefaults()
+func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
+	all := c.services()
+	everything := true
+	for _, s := range all {
+		everything = everything && *s.addr == ""
 	}
-	data := set.String("data", "", "keep all data in this `directory`, which is created if it does not exist (default: keep data in memory)")
-	all := services()
-	given := make([]*flags, len(all))
-	for i := range all {
-		given[i] = all[i].flags(set)
-	}
-	if err := set.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
+	if everything {
+		for _, s := range all {
+			*s.addr = s.usual
 		}
-		return errUsage
+		if c.OAuth == "" {
+			c.OAuth = "127.0.0.1:4245"
+		}
 	}
-	if set.NArg() > 0 {
-		fmt.Fprintf(stderr, "headrace: serve: unexpected argument %q\n", set.Arg(0))
-		return errUsage
-	}
-	if *data != "" {
-		if err := os.MkdirAll(*data, 0o700); err != nil {
+	if c.Data != "" {
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
 		}
 	}
 	var running []server
 	defer func() { err = errors.Join(err, stop(running)) }()
-	for i := range all {
-		if given[i].addr == "" {
+	for _, service := range all {
+		if *service.addr == "" {
 			continue
 		}
-		s, err := all[i].start(given[i], *data)
+		s, err := service.start(c)
 		if err != nil {
-			return err
+			return fmt.Errorf("serve %s: %w", service.name, err)
 		}
 		running = append(running, s)
-		if _, err := fmt.Fprintf(stdout, "headrace: %s ready on %s\n", all[i].name, s.Address()); err != nil {
+		if _, err := fmt.Fprintf(out, "headrace: %s ready on %s\n", service.name, s.Address()); err != nil {
 			return err
 		}
-	}
-	if len(running) == 0 {
-		set.Usage()
-		return errUsage
+		if everything {
+			fmt.Fprintln(out, service.hint(s))
+		}
 	}
 	<-ctx.Done()
 	return nil

@@ -20,7 +20,7 @@ import (
 // A tailCmd prints the records of a stream.
 type tailCmd struct {
 	URL    string `arg:"" help:"The stream."`
-	From   string `help:"Where to begin: start, now, -N (the last N records), an offset, a time (RFC 3339) or a duration (1h: an hour ago)." default:"-10" short:"f"`
+	From   string `help:"Where to begin: start, now, -N (the last N records), an offset, a time (RFC 3339) or a duration (1h: an hour ago). Default: the last 10 records, or the start where the store cannot count." short:"f"`
 	Until  string `help:"Where to end: now (what is there at the beginning), a time, or a number of records as +N. Without it, tail follows the stream." short:"u"`
 	Output string `help:"raw: the values, one a line. json: one object a line. pretty: with offset, time and headers." enum:"raw,json,pretty" default:"pretty" short:"o"`
 	Color  string `help:"Colours: auto, always or never." enum:"auto,always,never" default:"auto"`
@@ -29,9 +29,11 @@ type tailCmd struct {
 // Run prints records until the end that was asked for, or until a signal.
 func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	now := time.Now()
-	from, err := parseOffset(c.From, now)
-	if err != nil {
-		return err
+	from := backend.Last(10)
+	if c.From != "" {
+		if from, err = parseOffset(c.From, now); err != nil {
+			return err
+		}
 	}
 	end, err := parseEnd(c.Until, now)
 	if err != nil {
@@ -45,6 +47,11 @@ func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	if err := t.readable(); err != nil {
 		return err
 	}
+	if c.From == "" {
+		if from, err = orStart(ctx, t.source, from); err != nil {
+			return err
+		}
+	}
 	opts := []consumer.Option{consumer.StartAt(from)}
 	if end.atTail {
 		opts = append(opts, consumer.StopAtTail())
@@ -55,6 +62,18 @@ func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	}
 	out := newPrinter(std.out, c.Output, c.Color == "always" || c.Color == "auto" && isTerminal(std.out))
 	return errors.Join(printAll(ctx, reader, end, out), out.flush())
+}
+
+// orStart returns from, or the start where the store cannot find from.
+func orStart(ctx context.Context, src backend.Source, from backend.Offset) (backend.Offset, error) {
+	r, err := src.OpenReader(ctx, from)
+	switch {
+	case errors.Is(err, backend.ErrUnsupported):
+		return backend.Earliest, nil
+	case err != nil:
+		return "", err
+	}
+	return from, r.Close()
 }
 
 // An end is where tail ends; the zero value never does.

@@ -17,7 +17,9 @@ type target struct {
 	sink   backend.Sink
 	source backend.Source
 
-	create func(ctx context.Context, contentType string) error
+	create      func(ctx context.Context, contentType string) error
+	createBasin func(ctx context.Context) error
+
 	head   func(ctx context.Context) ([]fact, error)
 	seal   func(ctx context.Context) error
 	trim   func(ctx context.Context, before backend.Offset) error

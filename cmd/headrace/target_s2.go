@@ -37,6 +37,13 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 		}
 		return err
 	}
+	t.createBasin = func(ctx context.Context) error {
+		_, err := admin.New(client).CreateBasin(ctx, u.Host, admin.NewBasin{})
+		if errors.Is(err, backend.ErrConflict) {
+			return nil
+		}
+		return err
+	}
 	t.head = func(ctx context.Context) ([]fact, error) {
 		tail, err := s.CheckTail(ctx)
 		if err != nil {

@@ -38,8 +38,8 @@ func TestServeZerobus(t *testing.T) {
 	r, w := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, []string{"--zerobus", "127.0.0.1:0", "--oauth", "127.0.0.1:0", "--zerobus-client", "me:secret",
-			"--table", "a.b.c=" + file, "--table", "a.b.d", "--rows", filepath.Join(dir, "rows")}, w, io.Discard)
+		ended <- exitError(run(ctx, []string{"serve", "--zerobus", "127.0.0.1:0", "--oauth", "127.0.0.1:0", "--zerobus-client", "me:secret",
+			"--table", "a.b.c=" + file, "--table", "a.b.d", "--rows", filepath.Join(dir, "rows")}, streams{nil, w, io.Discard}))
 		_ = w.Close()
 	}()
 	line, err := bufio.NewReader(r).ReadString('\n')
@@ -95,7 +95,7 @@ func TestServeZerobusRefuses(t *testing.T) {
 		"no place":                  {"--rows", "/does/not/exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := serve(t.Context(), append([]string{"--zerobus", "127.0.0.1:0"}, args...), io.Discard, io.Discard); err == nil {
+			if code := run(t.Context(), append([]string{"serve", "--zerobus", "127.0.0.1:0"}, args...), streams{nil, io.Discard, io.Discard}); code == exitOK {
 				t.Error("it started and ended without an error")
 			}
 		})

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -20,7 +21,7 @@ func TestServeDurableStreams(t *testing.T) {
 		out, stdout := io.Pipe()
 		ended := make(chan error, 1)
 		go func() {
-			ended <- serve(ctx, append([]string{"--durable-streams", "127.0.0.1:0"}, args...), stdout, io.Discard)
+			ended <- exitError(run(ctx, append([]string{"serve", "--durable-streams", "127.0.0.1:0"}, args...), streams{nil, stdout, io.Discard}))
 			_ = stdout.Close()
 		}()
 		line, err := bufio.NewReader(out).ReadString('\n')
@@ -63,4 +64,12 @@ func TestServeDurableStreams(t *testing.T) {
 	session(nil, func(url string) {
 		_ = call("GET", url+"s", http.StatusNotFound).Body.Close()
 	})
+}
+
+// exitError turns an exit code into an error.
+func exitError(code int) error {
+	if code != exitOK {
+		return fmt.Errorf("exit code %d", code)
+	}
+	return nil
 }

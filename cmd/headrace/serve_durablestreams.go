@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+
+	dsserver "github.com/headrace/headrace/backend/durablestreams/server"
+)
+
+// streamRoot is the path under which the test suites of the protocol expect streams.
+const streamRoot = "/v1/stream/"
+
+// startDurableStreams serves the Durable Streams protocol.
+func startDurableStreams(c *serveCmd) (server, error) {
+	config := dsserver.Config{Path: dsserver.Prefix(streamRoot), LongPoll: c.LongPoll}
+	if c.Data != "" {
+		config.Data = filepath.Join(c.Data, "durable-streams.db")
+	}
+	s, err := dsserver.New(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Start(c.DurableStreams); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return durableStreamsServer{s}, nil
+}
+
+type durableStreamsServer struct{ *dsserver.Server }
+
+func (s durableStreamsServer) Address() string { return s.URL() + streamRoot }
+
+func durableStreamsHint(s server) string { return "  headrace create ds+" + s.Address() + "orders" }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	s2server "github.com/headrace/headrace/backend/s2/server"
+)
+
+// startS2 serves S2. The account and its basins share one address.
+func startS2(c *serveCmd) (server, error) {
+	config := s2server.Config{Token: c.S2Token, Retain: c.S2Retain}
+	if c.Data != "" {
+		config.Data = filepath.Join(c.Data, "s2.db")
+	}
+	s, err := s2server.New(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Start(c.S2); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s2Server{s, c.S2Token}, nil
+}
+
+type s2Server struct {
+	*s2server.Server
+	token string
+}
+
+func (s s2Server) Address() string { return s.URL() }
+
+func s2Hint(s server) string {
+	token := s.(s2Server).token
+	if token == "" {
+		token = "any"
+	}
+	return fmt.Sprintf("  export S2_ACCESS_TOKEN=%s S2_ACCOUNT_ENDPOINT=%s S2_BASIN_ENDPOINT=%s\n  headrace create --basin s2://development/orders",
+		token, s.Address(), s.Address())
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	zbserver "github.com/headrace/headrace/backend/zerobus/server"
+)
+
+// startZerobus serves Zerobus, and the OAuth endpoint where its clients get their tokens. It keeps received rows in memory. With
+// --rows it writes them to a file instead.
+func startZerobus(c *serveCmd) (server, error) {
+	config := zbserver.Config{CreateTables: true, OAuthAddr: c.OAuth}
+	if c.OAuth == "" {
+		config.OAuthAddr = "127.0.0.1:0"
+	}
+	if c.ZerobusClient != "" {
+		id, secret, ok := strings.Cut(c.ZerobusClient, ":")
+		if !ok || id == "" || secret == "" {
+			return nil, fmt.Errorf("%w: --zerobus-client must be ID:SECRET", errUsage)
+		}
+		config.ClientID, config.ClientSecret = id, secret
+	}
+	for _, v := range c.Table {
+		t, err := declared(v)
+		if err != nil {
+			return nil, fmt.Errorf("--table %s: %w", v, err)
+		}
+		config.Tables = append(config.Tables, t)
+	}
+	var rows *os.File
+	if c.Rows != "" {
+		var err error
+		if rows, err = os.OpenFile(c.Rows, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+			return nil, err
+		}
+		config.RowLog, config.DiscardRows = rows, true
+	}
+	s, err := zbserver.New(config)
+	if err == nil {
+		if err = s.Start(c.Zerobus); err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}
+	if err != nil && rows != nil {
+		err = errors.Join(err, rows.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return zerobusServer{s, rows, c.ZerobusClient}, nil
+}
+
+// declared reads the value of --table.
+func declared(v string) (zbserver.Table, error) {
+	name, path, ok := strings.Cut(v, "=")
+	if !ok {
+		return zbserver.Table{Name: name}, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return zbserver.Table{}, err
+	}
+	columns, err := zbserver.DescriptorColumns(b)
+	return zbserver.Table{Name: name, Columns: columns}, err
+}
+
+type zerobusServer struct {
+	*zbserver.Server
+	rows   *os.File // nil without --rows
+	client string   // id:secret, or "" for any
+}
+
+func (s zerobusServer) Address() string {
+	return fmt.Sprintf("%s, OAuth on %s", s.URL(), s.OAuthURL())
+}
+
+func (s zerobusServer) Shutdown(ctx context.Context) error {
+	err := s.Server.Shutdown(ctx)
+	if s.rows != nil {
+		err = errors.Join(err, s.rows.Close())
+	}
+	return err
+}
+
+func zerobusHint(s server) string {
+	z := s.(zerobusServer)
+	id, secret, ok := strings.Cut(z.client, ":")
+	if !ok {
+		id, secret = "any", "any"
+	}
+	return fmt.Sprintf("  export ZEROBUS_ENDPOINT=%s ZEROBUS_WORKSPACE_URL=%s ZEROBUS_CLIENT_ID=%s ZEROBUS_CLIENT_SECRET=%s",
+		z.URL(), z.OAuthURL(), id, secret)
+}
