@@ -190,7 +190,7 @@ func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 	from, _ := r.track.position()
 	l.pipe = newPipeline(c.codec, c.cfg.decoders, r.track)
 	l.pipe.start(beside, &fetcher{
-		src: c.src, at: from, stopAtTail: c.cfg.stopAtTail, track: r.track, stalls: r.stalls,
+		src: c.src, at: from, bound: tailBound{at: c.cfg.stopAt}, track: r.track, stalls: r.stalls,
 		retry: c.cfg.retry, hooks: c.cfg.hooks, logger: c.cfg.logger, startLog: c.cfg.startLogger, counters: &c.counters,
 	})
 	if c.cfg.hasStore && c.cfg.interval > 0 {

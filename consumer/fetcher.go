@@ -14,18 +14,17 @@ import (
 // A fetcher reads a source from one place on. When a reader fails, the fetcher opens another at the place that it has
 // reached. It runs in one goroutine and does not depend on the type parameter T.
 type fetcher struct {
-	src        backend.Source
-	at         backend.Offset // the place where the next batch begins
-	stopAtTail bool
-	bound      tailBound // used with stopAtTail only
-	sawTail    bool      // the current reader has reached the tail
-	track      *tracker
-	stalls     func() *stall // watches the low-water mark while the budget is full
-	retry      backoff.Policy
-	hooks      hooks
-	logger     *slog.Logger
-	startLog   *slog.Logger // until the first batch was read
-	counters   *counters
+	src      backend.Source
+	at       backend.Offset // the place where the next batch begins
+	bound    tailBound      // where the loop ends
+	sawTail  bool           // the current reader has reached the tail
+	track    *tracker
+	stalls   func() *stall // watches the low-water mark while the budget is full
+	retry    backoff.Policy
+	hooks    hooks
+	logger   *slog.Logger
+	startLog *slog.Logger // until the first batch was read
+	counters *counters
 
 	// deliver takes a batch. start is the place where the first batch after a relative start begins, and is empty for
 	// all other batches. deliver fails only when ctx is over.
@@ -33,7 +32,7 @@ type fetcher struct {
 }
 
 // run reads until nothing more comes, and returns why. It returns nil at the end of a closed stream and, with
-// stopAtTail, at the tail.
+// StopAtTail, at the tail.
 func (f *fetcher) run(ctx context.Context) error {
 	// The values of the previous loop say nothing about this one.
 	f.counters.caughtUp.Store(false)
@@ -84,7 +83,7 @@ func (f *fetcher) run(ctx context.Context) error {
 }
 
 // readUntilLost opens one reader and reads with it until the reader fails. It returns true when nothing more is to be
-// read: at the end of a closed stream and, with stopAtTail, at the tail.
+// read: at the end of a closed stream and, with StopAtTail, at the tail.
 func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, down *outage) (ended bool, err error) {
 	begun := time.Now()
 	r, err := f.open(ctx, f.at)
@@ -119,7 +118,7 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 		}
 		down.recovered(ctx, "consumer: the consumer reads again", "at", f.at)
 		down.logger = f.logger // the address was right, so further failures are outages of the store
-		if f.stopAtTail {
+		if f.bound.at != "" {
 			if b, err = f.bound.apply(ctx, f, b); err != nil {
 				return false, err
 			}

@@ -46,11 +46,11 @@ func TestLagIsTheAgeOfWhatIsNotDone(t *testing.T) {
 				loop(t, c, func(i int) {
 					elapse(time.Hour)
 					written := s.Records()[i].Time
-					if got, want := c.Stats().Lag, time.Since(written); got != want {
+					if got, want := c.Stats().Lag.Age, time.Since(written); got != want {
 						t.Errorf("with record %d in hand: lag %v, want its age %v", i, got, want)
 					}
 				})
-				if st := c.Stats(); st.Lag != 0 {
+				if st := c.Stats(); !st.Lag.CaughtUp || st.Lag.Age != 0 || st.Lag.Records != 0 {
 					t.Errorf("lag %v with everything done", st.Lag)
 				}
 			})

@@ -22,7 +22,8 @@ type config struct {
 	every        int
 	interval     time.Duration
 	startAt      backend.Offset
-	stopAtTail   bool
+	stops        bool           // StopAt or StopAtTail was given
+	stopAt       backend.Offset // Latest: the tail
 	manual       bool
 	batchRecords int
 	batchWait    time.Duration
@@ -84,6 +85,9 @@ func newConfig(opts []Option) (config, error) {
 	if c.startAt == "" {
 		return c, errors.New(`consumer: StartAt(""): an empty offset is not a place; use Earliest for the start of the stream`)
 	}
+	if c.stops && c.stopAt == "" {
+		return c, errors.New(`consumer: StopAt(""): an empty offset is not a place`)
+	}
 	if c.hasLetters && c.letters == nil {
 		return c, errors.New("consumer: DeadLetters: the producer is nil")
 	}
@@ -125,7 +129,17 @@ func StartAt(o backend.Offset) Option { return func(c *config) { c.startAt = o }
 // Sometimes the loop cannot see that place among the places it reads; then it ends where it next reaches the tail. This
 // happens where a store writes one place in several ways, as Durable Streams does within an answer, and where the
 // records at that place are filtered out.
-func StopAtTail() Option { return func(c *config) { c.stopAtTail = true } }
+func StopAtTail() Option { return StopAt(backend.Latest) }
+
+// StopAt ends the loop without an error before the place at, when everything before it is done. It is for a part of a
+// stream: to process records again up to where another consumer is, or those of a day. at may be a start:
+// [backend.AtTime](t) ends the loop before the first record with the time t or a later one. A start is looked up when
+// the loop begins, so a time to come stands for the tail of that moment.
+//
+// The loop does not go on behind the tail either: where it cannot see the place among the places it reads, it ends as
+// [StopAtTail] says. A loop that begins behind at ends at once where the source is a [backend.Tailer]; other sources
+// cannot tell, and such a loop goes on to the tail. Of StopAt and StopAtTail the last one given counts.
+func StopAt(at backend.Offset) Option { return func(c *config) { c.stops, c.stopAt = true, at } }
 
 // ManualAck means that only [Message.Ack] marks records done, from any goroutine and in any order. The checkpoint
 // follows the low-water mark: it never passes a record that is not marked. It lists the records behind it that are

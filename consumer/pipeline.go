@@ -72,7 +72,7 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 		// Charge the bytes here, when the records are held in memory, and not later in the loop.
 		p.track.budget.charge(bytes)
 		if n > 0 {
-			p.track.expect(ch.first, ch.recs[0].Time)
+			p.track.expect(ch.first, n, ch.recs[0].Time)
 		}
 		if err := p.handOver(ctx, ch); err != nil {
 			return err

@@ -360,6 +360,22 @@ func TestPanicOfAKeyGivesUpTheRecord(t *testing.T) {
 	}
 }
 
+func TestPanicOfAKeyNamesTheRecord(t *testing.T) {
+	src := count(t, 5)
+	c := newConsumer(t, src, consumer.StopAtTail())
+	err := c.Process(t.Context(), func(context.Context, consumer.Message[int]) error { return nil }, c.KeyBy(func(v int) string {
+		if v == 2 {
+			panic("no key")
+		}
+		return ""
+	}))
+	var panicked *consumer.PanicError
+	at := src.Records()[2].Offset
+	if !errors.As(err, &panicked) || !strings.Contains(err.Error(), string(at)) || !strings.Contains(err.Error(), "KeyBy") {
+		t.Errorf("%v does not name %q", err, at)
+	}
+}
+
 func TestProcessOptionsAreChecked(t *testing.T) {
 	c := newConsumer(t, count(t, 1), consumer.StopAtTail())
 	other, err := consumer.New(count(t, 1), codec.String())

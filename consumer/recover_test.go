@@ -235,7 +235,7 @@ func TestHooks(t *testing.T) {
 		if !slices.Equal(seen, want) {
 			t.Errorf("got  %q\nwant %q", seen, want)
 		}
-		if st := c.Stats(); st != (consumer.Stats{Read: 3, Done: 3, Poison: 1, Reopened: 1, Saved: 2, CaughtUp: true, Position: "3"}) {
+		if st := c.Stats(); st != (consumer.Stats{Read: 3, Done: 3, Poison: 1, Reopened: 1, Saved: 2, CaughtUp: true, Lag: consumer.Lag{CaughtUp: true}, Position: "3"}) {
 			t.Errorf("stats %+v", st)
 		}
 	})

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -24,9 +23,9 @@ type Stats struct {
 	// Closed means: the stream is closed for good, and all of it was read. It tells whether a loop that ended without an
 	// error, such as one with StopAtTail, will ever find more.
 	Closed bool
-	// Lag is the age of the oldest record that was read and is not done. It is 0 if all records are done, or if the
-	// store gives no times.
-	Lag time.Duration
+	// Lag is how far the low-water mark is behind the tail, as far as it is known without asking the store: Records only
+	// while reading has caught up, and Age of records that were read. [Consumer.Lag] asks the store.
+	Lag Lag
 	// Position is where a loop would go on: behind the last done record, or at the start if nothing was read.
 	Position backend.Offset
 }
@@ -41,7 +40,7 @@ type counters struct {
 // between. Done is read before Read, so Done never exceeds Read.
 func (c *Consumer[T]) Stats() Stats {
 	n := &c.counters
-	s := Stats{Position: c.cfg.startAt}
+	s := Stats{Position: c.cfg.startAt, Lag: Lag{Records: -1, Bytes: -1}}
 	c.mu.Lock()
 	r := c.run
 	s.Done = n.done.Load()
@@ -51,12 +50,25 @@ func (c *Consumer[T]) Stats() Stats {
 		s.Position, low = r.track.position()
 		// n.done holds the records of earlier loops.
 		s.Done += low
-		oldest, _, _ := r.track.oldest()
-		s.Lag = age(oldest)
+		s.Lag = r.lag(n.caughtUp.Load())
 		s.BufferedBytes = int(r.track.budget.used.Load())
 	}
 	s.Poison, s.DeadLetters = n.poison.Load(), n.letters.Load()
 	s.Reopened, s.Saved = n.reopened.Load(), n.saved.Load()
 	s.Read, s.CaughtUp, s.Closed = n.read.Load(), n.caughtUp.Load(), n.closed.Load()
 	return s
+}
+
+// lag returns the lag of the loop. caughtUp says that everything up to the tail was read.
+func (r *run) lag(caughtUp bool) Lag {
+	oldest, _, any := r.track.oldest()
+	l := Lag{Records: -1, Bytes: -1, Age: age(oldest)}
+	if caughtUp {
+		l.Records = int64(r.track.head.Load() - min(r.track.low.Load(), r.track.head.Load()))
+		l.CaughtUp = !any && l.Records == 0
+	}
+	if l.CaughtUp {
+		l.Bytes = 0
+	}
+	return l
 }

@@ -9,14 +9,15 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// errNoTail is returned when a store does not say where its tail is.
-var errNoTail = errors.New("the source is faulty: the first batch of a reader at Latest does not say at which offset it begins")
+// errNoTail is returned when a store does not say which place a start is.
+var errNoTail = errors.New("the source is faulty: the first batch of a reader does not say at which offset it begins")
 
-// A tailBound ends a loop with StopAtTail at the tail as it was when the loop began. Without a fixed tail the loop
-// would run as long as others append faster than the loop reads. It would run for ever if its own body appends to the
-// stream.
+// A tailBound ends a loop at the place of StopAt or, with StopAtTail, at the tail as it was when the loop began. Without
+// a fixed tail the loop would run as long as others append faster than the loop reads. It would run for ever if its own
+// body appends to the stream.
 type tailBound struct {
-	known   bool           // the tail was looked up
+	at      backend.Offset // of StopAt; Latest: StopAtTail; "": the loop has no bound
+	known   bool           // the place was looked up
 	tail    backend.Offset // the place behind the last record; empty when the stream is closed and its end is the tail
 	reached bool           // the reader has passed the tail, so the loop ends
 }
@@ -25,13 +26,11 @@ type tailBound struct {
 // apply before it hands b on, so the tail is always before the records that the loop's body appends, even for the
 // records of the first batch.
 func (t *tailBound) apply(ctx context.Context, f *fetcher, b backend.Batch) (backend.Batch, error) {
-	// A batch that has caught up ends at the tail, so no look-up is needed.
-	if !t.known && !b.CaughtUp {
-		tail, err := f.lookUpTail(ctx)
-		if err != nil {
-			return b, fmt.Errorf("look up the tail: %w", err)
+	// A batch that has caught up ends at the tail, so no look-up is needed for StopAtTail.
+	if !t.known && !(t.at == backend.Latest && b.CaughtUp) {
+		if err := t.find(ctx, f, &b); err != nil || t.reached {
+			return b, err
 		}
-		t.known, t.tail = true, tail
 	}
 	t.reached = b.CaughtUp
 	if t.tail == "" {
@@ -58,9 +57,44 @@ func (t *tailBound) apply(ctx context.Context, f *fetcher, b backend.Batch) (bac
 	return b, nil
 }
 
-// lookUpTail returns the place behind the last record. It returns an empty offset if the stream is closed for good.
-func (f *fetcher) lookUpTail(ctx context.Context) (backend.Offset, error) {
-	r, err := f.open(ctx, backend.Latest)
+// find looks up where the loop ends. first is the first batch of the loop; find empties it if the loop begins behind its
+// end.
+func (t *tailBound) find(ctx context.Context, f *fetcher, first *backend.Batch) (err error) {
+	t.known, t.tail = true, t.at
+	if t.at.Relative() {
+		if t.tail, err = f.lookUp(ctx, t.at); err != nil {
+			t.known = false // the next reader tries again
+			return fmt.Errorf("look up the place %s: %w", t.at, err)
+		}
+	}
+	tailer, ok := f.src.(backend.Tailer)
+	if !ok || t.at == backend.Latest || t.tail == "" {
+		return nil
+	}
+	// Offsets cannot be compared, but what lies behind them can.
+	begin := first.Next
+	if len(first.Records) > 0 {
+		begin = first.Records[0].Offset
+	}
+	end, err := tailer.Tail(ctx, t.tail)
+	if err == nil {
+		var from backend.Tail
+		from, err = tailer.Tail(ctx, begin)
+		if t.reached = err == nil && from.Records >= 0 && from.Records < end.Records; t.reached {
+			*first = backend.Batch{Next: begin}
+		}
+	}
+	if err != nil {
+		t.known = false
+		return fmt.Errorf("look up the place %s of StopAt: %w", t.tail, err)
+	}
+	return nil
+}
+
+// lookUp returns the place that a start stands for. It returns an empty offset for the tail of a stream that is closed
+// for good.
+func (f *fetcher) lookUp(ctx context.Context, start backend.Offset) (backend.Offset, error) {
+	r, err := f.open(ctx, start)
 	if err != nil {
 		return "", err
 	}
@@ -72,8 +106,8 @@ func (f *fetcher) lookUpTail(ctx context.Context) (backend.Offset, error) {
 	if err != nil {
 		return "", err
 	}
-	// The first batch of a reader at Latest names the tail. If it already holds records, they were appended after the
-	// reader was opened, and the tail is before the first.
+	// The first batch of a reader at a start names the place. If it holds records, the place is before the first: at
+	// Latest they were appended after the reader was opened.
 	at := b.Next
 	if len(b.Records) > 0 {
 		at = b.Records[0].Offset

@@ -41,6 +41,7 @@ type tracker struct {
 	scratch []ahead.Run // reused by runsLocked
 
 	marked atomic.Uint64 // records whose bit was set
+	head   atomic.Uint64 // number behind the last record that was read
 }
 
 // A chunkHead is the number and the time of the first record of a chunk. The tracker needs no more to compute the lag
@@ -94,8 +95,9 @@ func (t *tracker) push(s span) ([]ahead.Run, error) {
 	return done, err
 }
 
-// expect records that a chunk was read, and that the loop will push it later.
-func (t *tracker) expect(first uint64, at time.Time) {
+// expect records that a chunk of n records was read, and that the loop will push it later.
+func (t *tracker) expect(first uint64, n int, at time.Time) {
+	t.head.Store(first + uint64(n))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unpushed = append(t.unpushed, chunkHead{first, at})

@@ -110,7 +110,7 @@ func (m *consumerMeter) snapshot() Consumer {
 		s.Done += done
 		s.DeadLetters += letters
 		s.BufferedBytes += now.BufferedBytes
-		s.Lag = max(s.Lag, now.Lag)
+		s.Lag = max(s.Lag, now.Lag.Age)
 		s.CaughtUp = s.CaughtUp && now.CaughtUp
 	}
 	return s

@@ -61,6 +61,9 @@ type Harness struct {
 	// Last and AtTime say that these starts work. Otherwise opening at such a start must fail with [backend.ErrUnsupported].
 	Last, AtTime bool
 
+	// Hidden says that a [backend.Tailer] counts records which readers do not show.
+	Hidden bool
+
 	// Refuses names the special values that the store refuses: "empty", "binary", "array" (a JSON array), "object" (a JSON
 	// object), "lines" (line ends and NUL) and "huge" (4 MiB, or as much as a record may hold). The store must keep every
 	// other value byte by byte.

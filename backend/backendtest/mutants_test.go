@@ -117,6 +117,10 @@ var mutants = []struct {
 	{"skips what is trimmed", []string{"range/trimmed"}},
 	{"jumps over what is trimmed", []string{"range/trimmed under a reader"}},
 
+	{"counts to the last record", []string{"tail/counts what lies behind a place"}},
+	{"has its tail at the last record", []string{"tail/counts what lies behind a place"}},
+	{"sees the tail from anywhere", []string{"tail/refuses what is no place"}},
+
 	{"ends before all is read", []string{"end/EOF behind the last record"}},
 	{"never ends", []string{"end/EOF behind the last record", "end/ends a waiting Read"}},
 	{"does not say Closed", []string{"end/EOF behind the last record"}},

@@ -135,6 +135,10 @@ var groups = []group{
 		{"trimmed under a reader", trimmedUnderReader},
 		{"a stream that does not exist", missingSource},
 	}},
+	{"tail", []rule{
+		{"counts what lies behind a place", tailCounts},
+		{"refuses what is no place", tailRefuses},
+	}},
 	{"end", []rule{
 		{"EOF behind the last record", endOfStream},
 		{"ends a waiting Read", endWakesRead},

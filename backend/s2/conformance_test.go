@@ -54,6 +54,7 @@ func harness(store string, prepare func(testing.TB, *s2test.Server), client []s2
 		Offsets: true,
 		Last:    true,
 		AtTime:  true,
+		Hidden:  true, // command records
 		Foreign: []backend.Offset{"00", "1/2", "-1", "1.0", "99999999999999999999"},
 	}
 	h.Open = func(t testing.TB) backendtest.Target {

@@ -1,0 +1,18 @@
+package streamlog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// Tail implements [backend.Tailer]. It does not count bytes, because no store keeps their sum.
+func (l *Log) Tail(ctx context.Context, from backend.Offset) (backend.Tail, error) {
+	pos, err := l.resolve(ctx, from)
+	if err != nil {
+		return backend.Tail{}, fmt.Errorf("%s: tail: %w", l.name, err)
+	}
+	st := l.store.Board().State()
+	return backend.Tail{Next: FormatOffset(st.Tail, st.Incarnation), Records: int64(st.Tail - min(pos, st.Tail)), Bytes: -1}, nil
+}
