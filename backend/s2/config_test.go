@@ -34,8 +34,14 @@ func TestNothingPrintsACredential(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s2.New(wrong); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "AccountEndpoint") {
-		t.Errorf("a password in the endpoint: %v", err)
+	for _, address := range []string{wrong.AccountEndpoint, "https://user:" + password + " @host", "user:" + password + "@host"} {
+		_, account := s2.New(s2.Config{Token: token, AccountEndpoint: address})
+		_, basin := s2.New(s2.Config{Token: token, BasinEndpoint: address})
+		for field, err := range map[string]error{"AccountEndpoint": account, "BasinEndpoint": basin} {
+			if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), field) {
+				t.Errorf("a password in the %s: %v", field, err)
+			}
+		}
 	}
 }
 
