@@ -29,13 +29,13 @@ var (
 
 // What a Step's Apply may return beside nil and an error that fails the round.
 var (
-	// Unchanged says that the step has written nothing. Done is called as for every other step. A round in which no step
+	// ErrUnchanged says that the step has written nothing. Done is called as for every other step. A round in which no step
 	// has written anything is not committed.
-	Unchanged = errors.New("the step has changed nothing")
+	ErrUnchanged = errors.New("the step has changed nothing")
 
-	// Later ends the round in front of the step. The next round begins with the step, and calls Apply again. A step may
-	// return Later only if an earlier step of the same round returned nil; otherwise the committer would not get on.
-	Later = errors.New("the step belongs to the next round")
+	// ErrLater ends the round in front of the step. The next round begins with the step, and calls Apply again. A step may
+	// return ErrLater only if an earlier step of the same round returned nil; otherwise the committer would not get on.
+	ErrLater = errors.New("the step belongs to the next round")
 )
 
 // A Step is one change of the file.

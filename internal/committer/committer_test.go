@@ -82,7 +82,7 @@ func oneRound(t *testing.T, c *Committer, steps ...*step) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Do(newStep(func(*bbolt.Tx) error { return Unchanged }))
+	c.Do(newStep(func(*bbolt.Tx) error { return ErrUnchanged }))
 	for c.Queued() > 0 { // until the step above is in a round that waits for the transaction
 		runtime.Gosched()
 	}
@@ -172,7 +172,7 @@ func TestRoundIsSealedAndPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := lastCommit(t, c)
-	if err := do(c, newStep(func(*bbolt.Tx) error { return Unchanged })); err != nil {
+	if err := do(c, newStep(func(*bbolt.Tx) error { return ErrUnchanged })); err != nil {
 		t.Fatal(err)
 	}
 	if n := lastCommit(t, c); n != before {
@@ -191,7 +191,7 @@ func TestStepIsPutOffToTheNextRound(t *testing.T) {
 	put := later.apply
 	later.apply = func(tx *bbolt.Tx) error {
 		if seen = append(seen, tx.ID()); len(seen) == 1 {
-			return Later
+			return ErrLater
 		}
 		return put(tx)
 	}

@@ -25,8 +25,8 @@ func (c *Committer) round(steps []Step) (left []Step) {
 		switch applied {
 		case nil:
 			changed = true
-		case Unchanged:
-		case Later:
+		case ErrUnchanged:
+		case ErrLater:
 			steps, left = steps[:i], steps[i:]
 		default:
 			err = applied

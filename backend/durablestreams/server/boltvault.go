@@ -40,7 +40,7 @@ func (c boltChange) Size() int { return c.size }
 // Apply implements [committer.Step]. A refusal is no error here: the rest of the round goes on.
 func (c boltChange) Apply(tx *bbolt.Tx) error {
 	if !c.engine.apply(c.change, boltLedger{tx}) {
-		return committer.Unchanged
+		return committer.ErrUnchanged
 	}
 	return nil
 }

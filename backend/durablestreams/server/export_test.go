@@ -40,7 +40,7 @@ func (hold) Done(error) {}
 func (h hold) Apply(*bbolt.Tx) error {
 	close(h.held)
 	<-h.release
-	return committer.Unchanged
+	return committer.ErrUnchanged
 }
 
 // FailCommits lets the next n commits of b fail. With landed they fail after the file was changed.

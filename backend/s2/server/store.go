@@ -89,7 +89,7 @@ func (st *store) enqueue(size int, do func(*bbolt.Tx) error, tell func(error)) {
 // sync waits until all that was queued is durable.
 func (st *store) sync() error {
 	done := make(chan error, 1)
-	st.enqueue(0, func(*bbolt.Tx) error { return committer.Unchanged }, func(err error) { done <- err })
+	st.enqueue(0, func(*bbolt.Tx) error { return committer.ErrUnchanged }, func(err error) { done <- err })
 	return <-done
 }
 
@@ -179,7 +179,7 @@ func (st *store) trim(s *stream, to uint64) {
 	st.enqueue(0, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(chunksBucket).Bucket(id)
 		if b == nil {
-			return committer.Unchanged
+			return committer.ErrUnchanged
 		}
 		cur := b.Cursor()
 		for k, v := cur.First(); k != nil; k, v = cur.First() {

@@ -48,14 +48,14 @@ func (o *op) Apply(tx *bbolt.Tx) error {
 	switch {
 	// This refusal may depend on a step that is not durable yet.
 	case refused != nil && o.store.changed():
-		return committer.Later
+		return committer.ErrLater
 	// The session has dropped the batch.
 	case !o.begin():
-		return committer.Unchanged
+		return committer.ErrUnchanged
 	// Tell the refusal now, before the session can begin a batch behind this one.
 	case refused != nil:
 		o.tell(refused)
-		return committer.Unchanged
+		return committer.ErrUnchanged
 	}
 	return o.store.apply(o)
 }
