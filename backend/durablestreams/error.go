@@ -96,8 +96,6 @@ var (
 		http.StatusNotFound:              {backend.ErrNotFound},
 		http.StatusMethodNotAllowed:      {backend.ErrUnsupported},
 		http.StatusProxyAuthRequired:     {backend.ErrUnauthorized},
-		http.StatusRequestTimeout:        {backend.ErrTransient, backend.ErrIndeterminate},
-		http.StatusConflict:              {backend.ErrConflict, ErrSequence},
 		http.StatusGone:                  {backend.ErrNotFound, ErrGone},
 		http.StatusRequestEntityTooLarge: {backend.ErrTooLarge},
 		http.StatusUnsupportedMediaType:  {backend.ErrRejected},
@@ -106,9 +104,8 @@ var (
 		http.StatusNotImplemented:        {backend.ErrUnsupported},
 	}
 	readStatuses = map[int][]error{
-		http.StatusBadRequest:     {backend.ErrOutOfRange},
-		http.StatusRequestTimeout: {backend.ErrTransient},
-		http.StatusGone:           {backend.ErrOutOfRange, ErrGone},
+		http.StatusBadRequest: {backend.ErrOutOfRange},
+		http.StatusGone:       {backend.ErrOutOfRange, ErrGone},
 	}
 )
 
@@ -119,31 +116,43 @@ func (s *Stream) statusError(op string, resp *http.Response) *Error {
 		Op: op, Status: resp.StatusCode, Message: s.message(resp),
 		Epoch: -1, Expected: -1, Received: -1, wait: httpwire.RetryAfter(resp.Header),
 	}
-	h := resp.Header
+	e.kinds = e.meaning(resp.Header)
+	return e
+}
+
+// meaning returns the sentinels for the status, and takes what the headers say of a producer. A server that failed may have
+// stored a body, but a read and a head store nothing.
+func (e *Error) meaning(h http.Header) []error {
+	failed := e.Status == http.StatusRequestTimeout || e.Status >= 500 && e.Status != http.StatusNotImplemented
 	switch {
-	case e.Status == http.StatusForbidden && (op == "append" || op == "seal") && h.Get("Producer-Epoch") != "":
+	case e.Status == http.StatusForbidden && (e.Op == "append" || e.Op == "seal") && h.Get("Producer-Epoch") != "":
 		e.Epoch = numberOr(h.Get("Producer-Epoch"), -1)
-		e.kinds = []error{backend.ErrFenced}
-	case e.Status == http.StatusConflict && isTrue(h.Get("Stream-Closed")):
-		e.kinds = []error{backend.ErrStreamClosed}
-	case e.Status == http.StatusConflict && h.Get("Producer-Expected-Seq") != "":
+		return []error{backend.ErrFenced}
+	case e.Status == http.StatusConflict:
+		return e.conflict(h)
+	case failed && (e.Op == "read" || e.Op == "head"):
+		return []error{backend.ErrTransient}
+	case failed:
+		return []error{backend.ErrTransient, backend.ErrIndeterminate}
+	case e.Op == "read" && readStatuses[e.Status] != nil:
+		return readStatuses[e.Status]
+	}
+	return statuses[e.Status]
+}
+
+// conflict tells the conflicts apart. The protocol has one status for all of them.
+func (e *Error) conflict(h http.Header) []error {
+	switch {
+	case isTrue(h.Get("Stream-Closed")):
+		return []error{backend.ErrStreamClosed}
+	case h.Get("Producer-Expected-Seq") != "":
 		e.Expected = numberOr(h.Get("Producer-Expected-Seq"), -1)
 		e.Received = numberOr(h.Get("Producer-Received-Seq"), -1)
-		e.kinds = []error{backend.ErrConflict}
-	case e.Status == http.StatusConflict && op == "create":
-		e.kinds = []error{backend.ErrConflict, ErrExists}
-	case (op == "read" || op == "head") && e.Status >= 500 && e.Status != http.StatusNotImplemented:
-		e.kinds = []error{backend.ErrTransient}
-	case op == "read" && readStatuses[e.Status] != nil:
-		e.kinds = readStatuses[e.Status]
-	case op == "head" && e.Status == http.StatusRequestTimeout:
-		e.kinds = []error{backend.ErrTransient}
-	case statuses[e.Status] != nil:
-		e.kinds = statuses[e.Status]
-	case e.Status >= 500:
-		e.kinds = []error{backend.ErrTransient, backend.ErrIndeterminate}
+		return []error{backend.ErrConflict}
+	case e.Op == "create":
+		return []error{backend.ErrConflict, ErrExists}
 	}
-	return e
+	return []error{backend.ErrConflict, ErrSequence}
 }
 
 // messageBytes is how much of a body is read for its message. An error shows less: half a secret, cut off at the end and not
