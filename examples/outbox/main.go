@@ -20,7 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	dsserver "github.com/headrace/headrace/backend/durablestreams/server"
-	"github.com/headrace/headrace/backend/s2/s2test"
+	s2server "github.com/headrace/headrace/backend/s2/server"
 	"github.com/headrace/headrace/relay"
 )
 
@@ -96,9 +96,12 @@ func servers(dsn string) (w where, end func() error, err error) {
 	if err := durable.Start("127.0.0.1:0"); err != nil {
 		return w, nil, errors.Join(err, durable.Close())
 	}
-	s2, err := s2test.Start(s2test.Basin(basin, true))
+	s2, err := s2server.New(s2server.Config{Basins: []s2server.Basin{{Name: basin, AutoCreate: true}}})
 	if err != nil {
 		return w, nil, errors.Join(err, durable.Close())
+	}
+	if err := s2.Start("127.0.0.1:0"); err != nil {
+		return w, nil, errors.Join(err, s2.Close(), durable.Close())
 	}
 	end = func() error { return errors.Join(durable.Close(), s2.Close()) }
 	return where{Postgres: dsn, Durable: durable.URL(), S2: s2.URL(), S2Token: s2.Token()}, end, nil

@@ -9,7 +9,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
-	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/backend/zerobus/server"
 	"github.com/headrace/headrace/examples/internal/airpb"
 )
 
@@ -36,12 +36,15 @@ func table(dir string) (sink backend.Sink, shut func() error, err error) {
 			return nil, nil, errors.Join(err, rows.Close())
 		}
 	}
-	columns := zerobustest.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
-	srv, err := zerobustest.Start(zerobustest.Table(name, columns...), zerobustest.RowLog(rows), zerobustest.DiscardRows())
+	columns := server.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
+	srv, err := server.New(server.Config{Tables: []server.Table{{Name: name, Columns: columns}}, RowLog: rows, DiscardRows: true})
+	if err == nil {
+		err = srv.Start("127.0.0.1:0")
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, rows.Close())
 	}
-	client, err := zerobus.New(zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"})
+	client, err := zerobus.New(zerobus.Config{Endpoint: srv.URL(), UnityCatalog: srv.OAuthURL(), ClientID: "demo", ClientSecret: "demo"})
 	if err != nil {
 		return nil, nil, errors.Join(err, srv.Close(), rows.Close())
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
 	"github.com/headrace/headrace/backend/s2/admin"
-	"github.com/headrace/headrace/backend/s2/s2test"
+	"github.com/headrace/headrace/backend/s2/server"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/producer"
@@ -83,12 +83,19 @@ func connect(out io.Writer) (client *s2.Client, basin string, end func(), err er
 		fmt.Fprintf(out, "basin %s at %v\n", name, client)
 		return client, name, func() { _ = client.Close() }, nil
 	}
-	srv, err := s2test.Start(s2test.Basin("headrace-example", true))
+	fmt.Fprintln(out, "S2_ACCESS_TOKEN and S2_BASIN are not set: this process serves S2 itself")
+	srv, err := server.New(server.Config{Basins: []server.Basin{{Name: "headrace-example", AutoCreate: true}}})
 	if err != nil {
 		return nil, "", nil, err
 	}
-	fmt.Fprintln(out, "S2_ACCESS_TOKEN and S2_BASIN are not set: a server in this process it is")
-	return srv.Client(), "headrace-example", func() { _ = srv.Close() }, nil
+	if err := srv.Start("127.0.0.1:0"); err != nil {
+		return nil, "", nil, errors.Join(err, srv.Close())
+	}
+	client, err = s2.New(s2.Config{Token: srv.Token(), AccountEndpoint: srv.URL(), BasinEndpoint: srv.URL()})
+	if err != nil {
+		return nil, "", nil, errors.Join(err, srv.Close())
+	}
+	return client, "headrace-example", func() { _ = client.Close(); _ = srv.Close() }, nil
 }
 
 // place writes orders. All of them are durable when it returns nil.

@@ -22,7 +22,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
-	"github.com/headrace/headrace/backend/zerobus/zerobustest"
+	"github.com/headrace/headrace/backend/zerobus/server"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/codec/protobuf"
 	"github.com/headrace/headrace/examples/internal/airpb"
@@ -58,8 +58,8 @@ func run(ctx context.Context, n int) (err error) {
 	}
 	if c.Endpoint == "" {
 		// The table has the columns of the message and refuses rows with others, as the real one does.
-		columns := zerobustest.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
-		srv, err := zerobustest.Start(zerobustest.Table(table, columns...))
+		columns := server.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
+		srv, err := server.New(server.Config{Tables: []server.Table{{Name: table, Columns: columns}}})
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,10 @@ func run(ctx context.Context, n int) (err error) {
 			fmt.Printf("%d rows are in %s\n", len(srv.Rows(table)), table)
 			err = errors.Join(err, srv.Close())
 		}()
-		c = zerobus.Config{Endpoint: srv.Endpoint, UnityCatalog: srv.UnityCatalogURL, ClientID: "demo", ClientSecret: "demo"}
+		if err := srv.Start("127.0.0.1:0"); err != nil {
+			return err
+		}
+		c = zerobus.Config{Endpoint: srv.URL(), UnityCatalog: srv.OAuthURL(), ClientID: "demo", ClientSecret: "demo"}
 	}
 	client, err := zerobus.New(c, zerobus.UserAgent("headrace-example"))
 	if err != nil {
