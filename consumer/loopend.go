@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/outcome"
 )
 
 // waitAllDone waits, at the end of the stream, until all records that were handed out are done. A loop in the mode
@@ -54,8 +54,9 @@ func (l *loop[T]) close(ctx context.Context) error {
 	// The error hides context errors, even when the time for the save ran out. A caller that treats a cancelled or
 	// expired ctx as a clean end must not treat a lost save as clean. The error also hides ErrTransient: the loop is
 	// over, so there is nothing that the caller could try again.
-	err = &without{fmt.Errorf("consumer: save the final checkpoint: %w", err),
-		[]error{context.Canceled, context.DeadlineExceeded, backend.ErrTransient}}
+	meaning := outcome.Of(err).Not(context.Canceled, context.DeadlineExceeded)
+	meaning.Retry = false
+	err = meaning.Error(fmt.Errorf("consumer: save the final checkpoint: %w", err))
 	// We log the error even though a caller may receive it, because a body that breaks out of the loop may never call
 	// the consumer again.
 	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)

@@ -3,10 +3,12 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/backoff"
+	"github.com/headrace/headrace/internal/outcome"
 )
 
 // retryable reports whether a read, a claim or a save that failed with err can be done again. Each of the three is safe
@@ -43,4 +45,12 @@ func (r retrier) do(ctx context.Context, what string, f func(attempt int) error)
 			return err
 		}
 	}
+}
+
+// gaveUp returns the error after the last attempt. It does not wrap [backend.ErrTransient], because the consumer will not
+// try again: a caller that repeats whatever is transient would repeat without end.
+func gaveUp(attempts int, err error) error {
+	meaning := outcome.Of(err)
+	meaning.Retry = false
+	return meaning.Error(fmt.Errorf("gave up after %d attempts without progress: %w", attempts, err))
 }

@@ -14,7 +14,7 @@ import (
 func (e *engine) finish(err error) {
 	cause := err
 	if cause != nil {
-		e.queue.Close(&stopped{cause: cause})
+		e.queue.Close(stopped(cause, false))
 	} else {
 		cause = errClosed
 		e.queue.Close(cause)
@@ -37,7 +37,7 @@ func (e *engine) finish(err error) {
 	var decided []*flight
 	for i := range e.undecided {
 		p := &e.undecided[i]
-		reason := &stopped{cause: cause, maybeStored: p.maybeStored()}
+		reason := stopped(cause, p.maybeStored())
 		if p.decide(span{first: p.lo, n: p.hi - p.lo, err: reason}) {
 			decided = append(decided, p.flight)
 		}
@@ -98,7 +98,7 @@ func (e *engine) stopReason() error {
 // stoppedLocked returns the error of the producer as a whole. Records may be stored when the first undecided record may be
 // stored, because the parts that may be stored are the first parts.
 func (e *engine) stoppedLocked() error {
-	return &stopped{cause: e.stopCause, maybeStored: len(e.undecided) > 0 && e.undecided[0].maybeStored()}
+	return stopped(e.stopCause, len(e.undecided) > 0 && e.undecided[0].maybeStored())
 }
 
 // shutdown refuses new records, sends the accepted records, and waits for them until ctx ends. Then shutdown abandons the

@@ -64,7 +64,7 @@ func cuts(reason error, n int) (at []int, pieces int) {
 func (e *engine) failFirstLocked(reason error) (decided []*flight, ev BatchEvent) {
 	w := &e.window
 	p := w.parts[0]
-	err := &refused{cause: reason, maybeStored: p.sessionLost}
+	err := refused(reason, p.sessionLost)
 	if p.decide(span{first: p.lo, n: 1, err: err}) {
 		decided = append(decided, p.flight)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/httpwire"
+	"github.com/headrace/headrace/internal/outcome"
 )
 
 // call makes an operation besides those of producers and consumers, and tries again after a transient failure. repeatable means:
@@ -27,7 +28,7 @@ func (s *Stream) call(ctx context.Context, op, method string, header http.Header
 		case repeatable:
 			unsure = true
 		default:
-			err = &unrepeatable{err}
+			err = unrepeatable(err)
 		}
 		return errors.Is(err, backend.ErrTransient), err
 	}, nil)
@@ -74,18 +75,11 @@ func (s *Stream) once(ctx context.Context, op, method string, header http.Header
 	return Info{}, s.statusError(op, resp)
 }
 
-// An unrepeatable error comes from an append without an identity. The append may be stored, and the server would not recognize a
+// unrepeatable returns the error of an append without an identity. The append may be stored, and the server would not recognize a
 // resend: a caller who took the error for transient would store the body twice.
-type unrepeatable struct{ cause error }
-
-func (e *unrepeatable) Error() string {
-	return fmt.Sprintf("%v: %v (not tried again, because the server could store the body twice: give the append an Identity)", backend.ErrIndeterminate, e.cause)
+func unrepeatable(cause error) error {
+	meaning := outcome.Of(cause)
+	meaning.Retry, meaning.MaybeStored = false, true
+	return meaning.Error(fmt.Errorf("%w: %w (not tried again, because the server could store the body twice: give the append an Identity)",
+		backend.ErrIndeterminate, cause))
 }
-
-// Is hides a transient cause from errors.Is, because to try again is safe only with an identity.
-func (e *unrepeatable) Is(target error) bool {
-	return target == backend.ErrIndeterminate || target != backend.ErrTransient && errors.Is(e.cause, target)
-}
-
-// As looks at the cause.
-func (e *unrepeatable) As(target any) bool { return errors.As(e.cause, target) }
