@@ -88,3 +88,20 @@ func configured(t *testing.T, pool *pgxpool.Pool, set func(*pgxpool.Config)) *pg
 	t.Cleanup(other.Close)
 	return other
 }
+
+// readThrough reads n records from the beginning.
+func readThrough(tb testing.TB, open func(context.Context, backend.Offset) (backend.Reader, error), n int) {
+	tb.Helper()
+	r, err := open(tb.Context(), backend.Earliest)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer r.Close()
+	for got := 0; got < n; {
+		b, err := r.Read(tb.Context())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		got += len(b.Records)
+	}
+}

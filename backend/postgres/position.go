@@ -15,11 +15,12 @@ type position struct {
 	no          int32
 }
 
-func (p position) String() string {
-	b := make([]byte, 0, 32)
+func (p position) String() string { return string(p.append(make([]byte, 0, 32))) }
+
+func (p position) append(b []byte) []byte {
 	b = append(strconv.AppendInt(b, p.turn, 10), '.')
 	b = append(strconv.AppendInt(b, p.batch, 10), '.')
-	return string(strconv.AppendInt(b, int64(p.no), 10))
+	return strconv.AppendInt(b, int64(p.no), 10)
 }
 
 func (p position) offset() backend.Offset { return backend.Offset(p.String()) }

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -277,47 +276,4 @@ func TestPlaceOfADeletedStreamIsOutOfRange(t *testing.T) {
 	if _, err := s.OpenReader(ctx, at); !errors.Is(err, backend.ErrOutOfRange) {
 		t.Errorf("%v", err)
 	}
-}
-
-// One round trip for a batch, beside a bare COPY of the same rows.
-func BenchmarkAppend(b *testing.B) {
-	pool := newPool(b)
-	s := newDB(b, pool).Stream("bench")
-	value := bytes.Repeat([]byte("x"), 100)
-	b.Run("producer", func(b *testing.B) {
-		p, err := producer.New(b.Context(), s, codec.Bytes(), producer.BatchRecords(1000))
-		if err != nil {
-			b.Fatal(err)
-		}
-		n := 0
-		for b.Loop() {
-			for range 1000 {
-				if _, err := p.Enqueue(b.Context(), value); err != nil {
-					b.Fatal(err)
-				}
-			}
-			n += 1000
-		}
-		if err := p.Close(); err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
-	})
-	b.Run("copy", func(b *testing.B) {
-		if _, err := pool.Exec(b.Context(), `CREATE TABLE raw (stream BIGINT, tx BIGINT, batch BIGINT, no INT, value BYTEA, headers BYTEA, at BIGINT, PRIMARY KEY (stream, tx, batch, no))`); err != nil {
-			b.Fatal(err)
-		}
-		n := 0
-		for b.Loop() {
-			_, err := pool.CopyFrom(b.Context(), pgx.Identifier{"raw"}, []string{"stream", "tx", "batch", "no", "value", "headers", "at"},
-				pgx.CopyFromSlice(1000, func(i int) ([]any, error) {
-					return []any{int64(1), int64(n), int64(n), int32(i), value, nil, int64(n)}, nil
-				}))
-			if err != nil {
-				b.Fatal(err)
-			}
-			n += 1000
-		}
-		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
-	})
 }

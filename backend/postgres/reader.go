@@ -2,20 +2,17 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/headrace/headrace/backend"
 )
 
 // Bounds of one batch that Read returns: its last record may exceed the second.
 const (
-	readRecords = 1000
+	readRecords = 4000
 	readBytes   = 1 << 20
 )
 
@@ -100,50 +97,48 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	}
 }
 
-// ask makes one query. pending says that there are records that may not be read yet.
-func (r *reader) ask(ctx context.Context) (b backend.Batch, pending bool, err error) {
+// ask makes one query. more says that there are records that may not be read yet.
+func (r *reader) ask(ctx context.Context) (b backend.Batch, more bool, err error) {
 	rows, err := r.stream.db.pool.Query(ctx, r.stream.db.tables.sql(readSQL), r.stream.name, r.at.turn, r.at.batch, r.at.no, readRecords, readBytes)
 	if err != nil {
 		return b, false, classify(ctx, err)
 	}
 	defer rows.Close()
-	sealed, seen, bytes, next := false, false, 0, r.at
+	var row row
+	var page page
 	for rows.Next() {
-		var row row
 		if err := row.scan(rows); err != nil {
 			return b, false, classify(ctx, err)
 		}
-		if !seen {
+		if row.first {
 			if err := r.look(&row); err != nil {
 				return b, false, err
 			}
-			seen, sealed, pending, next = true, row.sealed, row.pending, r.at
 		}
-		if row.turn == nil {
+		if !row.turn.Valid {
 			break
 		}
-		rec, place, err := row.record()
-		if err != nil {
+		if err := page.add(&row); err != nil {
 			return b, false, err
 		}
-		next = place.behind()
-		bytes += len(rec.Value)
-		b.Records = append(b.Records, rec)
 	}
-	n := len(b.Records)
 	rows.Close()
 	if err := rows.Err(); err != nil {
 		return backend.Batch{}, false, classify(ctx, err)
 	}
-	if !seen && r.id != 0 {
+	if !row.seen && r.id != 0 {
 		return b, false, fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
 	}
-	if n == 0 && sealed && !pending && !r.fresh { // a fresh reader says first that it is at the end
+	b.Records = page.records()
+	n, pending := len(b.Records), row.pending
+	if n == 0 && row.sealed && !pending && !r.fresh { // a fresh reader says first that it is at the end
 		return b, false, io.EOF
 	}
-	r.at = next
-	b.Next, b.CaughtUp = next.offset(), next.compare(r.tail) >= 0
-	b.Closed = sealed && !pending && n < readRecords && bytes < readBytes // nothing is left to read, or to come
+	if n > 0 {
+		r.at = page.places[n-1].behind()
+	}
+	b.Next, b.CaughtUp = r.at.offset(), r.at.compare(r.tail) >= 0
+	b.Closed = row.sealed && !pending && n < readRecords && page.bytes < readBytes // nothing is left to read, or to come
 	return b, pending, nil
 }
 
@@ -161,36 +156,10 @@ func (r *reader) look(row *row) error {
 		}
 		r.at = row.trim
 	}
-	if row.turn != nil {
+	if row.turn.Valid {
 		r.earliest = false
 	}
 	return nil
-}
-
-// A row is one of readSQL. The fields of the record are nil where there is none.
-type row struct {
-	id              int64
-	sealed, pending bool
-	trim            position
-	turn, batch, at *int64
-	no              *int32
-	value, headers  []byte
-}
-
-func (w *row) scan(rows pgx.Rows) error {
-	return rows.Scan(&w.id, &w.sealed, &w.trim.turn, &w.trim.batch, &w.trim.no, &w.pending, &w.turn, &w.batch, &w.no, &w.value, &w.headers, &w.at)
-}
-
-func (w *row) record() (backend.Record, position, error) {
-	if w.batch == nil || w.no == nil || w.at == nil {
-		return backend.Record{}, position{}, errors.New("a record without its place")
-	}
-	p := position{*w.turn, *w.batch, *w.no}
-	headers, err := decodeHeaders(w.headers)
-	if err != nil {
-		return backend.Record{}, p, fmt.Errorf("record %s: %w", p, err)
-	}
-	return backend.Record{Value: w.value, Headers: headers, Time: time.Unix(0, *w.at).UTC(), Offset: p.offset(), Next: p.behind().offset()}, p, nil
 }
 
 // Close ends a Read under way.

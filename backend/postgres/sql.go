@@ -119,10 +119,11 @@ const (
 
 	// readSQL returns a row of the stream's state, and the records that no transaction can come before any more, about $6 bytes of them.
 	// All is of one snapshot.
-	readSQL = `WITH s AS (SELECT id, sealed, trim_turn, trim_batch, trim_no FROM headrace_streams WHERE name = $1),
-		x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running)
-		SELECT s.id, s.sealed, s.trim_turn, s.trim_batch, s.trim_no,
-			EXISTS (SELECT FROM headrace_records p WHERE p.stream = s.id AND p.turn >= (SELECT running FROM x)),
+	readSQL = `WITH x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running),
+		s AS MATERIALIZED (SELECT id, sealed, trim_turn, trim_batch, trim_no, COALESCE((SELECT running FROM x) <= (
+			SELECT p.turn FROM headrace_records p WHERE p.stream = t.id ORDER BY p.turn DESC LIMIT 1), FALSE) AS pending
+			FROM headrace_streams t WHERE name = $1)
+		SELECT s.id, s.sealed, s.trim_turn, s.trim_batch, s.trim_no, s.pending,
 			r.turn, r.batch, r.no, r.value, r.headers, r.at
 		FROM s LEFT JOIN LATERAL (
 			SELECT turn, batch, no, value, headers, at FROM (

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type medium struct {
 	name    string
 	dialect sqlstore.Dialect
-	open    func(t *testing.T) (db *sql.DB, dsn string)
+	open    func(t testing.TB) (db *sql.DB, dsn string)
 }
 
 var media = []medium{
@@ -40,13 +40,13 @@ var media = []medium{
 	{"PostgreSQL", sqlstore.PostgreSQL, openPostgres},
 }
 
-func openSQLite(t *testing.T) (*sql.DB, string) {
+func openSQLite(t testing.TB) (*sql.DB, string) {
 	dsn := "file:" + filepath.Join(t.TempDir(), "app.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_txlock=immediate"
 	return connect(t, "sqlite", dsn), dsn
 }
 
 // openPostgres makes a schema of its own for each test.
-func openPostgres(t *testing.T) (*sql.DB, string) {
+func openPostgres(t testing.TB) (*sql.DB, string) {
 	dsn := os.Getenv(postgresDSN)
 	if dsn == "" {
 		t.Skipf("%s is not set: no PostgreSQL to test with", postgresDSN)
@@ -65,7 +65,7 @@ func openPostgres(t *testing.T) (*sql.DB, string) {
 	return connect(t, "pgx", dsn), dsn
 }
 
-func connect(t *testing.T, driver, dsn string) *sql.DB {
+func connect(t testing.TB, driver, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
@@ -85,7 +85,7 @@ func each(t *testing.T, f func(t *testing.T, m medium)) {
 	}
 }
 
-func (m medium) migrated(t *testing.T) *sql.DB {
+func (m medium) migrated(t testing.TB) *sql.DB {
 	t.Helper()
 	db, _ := m.open(t)
 	if err := sqlstore.Migrate(t.Context(), db, m.dialect); err != nil {
