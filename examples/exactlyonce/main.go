@@ -1,6 +1,8 @@
-// Exactlyonce adds up payments in a SQLite database, each exactly once, however often it is killed. The sum and the place in the
+// Exactlyonce adds up payments in a SQL database, each exactly once, however often it is killed. The sum and the place in the
 // stream are one commit (sqlstore.SaveTx), so after a kill at any moment either both are there or neither. Run it, kill it, and run
 // it again: it goes on, and in the end it compares the sum with the input.
+//
+// The database is a SQLite file, or PostgreSQL where -postgres gives its DSN.
 package main
 
 import (
@@ -15,8 +17,10 @@ import (
 	"path/filepath"
 	"syscall"
 
+	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/bolt"
 	"github.com/headrace/headrace/checkpoint/sqlstore"
 	"github.com/headrace/headrace/codec"
@@ -29,16 +33,17 @@ const key = "payments/totals"
 func main() {
 	log.SetFlags(0)
 	dir := flag.String("dir", "exactlyonce-data", "where the data lies")
+	dsn := flag.String("postgres", "", "the DSN of a PostgreSQL database to use instead of SQLite")
 	n := flag.Int("payments", 2000, "how many payments the stream has; those missing are written first")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *dir, *n); err != nil {
+	if err := run(ctx, *dir, *dsn, *n); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, dir string, n int) (err error) {
+func run(ctx context.Context, dir, dsn string, n int) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -51,7 +56,7 @@ func run(ctx context.Context, dir string, n int) (err error) {
 	if err := fill(ctx, payments, n); err != nil {
 		return err
 	}
-	db, err := open(ctx, filepath.Join(dir, "totals.db"))
+	db, err := open(ctx, filepath.Join(dir, "totals.db"), dsn)
 	if err != nil {
 		return err
 	}
@@ -62,18 +67,21 @@ func run(ctx context.Context, dir string, n int) (err error) {
 	return check(ctx, db, n)
 }
 
-// fill appends the payments that are missing: 1, 2, 3, … cents.
+// fill appends the payments that are missing: 1, 2, 3, … cents. The last one says how many there are.
 func fill(ctx context.Context, s *bolt.Stream, n int) error {
-	c, err := consumer.New(s, codec.JSON[int](), consumer.StopAtTail())
+	c, err := consumer.New(s, codec.JSON[int](), consumer.StartAt(backend.Last(1)), consumer.StopAtTail())
 	if err != nil {
 		return err
 	}
 	have := 0
-	for _, err := range c.Messages(ctx) {
+	for m, err := range c.Messages(ctx) {
 		if err != nil {
 			return err
 		}
-		have++
+		have = m.Value
+	}
+	if have >= n {
+		return nil
 	}
 	p, err := producer.New(ctx, s, codec.JSON[int]())
 	if err != nil {
@@ -87,12 +95,17 @@ func fill(ctx context.Context, s *bolt.Stream, n int) error {
 	return p.Close()
 }
 
-func open(ctx context.Context, file string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate")
+func open(ctx context.Context, file, dsn string) (*sql.DB, error) {
+	driver, dialect := "pgx", sqlstore.PostgreSQL
+	if dsn == "" {
+		driver, dialect = "sqlite", sqlstore.SQLite
+		dsn = "file:" + file + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate"
+	}
+	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		return nil, err
 	}
-	err = sqlstore.Migrate(ctx, db, sqlstore.SQLite)
+	err = sqlstore.Migrate(ctx, db, dialect)
 	for _, q := range []string{
 		"CREATE TABLE IF NOT EXISTS totals (id INTEGER PRIMARY KEY, payments BIGINT NOT NULL, cents BIGINT NOT NULL)",
 		"INSERT INTO totals VALUES (1, 0, 0) ON CONFLICT DO NOTHING",
@@ -109,32 +122,36 @@ func open(ctx context.Context, file string) (*sql.DB, error) {
 
 func add(ctx context.Context, payments *bolt.Stream, db *sql.DB) error {
 	store := sqlstore.New(db)
-	c, err := consumer.New(payments, codec.JSON[int](), consumer.Checkpoint(store, key), consumer.StopAtTail())
+	c, err := consumer.New(payments, codec.JSON[int](), consumer.Checkpoint(store, key), consumer.StopAtTail(), consumer.BatchRecords(100))
 	if err != nil {
 		return err
 	}
-	for m, err := range c.Messages(ctx) {
+	for batch, err := range c.Batches(ctx) {
 		if err != nil {
 			return err
 		}
-		if err := addOne(ctx, db, store, m); err != nil {
+		if err := addAll(ctx, db, store, batch); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addOne commits the payment and the place behind it, or neither.
-func addOne(ctx context.Context, db *sql.DB, store *sqlstore.Store, m consumer.Message[int]) error {
+// addAll commits the payments and the place behind the last of them, or neither.
+func addAll(ctx context.Context, db *sql.DB, store *sqlstore.Store, batch []consumer.Message[int]) error {
+	cents := 0
+	for _, m := range batch {
+		cents += m.Value
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // does nothing behind a commit
-	if _, err := tx.ExecContext(ctx, "UPDATE totals SET payments = payments + 1, cents = cents + $1", m.Value); err != nil {
+	if _, err := tx.ExecContext(ctx, "UPDATE totals SET payments = payments + $1, cents = cents + $2", len(batch), cents); err != nil {
 		return err
 	}
-	if err := store.SaveTx(ctx, tx, key, m.Checkpoint()); err != nil {
+	if err := store.SaveTx(ctx, tx, key, batch[len(batch)-1].Checkpoint()); err != nil {
 		return err
 	}
 	return tx.Commit()
