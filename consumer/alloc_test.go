@@ -37,7 +37,28 @@ func TestAllocationsPerRecord(t *testing.T) {
 			}
 		}
 	}
+	handle := func(context.Context, consumer.Message[[]byte]) error { return nil }
+	process := func(keyed bool, opts ...consumer.ProcessOption) func() {
+		return func() {
+			c := bytes(consumer.Checkpoint(newSpy(), key))
+			if keyed {
+				opts = append(opts, c.KeyBy(func(v []byte) string { return string(v[:1]) }))
+			}
+			if err := c.Process(context.Background(), handle, opts...); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 	for name, pass := range map[string]func(){
+		"Process":                process(false),
+		"Process with 8 workers": process(false, consumer.Concurrency(8)),
+		"Process with a key":     process(true, consumer.Concurrency(8)),
+		"ProcessBatches": func() {
+			err := bytes().ProcessBatches(context.Background(), func(context.Context, []consumer.Message[[]byte]) error { return nil })
+			if err != nil {
+				t.Error(err)
+			}
+		},
 		"Messages":                messages(false),
 		"Messages and Ack":        messages(true),
 		"Messages and Checkpoint": messages(false, consumer.Checkpoint(newSpy(), key), consumer.CheckpointEvery(1000, 0)),

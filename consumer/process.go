@@ -100,7 +100,12 @@ func (l *loop[T]) dispatch(ctx context.Context, w *workers[T]) error {
 			return l.waitAllDone(ctx)
 		}
 		batch, keys = batch[:0], keys[:0]
-		for clean := l.decodedEnd(); l.at < clean; l.at++ {
+		clean := l.decodedEnd()
+		if w.work.key == nil {
+			batch = append(batch, task[T]{entry: entry[T]{ch: l.cur, at: int32(l.at)}, more: int32(clean - l.at - 1)})
+			l.at = clean
+		}
+		for ; l.at < clean; l.at++ {
 			batch, keys = w.work.appendTask(batch, keys, l.cur, l.at)
 		}
 		w.add(batch, keys)

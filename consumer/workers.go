@@ -31,6 +31,9 @@ func (e *entry[T]) message(r *run) Message[T] {
 // A task is what a handler is called with: a record or, in ProcessBatches, several records.
 type task[T any] struct {
 	entry[T]
+	// more is how many records directly behind entry are tasks of their own, too: of records without a key, one task
+	// stands for all of a chunk. It costs a copy a chunk, where a copy a record would be most of what Process costs.
+	more  int32
 	rest  []entry[T] // of a batch, in the order of the stream
 	lane  *lane[T]   // nil: the record has no key
 	fault error      // why the record is given up without an attempt
@@ -94,10 +97,17 @@ func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop conte
 func (w *workers[T]) add(batch []task[T], keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := len(w.ready)
+	// Under a steady load ready is never empty. Without this it would grow for ever, with what was taken at its front.
+	if w.head > len(w.ready)/2 {
+		left := copy(w.ready, w.ready[w.head:])
+		clear(w.ready[left:])
+		w.ready, w.head = w.ready[:left], 0
+	}
+	n := 0
 	for i := range batch {
 		if t := &batch[i]; len(keys) == 0 || t.fault != nil {
 			w.ready = append(w.ready, *t)
+			n += 1 + int(t.more)
 		} else {
 			w.enterLocked(t.entry, keys[i])
 		}
@@ -105,12 +115,13 @@ func (w *workers[T]) add(batch []task[T], keys []string) {
 	for i, l := range w.fresh {
 		w.fresh[i] = nil
 		w.ready = append(w.ready, w.nextLocked(l))
+		n++
 	}
 	w.fresh = w.fresh[:0]
-	w.wakeLocked(len(w.ready) - before)
+	w.wakeLocked(n)
 }
 
-// wakeLocked wakes as many workers as tasks were added to ready.
+// wakeLocked wakes as many workers as records were added to ready.
 func (w *workers[T]) wakeLocked(n int) {
 	w.absent = 0
 	if n >= w.cfg.concurrency || w.gate.shut.Load() {
@@ -167,50 +178,72 @@ func (w *workers[T]) leave(l *lane[T]) {
 
 // run is the goroutine of one worker.
 func (w *workers[T]) run() {
-	var mine []task[T]
+	var (
+		mine []task[T]
+		one  task[T]
+	)
 	for {
 		clear(mine) // or the slice would pin what is done
 		if mine = w.take(mine[:0]); len(mine) == 0 {
 			return
 		}
 		for i := range mine {
-			t := &mine[i]
-			if w.closed.Load() {
-				return
-			}
-			if w.try(t) && t.lane != nil {
-				w.leave(t.lane)
+			for k := range mine[i].more + 1 {
+				if w.closed.Load() {
+					return
+				}
+				one = mine[i]
+				one.at += k
+				one.more = 0
+				if w.try(&one) && one.lane != nil {
+					w.leave(one.lane)
+				}
 			}
 		}
 	}
 }
 
-// take waits for tasks that may begin and appends them to mine. A single worker takes all tasks, which costs one use of
-// the lock. With several workers each takes one task; otherwise a slow handler would delay records that another worker
-// could begin.
+// take waits for tasks that may begin and appends them to mine. It returns none when nothing begins any more.
 func (w *workers[T]) take(mine []task[T]) []task[T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for !w.closed.Load() {
-		n := min(1, len(w.ready)-w.head)
-		if w.cfg.concurrency == 1 {
-			n = len(w.ready) - w.head
-		}
-		if n > 0 {
-			n = w.gate.admit(n, w.cfg.concurrency+len(w.timers))
-			if n == 0 && w.lowestLocked() {
-				n = 1
-			}
-		}
-		if n > 0 {
-			mine = append(mine, w.ready[w.head:w.head+n]...)
-			clear(w.ready[w.head : w.head+n])
-			if w.head += n; w.head == len(w.ready) {
-				w.ready, w.head = w.ready[:0], 0
-			}
+		if mine = w.takeLocked(mine); len(mine) > 0 {
 			return mine
 		}
 		w.change.Wait()
+	}
+	return mine
+}
+
+// takeLocked appends to mine what may begin now. A single worker takes everything, which costs one use of the lock. With
+// several workers each takes one record; otherwise a slow handler would delay records that another worker could begin.
+func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
+	single := w.cfg.concurrency == 1
+	for w.head < len(w.ready) && (single || len(mine) == 0) {
+		n := 1
+		if single {
+			n += int(w.ready[w.head].more)
+		}
+		n = w.gate.admit(n, w.cfg.concurrency+len(w.timers))
+		if n == 0 && len(mine) == 0 && w.lowestLocked() {
+			n = 1
+		}
+		if n == 0 {
+			break
+		}
+		t := &w.ready[w.head]
+		mine = append(mine, *t)
+		mine[len(mine)-1].more = int32(n) - 1
+		if left := t.more + 1 - int32(n); left > 0 {
+			t.at += int32(n)
+			t.more = left - 1
+			continue
+		}
+		*t = task[T]{}
+		if w.head++; w.head == len(w.ready) {
+			w.ready, w.head = w.ready[:0], 0
+		}
 	}
 	return mine
 }
