@@ -1,0 +1,259 @@
+package streamstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
+)
+
+// A Store is a [checkpoint.Store] in a stream. Any goroutine may use it, and any number of Stores a stream.
+//
+// Errors, in addition to those of [checkpoint.Store]: [*checkpoint.CorruptError] for a record that is no checkpoint, and
+// what the stream's backend returns.
+type Store struct {
+	stream backend.Stream
+	trim   func(context.Context, backend.Offset) error // nil: records are kept for ever
+	every  int
+
+	turn chan struct{} // full while a call works; a channel, so that a caller can stop waiting
+	at   backend.Offset
+	keys map[string]*kept
+	read int // records that were read
+
+	compacted int            // read at the last compaction
+	cut       backend.Offset // what is before it was replaced at the last compaction; "" before the first one
+}
+
+// A kept is the newest record of a key that took effect, and where it is.
+type kept struct {
+	entry
+	place backend.Offset
+	no    int // counts the records that were read
+}
+
+var _ checkpoint.Store = (*Store)(nil)
+
+// An Option tunes a Store.
+type Option func(*Store)
+
+// Trim drops records that newer ones have replaced: f is the Trim method of the stream. It is called about once in every
+// records, or in twice as many as there are keys if that is more, and leaves at least so many. A Store that loses the race
+// against so many records of others between its append and its read cannot tell what became of it: then the call fails
+// with [backend.ErrIndeterminate]. A good value is 1,000.
+func Trim(f func(ctx context.Context, before backend.Offset) error, every int) Option {
+	return func(s *Store) { s.trim, s.every = f, every }
+}
+
+// New returns the store in stream. It does no I/O.
+func New(stream backend.Stream, opts ...Option) *Store {
+	s := &Store{stream: stream, turn: make(chan struct{}, 1), at: backend.Earliest, keys: make(map[string]*kept)}
+	for _, o := range opts {
+		o(s)
+	}
+	return s
+}
+
+// Load implements [checkpoint.Store].
+func (s *Store) Load(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
+	err = s.call(ctx, checkpoint.CheckKey(key), func() error {
+		if _, err := s.catchUp(ctx, ""); err != nil {
+			return err
+		}
+		cp = s.stored(key)
+		return nil
+	})
+	if err != nil {
+		return checkpoint.Checkpoint{}, failed("load", key, err)
+	}
+	return cp, nil
+}
+
+// Claim implements [checkpoint.Store].
+func (s *Store) Claim(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
+	err = s.call(ctx, checkpoint.CheckKey(key), func() error {
+		cp, err = s.update(ctx, key, checkpoint.Raise)
+		return err
+	})
+	if err != nil {
+		return checkpoint.Checkpoint{}, failed("claim", key, err)
+	}
+	return cp, nil
+}
+
+// Save implements [checkpoint.Store].
+func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) error {
+	err := s.call(ctx, checkpoint.CheckSave(key, cp), func() error {
+		_, err := s.update(ctx, key, func(stored checkpoint.Checkpoint) (checkpoint.Checkpoint, error) {
+			return cp, checkpoint.Fence(stored, cp)
+		})
+		return err
+	})
+	if err != nil {
+		return failed("save", key, err)
+	}
+	return nil
+}
+
+// call runs f when no other call of this Store runs. refused is the error of the arguments, or nil.
+func (s *Store) call(ctx context.Context, refused error, f func() error) error {
+	if refused != nil {
+		return refused
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
+	}
+	return f()
+}
+
+func (s *Store) stored(key string) checkpoint.Checkpoint {
+	if k := s.keys[key]; k != nil {
+		return k.checkpoint()
+	}
+	return checkpoint.Checkpoint{}
+}
+
+// update replaces what is stored under key by the result of change. It tries again while others are faster.
+func (s *Store) update(ctx context.Context, key string, change func(checkpoint.Checkpoint) (checkpoint.Checkpoint, error)) (checkpoint.Checkpoint, error) {
+	if _, err := s.catchUp(ctx, ""); err != nil {
+		return checkpoint.Checkpoint{}, err
+	}
+	for {
+		cp, err := change(s.stored(key))
+		if err != nil {
+			return checkpoint.Checkpoint{}, err
+		}
+		won, err := s.write(ctx, key, cp)
+		if err != nil {
+			return checkpoint.Checkpoint{}, err
+		}
+		if won {
+			s.compact(ctx)
+			return cp, nil
+		}
+	}
+}
+
+// write appends the next version of key. It reports whether this record made it.
+func (s *Store) write(ctx context.Context, key string, cp checkpoint.Checkpoint) (won bool, err error) {
+	e := entry{Key: []byte(key), Version: 1, Writer: rand.Text(), Epoch: cp.Epoch, Offset: []byte(cp.Offset), Ahead: []byte(cp.Ahead)}
+	if k := s.keys[key]; k != nil {
+		e.Version = k.Version + 1
+	}
+	value, err := json.Marshal(e)
+	if err != nil {
+		return false, err
+	}
+	if err := s.append(ctx, value); err != nil {
+		return false, err
+	}
+	o, err := s.catchUp(ctx, e.Writer)
+	if err != nil {
+		// The record is stored, and a call that is repeated stores the same or claims anew.
+		return false, fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+	}
+	if !o.seen {
+		return false, fmt.Errorf("%w: the record was trimmed before it was read", backend.ErrIndeterminate)
+	}
+	return o.won, nil
+}
+
+// append stores one record. Each one has an appender of its own: after a failure nobody has to know what became of it.
+func (s *Store) append(ctx context.Context, value []byte) error {
+	session, err := s.stream.NewAppender(backend.Format{ContentType: "application/json"}).Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := session.Send(ctx, 0, []backend.Record{{Value: value}}); err != nil {
+		// Why the batch was not taken, Recv says.
+		_, reason := session.Recv(ctx)
+		return errors.Join(reason, err)
+	}
+	_, err = session.Recv(ctx)
+	return err
+}
+
+// An outcome is what became of a record.
+type outcome struct {
+	seen bool // the record was read, and everything before it: only then it is known whether it took effect
+	won  bool // it took effect
+}
+
+// catchUp reads to the tail or, given a writer, until its record was read.
+func (s *Store) catchUp(ctx context.Context, writer string) (outcome, error) {
+	o, err := s.follow(ctx, writer)
+	if !errors.Is(err, backend.ErrOutOfRange) || s.at == backend.Earliest {
+		return o, err
+	}
+	// Another Store has trimmed what this one has not read. What is left holds the newest record of every key, so at the
+	// tail the state is right again. But a record that lost against one that was trimmed looks here as if it had won.
+	s.at = backend.Earliest
+	_, err = s.follow(ctx, "")
+	return outcome{}, err
+}
+
+// follow reads from the place at on, to the tail or, given a writer, until its record was read.
+func (s *Store) follow(ctx context.Context, writer string) (o outcome, err error) {
+	r, err := s.stream.OpenReader(ctx, s.at)
+	if err != nil {
+		return o, err
+	}
+	defer r.Close()
+	for {
+		b, err := r.Read(ctx)
+		if err == io.EOF && writer == "" {
+			return o, nil
+		}
+		if err == io.EOF {
+			return o, backend.ErrStreamClosed
+		}
+		if err != nil {
+			return o, err
+		}
+		for i := range b.Records {
+			e, err := decode(b.Records[i].Value)
+			if err != nil {
+				return o, &checkpoint.CorruptError{Place: fmt.Sprintf("the record at %q", b.Records[i].Offset), Err: err}
+			}
+			took := s.take(e, b.Records[i].Offset)
+			if e.Writer == writer {
+				// Others may have made further versions since, perhaps in this very batch.
+				o = outcome{seen: true, won: took}
+			}
+		}
+		if b.Next != "" {
+			s.at = b.Next
+		}
+		if o.seen || writer == "" && b.CaughtUp {
+			return o, nil
+		}
+	}
+}
+
+// take lets a record take effect if it makes a newer version of its key. A version that is more than one higher is newer
+// too: the records between were trimmed, and its writer had seen them.
+func (s *Store) take(e *entry, place backend.Offset) bool {
+	s.read++
+	if k := s.keys[string(e.Key)]; k != nil && e.Version <= k.Version {
+		return false
+	}
+	s.keys[string(e.Key)] = &kept{entry: *e, place: place, no: s.read}
+	return true
+}
+
+// failed names the call and the key, cut to 64 bytes, which fit into a log line.
+func failed(op, key string, err error) error {
+	return fmt.Errorf("streamstore: %s %.64q: %w", op, key, err)
+}
