@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
@@ -49,6 +50,8 @@ func TestAllocationsPerRecord(t *testing.T) {
 			}
 		}
 	}
+	// Bytes for each record, the 27 of decoding included. A slice of messages alone is 144 bytes a record.
+	limits := map[string]uint64{"Batches": 60, "Pipe": 60}
 	for name, pass := range map[string]func(){
 		"Process":                process(false),
 		"Process with 8 workers": process(false, consumer.Concurrency(8)),
@@ -83,7 +86,21 @@ func TestAllocationsPerRecord(t *testing.T) {
 		if n := testing.AllocsPerRun(3, pass); n > benchRecords/20 {
 			t.Errorf("%s: %v allocations for %d records", name, n, benchRecords)
 		}
+		if most := limits[name]; most > 0 {
+			if n := allocatedBytes(pass) / benchRecords; n > most {
+				t.Errorf("%s: %d bytes a record, want %d at most", name, n, most)
+			}
+		}
 	}
+}
+
+// allocatedBytes returns how many bytes f allocates.
+func allocatedBytes(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 func TestMessageMethodsDoNotAllocate(t *testing.T) {

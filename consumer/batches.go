@@ -3,13 +3,18 @@ package consumer
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 )
 
 // Batches follows the stream and hands out up to [BatchRecords] records at a time, at the latest [BatchWait] after the
 // first of them arrived. A whole batch is done when the loop asks for the next one, unless [ManualAck] was given. When
 // the loop is left, [Message.Ack] of one record keeps the part of the batch up to that record. Records before an error
-// or before the end of the stream are handed out first. The slice belongs to the caller.
+// or before the end of the stream are handed out first.
+//
+// The slice is lent until the loop asks for the next batch, which uses the same memory again. A body that keeps a batch
+// for longer, or hands it to another goroutine, must copy the slice with slices.Clone. The messages themselves are values:
+// a copy of a message stays valid for ever, and so do its Value and its bytes.
 //
 // Always range over both values, as with [Consumer.Messages]: an error comes with an empty batch.
 func (c *Consumer[T]) Batches(ctx context.Context) iter.Seq2[[]Message[T], error] {
@@ -39,20 +44,28 @@ func (l *loop[T]) batches(ctx context.Context, yield func([]Message[T], error) b
 }
 
 // gather returns the next batch. The batch is empty at the end of the stream.
+//
+// All batches of a loop share one slice, which is why a batch is lent. New memory for each batch cost four times as much
+// as the rest of a record together (measured with 100 bytes a record from memory: 144 bytes a message must be allocated,
+// cleared and collected again).
 func (l *loop[T]) gather(ctx context.Context) ([]Message[T], error) {
-	var batch []Message[T]
+	was := len(l.batch)
+	batch := l.batch[:0]
 	_, err := l.collect(ctx, func(n int) {
-		if batch == nil {
-			// Allocate for the records that are here. At the tail a batch is much smaller than BatchRecords.
-			batch = make([]Message[T], 0, n)
-		}
+		first := len(batch)
+		// Grow at least for the records that are here, and double otherwise. At the tail a batch is much smaller than
+		// BatchRecords.
+		batch = slices.Grow(batch, n)[:first+n]
 		for i := range n {
 			at := l.at + i
-			batch = append(batch, Message[T]{
-				Record: l.cur.recs[at], Value: l.cur.values[at], run: l.run, seq: l.cur.first + uint64(at),
-			})
+			m := &batch[first+i]
+			m.Record, m.Value = l.cur.recs[at], l.cur.values[at]
+			m.run, m.seq = l.run, l.cur.first+uint64(at)
 		}
 	})
+	// The batch before was longer: forget its messages behind this batch, or they would keep their bytes in memory.
+	clear(batch[len(batch):max(min(was, cap(batch)), len(batch))])
+	l.batch = batch
 	return batch, err
 }
 

@@ -146,13 +146,14 @@ func TestCtxDropsABatchThatIsNotHandedOut(t *testing.T) {
 	})
 }
 
-func TestBatchIsTheCallers(t *testing.T) {
+// The slice is lent until the next batch, and the messages in it are values: copies of them stay valid.
+func TestCopyOfALentBatchStaysValid(t *testing.T) {
 	var kept [][]consumer.Message[int]
 	for batch, err := range newConsumer(t, count(t, 1000), consumer.StopAtTail(), consumer.BatchRecords(10)).Batches(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept = append(kept, batch)
+		kept = append(kept, slices.Clone(batch))
 	}
 	next := 0 // batches need not be full: what is late is not waited for
 	for i, batch := range kept {
@@ -165,6 +166,29 @@ func TestBatchIsTheCallers(t *testing.T) {
 	}
 	if next != 1000 {
 		t.Errorf("%d records, want 1000", next)
+	}
+}
+
+// The memory of a long batch must not keep the messages of that batch alive when only short batches follow.
+func TestLentBatchForgetsALongerBatchBefore(t *testing.T) {
+	src := newScript(recs(0, 100), recs(100, 101), step{read: io.EOF})
+	var long int
+	for batch, err := range newConsumer(t, src, consumer.BatchRecords(100)).Batches(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(batch) == 100 {
+			long++
+			continue
+		}
+		for i, m := range batch[:cap(batch)][len(batch):] {
+			if m.Record.Value != nil {
+				t.Fatalf("the memory behind the batch still holds message %d", i)
+			}
+		}
+	}
+	if long != 1 {
+		t.Errorf("%d long batches, want 1", long)
 	}
 }
 

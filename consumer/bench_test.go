@@ -114,7 +114,19 @@ func BenchmarkConsume(b *testing.B) {
 			}
 			p, caught = append(p, got), got.CaughtUp
 		}
-		bench(b, func(b *testing.B) int { return readAll(b, p, codec.Bytes()) })
+		bench(b, func(b *testing.B) (n int) {
+			c, err := consumer.New(p, codec.Bytes()) // a prepared source ends by itself
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, err := range c.Messages(ctx) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+			return n
+		})
 	})
 	b.Run("Batches", func(b *testing.B) {
 		bench(b, func(b *testing.B) (n int) {

@@ -26,6 +26,7 @@ type loop[T any] struct {
 	// gathered is the number of records of a batch that is not handed out yet. They are not done, so skip must not move
 	// the low-water mark past them.
 	gathered int
+	batch    []Message[T]   // of Batches: the batch in hand, whose memory the next batch uses again
 	receipts *receiptWaiter // in a Pipe; nil in other loops
 
 	ended   bool  // no more record comes,
@@ -220,7 +221,7 @@ func (l *loop[T]) skip() {
 		l.run.track.markDone(seq)
 	case l.run.mode == piped:
 		// The receipt waiter finishes the record in its turn, behind the records before it.
-		l.receipts.push(awaited{seq: seq, offset: l.cur.recs[l.at].Offset, receipt: producer.Skip})
+		l.receipts.push(producer.Skip)
 	case l.gathered == 0:
 		l.run.track.doneBelow(seq + 1)
 	// Records of a batch that is being gathered are before this one and are not handed out yet. This record becomes

@@ -11,7 +11,7 @@ import (
 
 // Pipe hands every record to f, in order and one at a time. It marks a record done when the receipt that f returned is
 // durable. f returns the receipt of Enqueue, or [producer.Skip] for a record that f filters out. A zero receipt without
-// an error ends Pipe with an error before the record: f has overlooked an error of Enqueue, and to go on would lose the
+// an error ends Pipe with an error before the record: f has withoutReceipt an error of Enqueue, and to go on would lose the
 // record.
 //
 // Pipe does not wait for a receipt before it hands on the next record. Up to [BufferBytes] of records are read ahead or
@@ -67,7 +67,7 @@ func (l *loop[T]) pipeAll(ctx context.Context, f func(context.Context, Message[T
 	ended := ctx.Err() != nil && errors.Is(err, ctx.Err())
 	switch {
 	case s.err != nil && (broken || ended):
-		// The error of the receipt is returned alone. Joined with the error of ctx, it would be overlooked by callers
+		// The error of the receipt is returned alone. Joined with the error of ctx, it would be withoutReceipt by callers
 		// that ignore a cancelled ctx.
 		return s.err
 	case s.err != nil:
@@ -80,28 +80,46 @@ func (l *loop[T]) pipeAll(ctx context.Context, f func(context.Context, Message[T
 
 // handOn hands records to f. It returns nil when the stream has ended and all records are done.
 func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
+	stopped := ctx.Done()
 	for {
+		// As in messages, ready is called once for each run of records that decoded, or when a save is due.
 		if ok, err := l.ready(ctx, time.Time{}); err != nil {
 			return err
 		} else if !ok {
 			return l.waitAllDone(ctx)
 		}
-		m := Message[T]{Record: l.cur.recs[l.at], Value: l.cur.values[l.at], run: l.run, seq: l.next()}
-		receipt, err := f(ctx, m)
-		if err != nil && l.c.cfg.hasLetters && refused(err) {
-			// Enqueue refused the record. With a receipt that has failed already, the record becomes a dead letter in
-			// its turn.
-			receipt, err = producer.Resolved("", err), nil
+		ch, clean, open := l.cur, l.decodedEnd(), true
+		for open && l.at < clean {
+			i := l.at
+			receipt, err := f(ctx, Message[T]{Record: ch.recs[i], Value: ch.values[i], run: l.run, seq: ch.first + uint64(i)})
+			if err != nil || receipt == (producer.Receipt{}) {
+				if receipt, err = l.withoutReceipt(receipt, err); err != nil {
+					return fmt.Errorf("consumer: pipe: record at %q: %w", ch.recs[i].Offset, err)
+				}
+			}
+			l.receipts.push(receipt)
+			// Move on after f has returned. When f fails or panics, the record is still at hand and not done.
+			l.at++
+			select {
+			case <-stopped:
+				open = false
+			default:
+				open = !l.run.saveDue()
+			}
 		}
-		if err != nil {
-			return fmt.Errorf("consumer: pipe: record at %q: %w", m.Offset, err)
-		}
-		if receipt == (producer.Receipt{}) {
-			return fmt.Errorf("consumer: pipe: record at %q: f returned a zero receipt and no error: "+
-				"return the receipt and the error of Enqueue, or producer.Skip", m.Offset)
-		}
-		l.receipts.push(awaited{seq: m.seq, offset: m.Offset, receipt: receipt})
-		// Move on after f has returned. When f fails or panics, the record is still at hand and not done.
-		l.at++
 	}
+}
+
+// withoutReceipt decides what follows when f returned an error or a zero receipt: another receipt, or the error that ends the
+// Pipe.
+func (l *loop[T]) withoutReceipt(receipt producer.Receipt, err error) (producer.Receipt, error) {
+	switch {
+	case err != nil && l.c.cfg.hasLetters && refused(err):
+		// Enqueue refused the record. With a receipt that has failed already, the record becomes a dead letter in its
+		// turn.
+		return producer.Resolved("", err), nil
+	case err != nil:
+		return receipt, err
+	}
+	return receipt, errors.New("f returned a zero receipt and no error: return the receipt and the error of Enqueue, or producer.Skip")
 }

@@ -5,26 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/producer"
 )
 
-// An awaited is a record that Pipe has handed on, with the receipt that decides when the record is done. With the
-// receipt producer.Skip there is nothing to wait for.
-type awaited struct {
-	seq     uint64
-	offset  backend.Offset
-	receipt producer.Receipt
-}
-
 // A receiptWaiter waits for the receipts of a Pipe, in the order in which Pipe handed the records on. Because of this
 // order the low-water mark is a simple count: a receipt that becomes durable early has no effect while a receipt before
-// it is open.
+// it is open. Every record of the loop has a receipt, producer.Skip where there is nothing to wait for, so the number of
+// a record follows from its place among the receipts.
 //
-// One goroutine (waitAll) waits. The loop adds records with push, and ends the goroutine with drain or abandon.
+// One goroutine (waitAll) waits. The loop adds receipts with push, and ends the goroutine with drain or abandon.
 type receiptWaiter struct {
 	run     *run
 	letters letterbox // nil: a record that the destination refuses ends the Pipe
@@ -32,13 +25,24 @@ type receiptWaiter struct {
 
 	cancel context.CancelFunc // ends the waits of the goroutine
 	failed context.CancelFunc // tells the loop that a receipt failed, and ends the ctx of f
-	wake   chan struct{}      // holds one token: queue or closed has changed
+	wake   chan struct{}      // holds one token: there is a receipt, or closed has changed
 	done   chan struct{}      // closed when the goroutine has ended
 	err    error              // why a receipt failed; may be read after failed was called and done is closed
 
-	mu     sync.Mutex // guards queue and closed
-	queue  []awaited
-	closed bool // push will not be called again
+	newest *receiptBlock // receives the next receipt; the loop uses it alone
+	pushed int           // number of receipts in newest; the loop uses it alone
+	asleep atomic.Bool   // the goroutine waits for wake, or is about to
+	closed atomic.Bool   // push will not be called again
+	spare  atomic.Pointer[receiptBlock]
+}
+
+// A receiptBlock holds receipts in order. The loop writes a receipt and then counts it in filled; the goroutine reads the
+// receipts that filled counts. So neither needs a lock: with a lock and a wake-up for every record, the hand-over was
+// half of the time of a record.
+type receiptBlock struct {
+	receipts [chunkRecords]producer.Receipt
+	filled   atomic.Int64
+	next     *receiptBlock // set before the last receipt is counted
 }
 
 // startReceiptWaiter starts the goroutine of a receiptWaiter. The goroutine lives on when ctx is over, until drain or
@@ -48,20 +52,33 @@ func startReceiptWaiter(ctx context.Context, r *run, cfg *config, failed context
 	s := &receiptWaiter{
 		run: r, letters: cfg.letters, logger: cfg.logger,
 		cancel: cancel, failed: failed, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		newest: new(receiptBlock),
 	}
-	go s.waitAll(ctx)
+	go s.waitAll(ctx, s.newest)
 	return s
 }
 
-// push adds a record to wait for. It never blocks: BufferBytes bounds the number of records that are not done.
-func (s *receiptWaiter) push(a awaited) {
-	s.mu.Lock()
-	s.queue = append(s.queue, a)
-	s.mu.Unlock()
-	s.signal()
+// push adds the receipt of the next record. It never blocks: BufferBytes bounds the number of records that are not done.
+func (s *receiptWaiter) push(r producer.Receipt) {
+	b := s.newest
+	b.receipts[s.pushed] = r
+	s.pushed++
+	n := s.pushed
+	if n == len(b.receipts) {
+		if s.newest = s.spare.Swap(nil); s.newest == nil {
+			s.newest = new(receiptBlock)
+		}
+		b.next, s.pushed = s.newest, 0
+	}
+	b.filled.Store(int64(n))
+	// The goroutine stores asleep and then reads filled, in the opposite order. So at least one of the two notices the
+	// other.
+	if s.asleep.Load() {
+		s.signal()
+	}
 }
 
-// signal wakes the goroutine. One token is enough, because the goroutine looks at queue and closed each time.
+// signal wakes the goroutine. One token is enough, because the goroutine looks at filled and closed each time.
 func (s *receiptWaiter) signal() {
 	select {
 	case s.wake <- struct{}{}:
@@ -69,63 +86,77 @@ func (s *receiptWaiter) signal() {
 	}
 }
 
-// waitAll is the goroutine: it waits for one receipt after the other and moves the low-water mark, until queue is empty
-// and closed, a receipt fails, or ctx is over.
-func (s *receiptWaiter) waitAll(ctx context.Context) {
+// waitAll is the goroutine: it waits for receipts and moves the low-water mark, until all receipts are durable and no
+// further receipt comes, a receipt fails, or ctx is over.
+func (s *receiptWaiter) waitAll(ctx context.Context, b *receiptBlock) {
 	defer close(s.done)
-	var batch []awaited
+	seq, at := uint64(0), 0 // of the next record: its number, and its place in b
 	for {
-		// Exchange whole queues under the lock. A record then costs one append instead of one send on a channel. clear
-		// makes sure that the array of the old queue does not keep its receipts in memory.
-		clear(batch)
-		s.mu.Lock()
-		batch, s.queue = s.queue, batch[:0]
-		closed := s.closed
-		s.mu.Unlock()
-		if len(batch) == 0 {
-			if closed {
-				return
-			}
-			select {
-			case <-s.wake:
-			case <-ctx.Done():
-				return
-			}
+		filled := int(b.filled.Load())
+		if at == len(b.receipts) {
+			used := b
+			b, at = b.next, 0
+			used.next = nil
+			used.filled.Store(0)
+			s.spare.Store(used)
+			continue
 		}
-		for at := 0; at < len(batch); {
-			n, err := s.waitNext(ctx, batch[at:])
-			if err != nil {
-				// When ctx is over, drain or abandon stopped the wait; no receipt has failed.
-				if ctx.Err() == nil {
-					s.err = fmt.Errorf("consumer: pipe: %w", err)
-					s.failed()
-				}
+		if at == filled {
+			if !s.awaitPush(ctx, b, at) {
 				return
 			}
-			at += n
-			s.run.track.doneBelow(batch[at-1].seq + 1)
-			s.run.lowMoved()
+			continue
+		}
+		n, err := s.waitFirst(ctx, b.receipts[at:filled], seq)
+		if err != nil {
+			// When ctx is over, drain or abandon stopped the wait; no receipt has failed.
+			if ctx.Err() == nil {
+				s.err = fmt.Errorf("consumer: pipe: %w", err)
+				s.failed()
+			}
+			return
+		}
+		clear(b.receipts[at : at+n]) // a receipt keeps the memory of its batch
+		at += n
+		seq += uint64(n)
+		s.run.track.doneBelow(seq)
+		s.run.lowMoved()
+	}
+}
+
+// awaitPush waits until b has more than n receipts. It returns false when no more come, or when ctx is over.
+func (s *receiptWaiter) awaitPush(ctx context.Context, b *receiptBlock, n int) bool {
+	s.asleep.Store(true)
+	defer s.asleep.Store(false)
+	for {
+		closed := s.closed.Load() // before filled: the receipts before closed must be seen
+		if int(b.filled.Load()) > n {
+			return true
+		}
+		if closed {
+			return false
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return false
 		}
 	}
 }
 
-// waitNext waits until the first of the records is done. It returns how many records are done: one, or several records
-// that became dead letters together.
-func (s *receiptWaiter) waitNext(ctx context.Context, records []awaited) (int, error) {
-	first := records[0]
-	if first.receipt == producer.Skip {
-		return 1, nil
-	}
-	// Wait tells the producer that somebody waits. The producer then sends the batch of the oldest record at once,
+// waitFirst waits until the first of the records is done, whose number is seq. It returns how many records are done: all
+// that are known to be durable without a gap, or several that became dead letters together.
+func (s *receiptWaiter) waitFirst(ctx context.Context, receipts []producer.Receipt, seq uint64) (int, error) {
+	// WaitFirst tells the producer that somebody waits. The producer then sends the batch of the oldest record at once,
 	// instead of waiting for its Linger while nothing else is in flight.
-	_, err := first.receipt.Wait(ctx)
+	n, err := producer.WaitFirst(ctx, receipts)
 	switch {
 	case err == nil:
-		return 1, nil
+		return n, nil
 	case ctx.Err() == nil && s.letters != nil && refused(err):
-		return s.sendLetters(ctx, records, err)
+		return s.sendLetters(ctx, receipts, seq, err)
 	}
-	return 0, fmt.Errorf("receipt of the record at %q: %w", first.offset, err)
+	return 0, fmt.Errorf("receipt of the record at %q: %w", s.run.track.record(seq).Offset, err)
 }
 
 // refused reports whether err says that the destination will never store the record.
@@ -133,23 +164,23 @@ func refused(err error) bool {
 	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 }
 
-// sendLetters sends the first of the records to the dead letters, because the destination refused that record with err.
-// It adds the records that follow directly and are known to be refused too, because each Send costs a round trip. It
+// sendLetters sends the record with the number seq to the dead letters, because the destination refused that record with
+// err. It adds the records that follow directly and are known to be refused too, because each Send costs a round trip. It
 // returns how many records became dead letters. When Send fails, none of the records is done.
-func (s *receiptWaiter) sendLetters(ctx context.Context, records []awaited, err error) (n int, _ error) {
+func (s *receiptWaiter) sendLetters(ctx context.Context, receipts []producer.Receipt, seq uint64, err error) (n int, _ error) {
 	var letters []DeadLetter
 	for refused(err) {
-		r := s.run.track.record(records[n].seq)
+		r := s.run.track.record(seq + uint64(n))
 		letters = append(letters, DeadLetter{Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: s.run.key, Cause: err.Error()})
 		s.logger.WarnContext(ctx, "consumer: pipe: the destination refused a record, so the record becomes a dead letter",
 			"offset", r.Offset, "err", err)
-		if n++; n == len(records) || n == chunkRecords {
+		if n++; n == len(receipts) {
 			break
 		}
-		err = failedAlready(records[n].receipt)
+		err = failedAlready(receipts[n])
 	}
 	if err := s.letters.Send(ctx, letters...); err != nil {
-		return 0, fmt.Errorf("send the dead letter of the record at %q: %w", records[0].offset, err)
+		return 0, fmt.Errorf("send the dead letter of the record at %q: %w", letters[0].Offset, err)
 	}
 	s.run.counters.letters.Add(uint64(n))
 	return n, nil
@@ -170,9 +201,7 @@ func failedAlready(r producer.Receipt) error {
 // drain waits up to d for the receipts of all records that were pushed. It reports whether no receipt is open any more;
 // a receipt that failed is not open. After d it abandons the rest.
 func (s *receiptWaiter) drain(d time.Duration) bool {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
+	s.closed.Store(true)
 	s.signal()
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -37,10 +37,8 @@ func (l *latch) want() {
 // wait returns nil when the latch is open, or the error of ctx when ctx ends first.
 func (l *latch) wait(ctx context.Context) error {
 	// An open latch wins over an ended context, so that a decision is never hidden.
-	select {
-	case <-l.done:
+	if l.open() {
 		return nil
-	default:
 	}
 	l.want()
 	select {
@@ -51,12 +49,28 @@ func (l *latch) wait(ctx context.Context) error {
 	}
 }
 
-// result returns the decision on record i of the batch. Call result only after done is closed.
-func (l *latch) result(i int) (backend.Offset, error) {
+// open reports whether the latch is open. Unlike wait, open does not say that somebody waits.
+func (l *latch) open() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// span returns the decision on record i of the batch. Call span only after done is closed.
+func (l *latch) span(i int) *span {
 	s := &l.spans[0]
 	for k := 1; i >= s.first+s.n; k++ {
 		s = &l.spans[k]
 	}
+	return s
+}
+
+// result returns the place of record i of the batch, or why the record is not stored. Call result only after done is closed.
+func (l *latch) result(i int) (backend.Offset, error) {
+	s := l.span(i)
 	if s.err != nil || s.offsetOf == nil {
 		return "", s.err
 	}
