@@ -99,3 +99,16 @@ func TestABrokenAppendSessionSaysWhatMayBeStored(t *testing.T) {
 	_, err = a.Submit(t.Context(), values("b"), s2.Condition{})
 	want(t, err, backend.ErrClosed)
 }
+
+// Close gives up the batches in flight. The server may have stored the batches, and the tickets say so.
+func TestTicketsOfAClosedAppendSessionAreInDoubt(t *testing.T) {
+	srv, st := fresh(t, nil)
+	a := session(t, st)
+	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Received, Do: s2test.Stall()})
+	ticket, err := a.Submit(t.Context(), values("a"), s2.Condition{})
+	check(t, err)
+	check(t, a.Close())
+	_, err = ticket.Wait(t.Context())
+	want(t, err, backend.ErrIndeterminate)
+	want(t, err, backend.ErrClosed)
+}

@@ -2,12 +2,10 @@ package zerobus
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"sync"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/tickets"
 )
 
 // A Stream is a stream of the service for a program that decides itself which rows belong together. [Stream.Append] sends a
@@ -31,36 +29,23 @@ import (
 //
 // The methods may be called from any goroutine.
 type Stream struct {
-	session backend.Session
 	conn    *conn
 	label   string
 	limits  backend.Limits
-	turn    chan struct{} // one token: two Appends at a time would change the order of batches
-	ended   chan struct{} // closed when receive has returned
-
-	mu      sync.Mutex
-	acked   uint64    // batches acknowledged
-	tickets []*Ticket // of the later batches
+	batches *tickets.Session[struct{}] // the service says nothing of a stored batch but that the batch is stored
 }
 
 // A Ticket is for a batch of a [Stream].
-type Ticket struct {
-	done chan struct{}
-	err  error
-}
+type Ticket tickets.Ticket[struct{}]
 
-// Done is closed when the batch is durable or the Stream has ended.
-func (t *Ticket) Done() <-chan struct{} { return t.done }
+// Done returns a channel that is closed when the batch is durable or the Stream has ended.
+func (t *Ticket) Done() <-chan struct{} { return (*tickets.Ticket[struct{}])(t).Done() }
 
 // Wait returns nil when the batch is durable, and otherwise an error: see [Stream]. The end of ctx ends the wait and not the
 // batch. Wait may be called again.
 func (t *Ticket) Wait(ctx context.Context) error {
-	select {
-	case <-t.done:
-		return t.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	_, err := (*tickets.Ticket[struct{}])(t).Wait(ctx)
+	return err
 }
 
 // OpenStream opens a stream for records of a format. A codec has the format. ctx bounds the opening only.
@@ -71,9 +56,8 @@ func (s *Sink) OpenStream(ctx context.Context, f backend.Format) (*Stream, error
 	if err != nil {
 		return nil, err
 	}
-	st := &Stream{session: session, conn: d.conn, label: s.label(), limits: a.Limits(), turn: make(chan struct{}, 1), ended: make(chan struct{})}
-	go st.receive()
-	return st, nil
+	batches := tickets.New(s.label()+": send", session, func(backend.Ack) struct{} { return struct{}{} })
+	return &Stream{conn: d.conn, label: s.label(), limits: a.Limits(), batches: batches}, nil
 }
 
 // A recordingDialer keeps the conn, because the conn has the id of the stream.
@@ -102,57 +86,10 @@ func (s *Stream) Append(ctx context.Context, recs []backend.Record) (*Ticket, er
 	if _, err := s.limits.Check(recs); err != nil {
 		return nil, fmt.Errorf("%s: send: %w", s.label, err)
 	}
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%s: send: %w: %w", s.label, backend.ErrTransient, ctx.Err())
-	}
-	t := &Ticket{done: make(chan struct{})}
-	s.mu.Lock()
-	seq := s.acked + uint64(len(s.tickets))
-	s.tickets = append(s.tickets, t) // before Send, because the ack may come before Send returns
-	s.mu.Unlock()
-	if err := s.session.Send(ctx, seq, recs); err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.tickets = slices.DeleteFunc(s.tickets, func(other *Ticket) bool { return other == t })
-		return nil, err
-	}
-	return t, nil
-}
-
-// receive gives the acks to the tickets. When the stream has ended, receive gives the reason to the other tickets.
-func (s *Stream) receive() {
-	defer close(s.ended)
-	for {
-		ack, err := s.session.Recv(context.Background()) // Close ends Recv
-		s.mu.Lock()
-		n := len(s.tickets)
-		switch {
-		case err == nil:
-			n = int(ack.Seq + 1 - s.acked)
-			s.acked = ack.Seq + 1
-		case errors.Is(err, backend.ErrClosed): // the error says nothing about batches
-			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
-		}
-		for _, t := range s.tickets[:n] {
-			t.err = err
-			close(t.done)
-		}
-		clear(s.tickets[:n])
-		s.tickets = s.tickets[n:]
-		s.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
+	t, err := s.batches.Send(ctx, recs, nil)
+	return (*Ticket)(t), err
 }
 
 // Close ends the stream and gives up the batches that are not acknowledged: wait for their tickets before. Close always
 // returns nil. A second Close does nothing.
-func (s *Stream) Close() error {
-	err := s.session.Close()
-	<-s.ended
-	return err
-}
+func (s *Stream) Close() error { return s.batches.Close() }
