@@ -1,0 +1,79 @@
+package consumer
+
+import "github.com/headrace/headrace/backend"
+
+// An entry is a record on its way through the handlers: the record at index at of ch.
+type entry[T any] struct {
+	ch       *chunk[T]
+	at       int32
+	attempts int32 // that failed
+	alone    bool  // after its batch has failed: in no batch with others
+}
+
+func (e *entry[T]) seq() uint64             { return e.ch.first + uint64(e.at) }
+func (e *entry[T]) record() *backend.Record { return &e.ch.recs[e.at] }
+
+func (e *entry[T]) message(r *run) Message[T] {
+	return Message[T]{Record: *e.record(), Value: e.ch.values[e.at], run: r, seq: e.seq()}
+}
+
+// A task is what a handler is called with: a record or, in ProcessBatches, several records.
+type task[T any] struct {
+	entry[T]
+	// more is how many records directly behind entry are tasks of their own, too: of records without a key, one task
+	// stands for all of a chunk. It costs a copy a chunk, where a copy a record would be most of what Process costs.
+	more  int32
+	rest  []entry[T] // of a batch, in the order of the stream
+	lane  *lane[T]   // nil: the record has no key
+	fault error      // why the record is given up without an attempt
+}
+
+// A lane holds the records of one key that wait for the record before them. A lane exists while a record of its key is
+// being handled or waits for another attempt.
+type lane[T any] struct {
+	key     string
+	waiting []entry[T]
+}
+
+// enterLocked puts a record into the lane of its key.
+func (w *workers[T]) enterLocked(e entry[T], key string) {
+	l := w.lanes[key]
+	if l == nil {
+		if n := len(w.spare); n > 0 {
+			l, w.spare = w.spare[n-1], w.spare[:n-1]
+		} else {
+			l = new(lane[T])
+		}
+		l.key = key
+		w.lanes[key] = l
+		w.fresh = append(w.fresh, l)
+	}
+	l.waiting = append(l.waiting, e)
+}
+
+// nextLocked takes the next task of a lane in which records wait.
+func (w *workers[T]) nextLocked(l *lane[T]) task[T] {
+	t, n := task[T]{entry: l.waiting[0], lane: l}, 1
+	if w.work.batch != nil && !t.alone {
+		for most := w.loop.c.cfg.batchRecords; n < len(l.waiting) && n < most && !l.waiting[n].alone; n++ {
+			t.rest = append(t.rest, l.waiting[n])
+		}
+	}
+	left := copy(l.waiting, l.waiting[n:])
+	clear(l.waiting[left:])
+	l.waiting = l.waiting[:left]
+	return t
+}
+
+// leave lets the next task of the lane begin.
+func (w *workers[T]) leave(l *lane[T]) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(l.waiting) == 0 {
+		delete(w.lanes, l.key)
+		w.spare = append(w.spare, l)
+		return
+	}
+	w.ready = append(w.ready, w.nextLocked(l))
+	w.wakeLocked(1)
+}
