@@ -17,7 +17,8 @@ var (
 		name: "PostgreSQL",
 		// The lock is for two processes that migrate at once: CREATE TABLE IF NOT EXISTS of both may fail for one of them.
 		// Its number is "headrace" in ASCII, cut to 63 bits.
-		begin:  "BEGIN; SELECT pg_advisory_xact_lock(7522535908310049637)",
+		// A stricter level would show what was there before the lock.
+		begin:  "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(7522535908310049637)",
 		schema: schema("TIMESTAMPTZ", "BYTEA"),
 		// now() would be the beginning of the transaction, which may have waited for others.
 		leaseSQL: leaseStatements("CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)", "SELECT jsonb_array_elements_text(CAST(CAST($4 AS TEXT) AS JSONB))"),

@@ -39,14 +39,17 @@ func Classify(err error) error {
 }
 
 // transientClasses are the classes of SQLSTATE that may pass: connection exception, transaction rollback, insufficient
-// resources, object not in prerequisite state (a lock), operator intervention (a restart).
+// resources, object not in prerequisite state (a lock), operator intervention (a restart). readOnly may pass too: after a failover a
+// connection may lead to a server that only reads yet.
 var transientClasses = []string{"08", "40", "53", "55", "57"}
+
+const readOnly = "25006"
 
 func transient(err error) bool {
 	var state interface{ SQLState() string } // of PostgreSQL's drivers
 	if errors.As(err, &state) {
 		s := state.SQLState()
-		return len(s) == 5 && slices.Contains(transientClasses, s[:2])
+		return s == readOnly || len(s) == 5 && slices.Contains(transientClasses, s[:2])
 	}
 	var code interface{ Code() int } // of SQLite's driver
 	if errors.As(err, &code) {

@@ -9,14 +9,22 @@ import (
 
 // Migrate makes the tables of this package or brings them up to date. It is one transaction: a failure changes nothing, and of
 // several processes that migrate at once one does it and the others find it done. A schema that is newer than this package is an
-// error, because an old program could misread it.
+// error, because an old program could misread it. Where the tables are up to date it writes nothing, so the program needs no right to make
+// tables.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return failed("migrate", "", err)
 	}
 	defer conn.Close()
+	if n, err := version(ctx, conn); err == nil && n == len(d.schema) {
+		return nil
+	} else if err != nil && !noTable(err) {
+		return failed("migrate", "", err)
+	}
 	if _, err := conn.ExecContext(ctx, d.begin); err != nil {
+		// The lock may have failed behind the BEGIN: without a ROLLBACK the pool would give an open transaction to others.
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		return failed("migrate", "", err)
 	}
 	if err := migrate(ctx, conn, d); err != nil {
@@ -33,18 +41,17 @@ func migrate(ctx context.Context, conn *sql.Conn, d Dialect) error {
 	if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS headrace_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)`); err != nil {
 		return err
 	}
-	var version int
-	err := conn.QueryRowContext(ctx, `SELECT version FROM headrace_schema WHERE component = 'sqlstore'`).Scan(&version)
-	if errors.Is(err, sql.ErrNoRows) {
-		_, err = conn.ExecContext(ctx, `INSERT INTO headrace_schema (component, version) VALUES ('sqlstore', 0)`)
+	n, err := version(ctx, conn)
+	if err == nil && n == 0 {
+		_, err = conn.ExecContext(ctx, `INSERT INTO headrace_schema (component, version) VALUES ('sqlstore', 0) ON CONFLICT DO NOTHING`)
 	}
 	if err != nil {
 		return err
 	}
-	if version > len(d.schema) {
-		return fmt.Errorf("the schema has version %d, this program knows up to %d: use a newer program", version, len(d.schema))
+	if n > len(d.schema) {
+		return fmt.Errorf("the schema has version %d, this program knows up to %d: use a newer program", n, len(d.schema))
 	}
-	for _, m := range d.schema[version:] {
+	for _, m := range d.schema[n:] {
 		for _, statement := range m {
 			if _, err := conn.ExecContext(ctx, statement); err != nil {
 				return err
@@ -53,4 +60,13 @@ func migrate(ctx context.Context, conn *sql.Conn, d Dialect) error {
 	}
 	_, err = conn.ExecContext(ctx, `UPDATE headrace_schema SET version = $1 WHERE component = 'sqlstore'`, len(d.schema))
 	return err
+}
+
+// version is 0 where nothing is said of this package.
+func version(ctx context.Context, conn *sql.Conn) (n int, err error) {
+	err = conn.QueryRowContext(ctx, `SELECT version FROM headrace_schema WHERE component = 'sqlstore'`).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return n, err
 }

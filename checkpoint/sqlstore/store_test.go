@@ -314,3 +314,54 @@ func TestClassifyTellsWhatMayPass(t *testing.T) {
 		}
 	})
 }
+
+func TestProgramWithoutTheRightToMakeTablesMigratesNothing(t *testing.T) {
+	db, dsn := openPostgres(t)
+	if err := sqlstore.Migrate(t.Context(), db, sqlstore.PostgreSQL); err != nil {
+		t.Fatal(err)
+	}
+	_, schema, _ := strings.Cut(dsn, "search_path=")
+	role := "r" + schema
+	if _, err := db.ExecContext(t.Context(), fmt.Sprintf(`CREATE ROLE %[1]s LOGIN; GRANT USAGE ON SCHEMA %[2]s TO %[1]s;
+		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %[2]s TO %[1]s; REVOKE INSERT, UPDATE ON headrace_schema FROM %[1]s`, role, schema)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := db.ExecContext(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	limited := connect(t, "pgx", dsn+" user="+role)
+	if err := sqlstore.Migrate(t.Context(), limited, sqlstore.PostgreSQL); err != nil {
+		t.Error(err)
+	}
+	if _, err := sqlstore.New(limited).Claim(t.Context(), "k"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMigrationsRunAtOnceWhateverTheIsolationIs(t *testing.T) {
+	_, dsn := openPostgres(t)
+	var all sync.WaitGroup
+	for range 8 {
+		other := connect(t, "pgx", dsn+" default_transaction_isolation=serializable")
+		all.Go(func() {
+			if err := sqlstore.Migrate(t.Context(), other, sqlstore.PostgreSQL); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// As after a failover, when a connection ends at the server that only reads now.
+func TestReadOnlyServerIsTransient(t *testing.T) {
+	db, dsn := openPostgres(t)
+	if err := sqlstore.Migrate(t.Context(), db, sqlstore.PostgreSQL); err != nil {
+		t.Fatal(err)
+	}
+	s := sqlstore.New(connect(t, "pgx", dsn+" default_transaction_read_only=on"))
+	if _, err := s.Claim(t.Context(), "k"); !errors.Is(err, backend.ErrTransient) {
+		t.Errorf("%v, want a failure that may pass", err)
+	}
+}
