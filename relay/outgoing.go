@@ -53,30 +53,45 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 			return err
 		}
 	}
-	session, first := o.session, o.seq
+	session, first, end := o.session, o.seq, o.seq+uint64(len(batches))
+	receiving, stop := context.WithCancel(ctx)
+	defer stop()
 	sent := make(chan error, 1)
-	sending, stop := context.WithCancel(ctx)
 	go func() {
-		for i, b := range batches {
-			if err := session.Send(sending, first+uint64(i), b); err != nil {
-				sent <- err
-				return
-			}
+		err := sendAll(receiving, session, first, batches)
+		if refused(err) {
+			stop() // the session may go on, and Recv may say nothing of a batch that was not taken
 		}
-		sent <- nil
+		sent <- err
 	}()
-	for err == nil && o.seq < first+uint64(len(batches)) {
+	for err == nil && o.seq < end {
 		var ack backend.Ack
-		if ack, err = session.Recv(ctx); err == nil {
+		if ack, err = session.Recv(receiving); err == nil {
 			o.seq = ack.Seq + 1
 		}
 	}
-	if err != nil {
-		o.close() // Send returns now
+	if err == nil {
+		<-sent
+		return nil
 	}
-	stop()
-	<-sent
+	o.close() // Send returns now
+	if failed := <-sent; refused(failed) && !refused(err) {
+		return failed
+	}
 	return err
+}
+
+func sendAll(ctx context.Context, s backend.Session, first uint64, batches [][]backend.Record) error {
+	for i, b := range batches {
+		if err := s.Send(ctx, first+uint64(i), b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func refused(err error) bool {
+	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 }
 
 // culprit names the record of the source that the target refuses, where the target says which.

@@ -298,3 +298,93 @@ func TestConvertDropsRecordsTheSameWayAfterAKill(t *testing.T) {
 		}
 	})
 }
+
+// choosy refuses a record in Send, and its session goes on, as package backend allows.
+type choosy struct{ target }
+
+func (c choosy) Resume(ctx context.Context, f backend.Format, from backend.Resumption) (backend.Appender, string, error) {
+	a, origin, err := c.target.Resume(ctx, f, from)
+	return choosyAppender{a}, origin, err
+}
+
+type choosyAppender struct{ backend.Appender }
+
+func (a choosyAppender) Open(ctx context.Context) (backend.Session, error) {
+	s, err := a.Appender.Open(ctx)
+	return choosySession{s}, err
+}
+
+type choosySession struct{ backend.Session }
+
+func (s choosySession) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
+	for i, r := range recs {
+		if string(r.Value) == "13" {
+			return &backend.RecordError{Index: i, Err: fmt.Errorf("13: %w", backend.ErrRejected)}
+		}
+	}
+	return s.Session.Send(ctx, seq, recs)
+}
+
+func TestRefusedRecordEndsTheRelayBeforeIt(t *testing.T) {
+	eachTarget(t, func(t *testing.T, make func() target, _ int) {
+		from, to, store := fill(t, records), make(), checkpoint.NewMemory()
+		err := run(t.Context(), newProcess(-1, false), from, choosy{to}, store)
+		var refused *backend.RecordError
+		if !errors.Is(err, backend.ErrRejected) || !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+		if got := read(t, to); slices.Contains(got, "13") || len(got) > 13 {
+			t.Errorf("%v is stored", got)
+		}
+		drop := relay.Convert(func(r backend.Record) (backend.Record, bool) {
+			return backend.Record{Value: r.Value}, string(r.Value) != "13"
+		})
+		if err := run(t.Context(), newProcess(-1, false), from, choosy{to}, store, drop); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, to); len(got) != records-1 || got[13] != "14" {
+			t.Errorf("%v is stored", got)
+		}
+	})
+}
+
+// A name that was used for a consumer, or by a program of another version, is not read as a beginning.
+func TestCheckpointOfSomethingElseIsRefused(t *testing.T) {
+	store := checkpoint.NewMemory()
+	cp, err := store.Claim(t.Context(), "copy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp.Offset = "12"
+	if err := store.Save(t.Context(), "copy", cp); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), newProcess(-1, false), fill(t, 3), durableStreams(t)(), store); !errors.Is(err, backend.ErrConflict) {
+		t.Error(err)
+	}
+}
+
+// A relative start is a place as soon as it was read once: what is appended between two runs is not passed over.
+func TestRelayFromTheTailKeepsItsStart(t *testing.T) {
+	from, to, store := fill(t, 3), durableStreams(t)(), checkpoint.NewMemory()
+	if err := run(t.Context(), newProcess(-1, false), from, to, store, relay.StartAt(backend.Latest)); err != nil {
+		t.Fatal(err)
+	}
+	session, err := from.NewAppender(format).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.Send(t.Context(), 0, []backend.Record{{Value: []byte("33")}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := session.Recv(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), newProcess(-1, false), from, to, store, relay.StartAt(backend.Latest)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, to); fmt.Sprint(got) != "[33]" {
+		t.Errorf("%v is stored", got)
+	}
+}
