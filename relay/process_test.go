@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -17,6 +18,8 @@ type process struct {
 	at   int // -1: never
 	thaw chan struct{}
 	kill context.CancelFunc // ends what is under way; set by run
+
+	loses func() bool // whether a call, or the reply to it, is lost; nil: none
 
 	mu      sync.Mutex
 	n       int
@@ -69,17 +72,37 @@ func around[R any](p *process, f func() (R, error)) (R, error) {
 	return r, err
 }
 
+// risky is around for calls that may be lost, or whose replies may be. A session that loses one must end and say so in Recv, so those of
+// the target's sessions are not such.
+func risky[R any](p *process, f func() (R, error)) (R, error) {
+	return around(p, func() (r R, err error) {
+		if p.lost() {
+			return r, fmt.Errorf("a call is lost: %w", backend.ErrTransient)
+		}
+		if r, err = f(); err == nil && p.lost() {
+			err = fmt.Errorf("a reply is lost: %w", backend.ErrIndeterminate)
+		}
+		return r, err
+	})
+}
+
+func (p *process) lost() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.loses != nil && p.loses()
+}
+
 type itsStore struct {
 	checkpoint.Store
 	p *process
 }
 
 func (s itsStore) Claim(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
-	return around(s.p, func() (checkpoint.Checkpoint, error) { return s.Store.Claim(ctx, key) })
+	return risky(s.p, func() (checkpoint.Checkpoint, error) { return s.Store.Claim(ctx, key) })
 }
 
 func (s itsStore) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) error {
-	_, err := around(s.p, func() (int, error) { return 0, s.Store.Save(ctx, key, cp) })
+	_, err := risky(s.p, func() (int, error) { return 0, s.Store.Save(ctx, key, cp) })
 	return err
 }
 
@@ -102,7 +125,7 @@ type itsReader struct {
 }
 
 func (r itsReader) Read(ctx context.Context) (backend.Batch, error) {
-	return around(r.p, func() (backend.Batch, error) { return r.Reader.Read(ctx) })
+	return risky(r.p, func() (backend.Batch, error) { return r.Reader.Read(ctx) })
 }
 
 // itsTarget has small batches, so that a round has several.
@@ -117,7 +140,7 @@ func (t itsTarget) NewAppender(f backend.Format) backend.Appender {
 
 func (t itsTarget) Resume(ctx context.Context, f backend.Format, from backend.Resumption) (backend.Appender, string, error) {
 	var origin string
-	a, err := around(t.p, func() (a backend.Appender, err error) {
+	a, err := risky(t.p, func() (a backend.Appender, err error) {
 		a, origin, err = t.Resumer.Resume(ctx, f, from)
 		return a, err
 	})

@@ -223,6 +223,22 @@ func TestKilledAgainAndAgainEachRecordIsThereOnce(t *testing.T) {
 	})
 }
 
+func TestLostCallsAndRepliesLoseAndRepeatNothing(t *testing.T) {
+	eachTarget(t, func(t *testing.T, make func() target, stride int) {
+		from := fill(t, records)
+		seed := mathrand.Uint64()
+		random := mathrand.New(mathrand.NewPCG(seed, 0))
+		for range 20/stride + 1 {
+			to, p := make(), newProcess(-1, false)
+			p.loses = func() bool { return random.IntN(6) == 0 }
+			if err := run(t.Context(), p, from, to, checkpoint.NewMemory()); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			wantAll(t, to, records)
+		}
+	})
+}
+
 // An old relay freezes anywhere, a new one does all the work, and the old one thaws.
 func TestRelayThatWasReplacedStoresNothingMore(t *testing.T) {
 	eachTarget(t, func(t *testing.T, make func() target, stride int) {
