@@ -38,16 +38,16 @@ func parseEndpoint(s string) (endpoint, error) {
 		if errors.As(err, &cause) {
 			err = cause.Err // without the address, because the address may contain a password
 		}
-		return endpoint{}, fmt.Errorf("Endpoint: %w: %w", backend.ErrRejected, err)
+		return endpoint{}, fmt.Errorf("the Endpoint: %w: %w", backend.ErrRejected, err)
 	}
 	if u.User != nil {
-		return endpoint{}, fmt.Errorf("Endpoint: must not contain credentials: %w", backend.ErrRejected)
+		return endpoint{}, fmt.Errorf("the Endpoint: must not contain credentials: %w", backend.ErrRejected)
 	}
 	if fault := endpointFault(u); fault != "" {
 		return endpoint{}, badEndpoint(s, fault)
 	}
 	if !confidential(u) {
-		return endpoint{}, fmt.Errorf("Endpoint: %w", errPlaintext)
+		return endpoint{}, fmt.Errorf("the Endpoint: %w", errPlaintext)
 	}
 	port := u.Port()
 	if port == "" {
@@ -75,7 +75,7 @@ func parseTarget(target, rest string) (endpoint, error) {
 }
 
 func badEndpoint(s, fault string) error {
-	return fmt.Errorf("Endpoint %q: %s: %w", httpwire.Clip(s), fault, backend.ErrRejected)
+	return fmt.Errorf("the Endpoint %q: %s: %w", httpwire.Clip(s), fault, backend.ErrRejected)
 }
 
 // endpointFault describes the fault in the address of the service; "" if the address is right.

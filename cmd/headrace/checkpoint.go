@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/consumer"
 )
 
 // A checkpointCmd looks at and moves the places of consumers.
@@ -48,24 +50,24 @@ func (c *checkpointShowCmd) Run(ctx context.Context, std streams) error {
 type checkpointResetCmd struct {
 	Store  string `arg:"" help:"file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…"`
 	Key    string `arg:"" help:"The key of the consumer."`
-	Offset string `arg:"" help:"The new place: an offset as tail prints it, start, or now."`
+	Offset string `arg:"" help:"The new place: start, now, an offset as tail prints it, a time (RFC 3339) or a duration (1h: an hour ago)."`
 }
 
-// Run claims the key, so that a consumer that still runs cannot save over the new place, and saves the place.
+// Run moves the place. A consumer that still runs cannot save over the new place.
 func (c *checkpointResetCmd) Run(ctx context.Context, std streams) error {
-	offset := map[string]backend.Offset{"start": backend.Earliest, "now": backend.Latest}[c.Offset]
-	if offset == "" {
-		offset = backend.Offset(c.Offset)
+	offset, err := parseOffset(c.Offset, time.Now())
+	if err != nil {
+		return err
 	}
 	return withStore(ctx, c.Store, func(s checkpoint.Store) error {
-		cp, err := s.Claim(ctx, c.Key)
+		before, err := s.Load(ctx, c.Key)
 		if err != nil {
 			return err
 		}
-		if err := s.Save(ctx, c.Key, checkpoint.Checkpoint{Offset: offset, Epoch: cp.Epoch}); err != nil {
+		if err := consumer.Reset(ctx, s, c.Key, offset); err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "%s: moved from %q to %q\n", c.Key, cp.Offset, offset)
+		fmt.Fprintf(std.out, "%s: moved from %q to %q\n", c.Key, before.Offset, offset)
 		return nil
 	})
 }

@@ -97,16 +97,21 @@ func TestACopyGoesOnWhereItStopped(t *testing.T) {
 		s.in = numbers(i*50, (i+1)*50)
 		s.run(exitOK, "produce", from)
 		_, errs := s.run(exitOK, "copy", from, to, "--checkpoint", place)
-		if !strings.Contains(errs, "50 records copied") || !strings.Contains(errs, "complete up to the tail") {
+		if !strings.Contains(errs, "copied 50 records") || !strings.Contains(errs, "complete up to the tail") {
 			t.Errorf("copy said %q", errs)
 		}
 	}
 	if out, _ := s.run(exitOK, "tail", to, "--from", "start", "--until", "now", "-o", "raw"); out != numbers(0, 150) {
 		t.Errorf("the copy holds %q", out)
 	}
+	s.in = numbers(150, 160)
+	s.run(exitOK, "produce", from)
+	if out, _ := s.run(exitOK, "lag", from, place, "copy "+from+" to "+to); !strings.HasPrefix(out, "10 records") {
+		t.Errorf("lag: %q", out)
+	}
 	s.run(exitOK, "checkpoint", "reset", place, "copy "+from+" to "+to, "start")
 	s.run(exitOK, "copy", from, to, "--checkpoint", place)
-	if out, _ := s.run(exitOK, "tail", to, "--from", "start", "--until", "now", "-o", "raw"); out != numbers(0, 150)+numbers(0, 150) {
+	if out, _ := s.run(exitOK, "tail", to, "--from", "start", "--until", "now", "-o", "raw"); out != numbers(0, 150)+numbers(0, 160) {
 		t.Errorf("after the reset the copy holds %q", out)
 	}
 }

@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/producer"
+	"github.com/headrace/headrace/relay"
 )
 
 // A copyCmd copies a stream.
@@ -21,79 +26,111 @@ type copyCmd struct {
 	ContentType string `help:"Content type of the copy; application/json checks each record." default:"application/octet-stream"`
 	JSON        bool   `help:"The same as --content-type application/json." short:"j"`
 	Checkpoint  string `help:"Where the copy keeps its place: file:PATH, bolt:PATH, sqlite:PATH or postgres://…. Default: a file in the user's configuration directory." placeholder:"STORE"`
-	Key         string `help:"The key of the place. Default: both URLs."`
+	Key         string `help:"The key of the place. Default: both URLs." placeholder:"KEY"`
 	DropHeaders bool   `help:"Leave headers out, for a target that keeps none."`
 }
 
-// Run copies until the tail, or with --follow until a signal. A record counts as copied when the target has acknowledged it.
-func (c *copyCmd) Run(ctx context.Context, std streams) (err error) {
+// A transfer is a copy with everything that it needs open.
+type transfer struct {
+	*copyCmd
+	from, to *target
+	start    backend.Offset
+	places   checkpoint.Store
+	key      string
+	bar      *progress
+}
+
+// Run copies until the tail, or with --follow until a signal.
+func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	if c.JSON {
 		c.ContentType = "application/json"
 	}
-	from, err := openTarget(ctx, c.From)
+	start, err := parseOffset(c.Start, time.Now())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, from.close()) }()
-	to, err := openTarget(ctx, c.To)
+	places := c.Checkpoint
+	if places == "" {
+		if places, err = defaultPlaces(); err != nil {
+			return err
+		}
+	}
+	return with(ctx, c.From, func(from *target) error {
+		return with(ctx, c.To, func(to *target) error {
+			if err := errors.Join(from.readable(), to.writable()); err != nil {
+				return err
+			}
+			return withStore(ctx, places, func(s checkpoint.Store) error {
+				t := &transfer{copyCmd: c, from: from, to: to, start: start, places: s, key: c.key(from, to)}
+				return t.run(ctx, std.err)
+			})
+		})
+	})
+}
+
+// key returns the key of the place: both URLs where a key is long enough for them.
+func (c *copyCmd) key(from, to *target) string {
+	key := c.Key
+	if key == "" {
+		key = "copy " + from.name + " to " + to.name
+	}
+	if len(key) > 256 {
+		key = fmt.Sprintf("copy %x", sha256.Sum256([]byte(key)))
+	}
+	return key
+}
+
+// run copies each record exactly once where the target knows a resend of another process. Elsewhere a copy that was killed sends
+// some records again.
+func (t *transfer) run(ctx context.Context, out io.Writer) (err error) {
+	promise := "each record once"
+	resumer, ok := t.to.sink.(backend.Resumer)
+	if !ok {
+		promise = "records since the last checkpoint come twice after a kill"
+	}
+	t.bar = startProgress(ctx, out, t.from.source, promise)
+	defer func() { t.bar.end(err) }()
+	if ok {
+		return t.relay(ctx, resumer)
+	}
+	return t.pipe(ctx)
+}
+
+func (t *transfer) relay(ctx context.Context, to backend.Resumer) error {
+	opts := []relay.Option{relay.StartAt(t.start), relay.Format(bytesCodec(t.ContentType).Format()), relay.Convert(t.convert)}
+	if !t.Follow {
+		opts = append(opts, relay.StopAtTail())
+	}
+	return relay.Run(ctx, t.from.source, to, t.places, t.key, opts...)
+}
+
+func (t *transfer) pipe(ctx context.Context) (err error) {
+	opts := []consumer.Option{consumer.StartAt(t.start), consumer.Checkpoint(t.places, t.key)}
+	if !t.Follow {
+		opts = append(opts, consumer.StopAtTail())
+	}
+	reader, err := consumer.New(t.from.source, bytesCodec(""), opts...)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, to.close()) }()
-	if err := errors.Join(from.readable(), to.writable()); err != nil {
-		return err
-	}
-	reader, closeStore, err := c.reader(ctx, from, to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeStore()) }()
-	p, err := producer.New(ctx, to.sink, bytesCodec(c.ContentType))
+	p, err := producer.New(ctx, t.to.sink, bytesCodec(t.ContentType))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-
-	bar := startProgress(ctx, std.err, reader)
-	defer func() { bar.end(err) }()
 	return reader.Pipe(ctx, func(ctx context.Context, m consumer.Message[[]byte]) (producer.Receipt, error) {
-		r := producer.Record[[]byte]{Value: m.Value, Headers: m.Headers, Time: m.Time}
-		if c.DropHeaders {
-			r.Headers = nil
-		}
-		bar.add(len(m.Value))
-		return p.EnqueueRecord(ctx, r)
+		r, _ := t.convert(m.Record)
+		return p.EnqueueRecord(ctx, producer.Record[[]byte]{Value: r.Value, Headers: r.Headers, Time: r.Time})
 	})
 }
 
-// reader returns the consumer that reads the source, with its place in a store of checkpoints.
-func (c *copyCmd) reader(ctx context.Context, from, to *target) (*consumer.Consumer[[]byte], func() error, error) {
-	start, err := parseOffset(c.Start, time.Now())
-	if err != nil {
-		return nil, nil, err
+// convert makes the record of the copy.
+func (t *transfer) convert(r backend.Record) (backend.Record, bool) {
+	t.bar.add(&r)
+	if t.DropHeaders {
+		r.Headers = nil
 	}
-	address, key := c.Checkpoint, c.Key
-	if address == "" {
-		if address, err = defaultPlaces(); err != nil {
-			return nil, nil, err
-		}
-	}
-	if key == "" {
-		key = "copy " + from.name + " to " + to.name
-	}
-	store, closeStore, err := openStore(ctx, address)
-	if err != nil {
-		return nil, nil, err
-	}
-	opts := []consumer.Option{consumer.StartAt(start), consumer.Checkpoint(store, key)}
-	if !c.Follow {
-		opts = append(opts, consumer.StopAtTail())
-	}
-	reader, err := consumer.New(from.source, bytesCodec(""), opts...)
-	if err != nil {
-		return nil, nil, errors.Join(err, closeStore())
-	}
-	return reader, closeStore, nil
+	return backend.Record{Value: r.Value, Headers: r.Headers, Time: r.Time}, true
 }
 
 // defaultPlaces returns the file that keeps the places of copies for which none was named.

@@ -38,6 +38,7 @@ type commands struct {
 	Seal       sealCmd       `cmd:"" help:"End a stream for good: it can be read, and nothing more is appended."`
 	Trim       trimCmd       `cmd:"" help:"Drop the records before an offset."`
 	Rm         rmCmd         `cmd:"" help:"Delete a stream."`
+	Lag        lagCmd        `cmd:"" help:"Print how far a consumer is behind the tail of its stream."`
 	Checkpoint checkpointCmd `cmd:"" help:"Look at and move the places of consumers."`
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Look at dead letters and send them again."`
 

@@ -9,16 +9,19 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/backend"
 )
 
 // progress tells how far a copy is: as a bar on a terminal, as a line every ten seconds elsewhere.
 type progress struct {
 	out            io.Writer
-	reader         *consumer.Consumer[[]byte]
+	source         backend.Source
+	promise        string
 	bar            *progressbar.ProgressBar // nil without a terminal
 	begun          time.Time
 	records, bytes atomic.Int64
+	first          atomic.Pointer[backend.Offset] // of the first record; nil before
+	total          int64                          // records to copy; -1 while it is not known
 	stop           context.CancelFunc
 	stopped        chan struct{}
 }
@@ -28,24 +31,28 @@ const (
 	lineEvery = 10 * time.Second
 )
 
-func startProgress(ctx context.Context, out io.Writer, reader *consumer.Consumer[[]byte]) *progress {
+func startProgress(ctx context.Context, out io.Writer, source backend.Source, promise string) *progress {
 	ctx, stop := context.WithCancel(ctx)
-	p := &progress{out: out, reader: reader, begun: time.Now(), stop: stop, stopped: make(chan struct{})}
+	p := &progress{out: out, source: source, promise: promise, begun: time.Now(), total: -1, stop: stop, stopped: make(chan struct{})}
 	every := lineEvery
 	if isTerminal(out) {
 		every = barEvery
 		p.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(out), progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(), progressbar.OptionSetItsString("records"), progressbar.OptionSetPredictTime(true),
-			progressbar.OptionSetWidth(30), progressbar.OptionFullWidth())
+			progressbar.OptionSetWidth(30))
 	}
 	go p.run(ctx, every)
 	return p
 }
 
-// add counts a record that was handed to the producer.
-func (p *progress) add(size int) {
+// add counts a record that was read.
+func (p *progress) add(r *backend.Record) {
+	if p.first.Load() == nil {
+		at := r.Offset
+		p.first.Store(&at)
+	}
 	p.records.Add(1)
-	p.bytes.Add(int64(size))
+	p.bytes.Add(int64(len(r.Value)))
 }
 
 func (p *progress) run(ctx context.Context, every time.Duration) {
@@ -55,26 +62,40 @@ func (p *progress) run(ctx context.Context, every time.Duration) {
 	for {
 		select {
 		case <-tick.C:
-			p.show()
+			p.show(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (p *progress) show() {
-	done := int64(p.reader.Stats().Done)
+func (p *progress) show(ctx context.Context) {
+	if first := p.first.Load(); first != nil && p.total < 0 {
+		// A store that cannot count makes no error worth a word: there is a bar without an end.
+		if lag, err := backend.LagAt(ctx, p.source, *first); err == nil && lag.Records > 0 {
+			p.total = lag.Records
+			if p.bar != nil {
+				p.bar.ChangeMax64(p.total)
+			}
+		}
+	}
 	if p.bar == nil {
-		fmt.Fprintln(p.out, p.text(done))
+		fmt.Fprintln(p.out, p.text())
 		return
 	}
 	p.bar.Describe(size(p.bytes.Load()))
-	_ = p.bar.Set64(done) // a terminal that is gone is no reason to stop
+	_ = p.bar.Set64(p.records.Load()) // a terminal that is gone is no reason to stop
 }
 
-func (p *progress) text(done int64) string {
-	seconds := time.Since(p.begun).Seconds()
-	return fmt.Sprintf("%d records copied, %s read, %.0f records/s", done, size(p.bytes.Load()), float64(done)/max(seconds, 0.001))
+func (p *progress) text() string {
+	seconds, n := time.Since(p.begun).Seconds(), p.records.Load()
+	rate := float64(n) / max(seconds, 0.001)
+	of := ""
+	if p.total > 0 {
+		left := time.Duration(float64(max(p.total-n, 0)) / max(rate, 1) * float64(time.Second))
+		of = fmt.Sprintf(" of %d, %s left", p.total, left.Round(time.Second))
+	}
+	return fmt.Sprintf("%d records%s, %s, %.0f records/s", n, of, size(p.bytes.Load()), rate)
 }
 
 // end prints the sum. err is how the copy ended.
@@ -82,14 +103,15 @@ func (p *progress) end(err error) {
 	p.stop()
 	<-p.stopped
 	if p.bar != nil {
-		_ = p.bar.Finish()
+		_ = p.bar.Set64(p.records.Load())
 		fmt.Fprintln(p.out)
 	}
-	outcome := "complete up to the tail"
+	p.total = -1
+	outcome := "complete up to the tail, " + p.promise
 	if err != nil {
-		outcome = "not complete; the same command goes on from here"
+		outcome = "not complete; the same command goes on from here, " + p.promise
 	}
-	fmt.Fprintf(p.out, "headrace: %s in %.1f s, %s\n", p.text(int64(p.reader.Stats().Done)), time.Since(p.begun).Seconds(), outcome)
+	fmt.Fprintf(p.out, "headrace: copied %s in %.1f s: %s\n", p.text(), time.Since(p.begun).Seconds(), outcome)
 }
 
 // size formats a number of bytes.

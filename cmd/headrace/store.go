@@ -36,7 +36,7 @@ func openStore(ctx context.Context, address string) (checkpoint.Store, func() er
 	case "postgres", "postgresql":
 		return openSQLStore(ctx, "pgx", address, sqlstore.PostgreSQL)
 	}
-	return nil, nil, fmt.Errorf("%w: %q is no store of checkpoints: it must begin with file:, bolt:, sqlite: or postgres:", errUsage, redacted(u))
+	return nil, nil, fmt.Errorf("%w: %q is no store of checkpoints: it must begin with file:, bolt:, sqlite: or postgres: (see headrace --help)", errUsage, redacted(u))
 }
 
 func openBoltStore(path, bucket string) (checkpoint.Store, func() error, error) {

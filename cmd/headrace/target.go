@@ -58,7 +58,7 @@ func openTarget(ctx context.Context, address string) (*target, error) {
 	}
 	open, ok := schemes[u.Scheme]
 	if !ok {
-		return nil, fmt.Errorf("%w: %q is not the URL of a stream: it must begin with bolt:, s2:, ds+http:, ds+https:, postgres:, zerobus: or mem:", errUsage, redacted(u))
+		return nil, fmt.Errorf("%w: %q is not the URL of a stream: it must begin with bolt:, s2:, ds+http:, ds+https:, postgres:, zerobus: or mem: (see headrace --help)", errUsage, redacted(u))
 	}
 	t := &target{name: redacted(u), close: func() error { return nil }}
 	if err := open(ctx, u, t); err != nil {

@@ -86,8 +86,8 @@ func wantAttributes(t *testing.T, s sdktrace.ReadOnlySpan, want map[string]strin
 	t.Helper()
 	set := attribute.NewSet(s.Attributes()...)
 	for k, v := range want {
-		if got, _ := set.Value(attribute.Key(k)); got.Emit() != v {
-			t.Errorf("%s is %q, want %q", k, got.Emit(), v)
+		if got, _ := set.Value(attribute.Key(k)); got.String() != v {
+			t.Errorf("%s is %q, want %q", k, got.String(), v)
 		}
 	}
 }

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/headrace/headrace/checkpoint"
+)
+
+// A lagCmd prints how far a consumer is behind.
+type lagCmd struct {
+	URL   string `arg:"" help:"The stream."`
+	Store string `arg:"" help:"Where the consumer keeps its place: file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…"`
+	Key   string `arg:"" help:"The key of the consumer."`
+	JSON  bool   `help:"Print JSON."`
+}
+
+// Run prints the lag at the oldest record that is not done.
+func (c *lagCmd) Run(ctx context.Context, std streams) error {
+	return with(ctx, c.URL, func(t *target) error {
+		if err := t.readable(); err != nil {
+			return err
+		}
+		return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+			lag, err := checkpoint.Lag(ctx, s, c.Key, t.source)
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				return json.NewEncoder(std.out).Encode(map[string]any{
+					"records": lag.Records, "bytes": lag.Bytes, "age_seconds": lag.Age.Seconds(), "caught_up": lag.CaughtUp,
+				})
+			}
+			if lag.CaughtUp {
+				fmt.Fprintln(std.out, "caught up")
+				return nil
+			}
+			records := "an unknown number of records"
+			if lag.Records >= 0 {
+				records = fmt.Sprintf("%d records", lag.Records)
+			}
+			if lag.Bytes >= 0 {
+				records += ", " + size(lag.Bytes)
+			}
+			fmt.Fprintf(std.out, "%s behind; the oldest is %s old\n", records, lag.Age)
+			return nil
+		})
+	})
+}
