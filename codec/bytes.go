@@ -14,4 +14,6 @@ func (bytesCodec) Format() Format { return Format{ContentType: "application/octe
 
 func (bytesCodec) AppendEncode(dst, v []byte) ([]byte, error) { return append(dst, v...), nil }
 
+func (bytesCodec) View(v []byte) ([]byte, error) { return v, nil }
+
 func (bytesCodec) Decode(src []byte) ([]byte, error) { return src[:len(src):len(src)], nil }

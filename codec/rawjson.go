@@ -17,11 +17,16 @@ type rawJSONCodec struct{}
 
 func (rawJSONCodec) Format() Format { return Format{ContentType: "application/json"} }
 
-func (rawJSONCodec) AppendEncode(dst, v []byte) ([]byte, error) {
+func (c rawJSONCodec) AppendEncode(dst, v []byte) ([]byte, error) {
+	text, err := c.View(v)
+	return append(dst, text...), err
+}
+
+func (rawJSONCodec) View(v []byte) ([]byte, error) {
 	if err := checkJSON(v); err != nil {
-		return dst, wrapError("raw json: encode", err)
+		return nil, wrapError("raw json: encode", err)
 	}
-	return append(dst, v...), nil
+	return v, nil
 }
 
 func (rawJSONCodec) Decode(src []byte) ([]byte, error) {

@@ -53,8 +53,16 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 			ch.bad = append(ch.bad, bad{at: i, panicked: fmt.Sprintf("%v\n\n%s", p, debug.Stack())})
 		}
 	}()
+	// codec.DecodeRecord would look for the methods of a HeaderCodec at every record.
+	withHeaders, _ := c.(codec.HeaderCodec[T])
 	for ; i < len(ch.recs); i++ {
-		v, err := codec.DecodeRecord(c, ch.recs[i].Value, ch.recs[i].Headers)
+		var v T
+		var err error
+		if withHeaders != nil {
+			v, err = withHeaders.DecodeRecord(ch.recs[i].Value, ch.recs[i].Headers)
+		} else {
+			v, err = c.Decode(ch.recs[i].Value)
+		}
 		if err != nil {
 			ch.bad = append(ch.bad, bad{at: i, err: err})
 			continue

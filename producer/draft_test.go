@@ -81,3 +81,42 @@ func TestTheNextValueIsNotAppendedToTheMemoryOfTheOneBefore(t *testing.T) {
 		}
 	})
 }
+
+// viewing counts how its values are taken.
+type viewing struct {
+	codec.Codec[[]byte]
+	viewed, encoded int
+}
+
+func (v *viewing) View(b []byte) ([]byte, error) { v.viewed++; return b, nil }
+
+func (v *viewing) AppendEncode(dst, b []byte) ([]byte, error) {
+	v.encoded++
+	return v.Codec.AppendEncode(dst, b)
+}
+
+// A value that holds its encoding is copied once, into its batch, and is the caller's again when Enqueue returns.
+func TestValueThatHoldsItsEncodingIsCopiedOnce(t *testing.T) {
+	c := &viewing{Codec: codec.Bytes()}
+	s := memory.New()
+	p, err := producer.New(t.Context(), s, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := []byte("first")
+	for _, next := range []string{"other", "third"} {
+		if _, err := p.Enqueue(t.Context(), value); err != nil {
+			t.Fatal(err)
+		}
+		copy(value, next)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := values(s); len(got) != 2 || got[0] != "first" || got[1] != "other" {
+		t.Errorf("the stream holds %q", got)
+	}
+	if c.viewed != 2 || c.encoded != 0 {
+		t.Errorf("viewed %d times and encoded %d times, want 2 and 0", c.viewed, c.encoded)
+	}
+}

@@ -15,9 +15,9 @@ import (
 // A Producer writes values of T to a stream. Any number of goroutines may use a Producer; the values of each goroutine keep
 // their order. [New] makes a Producer; the caller must close the Producer.
 type Producer[T any] struct {
-	codec  codec.Codec[T]
-	engine *engine
-	closed atomic.Bool
+	encoder encoder[T]
+	engine  *engine
+	closed  atomic.Bool
 }
 
 // New opens the sink and returns a Producer. After a transient failure New tries again until ctx ends, or for about half a
@@ -38,7 +38,7 @@ func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts .
 	if err != nil {
 		return nil, err
 	}
-	return &Producer[T]{codec: c, engine: e}, nil
+	return &Producer[T]{encoder: newEncoder(c), engine: e}, nil
 }
 
 // Send writes values and returns when all of them are durable. The values go to the stream in order, and share a batch with
@@ -79,7 +79,7 @@ func valueError(i, n int, err error) error {
 
 // draft encodes a record behind the earlier records of the draft, and meters the record.
 func (p *Producer[T]) draft(d *draft, r Record[T]) error {
-	if err := encode(d, p.codec, r); err != nil {
+	if err := p.encoder.encode(d, r); err != nil {
 		return err
 	}
 	d.load(len(d.marks) - 1)
@@ -147,10 +147,9 @@ func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Rec
 func (p *Producer[T]) offer(ctx context.Context, r Record[T], try bool) (Receipt, error) {
 	d := newDraft()
 	defer d.free()
-	if err := encode(d, p.codec, r); err != nil {
+	if err := p.encoder.encodeAlone(d, r); err != nil {
 		return Receipt{}, fmt.Errorf("producer: %w", err)
 	}
-	d.load(0)
 	return p.put(ctx, d, try)
 }
 

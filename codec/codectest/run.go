@@ -37,6 +37,7 @@ func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, val
 		{"append", false, s.appends},
 		{"owner of the encoding", false, s.owner},
 		{"aliasing of the value", false, s.aliasesValue},
+		{"view", false, s.view},
 		{"round trip", true, s.roundTrip},
 		{"source", true, s.source},
 		{"aliasing of the source", true, s.aliasesSource},

@@ -72,6 +72,20 @@ func (s *suite[T]) format() error {
 	return nil
 }
 
+// view checks a [codec.Viewer]; other codecs pass.
+func (s *suite[T]) view() error {
+	viewer, ok := s.codec.(codec.Viewer[T])
+	if !ok {
+		return nil
+	}
+	for i, v := range s.values {
+		if b, err := viewer.View(v); err != nil || !bytes.Equal(b, s.encoded[i]) {
+			return fmt.Errorf("value %d: View returns %.100q and %v, AppendEncode appends %.100q", i, b, err, s.encoded[i])
+		}
+	}
+	return nil
+}
+
 func (s *suite[T]) roundTrip() error {
 	for i, b := range s.encoded {
 		if err := s.decodesTo(bytes.Clone(b), i); err != nil {

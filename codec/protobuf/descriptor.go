@@ -55,10 +55,15 @@ type rawCodec struct {
 func (c *rawCodec) Format() codec.Format { return c.format }
 
 func (c *rawCodec) AppendEncode(dst, v []byte) ([]byte, error) {
+	message, err := c.View(v)
+	return append(dst, message...), err
+}
+
+func (c *rawCodec) View(v []byte) ([]byte, error) {
 	if err := wellFormed(v); err != nil {
-		return dst, fmt.Errorf("protobuf: encode %s: %w", c.name, err)
+		return nil, fmt.Errorf("protobuf: encode %s: %w", c.name, err)
 	}
-	return append(dst, v...), nil
+	return v, nil
 }
 
 func (c *rawCodec) Decode(src []byte) ([]byte, error) {
