@@ -118,7 +118,7 @@ func (w *workers[T]) delayedLocked(next task[T], pause time.Duration) *time.Time
 		defer w.mu.Unlock()
 		delete(w.timers, next.seq())
 		if !w.closed.Load() {
-			w.ready = append(w.ready, next)
+			w.ready.push(next)
 			w.wakeLocked(1)
 		}
 	})

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"slices"
 )
 
 // ProcessBatches is [Consumer.Process] for handlers that do the work of many records at once, such as one statement for
@@ -114,7 +113,7 @@ func (w *workers[T]) settle(t *task[T], err error) error {
 func (w *workers[T]) putBack(l *lane[T], es []entry[T]) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l.waiting = slices.Insert(l.waiting, 0, es...)
+	l.waiting.unpop(es)
 }
 
 // split lets each record of a failed batch have its last attempt alone.
@@ -130,7 +129,7 @@ func (w *workers[T]) split(t *task[T]) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, e := range all {
-		w.ready = append(w.ready, task[T]{entry: e, lane: t.lane})
+		w.ready.push(task[T]{entry: e, lane: t.lane})
 	}
 	w.wakeLocked(len(all))
 }

@@ -32,7 +32,7 @@ type task[T any] struct {
 // being handled or waits for another attempt.
 type lane[T any] struct {
 	key     string
-	waiting []entry[T]
+	waiting fifo[entry[T]]
 }
 
 // enterLocked puts a record into the lane of its key.
@@ -48,20 +48,19 @@ func (w *workers[T]) enterLocked(e entry[T], key string) {
 		w.lanes[key] = l
 		w.fresh = append(w.fresh, l)
 	}
-	l.waiting = append(l.waiting, e)
+	l.waiting.push(e)
 }
 
 // nextLocked takes the next task of a lane in which records wait.
 func (w *workers[T]) nextLocked(l *lane[T]) task[T] {
-	t, n := task[T]{entry: l.waiting[0], lane: l}, 1
+	waiting := l.waiting.waiting()
+	t, n := task[T]{entry: waiting[0], lane: l}, 1
 	if w.work.batch != nil && !t.alone {
-		for most := w.loop.c.cfg.batchRecords; n < len(l.waiting) && n < most && !l.waiting[n].alone; n++ {
-			t.rest = append(t.rest, l.waiting[n])
+		for most := w.loop.c.cfg.batchRecords; n < len(waiting) && n < most && !waiting[n].alone; n++ {
+			t.rest = append(t.rest, waiting[n])
 		}
 	}
-	left := copy(l.waiting, l.waiting[n:])
-	clear(l.waiting[left:])
-	l.waiting = l.waiting[:left]
+	l.waiting.pop(n)
 	return t
 }
 
@@ -69,11 +68,11 @@ func (w *workers[T]) nextLocked(l *lane[T]) task[T] {
 func (w *workers[T]) leave(l *lane[T]) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(l.waiting) == 0 {
+	if l.waiting.len() == 0 {
 		delete(w.lanes, l.key)
 		w.spare = append(w.spare, l)
 		return
 	}
-	w.ready = append(w.ready, w.nextLocked(l))
+	w.ready.push(w.nextLocked(l))
 	w.wakeLocked(1)
 }

@@ -22,9 +22,8 @@ type workers[T any] struct {
 	rate    *pacer // nil: no limit
 
 	mu     sync.Mutex
-	change sync.Cond // of mu: ready, closed or the low-water mark has changed
-	ready  []task[T] // may begin, the next at head
-	head   int
+	change sync.Cond     // of mu: ready, closed or the low-water mark has changed
+	ready  fifo[task[T]] // may begin
 	// absent is the number behind the record that lowestLocked did not find in ready. 0: look again.
 	absent uint64
 	lanes  map[string]*lane[T]
@@ -60,16 +59,10 @@ func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop conte
 func (w *workers[T]) add(batch []task[T], keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// Under a steady load ready is never empty. Without this it would grow for ever, with what was taken at its front.
-	if w.head > len(w.ready)/2 {
-		left := copy(w.ready, w.ready[w.head:])
-		clear(w.ready[left:])
-		w.ready, w.head = w.ready[:left], 0
-	}
 	n := 0
 	for i := range batch {
 		if t := &batch[i]; len(keys) == 0 || t.fault != nil {
-			w.ready = append(w.ready, *t)
+			w.ready.push(*t)
 			n += 1 + int(t.more)
 		} else {
 			w.enterLocked(t.entry, keys[i])
@@ -77,7 +70,7 @@ func (w *workers[T]) add(batch []task[T], keys []string) {
 	}
 	for i, l := range w.fresh {
 		w.fresh[i] = nil
-		w.ready = append(w.ready, w.nextLocked(l))
+		w.ready.push(w.nextLocked(l))
 		n++
 	}
 	w.fresh = w.fresh[:0]
@@ -140,10 +133,10 @@ func (w *workers[T]) take(mine []task[T]) []task[T] {
 // several workers each takes one record; otherwise a slow handler would delay records that another worker could begin.
 func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 	single := w.cfg.concurrency == 1
-	for w.head < len(w.ready) && (single || len(mine) == 0) {
+	for w.ready.len() > 0 && (single || len(mine) == 0) {
 		n := 1
 		if single {
-			n += int(w.ready[w.head].more)
+			n += int(w.ready.waiting()[0].more)
 		}
 		n = w.gate.admit(n, w.cfg.concurrency+len(w.timers))
 		if n == 0 && len(mine) == 0 && w.lowestLocked() {
@@ -152,7 +145,7 @@ func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 		if n == 0 {
 			break
 		}
-		t := &w.ready[w.head]
+		t := &w.ready.waiting()[0]
 		mine = append(mine, *t)
 		mine[len(mine)-1].more = int32(n) - 1
 		if left := t.more + 1 - int32(n); left > 0 {
@@ -160,10 +153,7 @@ func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 			t.more = left - 1
 			continue
 		}
-		*t = task[T]{}
-		if w.head++; w.head == len(w.ready) {
-			w.ready, w.head = w.ready[:0], 0
-		}
+		w.ready.pop(1)
 	}
 	return mine
 }
@@ -174,13 +164,11 @@ func (w *workers[T]) lowestLocked() bool {
 	if w.absent == low+1 {
 		return false
 	}
-	if w.ready[w.head].seq() == low {
-		return true
-	}
+	ready := w.ready.waiting()
 	// From the end, because the record that its lane has just let begin is there.
-	for i := len(w.ready) - 1; i > w.head; i-- {
-		if w.ready[i].seq() == low {
-			w.ready[w.head], w.ready[i] = w.ready[i], w.ready[w.head]
+	for i := len(ready) - 1; i >= 0; i-- {
+		if ready[i].seq() == low {
+			ready[0], ready[i] = ready[i], ready[0]
 			return true
 		}
 	}
