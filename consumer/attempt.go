@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -84,17 +85,30 @@ func (w *workers[T]) attempt(t *task[T]) error {
 	return w.guarded(ctx, t)
 }
 
-// guarded runs the handler and returns a panic as an error.
+var errGoexit = errors.New("the handler called runtime.Goexit, as FailNow of a test does, and did not return")
+
+// guarded runs the handler and returns a panic as an error. A handler that calls runtime.Goexit, as FailNow of a test
+// does, takes the goroutine of the worker with it. Then no other worker may be left, so the loop ends.
 func (w *workers[T]) guarded(ctx context.Context, t *task[T]) (err error) {
+	returned := false
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{p, debug.Stack()}
+		} else if !returned {
+			w.fail(&ProcessError{Record: *t.record(), Attempts: int(t.attempts) + 1, Err: errGoexit})
 		}
 	}()
 	if w.work.batch != nil {
-		return w.work.batch(ctx, w.messages(t))
+		err = w.work.batch(ctx, w.messages(t))
+	} else {
+		err = w.work.handle(ctx, t.message(w.loop.run))
 	}
-	return w.work.handle(ctx, t.message(w.loop.run))
+	if err != nil {
+		// Ask the error here, where a panic is caught: an error that is a nil pointer panics at its first use.
+		_, _ = err.Error(), isPermanent(err)
+	}
+	returned = true
+	return err
 }
 
 // again lets the record begin once more after a pause. During the pause the record occupies no worker, and it keeps its

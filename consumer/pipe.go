@@ -27,6 +27,9 @@ import (
 // later record is handed on, and the ctx that f was given is over by then. When f or ctx ends Pipe, Pipe waits up to
 // [DrainTimeout] for the receipts that it has, saves the place, and returns the error of f or of ctx.
 func (c *Consumer[T]) Pipe(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
+	if f == nil {
+		return errors.New("consumer: pipe: the function is nil")
+	}
 	l, err := c.beginLoop(ctx, piped)
 	if err != nil {
 		return err

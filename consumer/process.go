@@ -68,12 +68,15 @@ func (l *loop[T]) processAll(ctx context.Context, do work[T]) error {
 	handing, stop := context.WithCancel(ctx)
 	defer stop()
 	w := startWorkers(ctx, l, do, stop)
-	dispatch := l.dispatch
-	if do.batch != nil {
-		dispatch = l.collectTasks
-	}
-	err := dispatch(handing, w)
-	idle := w.drain(l.c.cfg.drainTimeout)
+	idle := false
+	err := func() error {
+		// Also when the codec or OnPoison panics here: otherwise the workers would wait for ever.
+		defer func() { idle = w.drain(l.c.cfg.drainTimeout) }()
+		if do.batch != nil {
+			return l.collectTasks(handing, w)
+		}
+		return l.dispatch(handing, w)
+	}()
 	failure := w.failure()
 	switch {
 	case failure != nil && (err == nil || handing.Err() != nil && ctx.Err() == nil):
