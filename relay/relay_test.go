@@ -45,6 +45,11 @@ var targets = map[string]struct {
 }
 
 func durableStreams(t *testing.T) func() target {
+	make, _ := durableServer(t)
+	return make
+}
+
+func durableServer(t *testing.T) (func() target, *server.Server) {
 	srv, err := server.New(server.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -68,12 +73,18 @@ func durableStreams(t *testing.T) func() target {
 			t.Fatal(err)
 		}
 		return s
-	}
+	}, srv
 }
 
 func inS2(t *testing.T) func() target {
-	basin := s2test.New(t, s2test.Basin("relay-tests", true)).Client().Basin("relay-tests")
-	return func() target { return basin.Stream(rand.Text()) } // the first append makes it
+	make, _ := s2Server(t)
+	return make
+}
+
+func s2Server(t *testing.T) (func() target, *s2test.Server) {
+	srv := s2test.New(t, s2test.Basin("relay-tests", true))
+	basin := srv.Client().Basin("relay-tests")
+	return func() target { return basin.Stream(rand.Text()) }, srv // the first append makes it
 }
 
 func inPostgres(t *testing.T) func() target {
