@@ -4,9 +4,9 @@
 //
 // The producer sends an accepted record until the store has acknowledged the record, until the store has refused the record
 // for good, or until the producer stops with an error. Nothing is dropped in silence: every accepted record has a [Receipt],
-// and [Producer.Flush] and [Producer.Close] return the first failure even when nobody waited for the receipt. When several
-// goroutines call Flush or Close at the same time, each call returns every failure among the records accepted before the
-// call.
+// and [Producer.Flush] and [Producer.Close] report the failures since the previous Flush, even when nobody waited for a
+// receipt: their error is the first failure, and says how many records failed. When several goroutines call Flush or Close at
+// the same time, each call reports all failures among the records accepted before the call.
 //
 //   - By default delivery is at least once: after a lost reply the producer sends every batch again that was not
 //     acknowledged. A store that recognises a resend by its seq still keeps each record exactly once; see the table in each
@@ -34,7 +34,7 @@
 //	full     the next record would exceed the batch                              BatchRecords   10,000
 //	                                                                             BatchBytes     1 MiB
 //	full     a caller is blocked because the buffer is full                      BufferBytes    32 MiB
-//	wanted   someone waits (Send, a Receipt, Flush) and nothing is in flight
+//	wanted   someone waits (Send, a Receipt) and nothing is in flight
 //	linger   its first record has waited long enough                             Linger         5 ms
 //	flush    Flush, Close
 //
@@ -49,7 +49,7 @@
 // a jittered exponential backoff ([Backoff], 50 ms to 5 s, never less than the store asks for). The second failed attempt in a
 // row begins an outage. The producer logs a warning when an outage begins, and a warning when the store answers again. With
 // [Attempts] the producer stops after a number of attempts in a row without progress. Progress is an ack, or a session that
-// lived for longer than 5 s and longer than the longest backoff.
+// lived for longer than 5 s (the longest default backoff) and longer than the longest backoff of this producer.
 //
 // # Several streams
 //

@@ -20,7 +20,7 @@ import (
 //	headers [ of record 0 | of record 1 | of record 2 | free ]
 type draft struct {
 	buf     []byte          // the encoded values; always memory of the draft, never memory of a value
-	headers backend.Headers // their bytes belong to the caller or to the codec
+	headers backend.Headers // the bytes of the headers belong to the caller or to the codec
 	marks   []mark          // one for each record
 	rec     backend.Record  // the record being offered; a field, because the store's meter takes the address
 
@@ -138,7 +138,8 @@ func waitAll(ctx context.Context, receipts []Receipt) error {
 	return &SendError{Values: len(receipts), Failed: failed}
 }
 
-// free gives the draft back to the pool, unless the draft has become large.
+// free gives the draft back to the pool, unless the draft has become large. A mark and a header have 40 bytes each, so the bound
+// of draftBytes/8 lets marks and headers take five times the bytes of buf: records of a few bytes need that.
 func (d *draft) free() {
 	if cap(d.buf) > draftBytes || cap(d.marks) > draftBytes/8 || cap(d.headers) > draftBytes/8 {
 		return

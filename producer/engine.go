@@ -14,7 +14,7 @@ import (
 // An engine is the producer without its type parameter. The engine takes batches from the batcher, sends the batches through
 // one session after another, and decides each record: stored, refused, or unknown.
 //
-// A single goroutine runs the engine and receives acks (run, sessions, session, receive, judge, refuse, finish). Each session
+// A single goroutine, that of run, opens sessions and receives acks (run, sessions, session, receive, judge, refuse, finish). Each session
 // has a second goroutine that sends (send). Callers of the Producer come from any goroutine; they use the batcher, the
 // latches and, for Flush, Close and Stats, the fields under mu.
 //
@@ -34,8 +34,8 @@ type engine struct {
 	mu         sync.Mutex
 	window     window
 	sessionNo  uint64      // number of the newest session, counted from 1
-	endReason  error       // why we ended the session; nil while the store has not been told to end
-	sendFailed bool        // Send returned an error: the session did not take the part behind the parts sent
+	endReason  error       // why endSession ended the open session; nil when the session runs or the store ended the session
+	sendFailed bool        // Send of the open session returned an error, and parts[sent] is the part that was not taken
 	watchdog   *time.Timer // ends the session when an ack is overdue; nil without AckTimeout
 	failures   failures    // refused records that no Flush has returned yet
 	stopCause  error       // why the producer has stopped; nil while it runs and after a Close that decided everything
@@ -43,10 +43,10 @@ type engine struct {
 	stats      Stats
 	loan       loan
 
-	spareArenas sync.Pool // of *[]byte: arenas of decided flights, for reuse until the garbage collector removes them
+	spareArenas sync.Pool // of *[]byte: arenas of decided batches, for reuse until the garbage collector removes them
 
 	// keep alone uses the next two, under the batcher's lock.
-	lastFilled int    // bytes copied into the newest flight
+	lastFilled int    // bytes copied into the arenas of the newest batch
 	batchCount uint64 // number of batches begun
 
 	outage  outage // used by the goroutine of run alone
@@ -67,9 +67,10 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	e.queue = batcher.NewWith(e.keep,
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
 		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
-		// A buffer of a few records counts less overhead, because the full overhead would leave no room for the records.
-		batcher.BatchOverhead(min(flightBytes, c.bufferBytes>>10)))
-	first, err := e.open(ctx, attempts{}, c.opening(ctx))
+		// A buffer of less than 870,400 bytes counts less overhead, at most one byte in 1,024. The full overhead of a batch would
+		// leave no room for records in a buffer of a few hundred bytes, as tests use it.
+		batcher.BatchOverhead(min(batchDataBytes, c.bufferBytes>>10)))
+	first, err := e.open(ctx, attempts{}, c.openingBudget(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -84,19 +85,19 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 // keep copies each accepted record into memory of its batch. The batcher calls keep with the batcher's lock held, so keep
 // must be short and must not take e.mu.
 func (e *engine) keep(b *batch) {
-	if len(b.Items) == 1 { // the first record: the batch gets its flight
+	if len(b.Items) == 1 { // the first record: the batch gets its batchData
 		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
-		memory := e.newArena()
+		spare := e.newArena()
 		e.batchCount++
-		b.Companion = &flight{batch: b, no: e.batchCount, latch: l, arena: *memory, memory: memory}
+		b.Companion = &batchData{batch: b, no: e.batchCount, latch: l, arena: *spare, spare: spare}
 	}
-	f := b.Companion
-	f.keep()
-	e.lastFilled = f.copied
+	d := b.Companion
+	d.keep()
+	e.lastFilled = d.copied
 }
 
 // run is the life of the producer: run opens sessions until a fatal error, until a Close after which nothing is left, or
-// until an abort. At the end run calls the functions in stopped.
+// until an abort. At the end run calls the functions in stopped, which the hooks called Started have returned.
 func (e *engine) run(ctx context.Context, first backend.Session, stopped []func(error)) {
 	defer close(e.ended)
 	defer e.abort(nil)
@@ -156,8 +157,8 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 	}
 }
 
-// awaitWork returns when a part waits to be sent. Before that, a lost session is not opened again, because an idle producer
-// needs no session. awaitWork returns errDrained when the producer is closed and nothing is left to send.
+// awaitWork returns when a part waits to be sent. Only then the next session is opened, because an idle producer needs no
+// session. awaitWork returns errDrained when the producer is closed and nothing is left to send.
 func (e *engine) awaitWork(ctx context.Context) error {
 	e.mu.Lock()
 	pending := len(e.window.parts)
@@ -178,11 +179,11 @@ func (e *engine) awaitWork(ctx context.Context) error {
 
 // push puts a batch into the window.
 func (e *engine) push(b *batch) {
-	f := b.Companion
-	f.undecided = len(f.Items)
+	d := b.Companion
+	d.undecided = len(d.Items)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.window.push(f, e.limits.Load())
+	e.window.push(d, e.limits.Load())
 }
 
 // progress counts the batches that have been acknowledged: the number grows exactly when an ack arrives.

@@ -21,7 +21,7 @@ func (p *part) event(seq uint64, err error) BatchEvent {
 func (e *engine) sessionOpened(failures int, took time.Duration) {
 	e.mu.Lock()
 	e.stats.Sessions++
-	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.taken(), Elapsed: took}
+	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.maybeStored(), Elapsed: took}
 	e.mu.Unlock()
 	e.logger.Info("producer: session opened", "attempt", ev.Attempt, "unacked", ev.Unacked, "took", took)
 	callHooks(e, hookOpened, ev)
@@ -31,7 +31,7 @@ func (e *engine) sessionOpened(failures int, took time.Duration) {
 // its clients to move while nothing is in flight does no harm. Both are logged as information, everything else as a warning.
 func (e *engine) sessionLost(reason error, failures int, lived time.Duration) {
 	e.mu.Lock()
-	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.taken(), Elapsed: lived, Err: reason}
+	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.maybeStored(), Elapsed: lived, Err: reason}
 	e.mu.Unlock()
 	level := slog.LevelWarn
 	if !e.outage.since.IsZero() || ev.Unacked == 0 && errors.Is(reason, backend.ErrTransient) {

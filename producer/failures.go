@@ -9,13 +9,13 @@ import (
 // returns every failure among its own records. Otherwise a goroutine could learn of the refused record of another goroutine
 // and never of its own. The engine's lock guards failures.
 type failures struct {
-	unreported []refusals  // not returned yet, in the order of their batches
-	running    []*flushing // the calls of Flush and Close that have not returned
+	unreported []refusalSum // not returned yet, in the order of their batches
+	running    []*flushing  // the calls of Flush and Close that have not returned
 }
 
-// refusals sums up refused records: we keep the first error and a number, so that any number of refused records takes little
+// A refusalSum sums up refused records. We keep the first error and a number, so that any number of refused records takes little
 // memory.
-type refusals struct {
+type refusalSum struct {
 	batch uint64 // number of the newest batch that held a refused record
 	n     int
 	first error
@@ -23,11 +23,11 @@ type refusals struct {
 
 // flushing is a call of Flush or Close that has not returned.
 type flushing struct {
-	upto    uint64 // the call covers the batches up to this number
-	refused refusals
+	upto    uint64     // the call covers the batches up to this number
+	refused refusalSum // the failures among these batches
 }
 
-func (r *refusals) add(more refusals) {
+func (r *refusalSum) add(more refusalSum) {
 	if r.n == 0 {
 		r.first = more.first
 	}
@@ -35,7 +35,7 @@ func (r *refusals) add(more refusals) {
 	r.n += more.n
 }
 
-func (r *refusals) err() error {
+func (r *refusalSum) err() error {
 	if r.n > 1 {
 		return fmt.Errorf("%w (the first of %d records refused)", r.first, r.n)
 	}
@@ -44,7 +44,7 @@ func (r *refusals) err() error {
 
 // add notes that a record of the given batch was refused. Batches are decided in order.
 func (f *failures) add(batch uint64, err error) {
-	refusal := refusals{batch: batch, n: 1, first: err}
+	refusal := refusalSum{batch: batch, n: 1, first: err}
 	for _, fl := range f.running {
 		if batch <= fl.upto {
 			fl.refused.add(refusal)
@@ -75,7 +75,7 @@ func (f *failures) begin(upto uint64) *flushing {
 // end returns the failures of fl, and forgets them.
 func (f *failures) end(fl *flushing) error {
 	f.leave(fl)
-	f.unreported = slices.DeleteFunc(f.unreported, func(r refusals) bool { return r.batch <= fl.upto })
+	f.unreported = slices.DeleteFunc(f.unreported, func(r refusalSum) bool { return r.batch <= fl.upto })
 	return fl.refused.err()
 }
 

@@ -34,12 +34,12 @@ func (e *engine) finish(err error) {
 	e.undecided = e.window.parts
 	e.window.parts, e.window.sent = nil, 0
 	var events []BatchEvent
-	var decided []*flight
+	var decided []*batchData
 	for i := range e.undecided {
 		p := &e.undecided[i]
 		reason := stopped(cause, p.maybeStored())
 		if p.decide(span{first: p.lo, n: p.hi - p.lo, err: reason}) {
-			decided = append(decided, p.flight)
+			decided = append(decided, p.batchData)
 		}
 		e.stats.Failed += uint64(p.hi - p.lo)
 		events = append(events, p.event(e.window.next+uint64(i), reason))
@@ -48,8 +48,8 @@ func (e *engine) finish(err error) {
 	if err != nil {
 		e.logger.Error("producer: stopped", "err", err, "unacked", len(events))
 	}
-	for _, f := range decided {
-		close(f.latch.done) // we keep the memory of the records, because Unacked hands the records out
+	for _, d := range decided {
+		close(d.latch.done) // we keep the memory of the records, because Unacked hands the records out
 	}
 	for _, ev := range events {
 		callHooks(e, hookFailed, ev)

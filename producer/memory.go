@@ -10,42 +10,42 @@ func (e *engine) newArena() *[]byte {
 	return new(make([]byte, 0, max(e.lastFilled, firstChunk)))
 }
 
-// A loan is the flight whose records a call of Send may still read. The session may read the records until two things have
+// A loan is the batch whose records the running Send of the session may still read. The session may read the records until two things have
 // happened: the ack, and the return of Send. The ack may come first. If we gave the memory back at the ack, the memory would
 // get the records of a later batch while Send still reads it.
 type loan struct {
-	flight  *flight
-	decided bool // the flight is decided, and only the loan keeps its memory
+	batch   *batchData
+	decided bool // the batch is decided, and the end of the loan gives the memory back
 }
 
-// retire opens the latch of a decided flight, so that its receipts return at once. retire also gives back the memory of the
-// flight, unless Send may still read the records; then sendReturned gives the memory back.
-func (e *engine) retire(f *flight) {
+// retire opens the latch of a decided batch, so that the receipts of the batch return. retire also gives back the memory of the
+// batch, unless Send may still read the records; then sendReturned gives the memory back.
+func (e *engine) retire(d *batchData) {
 	e.mu.Lock()
-	lent := e.loan.flight == f
+	lent := e.loan.batch == d
 	e.loan.decided = e.loan.decided || lent
 	e.mu.Unlock()
 	if !lent {
-		e.recycle(f)
+		e.recycle(d)
 	}
-	close(f.latch.done)
+	close(d.latch.done)
 }
 
-// sendReturned ends the loan.
+// sendReturned ends the loan. A single goroutine sends, so there is at most one loan at a time.
 func (e *engine) sendReturned() {
 	e.mu.Lock()
 	ended := e.loan
 	e.loan = loan{}
 	e.mu.Unlock()
 	if ended.decided {
-		e.recycle(ended.flight)
+		e.recycle(ended.batch)
 	}
 }
 
-// recycle gives the memory of a decided flight to later flights, and its room in the buffer to callers who wait for room.
-func (e *engine) recycle(f *flight) {
-	*f.memory = f.arena[:0]
-	e.spareArenas.Put(f.memory)
-	f.arena, f.memory, f.headers = nil, nil, nil
-	e.queue.Release(f.batch)
+// recycle gives the arena of a decided batch to later batches, and the room of the batch in the buffer to callers who wait.
+func (e *engine) recycle(d *batchData) {
+	*d.spare = d.arena[:0]
+	e.spareArenas.Put(d.spare)
+	d.arena, d.spare, d.headers = nil, nil, nil
+	e.queue.Release(d.batch)
 }

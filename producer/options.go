@@ -63,9 +63,9 @@ func newConfig(opts []Option) (config, error) {
 	return c, nil
 }
 
-// opening returns how many attempts the opening in New has beside the first. When neither Attempts nor a deadline of ctx bounds
-// the opening, the default number of attempts does. Without a bound New would never report a wrong address.
-func (c *config) opening(ctx context.Context) int {
+// openingBudget returns how many attempts of the opening in New may fail before one more failure is final. When neither Attempts
+// nor a deadline of ctx bounds the opening, the default number of attempts does. Without a bound New would never report a wrong address.
+func (c *config) openingBudget(ctx context.Context) int {
 	if _, bounded := ctx.Deadline(); !bounded && c.retry.Budget == backoff.Endless {
 		return backoff.Default().Budget
 	}

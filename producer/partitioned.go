@@ -14,7 +14,7 @@ import (
 
 // Partitioned writes values of T to several streams. The key of a value decides which stream the value goes to ([Partition]),
 // so the values of a key keep their order. Values of different keys have no order. Any number of goroutines may use a
-// Partitioned. [NewPartitioned] makes a Partitioned; the caller must close it.
+// Partitioned. [NewPartitioned] makes a Partitioned; the caller must close the Partitioned.
 //
 // Each stream has a [Producer] of its own: an outage or a fatal error of a stream does not affect the keys of other streams.
 type Partitioned[T any] struct {
@@ -22,8 +22,8 @@ type Partitioned[T any] struct {
 	key       func(T) string
 }
 
-// Partition returns which of n streams has the values of key: the 64-bit FNV-1a hash of the bytes of key, modulo n. That does not
-// change between versions, so programs in other languages may compute the same. When n changes, most keys move to another
+// Partition returns which of n streams has the values of key: the 64-bit FNV-1a hash of the bytes of key, modulo n. This rule does
+// not change between versions, so programs in other languages may compute the number too. When n changes, most keys move to another
 // stream, and their order is lost at that moment.
 //
 // n must be at least 1.
@@ -51,7 +51,7 @@ func NewPartitioned[T any](ctx context.Context, sinks []backend.Sink, c codec.Co
 	if err != nil {
 		for _, one := range p.producers {
 			if one != nil {
-				_ = one.Close() // it has accepted nothing
+				_ = one.Close() // this producer has accepted nothing, so the error does not matter
 			}
 		}
 		return nil, err
@@ -62,7 +62,7 @@ func NewPartitioned[T any](ctx context.Context, sinks []backend.Sink, c codec.Co
 // Producers returns the producers of the sinks, in the order of the sinks, for their Stats, Done and Unacked.
 func (p *Partitioned[T]) Producers() []*Producer[T] { return slices.Clone(p.producers) }
 
-// Send is [Producer.Send]: it returns when all values are durable. The values of a key are stored in the order given.
+// Send is [Producer.Send]: Send returns when all values are durable. The values of a key are stored in the order given.
 func (p *Partitioned[T]) Send(ctx context.Context, vs ...T) error {
 	return p.send(ctx, len(vs), func(i int) Record[T] { return Record[T]{Value: vs[i]} })
 }
@@ -72,7 +72,7 @@ func (p *Partitioned[T]) SendRecord(ctx context.Context, rs ...Record[T]) error 
 	return p.send(ctx, len(rs), func(i int) Record[T] { return rs[i] })
 }
 
-// Enqueue is [Producer.Enqueue] to the stream of the value. It blocks only while the buffer of this stream is full.
+// Enqueue is [Producer.Enqueue] to the stream of the value. Enqueue blocks only while the buffer of this stream is full.
 func (p *Partitioned[T]) Enqueue(ctx context.Context, v T) (Receipt, error) {
 	return p.of(v).Enqueue(ctx, v)
 }
@@ -109,7 +109,8 @@ func (p *Partitioned[T]) of(v T) *Producer[T] {
 	return p.producers[Partition(p.key(v), len(p.producers))]
 }
 
-// send encodes all values before the first is put, as a Producer does, so that a value which is refused leaves no other behind.
+// send encodes all values before the first value is put, as a Producer does. Therefore a bad value fails the call before any other
+// value is accepted.
 func (p *Partitioned[T]) send(ctx context.Context, n int, at func(i int) Record[T]) error {
 	if n == 1 { // as with a Producer, the most common call allocates nothing
 		return p.of(at(0).Value).SendRecord(ctx, at(0))
@@ -120,7 +121,7 @@ func (p *Partitioned[T]) send(ctx context.Context, n int, at func(i int) Record[
 			d.free()
 		}
 	}()
-	order := make([]*Producer[T], n) // of the values
+	order := make([]*Producer[T], n) // order[i] is the producer of value i
 	for i := range n {
 		r := at(i)
 		one := p.of(r.Value)
@@ -129,7 +130,7 @@ func (p *Partitioned[T]) send(ctx context.Context, n int, at func(i int) Record[
 			d = newDraft()
 			drafts[one] = d
 		}
-		if err := one.draft(d, r); err != nil {
+		if err := one.encodeAndMeter(d, r); err != nil {
 			return valueError(i, n, err)
 		}
 		order[i] = one
@@ -147,12 +148,12 @@ func (p *Partitioned[T]) send(ctx context.Context, n int, at func(i int) Record[
 		receipts = append(receipts, r)
 	}
 	for _, r := range receipts {
-		r.latch.want() // of all streams, before the first wait: a batch that nobody waits for lingers
+		r.latch.want() // for every stream before the first wait: until then, a batch that nobody waits for would linger
 	}
 	return waitAll(ctx, receipts)
 }
 
-// each calls f for all sinks at the same time. Errors name the place of their sink.
+// each calls f for all sinks at the same time. The error of a sink names the number of the sink.
 func (p *Partitioned[T]) each(f func(i int) error) error {
 	failures := make([]error, len(p.producers))
 	var all sync.WaitGroup

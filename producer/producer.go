@@ -54,7 +54,7 @@ func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
 	d := newDraft()
 	defer d.free()
 	for i, v := range vs {
-		if err := p.draft(d, Record[T]{Value: v}); err != nil {
+		if err := p.encodeAndMeter(d, Record[T]{Value: v}); err != nil {
 			return valueError(i, len(vs), err)
 		}
 	}
@@ -66,7 +66,7 @@ func (p *Producer[T]) SendRecord(ctx context.Context, rs ...Record[T]) error {
 	d := newDraft()
 	defer d.free()
 	for i, r := range rs {
-		if err := p.draft(d, r); err != nil {
+		if err := p.encodeAndMeter(d, r); err != nil {
 			return valueError(i, len(rs), err)
 		}
 	}
@@ -77,8 +77,9 @@ func valueError(i, n int, err error) error {
 	return fmt.Errorf("producer: value %d of %d: %w", i+1, n, err)
 }
 
-// draft encodes a record behind the earlier records of the draft, and meters the record.
-func (p *Producer[T]) draft(d *draft, r Record[T]) error {
+// encodeAndMeter encodes a record behind the earlier records of the draft, and refuses a record that the store can never hold.
+// Send does this for all values before the first value is accepted. Therefore a bad value leaves no other value accepted.
+func (p *Producer[T]) encodeAndMeter(d *draft, r Record[T]) error {
 	if err := p.encoder.encode(d, r); err != nil {
 		return err
 	}
@@ -200,8 +201,8 @@ func (p *Producer[T]) meter(d *draft) (int, error) {
 // record since the previous Flush is durable. Otherwise Flush returns the first failure since then, even when nobody waited
 // for the receipt. When ctx ends first, the error wraps the error of ctx, and the failures stay for the next Flush.
 //
-// When several calls of Flush or Close run at the same time, each returns every failure among the records accepted before the
-// call. A Flush that begins later does not return these failures again, whoever calls Flush. Therefore goroutines that share a
+// When several calls of Flush or Close run at the same time, each reports all failures among the records accepted before the
+// call: the first failure and the number of failures. A Flush that begins later does not return these failures again, whoever calls Flush. Therefore goroutines that share a
 // producer and flush in turn must learn of their own records from Send or from their receipts.
 func (p *Producer[T]) Flush(ctx context.Context) error {
 	if p.closed.Load() {

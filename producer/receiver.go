@@ -33,14 +33,14 @@ func (e *engine) ack(a backend.Ack) error {
 	}
 	n := int(a.Seq-w.next) + 1
 	var events []BatchEvent
-	var decided []*flight
+	var decided []*batchData
 	for i, p := range w.parts[:n] {
 		s := span{first: p.lo, n: p.hi - p.lo}
 		if i == n-1 { // an ack for several batches knows the offsets of the last batch only
 			s.offsetOf = a.OffsetOf
 		}
 		if p.decide(s) {
-			decided = append(decided, p.flight)
+			decided = append(decided, p.batchData)
 		}
 		e.stats.Acked += uint64(s.n)
 		if len(e.hooks) > 0 {
@@ -61,11 +61,11 @@ func (e *engine) ack(a backend.Ack) error {
 	return nil
 }
 
-// announce tells everyone about a decision: announce opens the latches of the decided flights, wakes the sender, and calls
+// announce tells everyone about a decision: announce opens the latches of the decided batches, wakes the sender, and calls
 // the hooks. The caller must not hold e.mu: a hook may call methods of the Producer that take the lock.
-func (e *engine) announce(decided []*flight, hook func(*Hooks) func(BatchEvent), events []BatchEvent) {
-	for _, f := range decided {
-		e.retire(f)
+func (e *engine) announce(decided []*batchData, hook func(*Hooks) func(BatchEvent), events []BatchEvent) {
+	for _, d := range decided {
+		e.retire(d)
 	}
 	select {
 	case e.shrunk <- struct{}{}:

@@ -37,8 +37,8 @@ func (e *engine) refuse(reason error, suspects int, unsure bool) error {
 		e.mu.Unlock()
 		return nil
 	}
-	w.refusals++
-	inARow := w.refusals
+	w.refusedInARow++
+	inARow := w.refusedInARow
 	decided, ev := e.failFirstLocked(reason)
 	e.mu.Unlock()
 	e.logger.Warn("producer: record refused", "err", reason)
@@ -61,18 +61,18 @@ func cuts(reason error, n int) (at []int, pieces int) {
 }
 
 // failFirstLocked fails the only record of the first part and removes the part from the window.
-func (e *engine) failFirstLocked(reason error) (decided []*flight, ev BatchEvent) {
+func (e *engine) failFirstLocked(reason error) (decided []*batchData, ev BatchEvent) {
 	w := &e.window
 	p := w.parts[0]
-	err := refused(reason, p.sessionLost)
+	err := refused(reason, p.lostWithSession)
 	if p.decide(span{first: p.lo, n: 1, err: err}) {
-		decided = append(decided, p.flight)
+		decided = append(decided, p.batchData)
 	}
 	e.failures.add(p.no, err)
 	e.stats.Failed++
 	ev = p.event(w.next, err)
 	w.pop(1)
-	if w.refusals == 1 {
+	if w.refusedInARow == 1 {
 		// After a second refusal in a row, the records beside may be refused too, and small pieces find them faster. So only
 		// the first refusal joins the pieces again.
 		w.join(e.limits.Load())

@@ -15,9 +15,9 @@ import (
 // When the store takes the probe, the culprit is among the others. When the store refuses the probe, the culprit is in the
 // probe. Each round trip halves the suspects, and nothing that the store has acknowledged is sent again.
 type search struct {
-	suspects int // parts[:suspects] are suspects; 0: there is no search
-	probe    int // parts[:probe] may be sent now
-	refused  int // number of probes refused in this search
+	suspects      int // parts[:suspects] are suspects; 0: there is no search
+	probe         int // parts[:probe] may be sent now
+	probesRefused int // number of probes refused in this search
 }
 
 // A tally counts records, for the cost of searches.
@@ -26,7 +26,7 @@ type tally struct {
 	recordsAcked    int // records acknowledged
 	recordsTwice    int // extra copies that sessions took of records that were acknowledged in a search; most are stored
 
-	refusals int // records refused in a row, without an ack between them
+	refusedInARow int // records refused without an ack between them
 }
 
 // twicePart bounds the cost of searches: of so many records, about one may be stored a second time.
@@ -45,7 +45,7 @@ func (w *window) mustWait() bool {
 		return w.sent >= w.probe
 	case w.sent == 0:
 		return false
-	case w.refusals > 1:
+	case w.refusedInARow > 1:
 		return true
 	}
 	fresh := w.sent == len(w.parts) || w.parts[w.sent].attempts == 0
@@ -58,19 +58,22 @@ func (w *window) mustWait() bool {
 // Some parts are more likely than others. We know two kinds of stores. A store that refuses at once, before it acknowledges
 // the parts it has stored, refused one of the last parts it was sent; so the first probe leaves out the last eighth only. A
 // store that answers in order has acknowledged everything before the culprit, so the culprit is the first part. To tell the
-// two apart, we look at the refusal of the first probe: if it took about as long as an ack takes, the store answers in order,
-// and the next probe is the first part alone. Otherwise the next probe leaves out the last quarter. From the second refusal
-// on we halve.
+// two apart, we look at the refusal of the first probe: if the refusal took about as long as an ack takes (more than three
+// quarters of the time), the store answers in order, and the next probe is the first part alone. Otherwise the next probe
+// leaves out the last quarter. From the second refused probe on we halve.
+//
+// The shares (an eighth, three quarters, a quarter) are guesses about such stores. A wrong guess costs one or two round trips
+// more, and never the result, because halving always finds the culprit.
 func (w *window) suspect(n int) {
 	if w.suspects == 0 {
 		w.search = search{suspects: n, probe: n - max(n/8, 1)}
 		return
 	}
 	w.suspects = n
-	w.refused++
+	w.probesRefused++
 	inOrder := time.Since(w.parts[0].sentAt) > w.latency*3/4
 	switch {
-	case w.refused > 1:
+	case w.probesRefused > 1:
 		w.halve()
 	case inOrder:
 		w.probe = 1
@@ -96,7 +99,7 @@ func (w *window) acknowledge(n int, l *backend.Limits) {
 	}
 	w.pop(n)
 	w.next += uint64(n)
-	w.refusals = 0
+	w.refusedInARow = 0
 	if w.suspects == 0 {
 		return
 	}

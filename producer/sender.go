@@ -14,7 +14,7 @@ func (e *engine) send(ctx context.Context, s backend.Session, no uint64) {
 	waitedForRoom := false
 	for {
 		p, seq, room := e.next()
-		if p.flight != nil {
+		if p.batchData != nil {
 			if !e.sendPart(ctx, s, no, p, seq) {
 				return
 			}
@@ -80,7 +80,7 @@ func (e *engine) endDrained(ctx context.Context, s backend.Session, no uint64) {
 }
 
 // next marks the next part of the window as sent. next returns the part with its seq; in the returned copy, taken is the
-// value from before, for notTaken. When no part can be sent, p.flight is nil, and room reports whether the session could take
+// value from before, for notTaken. When no part can be sent, p.batchData is nil, and room reports whether the session could take
 // another batch.
 func (e *engine) next() (p part, seq uint64, room bool) {
 	e.mu.Lock()
@@ -102,7 +102,7 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 	w.parts[i].sentAt = time.Now()
 	w.sent++
 	w.recordsInFlight += p.hi - p.lo
-	e.loan = loan{flight: p.flight}
+	e.loan = loan{batch: p.batchData}
 	if i == 0 && e.watchdog != nil {
 		// The store owes the ack of the oldest part. Parts sent later must not give the store more time, so only the oldest
 		// part starts the watchdog.
@@ -120,7 +120,8 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 }
 
 // notTaken undoes the marks of next, because Send failed and the session did not take the part. takenBefore says whether an
-// earlier session took the part: if so, the part may be stored all the same.
+// earlier session took the part: if so, the part may be stored all the same. When an ack has removed the part meanwhile, the
+// ack counts and there is nothing to undo.
 func (e *engine) notTaken(seq uint64, takenBefore bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -28,6 +28,7 @@ func (e *engine) judge(reason error) (refused bool, fatal error) {
 	}
 	switch {
 	case nothingStored(reason):
+		// The producer stops. Unacked must not report these parts as records that may be stored.
 		e.mu.Lock()
 		e.window.clearTaken()
 		e.mu.Unlock()
@@ -44,6 +45,8 @@ func (e *engine) judge(reason error) (refused bool, fatal error) {
 		e.mu.Unlock()
 		return false, nil
 	case errors.Is(reason, backend.ErrTransient):
+		// The parts stay marked as taken, although they are not stored or a resend is recognized: a part that was taken keeps
+		// its records, because the store may compare a resend with what it has got before.
 		return false, nil
 	}
 	return false, reason

@@ -9,18 +9,18 @@ import (
 
 // A part is a batch in the window, or a piece of a batch that had to be cut. A part is always sent whole, under one seq.
 type part struct {
-	*flight
-	lo, hi      int       // the range of records in the flight
-	metered     int       // bytes of the records, by the store's meter
-	attempts    int       // how often the part was given to a session
-	sentAt      time.Time // when the part was given to the session that is open
-	taken       bool      // a session has taken the part: the part may be stored, unless a later refusal says otherwise
-	sessionLost bool      // a session that took the part was lost: the part may be stored, whatever a later session says
+	*batchData
+	lo, hi          int       // the records of the batch from lo to hi-1
+	metered         int       // bytes of the records, by the store's meter
+	attempts        int       // how often the part was given to a session
+	sentAt          time.Time // when the part was given to the session that is open
+	taken           bool      // a session has taken the part: the part may be stored, until clearTaken
+	lostWithSession bool      // a session that took the part was lost: the part may be stored, whatever a later session says
 }
 
 func (p *part) records() []backend.Record { return p.Items[p.lo:p.hi] }
 
-func (p *part) maybeStored() bool { return p.taken || p.sessionLost }
+func (p *part) maybeStored() bool { return p.taken || p.lostWithSession }
 
 // window holds the parts that are not decided, in order. The seq of a part follows from its place: parts[i] has the seq
 // next+i. A resend keeps its place and so its seq. When a refused part leaves, the parts behind move up and take the seqs that
@@ -38,18 +38,18 @@ type window struct {
 
 // push appends a batch. pop advances the slice, so the room in front is lost. When the memory is used up to its end, the parts
 // move to new memory with room for as many again. Therefore the average cost of a push does not depend on the number of parts.
-func (w *window) push(f *flight, l *backend.Limits) {
+func (w *window) push(d *batchData, l *backend.Limits) {
 	if n := len(w.parts); n == cap(w.parts) {
 		w.parts = append(make([]part, 0, max(2*n, 16)), w.parts...)
 	}
-	w.parts = appendCut(w.parts, part{flight: f, hi: len(f.Items), metered: f.Metered}, l)
+	w.parts = appendCut(w.parts, part{batchData: d, hi: len(d.Items), metered: d.Metered}, l)
 }
 
-// refit cuts the parts that no session has taken so that they fit the current limits of the store. A part that was taken keeps
-// its records, because a resend under the same seq must hold the same records. If the store now refuses such a part, the part
+// refit cuts the parts that are certainly not stored, so that these parts fit the current limits of the store. A part that may be
+// stored keeps its records, because a resend under the same seq must hold the same records. If the store now refuses such a part, the part
 // is cut then.
 func (w *window) refit(l *backend.Limits) {
-	first := w.taken()
+	first := w.maybeStored() // the first part that may be cut
 	if !slices.ContainsFunc(w.parts[first:], func(p part) bool { return !fits(l, p.hi-p.lo, p.metered) }) {
 		return
 	}
@@ -68,12 +68,12 @@ func appendCut(parts []part, p part, l *backend.Limits) []part {
 	}
 	// Each piece gets as many records as fit, and at least one: a record too large for any piece goes alone, so that the store
 	// refuses the record and nothing else.
-	cut := part{flight: p.flight, lo: p.lo, hi: p.lo}
+	cut := part{batchData: p.batchData, lo: p.lo, hi: p.lo}
 	for i := p.lo; i < p.hi; i++ {
 		size := meter(l, p.Items[i:i+1])
 		if cut.hi > cut.lo && !fits(l, cut.hi-cut.lo+1, cut.metered+size) {
 			parts = append(parts, cut)
-			cut = part{flight: p.flight, lo: i, hi: i}
+			cut = part{batchData: p.batchData, lo: i, hi: i}
 		}
 		cut.hi++
 		cut.metered += size
@@ -93,7 +93,7 @@ func (w *window) pop(n int) {
 	for _, p := range w.parts[:min(n, w.sent)] {
 		w.recordsInFlight -= p.hi - p.lo
 	}
-	clear(w.parts[:n]) // the garbage collector can free the flights
+	clear(w.parts[:n]) // the garbage collector can free the batches
 	w.parts = w.parts[n:]
 	w.sent = max(w.sent-n, 0)
 }
@@ -101,7 +101,7 @@ func (w *window) pop(n int) {
 // markLost notes that the session has ended, and that nobody knows which of the parts it took are stored.
 func (w *window) markLost() {
 	for i := range w.parts[:w.sent] {
-		w.parts[i].sessionLost = true
+		w.parts[i].lostWithSession = true
 	}
 }
 
@@ -115,14 +115,14 @@ func (w *window) clearTaken() {
 }
 
 // split cuts the first part, which the store refused, at the given places among its records. split returns the number of
-// pieces. Each piece inherits sessionLost: an earlier session may have stored the whole part.
+// pieces. Each piece inherits lostWithSession: an earlier session may have stored the whole part.
 func (w *window) split(l *backend.Limits, at ...int) int {
 	p := w.parts[0]
 	var cuts []part
 	lo := p.lo
 	for _, i := range append(at, p.hi-p.lo) {
 		if hi := p.lo + i; hi > lo {
-			cuts = append(cuts, part{flight: p.flight, lo: lo, hi: hi, metered: meter(l, p.Items[lo:hi]), sessionLost: p.sessionLost})
+			cuts = append(cuts, part{batchData: p.batchData, lo: lo, hi: hi, metered: meter(l, p.Items[lo:hi]), lostWithSession: p.lostWithSession})
 			lo = hi
 		}
 	}
@@ -137,7 +137,7 @@ func (w *window) join(l *backend.Limits) {
 	n := 1
 	for ; n < len(w.parts); n++ {
 		p, q := &w.parts[0], &w.parts[n]
-		if q.flight != p.flight || p.maybeStored() || q.maybeStored() || !fits(l, q.hi-p.lo, p.metered+q.metered) {
+		if q.batchData != p.batchData || p.maybeStored() || q.maybeStored() || !fits(l, q.hi-p.lo, p.metered+q.metered) {
 			break
 		}
 		p.hi, p.metered, p.attempts = q.hi, p.metered+q.metered, 0
@@ -158,9 +158,9 @@ func meter(l *backend.Limits, recs []backend.Record) (sum int) {
 	return sum
 }
 
-// taken counts the parts that may be stored. These parts are always the first parts of the window, because sessions take parts
+// maybeStored counts the parts that may be stored. These parts are always the first parts of the window, because sessions take parts
 // in order.
-func (w *window) taken() int {
+func (w *window) maybeStored() int {
 	n := 0
 	for n < len(w.parts) && w.parts[n].maybeStored() {
 		n++

@@ -15,7 +15,7 @@ func TestAnAckMovesFewOfTheBatchesBehindIt(t *testing.T) {
 	moved := 0
 	push := func() {
 		before := w.parts
-		w.push(&flight{batch: &batch{Items: make([]backend.Record, 1)}}, &limits)
+		w.push(&batchData{batch: &batch{Items: make([]backend.Record, 1)}}, &limits)
 		if len(before) > 0 && &before[0] != &w.parts[0] {
 			moved += len(before)
 		}
@@ -37,7 +37,7 @@ func TestAnAckMovesFewOfTheBatchesBehindIt(t *testing.T) {
 	}
 	held := w.parts[:1]
 	w.pop(1)
-	if held[0].flight != nil {
+	if held[0].batchData != nil {
 		t.Error("a decided batch is still held")
 	}
 }

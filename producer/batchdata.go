@@ -1,0 +1,83 @@
+package producer
+
+import (
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/batcher"
+)
+
+type (
+	batch = batcher.Batch[backend.Record, *batchData]
+	queue = batcher.Batcher[backend.Record, *batchData]
+)
+
+// batchData is what the producer knows of a batch, from the first record of the batch to the decision on the last record. The
+// batch holds its batchData as the Companion.
+//
+// While the batch is being filled, only keep uses the fields, under the lock of the batcher. From push on, the lock of the
+// engine guards undecided and the spans of the latch.
+type batchData struct {
+	*batch
+	no        uint64 // number of the batch, counted in the order in which batches begin
+	latch     *latch
+	arena     []byte           // the newest chunk of memory for the values of the records
+	spare     *[]byte          // the entry of spareArenas: recycle puts the newest chunk into the entry, and allocates no other
+	copied    int              // bytes copied into all chunks
+	headers   []backend.Header // the newest chunk of memory for the headers of the records
+	undecided int              // number of records not decided; at 0 the latch opens
+}
+
+// batchDataBytes is the memory of a batch beside its records: batchData, latch, channel, place in the window and first chunk.
+// Measured with one record of 100 bytes in each batch. If the producer did not count these bytes, a producer that never
+// lingers would hold five times its buffer.
+const batchDataBytes = 850
+
+// firstChunk is the smallest chunk of an arena, in bytes: a lone small record should not cost a whole page.
+const firstChunk = 512
+
+// keep copies the bytes of the newest record into the arena of the batch, because the bytes belong to the caller. When a chunk is
+// full, keep forgets the chunk and allocates another; the records in the full chunk keep the chunk alive.
+func (d *batchData) keep() {
+	r := &d.Items[len(d.Items)-1]
+	r.Value = d.copy(r.Value)
+	if len(r.Headers) == 0 {
+		return
+	}
+	if cap(d.headers)-len(d.headers) < len(r.Headers) {
+		d.headers = make([]backend.Header, 0, max(2*cap(d.headers), len(r.Headers), 16))
+	}
+	first := len(d.headers)
+	for _, h := range r.Headers {
+		d.headers = append(d.headers, backend.Header{Name: h.Name, Value: d.copy(h.Value)})
+	}
+	r.Headers = backend.Headers(d.headers[first:len(d.headers):len(d.headers)])
+}
+
+// bufferedBytes is the number of bytes that a record counts against BufferBytes, beside its own struct.
+func bufferedBytes(r *backend.Record) int {
+	n := len(r.Value)
+	for i := range r.Headers {
+		n += headerBytes + len(r.Headers[i].Name) + len(r.Headers[i].Value)
+	}
+	return n
+}
+
+const headerBytes = 40 // size of a backend.Header: a string and a slice
+
+// copy copies p into the arena. The capacity of the result ends with p, so that nobody can append into the next record.
+func (d *batchData) copy(p []byte) []byte {
+	if cap(d.arena)-len(d.arena) < len(p) {
+		d.arena = make([]byte, 0, max(2*cap(d.arena), len(p), firstChunk))
+	}
+	first := len(d.arena)
+	d.arena = append(d.arena, p...)
+	d.copied += len(p)
+	return d.arena[first:len(d.arena):len(d.arena)]
+}
+
+// decide records the decision on a run of records. Runs are decided in order. decide returns true when the run held the last
+// undecided record of the batch. The engine's lock must be held.
+func (d *batchData) decide(s span) bool {
+	d.latch.spans = append(d.latch.spans, s)
+	d.undecided -= s.n
+	return d.undecided == 0
+}
