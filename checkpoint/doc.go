@@ -26,7 +26,7 @@
 //
 // A key names one consumer of one stream. Put the stream's name into the key, because an offset means nothing on
 // another stream. Keys are compared byte by byte. A Store never removes a key. So derive keys from what is deployed,
-// and not from names that change with each start.
+// and not from names that change with each start. A [Lister] says which keys it holds.
 //
 // # Stores
 //

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -51,7 +53,10 @@ type File struct {
 	turn chan struct{}
 }
 
-var _ Store = (*File)(nil)
+var (
+	_ Store  = (*File)(nil)
+	_ Lister = (*File)(nil)
+)
 
 // fileBytes bounds how much of a file is read into memory, and therefore how much is written.
 const fileBytes = 16 << 20
@@ -74,11 +79,20 @@ func newFile(path string, d disk) *File {
 // Load implements [Store]. It does not wait for writers, except on Windows: a rename replaces the file in one step, so
 // Load always finds a whole file.
 func (f *File) Load(ctx context.Context, key string) (Checkpoint, error) {
-	cp, err := f.load(ctx, key)
+	all, err := f.load(ctx, CheckKey(key))
 	if err != nil {
 		return Checkpoint{}, failed("load", key, err)
 	}
-	return cp, nil
+	return all[key], nil
+}
+
+// Keys implements [Lister]. Like Load, it does not wait for writers.
+func (f *File) Keys(ctx context.Context) ([]string, error) {
+	all, err := f.load(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: list the keys: %w", err)
+	}
+	return slices.Sorted(maps.Keys(all)), nil
 }
 
 // Claim implements [Store].
@@ -103,19 +117,20 @@ func (f *File) Save(ctx context.Context, key string, cp Checkpoint) error {
 	return nil
 }
 
-func (f *File) load(ctx context.Context, key string) (Checkpoint, error) {
-	if err := checkCall(ctx, errors.Join(f.bad, CheckKey(key))); err != nil {
-		return Checkpoint{}, err
+// load returns the checkpoints of all keys. refused is the error of the arguments, or nil.
+func (f *File) load(ctx context.Context, refused error) (map[string]Checkpoint, error) {
+	if err := checkCall(ctx, errors.Join(f.bad, refused)); err != nil {
+		return nil, err
 	}
 	if renameNeedsNoReader {
 		unlock, err := f.lock(ctx)
 		if err != nil {
-			return Checkpoint{}, err
+			return nil, err
 		}
 		defer unlock()
 	}
 	all, _, err := f.read()
-	return all[key], err
+	return all, err
 }
 
 // update replaces the checkpoint under key by the result of change. It holds the lock from the read to the rename, so

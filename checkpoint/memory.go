@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -16,7 +18,10 @@ type Memory struct {
 	byKey map[string]Checkpoint
 }
 
-var _ Store = (*Memory)(nil)
+var (
+	_ Store  = (*Memory)(nil)
+	_ Lister = (*Memory)(nil)
+)
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory { return &Memory{byKey: make(map[string]Checkpoint)} }
@@ -58,6 +63,16 @@ func (m *Memory) Save(ctx context.Context, key string, cp Checkpoint) error {
 	}
 	m.byKey[key] = cp
 	return nil
+}
+
+// Keys implements [Lister].
+func (m *Memory) Keys(ctx context.Context) ([]string, error) {
+	if err := checkCall(ctx, nil); err != nil {
+		return nil, fmt.Errorf("checkpoint: list the keys: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.byKey)), nil
 }
 
 // checkCall returns why a call must end before it changes anything. A refused argument comes before the end of ctx,

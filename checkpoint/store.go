@@ -46,3 +46,10 @@ type Store interface {
 	// under the current epoch the last Save counts.
 	Save(ctx context.Context, key string, cp Checkpoint) error
 }
+
+// A Lister is a [Store] that can say which keys it holds. It is for operators and dashboards. The stores of this module
+// are Listers.
+type Lister interface {
+	// Keys returns every key that was claimed, also before its first Save, sorted byte by byte.
+	Keys(ctx context.Context) ([]string, error)
+}

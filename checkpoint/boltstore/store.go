@@ -28,7 +28,10 @@ type Store struct {
 	bucket []byte
 }
 
-var _ checkpoint.Store = (*Store)(nil)
+var (
+	_ checkpoint.Store  = (*Store)(nil)
+	_ checkpoint.Lister = (*Store)(nil)
+)
 
 // New returns the store in the bucket with the given name at the top level of db. It does no I/O: the first Claim makes
 // the bucket, and the first call reports what is wrong. The bucket must hold nothing else. Names that begin with
@@ -77,6 +80,27 @@ func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) 
 		return failed("save", key, err)
 	}
 	return nil
+}
+
+// Keys implements [checkpoint.Lister]. It does not wait for a writer.
+func (s *Store) Keys(ctx context.Context) (keys []string, err error) {
+	if err = s.checkCall(ctx, nil); err == nil {
+		err = s.file.View(func(tx *bbolt.Tx) error {
+			b := tx.Bucket(s.bucket)
+			if b == nil {
+				return nil
+			}
+			// bbolt keeps the keys of a bucket sorted byte by byte.
+			return b.ForEach(func(key, _ []byte) error {
+				keys = append(keys, string(key))
+				return nil
+			})
+		})
+	}
+	if err != nil {
+		return nil, failed("list the keys of bucket", string(s.bucket), err)
+	}
+	return keys, nil
 }
 
 // SaveTx is Save inside tx, a read-write transaction of the store's own database: cp is stored when tx is committed.
@@ -180,7 +204,7 @@ func (s *Store) put(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	return b.Put([]byte(key), encode(key, cp))
 }
 
-// failed names the call and the key, cut to 64 bytes, which fit into a log line. It reports a closed database as
+// failed names the call and the key (or the bucket), cut to 64 bytes, which fit into a log line. It reports a closed database as
 // backend.ErrClosed.
 func failed(op, key string, err error) error {
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {

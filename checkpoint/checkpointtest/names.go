@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/headrace/headrace/backend"
@@ -121,4 +122,39 @@ func beyondTheLimit(ctx context.Context, s checkpoint.Store) error {
 		return fmt.Errorf("Save of an offset of %d bytes: %v, want ErrTooLarge", len(cp.Offset), err)
 	}
 	return holds(ctx, s, key, held)
+}
+
+// keysListed checks that a [checkpoint.Lister] lists the claimed keys byte for byte and sorted, that Load of another
+// key adds none, and that the end of ctx is an error.
+func keysListed(ctx context.Context, s checkpoint.Store) error {
+	l, ok := s.(checkpoint.Lister)
+	if !ok {
+		return fmt.Errorf("%w: it is no checkpoint.Lister", errNotOffered)
+	}
+	if keys, err := l.Keys(ctx); err != nil || len(keys) > 0 {
+		return fmt.Errorf("Keys of an empty store: %q, %v", keys, err)
+	}
+	for i, key := range distinctKeys {
+		// Half of the keys are claimed and not saved, and some are claimed twice.
+		_, err := s.Claim(ctx, key)
+		if err == nil && i%2 == 0 {
+			_, err = claimAndSave(ctx, s, key, "1")
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := s.Load(ctx, key+" never claimed"); err != nil {
+			return err
+		}
+	}
+	want := slices.Sorted(slices.Values(distinctKeys))
+	if keys, err := l.Keys(ctx); err != nil || !slices.Equal(keys, want) {
+		return fmt.Errorf("Keys: %q, %v; want %q", keys, err, want)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := l.Keys(ended); !errors.Is(err, context.Canceled) || !errors.Is(err, backend.ErrTransient) {
+		return fmt.Errorf("Keys under an ended context: %v; want its error and ErrTransient", err)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package checkpointtest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -35,6 +36,7 @@ type faulty struct {
 	fence    func(stored, saved checkpoint.Checkpoint) error
 	check    func(key string, cp checkpoint.Checkpoint) error
 	context  func(context.Context) error
+	keys     func([]string) []string
 	twoSteps bool // reads and writes are two steps
 	begun    int  // updates, of twoSteps
 }
@@ -83,6 +85,19 @@ func (f *faulty) Save(ctx context.Context, key string, saved checkpoint.Checkpoi
 		return saved
 	})
 	return err
+}
+
+func (f *faulty) Keys(ctx context.Context) ([]string, error) {
+	if err := f.begin(ctx, "any", checkpoint.Checkpoint{Offset: "1", Epoch: 1}); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(f.m))
+	if f.keys != nil {
+		keys = f.keys(keys)
+	}
+	return keys, nil
 }
 
 func (f *faulty) begin(ctx context.Context, key string, cp checkpoint.Checkpoint) error {
@@ -187,7 +202,12 @@ var broken = []struct {
 	{"mangles what is not UTF-8", &faulty{offset: func(o backend.Offset) backend.Offset {
 		return backend.Offset(strings.ToValidUTF8(string(o), "\ufffd"))
 	}}, []string{"KeysAndOffsetsAreKeptByteForByte"}},
-	{"ignores the context", &faulty{context: func(context.Context) error { return nil }}, []string{"EndedContextChangesNothing"}},
+	{"ignores the context", &faulty{context: func(context.Context) error { return nil }}, []string{"EndedContextChangesNothing", "KeysAreListed"}},
+	{"lists keys as a language sorts them", &faulty{keys: func(keys []string) []string {
+		slices.SortStableFunc(keys, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+		return keys
+	}}, []string{"KeysAreListed"}},
+	{"lists too few keys", &faulty{keys: func(keys []string) []string { return keys[:len(keys)/2] }}, []string{"KeysAreListed"}},
 	{"two steps", &faulty{twoSteps: true}, []string{"ConcurrentClaimsGetEpochsOfTheirOwn"}},
 }
 

@@ -48,6 +48,7 @@ func schema(timestamp, bytes string) []migration {
 // The statements of a Store. A Claim must read and raise the epoch in one step, or two consumers could get the same one.
 const (
 	loadSQL  = `SELECT stream_offset, epoch, ahead FROM headrace_checkpoints WHERE checkpoint_key = $1`
+	keysSQL  = `SELECT checkpoint_key FROM headrace_checkpoints`
 	claimSQL = `INSERT INTO headrace_checkpoints AS c (checkpoint_key, stream_offset, epoch, updated_at) VALUES ($1, '', 1, CURRENT_TIMESTAMP)
 		ON CONFLICT (checkpoint_key) DO UPDATE SET epoch = c.epoch + 1, updated_at = CURRENT_TIMESTAMP WHERE c.epoch < 9223372036854775807
 		RETURNING stream_offset, epoch, ahead`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,7 +19,10 @@ type Store struct {
 	db *sql.DB
 }
 
-var _ checkpoint.Store = (*Store)(nil)
+var (
+	_ checkpoint.Store  = (*Store)(nil)
+	_ checkpoint.Lister = (*Store)(nil)
+)
 
 // New makes a Store in db, which stays the caller's to close. [Migrate] has made its table.
 func New(db *sql.DB) *Store { return &Store{db: db} }
@@ -58,6 +62,35 @@ func claim(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, e
 // Save implements [checkpoint.Store].
 func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) error {
 	return s.SaveTx(ctx, s.db, key, cp)
+}
+
+// Keys implements [checkpoint.Lister].
+func (s *Store) Keys(ctx context.Context) ([]string, error) {
+	keys, err := s.keys(ctx)
+	if err != nil {
+		return nil, failed("list the keys", "", err)
+	}
+	slices.Sort(keys) // the database may sort by the rules of a language
+	return keys, nil
+}
+
+func (s *Store) keys(ctx context.Context) (keys []string, err error) {
+	if err := begin(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := s.db.QueryContext(ctx, keysSQL)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, rows.Err()
 }
 
 // A Tx is the transaction that SaveTx works in. *sql.Tx and *sql.Conn are ones.

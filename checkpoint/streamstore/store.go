@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
@@ -37,7 +39,10 @@ type kept struct {
 	no    int // counts the records that were read
 }
 
-var _ checkpoint.Store = (*Store)(nil)
+var (
+	_ checkpoint.Store  = (*Store)(nil)
+	_ checkpoint.Lister = (*Store)(nil)
+)
 
 // An Option tunes a Store.
 type Option func(*Store)
@@ -98,6 +103,19 @@ func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) 
 		return failed("save", key, err)
 	}
 	return nil
+}
+
+// Keys implements [checkpoint.Lister].
+func (s *Store) Keys(ctx context.Context) (keys []string, err error) {
+	err = s.call(ctx, nil, func() error {
+		_, err := s.catchUp(ctx, "")
+		keys = slices.Sorted(maps.Keys(s.keys))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("streamstore: list the keys: %w", err)
+	}
+	return keys, nil
 }
 
 // call runs f when no other call of this Store runs. refused is the error of the arguments, or nil.

@@ -14,8 +14,42 @@ import (
 
 // A checkpointCmd looks at and moves the places of consumers.
 type checkpointCmd struct {
+	List  checkpointListCmd  `cmd:"" help:"Print the places of all consumers, a line of JSON for each."`
 	Show  checkpointShowCmd  `cmd:"" help:"Print the place of a consumer."`
 	Reset checkpointResetCmd `cmd:"" help:"Move the place of a consumer, to replay or to skip. A consumer that runs is fenced."`
+}
+
+type checkpointListCmd struct {
+	Store string `arg:"" help:"file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…"`
+}
+
+// Run prints the lines that show prints, sorted by key.
+func (c *checkpointListCmd) Run(ctx context.Context, std streams) error {
+	return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+		lister, ok := s.(checkpoint.Lister)
+		if !ok {
+			return fmt.Errorf("list the keys: %w: the store cannot say which keys it holds", backend.ErrUnsupported)
+		}
+		keys, err := lister.Keys(ctx)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			cp, err := s.Load(ctx, key)
+			if err != nil {
+				return err
+			}
+			if err := printPlace(std, key, cp); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// printPlace prints a place as a line of JSON.
+func printPlace(std streams, key string, cp checkpoint.Checkpoint) error {
+	return json.NewEncoder(std.out).Encode(map[string]any{"key": key, "offset": cp.Offset, "epoch": cp.Epoch})
 }
 
 type checkpointShowCmd struct {
@@ -43,7 +77,7 @@ func (c *checkpointShowCmd) Run(ctx context.Context, std streams) error {
 		if cp == (checkpoint.Checkpoint{}) {
 			return fmt.Errorf("%s: no checkpoint: %w", c.Key, backend.ErrNotFound)
 		}
-		return json.NewEncoder(std.out).Encode(map[string]any{"key": c.Key, "offset": cp.Offset, "epoch": cp.Epoch})
+		return printPlace(std, c.Key, cp)
 	})
 }
 

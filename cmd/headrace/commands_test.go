@@ -116,6 +116,22 @@ func TestACopyGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+func TestAllPlacesOfAStoreAreListed(t *testing.T) {
+	s := newShell(t)
+	for _, place := range []string{"file:" + filepath.Join(s.dir, "places"), "bolt:" + filepath.Join(s.dir, "places.db"), "sqlite:" + filepath.Join(s.dir, "places.sqlite")} {
+		if out, _ := s.run(exitOK, "checkpoint", "list", place); out != "" {
+			t.Errorf("%s: an empty store lists %q", place, out)
+		}
+		s.run(exitOK, "checkpoint", "reset", place, "b", "start")
+		s.run(exitOK, "checkpoint", "reset", place, "a", "7")
+		s.run(exitOK, "checkpoint", "reset", place, "a", "8")
+		want := `{"epoch":2,"key":"a","offset":"8"}` + "\n" + `{"epoch":1,"key":"b","offset":"@earliest"}` + "\n"
+		if out, _ := s.run(exitOK, "checkpoint", "list", place); out != want {
+			t.Errorf("%s: lists %q, want %q", place, out, want)
+		}
+	}
+}
+
 func TestDeadLettersAreSentAgainOnce(t *testing.T) {
 	s := newShell(t)
 	db, err := bolt.Open(filepath.Join(s.dir, "a.db"))
