@@ -6,15 +6,15 @@
 // The suite checks that
 //
 //   - values come back equal, alone and while others are encoded and decoded at the same time;
-//   - encoding appends: what dst held stays, nothing beyond its capacity is written;
-//   - the result of an encoding belongs to the caller with all of its capacity: it shares no memory with the value, with
-//     other results or with the codec, also where dst is empty;
-//   - on an error dst comes back as it was given ([Refuses]);
-//   - decoding never writes to src, nor does anyone who appends to what it returned;
-//   - a value stays as it is while later records are decoded, whatever memory is pooled;
+//   - encoding appends: the bytes already in dst stay, and no byte beyond the capacity of dst is written;
+//   - the result of an encoding belongs to the caller with all of its capacity: it shares no memory with the value,
+//     with other results or with the codec, even if dst is empty;
+//   - on an error the codec returns dst unchanged ([Refuses]);
+//   - decoding never writes to src, and a caller who appends to a decoded slice does not write to src either;
+//   - a decoded value does not change while later records are decoded, even if the codec pools memory;
 //   - records that are cut short or altered never panic;
 //   - Format is constant;
-//   - a codec made outside a testing/synctest bubble works inside one, and outside again.
+//   - a codec that was made outside a testing/synctest bubble works inside a bubble, and outside again.
 //
-// It starts no goroutine that outlives the test.
+// The suite starts no goroutine that outlives the test.
 package codectest

@@ -5,11 +5,12 @@ import (
 	"fmt"
 )
 
-// written is what the suite writes to memory that belongs to it.
+// written is the byte with which the suite overwrites memory that belongs to the suite.
 const written = 0xA5
 
-// owner checks that each encoding belongs to the caller, with its spare capacity: it writes all over one and looks at
-// the values and at the other encodings. What it has written over it puts back, so that a fault here is told once.
+// owner checks that each encoding belongs to the caller, spare capacity included. It overwrites one encoding, and then
+// looks at the values and at the other encodings. Afterwards it restores the overwritten bytes, so that one fault is
+// reported once.
 func (s *suite[T]) owner() error {
 	for _, room := range []int{0, 1, 64, 4096} {
 		outs := make([][]byte, len(s.values))
@@ -39,7 +40,8 @@ func (s *suite[T]) owner() error {
 	return s.chain()
 }
 
-// unharmed checks value number over and the encodings of the others, after the encoding of that value was written over.
+// unharmed checks that the caller has damaged nothing by overwriting the encoding of value number over: neither that
+// value nor the encodings of the other values.
 func (s *suite[T]) unharmed(over int, outs, before [][]byte) error {
 	for i := range outs {
 		if i != over && !bytes.Equal(outs[i], before[i]) {
@@ -61,7 +63,8 @@ func (s *suite[T]) unharmed(over int, outs, before [][]byte) error {
 	return nil
 }
 
-// chain encodes all values one behind another, as a producer does that is given several, and uses the memory again.
+// chain encodes all values one behind another into one buffer, as a producer does with several values, and then uses
+// the buffer again.
 func (s *suite[T]) chain() error {
 	var buf []byte
 	for range 2 {

@@ -11,17 +11,18 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// Run checks c against the contract of [codec.Codec] with the given values, at least one, each of which c must encode.
-// Good values are the edges of T: empty, large, every kind of field.
+// Run checks c against the contract of [codec.Codec]. The caller gives at least one value, and c must be able to encode
+// every value. Choose extreme values of T: empty, large, every kind of field.
 //
-// Values are compared by their method Equal(T) bool where T has one, else by reflect.DeepEqual ([]byte by bytes.Equal);
-// see [RunFunc]. A codec whose Decode fails with [errors.ErrUnsupported] is write-only: the checks that decode are skipped then.
+// If T has a method Equal(T) bool, Run compares values with Equal. Otherwise it uses bytes.Equal for []byte and
+// reflect.DeepEqual for other types; see [RunFunc]. A codec whose Decode fails with [errors.ErrUnsupported] is
+// write-only, and Run skips the checks that decode.
 func Run[T any](t *testing.T, c codec.Codec[T], values ...T) {
 	t.Helper()
 	RunFunc(t, c, equal[T], values...)
 }
 
-// RunFunc is [Run] with another notion of equality, such as proto.Equal. equal is called from several goroutines.
+// RunFunc is [Run] with another comparison, such as proto.Equal. Several goroutines call equal at the same time.
 func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, values ...T) {
 	t.Helper()
 	s, err := newSuite(c, equal, values)
@@ -54,8 +55,9 @@ func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, val
 			}
 		})
 	}
-	// Pools, channels and lazily made state have been used outside by now; a codec that ties any of it to where it was
-	// first used panics here, and so does one that hands what it made in here to the outside.
+	// The checks above have used pools, channels and lazily made state outside a bubble. If the codec ties any of these
+	// to the place of its first use, it panics in the bubble. If the codec hands state from the bubble to the outside,
+	// the second call panics.
 	t.Run("bubble", func(t *testing.T) {
 		var inside error
 		synctest.Test(t, func(*testing.T) { inside = s.concurrent() })
@@ -65,8 +67,8 @@ func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, val
 	})
 }
 
-// Refuses checks that c refuses to encode each of the values, and returns dst as it was given: length, capacity, memory
-// and bytes.
+// Refuses checks that c refuses to encode each of the values, and returns dst unchanged: the same length, capacity,
+// memory and bytes.
 func Refuses[T any](t *testing.T, c codec.Codec[T], values ...T) {
 	t.Helper()
 	if len(values) == 0 {
@@ -97,7 +99,7 @@ func refuses[T any](c codec.Codec[T], v T) error {
 
 func equal[T any](a, b T) bool {
 	if x, ok := any(a).([]byte); ok {
-		return bytes.Equal(x, any(b).([]byte)) // a record has no way to tell nil from empty
+		return bytes.Equal(x, any(b).([]byte)) // a record cannot distinguish nil from empty
 	}
 	if e, ok := any(a).(interface{ Equal(T) bool }); ok {
 		if v := reflect.ValueOf(a); v.Kind() != reflect.Pointer || !v.IsNil() {

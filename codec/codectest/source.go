@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// source checks that decoding leaves src alone, also when it fails.
+// source checks that decoding does not write to src, even when decoding fails.
 func (s *suite[T]) source() error {
 	for i, b := range s.encoded {
 		for _, src := range [][]byte{bytes.Clone(b), bytes.Clone(b[:len(b)/2]), append(bytes.Clone(b), "garbage"...)} {
@@ -22,8 +22,9 @@ func (s *suite[T]) source() error {
 	return nil
 }
 
-// aliasesSource decodes from the middle of a buffer, as records lie in a batch. A value may point into its record, but a
-// slice that has the next record for its spare capacity would let an append destroy it.
+// aliasesSource decodes from the middle of a buffer, because records lie like this in a batch. A value may point into
+// its record. But if a slice of the value has the next record as its spare capacity, an append to the slice would
+// destroy the next record.
 func (s *suite[T]) aliasesSource() error {
 	for i, b := range s.encoded {
 		batch := append(bytes.Clone(b), "the next record"...)
@@ -39,13 +40,14 @@ func (s *suite[T]) aliasesSource() error {
 	return nil
 }
 
+// A visit is a place that overhangs has looked at already. Without visits, overhangs would not return on a cyclic value.
 type visit struct {
 	p unsafe.Pointer
 	t reflect.Type
 }
 
-// overhangs reports whether a []byte somewhere in v has capacity in the memory between end, where the record ends, and
-// limit, where its buffer does.
+// overhangs reports whether any []byte in v has capacity between end, where the record ends, and limit, where the
+// buffer of the record ends.
 func overhangs(v reflect.Value, end, limit uintptr, seen map[visit]bool) bool {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -94,8 +96,8 @@ func overhangs(v reflect.Value, end, limit uintptr, seen map[visit]bool) bool {
 	return false
 }
 
-// independence decodes everything twice before it compares, so that a value that lies in memory which the next call
-// reuses is found out.
+// independence decodes all records twice before it compares. So it finds a value whose memory the next Decode uses
+// again.
 func (s *suite[T]) independence() error {
 	decoded := make([]T, 0, 2*len(s.encoded))
 	for range 2 {
@@ -124,10 +126,10 @@ func (s *suite[T]) independence() error {
 	return unchanged()
 }
 
-// mutated decodes records that are cut short, altered and made up. It cannot tell which of them should fail, only that
-// none may panic, and that what does decode can be used.
+// mutated decodes records that were cut short, altered or made up. The suite cannot know which of the records must
+// fail. It checks only that decoding never panics, and that every decoded value can be used.
 func (s *suite[T]) mutated() error {
-	rng := rand.New(rand.NewPCG(1, 2)) // the same records each run
+	rng := rand.New(rand.NewPCG(1, 2)) // a fixed seed, so that every run decodes the same records
 	for _, b := range s.encoded {
 		effort := max(8, min(128, 2<<20/max(1, len(b)))) // up to 4 MiB of decoding
 		for k := range effort {
@@ -186,7 +188,7 @@ func (s *suite[T]) survives(src []byte) (err error) {
 		return fmt.Errorf("decoding changed src from %.200q to %.200q", before, src)
 	}
 	if err == nil {
-		_, _ = s.codec.AppendEncode(nil, v) // the value may be one that is refused, but not one that panics
+		_, _ = s.codec.AppendEncode(nil, v) // the codec may refuse the value, but must not panic
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// A suite is a codec with its values and their encodings. Its checks return what is wrong instead of failing a test, so
-// that they can be checked themselves.
+// A suite is a codec with its values and their encodings. Each check returns an error instead of failing a test, so
+// that tests can check the suite itself with broken codecs.
 type suite[T any] struct {
 	codec     codec.Codec[T]
 	equal     func(a, b T) bool
@@ -38,7 +38,7 @@ func newSuite[T any](c codec.Codec[T], equal func(a, b T) bool, values []T) (*su
 	return s, nil
 }
 
-// decodesTo returns an error unless b decodes to value i.
+// decodesTo decodes b and returns an error if the result is not value i.
 func (s *suite[T]) decodesTo(b []byte, i int) error {
 	if s.writeOnly {
 		return nil
@@ -95,8 +95,8 @@ func (s *suite[T]) roundTrip() error {
 	return nil
 }
 
-// appends gives dst with every amount of room that could be handled differently, inside a larger array whose other bytes
-// belong to somebody else.
+// appends encodes into a dst with every amount of room that a codec might treat differently. dst lies in a larger
+// array, and the bytes around dst must not change because they belong to somebody else.
 func (s *suite[T]) appends() error {
 	const prefix, guard = "prefix", 0xA5
 	for i, v := range s.values {
@@ -126,8 +126,9 @@ func (s *suite[T]) appends() error {
 	return nil
 }
 
-// aliasesValue overwrites what was returned and encodes again: neither the values nor what comes later may show it, and
-// what was overwritten must stay so, because it belongs to the caller.
+// aliasesValue overwrites every encoding and encodes again. The second encodings must be right, which shows that the
+// first ones shared no memory with the values. The overwritten bytes must stay as they are, because they belong to the
+// caller.
 func (s *suite[T]) aliasesValue() error {
 	encode := func() (outs [][]byte, err error) {
 		for i, v := range s.values {
@@ -166,7 +167,7 @@ func (s *suite[T]) aliasesValue() error {
 	return nil
 }
 
-// concurrent encodes and decodes all values from several goroutines. The caller may be in a synctest bubble or not.
+// concurrent encodes and decodes all values from several goroutines. It works inside and outside a synctest bubble.
 func (s *suite[T]) concurrent() error {
 	const goroutines = 4
 	rounds := max(1, min(20, 4<<20/max(1, len(bytes.Join(s.encoded, nil)))/goroutines))

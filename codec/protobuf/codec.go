@@ -15,11 +15,11 @@ import (
 
 var errNil = errors.New("nil message")
 
-// Codec returns the codec for messages of type T, the pointer to a generated struct such as *orderspb.Order. Without
-// options it is binary.
+// Codec returns the codec for messages of type T. T is the pointer to a generated struct, such as *orderspb.Order.
+// Without options the encoding is binary.
 //
-// Codec panics when T is not such a type (proto.Message itself; for a *dynamicpb.Message see [Dynamic]) and when a rule
-// that [Validate] needs does not compile: both are mistakes in the program.
+// Codec panics if T is not the type of a generated message: use [Dynamic] for *dynamicpb.Message. It also panics if a
+// rule that [Validate] needs does not compile. Both are mistakes in the program.
 func Codec[T proto.Message](opts ...Option) codec.Codec[T] {
 	return newCodec[T](messageType[T](), opts)
 }
@@ -55,7 +55,8 @@ func messageType[T proto.Message]() (mt protoreflect.MessageType) {
 		panic("protobuf: Codec needs a generated message type; Dynamic makes the codec of a descriptor")
 	}
 	defer func() {
-		// Generated types answer for nil; what does not has its type in its value.
+		// A generated type answers ProtoReflect for a nil pointer. Other types keep their descriptor in the value, and
+		// panic for nil.
 		if p := recover(); p != nil {
 			panic(fmt.Sprintf("protobuf: Codec needs a generated message type, %T is none", zero))
 		}
@@ -101,7 +102,7 @@ func (c *protoCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 	return out, nil
 }
 
-// check refuses what is not a message of this type. A dynamic message may be any.
+// check refuses a value that is not a message of the codec's type. A dynamic message can hold any type.
 func (c *protoCodec[T]) check(v T) error {
 	if dynamic, ok := any(v).(*dynamicpb.Message); ok && dynamic == nil || any(v) == nil {
 		return errNil

@@ -9,26 +9,26 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// Dynamic returns the codec for messages that the descriptor describes, for programs that have no generated type of them:
-// the descriptor comes from a schema registry, a file or a server. What it writes is what [Codec] writes for the
-// generated type, with the same options. A message of another type is refused.
+// Dynamic returns the codec for messages that the descriptor describes. It is for programs that have no generated type,
+// because the descriptor comes from a schema registry, a file or a server. With the same options, Dynamic writes the
+// same bytes as [Codec] with the generated type. A message of another type is refused.
 //
-// Dynamic panics when the descriptor is nil or a placeholder for one that was not found, and when a rule that [Validate]
-// needs does not compile.
+// Dynamic panics if the descriptor is nil, or is a placeholder for a descriptor that was not found. It also panics if a
+// rule that [Validate] needs does not compile.
 func Dynamic(message protoreflect.MessageDescriptor, opts ...Option) codec.Codec[*dynamicpb.Message] {
 	mustDescribe("Dynamic", message)
 	return newCodec[*dynamicpb.Message](dynamicpb.NewMessageType(message), opts)
 }
 
-// Raw returns the codec for values that are messages in binary already. Its format is that of [Codec] for the message
-// that the descriptor describes.
+// Raw returns the codec for values that are encoded messages already, in binary. Its format is the format of [Codec]
+// for the described message.
 //
-// A value that is not a well-formed sequence of fields is refused, both ways. Whether the fields are those of the message
-// is not checked, because that would cost as much as decoding. An empty value is the empty message. Encoding copies v
-// behind dst. Decoding copies nothing: the slice is the record itself, so keeping a small one keeps the buffer of its
-// whole batch alive.
+// Encoding and decoding refuse a value that is not a well-formed sequence of fields. They do not check whether the
+// fields belong to the message, because such a check would cost as much as decoding. An empty value is the empty
+// message. Encoding copies v behind dst. Decoding copies nothing: the returned slice is the record itself. So a program
+// that keeps a small slice keeps the buffer of the whole batch in memory.
 //
-// Raw panics when the descriptor is nil or a placeholder for one that was not found.
+// Raw panics if the descriptor is nil, or is a placeholder for a descriptor that was not found.
 func Raw(message protoreflect.MessageDescriptor) codec.Codec[[]byte] {
 	mustDescribe("Raw", message)
 	name := message.FullName()

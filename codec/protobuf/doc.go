@@ -1,54 +1,58 @@
-// Package protobuf is the codec for Protocol Buffers messages: binary or JSON, with validation if wanted, and with the
-// message's schema for stores that ask for it.
+// Package protobuf is the codec for Protocol Buffers messages, in binary or JSON. It can validate messages, and it
+// gives the schema of the message to stores that ask for a schema.
 //
 //	c := protobuf.Codec[*orderspb.Order](protobuf.Validate())
 //
-// [Dynamic] is the codec of messages of which the program has a descriptor and no generated type, [Raw] that of messages
-// that are encoded already. All of them have the same content type and schema for the same message.
+// [Dynamic] is the codec for programs that have a descriptor and no generated type. [Raw] is the codec for messages
+// that are encoded already. For the same message, all three have the same content type and schema.
 //
 // # Contract
 //
-// A record is one message, without a length before it. Encoding appends and in binary costs no allocation; decoding
-// copies and makes a new message each time. A nil message is refused: it would be stored as an empty record and come
-// back as an empty message. (An empty message is fine.) Missing required fields and, where the syntax asks for it, invalid
-// UTF-8 are refused both ways.
+// A record is one message, without a length in front. Encoding appends, and binary encoding allocates no memory.
+// Decoding copies, and makes a new message each time. A nil message is refused, because it would be stored as an empty
+// record and would come back as an empty message. An empty message is allowed. Encoding and decoding refuse a message
+// without its required fields, and a string that is not valid UTF-8 where the syntax of the .proto file asks for UTF-8.
 //
-// Fields that the reader's version of a message does not know are kept in binary, so that a message passes through an
-// old program unharmed. In JSON they are ignored, because protojson has no place for them.
+// In binary, fields that the reader's version of a message does not know are kept. So an old program can read a message
+// and write it again without damage. In JSON, unknown fields are ignored, because protojson cannot keep them.
 //
 // # Content type
 //
-// Binary records are application/x-protobuf with the full name of the message as the parameter proto:
+// The content type of binary records is application/x-protobuf, with the full name of the message as the parameter
+// proto:
 //
 //	application/x-protobuf; proto=acme.orders.v1.Order
 //
-// The name is there because the bytes do not have it: a customer decodes as an order without an error. A store that
-// compares content types then refuses the producer of another message; one that compares media types alone sees no
-// difference. JSON records are plain application/json. [ContentType] sets another one.
+// We add the name because the bytes do not contain it: the bytes of a customer can be decoded as an order without an
+// error. A store that compares whole content types refuses the producer of another message. A store that compares media
+// types alone cannot see the difference. The content type of JSON records is plain application/json. [ContentType] sets
+// another content type.
 //
 // # Schema
 //
-// Format().Schema is the descriptor of the message as one serialized google.protobuf.DescriptorProto that refers to
-// nothing outside itself, because that is what stores that check or unpack records take. All that the message can reach,
-// from other messages, files and the well-known types, is nested in it:
+// Format().Schema is the descriptor of the message: one serialized google.protobuf.DescriptorProto that refers to
+// nothing outside itself. Stores that check or unpack records take this form. Every type that the message can reach, in
+// other messages, files and the well-known types, is nested in the descriptor:
 //
-//   - What is declared within another type that is needed stays in its place. Other messages are nested in the root
-//     under their full name with underscores, as google_protobuf_Timestamp; so are enums, each in a message of its own
-//     because enum values share the names of their surroundings. Types that nothing refers to are left out.
-//   - References are written as for a file without a package that holds this message alone: .Order.google_protobuf_Timestamp.
-//     A recursive message refers to itself.
-//   - The descriptor is to be read as proto2, into which all other syntax is rewritten: fields with presence, proto3's
-//     optional among them, are optional and have no synthetic oneof; the packing of repeated fields is written out;
-//     features of editions become what they mean. A message that uses nothing but proto3 can be read as proto3, too;
-//     optional fields lose their presence then.
-//   - Extensions of the messages in it are included if the file of the message, or one it imports, declares them.
-//   - Options that are extensions, such as validation rules, are left out. They mean nothing without their own files.
+//   - A type that is declared inside another needed type stays in its place. Other messages are nested in the root,
+//     under their full name with underscores, such as google_protobuf_Timestamp. Other enums are nested in the root
+//     too, each in a message of its own, because enum values share the names of the scope around them. Types without a
+//     reference are left out.
+//   - References are written as for a file without a package that holds only this message:
+//     .Order.google_protobuf_Timestamp. A recursive message refers to itself.
+//   - Read the descriptor as proto2. All other syntax is rewritten to proto2: fields with presence are optional,
+//     without a synthetic oneof, and proto3's optional fields are among them; the packing of repeated fields is written
+//     out; features of editions are replaced by their meaning. A message that uses only proto3 can also be read as
+//     proto3, but then its optional fields lose their presence.
+//   - Extensions of the nested messages are included if the file of the message, or an imported file, declares them.
+//   - Options that are extensions, such as validation rules, are left out, because they have no meaning without the
+//     files that declare them.
 //
-// One thing has no equivalent in proto2: a field of edition 2023 or later with features.message_encoding = DELIMITED is
-// written as a group, and unless it is named and placed like one, strict linkers refuse the descriptor. So they do with
-// an extension that is a group.
+// Proto2 has no equivalent for a field of edition 2023 or later with features.message_encoding = DELIMITED. The field
+// is written as a group. Unless its name and place are also right for a group, strict linkers refuse the descriptor.
+// Strict linkers also refuse an extension that is a group.
 //
-// The schema is there for JSON as well. It does not change, and must not be written to.
+// JSON codecs have the same schema. The schema never changes, and callers must not write to its bytes.
 package protobuf
 
 //go:generate go run ./internal/protogen

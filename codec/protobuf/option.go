@@ -13,27 +13,28 @@ type config struct {
 	rules         *[]protovalidate.ValidatorOption // nil without Validate
 }
 
-// JSON writes and reads the canonical JSON of Protocol Buffers instead of binary, with names in lowerCamelCase; both
-// spellings of a name are read. Its white space differs between builds of a program, on purpose: do not compare the
-// bytes. It costs several times what binary does.
+// JSON writes and reads the canonical JSON of Protocol Buffers instead of binary. It writes field names in
+// lowerCamelCase, and reads both spellings of a name. protojson varies the white space between builds of a program on
+// purpose, so do not compare the bytes. JSON costs several times as much as binary.
 func JSON() Option { return func(c *config) { c.json = true } }
 
-// ProtoNames is [JSON] with the names of fields as they are in the .proto file, which is what a store needs that takes
-// them for the names of columns.
+// ProtoNames is [JSON] with the field names as the .proto file spells them. Use it for a store that takes field names
+// as column names.
 func ProtoNames() Option { return func(c *config) { c.json, c.protoNames = true, true } }
 
-// Deterministic writes maps in the order of their keys, so that one build of a program gives equal messages equal bytes.
-// Another build or language may give others. JSON is in order already.
+// Deterministic writes maps in the order of their keys, so that one build of a program encodes equal messages to equal
+// bytes. Another build or another language may write other bytes. JSON writes maps in order anyway.
 func Deterministic() Option { return func(c *config) { c.deterministic = true } }
 
-// ContentType sets the content type to another one than this package chooses, for a stream that somebody else created.
+// ContentType replaces the content type that this package chooses. Use it for a stream that somebody else has created.
 func ContentType(mediaType string) Option { return func(c *config) { c.contentType = &mediaType } }
 
-// Validate checks every message against its protovalidate rules, before it is encoded and after it is decoded. What
-// breaks them is refused with a [*ValidationError] inside a codec.InvalidError. A message without rules is always valid.
+// Validate checks every message against its protovalidate rules, before encoding and after decoding. A message that
+// breaks a rule is refused with a [*ValidationError] inside a codec.InvalidError. A message without rules is always
+// valid.
 //
-// The rules of the message and of all it contains are compiled when the codec is made; [Codec] panics if that fails, which
-// is a mistake in the .proto file.
+// Making the codec compiles the rules of the message and of all messages in it. If a rule does not compile, [Codec]
+// panics, because the .proto file has a mistake.
 func Validate(opts ...protovalidate.ValidatorOption) Option {
 	return func(c *config) { c.rules = &opts }
 }

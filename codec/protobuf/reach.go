@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// A closure is everything that the values of a message can consist of.
+// A closure lists all types that can occur in the values of a message.
 type closure struct {
 	messages   []protoreflect.MessageDescriptor // the root first; no map entries
 	enums      []protoreflect.EnumDescriptor
@@ -18,7 +18,8 @@ type closure struct {
 func newClosure(root protoreflect.MessageDescriptor) *closure {
 	c := &closure{seen: map[protoreflect.FullName]bool{}}
 	c.message(root)
-	// What is declared elsewhere depends on what else is linked into the program; the schema must not.
+	// Extensions in other files are left out. Whether they are known depends on what else is linked into the program, and
+	// the schema must not depend on that.
 	declared := extensionsOf(root.ParentFile(), map[string]bool{})
 	for done := 0; done < len(c.messages); {
 		done = len(c.messages)
@@ -26,7 +27,7 @@ func newClosure(root protoreflect.MessageDescriptor) *closure {
 			if c.seen[x.ContainingMessage().FullName()] && !c.seen[x.FullName()] {
 				c.seen[x.FullName()] = true
 				c.extensions = append(c.extensions, x)
-				c.field(x) // may bring in messages, and those further extensions
+				c.field(x) // the field may add messages, and the messages may have further extensions
 			}
 		}
 	}
@@ -56,7 +57,7 @@ func (c *closure) field(f protoreflect.FieldDescriptor) {
 	}
 }
 
-// extensionsOf returns the extensions that f and the files it imports declare.
+// extensionsOf returns the extensions that f and its imports declare.
 func extensionsOf(f protoreflect.FileDescriptor, seen map[string]bool) (all []protoreflect.ExtensionDescriptor) {
 	if f.IsPlaceholder() || seen[f.Path()] {
 		return nil

@@ -10,12 +10,12 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// schema returns the serialized DescriptorProto of m with everything that it refers to nested in it. The package page
-// says what it looks like and why.
+// schema returns the serialized DescriptorProto of m, with all referenced types nested inside. The package
+// documentation describes the result and gives the reasons.
 func schema(m protoreflect.MessageDescriptor) []byte {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(fold(m))
 	if err != nil {
-		panic(fmt.Sprintf("protobuf: descriptor of %s: %v", m.FullName(), err)) // it was a linked descriptor before
+		panic(fmt.Sprintf("protobuf: descriptor of %s: %v", m.FullName(), err)) // cannot happen: the descriptor was linked before
 	}
 	return b
 }
@@ -28,7 +28,7 @@ func fold(root protoreflect.MessageDescriptor) *descriptorpb.DescriptorProto {
 		names:   map[protoreflect.FullName]string{},
 		taken:   map[*descriptorpb.DescriptorProto]map[string]bool{},
 	}
-	// All messages exist before any is placed, because what is nested goes into its neighbours.
+	// We copy all messages before we place the first one, because a message may be placed inside another.
 	for _, m := range f.messages {
 		f.folded[m.FullName()] = f.bare(m)
 	}
@@ -51,8 +51,8 @@ type folder struct {
 	*closure
 	root   protoreflect.MessageDescriptor
 	folded map[protoreflect.FullName]*descriptorpb.DescriptorProto
-	names  map[protoreflect.FullName]string // of messages and enums, as references are written
-	taken  map[*descriptorpb.DescriptorProto]map[string]bool
+	names  map[protoreflect.FullName]string                  // of messages and enums, in the spelling of a reference
+	taken  map[*descriptorpb.DescriptorProto]map[string]bool // names in use in each message
 }
 
 // bare copies m without its fields and nested types.
@@ -61,7 +61,7 @@ func (f *folder) bare(m protoreflect.MessageDescriptor) *descriptorpb.Descriptor
 	d.Field, d.NestedType, d.EnumType, d.Extension, d.Visibility = nil, nil, nil, nil, nil
 	d.Options = layout(d.Options)
 	for _, r := range d.ExtensionRange {
-		r.Options = nil // declarations name types that may not be here
+		r.Options = nil // they may name types that are not nested here
 	}
 	// The compiler puts the oneofs that it makes for optional fields behind the real ones, so no index changes.
 	d.OneofDecl = nil
@@ -70,7 +70,7 @@ func (f *folder) bare(m protoreflect.MessageDescriptor) *descriptorpb.Descriptor
 			d.OneofDecl = append(d.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String(string(o.Name()))})
 		}
 	}
-	// Names that a type which comes from elsewhere must not get.
+	// A type that is moved into this message must not get one of these names.
 	taken := map[string]bool{}
 	for i := range m.Fields().Len() {
 		field := m.Fields().Get(i)
@@ -96,8 +96,8 @@ func (f *folder) bare(m protoreflect.MessageDescriptor) *descriptorpb.Descriptor
 	return d
 }
 
-// home returns the message in which d is to be nested and the name it shall have there. If that is where it was declared,
-// declared is true.
+// home returns the message in which d is nested, and the name of d there. declared is true if d was declared in that
+// message.
 func (f *folder) home(d protoreflect.Descriptor) (into protoreflect.MessageDescriptor, name string, declared bool) {
 	path := string(d.Name())
 	for p := d.Parent(); p != nil; p = p.Parent() {
@@ -113,7 +113,8 @@ func (f *folder) home(d protoreflect.Descriptor) (into protoreflect.MessageDescr
 	return f.root, f.free(f.root, strings.ReplaceAll(string(d.FullName()), ".", "_"), false), false
 }
 
-// free makes name one that nothing else in m has. What was declared there keeps its own.
+// free returns name, with underscores appended until nothing else in m has the name. A type that was declared in m
+// keeps its name.
 func (f *folder) free(m protoreflect.MessageDescriptor, name string, declared bool) string {
 	taken := f.taken[f.folded[m.FullName()]]
 	for !declared && taken[name] {
@@ -133,7 +134,8 @@ func (f *folder) message(m protoreflect.MessageDescriptor) {
 	parent.NestedType = append(parent.NestedType, d)
 }
 
-// reference returns the name of a folded message as fields write it, which is known once all are placed.
+// reference returns the name of a folded message in the spelling of a field's reference. All messages must have been
+// placed.
 func (f *folder) reference(m protoreflect.MessageDescriptor) string {
 	name := f.names[m.FullName()]
 	if name != "" {
@@ -187,7 +189,8 @@ func (f *folder) fields(m protoreflect.MessageDescriptor) {
 	}
 }
 
-// entry folds the message that the compiler makes for a map field. It has to be where its field is.
+// entry folds the message that the compiler makes for a map field. The entry must be nested in the message of its
+// field.
 func (f *folder) entry(m, entry protoreflect.MessageDescriptor) *descriptorpb.DescriptorProto {
 	f.names[entry.FullName()] = f.reference(m) + "." + string(entry.Name())
 	return &descriptorpb.DescriptorProto{
@@ -197,7 +200,7 @@ func (f *folder) entry(m, entry protoreflect.MessageDescriptor) *descriptorpb.De
 	}
 }
 
-// extension folds one into the root, whatever message it extends.
+// extension folds an extension into the root, whatever message it extends.
 func (f *folder) extension(x protoreflect.ExtensionDescriptor) {
 	d := f.field(x)
 	name := string(x.Name())
@@ -213,7 +216,7 @@ func (f *folder) extension(x protoreflect.ExtensionDescriptor) {
 
 func (f *folder) field(field protoreflect.FieldDescriptor) *descriptorpb.FieldDescriptorProto {
 	d := protodesc.ToFieldDescriptorProto(field)
-	// These two say what holds, where a file of an edition says it in features.
+	// A file of an edition gives kind and cardinality in features, so we write out what they mean.
 	d.Type = descriptorpb.FieldDescriptorProto_Type(field.Kind()).Enum()
 	d.Label = descriptorpb.FieldDescriptorProto_Label(field.Cardinality()).Enum()
 	d.Proto3Optional = nil
@@ -249,8 +252,8 @@ func packable(f protoreflect.FieldDescriptor) bool {
 	return true
 }
 
-// layout returns options with only what descriptor.proto itself declares, less the features, which the fields spell out.
-// Nil if nothing is left.
+// layout returns only the options that descriptor.proto itself declares. It leaves out the features, because the fields
+// write out their meaning. If no option is left, layout returns nil.
 func layout[T interface {
 	comparable
 	proto.Message

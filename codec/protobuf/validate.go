@@ -12,10 +12,10 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// A ValidationError lists which rules a message breaks. It comes inside a codec.InvalidError, and wraps the
-// protovalidate.ValidationError that it was made from.
+// A ValidationError lists the rules that a message breaks. It comes inside a codec.InvalidError, and wraps a
+// protovalidate.ValidationError.
 type ValidationError struct {
-	Name       string // of the message, such as "acme.orders.v1.Order"
+	Name       string // full name of the message, such as "acme.orders.v1.Order"
 	Violations []Violation
 
 	cause error
@@ -23,9 +23,9 @@ type ValidationError struct {
 
 // A Violation is one rule that one field breaks.
 type Violation struct {
-	Field   string // the path to it, such as "lines[2].price.currency"; "" when the rule is for the whole message
+	Field   string // the path to the field, such as "lines[2].price.currency"; "" if the rule is for the whole message
 	Rule    string // the id of the rule, such as "string.min_len"
-	Message string // what the rule says about it
+	Message string // what the rule says about the field
 }
 
 func (v Violation) String() string {
@@ -51,18 +51,18 @@ func (e *ValidationError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the *protovalidate.ValidationError, which also has values and descriptors.
+// Unwrap returns the *protovalidate.ValidationError, with the values and descriptors.
 func (e *ValidationError) Unwrap() error { return e.cause }
 
-// newValidator compiles the rules of all that can be in a message at once, so that a broken one is found by making the
-// codec and not by the first record that has the field.
+// newValidator compiles the rules of all types that a message can contain. So making the codec fails if a rule is
+// broken; otherwise only the first record with the field would show the mistake.
 func newValidator(root protoreflect.MessageDescriptor, opts []protovalidate.ValidatorOption) protovalidate.Validator {
 	messages := newClosure(root).messages
 	v, err := protovalidate.New(append([]protovalidate.ValidatorOption{protovalidate.WithMessageDescriptors(messages...)}, opts...)...)
 	if err != nil {
 		panic(fmt.Sprintf("protobuf: validate %s: %v", root.FullName(), err))
 	}
-	// The validator keeps the mistakes it found to itself until it is asked about a message.
+	// New does not report rules that do not compile. Only validating a message reports them.
 	for _, m := range messages {
 		var broken *protovalidate.CompilationError
 		if err := v.Validate(dynamicpb.NewMessage(m)); errors.As(err, &broken) {

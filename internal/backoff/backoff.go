@@ -1,4 +1,4 @@
-// Package backoff is the one schedule by which the producer and the consumer try again.
+// Package backoff is the schedule by which the producer, the consumer and the relay retry a failed operation.
 package backoff
 
 import (
@@ -11,24 +11,25 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Policy says how long to wait before each of several attempts in a row that made no progress, and how many there
-// may be.
+// A Policy says how long to wait between attempts in a row that made no progress, and how many such attempts are
+// allowed.
 type Policy struct {
-	Base   time.Duration // of the first delay
-	Max    time.Duration // of any delay but one that a store asked for
-	Budget int           // attempts in a row without progress before giving up; see Endless
+	Base   time.Duration // the first delay
+	Max    time.Duration // the longest delay, except where a store asks for a longer one
+	Budget int           // attempts in a row without progress before the caller gives up; see Endless
 }
 
 // Endless is a Budget that is never used up.
 const Endless = math.MaxInt
 
-// Default is the schedule of the producer and the consumer. It tries for about half a minute: enough for a server's
-// restart, short enough for a wrong address to be noticed.
+// Default is the schedule of the producer and the consumer. Its attempts take about half a minute together: a server
+// has time to restart, and a wrong address is still noticed soon.
 func Default() Policy { return Policy{Base: 50 * time.Millisecond, Max: longest, Budget: 12} }
 
+// longest is the longest delay of Default. Progress uses the value too.
 const longest = 5 * time.Second
 
-// Check says what is wrong with a policy of the user's.
+// Check returns an error if the user has configured a policy that cannot work.
 func (p Policy) Check() error {
 	switch {
 	case p.Budget < 0:
@@ -39,15 +40,19 @@ func (p Policy) Check() error {
 	return nil
 }
 
-// Progress says whether what lived so long was worth opening, so that the count of attempts starts again: it outlived the
-// longest delay, and also that of the default, or a server that accepts and drops would be asked for ever.
+// Progress reports whether a connection or session that lasted for lived has made progress, so that the count of
+// attempts starts again. Only a life longer than the longest delay counts. The policy's own Max may be very short, so
+// the life must also exceed the longest delay of Default. Otherwise a client would never give up on a server that
+// accepts every connection and drops it soon after.
 func (p Policy) Progress(lived time.Duration) bool { return lived > max(p.Max, longest) }
 
-// Delay returns how long to wait before the attempt after failures failures in a row (1 or more), the last of which was
-// err. It doubles from Base to Max, the upper half of it at random, so that clients which failed together do not return
-// together; it is never below what err asks for with RetryAfter.
+// Delay returns how long to wait before the next attempt. failures counts the failures in a row, 1 or more; err is the
+// last one. The delay doubles from Base to Max. We choose its upper half at random, because clients that failed
+// together must not all return at the same moment. If the store has asked for a longer delay with RetryAfter, Delay
+// returns the longer delay.
 func (p Policy) Delay(failures int, err error) time.Duration {
 	d := p.Max
+	// The comparison shifts Max right instead of Base left, because a large shift of Base would overflow.
 	if shift := failures - 1; p.Base < p.Max>>min(shift, 63) || p.Base == 0 {
 		d = p.Base << shift
 	}
@@ -57,7 +62,7 @@ func (p Policy) Delay(failures int, err error) time.Duration {
 	return max(d, backend.RetryAfter(err))
 }
 
-// Sleep reports whether d went by before ctx was over.
+// Sleep waits for d. It returns false if ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

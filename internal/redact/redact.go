@@ -1,9 +1,10 @@
-// Package redact keeps credentials out of errors and logs. Some services and proxies repeat in an answer what they were
-// sent. What they answer goes through this package before it becomes a text that people read.
+// Package redact keeps credentials out of errors and logs. Some services and proxies repeat parts of a request in their
+// answer. So every answer goes through this package before people can read it.
 //
-// It hides as little as it can, so that a message stays readable: a secret of fewer than [Least] bytes is not hidden,
-// because such a short word stands in messages by chance, and a secret is hidden only where it is a whole token. So the
-// secret "readings" leaves "all_readings" alone. Codes, which programs compare, stay what they are: see [Secrets.Code].
+// The package hides as little as it can, so that a message stays readable. A secret of fewer than [Least] bytes is not
+// hidden, because a short word also stands in messages by chance. A longer secret is hidden only where it is a whole
+// token: the secret "readings" does not change "all_readings". A code stays as it is, because programs compare codes:
+// see [Secrets.Code].
 package redact
 
 import (
@@ -15,27 +16,29 @@ import (
 	"strings"
 )
 
-// Least is how many bytes a secret has at least.
+// Least is the length in bytes from which a secret is hidden.
 const Least = 8
 
-// Hidden stands in a text in the place of a secret.
+// Hidden replaces a secret in a text.
 const Hidden = "[hidden]"
 
 // Secrets are the credentials of one request.
 type Secrets []string
 
-// Basic returns what HTTP basic authentication gives away: the password, and user and password as the header has them.
+// Basic returns the secrets of HTTP basic authentication: the password, and the encoded pair of user and password in
+// the header.
 func Basic(user, password string) Secrets {
 	return Secrets{password, base64.StdEncoding.EncodeToString([]byte(user + ":" + password))}
 }
 
-// Authorization returns what the value of an Authorization header gives away: the value, and the value without its scheme.
+// Authorization returns the secrets in the value of an Authorization header: the whole value, and the value without its
+// scheme.
 func Authorization(value string) Secrets {
 	_, credentials, _ := strings.Cut(value, " ")
 	return Secrets{value, credentials}
 }
 
-// Text returns text without the secrets, also where it quotes or escapes them.
+// Text returns text with every secret replaced by Hidden. It also finds a secret that the text quotes or escapes.
 func (s Secrets) Text(text string) string {
 	var found []span
 	for _, secret := range s {
@@ -53,7 +56,7 @@ func (s Secrets) Text(text string) string {
 	var b strings.Builder
 	end := 0
 	for i, f := range found {
-		if i == 0 || f.from > end { // secrets that overlap or touch are one hidden place
+		if i == 0 || f.from > end { // where secrets overlap or touch, we write Hidden once
 			b.WriteString(text[end:f.from])
 			b.WriteString(Hidden)
 		}
@@ -63,8 +66,9 @@ func (s Secrets) Text(text string) string {
 	return b.String()
 }
 
-// Code returns what a service calls a failure. What has the form of a code is returned as it is, whatever the secrets are:
-// programs compare codes, and a token that is a common word must not change them. Anything else is treated as a text.
+// Code returns the code by which a service names a failure. If code has the form of a code, Code returns it unchanged,
+// whatever the secrets are: a token that is a common word must not change a code, because programs compare codes. Every
+// other string goes through Text.
 func (s Secrets) Code(code string) string {
 	if isCode(code) {
 		return code
@@ -72,7 +76,8 @@ func (s Secrets) Code(code string) string {
 	return s.Text(code)
 }
 
-// Error returns err, or an error with the same meaning whose text is without the secrets.
+// Error returns err if its text has no secret. Otherwise it returns an error with the same meaning and a text without
+// secrets.
 func (s Secrets) Error(err error) error {
 	if err == nil {
 		return nil
@@ -84,7 +89,8 @@ func (s Secrets) Error(err error) error {
 	return err
 }
 
-// Cause returns the error that err was before its text was changed. It is for classifying a failure: its text has a secret.
+// Cause returns the original error that Error has wrapped. Use it only to classify a failure, never to print it,
+// because its text has a secret.
 func Cause(err error) error {
 	var hidden *hiddenError
 	if errors.As(err, &hidden) {
@@ -93,7 +99,8 @@ func Cause(err error) error {
 	return err
 }
 
-// A hiddenError answers errors.Is as the error in it does. It has no Unwrap, which would lead to the text with the secret.
+// A hiddenError answers errors.Is as the original error does. It has no Unwrap, because Unwrap would give access to the
+// text with the secret.
 type hiddenError struct {
 	text string
 	err  error
@@ -102,7 +109,7 @@ type hiddenError struct {
 func (e *hiddenError) Error() string        { return e.text }
 func (e *hiddenError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// forms are the ways in which a text writes a secret: as it is, in a quoted string, and in a URL.
+// forms returns the spellings of a secret in a text: unchanged, in a quoted string, and in a URL.
 func forms(secret string) []string {
 	quoted := strconv.Quote(secret)
 	all := []string{secret, quoted[1 : len(quoted)-1], url.QueryEscape(secret), url.PathEscape(secret)}
@@ -110,10 +117,10 @@ func forms(secret string) []string {
 	return slices.Compact(all)
 }
 
-// A span is a part of a text.
+// A span is a range of bytes of a text.
 type span struct{ from, to int }
 
-// appendSpans appends where word stands in text as a whole token.
+// appendSpans appends the places where word stands in text as a whole token.
 func appendSpans(found []span, text, word string) []span {
 	for at := 0; ; {
 		i := strings.Index(text[at:], word)
@@ -128,8 +135,8 @@ func appendSpans(found []span, text, word string) []span {
 	}
 }
 
-// joinedBefore reports whether a token goes on where text ends. The end of an escape, such as \n in a quoted string or
-// %20 in a URL, is no part of a token.
+// joinedBefore reports whether text ends inside a token, so that the next byte belongs to the same token. The end of an
+// escape, such as \n in a quoted string or %20 in a URL, does not belong to a token.
 func joinedBefore(text string) bool {
 	n := len(text)
 	switch {
@@ -143,13 +150,13 @@ func joinedBefore(text string) bool {
 	return true
 }
 
-// inToken reports whether c joins what stands on both sides of it to one token.
+// inToken reports whether c can be part of a token.
 func inToken(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c >= 0x80
 }
 
-// isCode reports whether s is a code: words of lower case, or words of upper case, with underscores between them and
-// a letter at the beginning; or a number of up to Least digits.
+// isCode reports whether s has the form of a code: words that are all lower case or all upper case, joined by
+// underscores, with a letter first. A number of up to Least digits is a code too.
 func isCode(s string) bool {
 	var lower, upper, digits, underscores int
 	for i := range len(s) {
@@ -170,6 +177,6 @@ func isCode(s string) bool {
 		return underscores == 0 && digits <= Least
 	}
 	letterFirst := s[0] > '9' && s[0] != '_'
-	// Keys in hexadecimal have one case too, and more digits.
+	// A hexadecimal key has letters of one case too. Its many digits tell it from a code.
 	return letterFirst && (lower == 0 || upper == 0) && digits <= 4 && len(s) <= 64
 }

@@ -1,7 +1,8 @@
-// Package unread passes over request bodies that an answer does not depend on.
+// Package unread reads and drops request bodies that the answer does not depend on.
 //
-// net/http reads what a handler has left of a body before it answers, and waits for it without an end: a client that announces
-// a body and sends none would get no answer, and would keep its connection for ever.
+// Before net/http sends an answer, it reads the rest of the request body, and waits for the rest without a time limit.
+// So a client that announces a body and does not send the body would get no answer, and would hold its connection for
+// ever.
 package unread
 
 import (
@@ -11,7 +12,8 @@ import (
 	"time"
 )
 
-// Bytes is how much of a body is passed over. net/http, too, gives a connection up behind as many bytes.
+// Bytes is how much of a body PassOver reads. net/http has the same limit: it closes a connection rather than read
+// more.
 const Bytes = 256 << 10
 
 // Errors of PassOver.
@@ -20,8 +22,9 @@ var (
 	ErrLong    = errors.New("the body is not needed and too long to pass over")
 )
 
-// PassOver reads what is left of a body, so that the connection can be used again. Where the rest does not come within the
-// time given, or is longer than Bytes, PassOver returns an error, and the connection ends behind the answer.
+// PassOver reads the rest of a body, so that the client can use the connection again. If the rest does not arrive
+// within the given time, PassOver returns ErrStalled. If the rest is longer than Bytes, PassOver returns ErrLong. After
+// an error the connection ends behind the answer.
 func PassOver(w http.ResponseWriter, r *http.Request, within time.Duration) error {
 	if r.ContentLength == 0 || r.Body == http.NoBody {
 		return nil
@@ -30,11 +33,11 @@ func PassOver(w http.ResponseWriter, r *http.Request, within time.Duration) erro
 	_ = ReadBefore(control, time.Now().Add(within))
 	n, err := io.CopyN(io.Discard, r.Body, Bytes+1)
 	if err == io.EOF {
-		return ReadBefore(control, time.Time{}) // a deadline would end a live read
+		return ReadBefore(control, time.Time{}) // an old deadline would end a long read that is still working
 	}
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
-		_ = ReadBefore(control, time.Now()) // net/http reads on behind the answer
+		_ = ReadBefore(control, time.Now()) // net/http would go on reading after the answer; a deadline in the past stops it
 	}
 	if n > Bytes {
 		return ErrLong
@@ -42,8 +45,8 @@ func PassOver(w http.ResponseWriter, r *http.Request, within time.Duration) erro
 	return ErrStalled
 }
 
-// ReadBefore sets the deadline of reading a body. The zero time means that there is none. A ResponseWriter that has no
-// deadlines, as in tests, is left alone.
+// ReadBefore sets the deadline for reading a body. The zero time removes the deadline. ReadBefore does nothing for a
+// ResponseWriter without deadlines, such as a test uses.
 func ReadBefore(control *http.ResponseController, deadline time.Time) error {
 	if err := control.SetReadDeadline(deadline); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err

@@ -1,7 +1,7 @@
-// Command protogen generates the Go code of the test messages in internal/testpb. It needs protoc on the PATH.
+// Command protogen generates the Go code of the test messages in internal/testpb. protoc must be on the PATH.
 //
-// buf/validate/validate.proto comes as a descriptor out of the Go module that is generated from it, and the plugin from
-// the version in go.mod, so that nothing has to be downloaded or installed beside protoc.
+// Nothing else has to be downloaded or installed: the descriptor of buf/validate/validate.proto comes from the Go
+// module that is generated from this file, and the plugin is built in the version that go.mod names.
 package main
 
 import (
@@ -71,7 +71,7 @@ func generate(dir string) error {
 	return run("protoc", args...)
 }
 
-// add appends f behind everything it imports, which is the order that protoc wants.
+// add appends f behind all files that f imports, because protoc needs the imported files first.
 func add(set *descriptorpb.FileDescriptorSet, f protoreflect.FileDescriptor, seen map[string]bool) {
 	if seen[f.Path()] {
 		return
