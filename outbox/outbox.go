@@ -1,16 +1,21 @@
-// Package outbox puts typed events into a stream in the transaction that makes the change they tell of.
+// Package outbox puts typed events into a stream. The events are part of the transaction that makes the change.
 //
 // # Delivery
 //
-//   - An event is in the stream if and only if its transaction commits. It is readable when the transaction has committed, never before.
-//   - Put events behind the change they tell of. Then the events of one row are in the order of its changes, whatever transactions
-//     made them. Transactions that change different rows may come in another order than they were committed in.
-//   - Events that one transaction puts keep their order.
-//   - Every failure of Put leaves the transaction to be rolled back: in PostgreSQL a transaction with a failed statement cannot commit.
+//   - An event is in the stream if and only if its transaction commits. Readers see the event after the commit, and
+//     never before.
+//   - Call Put behind the statement that makes the change. Then the events of one row have the order of the row's
+//     changes, even if several transactions made the changes. Transactions that change different rows may appear in
+//     another order than the order of their commits.
+//   - The events of one transaction keep their order.
+//   - After a failure of Put, roll the transaction back: in PostgreSQL a transaction with a failed statement cannot
+//     commit.
 //
-// A consumer reads the stream as any other. Package relay moves the events to another system, each exactly once.
+// A consumer reads the stream like any other stream. Package relay copies the events to another system, each exactly
+// once.
 //
-// The stream is one of package backend/postgres, whose transactions are those of pgx. Other databases need an [Appender] of their own.
+// Streams of package backend/postgres work with an Outbox, because their transactions are transactions of pgx. For
+// another database, implement [Appender].
 package outbox
 
 import (
@@ -22,23 +27,24 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// An Appender appends records in a transaction of the caller's. *postgres.Stream is one, with Tx = pgx.Tx.
+// An Appender appends records in a transaction of the caller. *postgres.Stream is an Appender with Tx = pgx.Tx.
 type Appender[Tx any] interface {
 	AppendTx(ctx context.Context, tx Tx, recs ...backend.Record) error
 }
 
-// An Outbox is safe for use from many goroutines, each with a transaction of its own.
+// An Outbox puts values of type T into one stream. Many goroutines may use an Outbox, each with its own transaction.
 type Outbox[T, Tx any] struct {
 	to    Appender[Tx]
 	codec codec.Codec[T]
 }
 
-// New makes an Outbox of a stream. Both type parameters are inferred.
+// New makes an Outbox for a stream. Go infers both type parameters.
 func New[T, Tx any](to Appender[Tx], c codec.Codec[T]) *Outbox[T, Tx] {
 	return &Outbox[T, Tx]{to: to, codec: c}
 }
 
-// Put puts values in tx, all in one statement. A value that the codec refuses is [backend.ErrRejected], and none is put.
+// Put puts all values into the stream in one statement of tx. If the codec refuses a value, the error is
+// [backend.ErrRejected], and Put stores nothing.
 func (o *Outbox[T, Tx]) Put(ctx context.Context, tx Tx, values ...T) error {
 	recs := make([]producer.Record[T], len(values))
 	for i, v := range values {
@@ -47,7 +53,7 @@ func (o *Outbox[T, Tx]) Put(ctx context.Context, tx Tx, values ...T) error {
 	return o.PutRecords(ctx, tx, recs...)
 }
 
-// PutRecords is [Outbox.Put] for values with headers or with times of their own.
+// PutRecords is [Outbox.Put] for values that have headers or their own times.
 func (o *Outbox[T, Tx]) PutRecords(ctx context.Context, tx Tx, records ...producer.Record[T]) error {
 	if len(records) == 0 {
 		return nil

@@ -56,7 +56,7 @@ func refuses(ctx context.Context, s checkpoint.Store, key string, cp, held check
 	return nil
 }
 
-// loadOfNothing checks that a key which was never used gives the zero Checkpoint and no error.
+// loadOfNothing checks that Load of an unused key gives the zero Checkpoint and no error.
 func loadOfNothing(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, key, checkpoint.Checkpoint{})
 }
@@ -129,7 +129,8 @@ func saveCurrent(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// aheads are lists of done records for the offset 4711, with bytes that a medium which expects text may change.
+// aheads returns lists of done records for the offset 4711. Their bytes are not text, so a medium for text may change
+// them.
 func aheads() []string {
 	long := make([]ahead.Run, 0, 4000)
 	for i := range uint64(cap(long)) {
@@ -142,8 +143,8 @@ func aheads() []string {
 	}
 }
 
-// aheadKept checks that the list of records that are done behind the offset is stored with the offset, that a Claim
-// keeps it, and that the next Save replaces it.
+// aheadKept checks how a store keeps Ahead, the list of done records behind the offset: Save stores the list with the
+// offset, Claim keeps the list, and the next Save replaces the list.
 func aheadKept(ctx context.Context, s checkpoint.Store) error {
 	for _, done := range aheads() {
 		cp, err := s.Claim(ctx, key)
@@ -175,15 +176,15 @@ func aheadKept(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// damagedAhead checks that a store takes no Ahead that would make a consumer leave out other records than those that
-// are done.
+// damagedAhead checks that a store refuses a damaged Ahead. With a damaged list, a consumer would leave out records
+// that are not done.
 func damagedAhead(ctx context.Context, s checkpoint.Store) error {
 	held, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
 		return err
 	}
 	for _, bad := range []string{
-		"x", "not ours", aheads()[0] + "x", aheads()[0], // the last belongs to another offset
+		"x", "not ours", aheads()[0] + "x", aheads()[0], // the fourth is well formed and belongs to another offset
 		string(make([]byte, checkpoint.AheadBytes+1)),
 	} {
 		cp := held
@@ -195,7 +196,7 @@ func damagedAhead(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// saveBackwards checks that the store does not compare offsets. Offsets have no order that a store could know, and an
+// saveBackwards checks that the store does not compare offsets. A store cannot know the order of offsets, and an
 // operator may let a consumer begin again.
 func saveBackwards(ctx context.Context, s checkpoint.Store) error {
 	cp, err := claimAndSave(ctx, s, key, "9")
@@ -214,8 +215,8 @@ func saveBackwards(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// saveAgain checks that the same Save may be repeated after a lost reply, and that a repeated Save is fenced when a
-// newer consumer has claimed the key meanwhile.
+// saveAgain checks that a consumer may repeat a Save after a lost reply. If a newer consumer has claimed the key
+// meanwhile, the repeated Save must be fenced.
 func saveAgain(ctx context.Context, s checkpoint.Store) error {
 	cp, err := claimAndSave(ctx, s, key, "7")
 	if err != nil {
@@ -236,8 +237,7 @@ func saveAgain(ctx context.Context, s checkpoint.Store) error {
 	return refuses(ctx, s, key, cp, newer, backend.ErrFenced)
 }
 
-// saveOlder checks that a consumer which was replaced can no longer save, before and after the newer consumer has
-// saved.
+// saveOlder checks that a replaced consumer can no longer save, before and after the first Save of the newer consumer.
 func saveOlder(ctx context.Context, s checkpoint.Store) error {
 	older, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -258,7 +258,8 @@ func saveOlder(ctx context.Context, s checkpoint.Store) error {
 	return refuses(ctx, s, key, older, newer, backend.ErrFenced)
 }
 
-// saveUnclaimed checks that an epoch which no Claim gave out cannot be used, neither below nor above the current one.
+// saveUnclaimed checks that the store refuses an epoch which no Claim has given out, both below and above the current
+// epoch.
 func saveUnclaimed(ctx context.Context, s checkpoint.Store) error {
 	nothing := checkpoint.Checkpoint{}
 	for _, epoch := range []uint64{0, 1, 1 << 62, 1<<64 - 1} {

@@ -11,7 +11,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// endedContext checks that a call whose ctx has ended changes nothing and says that it may be tried again.
+// endedContext checks that a call under an ended ctx changes nothing, and that the error allows a retry.
 func endedContext(ctx context.Context, s checkpoint.Store) error {
 	held, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -31,7 +31,7 @@ func endedContext(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, key, held)
 }
 
-// concurrentClaims checks that all epochs given out are different, and that only the highest may save.
+// concurrentClaims checks that concurrent claims get different epochs, and that only the highest epoch may save.
 func concurrentClaims(ctx context.Context, s checkpoint.Store) error {
 	const claimers, each = 8, 8
 	if _, err := claimAndSave(ctx, s, key, "1"); err != nil {
@@ -79,8 +79,8 @@ func concurrentClaims(ctx context.Context, s checkpoint.Store) error {
 	return s.Save(ctx, key, newest)
 }
 
-// claimAgainstSaves claims the key while another consumer is saving. The claim must return the last save that
-// succeeded, and no save may succeed after the claim. A store that checks the epoch and stores in two separate steps
+// claimAgainstSaves claims the key while another consumer saves. The claim must return the offset of the last
+// successful save, and no later save may succeed. A store that checks the epoch in one step and stores in a second step
 // fails here.
 func claimAgainstSaves(ctx context.Context, s checkpoint.Store) error {
 	for range 10 {
@@ -93,7 +93,7 @@ func claimAgainstSaves(ctx context.Context, s checkpoint.Store) error {
 		saving, claimed := make(chan struct{}), make(chan struct{})
 		err = together(2, func(i int) (err error) {
 			if i == 0 {
-				// Closed on an error too, because the saving goroutine stops only then.
+				// We close claimed on an error too, because the saving goroutine waits for the channel.
 				defer close(claimed)
 				<-saving
 				newer, err = s.Claim(ctx, key)
@@ -115,13 +115,13 @@ func claimAgainstSaves(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// saveUntilFenced saves until the store refuses a save. It closes saving after its first save, and returns the last
-// offset that was stored. A save that begins after claimed was closed must be refused; so saveUntilFenced also ends on
-// a store that never fences.
+// saveUntilFenced saves until the store refuses a save, and returns the last stored offset. It closes saving after its
+// first save. A save that begins after claimed was closed must be refused. Therefore saveUntilFenced ends also on a
+// store that never fences.
 func saveUntilFenced(
 	ctx context.Context, s checkpoint.Store, cp checkpoint.Checkpoint, saving, claimed chan struct{},
 ) (last backend.Offset, err error) {
-	// Closed on an error too, because the claiming goroutine waits for the first save.
+	// We close saving on an error too, because the claiming goroutine waits for the first save.
 	begun := sync.OnceFunc(func() { close(saving) })
 	defer begun()
 	for n := 0; ; n++ {
@@ -147,7 +147,7 @@ func saveUntilFenced(
 }
 
 // concurrentKeys checks that consumers of different keys do not disturb each other. A store that keeps all keys in one
-// place could lose one consumer's save in another's.
+// place could lose the save of one consumer while it stores the save of another.
 func concurrentKeys(ctx context.Context, s checkpoint.Store) error {
 	const consumers, saves = 8, 10
 	held := make([]checkpoint.Checkpoint, consumers)

@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// ErrInjected is in every error that a [Flaky] makes, unless the Fault gives an error of its own.
+// ErrInjected is in every error of a [Flaky], except where a Fault has its own error.
 var ErrInjected = errors.New("injected fault")
 
 // An Op is a method of a [checkpoint.Store].
@@ -35,12 +35,12 @@ func (o Op) String() string {
 // A Fault says which calls of one method fail, and how.
 type Fault struct {
 	Op    Op
-	Nth   int  // the first call that fails, counted from 1 for each Op; 0 means 1
-	Times int  // how many calls in a row fail; 0 means 1, a negative number means all that follow
+	Nth   int  // number of the first failing call, counted from 1 for each Op; 0 means 1
+	Times int  // how many calls in a row fail; 0 means 1, a negative number means all further calls
 	After bool // the call takes effect and its reply is lost; otherwise the call never reaches the store
 
-	// Err is what the call returns. With nil, the call returns ErrInjected together with backend.ErrTransient if the
-	// call did not reach the store, and with backend.ErrIndeterminate if the reply was lost.
+	// Err is the error of the call. If Err is nil, the call returns ErrInjected, together with backend.ErrTransient if
+	// the call did not reach the store, or with backend.ErrIndeterminate if the reply was lost.
 	Err error
 }
 
@@ -62,7 +62,7 @@ func (f *Fault) failure() error {
 	return fmt.Errorf("checkpointtest: %v failed %s: %w: %w", f.Op, when, fact, ErrInjected)
 }
 
-// Flaky is a [checkpoint.Store] that makes the chosen calls fail and passes all others on to the wrapped store.
+// Flaky is a [checkpoint.Store] that lets the chosen calls fail and passes all other calls to the wrapped store.
 type Flaky struct {
 	store  checkpoint.Store
 	faults []Fault
@@ -73,8 +73,8 @@ type Flaky struct {
 
 var _ checkpoint.Store = (*Flaky)(nil)
 
-// NewFlaky wraps store. If several faults hit one call, the first in the list counts. If the store itself refuses a
-// call, the call returns the store's error, even where a fault would lose the reply.
+// NewFlaky wraps store. If several faults hit one call, the first fault in the list counts. If the store itself refuses
+// a call, the caller gets the store's error, even where a fault would lose the reply.
 func NewFlaky(store checkpoint.Store, faults ...Fault) *Flaky {
 	return &Flaky{store: store, faults: faults, calls: make(map[Op]int)}
 }

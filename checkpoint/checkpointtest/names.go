@@ -11,7 +11,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// emptyKey checks that all three methods refuse an empty key. An empty key is a setting that somebody forgot.
+// emptyKey checks that all three methods refuse an empty key. An empty key usually comes from a forgotten setting.
 func emptyKey(ctx context.Context, s checkpoint.Store) error {
 	_, errLoad := s.Load(ctx, "")
 	_, errClaim := s.Claim(ctx, "")
@@ -24,8 +24,8 @@ func emptyKey(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// distinctKeys contains pairs that some media treat as equal. Collations fold case and drop trailing spaces, file
-// systems normalize Unicode, patterns have wildcards, and paths have "..".
+// distinctKeys contains pairs of keys that some media treat as equal. Collations fold case and drop trailing spaces,
+// file systems normalize Unicode, patterns have wildcards, and paths have "..".
 var distinctKeys = []string{
 	"a", "A", "a ", " a", "a/", "a/b", "a/b/../b", "aa", "%", "_", "é", "e\u0301", "ß", "ss", "0", "00", "null",
 }
@@ -54,7 +54,7 @@ func keysIndependent(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// strange are keys and offsets that a medium may change. A store may refuse those that are not text, and no others.
+// strange holds keys and offsets that a medium may change. A store may refuse only the strings that are not text.
 var strange = []struct {
 	s    string
 	text bool
@@ -101,7 +101,7 @@ func atTheLimit(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, long[1:]+"l", checkpoint.Checkpoint{})
 }
 
-// beyondTheLimit checks that longer keys and offsets are refused, and that the refusal changes nothing.
+// beyondTheLimit checks that the store refuses longer keys and offsets, and that a refusal changes nothing.
 func beyondTheLimit(ctx context.Context, s checkpoint.Store) error {
 	long := strings.Repeat("k", checkpoint.KeyBytes+1)
 	_, errLoad := s.Load(ctx, long)

@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// reopenKeeps checks that a new handle finds all checkpoints that an old one has saved.
+// reopenKeeps checks that a new handle finds all checkpoints of an old handle.
 func reopenKeeps(ctx context.Context, s checkpoint.Store, reopen func(checkpoint.Store) checkpoint.Store) error {
 	held := make(map[string]checkpoint.Checkpoint)
 	for i, key := range distinctKeys {
@@ -33,8 +33,8 @@ func reopenKeeps(ctx context.Context, s checkpoint.Store, reopen func(checkpoint
 	return nil
 }
 
-// reopenEpochs checks that an epoch which was only claimed is kept too. Otherwise a consumer from before the restart
-// and one from after it would share an epoch, and both could save.
+// reopenEpochs checks that the store keeps an epoch even if nothing was saved under it. Otherwise a consumer from
+// before the restart and a consumer from after the restart would share an epoch, and both could save.
 func reopenEpochs(ctx context.Context, s checkpoint.Store, reopen func(checkpoint.Store) checkpoint.Store) error {
 	older, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {

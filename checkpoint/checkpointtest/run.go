@@ -15,9 +15,9 @@ type config struct {
 	reopen func(t *testing.T, old checkpoint.Store) checkpoint.Store
 }
 
-// Reopen adds the rules about what a new handle must find. f makes a second store on the medium of old, as a process
-// does after a restart. If the medium allows only one handle, f closes old first. Without Reopen those rules do not
-// run.
+// Reopen adds rules that check whether a new handle finds the stored checkpoints. f makes a second store on the medium
+// of old, as a process does after a restart. If the medium allows only one handle, f closes old first. Without Reopen
+// these rules do not run.
 func Reopen(f func(t *testing.T, old checkpoint.Store) checkpoint.Store) Option {
 	return func(c *config) { c.reopen = f }
 }
@@ -55,8 +55,8 @@ func Run(t *testing.T, newStore func(t *testing.T) checkpoint.Store, opts ...Opt
 	}
 }
 
-// A rule returns what a store does wrong, and does not fail a test itself. So the suite's own tests can give a broken
-// store to every rule and check that a rule notices the fault.
+// A rule returns an error that describes the fault of a store, and does not fail a test itself. Therefore the suite's
+// own tests can give a broken store to every rule, and check whether a rule finds the fault.
 type rule struct {
 	name  string
 	check func(ctx context.Context, s checkpoint.Store) error

@@ -10,7 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A Coder compresses and decompresses payloads one at a time. It is for one goroutine; make one for each direction.
+// A Coder compresses and decompresses payloads, one at a time. Only one goroutine may use a Coder, and each direction
+// of a connection needs its own.
 type Coder struct {
 	codec Codec
 	enc   *zstd.Encoder
@@ -20,7 +21,8 @@ type Coder struct {
 	out   bytes.Buffer
 }
 
-// NewCoder makes a Coder whose Seal compresses with codec. What it opens may be compressed in any way.
+// NewCoder makes a Coder whose Seal compresses with codec. Open understands every codec, because the flags of a frame
+// name the codec.
 func NewCoder(codec Codec) (*Coder, error) {
 	if codec > Gzip {
 		return nil, fmt.Errorf("unknown compression %v", codec)
@@ -28,9 +30,9 @@ func NewCoder(codec Codec) (*Coder, error) {
 	return &Coder{codec: codec}, nil
 }
 
-// Seal completes frame, which is HeaderSize bytes of room and a payload of at most MaxPayload bytes. It writes the header
-// and, when the payload is large enough and gets smaller by it, compresses it: then the result is in spare's memory and
-// frame is free again, and compressed is true.
+// Seal completes a frame. frame is HeaderSize free bytes and then a payload of at most MaxPayload bytes. Seal writes
+// the header. If the payload has at least CompressFrom bytes and becomes smaller by compression, compressed is true:
+// the result is in the memory of spare, and the caller may use the memory of frame again.
 func (c *Coder) Seal(frame, spare []byte) (sealed []byte, compressed bool, err error) {
 	flags := Flags(0)
 	if payload := frame[HeaderSize:]; c.codec != None && len(payload) >= CompressFrom {
@@ -53,7 +55,7 @@ func (c *Coder) Seal(frame, spare []byte) (sealed []byte, compressed bool, err e
 func (c *Coder) compress(dst, src []byte) ([]byte, error) {
 	if c.codec == Zstd {
 		if c.enc == nil {
-			// One block at a time on the caller's goroutine: the encoder starts none of its own.
+			// With a concurrency of 1 the encoder works on the caller's goroutine and starts no goroutines of its own.
 			enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
 				zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
 			if err != nil {
@@ -78,19 +80,22 @@ func (c *Coder) compress(dst, src []byte) ([]byte, error) {
 	return append(dst, c.out.Bytes()...), nil
 }
 
-// window bounds what a zstd frame may ask for before its first byte, and what is decompressed before it is looked at.
-// It is more than a payload needs: encoders that do not know how much will come declare up to so much, whatever comes.
+// window bounds how much memory a zstd frame may demand before its first byte, and how much is decompressed before we
+// look at the result. A payload needs less than window. But an encoder that does not know the final size declares up to
+// this window for any payload, and a smaller bound would refuse its frames.
 const window = 8 << 20
 
-// Open returns the payload as it was before compression: itself when it is not compressed, else newly allocated. A
-// payload that would be larger than MaxPayload is refused, and not decompressed beyond a fixed bound.
+// Open returns the payload without compression. If the payload is not compressed, Open returns payload itself,
+// otherwise new memory. If the decompressed payload would be larger than MaxPayload, Open returns an error, and
+// decompresses no more than a fixed amount. Otherwise a peer could fill our memory with a few bytes.
 func (c *Coder) Open(flags Flags, payload []byte) ([]byte, error) {
 	switch flags.Codec() {
 	case None:
 		return payload, nil
 	case Zstd:
 		if c.dec == nil {
-			// A lower limit of memory would lower that of the window too.
+			// The library bounds the window by the limit of memory too, and window is already the smallest size that
+			// works.
 			dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(window),
 				zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 			if err != nil {
@@ -125,7 +130,7 @@ func (c *Coder) Open(flags Flags, payload []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Close releases what the coder holds. A closed coder makes anew what it needs again.
+// Close releases the memory of the coder. A closed coder can still be used, and makes its parts anew.
 func (c *Coder) Close() {
 	if c.dec != nil {
 		c.dec.Close()
@@ -144,7 +149,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// Unzstd decompresses a whole body that is no frame, to at most limit bytes.
+// Unzstd decompresses a whole HTTP body, without frames, to at most limit bytes.
 func Unzstd(src []byte, limit int) ([]byte, error) {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(limit)),
 		zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))

@@ -1,26 +1,28 @@
-// Package s2s is the framing of S2's streaming protocol ("s2s/proto"): three bytes of length, a byte of flags, a payload
-// that may be compressed. It enforces the protocol's limits on what the peer sends, before and after decompression, and
-// knows nothing of what payloads mean.
+// Package s2s reads and writes the frames of S2's streaming protocol ("s2s/proto"): a length of three bytes, a byte of
+// flags, and a payload, perhaps compressed. The package enforces the protocol's limits on frames of the peer, before
+// and after decompression. It does not know the meaning of payloads.
 package s2s
 
 import "fmt"
 
 const (
-	// HeaderSize is what stands before a payload: a 24-bit big-endian length, which counts the flags and the payload, and
-	// the flags.
+	// HeaderSize is the size of the header: a 24-bit big-endian length, then the flags. The length counts the flags and
+	// the payload.
 	HeaderSize = 4
 
-	// MaxLength is the largest value of the length field, although 24 bits would allow more.
+	// MaxLength is the largest value of the length field. The protocol sets this limit, although 24 bits would allow
+	// more.
 	MaxLength = 2 << 20
 
-	// MaxPayload is the largest payload, both as sent and decompressed.
+	// MaxPayload is the size of the largest payload. The limit holds for the payload on the wire and for the
+	// decompressed payload.
 	MaxPayload = MaxLength - 1
 
-	// CompressFrom is the encoded size from which a payload is compressed.
+	// CompressFrom is the size in bytes from which a payload is compressed.
 	CompressFrom = 1024
 )
 
-// Flags are the fourth byte of a frame. The low four bits are reserved and ignored.
+// Flags are the fourth byte of a frame. The low four bits are reserved, and we ignore them.
 type Flags byte
 
 const (
@@ -30,16 +32,16 @@ const (
 	codecShift          = 5
 )
 
-// Terminal says that the payload is a status and an error body, and that nothing follows.
+// Terminal reports whether the payload is a status and an error body. No frame follows.
 func (f Flags) Terminal() bool { return f&flagTerminal != 0 }
 
-// Reconnect says that the server is about to go away: the client should move to another connection.
+// Reconnect reports whether the server will go away soon. The client should move to another connection.
 func (f Flags) Reconnect() bool { return f&flagReconnect != 0 }
 
-// Codec is how the payload is compressed.
+// Codec returns the compression of the payload.
 func (f Flags) Codec() Codec { return Codec(f & codecMask >> codecShift) }
 
-// A Codec is a way to compress payloads, numbered as in the flags.
+// A Codec is a kind of compression, with its number in the flags.
 type Codec uint8
 
 // The codecs. Number 3 is invalid.
@@ -49,7 +51,7 @@ const (
 	Gzip
 )
 
-// String returns the codec's name as in the header accept-encoding; "" for None.
+// String returns the codec's name in the header accept-encoding, or "" for None.
 func (c Codec) String() string {
 	switch c {
 	case None:
@@ -62,7 +64,7 @@ func (c Codec) String() string {
 	return fmt.Sprintf("codec %d", uint8(c))
 }
 
-// A FormatError is a frame that breaks the protocol. What comes behind it cannot be understood.
+// A FormatError says how a frame breaks the protocol. The bytes behind a broken frame cannot be understood.
 type FormatError struct{ Reason string }
 
 func (e *FormatError) Error() string { return "malformed frame: " + e.Reason }

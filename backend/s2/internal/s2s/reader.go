@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// How much a Reader reads ahead: little, until a frame comes that fits into more. Larger frames are read into memory of
-// their own.
+// A Reader has a small buffer until a frame comes that does not fit. Then the buffer grows to aheadMost. A payload
+// larger than aheadMost gets memory of its own. With small buffers an idle session costs little memory.
 const (
 	aheadFirst = 2 << 10
 	aheadMost  = 256 << 10
@@ -20,18 +20,19 @@ type Reader struct {
 	src      io.Reader
 	buf      []byte // buf[off:end] was read and not returned
 	off, end int
-	spare    []byte // for payloads that are lent and do not fit into buf
+	spare    []byte // memory for lent payloads larger than aheadMost
 }
 
-// NewReader makes a Reader. It reads ahead, so src is its own from now on.
+// NewReader makes a Reader. The Reader reads ahead, therefore nobody else may read from src afterwards.
 func NewReader(src io.Reader) *Reader { return &Reader{src: src, buf: make([]byte, aheadFirst)} }
 
-// Next returns the next frame's flags and payload, which is newly allocated and nobody else's; a compressed one is good
-// until the following call only, as it is of no use once it is opened. io.EOF means that the stream ended between two
-// frames; an end within one is [io.ErrUnexpectedEOF], since what was cut off is missing.
+// Next returns the flags and the payload of the next frame. The payload is new memory and belongs to the caller. Only a
+// compressed payload is valid just until the following call, because the caller needs only the result of Open. io.EOF
+// means the stream has ended between two frames. If the stream ends inside a frame, the error is [io.ErrUnexpectedEOF],
+// because a part of the frame is missing.
 func (r *Reader) Next() (Flags, []byte, error) { return r.next(false) }
 
-// Borrow is Next with a payload that is good until the following call only.
+// Borrow is Next with a lent payload, valid until the following call.
 func (r *Reader) Borrow() (Flags, []byte, error) { return r.next(true) }
 
 func (r *Reader) next(lent bool) (Flags, []byte, error) {
@@ -60,12 +61,13 @@ func (r *Reader) next(lent bool) (Flags, []byte, error) {
 	return flags, payload, nil
 }
 
-// payload reads the n bytes that come next.
+// payload reads the next n bytes.
 func (r *Reader) payload(n int, lent bool) (p []byte, err error) {
 	ahead := r.end - r.off
 	if n <= aheadMost {
-		// Whatever has come is read at once. HTTP/2 tells the peer after each reading that there is room again, which costs
-		// both sides system calls; several frames in one are worth the copy. That takes the place of clearing memory.
+		// We read everything that has arrived into the buffer, and copy from there. After each read, HTTP/2 tells the
+		// peer how much room there is again, and each such message costs both sides system calls. Reading several
+		// frames at once is worth the copy. The copy is cheap, because otherwise Go would have to clear the new memory.
 		if err = r.fill(n); err == nil {
 			p = r.buf[r.off : r.off+n : r.off+n]
 			r.off += n
@@ -99,7 +101,7 @@ func (r *Reader) payload(n int, lent bool) (p []byte, err error) {
 	return p, nil
 }
 
-// fill makes buf[off:off+n] known. When it fails buf[:end] is what there was.
+// fill reads until buf[off:off+n] is filled. If fill fails, buf[:end] holds the bytes that did arrive.
 func (r *Reader) fill(n int) error {
 	missing := n - (r.end - r.off)
 	if missing <= 0 {
@@ -116,7 +118,7 @@ func (r *Reader) fill(n int) error {
 	return err
 }
 
-// Terminal takes the payload of a terminal frame apart: an HTTP status and an error body.
+// Terminal returns the two parts of a terminal frame's payload: an HTTP status and an error body.
 func Terminal(payload []byte) (status int, body []byte, err error) {
 	if len(payload) < 2 {
 		return 0, nil, &FormatError{fmt.Sprintf("terminal frame of %d bytes, where a status takes 2", len(payload))}

@@ -12,7 +12,7 @@ import (
 // A Batch is a decoded ReadBatch.
 type Batch struct {
 	Records []backend.Record // without offsets
-	Seqs    []uint64         // of the records; nil when they run from First without a gap
+	Seqs    []uint64         // of the records; nil if the records follow each other from First without a gap
 	First   uint64           // of the first record
 	Tail    Position
 	HasTail bool
@@ -26,25 +26,26 @@ func (b *Batch) Seq(i int) uint64 {
 	return b.First + uint64(i)
 }
 
-// A Decoder reads the ReadBatches of one session. It remembers header names from record to record, so that the usual
-// stream, whose records all have the same ones, makes no string for each.
+// A Decoder reads the ReadBatches of one session. It remembers the header names of the record before. In most streams
+// all records have the same names, and then no string is allocated.
 type Decoder struct {
 	names   []string
-	headers int       // of the last batch: the next one is likely to have as many
-	ms      uint64    // of the last record: the next one is likely to have the same
-	time    time.Time // that is
+	headers int       // number of headers in the last batch; the next batch will probably have as many
+	ms      uint64    // timestamp of the last record; the next record will often have the same
+	time    time.Time // ms as a time
 }
 
-// batchRecords is the protocol's limit. It bounds what a peer's few bytes make us allocate.
+// batchRecords is the protocol's limit of records in a batch. Without the limit, a few bytes of a peer could make us
+// allocate much memory.
 const batchRecords = 1000
 
-// tagRecord is that of the records in a ReadBatch.
+// tagRecord is the tag of a record in a ReadBatch.
 const tagRecord = 1<<3 | delimited
 
-// nameLimit bounds what a Decoder remembers: names at this place in a record and behind are made anew each time.
+// nameLimit bounds how many names a Decoder remembers. The names of later headers in a record are allocated each time.
 const nameLimit = 16
 
-// Decode reads a ReadBatch. Values alias p, which must not be written again.
+// Decode reads a ReadBatch. The values of the records alias p, therefore nobody may write to p afterwards.
 func (d *Decoder) Decode(p []byte) (Batch, error) {
 	var b Batch
 	n, err := count(p)
@@ -86,7 +87,8 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 	return b, nil
 }
 
-// place notes the sequence number of the last record.
+// place stores the sequence number of the last record in the batch. It refuses a number that is not larger than the
+// number before, because the offsets of the records would be wrong.
 func (b *Batch) place(seq uint64) error {
 	i := len(b.Records) - 1
 	if seq == math.MaxUint64 {
@@ -112,7 +114,7 @@ func (b *Batch) place(seq uint64) error {
 	return nil
 }
 
-// count looks how many records p has, so that they are allocated once.
+// count returns the number of records in p, so we can allocate all records at once.
 func count(p []byte) (records int, err error) {
 	for len(p) > 0 {
 		tag, _, _, to := next(p)
@@ -130,9 +132,9 @@ func count(p []byte) (records int, err error) {
 	return records, nil
 }
 
-// usual reads a SequencedRecord of the shape that nearly all have: number, time and a body of less than 16 KiB, each once
-// and in this order. The body goes from body to the end; 0 is a record of another shape, for [Decoder.record]. It costs
-// half of that.
+// usual reads a SequencedRecord of the usual shape: number, time and a body of less than 16 KiB, each once and in this
+// order. Nearly all records have this shape. body is where the body begins; the body ends at the end of p. If body is
+// 0, the record has another shape, and [Decoder.record] must read the record. usual takes half the time of record.
 func usual(p []byte) (seq, ms uint64, body int) {
 	if len(p) < 8 || p[0] != 1<<3|varint {
 		return 0, 0, 0
@@ -162,8 +164,8 @@ func usual(p []byte) (seq, ms uint64, body int) {
 	return seq, ms, at
 }
 
-// record reads a SequencedRecord. Its headers are cut from arena. When that has to grow, records before keep their part of
-// the old one.
+// record reads a SequencedRecord of any shape. It appends the headers to arena. If arena has to grow, the records
+// before keep their headers in the old memory.
 func (d *Decoder) record(r *backend.Record, arena backend.Headers, p []byte) (_ backend.Headers, seq uint64, err error) {
 	first := len(arena)
 	var ms uint64
@@ -230,7 +232,7 @@ func (d *Decoder) header(i int, p []byte) (h backend.Header, err error) {
 	return h, nil
 }
 
-// Add appends a record that was decoded from another form.
+// Add appends a record that was decoded from another format, such as JSON.
 func (b *Batch) Add(seq uint64, r backend.Record) error {
 	if len(b.Records) == batchRecords {
 		return fmt.Errorf("malformed batch: more than %d records", batchRecords)

@@ -1,5 +1,5 @@
-// Package wire writes and reads S2's protobuf messages by hand, straight from and to [backend.Record]: no message structs
-// in between, no allocation per record. It is tested against the generated types.
+// Package wire encodes and decodes S2's protobuf messages by hand, directly from and to [backend.Record]. It needs no
+// message structs, and allocates no memory for each record. Tests compare the package with the generated types.
 package wire
 
 import (
@@ -9,10 +9,11 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Position is a place in a stream and the time there in milliseconds.
+// A Position is a place in a stream, with the timestamp at this place in milliseconds.
 type Position struct{ SeqNum, Timestamp uint64 }
 
-// A Condition is what an append demands of the stream. The pointers tell absence from 0 and "".
+// A Condition is what the stream must fulfil for an append to be accepted. A nil pointer means no condition; 0 and ""
+// are conditions.
 type Condition struct {
 	MatchSeqNum  *uint64
 	FencingToken *string
@@ -30,10 +31,11 @@ func (c Condition) Size() int {
 	return n
 }
 
-// HasTime reports whether r brings its own timestamp, which is then not negative.
+// HasTime reports whether r has a timestamp of its own. The limits of the backend ensure that such a timestamp is not
+// negative.
 func HasTime(r *backend.Record) bool { return !r.Time.IsZero() }
 
-// SizeRecord is what one record adds to an encoded AppendInput.
+// SizeRecord is the size that one record adds to an encoded AppendInput.
 func SizeRecord(r *backend.Record) int { return sizeBytes(sizeRecord(r)) }
 
 func sizeRecord(r *backend.Record) int {
@@ -117,5 +119,6 @@ func uvarintLen(v uint64) int {
 	return n
 }
 
-// Time turns a record's timestamp into a time. What lies beyond the range of a time is cut to its end.
+// Time returns a record's timestamp as a time. A timestamp beyond the range of int64 milliseconds becomes the latest
+// time.
 func Time(ms uint64) time.Time { return time.UnixMilli(int64(min(ms, 1<<63-1))) }

@@ -8,19 +8,19 @@ import (
 
 var errTruncated = errors.New("malformed message: cut short")
 
-// Tags are a field's number and how it is encoded.
+// A tag is the number of a field and the wire type of its value.
 const (
 	varint    = 0
-	delimited = 2 // a length and so many bytes
+	delimited = 2 // a length, then the bytes
 )
 
-// next looks at the field at the front of p: its tag, the value of a varint, and for bytes where they are: p[from:to]. The
-// next field is at to. Fields of other kinds are skipped by whoever does not know them, groups excepted: proto3 has none.
-// to is 0 when there is no such field; malformed says why. All this is in registers, and so costs a third of what returning
-// a struct and an error would.
+// next reads the tag and the bounds of the first field in p. For a varint, val is the value. For bytes, p[from:to] are
+// the bytes. The next field begins at to. The caller skips fields that it does not know. Groups are an error, because
+// proto3 has none. If p does not begin with a field, to is 0, and malformed returns the reason. All results fit into
+// registers. Returning a struct and an error would take three times as long.
 func next(p []byte) (tag, val uint64, from, to int) {
 	n := 1
-	if p[0] < 0x80 { // all fields known here
+	if p[0] < 0x80 { // every field that we know has a tag of one byte
 		tag = uint64(p[0])
 	} else if tag, n = binary.Uvarint(p); n <= 0 {
 		return 0, 0, 0, 0
@@ -57,7 +57,7 @@ func next(p []byte) (tag, val uint64, from, to int) {
 	return tag, 0, n, n + int(size)
 }
 
-// malformed says why next found no field in p.
+// malformed returns the reason why next found no field in p.
 func malformed(p []byte) error {
 	tag, n := binary.Uvarint(p)
 	switch {
@@ -71,7 +71,8 @@ func malformed(p []byte) error {
 	return errTruncated
 }
 
-// mergePosition reads a StreamPosition into pos: a sub-message given twice is merged.
+// mergePosition reads a StreamPosition into pos. If a message contains the position twice, the later values replace the
+// earlier ones, as protobuf demands.
 func mergePosition(pos *Position, p []byte) error {
 	for len(p) > 0 {
 		tag, val, _, to := next(p)
@@ -89,7 +90,7 @@ func mergePosition(pos *Position, p []byte) error {
 	return nil
 }
 
-// An Ack is a decoded AppendAck. Absent positions are zero.
+// An Ack is a decoded AppendAck. A missing position is zero.
 type Ack struct{ Start, End, Tail Position }
 
 // DecodeAck reads an AppendAck.
