@@ -8,9 +8,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// create makes a complete new file appear at path in one step. A crash cannot leave an empty or half-written file, so an empty
-// file always means damage. Where one step is not possible, for example without hard links, bbolt makes the file in place, and
-// reports what is wrong with the path.
+// create makes a complete new file appear at path in one step. Therefore a crash never leaves an empty or half-written
+// file, and an empty file always means damage. If one step is not possible, for example without hard links, create does
+// nothing. Then bbolt makes the file in place, and reports what is wrong with the path.
 func create(path string, mode os.FileMode) {
 	fresh := path + ".new-" + rand.Text()
 	defer os.Remove(fresh)
@@ -18,7 +18,8 @@ func create(path string, mode os.FileMode) {
 	if err != nil || db.Close() != nil {
 		return
 	}
-	// If another process has made the file meanwhile, a rename would replace that file. A link does not.
+	// If another process has made the file meanwhile, a rename would replace the file of the other process. A link
+	// fails instead.
 	if os.Link(fresh, path) != nil {
 		return
 	}

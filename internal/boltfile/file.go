@@ -10,26 +10,28 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// ErrInUse says that another process, or another Open in this one, holds the file.
+// ErrInUse says: another process, or another Open in this process, holds the file.
 var ErrInUse = errors.New("file is in use")
 
 // A File is a bbolt database. Its methods may be called from any goroutine.
 //
-// When a reader meets damage, only this call fails, because other pages may be whole. When a writer meets damage, nothing more is
-// written, because nobody knows what a further commit would build on.
+// When a reader meets damage, only the call of this reader fails, because other pages may be whole. When a writer meets
+// damage, the File writes nothing more. A commit on top of damage could destroy the data that is still whole.
 type File struct {
 	db   *bbolt.DB
 	path string
-	file *os.File // the file that bbolt has mapped; nil if the caller of Of has opened the database
+	file *os.File // the file that bbolt has mapped; nil if the database was given to Of
 	page int      // bytes of a page of file
 
 	mu       sync.Mutex // guards the fields below
-	readonly error      // why nothing is written any more
-	broken   error      // why no transaction begins any more: bbolt has panicked with its locks held, and would wait for them for ever
+	readonly error      // why the File writes nothing more
+	// broken is why the File begins no more transactions: bbolt has panicked while it held its locks, so the next
+	// transaction would wait for these locks for ever.
+	broken error
 }
 
-// Open opens the file at path with bbolt, and creates it when there is none. A file that is shorter than it was, or empty,
-// is refused with ErrDamaged.
+// Open opens the file at path with bbolt, and creates the file if it does not exist. It refuses an empty file, and a
+// file that is shorter than its meta pages say, with ErrDamaged.
 func Open(path string, mode os.FileMode, options bbolt.Options) (*File, error) {
 	f := &File{path: path}
 	err := checkLength(path)
@@ -43,7 +45,7 @@ func Open(path string, mode os.FileMode, options bbolt.Options) (*File, error) {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("open %s: %w: %w", path, ErrInUse, err)
-	case errors.Is(err, ErrDamaged): // it names the file
+	case errors.Is(err, ErrDamaged): // the error names the file already
 		return nil, fmt.Errorf("open %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -62,7 +64,7 @@ func (f *File) open(mode os.FileMode, options bbolt.Options) error {
 		return err
 	})
 	if errors.Is(err, ErrDamaged) && f.file != nil {
-		_ = f.file.Close() // the panic has kept bbolt from closing the file, so the lock of the file would stay
+		_ = f.file.Close() // after a panic, bbolt does not close the file, and the next Open would wait for the file's lock
 	}
 	return err
 }
@@ -70,10 +72,10 @@ func (f *File) open(mode os.FileMode, options bbolt.Options) error {
 // Of returns the File of a database that the caller has opened, and will close.
 func Of(db *bbolt.DB) *File { return &File{db: db, path: db.Path()} }
 
-// Bolt returns the database. Nothing guards what is read and written through it.
+// Bolt returns the database. Damage that the caller meets through the database itself causes a panic or a signal.
 func (f *File) Bolt() *bbolt.DB { return f.db }
 
-// View is bbolt's View.
+// View runs read in a transaction, as bbolt's View does.
 func (f *File) View(read func(*bbolt.Tx) error) error {
 	if err := f.usable(); err != nil {
 		return err
@@ -85,13 +87,15 @@ func (f *File) View(read func(*bbolt.Tx) error) error {
 			return read(tx)
 		})
 	})
+	// A panic before read began has left bbolt's locks held. A panic inside read has not: bbolt's View has rolled the
+	// transaction back.
 	if !begun && errors.Is(err, ErrDamaged) {
 		f.end(&f.broken, err)
 	}
 	return err
 }
 
-// Update is bbolt's Update.
+// Update runs write in a transaction, as bbolt's Update does.
 func (f *File) Update(write func(*bbolt.Tx) error) error {
 	tx, err := f.Begin()
 	if err != nil {
@@ -107,8 +111,8 @@ func (f *File) Update(write func(*bbolt.Tx) error) error {
 	return err
 }
 
-// Begin begins a transaction that writes. Every step that touches the file must run in Write. The transaction ends with a Commit in
-// Write, or with Rollback.
+// Begin begins a transaction that writes. Every step of the caller that touches the file must run in Write, so that
+// damage becomes an error. The caller ends the transaction with a Commit in Write, or with Rollback.
 func (f *File) Begin() (tx *bbolt.Tx, err error) {
 	if err := f.usable(); err != nil {
 		return nil, err
@@ -129,7 +133,7 @@ func (f *File) Begin() (tx *bbolt.Tx, err error) {
 	return tx, err
 }
 
-// Write runs a step of a transaction that Begin has begun. After damage no later step runs, and no Commit.
+// Write runs a step of a transaction from Begin. After damage it runs no later step, and no Commit.
 func (f *File) Write(step func() error) error {
 	f.mu.Lock()
 	err := f.readonly
@@ -144,15 +148,15 @@ func (f *File) Write(step func() error) error {
 	return err
 }
 
-// Rollback ends a transaction that Begin has begun, also if its Commit has met damage.
+// Rollback ends a transaction from Begin, even if its Commit has met damage.
 func (f *File) Rollback(tx *bbolt.Tx) {
 	if err := f.guard(tx.Rollback); errors.Is(err, ErrDamaged) {
 		f.end(&f.broken, err)
 	}
 }
 
-// Close is bbolt's Close. If bbolt would wait for its own locks for ever, Close closes only the file, and the mapping stays until
-// the process ends.
+// Close closes the database. If bbolt would wait for its own locks for ever, Close closes only the file. The memory
+// mapping then stays until the process ends.
 func (f *File) Close() error {
 	f.mu.Lock()
 	err := f.broken
@@ -166,8 +170,8 @@ func (f *File) Close() error {
 	return err
 }
 
-// usable refuses a file that has lost its first two pages. bbolt reads them at the beginning of a transaction, with its locks held.
-// A panic there would leave the locks held.
+// usable refuses a file that has lost its first two pages. bbolt reads these pages at the beginning of a transaction,
+// while it holds its locks. A panic there would leave the locks held, and every later transaction would wait for ever.
 func (f *File) usable() error {
 	f.mu.Lock()
 	err := f.broken
@@ -177,12 +181,12 @@ func (f *File) usable() error {
 	}
 	info, err := f.file.Stat()
 	if err != nil || info.Size() >= int64(2*f.page) {
-		return nil // if the file is closed, bbolt refuses it
+		return nil // a closed file is no damage, and bbolt reports it
 	}
 	return fmt.Errorf("%s: %d bytes are left of it: %w", f.path, info.Size(), ErrDamaged)
 }
 
-// end keeps the first reason.
+// end stores err in reason, unless reason is set. The first error tells the operator most.
 func (f *File) end(reason *error, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,15 +8,17 @@ import (
 	"strings"
 )
 
-// ErrDamaged says that a file is not what bbolt has written: the file was cut short, or bytes of it have changed. Restore the file
-// from a backup.
+// ErrDamaged says: the file is not as bbolt has written it. The file was cut short, or some bytes have changed. Restore
+// the file from a backup.
 var ErrDamaged = errors.New("file is damaged")
 
-// guard runs a step that touches the mapping of the file, and turns panics into ErrDamaged. bbolt panics when a page makes no sense.
-// A page that is missing causes a memory fault, which ends the process unless the goroutine asks for a panic.
+// guard runs a step that touches the mapping of the file, and turns panics into ErrDamaged. bbolt panics when a page
+// makes no sense. A missing page causes a memory fault, which ends the process unless the goroutine asks for a panic
+// with SetPanicOnFault.
 //
-// Two kinds of damage are not caught, because bbolt does not panic on them. On a branch page that leads back to itself, bbolt
-// descends until the stack is full. If a count of overflow pages is far too large, a commit frees all these pages one by one.
+// guard does not catch two kinds of damage, because bbolt does not panic on them. If a branch page leads back to
+// itself, bbolt descends until the stack is full. If the count of overflow pages is far too large, a commit frees all
+// these pages one by one.
 func (f *File) guard(step func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -27,7 +29,8 @@ func (f *File) guard(step func() error) (err error) {
 	return step()
 }
 
-// origin names the function that has panicked. If the panic is a mistake in the code, and no damage, the name shows that.
+// origin returns the name of the function that has panicked. If the panic is a mistake in the code and no damage, the
+// name shows the mistake.
 func origin() string {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])

@@ -8,22 +8,22 @@ import (
 	"os"
 )
 
-// These are places in a meta page of bbolt, behind the header of the page. Numbers are in the byte order of the machine. The
-// checksum is FNV-1a of the bytes in front of it.
+// Places in a meta page of bbolt, behind the header of the page. Numbers have the byte order of the machine. The
+// checksum is FNV-1a of the bytes in front of the checksum.
 const (
 	metaAt       = 16
 	metaMagicAt  = 0
 	metaPageSize = 8
-	metaPagesAt  = 40 // how many pages there are
+	metaPagesAt  = 40 // number of pages
 	metaTxAt     = 48
 	metaSumAt    = 56
 	metaBytes    = 64
 	metaMagic    = 0xED0CDAED
 )
 
-// checkLength refuses a file that is shorter than its newest meta page says, because bbolt would touch the pages that are missing.
-// It refuses an empty file too: create never leaves an empty file, and bbolt would take it for a new one. bbolt reports everything
-// else that is wrong with the file. If there is no file, the error wraps os.ErrNotExist.
+// checkLength refuses a file that is shorter than its newest meta page says, because bbolt would touch missing pages.
+// It also refuses an empty file: create never leaves an empty file behind, and bbolt would treat the file as new. bbolt
+// itself reports every other fault of a file. If there is no file, the error wraps os.ErrNotExist.
 func checkLength(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -34,8 +34,9 @@ func checkLength(path string) error {
 	if err != nil {
 		return err
 	}
-	// We ask for the size after reading the meta pages: a process that writes to the file lets it grow before a meta page
-	// refers to the new part.
+	// We read the size after the meta pages. Another process may be writing to the file: it lets the file grow first,
+	// and writes the meta page that refers to the new part afterwards. In the other order, a healthy file could look
+	// too short.
 	info, err := f.Stat()
 	switch {
 	case err != nil:

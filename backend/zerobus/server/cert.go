@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// certificate makes a certificate of its own for this machine, and what trusts it. It is made anew each time: a key in
-// the source is a key that somebody trusts one day.
+// certificate makes a self-signed certificate for this machine, and a pool with this certificate as its only root. Each
+// call makes a new key. A fixed key in the source would be public, and sooner or later a machine would trust the key
+// outside of tests.
 func certificate() (*tls.Config, *x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

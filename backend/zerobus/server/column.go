@@ -10,18 +10,19 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// A Column is one of a table. Type is the type in Delta, as SQL writes it: TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE,
-// DECIMAL(p,s), STRING, BOOLEAN, BINARY, DATE, TIMESTAMP, TIMESTAMP_NTZ, VARIANT, ARRAY<T>, MAP<K,V> or
-// STRUCT<name: T NOT NULL, …>. An ARRAY, MAP or STRUCT that is declared without its elements takes any. A server does not start
-// with another type, nor with what the service does not take: arrays of arrays and maps of maps.
+// A Column is one column of a table. Type is the Delta type as SQL writes it: TINYINT, SMALLINT, INT, BIGINT, FLOAT,
+// DOUBLE, DECIMAL(p,s), STRING, BOOLEAN, BINARY, DATE, TIMESTAMP, TIMESTAMP_NTZ, VARIANT, ARRAY<T>, MAP<K,V> or
+// STRUCT<name: T NOT NULL, …>. An ARRAY, MAP or STRUCT without declared elements takes any elements. A server does not
+// start with any other type. It also does not start with the types that the service refuses: arrays of arrays and maps
+// of maps.
 type Column struct {
 	Name     string
 	Type     string
 	Required bool // NOT NULL
 }
 
-// Columns returns the columns of a table for a message: one for each field, required if the field is. A message inside itself
-// is a STRUCT whose fields are not declared.
+// Columns returns the columns of a table for a message: one column for each field, required if the field is required. A
+// message inside itself becomes a STRUCT without declared fields, because a type cannot be infinitely deep.
 func Columns(md protoreflect.MessageDescriptor) []Column {
 	var out []Column
 	for i := range md.Fields().Len() {
@@ -45,7 +46,7 @@ func DescriptorColumns(descriptor []byte) ([]Column, error) {
 	return Columns(md), nil
 }
 
-// typeOf is the type of a column for a field that is inside the messages named.
+// typeOf returns the column type for a field. inside names the messages around the field.
 func typeOf(f protoreflect.FieldDescriptor, inside []protoreflect.FullName) string {
 	switch {
 	case f.IsMap():
@@ -56,7 +57,7 @@ func typeOf(f protoreflect.FieldDescriptor, inside []protoreflect.FullName) stri
 	return singleType(f, inside)
 }
 
-// singleType is the type of one value of a field.
+// singleType returns the column type for one value of a field, without looking at whether the field is repeated.
 func singleType(f protoreflect.FieldDescriptor, inside []protoreflect.FullName) string {
 	md := f.Message()
 	if md == nil {
@@ -78,7 +79,8 @@ func singleType(f protoreflect.FieldDescriptor, inside []protoreflect.FullName) 
 	return "STRUCT<" + strings.Join(fields, ", ") + ">"
 }
 
-// scalarOf is the type that one value of a field is kept as: several types of columns share one, see stored.
+// scalarOf returns the type as which the wire carries one value of a field. Several column types share a wire type: see
+// stored.
 func scalarOf(f protoreflect.FieldDescriptor) string {
 	switch f.Kind() {
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind, protoreflect.EnumKind:
@@ -100,7 +102,7 @@ func scalarOf(f protoreflect.FieldDescriptor) string {
 	return "STRING"
 }
 
-// stored is the type that the values of a column have on the wire of a PROTO stream.
+// stored returns the type as which a PROTO stream carries the values of the column.
 func (t *deltaType) stored() string {
 	switch t.kind {
 	case "TINYINT", "SMALLINT", "DATE":

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// A Config says what a Server serves, and how. The zero Config is good: it has no tables, and every client with an id and a
-// secret is issued tokens.
+// A Config says which tables a Server has, and how the Server behaves. The zero Config is usable: it has no tables, and
+// every client with an id and a secret gets tokens.
 type Config struct {
 	// OAuthAddr is where the OAuth endpoint listens, host:port. Default: a free port of 127.0.0.1.
 	OAuthAddr string
 
-	// InMemory keeps the server off the network: its endpoints are reached through [Server.Dial] alone. As nothing of it
-	// waits for the operating system, it runs in a bubble of testing/synctest, where a day of rotations takes a moment.
+	// InMemory keeps the server off the network. Clients reach its endpoints only through [Server.Dial]. Such a server
+	// never waits for the operating system, and therefore works in a bubble of testing/synctest, where a day of
+	// rotations takes a moment.
 	//
 	//	zerobus.DialOptions(grpc.WithContextDialer(srv.Dial))
 	InMemory bool
@@ -21,65 +22,70 @@ type Config struct {
 	// TLS makes both endpoints speak TLS, with a certificate that [Server.CertPool] trusts.
 	TLS bool
 
-	// Tables are declared. A stream on a table that is not declared is refused with NOT_FOUND, unless CreateTables makes
-	// the table when the first stream is created on it.
+	// Tables are the declared tables. A stream on an undeclared table is refused with NOT_FOUND. With CreateTables, the
+	// first stream on an undeclared table makes the table instead.
 	Tables       []Table
 	CreateTables bool
 
-	// DiscardRows keeps no rows: they are counted and forgotten. For benchmarks and long runs.
+	// DiscardRows counts rows and does not keep them. Use it for benchmarks and long runs, because rows fill the
+	// memory.
 	DiscardRows bool
 
-	// CountDuplicates counts the rows whose bytes the table had stored before, for [Stats]. It keeps a hash of 8 bytes for
-	// each of them, in a map that is about twice as large.
+	// CountDuplicates counts in [Stats] how many rows had the same bytes as an earlier row of the table. It keeps a
+	// hash of 8 bytes for each different row, in a map about twice as large as its hashes.
 	CountDuplicates bool
 
-	// RowLog is written every row as a line of JSON before the row is acknowledged. When RowLog fails, so does the
-	// request, with INTERNAL.
+	// RowLog receives every row as a line of JSON, before the server acknowledges the row. If RowLog returns an error,
+	// the server refuses the request with INTERNAL.
 	RowLog io.Writer
 
-	// Tap is shown every row that is stored, before it is acknowledged: the rows of a request at once, the requests of a
-	// stream in order, several streams at the same time. The slice is used again when Tap has returned. The values may be
-	// kept, unless the server has DiscardRows.
+	// Tap receives every stored row, before the server acknowledges the row. One call gets all rows of a request. The
+	// calls of one stream come in order, and several streams call Tap at the same time. The server uses the slice again
+	// after Tap has returned. Tap may keep the values of the rows, except with DiscardRows.
 	Tap func(table string, rows []Row)
 
-	// Workspace is the workspace id that a token must be asked for. Default: any.
+	// Workspace is the workspace id that clients must name when they ask for a token. Default: any id.
 	Workspace string
 
-	// ClientID and ClientSecret are those of the only client that is issued tokens. Default: any client with both.
+	// ClientID and ClientSecret are the credentials of the only client that gets tokens. Default: every client with an
+	// id and a secret gets tokens.
 	ClientID, ClientSecret string
 
-	// Tokens are valid for every table for ever, for clients that bring their own. AnyToken accepts every bearer token.
+	// Tokens are bearer tokens that never expire and are valid for every table, for clients with tokens of their own.
+	// AnyToken accepts every bearer token.
 	Tokens   []string
 	AnyToken bool
 
-	// TokenLife is how long tokens live. Default: an hour; below 0, they are expired when they are issued. A token is
-	// looked at only when a stream is created.
+	// TokenLife is how long an issued token is valid. Default: an hour. With a value below 0, tokens have expired when
+	// they are issued. As at the service, a token is checked only when a stream is created.
 	TokenLife time.Duration
 
-	// Acks says when requests are acknowledged. Default: [AckEach].
+	// Acks says when the server acknowledges requests. Default: [AckEach].
 	Acks AckPolicy
 
-	// Lifetime rotates streams: after Lifetime each stream gets a close signal of the given Notice. When the notice is
-	// over and the client has not gone, AtEnd ends the stream, by default [EOF]. A Lifetime of 0 rotates nothing.
+	// Lifetime is the age at which a stream is rotated: the stream gets a close signal with the given Notice. If the
+	// client has not gone when the notice is over, AtEnd ends the stream. Default of AtEnd: [EOF]. With a Lifetime of
+	// 0, streams are not rotated.
 	Lifetime, Notice time.Duration
 	AtEnd            Effect
 
-	// Window is the flow-control window of a stream in bytes, at least 64 KiB. Default: 4 MiB. It is how much a client can
-	// send while the server does not read.
+	// Window is the flow-control window of a stream in bytes, at least 64 KiB. Default: 4 MiB. A client can send so
+	// many bytes while the server does not read.
 	Window int32
 }
 
-// A Table is catalog.schema.table. Without columns it accepts every JSON object, and every record of a PROTO stream.
+// A Table is a table with the name catalog.schema.table. A Table without columns accepts every JSON object, and every
+// record of a PROTO stream.
 type Table struct {
 	Name    string
 	Columns []Column
 }
 
-// config is a Config that is complete, with what serves it.
+// config is a Config with all defaults filled in, and with the state that all parts of a server share.
 type config struct {
 	Config
 	pipes    *pipes     // nil: TCP
-	rowLogMu sync.Mutex // several tables write to RowLog at the same time
+	rowLogMu sync.Mutex // held for each write to RowLog, because several tables write to it
 }
 
 func (c Config) complete() *config {
@@ -106,21 +112,22 @@ func (c Config) complete() *config {
 	return full
 }
 
-// An AckPolicy says when requests are acknowledged. Acks are cumulative.
+// An AckPolicy says when a server acknowledges requests. An ack covers all requests up to its offset.
 type AckPolicy struct {
 	every int
 	after time.Duration
 	never bool
 }
 
-// AckEach acknowledges each request when it is stored.
+// AckEach acknowledges each request as soon as the request is stored.
 func AckEach() AckPolicy { return AckPolicy{every: 1} }
 
-// AckEvery acknowledges every nth request, and what is left over when the oldest of it has waited for d.
+// AckEvery acknowledges every nth request. If fewer requests follow, it acknowledges them when the oldest has waited
+// for d.
 func AckEvery(n int, d time.Duration) AckPolicy { return AckPolicy{every: max(n, 1), after: d} }
 
 // AckAfter acknowledges each request d after it was stored.
 func AckAfter(d time.Duration) AckPolicy { return AckPolicy{after: d} }
 
-// AckNever acknowledges nothing, also not at the end.
+// AckNever acknowledges nothing, even when the client has sent everything.
 func AckNever() AckPolicy { return AckPolicy{never: true} }

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// A deltaType is the type of a column, of an element or of a field.
+// A deltaType is the Delta type of a column, of an element or of a field.
 type deltaType struct {
-	text   string // as it was declared, for errors
-	kind   string // without parameters, and not a synonym
-	digits int    // of a DECIMAL: in all
-	scale  int    // of a DECIMAL: behind the point
+	text   string // as the table declares it, for errors
+	kind   string // the main name of the type, without parameters
+	digits int    // of a DECIMAL: number of all digits
+	scale  int    // of a DECIMAL: digits behind the point
 	key    *deltaType
-	elem   *deltaType // of an ARRAY or a MAP; nil takes any element
-	fields *fieldSet  // of a STRUCT; nil takes any field
+	elem   *deltaType // of an ARRAY or a MAP; nil: any element is accepted
+	fields *fieldSet  // of a STRUCT; nil: any field is accepted
 }
 
 // A field is a column of a table or a field of a STRUCT.
@@ -26,7 +26,7 @@ type field struct {
 	required bool
 }
 
-// A fieldSet holds the columns of a table or the fields of a STRUCT. A nil fieldSet takes any.
+// A fieldSet holds the columns of a table or the fields of a STRUCT. A nil fieldSet accepts any field.
 type fieldSet struct {
 	list   []field
 	byName map[string]int
@@ -83,7 +83,7 @@ func parseType(text string) (*deltaType, error) {
 
 type typeParser struct{ rest string }
 
-// word takes the letters, digits and underscores that come next, which may be none.
+// word returns the next letters, digits and underscores, and "" if there are none.
 func (p *typeParser) word() string {
 	p.rest = strings.TrimLeft(p.rest, " ")
 	other := func(r rune) bool {
@@ -98,7 +98,7 @@ func (p *typeParser) word() string {
 	return w
 }
 
-// sign takes a sign if it comes next.
+// sign consumes s and returns true, if s comes next.
 func (p *typeParser) sign(s string) bool {
 	rest, ok := strings.CutPrefix(strings.TrimLeft(p.rest, " "), s)
 	if ok {
@@ -140,7 +140,8 @@ func (p *typeParser) parse() (*deltaType, error) {
 	return t, err
 }
 
-// decimal reads the parameters of a DECIMAL. Without them SQL means 10 digits and none behind the point.
+// decimal reads the parameters of a DECIMAL. A DECIMAL without parameters has 10 digits, and none behind the point, as
+// in SQL.
 func (p *typeParser) decimal(t *deltaType) (err error) {
 	t.digits = 10
 	if !p.sign("(") {
@@ -221,7 +222,7 @@ func (p *typeParser) structure(t *deltaType) error {
 	return nil
 }
 
-// decimalFits says whether a text is a number that a DECIMAL holds without rounding.
+// decimalFits reports whether text is a number that the DECIMAL can hold without rounding.
 func (t *deltaType) decimalFits(text string) bool {
 	if text != "" && (text[0] == '-' || text[0] == '+') {
 		text = text[1:]
@@ -233,7 +234,7 @@ func (t *deltaType) decimalFits(text string) bool {
 	return len(strings.TrimLeft(whole, "0")) <= t.digits-t.scale && len(strings.TrimRight(fraction, "0")) <= t.scale
 }
 
-// misfit is the refusal of a value.
+// misfit returns the error for a value that does not fit the type.
 func (t *deltaType) misfit(path string) *schemaError {
 	return mismatch(incompatible, "field %q does not fit column type %s", path, t.text)
 }

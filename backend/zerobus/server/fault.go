@@ -15,22 +15,22 @@ type Stage int
 
 // The stages of a stream.
 const (
-	Opening   Stage = iota // the RPC has come; no headers are sent
-	Creating               // the create request is good; no response is sent
-	Receiving              // a record or batch has come; nothing of it is checked or stored
-	Stored                 // a record or batch is stored; it is not acknowledged
-	Closing                // the client has sent all; the last acks are not sent
+	Opening   Stage = iota // the RPC has begun; the server has sent no headers
+	Creating               // the create request is valid; the server has sent no response
+	Receiving              // a record or batch has arrived; the server has neither checked nor stored it
+	Stored                 // a record or batch is stored, and not acknowledged
+	Closing                // the client has sent everything; the server has not sent the last acks
 )
 
-// An Op is a class of requests. All faults of this server strike the one RPC that ingests; those of the OAuth endpoint are
-// [TokenFault].
+// An Op is a class of requests. Faults of type [Fault] act on the one RPC for ingestion. [TokenFault] is for the OAuth
+// endpoint.
 type Op uint16
 
-// Ingest is the RPC of the protocol.
+// Ingest is the protocol's RPC for ingestion.
 const Ingest Op = 1
 
-// A Fault is something that goes wrong on purpose, for the streams on one table or on all. Its zero Stage is Opening, and its
-// zero Times is once.
+// A Fault is a failure on purpose, for the streams on one table or on all tables. The zero Stage is Opening, and with
+// zero Times the fault acts once.
 //
 //	lost ack:      {Stage: Stored, Do: Drop()}
 //	lost record:   {Stage: Receiving, Do: Drop()}
@@ -39,7 +39,7 @@ const Ingest Op = 1
 //	silent server: {Stage: Creating, Do: Stall()}
 type Fault = fault.Fault[Op, Stage, Effect]
 
-// An Injection is a Fault at work.
+// An Injection is a Fault that was injected into a server.
 type Injection = fault.Injection
 
 // Always makes a Fault strike until it is removed.
@@ -47,16 +47,17 @@ const Always = fault.Always
 
 // An Effect is what a Fault does.
 type Effect struct {
-	// run returns whether it took the place of what the server would have done, and the end of the stream.
+	// run performs the effect. It returns true if the server must leave out its own answer, and an error if the stream
+	// ends.
 	run func(*stream) (bool, error)
 }
 
-// Delay waits for d and goes on. Meanwhile nothing is read from the stream.
+// Delay waits for d and then goes on. Meanwhile the server reads nothing from the stream.
 func Delay(d time.Duration) Effect {
 	return Effect{func(st *stream) (bool, error) { return false, st.wait(st.rpc.Context(), d) }}
 }
 
-// Stall says nothing more until the client has gone.
+// Stall sends nothing more until the client has gone.
 func Stall() Effect {
 	return Effect{func(st *stream) (bool, error) {
 		<-st.rpc.Context().Done()
@@ -64,11 +65,11 @@ func Stall() Effect {
 	}}
 }
 
-// Status ends the stream with a status.
+// Status ends the stream with a gRPC status.
 func Status(code codes.Code, msg string, details ...protoadapt.MessageV1) Effect {
 	s := status.New(code, msg)
 	if len(details) > 0 {
-		if d, err := s.WithDetails(details...); err == nil { // fails for OK alone, which has none
+		if d, err := s.WithDetails(details...); err == nil { // fails only for OK, because OK has no details
 			s = d
 		}
 	}
@@ -92,28 +93,29 @@ func Drop() Effect {
 	}}
 }
 
-// Reply sends the bytes of an EphemeralStreamResponse, right or wrong, instead of what is due. No bytes are a response
-// with nothing in it.
+// Reply sends the bytes of an EphemeralStreamResponse instead of the server's own answer. The bytes may be malformed.
+// No bytes are an empty response.
 func Reply(msg []byte) Effect {
 	return Effect{func(st *stream) (bool, error) { return true, st.send(msg, Event{Kind: Replied, Offset: -1}) }}
 }
 
-// NoStreamID answers a create without the id of the stream.
+// NoStreamID answers the create request without a stream id.
 func NoStreamID() Effect { return Reply(created("")) }
 
-// Silence leaves out what is due: the response, the storing or the ack. If a request is not stored, the next request has the wrong
-// offset, and is refused with OUT_OF_RANGE.
+// Silence leaves out the server's next step: the response, the storing or the ack. If a request is not stored, the next
+// request has the wrong offset, and is refused with OUT_OF_RANGE.
 func Silence() Effect { return Effect{func(*stream) (bool, error) { return true, nil }} }
 
-// Ack acknowledges up to an offset instead of what is due. It does not matter what is stored, or was acknowledged before.
+// Ack acknowledges all requests up to offset, instead of the server's own ack. It does so even if the server has stored
+// less, or has acknowledged more before.
 func Ack(offset int64) Effect {
 	return Effect{func(st *stream) (bool, error) {
 		return true, st.send(acked(offset), Event{Kind: Acked, Offset: offset})
 	}}
 }
 
-// AckAhead acknowledges up to n offsets behind what is stored, instead of what is due. Below 0, it acknowledges fewer offsets than
-// are stored.
+// AckAhead acknowledges n offsets more than are stored, instead of the server's own ack. With n below 0, it
+// acknowledges fewer offsets than are stored.
 func AckAhead(n int64) Effect {
 	return Effect{func(st *stream) (bool, error) {
 		st.mu.Lock()
@@ -122,15 +124,15 @@ func AckAhead(n int64) Effect {
 	}}
 }
 
-// AckWithoutOffset sends an ack that does not say up to where, instead of what is due.
+// AckWithoutOffset sends an ack without an offset, instead of the server's own ack.
 func AckWithoutOffset() Effect { return Reply(response(2, nil)) }
 
-// CloseSignal asks the client to go within d and goes on; below 0 the signal has no duration.
+// CloseSignal asks the client to go within d, and then goes on. With d below 0 the signal has no duration.
 func CloseSignal(d time.Duration) Effect {
 	return Effect{func(st *stream) (bool, error) { return false, st.signal(d) }}
 }
 
-// Then does one effect after another, until one ends the stream.
+// Then performs several effects in order, until an effect ends the stream.
 func Then(effects ...Effect) Effect {
 	return Effect{func(st *stream) (bool, error) {
 		done := false
@@ -145,13 +147,13 @@ func Then(effects ...Effect) Effect {
 	}}
 }
 
-// CutAfter breaks the TCP connection of the stream behind so many more bytes from the server, those of HTTP/2 itself included,
-// and goes on until then.
+// CutAfter breaks the TCP connection of the stream after the given number of further bytes from the server. The bytes
+// of HTTP/2 itself count too. Until then the stream goes on.
 func CutAfter(bytes int) Effect {
 	return Effect{func(st *stream) (bool, error) { st.listen.cutAfter(st.peer, bytes); return false, nil }}
 }
 
-// Inject puts a fault to work. Of several faults that fit the same moment, the one that was injected first strikes.
+// Inject adds a fault. If several faults fit the same moment, the fault that was injected first acts.
 func (s *Server) Inject(f Fault) *Injection { return s.faults.Inject(f) }
 
 // Heal removes all faults and scripts.
@@ -160,7 +162,7 @@ func (s *Server) Heal() {
 	s.scripts.clear()
 }
 
-// stage does what the faults say.
+// stage performs the fault that acts on the stream at this stage, if there is one.
 func (st *stream) stage(at Stage) (bool, error) {
 	if e, struck := st.srv.faults.Strike(Ingest, st.named, at); struck {
 		return e.run(st)
@@ -168,10 +170,12 @@ func (st *stream) stage(at Stage) (bool, error) {
 	return false, nil
 }
 
-// Signal asks the clients of a table's streams, or of all for "", to go within d.
+// Signal asks the clients of all streams on a table to go within d. With the table "" it asks the clients of all
+// streams.
 func (s *Server) Signal(table string, d time.Duration) { s.act(table, CloseSignal(d)) }
 
-// End does an effect on a table's streams, or on all for "", whatever they are doing.
+// End performs an effect on all streams of a table, or on all streams for "". The effect does not wait for the next
+// request.
 func (s *Server) End(table string, a Effect) { s.act(table, a) }
 
 func (s *Server) act(table string, a Effect) {

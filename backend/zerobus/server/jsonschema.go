@@ -10,7 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// jsonCheck returns what checks the records of a JSON stream. A table without columns takes every object.
+// jsonCheck returns the function that checks the records of a JSON stream. A table without columns accepts every
+// object.
 func (s *fieldSet) jsonCheck() func([]byte) error {
 	return func(rec []byte) error {
 		if err := checkObject(rec); err != nil || s == nil {
@@ -29,6 +30,7 @@ func checkObject(rec []byte) error {
 	if validJSON(v) && v.Kind() == '{' {
 		return nil
 	}
+	// The record is refused. Unmarshal is called only for its error, because the error says where the JSON is wrong.
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(rec, &object); err != nil {
 		return fmt.Errorf("not a JSON object: %w", err)
@@ -38,7 +40,7 @@ func checkObject(rec []byte) error {
 
 func validJSON(v jsontext.Value) bool { return v.IsValid(jsontext.AllowDuplicateNames(true)) }
 
-// checkJSON checks the members of an object. A null is as good as an absent member.
+// checkJSON checks the members of an object. A null counts as a missing member, as it does at the service.
 func (s *fieldSet) checkJSON(path string, object []byte) *schemaError {
 	members := map[string]json.RawMessage{}
 	if json.Unmarshal(object, &members) != nil {
@@ -63,7 +65,7 @@ func (s *fieldSet) checkJSON(path string, object []byte) *schemaError {
 	return nil
 }
 
-// checkJSON checks a JSON value, which is valid and not null.
+// checkJSON checks a valid JSON value that is not null.
 func (t *deltaType) checkJSON(path string, v []byte) *schemaError {
 	switch kind := jsontext.Value(v).Kind(); t.kind {
 	case "ARRAY":
@@ -110,7 +112,8 @@ func (t *deltaType) checkJSONElements(path string, v []byte) *schemaError {
 	return nil
 }
 
-// checkJSONEntries checks a map. The keys of a JSON object are strings, whatever type they stand for.
+// checkJSONEntries checks a map. All keys of a JSON object are strings, so a key of another type is parsed from its
+// text.
 func (t *deltaType) checkJSONEntries(path string, v []byte) *schemaError {
 	var entries map[string]json.RawMessage
 	if json.Unmarshal(v, &entries) != nil {
@@ -133,7 +136,7 @@ func (t *deltaType) checkJSONEntries(path string, v []byte) *schemaError {
 	return nil
 }
 
-// jsonFits says by the type of a column which JSON values fit.
+// jsonFits maps a column type to the function that reports whether a JSON value fits the type.
 var jsonFits = map[string]func(t *deltaType, v []byte) bool{
 	"TINYINT":       jsonInteger(8),
 	"SMALLINT":      jsonInteger(16),
@@ -161,7 +164,8 @@ func jsonInteger(bits int) func(*deltaType, []byte) bool {
 	}
 }
 
-// jsonLong takes a string too, which keeps what a reader of numbers as float64 would round.
+// jsonLong accepts a number or a string of digits. A string keeps all digits of a large number, which a program that
+// reads numbers as float64 would round.
 func jsonLong(t *deltaType, v []byte) bool {
 	whole := jsonInteger(64)
 	return whole(t, v) || jsonString(func(_ *deltaType, s string) bool { return whole(t, []byte(s)) })(t, v)
@@ -174,7 +178,7 @@ func jsonFloat(bits int) func(*deltaType, []byte) bool {
 	}
 }
 
-// jsonString takes strings whose text fits.
+// jsonString accepts a JSON string if its text fits.
 func jsonString(fits func(*deltaType, string) bool) func(*deltaType, []byte) bool {
 	return func(t *deltaType, v []byte) bool {
 		var s string

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Dial connects to an endpoint of a server that is [Config.InMemory], by the host:port of its URL.
+// Dial connects to an endpoint of a server with [Config.InMemory]. hostport is the host:port of the endpoint's URL.
 func (s *Server) Dial(ctx context.Context, hostport string) (net.Conn, error) {
 	if s.cfg.pipes == nil {
 		return nil, errors.New("zerobus server: dial: the server is not InMemory")
@@ -17,7 +17,7 @@ func (s *Server) Dial(ctx context.Context, hostport string) (net.Conn, error) {
 	return s.cfg.pipes.dial(ctx, hostport)
 }
 
-// listen makes a listener on the network that the server is on. A port of 0 is any.
+// listen makes a listener on the server's network. The port 0 means any free port.
 func (c *config) listen(addr string) (net.Listener, error) {
 	if c.pipes == nil {
 		return net.Listen("tcp", addr)
@@ -25,11 +25,11 @@ func (c *config) listen(addr string) (net.Listener, error) {
 	return c.pipes.listen(addr)
 }
 
-// Pipes are a network of one server's own.
+// pipes is a network for one server, inside the process. It has no delays from the operating system.
 type pipes struct {
 	mu   sync.Mutex
 	open map[string]*pipeListener
-	last int // number given to a listener or to the client's end of a connection
+	last int // the last number that a listener or a client's end has got as its port
 }
 
 func (p *pipes) name(host string) pipeAddr {
@@ -42,7 +42,7 @@ func (p *pipes) listen(addr string) (net.Listener, error) {
 	defer p.mu.Unlock()
 	at := pipeAddr(addr)
 	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		at = p.name("localhost") // which is in the certificate
+		at = p.name("localhost") // the certificate is valid for localhost
 	}
 	if p.open[string(at)] != nil {
 		return nil, &net.OpError{Op: "listen", Net: at.Network(), Addr: at, Err: syscall.EADDRINUSE}
@@ -100,7 +100,7 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// A pipeConn has addresses, by which the server tells its peers apart.
+// A pipeConn is a pipe with addresses. The server recognizes its peers by their addresses.
 type pipeConn struct {
 	net.Conn
 	local, remote pipeAddr

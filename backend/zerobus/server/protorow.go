@@ -9,14 +9,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// checkMessage checks the values of a message whose descriptor fits. What is absent is NULL, but for an ARRAY and a MAP, which
-// are absent when they are empty.
+// checkMessage checks the values of a message whose descriptor fits the columns. An absent field is NULL. Only an ARRAY
+// or a MAP is not NULL if it is absent, because protobuf leaves out empty lists and maps.
 func (s *fieldSet) checkMessage(path string, m protoreflect.Message) *schemaError {
 	fields := m.Descriptor().Fields()
 	for _, c := range s.list {
 		f := fields.ByName(protoreflect.Name(c.name))
 		if f == nil {
-			continue // the descriptor would have been refused if the column were required
+			continue // allowed, because protoCheck refuses a descriptor without a required column
 		}
 		if !m.Has(f) {
 			if c.required && !f.IsList() && !f.IsMap() {
@@ -55,7 +55,8 @@ func (t *deltaType) checkProto(path string, v protoreflect.Value) (refused *sche
 	return refused
 }
 
-// checkSingle checks one value. Those that are not named here fit if they are on the wire.
+// checkSingle checks one value. The types without a case here need no check: protobuf decoding has ensured that their
+// values fit.
 func (t *deltaType) checkSingle(path string, v protoreflect.Value) *schemaError {
 	fits := true
 	switch t.kind {
@@ -83,7 +84,7 @@ func (t *deltaType) checkSingle(path string, v protoreflect.Value) *schemaError 
 	return nil
 }
 
-// integer is the value of a field that is kept as INT, which may be an enum.
+// integer returns the value of a field that is stored as INT. The field may be an enum.
 func integer(v protoreflect.Value) int64 {
 	if n, ok := v.Interface().(protoreflect.EnumNumber); ok {
 		return int64(n)

@@ -14,8 +14,9 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// protoCheck compares the descriptor of a stream with the columns and returns what checks its records. A table without
-// columns takes every record of a stream whose descriptor can be read, as the check of a record costs a lot.
+// protoCheck compares the descriptor of a stream with the columns. It returns the function that checks the records of
+// the stream. A table without columns accepts every record, and any descriptor that can be read, because checking each
+// record would cost a lot.
 func (s *fieldSet) protoCheck(descriptor []byte) (func([]byte) error, error) {
 	var dp descriptorpb.DescriptorProto
 	if err := proto.Unmarshal(descriptor, &dp); err != nil {
@@ -35,7 +36,8 @@ func (s *fieldSet) protoCheck(descriptor []byte) (func([]byte) error, error) {
 	}
 	return func(rec []byte) error {
 		m := dynamicpb.NewMessage(md)
-		// A field that is absent is told by its column first, which has a cause.
+		// Partial messages are allowed here, so that checkMessage reports a missing field first: its error names the
+		// column and has a cause, as at the service. CheckInitialized would only name the field.
 		err := proto.UnmarshalOptions{AllowPartial: true}.Unmarshal(rec, m)
 		if err == nil {
 			if err := s.checkMessage("", m); err != nil {
@@ -50,7 +52,8 @@ func (s *fieldSet) protoCheck(descriptor []byte) (func([]byte) error, error) {
 	}, nil
 }
 
-// A comparison collects all in which a descriptor does not fit.
+// A comparison collects all differences between a descriptor and the columns, because the service reports them
+// together.
 type comparison struct {
 	causes, texts []string
 }
@@ -62,8 +65,9 @@ func (c *comparison) add(cause, format string, args ...any) {
 	c.texts = append(c.texts, fmt.Sprintf(format, args...))
 }
 
-// message compares a message with the columns, or with the fields of a STRUCT. A column that may be null may be left out; one
-// that the table does not have may not be sent; the fields stand in the order of the columns.
+// message compares a message with the columns of a table, or with the fields of a STRUCT. Only columns that may be NULL
+// may be missing in the message. The message may have no other fields than the columns, and its fields stand in the
+// order of the columns.
 func (c *comparison) message(path string, s *fieldSet, md protoreflect.MessageDescriptor) {
 	if n := md.Fields().Len(); n > len(s.list) {
 		c.add(countMismatch, "the message has %d fields, the table %d columns", n, len(s.list))
@@ -119,8 +123,9 @@ func (c *comparison) misfit(name string, t *deltaType, f protoreflect.FieldDescr
 	c.add(incompatible, "field %q is a %v, which does not fit column type %s", name, f.Kind(), t.text)
 }
 
-// message makes a type of a descriptor that stands alone. A DescriptorProto does not say its file's package or syntax:
-// the package is in the names of its own nested types, and the traces of proto3 are removed.
+// message makes a message type from a descriptor without a file. A DescriptorProto does not contain the package and the
+// syntax of its file. We find the package in the names of its nested types, and rewrite the features of proto3 to
+// proto2.
 func message(dp *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, error) {
 	dp = proto.CloneOf(dp)
 	plain(dp)
@@ -135,7 +140,8 @@ func message(dp *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, 
 	return fd.Messages().Get(0), nil
 }
 
-// packageOf finds what stands before the message's name in the name of a type nested in it.
+// packageOf returns the package of the message. The name of a nested type has the package in front of the message's
+// name. packageOf returns "" if no field refers to a nested type.
 func packageOf(dp *descriptorpb.DescriptorProto, name string) string {
 	for _, f := range dp.GetField() {
 		if p, _, ok := strings.Cut(strings.TrimPrefix(f.GetTypeName(), "."), "."+name+"."); ok {
@@ -150,8 +156,8 @@ func packageOf(dp *descriptorpb.DescriptorProto, name string) string {
 	return ""
 }
 
-// plain makes fields that are optional in the way of proto3 optional in the way of proto2, and drops the oneofs made for
-// them, which stand behind the real ones.
+// plain rewrites the optional fields of proto3 as optional fields of proto2. It drops the synthetic oneofs of these
+// fields; the compiler puts them behind all other oneofs, so the remaining indexes stay right.
 func plain(dp *descriptorpb.DescriptorProto) {
 	synthetic := 0
 	for _, f := range dp.GetField() {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// The causes of a schema rejection.
+// Causes of a schema rejection, spelled as the service spells them.
 const (
 	notInTable    = "FIELD_NOT_IN_TABLE"
 	missing       = "MISSING_REQUIRED_COLUMN"
@@ -19,7 +19,7 @@ const (
 	countMismatch = "FIELD_COUNT_MISMATCH"
 )
 
-// A schemaError is why a record or a descriptor does not fit the table.
+// A schemaError says why a record or a descriptor does not fit the table.
 type schemaError struct {
 	causes []string
 	text   string
@@ -31,7 +31,7 @@ func mismatch(cause, format string, args ...any) *schemaError {
 	return &schemaError{causes: []string{cause}, text: fmt.Sprintf(format, args...)}
 }
 
-// rejected is the status of a schema rejection, with the detail that the service gives.
+// rejected returns the status of a schema rejection, with the same detail as from the service.
 func (e *schemaError) rejected(prefix string) error {
 	s, err := status.New(codes.InvalidArgument, prefix+e.text).WithDetails(&errdetails.ErrorInfo{
 		Domain: "zerobus.databricks.com", Reason: "SCHEMA_VALIDATION_FAILED",
@@ -43,7 +43,8 @@ func (e *schemaError) rejected(prefix string) error {
 	return s.Err()
 }
 
-// refusal is the status for a record of a request that does not fit.
+// refusal returns the status for a request with a record that does not fit. index is the place of the record in the
+// request.
 func refusal(index int, err error) error {
 	prefix := fmt.Sprintf("record %d: ", index)
 	var s *schemaError

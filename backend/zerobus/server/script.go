@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A Step is one thing that a scripted table answers.
+// A Step is one answer of a scripted table.
 type Step struct {
 	kind   stepKind
 	id     string
@@ -27,29 +27,29 @@ const (
 	stepFail
 )
 
-// StepCreate answers a create with the id, after the delay; with "" it answers without one.
+// StepCreate answers a create request with the stream id, after the delay. With the id "" the answer has no id.
 func StepCreate(id string, delay time.Duration) Step {
 	return Step{kind: stepCreate, id: id, delay: delay}
 }
 
-// StepAck acknowledges up to an offset when the request with exactly that offset has come, after the delay. Until then
-// the script stays here.
+// StepAck waits for the request with exactly this offset, and acknowledges up to the offset after the delay. Until the
+// request comes, the script does not go on.
 func StepAck(offset int64, delay time.Duration) Step {
 	return Step{kind: stepAck, offset: offset, delay: delay}
 }
 
-// StepSignal asks the client to go within d when the next request has come, after the delay.
+// StepSignal waits for the next request, and asks the client after the delay to go within d.
 func StepSignal(d, delay time.Duration) Step { return Step{kind: stepSignal, d: d, delay: delay} }
 
-// StepFail ends the stream with a status when the next request has come, or instead of the response to a create.
+// StepFail ends the stream with a status, when the next request comes or instead of the response to a create request.
 func StepFail(code codes.Code, msg string, delay time.Duration) Step {
 	return Step{kind: stepFail, err: status.Error(code, msg), delay: delay}
 }
 
-// Script sets all that a table answers. The steps are used up in order, over all streams of the table. A new stream skips the acks
-// and signals that the stream before it has left, and starts at the next create or failure. When no step is left, streams are
-// created and nothing is acknowledged. Faults at the stages behind Opening, the ack policy and the rotation do not apply to a
-// scripted table. This is how the mock behaves that the tests of the service's own clients use.
+// Script sets all answers of a table. The streams of the table use up the steps in order. A new stream skips the acks
+// and signals that the stream before has left, and starts at the next create or failure. When no step is left, streams
+// are created and nothing is acknowledged. Faults at the stages behind Opening, the ack policy and the rotation do not
+// apply to a scripted table. The mock server in the tests of the service's own clients behaves in the same way.
 func (s *Server) Script(table string, steps ...Step) {
 	s.scripts.mu.Lock()
 	defer s.scripts.mu.Unlock()
@@ -59,7 +59,7 @@ func (s *Server) Script(table string, steps ...Step) {
 	s.scripts.of[table] = &script{steps: steps}
 }
 
-// scripts are those of all tables.
+// scripts holds the scripts of all tables.
 type scripts struct {
 	mu sync.Mutex
 	of map[string]*script
@@ -103,8 +103,8 @@ func (sc *script) create(st *stream) error {
 	return st.send(created(step.id), Event{Kind: Opened, Offset: -1})
 }
 
-// ingested does the next step, if a request with this offset allows it. It does one step at most: the steps behind it wait for the
-// next request. A create waits for the next stream.
+// ingested performs the next step, if a request with this offset allows the step. It performs at most one step: the
+// later steps wait for the next request. A create step waits for the next stream.
 func (sc *script) ingested(st *stream, offset int64) error {
 	sc.mu.Lock()
 	if len(sc.steps) == 0 || sc.steps[0].kind == stepCreate || sc.steps[0].kind == stepAck && sc.steps[0].offset != offset {

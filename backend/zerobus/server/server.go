@@ -19,8 +19,9 @@ import (
 	"github.com/headrace/headrace/internal/fault"
 )
 
-// messageLimit is the largest message that the gRPC layer reads. It is above the 10 MiB of the protocol, so that we can refuse a
-// larger message as the service does, and not with gRPC's own RESOURCE_EXHAUSTED.
+// messageLimit is the largest message that gRPC reads. It is larger than the protocol's limit of 10 MiB. Otherwise gRPC
+// would refuse a message of 11 MiB with RESOURCE_EXHAUSTED, and the service refuses such a message with
+// INVALID_ARGUMENT.
 const messageLimit = 16 << 20
 
 // A Server is a Zerobus service in this process. Any goroutine may call its methods.
@@ -29,7 +30,7 @@ type Server struct {
 	creds *tls.Config // nil: plaintext
 	pool  *x509.CertPool
 
-	readers sync.WaitGroup // goroutines that read a stream; they may end a moment after its RPC
+	readers sync.WaitGroup // goroutines of streams and of the listeners; a stream's goroutine may end a moment after its RPC
 
 	turn   chan struct{} // held by Start, Restart and Shutdown
 	closed bool          // guarded by turn
@@ -47,7 +48,7 @@ type Server struct {
 	log     transcripts
 }
 
-// New makes a server. It serves nothing before Start. Close it in the end.
+// New makes a server, which serves nothing before Start. Close the server at the end.
 func New(c Config) (*Server, error) {
 	s := &Server{cfg: c.complete(), turn: make(chan struct{}, 1)}
 	if err := s.tables.init(s.cfg); err != nil {
@@ -63,8 +64,8 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Start serves the gRPC endpoint at an address, host:port, and the OAuth endpoint at that of the Config. "127.0.0.1:0" is a
-// free port of the loopback. It is called once.
+// Start serves the gRPC endpoint at addr, and the OAuth endpoint at the address in the Config. addr is host:port;
+// "127.0.0.1:0" means a free port of the loopback interface. A second Start is an error.
 func (s *Server) Start(addr string) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
@@ -88,7 +89,7 @@ func (s *Server) Start(addr string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/oidc/v1/token", s.token)
 	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
-	s.readers.Go(func() { _ = h.Serve(oauth) }) // always ErrServerClosed: the listener fails only when closed
+	s.readers.Go(func() { _ = h.Serve(oauth) }) // the error is always ErrServerClosed, because the listener fails only when it is closed
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.oauth, s.oauthURL = h, at
@@ -102,7 +103,7 @@ func (s *Server) scheme() string {
 	return "http://"
 }
 
-// URL is the gRPC endpoint, with scheme and port. It is "" before Start.
+// URL returns the address of the gRPC endpoint, with scheme and port. It returns "" before Start.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +113,8 @@ func (s *Server) URL() string {
 	return s.scheme() + s.listen.Addr().String()
 }
 
-// OAuthURL is the Unity Catalog, whose OAuth endpoint issues tokens, with scheme and port. It is "" before Start.
+// OAuthURL returns the address of the Unity Catalog, whose OAuth endpoint issues tokens. The address has a scheme and a
+// port. It is "" before Start.
 func (s *Server) OAuthURL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,11 +146,11 @@ func (s *Server) serve(addr string) error {
 	s.mu.Lock()
 	s.rpc, s.listen = rpc, listen
 	s.mu.Unlock()
-	s.readers.Go(func() { _ = rpc.Serve(listen) }) // ends when it is stopped
+	s.readers.Go(func() { _ = rpc.Serve(listen) }) // returns when Stop or GracefulStop is called
 	return nil
 }
 
-// CertPool trusts the certificate of a server with [Config.TLS]. It is nil without.
+// CertPool returns a pool that trusts the certificate of a server with [Config.TLS]. It returns nil without TLS.
 func (s *Server) CertPool() *x509.CertPool { return s.pool }
 
 func (s *Server) serving() (*grpc.Server, *listener) {
@@ -157,8 +159,9 @@ func (s *Server) serving() (*grpc.Server, *listener) {
 	return s.rpc, s.listen
 }
 
-// DropConnections cuts every TCP connection of the gRPC endpoint. It returns when none of their streams runs any more: each of their
-// records is in the table by then, or never will be.
+// DropConnections cuts every TCP connection of the gRPC endpoint. It returns when the streams of these connections
+// store nothing any more. Therefore a test can look at the table at once: every record of these streams is in the table
+// then, or never will be.
 func (s *Server) DropConnections() {
 	_, l := s.serving()
 	if l == nil {
@@ -171,8 +174,9 @@ func (s *Server) DropConnections() {
 	}
 }
 
-// Restart ends the gRPC server, waits for down and starts a new one at the same address. Tables, tokens and counters stay. A graceful
-// Restart first tells the clients (GOAWAY) and waits for their streams to end. Otherwise it cuts the clients off.
+// Restart ends the gRPC server, waits for down, and starts a new gRPC server at the same address. Tables, tokens and
+// counters stay. A graceful Restart first tells the clients to go (GOAWAY) and waits until their streams have ended.
+// Otherwise Restart cuts the clients off.
 func (s *Server) Restart(graceful bool, down time.Duration) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
@@ -192,7 +196,7 @@ func (s *Server) Restart(graceful bool, down time.Duration) error {
 	return nil
 }
 
-// Close ends the server and cuts off who is connected. A second Close does nothing.
+// Close ends the server and cuts off all clients. A second Close does nothing.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -203,8 +207,8 @@ func (s *Server) Close() error {
 	return err
 }
 
-// Shutdown ends the server when the clients have gone. When ctx is done first, Shutdown cuts off the clients and returns the
-// error of ctx.
+// Shutdown waits until the clients have gone, and ends the server. If ctx ends first, Shutdown cuts the clients off and
+// returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
@@ -223,7 +227,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	err := oauth.Shutdown(ctx)
 	if err != nil {
-		_ = oauth.Close() // ctx is over: what is open is cut off
+		_ = oauth.Close() // ctx has ended, so cut off the open requests
 	}
 	select {
 	case <-drained:
@@ -236,7 +240,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// A listener knows the connections it made.
+// A listener keeps its open connections, so that faults can cut them.
 type listener struct {
 	net.Listener
 	log  *transcripts
@@ -271,7 +275,7 @@ func (l *listener) cut(peer string) {
 	}
 }
 
-// cutAfter resets the connection of a peer behind so many more bytes.
+// cutAfter resets the connection of a peer after the given number of further bytes.
 func (l *listener) cutAfter(peer string, bytes int) {
 	if c := l.find(peer); c != nil {
 		c.mu.Lock()
@@ -289,7 +293,7 @@ func (l *listener) drop() {
 	}
 }
 
-// A conn leaves its listener's list when it is closed.
+// A conn is a connection that a fault can cut. Close removes it from its listener.
 type conn struct {
 	net.Conn
 	l    *listener
@@ -311,18 +315,18 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Unlock()
 	n, err := c.Conn.Write(p)
 	if over {
-		_ = c.Conn.Close() // politely, so that the bytes arrive
+		_ = c.Conn.Close() // with a FIN and not a reset, so that the client receives the bytes before the cut
 		return n, net.ErrClosed
 	}
 	return n, err
 }
 
-// reset breaks the connection: no FIN, no GOAWAY, what was not sent is lost.
+// reset breaks the connection without a FIN or a GOAWAY. Bytes that were not sent are lost.
 func (c *conn) reset() {
 	if t, ok := c.Conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // a polite close is the next best
+		_ = t.SetLinger(0) // without linger, Close sends a reset; other kinds of connections are closed normally
 	}
-	_ = c.Conn.Close() // fails when it is closed
+	_ = c.Conn.Close() // an error means only that the connection is closed already
 }
 
 // Close implements [net.Conn].

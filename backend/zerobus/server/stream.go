@@ -17,30 +17,30 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// payloadLimit is what the service takes in one message, 10 MiB.
+// payloadLimit is the service's limit for one message: 10 MiB.
 const payloadLimit = 10 << 20
 
-// A stream is one RPC. gRPC ends an RPC when its handler returns. A handler that waits for the next request could not return for
-// another reason, such as a rotation. So the handler only waits for the reason in end, and a goroutine of its own reads the
-// requests.
+// A stream is one RPC. gRPC ends an RPC when its handler returns. A handler that reads requests cannot return for
+// another reason, such as a rotation, while it waits for the next request. So a goroutine of its own reads the
+// requests, and the handler only waits for the reason in end.
 type stream struct {
 	srv    *Server
 	rpc    grpc.ServerStream
 	listen *listener
 	peer   string
-	named  string        // the table, as the headers name it
+	named  string        // the table in the request's headers
 	n      int           // the number of the stream, from 0
-	id     string        // as the client is told
-	gone   chan struct{} // closed when the stream stores nothing any more
+	id     string        // stream id that the client gets
+	gone   chan struct{} // closed when the stream can store nothing any more
 
 	table  *table
 	kind   recordType
-	check  func(rec []byte) error // nil: any record
-	script *script                // nil: none
+	check  func(rec []byte) error // nil: every record is valid
+	script *script                // nil: the table has no script
 
-	next   int64 // the wire offset that must come
+	next   int64 // wire offset that the next request must have
 	first  bool  // the create has been read
-	tapped []Row // memory of tap, which is used again
+	tapped []Row // memory that tap uses again for each request
 
 	mu      sync.Mutex // guards the fields below, and sending
 	ended   bool       // there is a reason in end
@@ -53,7 +53,7 @@ type stream struct {
 	log     *transcript
 }
 
-// errEOF ends a stream with OK.
+// errEOF ends a stream with the status OK.
 var errEOF = errors.New("end of the stream")
 
 func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
@@ -78,7 +78,8 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
 	return err
 }
 
-// finish ends the stream. The first reason counts, and nothing is sent after it.
+// finish ends the stream. Only the first reason counts, and the stream sends nothing afterwards. Several goroutines may
+// call finish: the reader, a timer of the rotation, and Server.End.
 func (st *stream) finish(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -93,12 +94,13 @@ func (st *stream) finish(err error) {
 	st.end <- err
 }
 
-// run serves the stream in the goroutine that reads it.
+// run reads and answers the requests of the stream until the stream ends.
 func (st *stream) run(md metadata.MD) error {
 	if done, err := st.stage(Opening); done || err != nil {
 		return err
 	}
-	// The headers are sent before anything is read, because a client may wait for them before it creates the stream.
+	// We send the headers before we read the first message, because a client may wait for the headers before it sends
+	// the create request.
 	if err := st.rpc.SendHeader(nil); err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (st *stream) run(md metadata.MD) error {
 			return err
 		}
 		if !st.srv.cfg.DiscardRows {
-			f.msg = nil // the rows that were stored point into it
+			f.msg = nil // the stored rows alias this memory, so the next message needs new memory
 		}
 	}
 }
@@ -142,6 +144,7 @@ func (st *stream) request(req *request, msg []byte, md metadata.MD) error {
 }
 
 func (st *stream) create(req *request, md metadata.MD) error {
+	// The transcript gets the request before any check, so that a test also sees refused requests.
 	st.log.create(req)
 	if err := st.srv.tokens.check(one(md, "authorization"), req.table); err != nil {
 		return err
@@ -168,6 +171,7 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	default:
 		return status.Errorf(codes.InvalidArgument, "record type %d is not supported", st.kind)
 	}
+	// The id is set before any answer, because scripts use it too.
 	st.id = rand.Text()
 	if st.script = st.srv.scripts.find(req.table); st.script != nil {
 		return st.script.create(st)
@@ -183,7 +187,8 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	return nil
 }
 
-// live starts the rotation of a stream, if the Config asks for it: first a close signal, then the end.
+// live starts the rotation of a stream, if the Config asks for rotation: a close signal first, and the end when the
+// notice is over.
 func (st *stream) live() {
 	cfg := st.srv.cfg
 	if cfg.Lifetime <= 0 {
@@ -204,6 +209,7 @@ func (st *stream) live() {
 
 func (st *stream) ingest(req *request) error {
 	st.log.request(req)
+	// The service demands offsets without a gap. A client that loses or repeats a request must not go unnoticed here.
 	if !req.hasOffset || req.offset != st.next {
 		return status.Errorf(codes.OutOfRange, "wire offset %d where %d must come", req.offset, st.next)
 	}
@@ -219,10 +225,12 @@ func (st *stream) ingest(req *request) error {
 		return err
 	}
 	st.next++
+	// From here on the offset is used up. A request that fails inside store ends the stream, so nothing can follow.
 	if err := st.table.store(st, req); err != nil {
 		return err
 	}
 	st.mu.Lock()
+	// Timers and the half-close acknowledge up to stored. The request is in the table, so they may acknowledge it now.
 	st.stored = req.offset
 	st.mu.Unlock()
 	st.log.stored(len(req.records))
@@ -236,7 +244,8 @@ func (st *stream) ingest(req *request) error {
 	return st.acknowledge(req.offset)
 }
 
-// checkRecords refuses a request if one of its records does not fit.
+// checkRecords refuses the whole request if one of its records does not fit, because a batch is stored whole or not at
+// all.
 func (st *stream) checkRecords(req *request) error {
 	for i, r := range req.records {
 		if st.kind == jsonRecord && !utf8.Valid(r) {
@@ -252,7 +261,7 @@ func (st *stream) checkRecords(req *request) error {
 	return nil
 }
 
-// tap shows the rows of a request. No lock is held.
+// tap passes the rows of a request to Config.Tap. No lock is held, so Tap may call the server.
 func (st *stream) tap(req *request) {
 	f := st.srv.cfg.Tap
 	if f == nil {
@@ -265,7 +274,7 @@ func (st *stream) tap(req *request) {
 	f(st.table.name, st.tapped)
 }
 
-// acknowledge acknowledges a stored request, now or later, as the policy says. An ack covers all requests up to its offset.
+// acknowledge acknowledges a stored request, now or later, as the policy demands.
 func (st *stream) acknowledge(offset int64) error {
 	p := st.srv.cfg.Acks
 	switch {
@@ -274,6 +283,8 @@ func (st *stream) acknowledge(offset int64) error {
 		st.after(p.after, func() { st.ackTo(offset) })
 	default:
 		st.mu.Lock()
+		// Only one timer waits at a time: it acknowledges everything that is stored when it fires. A timer for each
+		// request would only acknowledge the same offsets again.
 		due := offset-st.acked >= int64(p.every)
 		wait := !due && !st.ackDue
 		st.ackDue = st.ackDue || wait
@@ -294,14 +305,15 @@ func (st *stream) acknowledge(offset int64) error {
 	return nil
 }
 
-// ackTo acknowledges from a timer. A timer has no caller, so an error ends the stream here.
+// ackTo acknowledges from a timer. A timer has no caller who could handle the error, so an error ends the stream.
 func (st *stream) ackTo(offset int64) {
 	if err := st.ack(offset); err != nil {
 		st.finish(err)
 	}
 }
 
-// ack acknowledges up to offset, unless a later ack was sent already: timers fire in any order, and acks must not go back.
+// ack acknowledges up to offset, unless a later offset was acknowledged already. Timers may fire in any order, and an
+// ack with a smaller offset would be an error of the protocol.
 func (st *stream) ack(offset int64) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -319,7 +331,8 @@ func (st *stream) signal(d time.Duration) error {
 	return st.sendLocked(signal(d), Event{Kind: Signalled, Offset: -1, Duration: d})
 }
 
-// halfClosed ends a stream whose client sends nothing more. It first acknowledges what is stored.
+// halfClosed ends a stream after the client has sent everything. It first acknowledges all stored requests, whatever
+// the policy has left over. Otherwise the client would have to send the last requests again.
 func (st *stream) halfClosed() error {
 	st.log.add(Event{Kind: HalfClosed, Offset: -1})
 	if done, err := st.stage(Closing); done || err != nil {
@@ -342,12 +355,12 @@ func (st *stream) send(msg []byte, e Event) error {
 	return st.sendLocked(msg, e)
 }
 
-// sendLocked sends a message and notes the event. mu is held for two reasons: gRPC allows one sender at a time, and messages must
-// leave in the order in which they were decided. A client that does not read holds up its own stream, until the client goes or
-// is cut off.
+// sendLocked sends a message and adds the event to the transcript. mu is held for two reasons: gRPC allows only one
+// sender at a time, and messages must leave in the order in which we decided on them. A client that does not read
+// delays only its own stream, until the client goes or is cut off.
 func (st *stream) sendLocked(msg []byte, e Event) error {
 	if st.ended {
-		return errEOF // this error is not used: the stream has its reason already
+		return errEOF // nobody sees this error, because the stream has its reason already
 	}
 	if err := st.rpc.SendMsg(msg); err != nil {
 		return err
@@ -364,15 +377,15 @@ func (st *stream) after(d time.Duration, f func()) {
 		return
 	}
 	t := time.AfterFunc(d, f)
-	// We forget the older half of many timers: they have fired. Otherwise acks by time would keep a timer for each request of a
-	// long stream.
+	// If there are many timers, we drop the older half, because those timers have fired. Otherwise acks by time would
+	// keep a timer for each request of a long stream.
 	if len(st.timers) >= 1024 {
 		st.timers = append(st.timers[:0], st.timers[512:]...)
 	}
 	st.timers = append(st.timers, t)
 }
 
-// wait waits for d. The stream reads nothing meanwhile, so in the end its client cannot send.
+// wait waits for d. Meanwhile the stream reads nothing, so the flow control stops the client when the window is full.
 func (st *stream) wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -384,7 +397,7 @@ func (st *stream) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// one returns the value of a header. It returns "" if the header is missing or comes twice, which are both wrong.
+// one returns the value of a header. It returns "" if the header is missing or occurs twice; both are errors.
 func one(md metadata.MD, name string) string {
 	if v := md.Get(name); len(v) == 1 {
 		return strings.TrimSpace(v[0])

@@ -16,9 +16,9 @@ import (
 
 // A Row is a stored record.
 type Row struct {
-	Value  []byte // as sent; not to be changed
-	JSON   bool   // or protobuf
-	Stream int    // the number of the stream that stored it, see [Server.Streams]
+	Value  []byte // the bytes that the client sent; callers must not change them
+	JSON   bool   // true for JSON, false for protobuf
+	Stream int    // number of the stream that stored the row, see [Server.Streams]
 	Offset int64  // the wire offset of its request
 	Index  int    // in its batch
 }
@@ -33,13 +33,13 @@ type tables struct {
 type table struct {
 	cfg    *config
 	name   string
-	schema *fieldSet // nil: takes everything that can be read
+	schema *fieldSet // nil: every readable record fits
 
-	mu         sync.Mutex
+	mu         sync.Mutex // guards the fields below
 	rows       []Row
 	records    int64
 	duplicates int64
-	seen       map[uint64]struct{}
+	seen       map[uint64]struct{} // hashes of all stored rows, with CountDuplicates
 	seed       maphash.Seed
 }
 
@@ -61,14 +61,14 @@ func (ts *tables) init(cfg *config) error {
 	return nil
 }
 
-// declare makes a table that takes everything that can be read.
+// declare makes a table without columns.
 func (ts *tables) declare(name string) *table {
 	t := &table{cfg: ts.cfg, name: name, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
 	ts.byName[name] = t
 	return t
 }
 
-// find returns a table, or the status that says why there is none.
+// find returns a table, or the status of the refusal if the table does not exist.
 func (ts *tables) find(name string) (*table, error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -92,8 +92,8 @@ func checkTable(name string) error {
 	return nil
 }
 
-// Rows returns what the table holds, in the order in which it was stored. It is nil for a table that does not exist and
-// with [Config.DiscardRows].
+// Rows returns the rows of a table, in the order in which the server stored them. It returns nil if the table does not
+// exist, and with [Config.DiscardRows].
 func (s *Server) Rows(table string) []Row {
 	s.tables.mu.Lock()
 	t := s.tables.byName[table]
@@ -106,7 +106,8 @@ func (s *Server) Rows(table string) []Row {
 	return slices.Clone(t.rows)
 }
 
-// store adds the records of a request, which are all valid. Their bytes are the table's for good when rows are kept.
+// store adds the records of a request. The records are valid. The table keeps the bytes of the records, except with
+// DiscardRows. The row log comes first: if it fails, nothing of the request is stored.
 func (t *table) store(st *stream, req *request) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,7 +137,7 @@ func (t *table) store(st *stream, req *request) error {
 	return nil
 }
 
-// write adds the rows to the row log as one write, so that a reader never sees half a batch.
+// write adds the rows of a request to the row log with a single Write, so that a reader never sees half a batch.
 func (t *table) write(st *stream, req *request) error {
 	var out bytes.Buffer
 	for i, r := range req.records {

@@ -11,26 +11,26 @@ import (
 	"github.com/headrace/headrace/internal/fault"
 )
 
-// A TokenFault is an answer of the OAuth endpoint other than a token, or a token said otherwise. It acts after Skip
-// requests, as often as Times says: 0 is once, below 0 for ever.
+// A TokenFault replaces the answer of the OAuth endpoint, or changes how the answer describes the token. It lets Skip
+// requests pass, and then acts as often as Times says: 0 means once, a value below 0 means always.
 type TokenFault struct {
 	Skip, Times int
 
 	Delay       time.Duration // before the answer
 	Drop        bool          // closes the connection instead of answering
-	Status      int           // of the answer; 0 is 200
-	RetryAfter  string        // the header, verbatim
-	ContentType string        // "": application/json
-	Body        string        // instead of the token; with a Status and none it is an OAuth error
-	ExpiresIn   string        // the JSON of expires_in: `3600`, `"3600"`, `0`; `-` leaves it out
+	Status      int           // of the answer; 0 means 200
+	RetryAfter  string        // value of the header Retry-After
+	ContentType string        // "" means application/json
+	Body        string        // replaces the token; if Body is empty and Status is set, the answer is an OAuth error
+	ExpiresIn   string        // the JSON of expires_in, such as `3600`, `"3600"` or `0`; `-` leaves expires_in out
 }
 
-// InjectToken puts a fault of the OAuth endpoint to work.
+// InjectToken adds a fault of the OAuth endpoint.
 func (s *Server) InjectToken(f TokenFault) *Injection {
 	return s.tokens.faults.Inject(fault.Fault[Op, Stage, TokenFault]{Skip: f.Skip, Times: f.Times, Do: f})
 }
 
-// due counts a request and returns the fault that strikes it.
+// due counts a request and returns the fault that acts on the request.
 func (ts *tokens) due() TokenFault {
 	ts.mu.Lock()
 	ts.requests++
@@ -39,7 +39,7 @@ func (ts *tokens) due() TokenFault {
 	return f
 }
 
-// wait waits as long as the fault says, unless ctx ends first.
+// wait waits for the delay of the fault, unless ctx ends first.
 func (f *TokenFault) wait(ctx context.Context) error {
 	if f.Delay <= 0 {
 		return nil
@@ -54,7 +54,7 @@ func (f *TokenFault) wait(ctx context.Context) error {
 	}
 }
 
-// answers returns what the fault says instead of a token, if it does.
+// answers returns the answer of the fault. instead is false if the client gets a token.
 func (f *TokenFault) answers() (code int, body []byte, instead bool) {
 	code = cmp.Or(f.Status, http.StatusOK)
 	if f.Body == "" && code == http.StatusOK {
@@ -63,7 +63,7 @@ func (f *TokenFault) answers() (code int, body []byte, instead bool) {
 	return code, []byte(cmp.Or(f.Body, `{"error":"temporarily_unavailable"}`)), true
 }
 
-// expiresIn is the JSON of expires_in, or nil to leave it out.
+// expiresIn returns the JSON of expires_in, or nil if the answer must not have the field.
 func (f *TokenFault) expiresIn(life time.Duration) json.RawMessage {
 	if f.ExpiresIn == "-" {
 		return nil

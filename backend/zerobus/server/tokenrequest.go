@@ -17,19 +17,20 @@ import (
 	"time"
 )
 
-// keptTokenRequests bounds what is kept of the OAuth endpoint: the latest requests.
+// keptTokenRequests is how many of the latest requests of the OAuth endpoint are kept. Without a bound, a server that
+// runs for days would fill the memory.
 const keptTokenRequests = 4096
 
-// A TokenRequest is one that the OAuth endpoint answered. It has no secret: neither the client's nor the token.
+// A TokenRequest is a request of the OAuth endpoint. It contains no secret, neither the client's nor the token.
 type TokenRequest struct {
-	Time     time.Time // when it came
+	Time     time.Time // arrival
 	ClientID string
 	Form     url.Values // the fields of the body, without client_secret
-	Status   int        // of the answer; 0 if there was none
+	Status   int        // of the answer; 0 if the client got no answer
 }
 
-// TokenRequests returns the latest requests of the OAuth endpoint, at least 4096 of them, in the order in which they were
-// answered.
+// TokenRequests returns the requests of the OAuth endpoint, in the order of their answers. Of many requests it returns
+// only the latest, at least 4096.
 func (s *Server) TokenRequests() []TokenRequest {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
@@ -40,8 +41,8 @@ func (s *Server) TokenRequests() []TokenRequest {
 	return out
 }
 
-// keep adds a request to those that are kept. It is called before the client gets its answer. Otherwise a test that has the answer
-// might not find the request.
+// keep adds a request to the kept requests. It is called before the client gets the answer. Otherwise a test that has
+// the answer might not find the request.
 func (ts *tokens) keep(r TokenRequest) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -55,13 +56,13 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	f := s.tokens.due()
 	said := TokenRequest{Time: time.Now()}
 	said.ClientID, _, _ = r.BasicAuth()
-	malformed := readForm(w, r) // before any delay, because the server notices that a client has gone only when the body is read
+	malformed := readForm(w, r) // before any delay: net/http notices only after reading the body that a client has gone
 	said.Form = maps.Clone(r.PostForm)
 	delete(said.Form, "client_secret")
 	gone := f.wait(r.Context())
 	if gone != nil || f.Drop {
 		s.tokens.keep(said)
-		panic(http.ErrAbortHandler) // how a handler closes a connection
+		panic(http.ErrAbortHandler) // makes net/http close the connection
 	}
 	body, instead := []byte(nil), false
 	if said.Status, body, instead = f.answers(); !instead {
@@ -74,10 +75,10 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", f.RetryAfter)
 	}
 	w.WriteHeader(said.Status)
-	_, _ = w.Write(body) // a client that has gone need not know
+	_, _ = w.Write(body) // an error means only that the client has gone
 }
 
-// readForm reads the body to its end, whatever it is, and then as a form.
+// readForm reads the whole body, even if the body is no form, and then parses the form.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
@@ -87,7 +88,7 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 	return r.ParseForm()
 }
 
-// answer issues a token or says why there is none.
+// answer issues a token, or returns the OAuth error that says why not.
 func (ts *tokens) answer(f *TokenFault, r *http.Request, malformed error) (code int, body []byte) {
 	table, refused := ts.authorize(r, malformed)
 	answer := map[string]any{"scope": "all-apis", "token_type": "Bearer"}
@@ -102,13 +103,13 @@ func (ts *tokens) answer(f *TokenFault, r *http.Request, malformed error) (code 
 		}
 	}
 	body, err := json.Marshal(answer)
-	if err != nil { // of an expires_in that is no JSON
+	if err != nil { // the ExpiresIn of a fault is no JSON
 		return http.StatusInternalServerError, []byte(err.Error())
 	}
 	return code, body
 }
 
-// A refusedToken is why a token is not issued.
+// A refusedToken says why a client gets no token.
 type refusedToken struct {
 	code int
 	err  error
@@ -121,7 +122,7 @@ func (r *refusedToken) kind() string {
 	return "invalid_request"
 }
 
-// authorize checks a token request and returns the table it is for.
+// authorize checks a token request and returns the table of the token.
 func (ts *tokens) authorize(r *http.Request, malformed error) (table string, refused *refusedToken) {
 	if r.Method != http.MethodPost {
 		return "", &refusedToken{http.StatusMethodNotAllowed, fmt.Errorf("method %s", r.Method)}
@@ -153,7 +154,7 @@ func (ts *tokens) checkClient(r *http.Request) error {
 	return nil
 }
 
-// checkForm checks the four fields of a token request and returns the table it is for.
+// checkForm checks the four fields of a token request and returns the table of the token.
 func (ts *tokens) checkForm(form url.Values) (table string, err error) {
 	for _, name := range []string{"grant_type", "scope", "resource", "authorization_details"} {
 		if len(form[name]) != 1 {
@@ -177,7 +178,8 @@ func (ts *tokens) checkForm(form url.Values) (table string, err error) {
 	return parseDetails(form.Get("authorization_details"))
 }
 
-// parseDetails checks the three privileges that a token for a table is asked with, and returns the table.
+// parseDetails checks authorization_details and returns the table. A token for a table needs three privileges: on the
+// catalog, on the schema and on the table.
 func parseDetails(s string) (string, error) {
 	var details []struct {
 		Type       string   `json:"type"`

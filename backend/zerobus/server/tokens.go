@@ -33,7 +33,7 @@ type grant struct {
 
 func (ts *tokens) init(cfg *config) { ts.cfg, ts.valid = cfg, map[string]grant{} }
 
-// RevokeTokens makes all tokens issued so far invalid. Streams that are open go on, as they do at the service.
+// RevokeTokens makes all issued tokens invalid. Open streams go on, as they do at the service.
 func (s *Server) RevokeTokens() {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
@@ -46,7 +46,7 @@ func (ts *tokens) counts() (requests, issued int64) {
 	return ts.requests, ts.issued
 }
 
-// check looks at the authorization header of a stream.
+// check checks the authorization header of a stream on a table.
 func (ts *tokens) check(authorization, table string) error {
 	token, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok || token == "" {
@@ -72,7 +72,7 @@ func (ts *tokens) issue(table string) string {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.issued++
-	if len(ts.valid)%1024 == 1023 { // a server that runs for days must not keep them all
+	if len(ts.valid)%1024 == 1023 { // drop expired tokens now and then, or a server that runs for days would keep all of them
 		maps.DeleteFunc(ts.valid, func(_ string, g grant) bool { return !time.Now().Before(g.expires) })
 	}
 	token := rand.Text()

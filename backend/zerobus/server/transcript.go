@@ -10,7 +10,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// Transcripts are bounded: the first events of a stream and the latest streams are kept, all are counted.
+// Transcripts are bounded, because a server may run for days. A transcript keeps the first events of its stream, and
+// the server keeps the latest streams. The counters count everything.
 const (
 	keptEvents  = 4096
 	keptStreams = 4096
@@ -22,40 +23,40 @@ type EventKind string
 // What happens on a stream, from the server's side.
 const (
 	Created    EventKind = "create"     // the client asked for the stream
-	Opened     EventKind = "open"       // the server said that it is created
-	Ingested   EventKind = "ingest"     // a record or batch came
+	Opened     EventKind = "open"       // the server confirmed the stream
+	Ingested   EventKind = "ingest"     // a record or batch arrived
 	Acked      EventKind = "ack"        // the server acknowledged
 	Signalled  EventKind = "signal"     // the server asked the client to go
-	Replied    EventKind = "reply"      // the server said something that a fault made it say
-	HalfClosed EventKind = "half-close" // the client has sent all
-	Ended      EventKind = "end"        // the RPC is over
+	Replied    EventKind = "reply"      // the server sent the reply of a fault
+	HalfClosed EventKind = "half-close" // the client has sent everything
+	Ended      EventKind = "end"        // the RPC has ended
 )
 
-// An Event is one thing that happened on a stream.
+// An Event is one occurrence on a stream.
 type Event struct {
 	Time     time.Time
 	Kind     EventKind
 	Offset   int64 // the wire offset of a request or ack, otherwise -1
 	Records  int   // of a request
-	Batch    bool  // of a request: it came as a batch
+	Batch    bool  // of a request: the request is a batch
 	Duration time.Duration
 	Status   codes.Code // of the end
 }
 
-// A CreateRequest is what a client asked a stream with.
+// A CreateRequest is the request with which a client created a stream.
 type CreateRequest struct {
 	Table      string
 	RecordType string // PROTO or JSON, otherwise RecordType(n); RecordType(0) if the client did not say
-	Descriptor []byte // a serialized google.protobuf.DescriptorProto; nil if the client gave none
+	Descriptor []byte // a serialized google.protobuf.DescriptorProto; nil without a descriptor
 }
 
-// A Transcript is what happened on one stream. Streams are numbered from 0 in the order in which they came.
+// A Transcript lists the events of one stream. Streams are numbered from 0 in the order of their arrival.
 type Transcript struct {
 	Number int
-	ID     string         // the stream id that the server gave; "" if it gave none
-	Create *CreateRequest // nil if the client asked for none
-	Table  string         // as the header has it
-	Peer   string         // the client's address and port: two streams with the same share a TCP connection
+	ID     string         // the stream id; "" if the client got no id
+	Create *CreateRequest // nil if the client sent no create request
+	Table  string         // from the request's header
+	Peer   string         // the client's address and port; two streams with the same Peer share a TCP connection
 	Header metadata.MD    // of the request
 	Events []Event        // the first 4096
 }
@@ -64,11 +65,11 @@ type Transcript struct {
 type Stats struct {
 	Connections int64 // TCP connections accepted by the gRPC endpoint
 	Streams     int64 // RPCs
-	Requests    int64 // records and batches that came, stored or not
+	Requests    int64 // records and batches that arrived, including refused ones
 	Records     int64 // rows stored
-	Duplicates  int64 // of them, with bytes stored before (see [Config.CountDuplicates])
+	Duplicates  int64 // rows with the same bytes as an earlier row (see [Config.CountDuplicates])
 	Acks        int64
-	MaxOffset   int64 // the largest wire offset that came; -1 before any
+	MaxOffset   int64 // the largest wire offset that arrived; -1 before the first
 
 	TokenRequests int64
 	Tokens        int64 // issued
@@ -100,7 +101,7 @@ func (ts *transcripts) opened(st *stream, md metadata.MD) {
 	ts.stats.Streams++
 	header := md.Copy()
 	if header.Get("authorization") != nil {
-		header.Set("authorization", "…") // transcripts get printed
+		header.Set("authorization", "…") // hide the token, because tests print transcripts
 	}
 	st.log = &transcript{all: ts, t: Transcript{Number: st.n, Table: st.named, Peer: st.peer, Header: header}}
 	if ts.kept = append(ts.kept, st.log); len(ts.kept) > 2*keptStreams {
@@ -118,7 +119,7 @@ func (ts *transcripts) closed(st *stream) {
 	delete(ts.open, st)
 }
 
-// live returns the streams of a table that run, or all for "".
+// live returns the running streams of a table, or all running streams for "".
 func (ts *transcripts) live(table string) []*stream {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -140,7 +141,7 @@ func (l *transcript) add(e Event) {
 	l.keep(e)
 }
 
-// create keeps the request that creates the stream. The message of a client is used again.
+// create keeps the create request. It clones the descriptor, because the memory of the message is used again.
 func (l *transcript) create(req *request) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
@@ -148,7 +149,7 @@ func (l *transcript) create(req *request) {
 	l.keep(Event{Kind: Created, Offset: -1})
 }
 
-// named keeps the stream id, which the client is about to be told.
+// named keeps the stream id. It is called before the client gets the id.
 func (l *transcript) named(id string) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
@@ -176,7 +177,7 @@ func (l *transcript) keep(e Event) {
 	}
 }
 
-// Streams returns the transcripts of the latest streams, at least 4096 of them, oldest first.
+// Streams returns the transcripts, oldest first. Of many streams it returns only the latest, at least 4096.
 func (s *Server) Streams() []Transcript {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()

@@ -10,14 +10,14 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A frame is a gRPC message that is not decoded yet. Requests are decoded by hand because generated types would make an
-// allocation for each record and this server would then be what a benchmark of a client measures. It also makes the two
-// ends independent readers of the same bytes. Its memory is used again for the next message.
+// A frame is a gRPC message before decoding. We decode requests by hand. Generated types would allocate memory for each
+// record, and then a benchmark of a client would mostly measure this server. Decoding by hand also makes client and
+// server two independent readers of the same bytes. The memory of a frame is used again for the next message.
 type frame struct{ msg []byte }
 
 type frameCodec struct{}
 
-// Name is "proto": the content type stays application/grpc.
+// Name returns "proto", so the content type stays application/grpc.
 func (frameCodec) Name() string { return "proto" }
 
 func (frameCodec) Marshal(v any) (mem.BufferSlice, error) {
@@ -66,14 +66,15 @@ func (r recordType) String() string {
 	return fmt.Sprintf("RecordType(%d)", int32(r))
 }
 
-// A request is what one message of a client says. It is used again for the next: records alias the message.
+// A request is one decoded message of a client. It is used again for the next message, and its records alias the
+// message.
 type request struct {
 	kind requestKind
 
 	table         string // of a create
 	descriptor    []byte
 	hasDescriptor bool
-	recordType    recordType // also of the records
+	recordType    recordType // of a create or of the records
 	hasType       bool
 
 	offset    int64
@@ -84,8 +85,8 @@ type request struct {
 
 var errNoRecord = errors.New("neither a proto nor a JSON record")
 
-// parse reads an EphemeralStreamRequest. Like every proto2 reader it skips what it does not know, and of a oneof the last
-// that is there counts.
+// parse reads an EphemeralStreamRequest. Like every proto2 reader, it skips unknown fields, and if several fields of a
+// oneof are present, the last one counts.
 func (r *request) parse(b []byte) error {
 	*r = request{records: r.records[:0]}
 	return fields(b, func(num protowire.Number, _ uint64, v []byte, isBytes bool) error {
@@ -121,7 +122,8 @@ func (r *request) parseCreate(b []byte) error {
 	})
 }
 
-// parseRecords reads an IngestRecordRequest or an IngestRecordBatchRequest, which differ in what 2 and 3 hold.
+// parseRecords reads an IngestRecordRequest or an IngestRecordBatchRequest. The two differ in the fields 2 and 3, which
+// hold one record or a batch.
 func (r *request) parseRecords(b []byte) error {
 	err := fields(b, func(num protowire.Number, n uint64, v []byte, isBytes bool) error {
 		switch {
@@ -144,7 +146,8 @@ func (r *request) parseRecords(b []byte) error {
 	return err
 }
 
-// parseBatch is the hot loop: nearly every byte of a batch is in a field 1 of wire type 2.
+// parseBatch reads the records of a batch. Nearly all bytes of a batch are in fields with number 1 and wire type 2, so
+// the loop handles these fields first and without a callback.
 func (r *request) parseBatch(b []byte) error {
 	for len(b) > 0 {
 		if b[0] != 1<<3|byte(protowire.BytesType) {
@@ -199,7 +202,7 @@ func fields(b []byte, f func(num protowire.Number, n uint64, v []byte, isBytes b
 	return nil
 }
 
-// created is a create_stream_response; without an id it is malformed.
+// created encodes a create_stream_response. Without an id the response is malformed; NoStreamID needs this.
 func created(id string) []byte {
 	var in []byte
 	if id != "" {
@@ -208,13 +211,13 @@ func created(id string) []byte {
 	return response(1, in)
 }
 
-// acked is an ingest_record_response.
+// acked encodes an ingest_record_response.
 func acked(upTo int64) []byte {
 	in := protowire.AppendVarint(protowire.AppendTag(make([]byte, 0, 11), 1, protowire.VarintType), uint64(upTo))
 	return response(2, in)
 }
 
-// signal is a close_stream_signal. A duration below zero is left out, which means none.
+// signal encodes a close_stream_signal. For d below 0 the signal has no duration.
 func signal(d time.Duration) []byte {
 	if d < 0 {
 		return response(3, nil)

@@ -18,13 +18,13 @@ import (
 type Server struct {
 	*server.Server
 
-	// Endpoint and UnityCatalogURL are what a [zerobus.Config] asks for.
+	// Endpoint and UnityCatalogURL are the addresses for a [zerobus.Config].
 	Endpoint, UnityCatalogURL string
 
 	config server.Config
 }
 
-// New starts a server that ends with the test. What cannot start fails the test.
+// New starts a server and closes it at the end of the test. If the server cannot start, the test fails.
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	s, err := Start(opts...)
@@ -39,7 +39,7 @@ func New(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Start starts a server for code that has no test at hand. Close it in the end.
+// Start starts a server for code without a testing.TB. Close the server at the end.
 func Start(opts ...Option) (*Server, error) {
 	var c server.Config
 	for _, o := range opts {
@@ -55,14 +55,14 @@ func Start(opts ...Option) (*Server, error) {
 	return &Server{Server: s, Endpoint: s.URL(), UnityCatalogURL: s.OAuthURL(), config: c}, nil
 }
 
-// Client makes a client of this server that may write to every table. If opts make no client at all, the caller has made a
-// mistake: Client panics.
+// Client makes a client of this server. The client may write to every table. Client panics if opts are invalid, because
+// invalid options are a mistake in the test.
 func (s *Server) Client(opts ...zerobus.Option) *zerobus.Client {
 	c := zerobus.Config{Endpoint: s.Endpoint, UnityCatalog: s.UnityCatalogURL, ClientID: s.config.ClientID, ClientSecret: s.config.ClientSecret}
 	if c.ClientID == "" {
 		c.ClientID, c.ClientSecret = "id", "secret"
 	}
-	web := &http.Transport{DisableKeepAlives: true} // the test may count goroutines
+	web := &http.Transport{DisableKeepAlives: true} // an idle connection would keep goroutines, and the test may count goroutines
 	var own []zerobus.Option
 	if pool := s.CertPool(); pool != nil {
 		web.TLSClientConfig = &tls.Config{RootCAs: pool}

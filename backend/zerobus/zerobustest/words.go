@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/backend/zerobus/server"
 )
 
-// What the server tells, and how its tables look: see package server.
+// Types of tables and reports, from package server.
 type (
 	// A Column is one column of a table.
 	Column = server.Column
@@ -16,17 +16,17 @@ type (
 	Row = server.Row
 	// Stats count everything since the server started.
 	Stats = server.Stats
-	// A Transcript is what happened on one stream.
+	// A Transcript lists the events of one stream.
 	Transcript = server.Transcript
-	// An Event is one thing that happened on a stream.
+	// An Event is one occurrence on a stream.
 	Event = server.Event
-	// A TokenRequest is one that the OAuth endpoint answered.
+	// A TokenRequest is a request of the OAuth endpoint.
 	TokenRequest = server.TokenRequest
 	// An AckPolicy says when requests are acknowledged.
 	AckPolicy = server.AckPolicy
 )
 
-// What happens on a stream: see [server.EventKind].
+// Kinds of events: see [server.EventKind].
 const (
 	Created    = server.Created
 	Opened     = server.Opened
@@ -41,14 +41,15 @@ const (
 // Columns returns the columns of a table for a message.
 func Columns(md protoreflect.MessageDescriptor) []Column { return server.Columns(md) }
 
-// AckEach acknowledges each request when it is stored.
+// AckEach acknowledges each request as soon as the request is stored.
 func AckEach() AckPolicy { return server.AckEach() }
 
-// AckEvery acknowledges every nth request, and what is left over when the oldest of it has waited for d.
+// AckEvery acknowledges every nth request. If fewer requests follow, it acknowledges them when the oldest has waited
+// for d.
 func AckEvery(n int, d time.Duration) AckPolicy { return server.AckEvery(n, d) }
 
 // AckAfter acknowledges each request d after it was stored.
 func AckAfter(d time.Duration) AckPolicy { return server.AckAfter(d) }
 
-// AckNever acknowledges nothing, also not at the end.
+// AckNever acknowledges nothing, even when the client has sent everything.
 func AckNever() AckPolicy { return server.AckNever() }

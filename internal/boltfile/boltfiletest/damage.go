@@ -1,4 +1,4 @@
-// Package boltfiletest damages bbolt files, for the tests of all that keep one.
+// Package boltfiletest damages bbolt files, for the tests of packages that keep such files.
 package boltfiletest
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/headrace/headrace/internal/boltfile"
 )
 
-// Cuts calls open with copies of the file at path that were cut: to a half, to a third, by one page, to nothing. Every one
-// must be refused by an error that names the copy. Nobody may have the file open.
+// Cuts calls open with copies of the file at path that were cut: to a half, to a third, by one page, to nothing. open
+// must refuse every copy with an error that names the copy. The file must not be open.
 func Cuts(t *testing.T, path string, open func(path string) error) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -35,7 +35,8 @@ func Cuts(t *testing.T, path string, open func(path string) error) {
 	}
 }
 
-// Used returns how many bytes of the file at path are pages that bbolt may touch. Nobody may have the file open.
+// Used returns the size of all pages that bbolt may touch, in bytes. The rest of the file at path is empty space for
+// growth. The file must not be open.
 func Used(t *testing.T, path string) (n int64) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
@@ -49,8 +50,9 @@ func Used(t *testing.T, path string) (n int64) {
 	return n
 }
 
-// Spoil overwrites the number that every leaf page of the file at path says of itself, while the file is in use. All keys
-// and values are on leaf pages, so whoever looks anything up meets the damage, wherever bbolt has put it.
+// Spoil damages every leaf page of the file at path, while the file is in use: it overwrites the page number at the
+// beginning of the page. All keys and values are on leaf pages. So every lookup meets the damage, wherever bbolt has
+// put the data.
 func Spoil(t *testing.T, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -63,7 +65,7 @@ func Spoil(t *testing.T, path string) {
 	}
 	defer f.Close()
 	spoiled, page := 0, os.Getpagesize()
-	for id := 2; id < len(data)/page; id++ { // the first two are no leaves
+	for id := 2; id < len(data)/page; id++ { // the first two pages are meta pages
 		head := data[id*page:]
 		if binary.NativeEndian.Uint64(head) != uint64(id) || binary.NativeEndian.Uint16(head[8:]) != leafPage {
 			continue
@@ -78,7 +80,7 @@ func Spoil(t *testing.T, path string) {
 	}
 }
 
-// leafPage is the flag of a leaf page, behind its number.
+// leafPage is the flag of a leaf page. bbolt stores the flag behind the page number.
 const leafPage = 2
 
 // Cut shortens the file at path to n bytes while it is in use.

@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// FullDisk makes the operating system refuse to let any file of this process grow beyond the size that the file at path has
-// now, as on a full disk. It ends with the test, or earlier when free is called. bbolt lets its files grow by 16 MiB at a
-// time, so what is written to meet the full disk must be larger. Tests that run at the same time would meet it too.
+// FullDisk simulates a full disk: the operating system refuses to let any file of this process grow beyond the present
+// size of the file at path. The limit ends with the test, or earlier when the test calls free. bbolt lets its files
+// grow by 16 MiB at a time, so the test must write more than 16 MiB. The limit is for the whole process, so no other
+// test may run at the same time.
 func FullDisk(t *testing.T, path string) (free func()) {
 	t.Helper()
 	info, err := os.Stat(path)
