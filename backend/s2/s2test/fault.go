@@ -6,11 +6,11 @@ import (
 	"github.com/headrace/headrace/backend/s2/server"
 )
 
-// The words of faults are those of package server.
+// The types of faults are those of package server.
 type (
 	// A Fault is something that goes wrong on purpose: see [server.Fault].
 	Fault = server.Fault
-	// An Injection is a Fault at work.
+	// An Injection is a Fault that was injected.
 	Injection = server.Injection
 	// An Effect is what a Fault does.
 	Effect = server.Effect
@@ -44,40 +44,40 @@ const (
 // Always makes a Fault strike until it is removed.
 const Always = server.Always
 
-// Status fails the request with a status and a code of S2.
+// Status makes the request fail with a status and an error code of S2: see [server.Status].
 func Status(status int, code string) Effect { return server.Status(status, code) }
 
-// RetryAfter is [Status] that also asks for a pause.
+// RetryAfter does what [Status] does, and also asks the client for a pause.
 func RetryAfter(status int, code string, pause time.Duration) Effect {
 	return server.RetryAfter(status, code, pause)
 }
 
-// Drop breaks the connection, with all that runs over it.
+// Drop breaks the connection and all requests on it: see [server.Drop].
 func Drop() Effect { return server.Drop() }
 
-// Reset ends the one request.
+// Reset ends only this request: see [server.Reset].
 func Reset() Effect { return server.Reset() }
 
-// End ends the answer as if all were well, whatever is still owed.
+// End ends the answer as if it were complete, even if acks or records are missing.
 func End() Effect { return server.End() }
 
-// Stall says nothing more until the client gives up or the server is closed.
+// Stall sends nothing more, until the client gives up or the server is closed.
 func Stall() Effect { return server.Stall() }
 
-// Delay waits, then goes on.
+// Delay waits for d, and then goes on.
 func Delay(d time.Duration) Effect { return server.Delay(d) }
 
-// GoAway announces that the connection takes no new streams.
+// GoAway tells the client that the connection takes no new HTTP/2 streams.
 func GoAway() Effect { return server.GoAway() }
 
-// AdviseReconnect sets the flag of that name on the frame that is being sent.
+// AdviseReconnect sets the flag of this name on the frame that is being sent.
 func AdviseReconnect() Effect { return server.AdviseReconnect() }
 
-// Frame sends the bytes given in place of the frame that is due.
+// Frame sends raw in place of the frame that is due.
 func Frame(raw []byte) Effect { return server.Frame(raw) }
 
-// Rewrite sends what f makes of the frame that is due.
+// Rewrite sends f(frame) in place of the frame that is due.
 func Rewrite(f func(frame []byte) []byte) Effect { return server.Rewrite(f) }
 
-// CutAfter breaks the connection behind so many more bytes from the server.
+// CutAfter breaks the connection after the server has sent so many more bytes.
 func CutAfter(bytes int) Effect { return server.CutAfter(bytes) }

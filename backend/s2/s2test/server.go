@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/server"
 )
 
-// A Server is a running S2. Make one with [New] or [Start].
+// A Server is a running S2 server. Make it with [New] or [Start].
 type Server struct {
 	*server.Server
 
@@ -18,7 +18,7 @@ type Server struct {
 	clients []*s2.Client
 }
 
-// New starts a server for the time of a test. It fails the test if it cannot.
+// New starts a server, and closes it at the end of the test. If the server cannot start, New fails the test.
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	s, err := Start(opts...)
@@ -33,7 +33,7 @@ func New(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Start starts a server for code that has no test at hand. Close it in the end.
+// Start starts a server for code that has no testing.TB. The caller must close the server in the end.
 func Start(opts ...Option) (*Server, error) {
 	var c server.Config
 	for _, o := range opts {
@@ -49,13 +49,13 @@ func Start(opts ...Option) (*Server, error) {
 	return &Server{Server: s}, nil
 }
 
-// Config is that of a client which may do everything.
+// Config returns the config of a client that may do everything.
 func (s *Server) Config() s2.Config {
 	return s2.Config{Token: s.Token(), AccountEndpoint: s.URL(), BasinEndpoint: s.URL()}
 }
 
-// Client makes a client of this server that may do everything. The server closes the client when it is closed itself. If
-// opts make no client at all, the caller has made a mistake: Client panics.
+// Client makes a client of this server that may do everything. When the server is closed, it closes the client. Client
+// panics if opts are invalid, because that is a mistake of the caller.
 func (s *Server) Client(opts ...s2.Option) *s2.Client {
 	c, err := s2.New(s.Config(), opts...)
 	if err != nil {
@@ -67,10 +67,10 @@ func (s *Server) Client(opts ...s2.Option) *s2.Client {
 	return c
 }
 
-// Close closes the server as its own Close does, and then its clients.
+// Close closes the server: see [server.Server.Close]. Then it closes the clients.
 func (s *Server) Close() error { return errors.Join(s.Server.Close(), s.closeClients()) }
 
-// Shutdown shuts the server down as its own Shutdown does, and then closes its clients.
+// Shutdown shuts the server down: see [server.Server.Shutdown]. Then it closes the clients.
 func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(s.Server.Shutdown(ctx), s.closeClients())
 }

@@ -2,20 +2,22 @@ package server
 
 import "sync"
 
-// maxPending is how many batches of a session wait for their ack before no more are read.
+// maxPending is how many batches of a session may wait for their ack. At this number the server reads no more inputs of
+// the session; otherwise a fast client could fill the memory of the server.
 const maxPending = 4096
 
-// An ackQueue holds the acks of one append session in the order of their inputs. The reader of the session reserves a slot for each
-// input before it gives the input to the stream. The store decides slots, from its own goroutine. The writer of the session
-// takes decided slots from the head. So a slot that is decided early waits for the slots in front of it.
+// An ackQueue holds the acks of one append session, in the order of the inputs. The reader of the session reserves a
+// slot for each input before it gives the input to the stream. The store decides slots from its own goroutine. The
+// writer of the session takes decided slots from the head of the queue. A slot that is decided early waits for the
+// slots before it, because S2 promises acks in the order of the inputs.
 type ackQueue struct {
-	mu    sync.Mutex
-	first uint64 // the slot of acks[0]
-	acks  []pendingAck
-	err   error         // why the session ends, behind the acks; io.EOF: the client has ended it
-	gone  bool          // the writer has ended, so nobody takes acks any more
-	ready chan struct{} // holds one token: wait may find something new
-	room  chan struct{} // holds one token: reserve may find room
+	mu          sync.Mutex
+	first       uint64 // the number of the slot acks[0]
+	acks        []pendingAck
+	err         error         // why no more slots will be reserved; io.EOF: the client has ended the session
+	writerEnded bool          // nobody takes acks any more
+	ready       chan struct{} // holds one token when wait may find something new
+	room        chan struct{} // holds one token when reserve may find room
 }
 
 type pendingAck struct {
@@ -28,6 +30,8 @@ func newAckQueue() *ackQueue {
 	return &ackQueue{ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
+// signal puts a token into c, unless c already holds one. One token is enough, because the receiver looks at the state
+// again.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -35,12 +39,13 @@ func signal(c chan struct{}) {
 	}
 }
 
-// reserve takes the next slot. It waits while maxPending slots are taken. It returns ok = false when the writer has ended.
+// reserve takes the next slot. While maxPending slots are taken, it waits. It returns ok = false if the writer has
+// ended.
 func (q *ackQueue) reserve() (slot uint64, ok bool) {
 	for {
 		q.mu.Lock()
 		switch {
-		case q.gone:
+		case q.writerEnded:
 			q.mu.Unlock()
 			return 0, false
 		case len(q.acks) < maxPending:
@@ -54,17 +59,21 @@ func (q *ackQueue) reserve() (slot uint64, ok bool) {
 	}
 }
 
-// unreserve gives back the slot that was reserved last, because the stream has refused its input.
+// unreserve gives back the slot that was reserved last, because the stream has refused its input. An undecided slot in
+// the queue would make wait wait for ever.
 func (q *ackQueue) unreserve() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.acks = q.acks[:len(q.acks)-1]
 }
 
-// decide says what became of the input of a slot. It does not wait.
+// decide stores the ack or the error of the input of a slot. decide does not wait, because the goroutine of the store
+// calls decide and has other batches to finish.
 func (q *ackQueue) decide(slot uint64, a ack, err error) {
 	q.mu.Lock()
 	q.acks[slot-q.first] = pendingAck{a, err, true}
+	// The writer can go on only if the slot at the head is decided. Waking the writer for another slot would be useless
+	// work.
 	head := slot == q.first
 	q.mu.Unlock()
 	if head {
@@ -72,7 +81,7 @@ func (q *ackQueue) decide(slot uint64, a ack, err error) {
 	}
 }
 
-// end says that no more slots are reserved, and why. io.EOF is the client's own end.
+// end says that no more slots will be reserved, and why. io.EOF means that the client has ended the session.
 func (q *ackQueue) end(err error) {
 	q.mu.Lock()
 	q.err = err
@@ -80,16 +89,17 @@ func (q *ackQueue) end(err error) {
 	signal(q.ready)
 }
 
-// abandon says that the writer has ended, and wakes a reserve that waits for room.
+// abandon records the end of the writer. It wakes a reserve waiting for room; otherwise reserve would wait for ever.
 func (q *ackQueue) abandon() {
 	q.mu.Lock()
-	q.gone = true
+	q.writerEnded = true
 	q.mu.Unlock()
 	signal(q.room)
 }
 
-// wait appends the acks of the decided slots at the head to dst, and waits until there is at least one. When no more acks will
-// follow, it also returns why. A failed slot ends the session: the slots behind it stay in the queue, and are never acknowledged.
+// wait waits until the slot at the head is decided, and appends the acks of all decided slots at the head to dst. When
+// no more acks will follow, wait also returns the reason. A failed slot ends the session: the slots behind it stay in
+// the queue and are never acknowledged.
 func (q *ackQueue) wait(dst []ack) ([]ack, error) {
 	for {
 		q.mu.Lock()
@@ -104,9 +114,11 @@ func (q *ackQueue) wait(dst []ack) ([]ack, error) {
 		q.acks = q.acks[:copy(q.acks, q.acks[n:])]
 		q.first += uint64(n)
 		end := q.err
+		// Undecided slots are left: their acks must be written before the session ends.
 		if len(q.acks) > 0 {
 			end = nil
 		}
+		// The failed slot comes before everything that is left in the queue, so its error is the reason.
 		if failed != nil {
 			end = failed
 		}

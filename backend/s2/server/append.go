@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// append picks the form of an append by its content type.
+// append chooses the form of an append by the content type of the request.
 func (x *exchange) append() handler {
 	if mediaType(x.r.Header.Get("content-type")) == typeS2S {
 		x.op = AppendSession
@@ -20,8 +20,8 @@ func (x *exchange) append() handler {
 
 func autoAppend(c *basinConfig) bool { return c.CreateStreamOnAppend }
 
-// target finds the stream of an append or a read, and creates it if the basin is configured so. A stream that is created has the
-// config that the request names.
+// target finds the stream of an append or a read. If the stream is missing and the basin is configured to create
+// streams, target creates the stream, with the config that the request names.
 func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, error) {
 	basin, err := x.basinName()
 	if err != nil {
@@ -46,7 +46,7 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 	return x.srv.liveStream(basin, name, cfg, auto)
 }
 
-// permitCommands refuses command records that the token may not append.
+// permitCommands refuses a batch with command records that the token of the request may not append.
 func (x *exchange) permitCommands(in *input, s *stream) error {
 	if x.who.root() || len(in.headers) == 0 {
 		return nil
@@ -68,8 +68,8 @@ func (x *exchange) permitCommands(in *input, s *stream) error {
 	return nil
 }
 
-// appendUnary stores one batch. It refuses what is wrong with the request itself before it looks for the stream: a request that
-// creates its stream must not leave an empty stream behind when it is refused.
+// appendUnary stores one batch. It checks the request before it looks for the stream. Otherwise a refused request could
+// create a stream and leave the stream behind empty.
 func (x *exchange) appendUnary() error {
 	in := newInput()
 	defer in.free()
@@ -86,10 +86,10 @@ func (x *exchange) appendUnary() error {
 	if err := x.permitCommands(in, s); err != nil {
 		return err
 	}
-	if err := x.unlock(s); err != nil {
+	if err := x.checkKey(s); err != nil {
 		return err
 	}
-	if err := x.suffer(x.srv.strike(x.op, x.stream, Received)); err != nil {
+	if err := x.applyFault(x.srv.strike(x.op, x.stream, Received)); err != nil {
 		return err
 	}
 	a, err := x.store(s, in)
@@ -129,10 +129,10 @@ func (x *exchange) readInput(in *input) error {
 	return j.fill(in, format)
 }
 
-// store gives in its place in s and waits until in is durable.
+// store gives in its place in s, and waits until in is durable.
 func (x *exchange) store(s *stream, in *input) (a ack, err error) {
 	done := make(chan struct{})
-	refused := s.accept(x.srv, in, func(stored ack, failed error) {
+	refused := s.append(x.srv, in, func(stored ack, failed error) {
 		a, err = stored, failed
 		close(done)
 	})
@@ -143,16 +143,16 @@ func (x *exchange) store(s *stream, in *input) (a ack, err error) {
 	return a, err
 }
 
-// reply sends a unary answer, unless a fault strikes it.
+// reply sends the answer of a unary call, unless a fault strikes the answer.
 func (x *exchange) reply(contentType string, b []byte) error {
 	e := x.srv.strike(x.op, x.stream, Replying)
-	if err := x.suffer(e); err != nil {
+	if err := x.applyFault(e); err != nil {
 		return err
 	}
 	return x.send(http.StatusOK, contentType, e.alter(b))
 }
 
-// alter returns what a fault sends in place of the bytes that are due.
+// alter returns the bytes that a fault sends in place of b.
 func (e *Effect) alter(b []byte) []byte {
 	switch e.do {
 	case doFrame:
@@ -212,7 +212,7 @@ func (j *jsonInput) fill(in *input, f format) error {
 	return nil
 }
 
-// A format is how bytes are spelt in JSON.
+// A format says how the bytes of records are written in JSON: as raw text or in base64.
 type format bool
 
 const (
@@ -242,13 +242,15 @@ func (f format) decode(s string) ([]byte, error) {
 	return b, nil
 }
 
-// appendSession stores batches as they come in and acknowledges them in order.
+// appendSession stores batches as they arrive, and acknowledges them in the order of arrival.
 //
-// Two goroutines share a session. One reads inputs and gives them to the stream, without waiting for the disk: so the next commit
-// can take many inputs of one session. The handler's own goroutine writes acks: what is decided together leaves in one write.
-// The session ends when the client ends it, when an input fails, or when the server shuts down; in each case the inputs that
-// were accepted before are acknowledged first.
+// Two goroutines do the work. The first goroutine reads inputs and gives them to the stream without waiting for the
+// disk, so the next commit can store many inputs of one session. The second goroutine is that of the handler, and
+// writes acks: all acks of one commit leave in one write. The session ends when the client ends the session, when an
+// input fails, or when the server shuts down. In each case the server first acknowledges the inputs stored before;
+// otherwise the client would not know the fate of these inputs.
 func (x *exchange) appendSession() error {
+	// Over HTTP/1.1 a client cannot read acks while it sends inputs.
 	if x.r.ProtoMajor < 2 {
 		return badRequest("bad_header", "an append session needs HTTP/2")
 	}
@@ -256,7 +258,7 @@ func (x *exchange) appendSession() error {
 	if err != nil {
 		return err
 	}
-	if err := x.unlock(s); err != nil {
+	if err := x.checkKey(s); err != nil {
 		return err
 	}
 	x.beginFrames()
@@ -268,17 +270,19 @@ func (x *exchange) appendSession() error {
 		select {
 		case <-over:
 		case <-x.srv.closing:
-			_ = x.r.Body.Close() // what was read is still acked
+			_ = x.r.Body.Close() // unblocks takeInputs; the inputs that were read before are still acknowledged
 		}
 	})
+	// Deferred calls run from the bottom up. Closing the body and abandoning the queue unblock takeInputs, which may
+	// wait for the client or for room in the queue. Closing over ends the other goroutine. Only then can Wait return.
 	defer running.Wait()
 	defer close(over)
 	defer q.abandon()
-	defer x.r.Body.Close() // ends the reading
+	defer x.r.Body.Close() // unblocks takeInputs
 	return x.writeAcks(q)
 }
 
-// beginFrames sends the head of an answer at once, because a client may wait for it before it sends anything.
+// beginFrames sends the head of the response at once, because a client may wait for the head before it sends any input.
 func (x *exchange) beginFrames() {
 	x.srv.stats.sessions.Add(1)
 	h := x.w.Header()
@@ -286,14 +290,15 @@ func (x *exchange) beginFrames() {
 	h.Set("cache-control", "no-cache, no-transform")
 	h.Set("x-accel-buffering", "no")
 	x.w.WriteHeader(http.StatusOK)
-	x.begun = true
+	x.statusSent = true
 	x.flush()
 }
 
 func (x *exchange) flush() { _ = http.NewResponseController(x.w).Flush() }
 
-// takeInputs gives the stream what the client sends, until the client ends or something fails, and returns why. Behind an input
-// that fails it reads nothing more: S2 promises that nothing behind a failed input is stored.
+// takeInputs reads inputs and gives them to the stream, until the client ends or something fails, and returns the
+// reason. io.EOF means the end by the client. After an input has failed, takeInputs reads nothing more, because S2
+// promises to store nothing behind a failed input.
 func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 	r := bufio.NewReaderSize(x.r.Body, 64<<10)
 	in := newInput()
@@ -304,6 +309,8 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 		var err error
 		payload, buf, err = x.srv.coder.readFrame(r, buf)
 		if err != nil {
+			// A shutdown closes the body, and the read above fails. The client must hear of the shutdown, not of a
+			// broken body.
 			select {
 			case <-x.srv.closing:
 				return draining()
@@ -311,6 +318,7 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 			}
 			return err
 		}
+		// The stream has copied the records of the last input, so we use the memory of the last input again.
 		*in = input{recs: in.recs[:0], headers: in.headers[:0]}
 		if err := in.parse(payload); err != nil {
 			return badRequest("bad_frame", "%v", err)
@@ -321,25 +329,31 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 		if err := x.permitCommands(in, s); err != nil {
 			return err
 		}
-		if err := x.suffer(x.srv.strike(x.op, x.stream, Received)); err != nil {
+		// A fault at Received must strike before the append: tests use it to lose a batch that the client has sent.
+		if err := x.applyFault(x.srv.strike(x.op, x.stream, Received)); err != nil {
 			return err
 		}
+		// DropConnections promises: nothing of an old connection is stored later. The buffers of the server may still
+		// hold frames of a dropped connection, and we must not store them.
 		if x.conn().dropped.Load() {
-			return errAbort // a dropped connection takes with it what is still in the buffers of the server
+			return errAbort
 		}
+		// We reserve the slot before the append, because tell may decide the slot before append returns.
 		slot, ok := q.reserve()
 		if !ok {
 			return errAbort
 		}
-		if err := s.accept(x.srv, in, func(a ack, err error) { q.decide(slot, a, err) }); err != nil {
+		if err := s.append(x.srv, in, func(a ack, err error) { q.decide(slot, a, err) }); err != nil {
+			// A refused input will never be decided. A slot without a decision would keep the writer waiting for ever.
 			q.unreserve()
 			return err
 		}
 	}
 }
 
-// writeAcks writes acks until the queue ends, and then a terminal frame if the queue has ended with an error. If a fault strikes an
-// ack, the acks in front of it are written first: they were not meant.
+// writeAcks writes acks until the queue ends. If the queue has ended with an error, writeAcks then writes a terminal
+// frame. If a fault strikes an ack, writeAcks first writes the acks before it, because the fault is meant for one ack
+// only.
 func (x *exchange) writeAcks(q *ackQueue) error {
 	var acks []ack
 	var out, payload []byte
@@ -349,6 +363,8 @@ func (x *exchange) writeAcks(q *ackQueue) error {
 		out = out[:0]
 		for i := range acks {
 			e := x.srv.strike(x.op, x.stream, Replying)
+			// The acks collected so far are not meant by the fault, so they leave first. A Drop would otherwise lose
+			// them too.
 			if e.do != doNothing && len(out) > 0 {
 				if err := x.write(out); err != nil {
 					return err
@@ -356,13 +372,15 @@ func (x *exchange) writeAcks(q *ackQueue) error {
 				x.flush()
 				out = out[:0]
 			}
-			if err := x.suffer(e); err != nil {
+			if err := x.applyFault(e); err != nil {
 				return x.endFrames(out, err)
 			}
 			at := len(out)
 			payload = acks[i].appendProto(payload[:0])
 			out = x.srv.coder.appendFrame(out, payload, plain, 0)
 			if e.do != doNothing {
+				// alter may change the frame in place or return other bytes. The full slice expression keeps append
+				// from overwriting memory that alter has returned.
 				out = append(out[:at:at], e.alter(out[at:])...)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// listing is the query of a list call.
+// A listing holds the query parameters of a list call.
 type listing struct {
 	prefix, after string
 	limit         int
@@ -37,7 +37,7 @@ func timeOrNull(t time.Time) *time.Time {
 	return new(t.UTC())
 }
 
-// A basinInfo names the location twice: scope is what it was called before.
+// A basinInfo holds the location twice, because older clients know the location as the scope.
 type basinInfo struct {
 	Name      string     `json:"name"`
 	Location  string     `json:"location"`
@@ -67,7 +67,7 @@ func (x *exchange) listBasins() error {
 	s.mu.Lock()
 	var names []string
 	for name := range s.catalog.basins {
-		if s.basin(name) != nil && (x.who.root() || x.who.Scope.Basins.holds(name)) {
+		if s.basinLocked(name) != nil && (x.who.root() || x.who.Scope.Basins.holds(name)) {
 			names = append(names, name)
 		}
 	}
@@ -130,14 +130,14 @@ func (x *exchange) createBasin() error {
 	}
 	s := x.srv
 	s.mu.Lock()
-	b := s.basin(req.Basin)
+	b := s.basinLocked(req.Basin)
 	result := "created"
 	switch {
 	case b == nil:
-		b = s.addBasin(req.Basin, location, req.Config, id)
+		b = s.addBasinLocked(req.Basin, location, req.Config, id)
 	case !b.deletedAt.IsZero():
 		err = basinDeleting()
-	case id != "" && b.request == id:
+	case id != "" && b.createRequest == id:
 		result = "noop"
 	default:
 		err = fail(http.StatusConflict, "resource_already_exists", "basin `%s` already exists", req.Basin)
@@ -172,18 +172,18 @@ func (x *exchange) ensureBasin(name string) error {
 	}
 	s := x.srv
 	s.mu.Lock()
-	b := s.basin(name)
+	b := s.basinLocked(name)
 	status, result := http.StatusOK, "noop"
 	switch {
 	case b == nil:
 		status, result = http.StatusCreated, "created"
-		b = s.addBasin(name, location, req.Config, "")
+		b = s.addBasinLocked(name, location, req.Config, "")
 	case !b.deletedAt.IsZero():
 		err = basinDeleting()
 	case !sameJSON(b.cfg, req.Config):
 		result = "updated"
 		b.cfg = req.Config
-		s.saveBasin(b)
+		s.saveBasinLocked(b)
 	}
 	if err != nil {
 		s.mu.Unlock()
@@ -201,7 +201,7 @@ func (x *exchange) getBasin(name string) error {
 	}
 	s := x.srv
 	s.mu.Lock()
-	b := s.basin(name)
+	b := s.basinLocked(name)
 	if b == nil {
 		s.mu.Unlock()
 		return basinNotFound(name)
@@ -221,13 +221,13 @@ func (x *exchange) patchBasin(name string) error {
 	}
 	s := x.srv
 	s.mu.Lock()
-	b, err := s.liveBasin(name)
+	b, err := s.liveBasinLocked(name)
 	var cfg basinConfig
 	if err == nil {
 		cfg = p.apply(b.cfg)
 		if err = cfg.check(); err == nil {
 			b.cfg = cfg
-			s.saveBasin(b)
+			s.saveBasinLocked(b)
 		}
 	}
 	s.mu.Unlock()
@@ -243,16 +243,16 @@ func (x *exchange) deleteBasin(name string) error {
 	}
 	s := x.srv
 	s.mu.Lock()
-	b := s.basin(name)
+	b := s.basinLocked(name)
 	if b == nil {
 		s.mu.Unlock()
 		return basinNotFound(name)
 	}
 	if b.deletedAt.IsZero() {
 		b.deletedAt = s.now()
-		s.saveBasin(b)
+		s.saveBasinLocked(b)
 		for st := range maps.Values(b.streams) {
-			st.remove(b.deletedAt)
+			st.beginDeletion(b.deletedAt)
 		}
 	}
 	s.mu.Unlock()
@@ -294,7 +294,7 @@ func (x *exchange) setLocation() error {
 	}
 	x.srv.mu.Lock()
 	x.srv.catalog.location = name
-	x.srv.put("location", "", name)
+	x.srv.putLocked("location", "", name)
 	x.srv.mu.Unlock()
 	return x.answer(http.StatusOK, locationInfo{Name: name})
 }

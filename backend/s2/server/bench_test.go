@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
-// BenchmarkRawAppend writes pre-encoded frames over one stream: what it costs, the server costs, and the transport.
+// BenchmarkRawAppend writes frames that were encoded before, over one stream. So it measures only the server and the transport.
 func BenchmarkRawAppend(b *testing.B) {
 	p := start(b, s2test.Retain(64<<20))
 	d := p.appendSession("s")

@@ -10,70 +10,77 @@ import (
 
 const defaultLocation = "aws:us-east-1"
 
-// A catalog is everything that has a name. The lock of the server guards it.
+// A catalog holds everything with a name. Server.mu guards the catalog.
 //
-// Nothing runs in the background to remove what was deleted: whoever looks up a name removes it when its time has come.
+// No goroutine removes deleted basins and streams in the background. Instead, a call that looks up a name removes a
+// basin or stream whose time of deletion is over.
 type catalog struct {
 	basins   map[string]*basin
-	tokens   map[string]*grant // issued and not revoked, by id
-	values   map[string]*grant // the same by secret; nil for those revoked
-	location string
-	streamID uint64 // of the stream that was created last; a new stream of an old name gets a new id, and so does not find old records
+	tokens   map[string]*grant // the tokens that are issued and not revoked, by id
+	bySecret map[string]*grant // the same tokens by the hash of their secret; a revoked token stays, as nil, so that it is never accepted
+	location string            // the default location of new basins
+	// streamID is the id of the stream that was created last. A new stream with the name of a deleted stream gets a new
+	// id, so the new stream does not find the records of the deleted stream in the file.
+	streamID uint64
 }
 
 func newCatalog() catalog {
-	return catalog{basins: map[string]*basin{}, tokens: map[string]*grant{}, values: map[string]*grant{}, location: defaultLocation}
+	return catalog{basins: map[string]*basin{}, tokens: map[string]*grant{}, bySecret: map[string]*grant{}, location: defaultLocation}
 }
 
 type basin struct {
-	name      string
-	location  string
-	createdAt time.Time
-	deletedAt time.Time
-	cfg       basinConfig
-	request   string // what created it, when that had a token
-	streams   map[string]*stream
-	meter     *meter
+	name          string
+	location      string
+	createdAt     time.Time
+	deletedAt     time.Time
+	cfg           basinConfig
+	createRequest string // the requestID of the call that created the basin, "" if the call had no request token
+	streams       map[string]*stream
+	meter         *meter
 }
 
-// basin returns the basin of that name, also if it is being deleted. It returns nil if there is none. The lock is held.
-func (s *Server) basin(name string) *basin {
+// basinLocked returns the basin of that name, even if the basin is being deleted, or nil if there is none. s.mu is
+// held.
+func (s *Server) basinLocked(name string) *basin {
 	b := s.catalog.basins[name]
 	if b != nil && !b.deletedAt.IsZero() && s.now().Sub(b.deletedAt) >= s.cfg.PurgeAfter {
 		delete(s.catalog.basins, name)
-		s.forgetBasin(b)
+		s.forgetBasinLocked(b)
 		return nil
 	}
 	return b
 }
 
-// streamOf returns the stream of that name, also if it is being deleted. It returns nil if there is none. The lock is held; the lock
-// of the stream is taken inside.
-func (s *Server) streamOf(b *basin, name string) *stream {
+// streamOfLocked returns the stream of that name, even if the stream is being deleted, or nil if there is none. s.mu is
+// held. The function takes the lock of the stream.
+func (s *Server) streamOfLocked(b *basin, name string) *stream {
 	st := b.streams[name]
 	if st == nil {
 		return nil
 	}
 	now := s.now()
 	st.mu.Lock()
-	st.sweep(s, now)
-	if st.emptyFor(now) {
+	// Only a sweep shows whether the stream is empty, because trims and retention remove nothing by themselves.
+	st.sweepLocked(s, now)
+	// The deletion is not stored. After a restart the stream is still empty, and this check finds it again.
+	if st.emptyForLocked(now) {
 		st.deletedAt = now
-		st.wake()
+		st.wakeLocked()
 	}
 	gone := !st.deletedAt.IsZero() && now.Sub(st.deletedAt) >= s.cfg.PurgeAfter
 	st.mu.Unlock()
 	if gone {
 		delete(b.streams, name)
-		s.forgetStream(st)
+		s.forgetStreamLocked(st)
 		return nil
 	}
 	return st
 }
 
-// liveBasin finds the basin that a call below /streams names.
-func (s *Server) liveBasin(name string) (*basin, error) {
-	b := s.basin(name)
+// liveBasinLocked returns the basin that a call on streams names, or an error if the basin is missing or being deleted.
+// s.mu is held.
+func (s *Server) liveBasinLocked(name string) (*basin, error) {
+	b := s.basinLocked(name)
 	switch {
 	case b == nil:
 		return nil, basinNotFound(name)
@@ -83,20 +90,21 @@ func (s *Server) liveBasin(name string) (*basin, error) {
 	return b, nil
 }
 
-// liveStream finds the stream of an append or a read, or creates it if the config of its basin says so.
+// liveStream returns the stream of an append or a read. If the stream is missing, and create says yes to the config of
+// the basin, liveStream creates the stream with cfg. A nil create never creates.
 func (s *Server) liveStream(basin, name string, cfg *streamConfig, create func(*basinConfig) bool) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b, err := s.liveBasin(basin)
+	b, err := s.liveBasinLocked(basin)
 	if err != nil {
 		return nil, err
 	}
-	st := s.streamOf(b, name)
+	st := s.streamOfLocked(b, name)
 	if st == nil {
 		if create == nil || !create(&b.cfg) {
 			return nil, streamNotFound(basin, name)
 		}
-		return s.addStream(b, name, cfg, ""), nil
+		return s.addStreamLocked(b, name, cfg, ""), nil
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -106,32 +114,32 @@ func (s *Server) liveStream(basin, name string, cfg *streamConfig, create func(*
 	return st, nil
 }
 
-// addStream makes a stream. The lock is held.
-func (s *Server) addStream(b *basin, name string, cfg *streamConfig, request string) *stream {
+// addStreamLocked creates a stream. s.mu is held.
+func (s *Server) addStreamLocked(b *basin, name string, cfg *streamConfig, request string) *stream {
 	s.catalog.streamID++
 	st := newStream(b, name, s.catalog.streamID, s.now())
 	st.cfg = cfg.resolve(b.cfg.DefaultStreamConfig)
-	st.request = request
+	st.createRequest = request
 	if b.cfg.StreamCipher != nil {
 		st.cipher = *b.cfg.StreamCipher
 	}
-	s.saveStream(st)
+	s.saveStreamLocked(st)
 	b.streams[name] = st
 	return st
 }
 
-// addBasin makes a basin. The lock is held.
-func (s *Server) addBasin(name, location string, cfg basinConfig, request string) *basin {
+// addBasinLocked creates a basin. s.mu is held.
+func (s *Server) addBasinLocked(name, location string, cfg basinConfig, request string) *basin {
 	if location == "" {
 		location = s.catalog.location
 	}
-	b := &basin{name: name, location: location, createdAt: s.now(), cfg: cfg, request: request, streams: map[string]*stream{}, meter: newMeter()}
-	s.saveBasin(b)
+	b := &basin{name: name, location: location, createdAt: s.now(), cfg: cfg, createRequest: request, streams: map[string]*stream{}, meter: newMeter()}
+	s.saveBasinLocked(b)
 	s.catalog.basins[name] = b
 	return b
 }
 
-// seed makes the basins that the Config names.
+// seed creates the basins that the Config names, if they do not exist.
 func (s *Server) seed() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,8 +147,8 @@ func (s *Server) seed() error {
 		if err := checkBasinName(b.Name); err != nil {
 			return err
 		}
-		if s.basin(b.Name) == nil {
-			s.addBasin(b.Name, "", basinConfig{CreateStreamOnAppend: b.AutoCreate, CreateStreamOnRead: b.AutoCreate}, "")
+		if s.basinLocked(b.Name) == nil {
+			s.addBasinLocked(b.Name, "", basinConfig{CreateStreamOnAppend: b.AutoCreate, CreateStreamOnRead: b.AutoCreate}, "")
 		}
 	}
 	return s.waitDurable()
@@ -169,7 +177,8 @@ func checkStreamName(name string) error {
 	return nil
 }
 
-// requestID tells a create call that is repeated: the token and what it was about. Without a token it is "".
+// requestID identifies a create call that a client may repeat: by the request token and the content of the request. A
+// second call with the same requestID changes nothing and succeeds. Without a token requestID is "".
 func requestID(token string, request any) (string, error) {
 	if token == "" {
 		return "", nil
@@ -190,7 +199,8 @@ func sameJSON(a, b any) bool {
 	return errA == nil && errB == nil && bytes.Equal(ja, jb)
 }
 
-// page is one page of a list: the names in order, behind after, with the prefix.
+// page returns one page of a sorted list: the names behind after that begin with prefix, at most limit. more = true
+// means that another page follows.
 func page(names []string, prefix, after string, limit int) (out []string, more bool) {
 	for _, name := range names {
 		if name <= after && after != "" || !strings.HasPrefix(name, prefix) {

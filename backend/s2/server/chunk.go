@@ -5,37 +5,37 @@ import (
 	"fmt"
 )
 
-// A chunk is what one append has stored. Its data is the repeated field of a ReadBatch: the bytes that are sent to readers are
-// the bytes that are stored. A chunk never changes.
+// A chunk is the result of one append. Its data is the repeated field `records` of a ReadBatch. Readers receive exactly
+// the stored bytes, so a read needs no encoding. A chunk never changes, so readers use chunks without a lock.
 type chunk struct {
 	first           uint64
 	records         int
 	metered         int
 	firstTS, lastTS uint64
-	arrived         int64 // Unix milliseconds; what retention goes by
+	arrived         int64 // Unix milliseconds; retention by age compares with this time
 	data            []byte
 }
 
 func (c *chunk) end() uint64 { return c.first + uint64(c.records) }
 
-// A stored record is one SequencedRecord within a chunk.
+// A stored record is one SequencedRecord within the data of a chunk.
 type stored struct {
 	seq, ts uint64
 	metered int
 	body    []byte
 	headers []header
-	size    int // of the whole field in the chunk
+	size    int // the bytes of the whole field in the chunk
 }
 
-// next cuts the first record off data. It collects the headers of the record in headers, whose memory is used again. If headers
-// is nil, next reads the numbers of the record only.
+// next cuts the first record off data. It collects the headers of the record in headers, and uses the memory of headers
+// again for each record. If headers is nil, next does not collect the headers.
 func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
 	num, typ, _, msg, rest, err := field(data)
 	if err != nil || num != 1 || typ != 2 {
 		return s, nil, fmt.Errorf("stored batch: %w", errWire)
 	}
 	s.size = len(data) - len(rest)
-	s.metered = 8
+	s.metered = 8 // the metered size of a record without headers and body
 	if headers != nil {
 		*headers = (*headers)[:0]
 	}
@@ -70,13 +70,14 @@ func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
 	return s, rest, nil
 }
 
-// A batch is what a read has taken so far: pieces of chunks, in order. Nothing is copied: segs points into the chunks.
+// A batch is what a read has collected for its next answer: pieces of chunks, in order. Nothing is copied: segs points
+// into the chunks.
 type batch struct {
 	segs    [][]byte
 	records int
 	metered int
-	size    int    // of segs
-	last    uint64 // seq of the last record
+	size    int    // the bytes of segs
+	last    uint64 // the seq of the last record
 }
 
 func (b *batch) reset() {
@@ -92,7 +93,8 @@ func (b *batch) add(seg []byte, records, metered int, last uint64) {
 	b.last = last
 }
 
-// limits bound what a read may still take: records, metered bytes, and the time until, which is exclusive. forever is no bound.
+// limits are what is left of the limits of a read: records, metered bytes, and a time. The read ends before the first
+// record with a timestamp of until or later. If until is forever, there is no time limit.
 type limits struct {
 	records, metered int
 	until            uint64
@@ -100,12 +102,12 @@ type limits struct {
 
 func (l *limits) passed(ts uint64) bool { return ts >= l.until && l.until != forever }
 
-// take adds the records of c from seq on, as far as lim and the size of one batch allow. all says that c is used up. If it is
-// not, done says which limit was met: one of lim, so the read is over, or the size of a batch, so the rest of c is for the next
-// batch.
-func (b *batch) take(c *chunk, from uint64, lim limits) (all, done bool, err error) {
+// take adds the records of c from seq from on to the batch, as far as lim and the size of one batch allow. usedUp =
+// true: all records of c are in the batch. If usedUp is false, limitMet tells why. limitMet = true: a limit of lim was
+// met, and the read is over. limitMet = false: the batch is full, and the rest of c belongs to the next batch.
+func (b *batch) take(c *chunk, from uint64, lim limits) (usedUp, limitMet bool, err error) {
 	if len(c.data) == 0 {
-		return true, false, nil // a trim has removed the data meanwhile
+		return true, false, nil // a trim has removed the data between the look at the log and load
 	}
 	if b.takesWhole(c, from, lim) {
 		b.add(c.data, c.records, c.metered, c.end()-1)
@@ -118,15 +120,20 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (all, done bool, err err
 			return false, false, err
 		}
 		rest = more
+		// The read starts inside this chunk, or an earlier batch has taken the beginning of this chunk.
 		if s.seq < from {
 			p.skip(&s)
 			continue
 		}
 		records, metered := b.records+p.records, b.metered+p.metered+s.metered
 		switch {
+		// Limits of the read come before limits of the batch. If both are met, the read must end and not ask for
+		// another batch.
 		case lim.passed(s.ts) || records == lim.records || metered > lim.metered:
 			b.addPiece(&p)
 			return false, true, nil
+		// The first record of a batch is always taken, even if it is larger than a batch. Otherwise the read could
+		// never go on.
 		case records > 0 && (records == maxRecords || metered > maxMetered || b.size+p.size()+s.size > maxSegments):
 			b.addPiece(&p)
 			return false, false, nil
@@ -137,7 +144,8 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (all, done bool, err err
 	return true, false, nil
 }
 
-// takesWhole reports whether all of c fits, so that nobody has to look at its records.
+// takesWhole reports whether all of c fits into the batch. Then nobody has to decode the records of c, which is the
+// fast path of reads.
 func (b *batch) takesWhole(c *chunk, from uint64, lim limits) bool {
 	return from <= c.first && !lim.passed(c.lastTS) && c.records <= min(lim.records, maxRecords)-b.records &&
 		c.metered <= min(lim.metered, maxMetered)-b.metered && b.size+len(c.data) <= maxSegments
@@ -148,18 +156,18 @@ type piece struct {
 	data             []byte
 	start, end       int
 	records, metered int
-	last             uint64 // seq of the last record
+	last             uint64 // the seq of the last record
 }
 
 func (p *piece) size() int { return p.end - p.start }
 
-// skip passes over the next record, in front of the piece.
+// skip passes over the next record. The piece begins behind this record.
 func (p *piece) skip(s *stored) {
 	p.end += s.size
 	p.start = p.end
 }
 
-// grow makes the next record part of the piece.
+// grow adds the next record to the piece.
 func (p *piece) grow(s *stored) {
 	p.end += s.size
 	p.records++
@@ -181,8 +189,8 @@ func (b *batch) appendProto(dst []byte) []byte {
 	return dst
 }
 
-// firstAt returns the first seq of c, from the seq from on, whose record has a time not before ts. If there is none, it returns
-// the end of c.
+// firstAt returns the first seq of c that is from or higher and whose record has a timestamp of ts or later. If c has
+// no such record, firstAt returns the end of c.
 func (c *chunk) firstAt(ts, from uint64) (uint64, error) {
 	for rest := c.data; len(rest) > 0; {
 		s, more, err := next(rest, nil)
@@ -197,7 +205,7 @@ func (c *chunk) firstAt(ts, from uint64) (uint64, error) {
 	return c.end(), nil
 }
 
-// command is what a command record does.
+// A command is what a command record does.
 type command int
 
 const (
@@ -206,8 +214,9 @@ const (
 	trim
 )
 
-// parseCommand tells what a record commands. A command record has exactly one header, whose name is empty and whose value names
-// the command. A fence has the new token in its body, a trim the first seq to keep.
+// parseCommand returns the command of a record. A command record has exactly one header; the name of this header is
+// empty, and its value names the command. The body of a fence is the new fencing token. The body of a trim is the first
+// seq to keep, as 8 bytes.
 func parseCommand(r *record, headers []header) (command, error) {
 	for i := range headers {
 		if len(headers[i].name) > 0 {
@@ -233,7 +242,7 @@ func parseCommand(r *record, headers []header) (command, error) {
 	return noCommand, nil
 }
 
-// validate says what is wrong with an input, whatever stream it is for.
+// validate returns what is wrong with an input, independent of the stream.
 func (in *input) validate() error {
 	switch {
 	case in.tooMany:

@@ -53,12 +53,12 @@ func (k *kept) open() {
 	}
 }
 
-// append stores one batch of n bytes and returns what became of it.
+// append stores one batch of n bytes, and returns the error if the batch is not stored.
 func (k *kept) append(n int) error {
 	in := newInput()
 	in.add(record{body: bytes.Repeat([]byte("x"), n)})
 	done := make(chan error, 1)
-	if err := k.s.accept(k.srv, in, func(_ ack, err error) { done <- err }); err != nil {
+	if err := k.s.append(k.srv, in, func(_ ack, err error) { done <- err }); err != nil {
 		return err
 	}
 	return <-done
@@ -66,13 +66,13 @@ func (k *kept) append(n int) error {
 
 func (k *kept) wantTail(want uint64) {
 	k.t.Helper()
-	if tail, err := k.s.position(); err != nil || tail.SeqNum != want {
+	if tail, err := k.s.liveTail(); err != nil || tail.SeqNum != want {
 		k.t.Errorf("tail %d, %v, want %d", tail.SeqNum, err, want)
 	}
 }
 
-// A failed commit ends the storing, whether or not its batch is stored: a batch behind it has the next place, and would leave
-// a hole. Opening the file again shows what is stored.
+// After a failed commit the server stores nothing more, whether or not the batch of the commit is stored. The next batch has
+// the next place, so storing it would leave a hole. After the file is opened again, the tail shows what is stored.
 func TestFailedCommitEndsTheStoring(t *testing.T) {
 	for name, test := range map[string]struct {
 		end    func(*bbolt.Tx) error // after which the commit fails
@@ -110,8 +110,8 @@ func TestFailedCommitEndsTheStoring(t *testing.T) {
 	}
 }
 
-// On a full disk nothing is stored from the first batch on that does not fit. When there is room again, the file can be
-// opened and appended to.
+// On a full disk, the server stores nothing more after the first batch that does not fit. When there is room again, the file
+// can be opened again, and appends work.
 func TestFullDiskEndsTheStoring(t *testing.T) {
 	k := newKept(t)
 	if err := k.append(1); err != nil {

@@ -5,50 +5,55 @@ import (
 	"time"
 )
 
-// A Config says what a Server serves. The zero Config is good: everything is kept in memory, and every token is accepted.
+// A Config says what a Server serves. The zero Config is usable: the server keeps everything in memory and accepts
+// every token.
 type Config struct {
-	// Token is the access token that may do everything. "" accepts every bearer token as one that may do everything,
-	// except tokens that the server has issued with a scope, or revoked. A request without a token is always refused.
+	// Token is the access token that may do everything. If Token is "", every bearer token may do everything, except a
+	// token that the server has issued with a scope or has revoked. The server always refuses a request without a
+	// token.
 	Token string
 
-	// Data is the file in which everything is kept, over restarts. "" keeps everything in memory.
+	// Data is the path of the file in which the server keeps everything, also over restarts. If Data is "", the server
+	// keeps everything in memory.
 	Data string
 
 	// Basins are created when the server is made, if they do not exist.
 	Basins []Basin
 
-	// Clock tells the time for the arrival of records, trims, deletions, retention and the expiry of tokens. It is called
-	// from many goroutines, with locks held. Heartbeats and waits go by the real time. Default: time.Now.
+	// Clock tells the time for the arrival of records, trims, deletions, retention and the expiry of tokens. The server
+	// calls Clock from many goroutines, with locks held, so Clock must not call the server. Heartbeats and waits use
+	// the real time. Default: time.Now.
 	Clock func() time.Time
 
-	// TrimDelay is how long after its append a trim takes effect, because the trims of S2 are eventual. Default: 50 ms.
-	// Below 0, a trim takes effect at once.
+	// TrimDelay is the time from the append of a trim command until the trim takes effect. S2 has such a delay too.
+	// Default: 50 ms. A negative TrimDelay makes a trim take effect at once.
 	TrimDelay time.Duration
 
-	// PurgeAfter is how long a deleted stream or basin stays in the state of deletion, in which its name cannot be used.
-	// Default: 2 s. Below 0, the name is free at once.
+	// PurgeAfter is the time during which the name of a deleted stream or basin cannot be used again. Default: 2 s. A
+	// negative PurgeAfter frees the name at once.
 	PurgeAfter time.Duration
 
-	// HeartbeatLeast and HeartbeatMost bound how long a read session that waits at the tail stays silent. Each heartbeat
-	// comes after a random time between the two. Default: 5 s and 15 s, as S2 does.
+	// HeartbeatLeast and HeartbeatMost bound the time between two heartbeats of a read session that waits at the tail.
+	// Each time is random between the two bounds. Default: 5 s and 15 s, as S2 does.
 	HeartbeatLeast, HeartbeatMost time.Duration
 
-	// Retain is how many encoded bytes a stream keeps in memory: older batches are dropped, as retention would drop them.
-	// 0 keeps everything. A server with Data ignores Retain.
+	// Retain is how many encoded bytes a stream keeps in memory. When a stream holds more, the server drops its oldest
+	// batches, as retention by age would. 0 keeps everything. A server with Data ignores Retain.
 	Retain int
 
-	// CountDuplicates makes the server count batches that hold the same records as an earlier batch of the same stream,
-	// for [Stats]. That costs a hash of every batch, and eight bytes for each of them.
+	// CountDuplicates makes the server count the batches that hold the same records as an earlier batch of the same
+	// stream: see [Stats.Duplicates]. Counting costs a hash of every batch, and eight bytes of memory for each batch.
 	CountDuplicates bool
 }
 
-// A Basin is created with the server. With AutoCreate, appends and reads create the streams that they name.
+// A Basin is created when the server is made. With AutoCreate, an append to or a read of a missing stream creates the
+// stream.
 type Basin struct {
 	Name       string
 	AutoCreate bool
 }
 
-// complete fills in what c does not say.
+// complete returns c with the defaults in place of the fields that are not set.
 func (c Config) complete() Config {
 	if c.Clock == nil {
 		c.Clock = time.Now

@@ -16,13 +16,13 @@ func TestConfigFillsInWhatIsNotSaid(t *testing.T) {
 	}
 }
 
-// A server that was never started has no address and can be closed, and a closed one cannot be started.
+// A server that was never started has no address and can be closed. A closed server cannot be started.
 func TestServerIsStartedOnceAndNotAfterClose(t *testing.T) {
 	s := newServer(t, Config{})
 	if s.URL() != "" {
 		t.Errorf("URL %q before Start", s.URL())
 	}
-	s.DropConnections() // of which there are none
+	s.DropConnections() // there are no connections
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

@@ -9,23 +9,23 @@ import (
 	"sync/atomic"
 )
 
-// A conn is one connection of a client, as faults need it: a conn can be broken at any moment. It also counts the bytes of the
-// HTTP/2 frames that the server writes, so that it can put a GOAWAY frame between two of them.
+// A conn is one connection of a client. Faults can break a conn at any moment, and can make a conn send a GOAWAY frame.
+// A conn follows the HTTP/2 frames of the server, to place the GOAWAY between two frames and not inside one.
 type conn struct {
 	net.Conn
-	in       *bufio.Reader  // HTTP/2 reads the head of every frame by itself, which would be a system call each
-	handlers sync.WaitGroup // of the requests on the connection; Add is called with the server's gate held
-	dropped  atomic.Bool
+	in       *bufio.Reader  // HTTP/2 reads the 9-byte head of every frame alone; without a buffer each head would cost a system call
+	handlers sync.WaitGroup // counts the requests on the connection; Add is called with the server's gate held
+	dropped  atomic.Bool    // no request of this connection may store anything any more
 
-	mu     sync.Mutex
-	h2     bool    // what arrived began with the HTTP/2 preface
-	asked  bool    // whether h2 is known
-	header [9]byte // of the frame that is being written
-	nh     int     // how many bytes of header were written
-	left   int     // how many bytes of the frame's payload are still to come
-	goaway []byte  // a frame that waits for the next boundary between frames
-	cut    bool    // the connection breaks when room is used up
-	room   int     // bytes
+	mu            sync.Mutex
+	h2            bool    // the client speaks HTTP/2: its first bytes were the HTTP/2 preface
+	protocolKnown bool    // h2 is decided
+	header        [9]byte // the head of the frame that is being written
+	headerBytes   int     // how many bytes of header were written
+	payloadLeft   int     // how many bytes of the frame's payload are still to be written
+	goaway        []byte  // a frame that waits for the next boundary between two frames
+	cutting       bool    // the connection breaks when bytesLeft is used up
+	bytesLeft     int
 }
 
 type connKey struct{}
@@ -41,108 +41,113 @@ func connOf(ctx context.Context) *conn {
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
-	if n > 0 && !c.asked {
+	if n > 0 && !c.protocolKnown {
+		// The preface of HTTP/2 begins with "PRI". No method of HTTP/1.1 that we serve begins with "PR".
 		c.mu.Lock()
-		c.asked, c.h2 = true, p[0] == 'P' && n > 1 && p[1] == 'R'
+		c.protocolKnown, c.h2 = true, p[0] == 'P' && n > 1 && p[1] == 'R'
 		c.mu.Unlock()
 	}
 	return n, err
 }
 
+// Write writes p. It breaks the connection at the byte that a fault has chosen, and inserts a waiting GOAWAY at a
+// boundary of frames.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cut {
-		if len(p) >= c.room {
-			_, _ = c.Conn.Write(p[:c.room])
+	if c.cutting {
+		if len(p) >= c.bytesLeft {
+			_, _ = c.Conn.Write(p[:c.bytesLeft])
 			_ = c.Conn.Close()
 			return 0, net.ErrClosed
 		}
-		c.room -= len(p)
+		c.bytesLeft -= len(p)
 	}
 	if !c.h2 {
 		return c.Conn.Write(p)
 	}
 	if c.goaway == nil {
-		c.follow(p)
+		c.followLocked(p)
 		return c.Conn.Write(p)
 	}
-	// We look for the first boundary in p. If p has none, the GOAWAY goes on waiting.
+	// We look for the first boundary between two frames in p. If p has no boundary, the GOAWAY waits for the next
+	// write. A GOAWAY inside a frame would destroy the frame.
 	for i := 0; i <= len(p); i++ {
-		if c.left == 0 && c.nh == 0 {
+		if c.payloadLeft == 0 && c.headerBytes == 0 {
 			out := append(append(append(make([]byte, 0, len(p)+len(c.goaway)), p[:i]...), c.goaway...), p[i:]...)
 			c.goaway = nil
-			c.follow(p[i:])
+			c.followLocked(p[i:])
 			if _, err := c.Conn.Write(out); err != nil {
 				return 0, err
 			}
 			return len(p), nil
 		}
 		if i < len(p) {
-			c.follow(p[i : i+1])
+			c.followLocked(p[i : i+1])
 		}
 	}
 	return c.Conn.Write(p)
 }
 
-// follow notes where in a frame the connection is behind p. The lock is held.
-func (c *conn) follow(p []byte) {
+// followLocked follows the frames in p, so that the conn knows where in a frame the connection is behind p. c.mu is
+// held.
+func (c *conn) followLocked(p []byte) {
 	for len(p) > 0 {
-		if c.left > 0 {
-			n := min(c.left, len(p))
-			c.left -= n
+		if c.payloadLeft > 0 {
+			n := min(c.payloadLeft, len(p))
+			c.payloadLeft -= n
 			p = p[n:]
 			continue
 		}
-		n := copy(c.header[c.nh:], p)
-		c.nh += n
+		n := copy(c.header[c.headerBytes:], p)
+		c.headerBytes += n
 		p = p[n:]
-		if c.nh == len(c.header) {
-			c.nh = 0
-			c.left = int(c.header[0])<<16 | int(c.header[1])<<8 | int(c.header[2])
+		if c.headerBytes == len(c.header) {
+			c.headerBytes = 0
+			c.payloadLeft = int(c.header[0])<<16 | int(c.header[1])<<8 | int(c.header[2])
 		}
 	}
 }
 
-// sendGoAway tells the client to open no more streams on this connection, and lets the open ones go on. If the server is in the
-// middle of a frame, the GOAWAY is sent with the next write.
+// sendGoAway tells the client to open no more streams on this connection. Streams that are open go on. If the server is
+// in the middle of a frame, the GOAWAY is sent with a later write.
 func (c *conn) sendGoAway() {
 	frame := []byte{0, 0, 8, 7, 0, 0, 0, 0, 0}
-	frame = binary.BigEndian.AppendUint32(frame, 1<<31-1) // all streams so far were seen
+	frame = binary.BigEndian.AppendUint32(frame, 1<<31-1) // the last stream id: all streams so far were seen and are served
 	frame = binary.BigEndian.AppendUint32(frame, 0)       // NO_ERROR
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.h2 {
 		return
 	}
-	if c.left == 0 && c.nh == 0 {
-		_, _ = c.Conn.Write(frame) // a broken connection needs no farewell
+	if c.payloadLeft == 0 && c.headerBytes == 0 {
+		_, _ = c.Conn.Write(frame) // an error means that the connection is broken already
 		return
 	}
 	c.goaway = frame
 }
 
-// cutAfter breaks the connection behind the next n bytes, those of HTTP/2 itself included.
+// cutAfter breaks the connection after n more bytes. The bytes of HTTP/2 itself count too.
 func (c *conn) cutAfter(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cut, c.room = true, n
+	c.cutting, c.bytesLeft = true, n
 	if n == 0 {
 		_ = c.Conn.Close()
 	}
 }
 
-// drop resets the connection: the client sees a reset, and what was not sent is lost. A request of this connection that is still
-// at work sees dropped, and stores nothing more.
+// drop resets the connection: the client sees a reset, and bytes that were not sent yet are lost. A request of this
+// connection that is still at work sees dropped, and stores nothing more.
 func (c *conn) drop() {
 	c.dropped.Store(true)
 	if t, ok := c.Conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // best effort: the close below is what matters
+		_ = t.SetLinger(0) // makes the close a reset; if it fails, the close below still ends the connection
 	}
 	_ = c.Conn.Close()
 }
 
-// A listener hands out conns and remembers those that are open.
+// A listener accepts connections as conns, and remembers the conns that are open.
 type listener struct {
 	net.Listener
 	mu    sync.Mutex

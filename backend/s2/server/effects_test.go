@@ -52,7 +52,7 @@ func TestAStalledRequestIsHeldUntilItsClientLeavesAndHoldsUpNobody(t *testing.T)
 	}
 }
 
-// A server that is closed does not wait for clients that wait for it.
+// Close does not wait for clients that wait for the server.
 func TestAServerClosesOverStalledRequests(t *testing.T) {
 	srv, err := s2test.Start(s2test.Basin(testBasin, true))
 	if err != nil {

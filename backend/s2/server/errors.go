@@ -9,14 +9,14 @@ import (
 	"unicode/utf8"
 )
 
-// An apiError is an answer that is not a success. It is built where the failure is found and written by whichever form the
-// request has: an HTTP error, a terminal frame, an SSE event.
+// An apiError is an answer about a failure. The code that finds the failure makes the apiError. The form of the request
+// decides how to write the apiError: as an HTTP error, a terminal frame, or an SSE event.
 type apiError struct {
 	status     int
 	code       string
 	message    string
-	body       any           // 412 and 416 have bodies without a code
-	retryAfter time.Duration // 0: not said
+	body       any           // replaces code and message: 412 and 416 have bodies without a code
+	retryAfter time.Duration // 0: the answer does not ask for a pause
 }
 
 func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.status, e.code, e.message) }
@@ -31,12 +31,12 @@ func (e *apiError) json() []byte {
 	}
 	b, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // strings and numbers always marshal
+		panic(err) // cannot happen: strings and numbers always marshal
 	}
 	return b
 }
 
-// write answers with e in one write: a client that parses only the first chunk of an error sees all of it.
+// write answers with e in one Write, because some clients parse only the first chunk of an error.
 func (e *apiError) write(w http.ResponseWriter) {
 	h := w.Header()
 	b := e.json()
@@ -46,7 +46,7 @@ func (e *apiError) write(w http.ResponseWriter) {
 		h.Set("retry-after-ms", strconv.FormatInt(e.retryAfter.Milliseconds(), 10))
 	}
 	w.WriteHeader(e.status)
-	_, _ = w.Write(b) // the client is gone: nobody is left to tell
+	_, _ = w.Write(b) // an error means that the client is gone
 }
 
 func fail(status int, code, format string, args ...any) *apiError {
@@ -85,7 +85,7 @@ func draining() error {
 	return fail(http.StatusServiceUnavailable, "server_draining", "the server is shutting down")
 }
 
-// asAPIError makes any failure an answer; one that is none of ours is 500.
+// asAPIError returns err as an apiError. An error that is not an apiError becomes status 500.
 func asAPIError(err error) *apiError {
 	if e, ok := err.(*apiError); ok {
 		return e

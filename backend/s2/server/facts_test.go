@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
-// What the official suites do not notice, a call at a time.
+// The official test suites do not check these facts. Each call checks one fact.
 
 func (p *peer) append(stream, records string) string {
 	p.t.Helper()
@@ -22,7 +22,7 @@ func TestMeteredSizeCountsHeaders(t *testing.T) {
 	body := func(n int) string {
 		return `{"records":[{"headers":[["k","v"]],"body":"` + strings.Repeat("x", n) + `"}]}`
 	}
-	// 8 a record, 2 a header, 2 of its name and value: 12 beside the body.
+	// 8 for the record, 2 for the header, 2 for its name and value: 12 besides the body.
 	p.want(200, `"end"`, "POST", "/streams/s/records", body(1<<20-12))
 	p.want(422, `"invalid"`, "POST", "/streams/s/records", body(1<<20-11))
 }
@@ -115,7 +115,7 @@ func TestATrimRemovesAndTimestampsNeverDecrease(t *testing.T) {
 	p.want(200, `"seq_num":3`, "GET", "/streams/s/records/tail", "")
 }
 
-// until waits for a condition that becomes true soon, or fails with the test's deadline.
+// until waits for a condition that becomes true soon. If the condition stays false, the deadline of the test ends the test.
 func until(t *testing.T, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !ok(); {
@@ -147,7 +147,7 @@ func TestServerSentEventsCarryIDsAndEndWithDone(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, all)
 		}
 	}
-	// Resumed behind the first: two are left, and the counts go on.
+	// The read resumes behind the first record: two records are left, and the counts go on.
 	if all = events("last-event-id", "0,1,9"); strings.Contains(all, `"seq_num":0`) || !strings.Contains(all, "2,3,27") {
 		t.Errorf("resumed:\n%s", all)
 	}

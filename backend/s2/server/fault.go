@@ -12,13 +12,13 @@ type Op uint16
 
 // The classes of requests.
 const (
-	AppendSession Op = 1 << iota // POST records over frames
-	ReadSession                  // GET records over frames
+	AppendSession Op = 1 << iota // POST of records, in frames
+	ReadSession                  // GET of records, in frames
 	UnaryAppend
 	UnaryRead
 	EventRead // server-sent events
 	CheckTail
-	StreamCall  // everything else below /streams
+	StreamCall  // all other calls below /streams
 	AccountCall // basins, access tokens, metrics, locations
 
 	AnyAppend = AppendSession | UnaryAppend
@@ -31,13 +31,13 @@ type Stage int
 // The stages. An append session passes Received and Replying once for each input; a read session passes Replying once for
 // each frame that it sends, heartbeats included.
 const (
-	Arrived  Stage = iota // the headers are there, and nothing was done
-	Received              // a batch is there whole, and is not stored
-	Replying              // the batch is stored and its ack not sent; or records were read and not sent
+	Arrived  Stage = iota // the request headers have arrived, and nothing was done
+	Received              // a whole batch has arrived, and is not stored
+	Replying              // the batch is stored and its ack is not sent; or records were read and are not sent
 )
 
-// A Fault is something that goes wrong on purpose, for the requests of a class on one stream or on all. Its zero Stage is
-// Arrived, and its zero Times is once.
+// A Fault is something that goes wrong on purpose, for one class of requests, on one stream or on all streams. The zero
+// Stage is Arrived, and the zero Times is once.
 //
 //	lost ack:             {Op: AnyAppend, Stage: Replying, Do: Drop()}
 //	lost append:          {Op: AnyAppend, Stage: Received, Do: Drop()}
@@ -47,7 +47,7 @@ const (
 //	broken after k bytes: {Op: ReadSession, Do: CutAfter(k)}
 type Fault = fault.Fault[Op, Stage, Effect]
 
-// An Injection is a Fault at work.
+// An Injection is a Fault that was injected.
 type Injection = fault.Injection
 
 // Always makes a Fault strike until it is removed.
@@ -80,54 +80,55 @@ type Effect struct {
 	rewrite func([]byte) []byte
 }
 
-// Status fails the request: with an HTTP error as long as no answer was begun, else with a terminal frame or an error
-// event.
+// Status makes the request fail. If the answer has not begun, the client receives an HTTP error; otherwise a terminal
+// frame or an error event.
 func Status(status int, code string) Effect {
 	return Effect{do: doStatus, err: fail(status, code, "injected by a test")}
 }
 
-// RetryAfter is [Status] that also asks for a pause, in retry-after-ms.
+// RetryAfter does what [Status] does, and also asks the client for a pause, in the header retry-after-ms.
 func RetryAfter(status int, code string, pause time.Duration) Effect {
 	e := Status(status, code)
 	e.err.retryAfter = pause
 	return e
 }
 
-// Drop breaks the connection, with all that runs over it: of what a session has sent, only what is stored already stays.
+// Drop breaks the connection and all requests on it. Batches that were stored before stay stored; nothing else of a
+// session is stored.
 func Drop() Effect { return Effect{do: doDrop} }
 
-// Reset ends the one request with RST_STREAM; over HTTP/1.1 it is Drop.
+// Reset ends only this request, with RST_STREAM. Over HTTP/1.1, Reset does what Drop does.
 func Reset() Effect { return Effect{do: doReset} }
 
-// End ends the answer as if all were well, whatever is still owed.
+// End ends the answer as if it were complete, even if acks or records are missing.
 func End() Effect { return Effect{do: doEnd} }
 
-// Stall says nothing more until the client gives up or the server is closed.
+// Stall sends nothing more, until the client gives up or the server is closed.
 func Stall() Effect { return Effect{do: doStall} }
 
-// Delay waits, then goes on.
+// Delay waits for d, and then goes on.
 func Delay(d time.Duration) Effect { return Effect{do: doDelay, delay: d} }
 
-// GoAway announces that the connection takes no new streams, and goes on with those that there are.
+// GoAway tells the client that the connection takes no new HTTP/2 streams. Streams that are open go on.
 func GoAway() Effect { return Effect{do: doGoAway} }
 
-// AdviseReconnect sets the flag of that name on the frame that is being sent.
+// AdviseReconnect sets the flag of this name on the frame that is being sent.
 func AdviseReconnect() Effect { return Effect{do: doAdvise} }
 
-// Frame sends the bytes given, whatever they are, in place of the frame that is due.
+// Frame sends raw in place of the frame that is due. raw may be any bytes.
 func Frame(raw []byte) Effect { return Effect{do: doFrame, frame: slices.Clone(raw)} }
 
-// Rewrite sends what f makes of the frame that is due. It is called from the handler of the request and owns its argument.
+// Rewrite sends f(frame) in place of the frame that is due. The goroutine of the request calls f. f may change frame.
 func Rewrite(f func(frame []byte) []byte) Effect { return Effect{do: doRewrite, rewrite: f} }
 
-// CutAfter breaks the connection behind so many more bytes from the server, those of HTTP/2 itself included, and goes on
-// until then.
+// CutAfter breaks the connection after the server has sent so many more bytes; the bytes of HTTP/2 itself count too.
+// Until then the request goes on.
 func CutAfter(bytes int) Effect { return Effect{do: doCut, bytes: bytes} }
 
-// Inject puts a fault to work. Of several faults that fit the same moment, the one that was injected first strikes.
+// Inject makes f strike from now on. If several faults fit the same moment, the fault that was injected first strikes.
 func (s *Server) Inject(f Fault) *Injection { return s.faults.Inject(f) }
 
-// strike returns what is to go wrong now, if anything.
+// strike returns the effect of a fault that strikes now, or the zero Effect, which does nothing.
 func (s *Server) strike(op Op, stream string, stage Stage) Effect {
 	e, struck := s.faults.Strike(op, stream, stage)
 	if struck {

@@ -120,7 +120,7 @@ func TestStatusesStrikeAsOftenAsToldWhereTold(t *testing.T) {
 	}
 }
 
-// What was sent over a connection that is dropped is stored by the time DropConnections returns, or never.
+// A batch from a dropped connection is stored before DropConnections returns, or never.
 func TestDroppedConnectionsStoreNothingAfterwards(t *testing.T) {
 	p := start(t)
 	for range 20 {
@@ -157,7 +157,8 @@ func TestDuplicatesAreCounted(t *testing.T) {
 	}
 }
 
-// A follower is told that it is caught up, then hears heartbeats, and what a trim removes behind its back.
+// A following reader is told that it has reached the tail, then receives heartbeats, and also the records that a trim
+// removes behind its back.
 func TestAFollower(t *testing.T) {
 	p := start(t, s2test.TrimDelay(0), s2test.Heartbeat(5*time.Millisecond, 10*time.Millisecond), s2test.Clock(func() time.Time { return time.UnixMilli(300) }))
 	r := p.readSession("s", "")

@@ -18,7 +18,7 @@ const (
 	flagReconnect = 0x10
 )
 
-// A codec is how a payload is compressed, as the flag byte says it.
+// A codec is how a payload is compressed. The values are the bits of the flag byte.
 type codec byte
 
 const (
@@ -27,7 +27,7 @@ const (
 	gzipC codec = 0x40
 )
 
-// responseCodec picks how the frames of a response are compressed. It ignores quality values, as S2 does.
+// responseCodec chooses how the frames of a response are compressed. It ignores quality values, as S2 does.
 func responseCodec(acceptEncoding []string) codec {
 	all := strings.ToLower(strings.Join(acceptEncoding, ","))
 	switch {
@@ -39,7 +39,8 @@ func responseCodec(acceptEncoding []string) codec {
 	return plain
 }
 
-// A coder compresses and decompresses payloads. Its zstd encoder and decoder are large, so there is one of each for the server.
+// A coder compresses and decompresses payloads. A zstd encoder and decoder need much memory, so the server has only one
+// of each.
 type coder struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
@@ -58,11 +59,11 @@ func newCoder() (*coder, error) {
 }
 
 func (c *coder) close() {
-	_ = c.enc.Close() // it writes nowhere
+	_ = c.enc.Close() // cannot fail: the encoder writes to no stream
 	c.dec.Close()
 }
 
-// compress appends b to dst as how says.
+// compress appends b to dst, compressed with the codec how.
 func (c *coder) compress(how codec, dst, b []byte) []byte {
 	switch how {
 	case zstdC:
@@ -70,21 +71,22 @@ func (c *coder) compress(how codec, dst, b []byte) []byte {
 	case gzipC:
 		buf := bytes.NewBuffer(dst)
 		w := gzip.NewWriter(buf)
-		_, _ = w.Write(b) // into memory
+		_, _ = w.Write(b) // cannot fail: the writer writes to memory
 		_ = w.Close()
 		return buf.Bytes()
 	}
 	return append(dst, b...)
 }
 
-// decompress returns what b holds, at most limit bytes of it.
+// decompress returns the content of b. If the content is larger than limit bytes, decompress fails: a small body could
+// otherwise fill the memory of the server.
 func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
 	var r io.Reader
 	switch how {
 	case plain:
 		return b, nil
 	case zstdC:
-		out, err := c.dec.DecodeAll(b, nil) // bounded by maxBody
+		out, err := c.dec.DecodeAll(b, nil) // the decoder stops at maxBody
 		if err == nil && len(out) > limit {
 			err = fmt.Errorf("more than %d bytes", limit)
 		}
@@ -105,8 +107,9 @@ func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
 	return out, err
 }
 
-// readFrame reads one frame and returns its decompressed payload. The payload may point into buf. grown is buf, or the larger memory
-// that replaces buf. io.EOF means that the client has ended between two frames; an end within a frame is an error.
+// readFrame reads one frame, and returns its decompressed payload. The payload may use the memory of buf. grown is buf,
+// or the larger memory that replaces buf; pass it to the next call. io.EOF means that the client has ended between two
+// frames. An end within a frame is an error, because the rest of a batch is missing.
 func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, err error) {
 	head, err := r.Peek(3)
 	if err != nil {
@@ -132,7 +135,7 @@ func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, e
 	case flags&flagCodec == flagCodec:
 		return nil, buf, badRequest("bad_frame", "unknown compression")
 	}
-	_, _ = r.Discard(4) // they were peeked
+	_, _ = r.Discard(4) // cannot fail: Peek has read these bytes
 	n--
 	if cap(buf) < n {
 		buf = make([]byte, n+n/4)
@@ -151,8 +154,8 @@ func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, e
 	return payload, buf, nil
 }
 
-// A frame is written in place: startFrame appends room for its head, then the payload is appended, and endFrame fills in the head.
-// at is where the frame begins.
+// A frame is written in place. startFrame appends room for the head. Then the caller appends the payload. endFrame
+// fills in the head of the frame that begins at at.
 func startFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 
 func endFrame(dst []byte, at int, flags byte) {
@@ -160,7 +163,7 @@ func endFrame(dst []byte, at int, flags byte) {
 	binary.BigEndian.PutUint32(dst[at:], uint32(n)<<8|uint32(flags))
 }
 
-// appendFrame appends a regular frame with the payload given, compressed if that is worth it.
+// appendFrame appends a regular frame with payload. A payload below minCompressed bytes is not compressed.
 func (c *coder) appendFrame(dst, payload []byte, how codec, flags byte) []byte {
 	if len(payload) < minCompressed {
 		how = plain
@@ -171,7 +174,7 @@ func (c *coder) appendFrame(dst, payload []byte, how codec, flags byte) []byte {
 	return dst
 }
 
-// appendTerminal appends the frame that ends a session with an error.
+// appendTerminal appends the terminal frame, which ends a session with an error.
 func appendTerminal(dst []byte, e *apiError) []byte {
 	at := len(dst)
 	dst = binary.BigEndian.AppendUint16(startFrame(dst), uint16(e.status))

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// FuzzInput stores whatever parses and is valid, and reads it back record by record.
+// FuzzInput stores every input that parses and is valid, and reads it back record by record.
 func FuzzInput(f *testing.F) {
 	f.Add([]byte("\x0a\x0e\x08\x00\x12\x06\x0a\x01k\x12\x01v\x1a\x02hi\x10\x00\x1a\x00"))
 	f.Add([]byte("\x0a\x0e\x12\x07\x12\x05fence\x1a\x03tok"))

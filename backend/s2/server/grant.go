@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A grant is an access token that was issued: what it may do, where and until when. A nil grant may do everything.
+// A grant is an access token that the server has issued: what the token may do, where, and until when. A nil grant may
+// do everything.
 type grant struct {
 	ID                string     `json:"id"`
 	Scope             scope      `json:"scope"`
@@ -38,7 +39,7 @@ type readWrite struct {
 	Write bool `json:"write"`
 }
 
-// A resourceSet holds one name, or all names with a prefix. An exact name that is empty stands for nothing: such a set is empty.
+// A resourceSet holds one name, or all names with a prefix. If Exact is "", the set is empty.
 type resourceSet struct {
 	Exact  *string `json:"exact,omitempty"`
 	Prefix *string `json:"prefix,omitempty"`
@@ -69,8 +70,8 @@ func (r *resourceSet) covers(other *resourceSet) bool {
 	return r.holds(*other.Exact)
 }
 
-// groups are the operations of each level, by whether they write. The documents of S2 disagree on the level of get-*-config, so both
-// levels grant it.
+// groups holds the read and write operations of the three levels: account, basin, stream. The documents of S2 disagree
+// about the level of the get-*-config operations, so both levels grant them.
 var groups = [3]struct{ read, write []string }{
 	{
 		read:  []string{"list-basins", "list-access-tokens", "account-metrics", "get-basin-config", "list-locations", "get-default-location"},
@@ -97,7 +98,7 @@ func knownOp(op string) bool {
 
 func (g *grant) root() bool { return g == nil }
 
-// allows reports whether the operation is granted at all, on whatever resource.
+// allows reports whether the grant contains the operation, independent of the resource.
 func (g *grant) allows(op string) bool {
 	if g.root() || slices.Contains(g.Scope.Ops, op) {
 		return true
@@ -113,7 +114,7 @@ func (g *grant) allows(op string) bool {
 	return false
 }
 
-// prefix is what the server puts in front of the stream names in requests with this token.
+// prefix is the prefix that the server adds to the stream names in requests with this token.
 func (g *grant) prefix() string {
 	if g.root() || !g.AutoPrefixStreams {
 		return ""
@@ -121,8 +122,8 @@ func (g *grant) prefix() string {
 	return *g.Scope.Streams.Prefix
 }
 
-// authenticate finds the grant of a token; nil is the one that may do everything. Tokens are compared by their hashes: so comparing
-// takes the same time for every token, and the server keeps no token that it has issued.
+// authenticate returns the grant of a token. A nil grant may do everything. The server compares hashes of tokens. So a
+// comparison takes the same time for every token and tells an attacker nothing, and the server keeps no issued secret.
 func (s *Server) authenticate(header string) (*grant, error) {
 	secret, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok || secret == "" {
@@ -137,10 +138,11 @@ func (s *Server) authenticate(header string) (*grant, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, issued := s.catalog.values[tokenKey(sum)]
+	g, issued := s.catalog.bySecret[tokenKey(sum)]
 	switch {
 	case g != nil && (g.ExpiresAt == nil || s.now().Before(*g.ExpiresAt)):
 		return g, nil
+	// A revoked token must stay refused even if the Config accepts every token.
 	case issued:
 		return nil, fail(http.StatusUnauthorized, "authn", "access token is revoked or expired")
 	case s.cfg.Token == "":
@@ -151,7 +153,8 @@ func (s *Server) authenticate(header string) (*grant, error) {
 
 func tokenKey(sum [32]byte) string { return base64.RawURLEncoding.EncodeToString(sum[:]) }
 
-// permit refuses what the token may not do, and returns the stream's name as the server knows it.
+// permit refuses an operation that the token may not do. Otherwise it returns the full name of the stream, with the
+// prefix of the token.
 func (x *exchange) permit(op, basin, stream string) (string, error) {
 	g := x.who
 	if g.root() {
@@ -172,9 +175,9 @@ func (x *exchange) permit(op, basin, stream string) (string, error) {
 	return name, nil
 }
 
-// within refuses a grant that allows more than its issuer has, in resources, operations or time. Otherwise a token could give itself
-// more rights.
-func (g *grant) within(issuer *grant) error {
+// checkWithin refuses a grant that allows more than its issuer may do, in resources, operations or time. Otherwise a
+// token could give itself more rights.
+func (g *grant) checkWithin(issuer *grant) error {
 	if issuer.root() {
 		return nil
 	}

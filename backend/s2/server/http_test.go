@@ -17,7 +17,7 @@ func TestCallsBelowStreamsNameTheirBasin(t *testing.T) {
 	p.want(404, `"basin_not_found"`, "GET", "/streams", "", "s2-basin", "no-such-basin")
 }
 
-// A name is one segment of the path, escaped, whatever is in it.
+// A name is one escaped segment of the path, and may contain any characters.
 func TestNamesAreUnescapedSegmentBySegment(t *testing.T) {
 	p := start(t)
 	p.append("a%2Fb%20%C3%BC", `{"body":"x"}`)
@@ -25,7 +25,7 @@ func TestNamesAreUnescapedSegmentBySegment(t *testing.T) {
 	p.want(404, `"not_found"`, "GET", "/streams/a/b/records/tail/more", "")
 }
 
-// Old clients know the place of a basin as its scope, new ones as its location.
+// Old clients know the location of a basin as its scope, new clients as its location.
 func TestABasinSaysWhereItIsToOldAndNew(t *testing.T) {
 	p := start(t)
 	p.want(201, `"location":"aws:us-west-2","scope":"aws:us-west-2"`, "POST", "/basins", `{"basin":"old-client","scope":"aws:us-west-2"}`)
@@ -48,7 +48,8 @@ func TestRequestsMayBeCompressed(t *testing.T) {
 	p.wantTail("s", 1)
 }
 
-// A follower's batches say where the tail is; those before it has caught up do not. A record begins the wait anew.
+// The batches of a following reader name the tail. Batches before the reader has reached the tail do not. A record starts
+// the wait again.
 func TestAFollowerHearsOfTheTailAndWaitsAnewForEachRecord(t *testing.T) {
 	t.Parallel()
 	const now = 1_700_000_000_000

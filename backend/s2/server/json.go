@@ -6,11 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// Read batches are written as JSON by hand: they are spelt in one of two ways, and base64 needs no escaping.
+// Read batches are written as JSON by hand: bytes are written in one of two formats, and base64 needs no escaping.
 
 const hex = "0123456789abcdef"
 
-// appendString writes b as a JSON string as f says. Raw text that is not UTF-8 loses what is not.
+// appendString appends b as a JSON string in the format f. In raw text, bytes that are not UTF-8 are replaced by U+FFFD
+// and so are lost.
 func (f format) appendString(dst, b []byte) []byte {
 	dst = append(dst, '"')
 	if f == base64F {
@@ -28,7 +29,7 @@ func (f format) appendString(dst, b []byte) []byte {
 			dst = append(dst, c)
 		default:
 			r, n := utf8.DecodeRune(b)
-			dst = utf8.AppendRune(dst, r) // U+FFFD for what is none
+			dst = utf8.AppendRune(dst, r) // U+FFFD if b does not begin with a rune
 			b = b[n:]
 			continue
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
-// What is on disk is there after a restart: names, configs, records, conditions, deletions, tokens.
+// After a restart, everything that was stored is there: names, configs, records, conditions, deletions, tokens.
 func TestARestartForgetsNothing(t *testing.T) {
 	c := &clock{at: time.Now()}
 	opts := []s2test.Option{
@@ -49,7 +49,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 	p.want(401, `"authn"`, "GET", "/streams", "")
 }
 
-// Deletion lasts as long as the clock says, then the name is free and its old records are not in it.
+// A deletion lasts for PurgeAfter. Then the name is free, and a new stream of this name does not have the old records.
 func TestADeletedNameComesBackEmpty(t *testing.T) {
 	c := &clock{at: time.Now()}
 	p := start(t, s2test.Clock(c.now))
@@ -69,7 +69,7 @@ func TestADeletedNameComesBackEmpty(t *testing.T) {
 	p.want(404, `"basin_not_found"`, "GET", "/streams", "")
 }
 
-// A token may issue what is within its own scope, and nothing beyond.
+// A token may issue tokens within its own scope, and no others.
 func TestTokensStayWithinTheirScope(t *testing.T) {
 	p := start(t)
 	issue := func(body string) string {

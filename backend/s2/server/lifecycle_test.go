@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
-// A clock stands until it is moved.
+// A clock stands still until a test moves it.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -30,7 +30,7 @@ func (c *clock) move(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// names returns those of a page and whether there are more.
+// names returns the names of a page, and whether there are more.
 func (p *peer) names(path string) (names string, more bool) {
 	p.t.Helper()
 	type entry struct {
@@ -86,7 +86,7 @@ func TestAnEmptyStreamIsDeletedInItsTime(t *testing.T) {
 	p.want(404, `"stream_not_found"`, "GET", "/streams/s", "")
 }
 
-// While it is being deleted a stream is listed with the time of that, serves nothing, and cannot be made anew.
+// A stream that is being deleted is listed with the time of its deletion, serves nothing, and cannot be created again.
 func TestAStreamInDeletionServesNothing(t *testing.T) {
 	c := newClock()
 	p := start(t, s2test.Clock(c.now))
@@ -174,13 +174,13 @@ func TestAClampedReadWaitsAtTheTail(t *testing.T) {
 					t.Errorf("%s: %s", from, b)
 				}
 			default:
-				p.append("s", `{"body":"next"}`) // behind where it waits, once it does
+				p.append("s", `{"body":"next"}`) // behind the place where the read waits, as soon as it waits
 			}
 		}
 	}
 }
 
-// Without limits and with no time to wait, a session ends at the tail, also where it begins there.
+// A session without limits and with no time to wait ends at the tail, even if it begins there.
 func TestASessionThatMayNotWaitEndsAtTheTail(t *testing.T) {
 	p := start(t)
 	p.append("s", `{"body":"a"}`)

@@ -3,16 +3,16 @@ package server
 // The limits of the protocol.
 const (
 	maxRecords = 1000    // records in a batch
-	maxMetered = 1 << 20 // metered bytes in a batch, and so in a record
+	maxMetered = 1 << 20 // metered bytes in a batch, and so also in a record
 	maxToken   = 36      // bytes of a fencing token and of a request token
-	maxFrame   = 2 << 20 // flag byte and payload of a frame; also a decompressed payload and its flag byte
-	maxPage    = 1000    // entries of a list page
-	maxWait    = 60      // seconds a unary read waits
-	maxBody    = 8 << 20 // bytes of a unary request: JSON may spell each byte of a record in six
+	maxFrame   = 2 << 20 // bytes: the flag byte and payload of a frame; also the flag byte and the decompressed payload
+	maxPage    = 1000    // entries in a page of a list
+	maxWait    = 60      // seconds that a unary read may wait
+	maxBody    = 8 << 20 // bytes of a unary request; JSON may use six bytes for each byte of a record
 
-	// minCompressed is the size from which a payload is worth compressing.
+	// minCompressed is the smallest payload that is compressed, in bytes.
 	minCompressed = 1024
 
-	// maxSegments leaves room in a frame for the flag byte and a tail.
+	// maxSegments bounds the records in a frame, in bytes. It leaves room for the flag byte and a tail.
 	maxSegments = maxFrame - 64
 )

@@ -28,7 +28,7 @@ func TestCatalogIsFreeWhileAnAnswerIsWritten(t *testing.T) {
 	}
 }
 
-// A lockWatcher looks at the lock of the catalog with every write.
+// A lockWatcher checks at every write whether the catalog is locked.
 type lockWatcher struct {
 	*httptest.ResponseRecorder
 	srv             *Server

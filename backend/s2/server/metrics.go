@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// A minute is what was counted in one minute.
+// A minute holds the counts of one minute.
 type minute struct {
 	appends, appended, unaryReads, sessionReads, read, calls uint64
 }
 
-// A meter counts by minute, for the account or for a basin.
+// A meter counts by minute, for the account or for one basin.
 type meter struct {
 	mu      sync.Mutex
 	minutes map[int64]*minute
-	last    *minute // the minute that is counted in now
+	last    *minute // the minute that add used last; saves a look into minutes for every append
 	lastAt  int64
 }
 
@@ -45,7 +45,7 @@ type labelSet struct {
 
 type span struct{ start, end int64 }
 
-// metrics answers for the account, a basin or a stream.
+// metrics answers the metrics calls of the account (no names), a basin (one name) or a stream (two names).
 func (x *exchange) metrics(names []string) error {
 	op := []string{"account-metrics", "basin-metrics", "stream-metrics"}[len(names)]
 	basin, stream := "", ""
@@ -86,41 +86,41 @@ func (x *exchange) metrics(names []string) error {
 	return x.answer(http.StatusOK, map[string]any{"values": values})
 }
 
-// The three functions below look up what is measured. They lock the catalog for the look only: while the answer is written, a
-// slow client must not hold up the others.
+// The three functions below look up what is measured. They hold the lock of the catalog only for the lookup. If the lock
+// were held while the answer is written, a slow client would block all other calls.
 
 func (s *Server) accountValues(set, interval string, at span) ([]metric, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.accountMetrics(set, interval, at)
+	return s.accountMetricsLocked(set, interval, at)
 }
 
 func (s *Server) basinValues(name, set, interval string, at span) ([]metric, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.basin(name)
+	b := s.basinLocked(name)
 	if b == nil {
 		return nil, basinNotFound(name)
 	}
-	return b.metrics(set, interval, at)
+	return b.metricsLocked(set, interval, at)
 }
 
-// streamValues finds a stream by the name that the server knows it by. asked is its name in the request, for the error.
+// streamValues finds a stream by its full name. asked is its name in the request, for the error.
 func (s *Server) streamValues(basin, name, asked, set, interval string, at span) ([]metric, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.basin(basin)
+	b := s.basinLocked(basin)
 	if b == nil {
 		return nil, basinNotFound(basin)
 	}
-	st := s.streamOf(b, name)
+	st := s.streamOfLocked(b, name)
 	if st == nil {
 		return nil, streamNotFound(basin, asked)
 	}
 	return st.metrics(set, interval, at)
 }
 
-// span reads the time that the request asks about.
+// span returns the time range of the request.
 func (x *exchange) span() (at span, err error) {
 	v := x.r.URL.Query()
 	if !v.Has("start") || !v.Has("end") {
@@ -146,7 +146,8 @@ func (x *exchange) span() (at span, err error) {
 
 func unknownSet(set string) error { return badRequest("bad_query", "unknown metric set `%s`", set) }
 
-func (s *Server) accountMetrics(set, interval string, at span) ([]metric, error) {
+// accountMetricsLocked measures the account. s.mu is held.
+func (s *Server) accountMetricsLocked(set, interval string, at span) ([]metric, error) {
 	switch set {
 	case "active-basins":
 		names := []string{}
@@ -163,7 +164,8 @@ func (s *Server) accountMetrics(set, interval string, at span) ([]metric, error)
 	return nil, unknownSet(set)
 }
 
-func (b *basin) metrics(set, interval string, at span) ([]metric, error) {
+// metricsLocked measures the basin. The lock of the server is held.
+func (b *basin) metricsLocked(set, interval string, at span) ([]metric, error) {
 	sum := func(name, unit string, f func(*minute) uint64) metric {
 		return b.meter.accumulate(name, unit, interval, at, f)
 	}
@@ -217,7 +219,7 @@ func gauge(name string, at span, v int64) metric {
 	return metric{Gauge: g}
 }
 
-// accumulate sums what was counted by intervals that have something to show.
+// accumulate sums the counts of minutes by interval. It leaves out intervals with the sum 0.
 func (c *meter) accumulate(name, unit, interval string, at span, f func(*minute) uint64) metric {
 	step := map[string]int64{"minute": 60, "hour": 3600, "day": 86400}[interval]
 	if step == 0 {
@@ -239,7 +241,7 @@ func (c *meter) accumulate(name, unit, interval string, at span, f func(*minute)
 	return metric{Accumulation: set}
 }
 
-// add counts in the minute of now.
+// add calls count with the minute of now.
 func (c *meter) add(now time.Time, count func(*minute)) {
 	at := now.Unix() - now.Unix()%60
 	c.mu.Lock()

@@ -15,7 +15,7 @@ import (
 
 const testBasin = "test-basin"
 
-// A peer speaks to the server with nothing but net/http, so that the server is not tested by the client it is made for.
+// A peer speaks to the server with net/http only. If the tests used our client, the same mistake in both would stay unseen.
 type peer struct {
 	t    testing.TB
 	srv  *s2test.Server

@@ -2,49 +2,52 @@ package server
 
 import "time"
 
-// A pulse says when a session read that waits at the tail sends a heartbeat, and when it has waited long enough.
+// A pulse decides when a read session that waits at the tail sends a heartbeat, and when the session has waited long
+// enough.
 type pulse struct {
 	cfg  *Config
-	wait *uint64 // seconds without new records after which the read ends; nil is never
+	wait *uint64 // the read ends after so many seconds without new records; nil: never
 
-	following bool      // the read has reached the tail once
-	quiet     time.Time // since when there was nothing new
-	nextBeat  time.Time
-	timer     *time.Timer // made at the first wait
+	reachedTail bool      // the read has been at the tail
+	quietSince  time.Time // since when there was nothing new
+	nextBeat    time.Time
+	timer       *time.Timer // made by the first wait
 }
 
-// shown returns the tail as a batch names it: nil before the read has reached the tail.
+// shown returns the tail that a batch names: nil before the read has reached the tail.
 func (p *pulse) shown(tail *position) *position {
-	if p.following {
+	if p.reachedTail {
 		return tail
 	}
 	return nil
 }
 
 func (p *pulse) sentRecords(now time.Time) {
-	p.quiet = now
+	p.quietSince = now
 	p.sentBeat(now)
 }
 
-// sentBeat makes the next heartbeat due after a random time. Many sessions that begin at once would otherwise beat at once.
+// sentBeat makes the next heartbeat due after a random time. With a fixed time, many sessions that began together would
+// send all their heartbeats together.
 func (p *pulse) sentBeat(now time.Time) { p.nextBeat = now.Add(p.cfg.nextHeartbeat()) }
 
-// beatDue reports whether a heartbeat is due at the tail. The first one is due at once: it tells the client that it has caught
-// up.
+// beatDue reports whether a heartbeat is due at the tail. The first heartbeat is due at once, because it tells the
+// client that the read has reached the tail.
 func (p *pulse) beatDue(now time.Time) bool {
-	if p.quiet.IsZero() {
-		p.quiet = now
+	if p.quietSince.IsZero() {
+		p.quietSince = now
 	}
-	first := !p.following
-	p.following = true
+	first := !p.reachedTail
+	p.reachedTail = true
 	return first || !now.Before(p.nextBeat)
 }
 
-// next returns a channel that fires when there is something to do. over is whether the read has waited long enough.
+// next returns a channel that fires at the next heartbeat or at the end of the wait. over = true means that the read
+// has waited long enough.
 func (p *pulse) next(now time.Time) (c <-chan time.Time, over bool) {
 	until := p.nextBeat
 	if p.wait != nil {
-		end := p.quiet.Add(seconds(*p.wait))
+		end := p.quietSince.Add(seconds(*p.wait))
 		if !now.Before(end) {
 			return nil, true
 		}

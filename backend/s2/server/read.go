@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// read picks the form of a read.
+// read chooses the form of a read by the headers of the request.
 func (x *exchange) read() handler {
 	switch {
 	case mediaType(x.r.Header.Get("content-type")) == typeS2S:
@@ -23,7 +23,7 @@ func (x *exchange) read() handler {
 
 func autoRead(c *basinConfig) bool { return c.CreateStreamOnRead }
 
-// A query is what a read asks for. Nil is not given.
+// A query holds the query parameters of a read. A nil field was not given.
 type query struct {
 	seq, ts, offset *uint64
 	count, bytes    *uint64
@@ -61,7 +61,7 @@ func parseQuery(raw string) (q query, err error) {
 	return q, err
 }
 
-// check says what no stream could serve.
+// check refuses a query that no stream could serve.
 func (q *query) check() error {
 	n := 0
 	for _, p := range []*uint64{q.seq, q.ts, q.offset} {
@@ -78,12 +78,12 @@ func (q *query) check() error {
 	return nil
 }
 
-// follows reports whether the read may wait at the tail.
+// follows reports whether the read may wait at the tail: the query gives a time to wait, or gives no limit at all.
 func (q *query) follows() bool {
 	return q.wait != nil && *q.wait > 0 || q.count == nil && q.bytes == nil && q.until == nil
 }
 
-// A reading is one read under way, whatever its form.
+// A reading is one read under way, of any form.
 type reading struct {
 	x      *exchange
 	s      *stream
@@ -92,10 +92,11 @@ type reading struct {
 	follow bool
 	b      batch
 	chunks []chunk
-	tail   position        // as of the last look
-	change <-chan struct{} // of that look, when it found nothing
+	tail   position        // as of the last call of chunksFrom
+	change <-chan struct{} // closed by the next change; nil if the last chunksFrom found chunks
 }
 
+// atMost returns the smaller of *p and most, or most if p is nil.
 func atMost(p *uint64, most int) int {
 	if p == nil {
 		return most
@@ -103,7 +104,8 @@ func atMost(p *uint64, most int) int {
 	return int(min(*p, uint64(most)))
 }
 
-// startRead finds the stream and the place to start at. A unary read is answered once, so its limits are those of one batch.
+// startRead finds the stream, and the place where the read starts. A unary read is answered once, so its limits are at
+// most the limits of one batch.
 func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	if err := q.check(); err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.unlock(s); err != nil {
+	if err := x.checkKey(s); err != nil {
 		return nil, err
 	}
 	rd := &reading{x: x, s: s, follow: q.follows(), lim: limits{records: atMost(q.count, math.MaxInt), metered: atMost(q.bytes, math.MaxInt), until: forever}}
@@ -126,8 +128,9 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	return rd, rd.seek(q)
 }
 
-// seek sets the place where the read starts. A read that starts at the tail and may not wait there is out of range. There is one
-// exception: a start by time, where the time is not beyond the tail and no record is that late. Such a read is empty.
+// seek sets the place where the read starts. If a read starts at the tail and may not wait there, seek refuses the read
+// as out of range. There is one exception: the read starts at a time, the time is not beyond the tail's timestamp, and
+// no record is so late. This read succeeds and is empty.
 func (rd *reading) seek(q *query) (err error) {
 	if rd.tail, err = rd.s.beginRead(); err != nil {
 		return err
@@ -167,15 +170,17 @@ func (rd *reading) seek(q *query) (err error) {
 	return nil
 }
 
-// collect fills rd.b with what there is. done says that a limit of the read was met, so the read is over. If the batch is empty
-// and the read is not over, the reader is at the tail.
+// collect fills rd.b with the next batch. done = true means that a limit of the read was met, so the read is over. If
+// done is false and the batch is empty, the reader is at the tail.
 func (rd *reading) collect() (done bool, err error) {
 	rd.b.reset()
+	// A limit of 0, or an earlier batch that met a limit exactly, leaves nothing to read.
 	if rd.lim.records == 0 || rd.lim.metered == 0 {
 		return true, nil
 	}
+	// Old chunks would keep the data of batches alive while the read waits at the tail.
 	clear(rd.chunks)
-	rd.chunks, rd.tail, rd.change, err = rd.s.ahead(rd.x.srv, &rd.at, rd.chunks[:0])
+	rd.chunks, rd.tail, rd.change, err = rd.s.chunksFrom(rd.x.srv, &rd.at, rd.chunks[:0])
 	if err != nil {
 		return false, err
 	}
@@ -185,11 +190,12 @@ func (rd *reading) collect() (done bool, err error) {
 		if err := rd.x.srv.load(rd.s, c); err != nil {
 			return false, err
 		}
-		all, over, err := rd.b.take(c, rd.at.seq, rd.lim)
+		usedUp, limitMet, err := rd.b.take(c, rd.at.seq, rd.lim)
 		if err != nil {
 			return false, err
 		}
-		if done = over; !all {
+		if done = limitMet; !usedUp {
+			// The rest of this chunk comes with the next batch. If no record of it was taken, the place stays.
 			if rd.b.records > 0 {
 				next = max(next, rd.b.last+1)
 			}
@@ -199,7 +205,9 @@ func (rd *reading) collect() (done bool, err error) {
 	}
 	rd.at.advance(rd.s, next)
 	if len(rd.chunks) > 0 && rd.b.records == 0 && !done {
-		return rd.collect() // a trim has removed all of it between the look at the stream and the look into the file
+		// A trim has removed all these chunks from the file after chunksFrom returned them. An empty batch would look
+		// like the tail, so we try again.
+		return rd.collect()
 	}
 	rd.lim.records -= rd.b.records
 	rd.lim.metered -= rd.b.metered
@@ -207,7 +215,7 @@ func (rd *reading) collect() (done bool, err error) {
 	return done || rd.lim.records == 0 || rd.lim.metered == 0, nil
 }
 
-// readUnary answers with what there is, or waits for the first batch.
+// readUnary answers with the records that are stored, or waits for the first batch.
 func (x *exchange) readUnary() error {
 	q, err := parseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -243,8 +251,8 @@ func (x *exchange) readUnary() error {
 	return x.reply(typeJSON, b)
 }
 
-// firstBatch fills rd.b with what there is, or waits for the first batch as long as the query says. waited is whether it has
-// been at the tail; then the answer names the tail.
+// firstBatch fills rd.b with the stored records. If there are none, firstBatch waits for the first batch, for at most
+// the time in the query. waited = true means: the read was at the tail, and the answer names the tail.
 func (rd *reading) firstBatch(q *query) (waited bool, err error) {
 	var deadline <-chan time.Time
 	for {
@@ -252,6 +260,7 @@ func (rd *reading) firstBatch(q *query) (waited bool, err error) {
 		if err != nil || rd.b.records > 0 || done || !rd.follow {
 			return waited, err
 		}
+		// The deadline begins when the read reaches the tail, and later changes do not move the deadline.
 		if !waited {
 			waited = true
 			t := time.NewTimer(seconds(min(*q.wait, maxWait)))
@@ -264,7 +273,8 @@ func (rd *reading) firstBatch(q *query) (waited bool, err error) {
 	}
 }
 
-// await waits until the stream changes or beat fires. expired is whether the deadline has passed instead.
+// await waits until the stream changes or beat fires. expired = true means that deadline fired instead. A nil channel
+// never fires.
 func (rd *reading) await(deadline, beat <-chan time.Time) (expired bool, err error) {
 	select {
 	case <-rd.change:

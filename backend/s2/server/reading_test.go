@@ -12,7 +12,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
-// A read that starts inside a stored batch is as full as one that starts at its beginning.
+// A read that starts inside a stored batch returns as many records as a read that starts at the beginning of the batch.
 func TestReadFromInsideABatchIsFull(t *testing.T) {
 	p := start(t)
 	for range 3 {

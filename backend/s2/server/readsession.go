@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// An emitter writes what a session read yields, in the form that was asked for.
+// An emitter writes what a read session collects, in the form that the client has asked for.
 type emitter interface {
-	batch(rd *reading, tail *position) error // rd.b
-	beat(rd *reading) error                  // nothing but rd.tail
+	batch(rd *reading, tail *position) error // writes rd.b; tail is nil before the read has reached the tail
+	beat(rd *reading) error                  // writes a heartbeat with rd.tail
 }
 
-// run takes a read to its end: first through what is stored, then, if the read follows, with what is appended. nil is a clean
-// end.
+// run takes a read to its end: first through the records that are stored, and then, if the read follows, through the
+// records that are appended. A nil error is a clean end.
 //
-// Before the read reaches the tail, its batches say nothing of the tail. From the tail on, every batch names the tail, and a
-// heartbeat, which is a batch without records, says that the session is alive.
+// Before the read reaches the tail, its batches do not name the tail. From the tail on, every batch names the tail, and
+// a heartbeat (a batch without records) tells the client that the session is alive.
 func (rd *reading) run(q *query, out emitter) error {
 	p := pulse{cfg: &rd.x.srv.cfg, wait: q.wait}
 	defer p.stop()
@@ -36,11 +36,13 @@ func (rd *reading) run(q *query, out emitter) error {
 		case done:
 			return nil
 		case rd.b.records > 0 || rd.change == nil:
-			continue // there may be more
+			continue // the log may hold more records
+		// The read is at the tail. A read that does not follow, or that may wait for no time, ends here.
 		case !rd.follow || q.wait != nil && *q.wait == 0:
 			return nil
 		}
 		now := time.Now()
+		// The first heartbeat is due as soon as the read reaches the tail: see beatDue.
 		if p.beatDue(now) {
 			if err := out.beat(rd); err != nil {
 				return err
@@ -57,7 +59,7 @@ func (rd *reading) run(q *query, out emitter) error {
 	}
 }
 
-// readSession streams batches as frames.
+// readSession sends batches as frames.
 func (x *exchange) readSession() error {
 	q, err := parseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -72,7 +74,7 @@ func (x *exchange) readSession() error {
 	return x.endFrames(nil, orEOF(rd.run(&q, out)))
 }
 
-// orEOF names a clean end io.EOF, as endFrames expects it.
+// orEOF returns io.EOF for a nil error, because endFrames expects io.EOF as the mark of a clean end.
 func orEOF(err error) error {
 	if err == nil {
 		return io.EOF
@@ -80,7 +82,7 @@ func orEOF(err error) error {
 	return err
 }
 
-// A frameEmitter writes batches as frames. Its buffers are used again for every frame.
+// A frameEmitter writes batches as frames. It uses its buffers again for every frame.
 type frameEmitter struct {
 	x       *exchange
 	how     codec
@@ -95,8 +97,8 @@ func (e *frameEmitter) beat(rd *reading) error {
 	return e.batch(rd, &rd.tail)
 }
 
-// batch sends one frame. A batch that needs no compression, and that no fault changes, is written piece by piece from where it
-// is stored. So a reader costs no copy of what it reads.
+// batch sends one frame. Without compression and without a fault, batch writes the pieces directly from the stored
+// memory. So a reader costs no copy of the records.
 func (e *frameEmitter) batch(rd *reading, tail *position) error {
 	x := e.x
 	trailer := e.tail[:0]
@@ -104,10 +106,11 @@ func (e *frameEmitter) batch(rd *reading, tail *position) error {
 		trailer = appendTail(trailer, *tail)
 	}
 	fault := x.srv.strike(x.op, x.stream, Replying)
-	if err := x.suffer(fault); err != nil {
+	if err := x.applyFault(fault); err != nil {
 		return err
 	}
 	size := rd.b.size + len(trailer)
+	// A client would refuse a larger frame as damaged. The error tells the client which record is too large.
 	if size+1 > maxFrame {
 		return fail(http.StatusInternalServerError, "other", "record %d does not fit into a frame", rd.b.last)
 	}
@@ -140,13 +143,14 @@ func (x *exchange) write(b []byte) error {
 		return nil
 	}
 	if _, err := x.w.Write(b); err != nil {
-		return errAbort // nobody is left to read it
+		return errAbort // the client is gone
 	}
 	return nil
 }
 
-// endFrames writes out and ends an answer in frames: cleanly if why is io.EOF, with a terminal frame if why is an error of the
-// API. Any other error breaks the connection, because the client is gone or must not be told more.
+// endFrames writes out, and ends an answer in frames. If why is io.EOF, the answer ends cleanly. If why is an apiError,
+// a terminal frame tells the client the error. For any other error endFrames breaks the connection: either the client
+// is gone, or the client must not take the answer for complete.
 func (x *exchange) endFrames(out []byte, why error) error {
 	switch {
 	case why == errAbort:
@@ -155,7 +159,7 @@ func (x *exchange) endFrames(out []byte, why error) error {
 	default:
 		e, ok := why.(*apiError)
 		if !ok {
-			return errAbort // the client went away
+			return errAbort // the connection failed
 		}
 		out = appendTerminal(out, e)
 	}

@@ -9,7 +9,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A refusal says what the stream holds. What is not durable may never be in the stream.
+// A refusal tells the client what the stream holds, so it must rest on durable batches only. A batch that is not durable
+// may never become part of the stream.
 func TestARefusalIsSaidOnceWhatItGoesByIsDurable(t *testing.T) {
 	broken := errors.New("no space left")
 	for name, failure := range map[string]error{"stored": nil, "not stored": broken} {
@@ -24,9 +25,9 @@ func TestARefusalIsSaidOnceWhatItGoesByIsDurable(t *testing.T) {
 			}
 			begun, release := make(chan struct{}), make(chan struct{})
 			srv.store.enqueue(0, func(*bbolt.Tx) error { close(begun); <-release; return failure }, func(error) {})
-			<-begun // what comes now is committed behind it
+			<-begun // later batches are committed behind this one
 			first := make(chan error, 1)
-			if err := st.accept(srv, oneRecord(nil), func(_ ack, err error) { first <- err }); err != nil {
+			if err := st.append(srv, oneRecord(nil), func(_ ack, err error) { first <- err }); err != nil {
 				t.Fatal(err)
 			}
 			type refused struct {
@@ -36,11 +37,11 @@ func TestARefusalIsSaidOnceWhatItGoesByIsDurable(t *testing.T) {
 			second := make(chan refused, 1)
 			begin := uint64(0)
 			go func() {
-				err := st.accept(srv, oneRecord(&begin), func(ack, error) { t.Error("a batch for a place that is taken is stored") })
-				tail, _ := st.position()
+				err := st.append(srv, oneRecord(&begin), func(ack, error) { t.Error("a batch for a place that is taken is stored") })
+				tail, _ := st.liveTail()
 				second <- refused{err, tail.SeqNum}
 			}()
-			for len(second) == 0 && srv.store.committer.Queued() < 2 { // the first batch, and who waits behind it
+			for len(second) == 0 && srv.store.committer.Queued() < 2 { // the first batch, and the refusal that waits behind it
 				runtime.Gosched()
 			}
 			if len(second) > 0 {

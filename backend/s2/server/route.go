@@ -16,7 +16,7 @@ import (
 	"github.com/headrace/headrace/internal/unread"
 )
 
-// segments splits a path as it was sent, so that a name may hold an escaped slash.
+// segments splits a path before it decodes the path. So a name may contain an escaped slash.
 func segments(u *url.URL) ([]string, error) {
 	path, ok := strings.CutPrefix(u.EscapedPath(), "/v1/")
 	if !ok {
@@ -33,8 +33,9 @@ func segments(u *url.URL) ([]string, error) {
 	return parts, nil
 }
 
-// route finds out what is asked, and who asks, and does it.
+// route finds the endpoint of the request, checks the token, and serves the request.
 func (x *exchange) route() error {
+	// These methods need no body. If a body comes, we read the body to keep the connection usable.
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
 		if err := unread.PassOver(x.w, x.r, unreadTime); err != nil {
@@ -58,7 +59,7 @@ func (x *exchange) route() error {
 	}
 	x.srv.stats.requests.Add(1)
 	x.srv.meter.add(x.srv.now(), func(m *minute) { m.calls++ })
-	if err := x.suffer(x.srv.strike(x.op, x.stream, Arrived)); err != nil {
+	if err := x.applyFault(x.srv.strike(x.op, x.stream, Arrived)); err != nil {
 		return err
 	}
 	select {
@@ -72,7 +73,7 @@ func (x *exchange) route() error {
 	return handle()
 }
 
-// basinName is the basin that a call below /streams is about.
+// basinName returns the name of the basin of a call below /streams.
 func (x *exchange) basinName() (string, error) {
 	name := x.r.Header.Get("s2-basin")
 	if name == "" {
@@ -88,7 +89,7 @@ func checkBasinNameHeader(name string) error {
 	return nil
 }
 
-// mediaType is the type of a header without its parameters.
+// mediaType returns the media type of a header, without parameters.
 func mediaType(header string) string {
 	t, _, err := mime.ParseMediaType(header)
 	if err != nil {
@@ -105,7 +106,7 @@ const (
 
 func isProto(t string) bool { return t == "application/protobuf" || t == "application/x-protobuf" }
 
-// accepts reports whether the request asks for an answer of a type that is fits.
+// accepts reports whether the request asks for an answer of a type for which is returns true.
 func (x *exchange) accepts(is func(string) bool) bool {
 	for _, line := range x.r.Header.Values("accept") {
 		for part := range strings.SplitSeq(line, ",") {
@@ -117,7 +118,7 @@ func (x *exchange) accepts(is func(string) bool) bool {
 	return false
 }
 
-// body reads a request whole and decompresses it.
+// body reads the whole body of a request and decompresses it.
 func (x *exchange) body() ([]byte, error) {
 	control := http.NewResponseController(x.w)
 	if err := unread.ReadBefore(control, time.Now().Add(bodyTime)); err != nil {
@@ -131,7 +132,7 @@ func (x *exchange) body() ([]byte, error) {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			return nil, fail(http.StatusRequestEntityTooLarge, "invalid", "request exceeds %d bytes", maxBody)
 		}
-		return nil, errAbort // the client went away
+		return nil, errAbort // the client is gone
 	}
 	if err := unread.ReadBefore(control, time.Time{}); err != nil {
 		return nil, err
@@ -153,7 +154,7 @@ func (x *exchange) body() ([]byte, error) {
 	return b, nil
 }
 
-// decode reads a JSON request into v. An empty one is refused unless optional; it leaves v as it is.
+// decode reads a JSON request into v. If optional is true, an empty request is allowed, and leaves v as it is.
 func (x *exchange) decode(v any, optional bool) error {
 	b, err := x.body()
 	if err != nil {
@@ -175,7 +176,7 @@ func (x *exchange) decode(v any, optional bool) error {
 	return nil
 }
 
-// answer writes v as JSON, compressed where the client takes that and it is worth it.
+// answer writes v as JSON. It compresses the JSON if the client accepts that and the JSON is large enough.
 func (x *exchange) answer(status int, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -187,7 +188,7 @@ func (x *exchange) answer(status int, v any) error {
 	return x.send(status, typeJSON, b)
 }
 
-// empty answers a change that has nothing to say.
+// empty answers a change with a status and no body.
 func (x *exchange) empty(status int) error {
 	if err := x.waitDurable(); err != nil {
 		return err
@@ -196,7 +197,8 @@ func (x *exchange) empty(status int) error {
 	return nil
 }
 
-// waitDurable makes an answer to a change wait until the change is durable.
+// waitDurable waits until the change of this request is durable. Otherwise a client could be told of a change that a
+// crash then loses. A GET changes nothing and does not wait.
 func (x *exchange) waitDurable() error {
 	if x.r.Method == http.MethodGet {
 		return nil
@@ -214,7 +216,7 @@ func (x *exchange) send(status int, contentType string, b []byte) error {
 	}
 	h.Set("content-length", strconv.Itoa(len(b)))
 	x.w.WriteHeader(status)
-	x.begun = true
+	x.statusSent = true
 	if _, err := x.w.Write(b); err != nil {
 		return errAbort
 	}

@@ -2,18 +2,18 @@ package server
 
 import "net/http"
 
-// A handler serves one request. It returns why the request failed.
+// A handler serves one request. It returns an error if the request failed.
 type handler func() error
 
-// A route is one endpoint. In its path, "*" stands for any one name.
+// A route is one endpoint. In path, "*" stands for any one name.
 type route struct {
 	method string
 	path   []string
-	op     Op // the class for faults; 0 if pick sets it
+	op     Op // the class of the request for faults; 0 if pick sets it
 	pick   func(x *exchange, parts []string) handler
 }
 
-// routes is the whole API, apart from /health and /ping. The segments of a path are those behind /v1/.
+// routes is the whole API, except /health and /ping. A path holds the segments behind /v1/.
 var routes = []route{
 	{http.MethodGet, at("basins"), AccountCall, plainly((*exchange).listBasins)},
 	{http.MethodPost, at("basins"), AccountCall, plainly((*exchange).createBasin)},
@@ -47,12 +47,12 @@ var routes = []route{
 
 func at(path ...string) []string { return path }
 
-// plainly serves an endpoint that finds its stream, if it has one, in the exchange.
+// plainly makes a handler of f. f finds the name of the stream, if the path has one, in the exchange.
 func plainly(f func(*exchange) error) func(*exchange, []string) handler {
 	return func(x *exchange, _ []string) handler { return func() error { return f(x) } }
 }
 
-// byName serves an endpoint whose path ends with a name.
+// byName makes a handler of f for a path that ends with a name.
 func byName(f func(x *exchange, name string) error) func(*exchange, []string) handler {
 	return func(x *exchange, parts []string) handler {
 		return func() error { return f(x, parts[1]) }
@@ -63,7 +63,8 @@ func pickMetrics(x *exchange, parts []string) handler {
 	return func() error { return x.metrics(parts[1:]) }
 }
 
-// find returns what serves the path and method. It sets the op and the stream of the exchange, by which faults are chosen.
+// find returns the handler for the path and the method. It sets the op and the stream of the exchange, which faults are
+// chosen by.
 func (x *exchange) find(parts []string) (handler, error) {
 	for i := range routes {
 		r := &routes[i]

@@ -10,9 +10,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// In the file, the catalog is one bucket: an entry for each basin, stream, token and setting, as JSON under "kind/name". The
-// catalog in memory is what the server works with. Its changes are queued for the store in the order in which they are made,
-// with the lock of the catalog held; an answer to a change waits until the change is durable: see waitDurable.
+// In the file, the catalog is one bucket. Each basin, stream, token and setting has an entry there, as JSON under the key
+// "kind/name". The server works with the catalog in memory. Each change of the catalog is queued for the store while the lock
+// of the catalog is held, so the file receives the changes in the order of memory. The answer to a change waits until the
+// change is durable: see waitDurable.
 
 type savedBasin struct {
 	Location             string
@@ -30,9 +31,9 @@ type savedStream struct {
 	Request              string
 }
 
-// put queues v for storing under kind and key. A nil v is stored as null: the key is remembered as one that was revoked. put does
-// not wait.
-func (s *Server) put(kind, key string, v any) {
+// putLocked queues v for storing under kind and key. s.mu is held. A nil v is stored as null, which marks a token as
+// revoked. putLocked does not wait.
+func (s *Server) putLocked(kind, key string, v any) {
 	if s.store == nil {
 		return
 	}
@@ -45,7 +46,8 @@ func (s *Server) put(kind, key string, v any) {
 	}, func(error) {})
 }
 
-func (s *Server) drop(kind, key string) {
+// deleteLocked queues the removal of an entry. s.mu is held.
+func (s *Server) deleteLocked(kind, key string) {
 	if s.store == nil {
 		return
 	}
@@ -54,7 +56,7 @@ func (s *Server) drop(kind, key string) {
 	}, func(error) {})
 }
 
-// waitDurable waits until the changes made so far are durable.
+// waitDurable waits until all changes that were made before are durable.
 func (s *Server) waitDurable() error {
 	if s.store == nil {
 		return nil
@@ -62,30 +64,34 @@ func (s *Server) waitDurable() error {
 	return s.store.sync()
 }
 
-func (s *Server) saveBasin(b *basin) {
-	s.put("basin", b.name, savedBasin{b.location, b.createdAt, b.deletedAt, b.cfg, b.request})
+// saveBasinLocked queues the entry of a basin. s.mu is held.
+func (s *Server) saveBasinLocked(b *basin) {
+	s.putLocked("basin", b.name, savedBasin{b.location, b.createdAt, b.deletedAt, b.cfg, b.createRequest})
 }
 
-func (s *Server) saveStream(st *stream) {
+// saveStreamLocked queues the entry of a stream. s.mu is held. The function takes the lock of the stream.
+func (s *Server) saveStreamLocked(st *stream) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s.put("stream", fmt.Sprintf("%020d", st.id),
-		savedStream{st.basin, st.name, st.id, st.createdAt, st.deletedAt, st.cfg, st.cipher, st.request})
+	s.putLocked("stream", fmt.Sprintf("%020d", st.id),
+		savedStream{st.basin, st.name, st.id, st.createdAt, st.deletedAt, st.cfg, st.cipher, st.createRequest})
 }
 
-func (s *Server) forgetBasin(b *basin) {
-	s.drop("basin", b.name)
+// forgetBasinLocked queues the removal of a basin and all its streams. s.mu is held.
+func (s *Server) forgetBasinLocked(b *basin) {
+	s.deleteLocked("basin", b.name)
 	for _, st := range b.streams {
-		s.forgetStream(st)
+		s.forgetStreamLocked(st)
 	}
 }
 
-func (s *Server) forgetStream(st *stream) {
+// forgetStreamLocked queues the removal of a stream: its entry, its state and its records. s.mu is held.
+func (s *Server) forgetStreamLocked(st *stream) {
 	if s.store == nil {
 		return
 	}
 	id := uint64Key(st.id)
-	s.drop("stream", fmt.Sprintf("%020d", st.id))
+	s.deleteLocked("stream", fmt.Sprintf("%020d", st.id))
 	s.store.enqueue(0, func(tx *bbolt.Tx) error {
 		if err := tx.Bucket(stateBucket).Delete(id); err != nil {
 			return err
@@ -97,8 +103,8 @@ func (s *Server) forgetStream(st *stream) {
 	}, func(error) {})
 }
 
-// restore fills the catalog from the file when the server is made. The keys are sorted, and "basin" comes before "stream", so a
-// stream finds its basin.
+// restore fills the catalog from the file when the server is made. The keys are sorted, and "basin" sorts before
+// "stream", so every basin is restored before its streams.
 func (s *Server) restore() error {
 	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(catalogBucket).ForEach(func(k, v []byte) error {
@@ -119,21 +125,21 @@ func (s *Server) restoreEntry(tx *bbolt.Tx, kind, name string, v []byte) error {
 			return err
 		}
 		s.catalog.basins[name] = &basin{
-			name: name, location: b.Location, createdAt: b.CreatedAt, deletedAt: b.DeletedAt, cfg: b.Config, request: b.Request,
+			name: name, location: b.Location, createdAt: b.CreatedAt, deletedAt: b.DeletedAt, cfg: b.Config, createRequest: b.Request,
 			streams: map[string]*stream{}, meter: newMeter(),
 		}
 	case "location":
 		return json.Unmarshal(v, &s.catalog.location)
 	case "token":
 		if bytes.Equal(v, []byte("null")) {
-			s.catalog.values[name] = nil
+			s.catalog.bySecret[name] = nil
 			return nil
 		}
 		g := new(grant)
 		if err := json.Unmarshal(v, g); err != nil {
 			return err
 		}
-		s.catalog.tokens[g.ID], s.catalog.values[name] = g, g
+		s.catalog.tokens[g.ID], s.catalog.bySecret[name] = g, g
 	case "stream":
 		var saved savedStream
 		if err := json.Unmarshal(v, &saved); err != nil {
@@ -144,14 +150,17 @@ func (s *Server) restoreEntry(tx *bbolt.Tx, kind, name string, v []byte) error {
 	return nil
 }
 
+// restoreStream restores a stream, its state and its chunks, but not the data of the chunks. Only what was durable is
+// in the file, so next and tail are the same.
 func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 	s.catalog.streamID = max(s.catalog.streamID, saved.ID)
 	b := s.catalog.basins[saved.Basin]
 	if b == nil {
-		return nil // the basin was purged, and the server ended before the stream was
+		return nil // the basin was purged, and the server ended before it removed the stream
 	}
 	st := newStream(b, saved.Name, saved.ID, saved.CreatedAt)
-	st.deletedAt, st.cfg, st.cipher, st.request = saved.DeletedAt, saved.Config, saved.Cipher, saved.Request
+	st.deletedAt, st.cfg, st.cipher, st.createRequest = saved.DeletedAt, saved.Config, saved.Cipher, saved.Request
+	// The deletion of a basin marks all its streams in memory, but stores only the entry of the basin.
 	if st.deletedAt.IsZero() {
 		st.deletedAt = b.deletedAt
 	}
@@ -175,6 +184,8 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 		if err != nil {
 			return err
 		}
+		// A trim removes chunks at once, but the head in the stored state is as old as the last batch. The first chunk
+		// that is left tells the real head.
 		if len(st.chunks) == 0 {
 			st.head = max(st.head, c.first)
 		}

@@ -15,34 +15,38 @@ import (
 	"github.com/headrace/headrace/internal/unread"
 )
 
-// A Server is S2 in this process. Any goroutine may call its methods.
+// A Server is an S2 server in this process. Any goroutine may call its methods.
+//
+// Lock order: mu, which guards the catalog, then the mu of a stream, then the mu of a meter. startMu comes before the
+// mu of the listener.
 type Server struct {
 	cfg      Config
 	coder    *coder
 	store    *store         // nil: everything is in memory
-	handlers sync.WaitGroup // of all requests
+	handlers sync.WaitGroup // counts the requests at work
 
-	gate    sync.Mutex    // guards closed and barrier, and the Adds of the handlers
-	closed  bool          // no request begins any more
-	barrier chan struct{} // not nil while connections are dropped: requests wait with their beginning until it is closed
+	gate    sync.Mutex    // guards closed and barrier, and handlers.Add, which must not happen after handlers.Wait
+	closed  bool          // no request may begin any more
+	barrier chan struct{} // not nil while connections are dropped: new requests wait until it is closed
 
-	closing chan struct{} // closed by the first Close or Shutdown
+	closing chan struct{} // the first Close or Shutdown closes it
 	close   sync.Once
 
-	startMu  sync.Mutex // guards what Start makes
+	startMu  sync.Mutex // guards the fields that Start sets
 	listener *listener  // nil before Start
 	http     *http.Server
 	served   chan struct{} // closed when http serves no more
 
 	faults fault.Set[Op, Stage, Effect]
 	stats  counters
-	meter  *meter // of calls
+	meter  *meter // counts the calls of the account
 
-	mu      sync.Mutex // of the catalog: names and what is configured
+	mu      sync.Mutex // guards catalog
 	catalog catalog
 }
 
-// New makes a server. It serves nothing before Start. Close it in the end, also when it was never started.
+// New makes a server from c. The server serves nothing before Start. The caller must close the server in the end, even
+// if it was never started.
 func New(c Config) (*Server, error) {
 	s := &Server{cfg: c.complete(), closing: make(chan struct{}), meter: newMeter(), catalog: newCatalog()}
 	if err := s.open(); err != nil {
@@ -51,8 +55,8 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Start listens on a TCP address and serves account and basins there. "127.0.0.1:0" is a free port of the loopback. It is
-// called once.
+// Start listens on a TCP address, and serves the calls on accounts and basins there. "127.0.0.1:0" means a free port of
+// the loopback interface. Start may be called once.
 func (s *Server) Start(addr string) error {
 	s.startMu.Lock()
 	defer s.startMu.Unlock()
@@ -71,7 +75,7 @@ func (s *Server) Start(addr string) error {
 	s.served = make(chan struct{})
 	go func() {
 		defer close(s.served)
-		_ = s.http.Serve(s.listener) // it ends with the listener
+		_ = s.http.Serve(s.listener) // it returns an error when the listener is closed, which is the normal end
 	}()
 	return nil
 }
@@ -83,15 +87,16 @@ func (s *Server) newHTTP() *http.Server {
 	return &http.Server{
 		Handler:     http.HandlerFunc(s.serve),
 		Protocols:   protocols,
-		ErrorLog:    log.New(io.Discard, "", 0), // faults break connections on purpose, and each would be a line
+		ErrorLog:    log.New(io.Discard, "", 0), // faults break connections on purpose, and each broken connection would write a line
 		ConnContext: withConn,
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if c, ok := c.(*conn); ok {
 				s.listener.track(c, state != http.StateClosed && state != http.StateHijacked)
 			}
 		},
-		// A session holds a stream of its connection for its life. The windows keep an append of several batches going
-		// without waiting for updates.
+		// Each session uses one HTTP/2 stream of its connection for its whole life, so a connection needs many streams.
+		// The receive windows have room for several batches of one session under way. With the small default windows, a
+		// client would often wait for window updates.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          10_000,
 			MaxReadFrameSize:              1 << 20,
@@ -102,8 +107,8 @@ func (s *Server) newHTTP() *http.Server {
 	}
 }
 
-// URL is the base of account and basins alike, such as "http://127.0.0.1:43210". Clients name the basin in the header
-// s2-basin, as they do with every server on a single host. URL is "" before Start.
+// URL is the base URL of all calls, for example "http://127.0.0.1:43210". Clients name the basin in the header
+// s2-basin, as clients do with every S2 server on a single host. URL is "" before Start.
 func (s *Server) URL() string {
 	s.startMu.Lock()
 	defer s.startMu.Unlock()
@@ -122,7 +127,7 @@ func (s *Server) isClosing() bool {
 	}
 }
 
-// open makes the parts that have to be released in the end.
+// open makes the parts of the server that release must free.
 func (s *Server) open() (err error) {
 	if s.coder, err = newCoder(); err != nil {
 		return err
@@ -150,11 +155,12 @@ func (s *Server) release() (err error) {
 	return err
 }
 
-// Close breaks what is under way, waits for it to end and closes the data file. A second Close does nothing.
+// Close breaks the requests under way, waits for their end, and closes the data file. A second Close does nothing.
 func (s *Server) Close() error { return s.stop(func(h *http.Server) error { return h.Close() }) }
 
-// Shutdown refuses new requests, ends sessions that follow, and waits for those that append. When ctx is done first,
-// Shutdown breaks their connections and returns the error of ctx. Then it closes the data file.
+// Shutdown refuses new requests, ends the read sessions that follow, and waits until the append sessions have
+// acknowledged what they have stored. If ctx is done first, Shutdown breaks the connections that are left, and returns
+// the error of ctx. In the end Shutdown closes the data file.
 func (s *Server) Shutdown(ctx context.Context) error {
 	return s.stop(func(h *http.Server) error {
 		err := h.Shutdown(ctx)
@@ -162,6 +168,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	})
 }
 
+// stop ends all requests with end, waits until no request is at work, and then frees the parts of the server.
 func (s *Server) stop(end func(*http.Server) error) (err error) {
 	s.close.Do(func() {
 		s.startMu.Lock()
@@ -172,6 +179,8 @@ func (s *Server) stop(end func(*http.Server) error) (err error) {
 			err = end(started)
 			<-served
 		}
+		// No request may begin after handlers.Wait below, because it would use the store after the store is closed. The
+		// gate makes sure of this: enter adds to handlers with the gate held, and only while closed is false.
 		s.gate.Lock()
 		s.closed = true
 		s.gate.Unlock()
@@ -181,7 +190,7 @@ func (s *Server) stop(end func(*http.Server) error) (err error) {
 	return err
 }
 
-// Token is an access token that may do everything.
+// Token returns an access token that may do everything.
 func (s *Server) Token() string {
 	if s.cfg.Token != "" {
 		return s.cfg.Token
@@ -191,21 +200,21 @@ func (s *Server) Token() string {
 
 func (s *Server) now() time.Time { return s.cfg.Clock() }
 
-// errAbort and errEnd end the handling of a request without an answer of their own.
+// errAbort and errEnd end the handling of a request without an error answer.
 var (
-	errAbort = errors.New("abort the request") // the client is gone, or a fault breaks the connection
+	errAbort = errors.New("abort the request") // the client is gone, or a fault breaks the connection: net/http must break it
 	errEnd   = errors.New("end the answer")    // the answer is complete
 )
 
 // An exchange is one request and its answer.
 type exchange struct {
-	srv    *Server
-	w      http.ResponseWriter
-	r      *http.Request
-	op     Op
-	stream string // as the client named it
-	who    *grant
-	begun  bool // the status line was sent
+	srv        *Server
+	w          http.ResponseWriter
+	r          *http.Request
+	op         Op
+	stream     string // the name of the stream as the client wrote it
+	who        *grant // the rights of the request's token; nil may do everything
+	statusSent bool   // the status line was sent, so an error can no longer change the status
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -215,14 +224,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.handlers.Done()
 	defer c.handlers.Done()
-	share(w.Header())
+	allowAllOrigins(w.Header())
 	x := &exchange{srv: s, w: w, r: r}
 	err := x.route()
 	switch {
 	case err == nil || err == errEnd:
-	case err == errAbort || x.begun:
+	// After the status line, only a broken connection tells the client that the answer is not complete. An answer that
+	// ends normally would look complete.
+	case err == errAbort || x.statusSent:
 		panic(http.ErrAbortHandler)
 	default:
+		// An HTTP/1.1 client may send its whole body before it reads the answer. If we answered and closed the
+		// connection at once, the client would see a reset and not the error.
 		if r.ProtoMajor == 1 {
 			_ = unread.PassOver(w, r, unreadTime)
 		}
@@ -230,14 +243,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// unreadTime is how long the answer waits for a body that it does not depend on, bodyTime how long it waits for another one.
+// unreadTime bounds the wait for a request body on which the answer does not depend. bodyTime bounds the wait for a
+// body that the server needs.
 const (
 	unreadTime = 2 * time.Second
 	bodyTime   = time.Minute
 )
 
-// share lets pages of any origin use the server, as S2 Lite does.
-func share(h http.Header) {
+// allowAllOrigins lets web pages of any origin use the server, as the open-source server of S2 does.
+func allowAllOrigins(h http.Header) {
 	h["Access-Control-Allow-Origin"] = anything
 	h["Access-Control-Allow-Methods"] = anything
 	h["Access-Control-Allow-Headers"] = anyHeader
@@ -246,10 +260,11 @@ func share(h http.Header) {
 
 var (
 	anything  = []string{"*"}
-	anyHeader = []string{"*, authorization"} // browsers do not count authorization among *
+	anyHeader = []string{"*, authorization"} // browsers do not count authorization as part of *
 )
 
-// enter counts a request that begins on c. It returns false if the server is closed. While connections are dropped, it waits.
+// enter counts a request that begins on c. It returns false if the server is closed. While DropConnections works, enter
+// waits.
 func (s *Server) enter(c *conn) bool {
 	for {
 		s.gate.Lock()
@@ -267,11 +282,12 @@ func (s *Server) enter(c *conn) bool {
 	}
 }
 
-// DropConnections breaks all connections. When it returns, no request of them is at work any more. Requests on new connections
-// begin only then. So what a client sends again on a new connection cannot be overtaken by what it has sent before on the old
-// one.
+// DropConnections breaks all connections. When it returns, no request of these connections is at work any more, and
+// only then do requests on new connections begin. So the server cannot store a batch that a client sends again on a new
+// connection before the same batch from the old connection.
 func (s *Server) DropConnections() {
 	barrier := make(chan struct{})
+	// Two calls of DropConnections at the same time take turns: each needs its own barrier.
 	for {
 		s.gate.Lock()
 		other := s.barrier
@@ -289,6 +305,8 @@ func (s *Server) DropConnections() {
 		conns = s.listener.open()
 	}
 	s.startMu.Unlock()
+	// We drop all connections before we wait for any request. Otherwise some clients could go on while we wait for
+	// others.
 	for _, c := range conns {
 		c.drop()
 	}
@@ -303,8 +321,8 @@ func (s *Server) DropConnections() {
 
 func (x *exchange) conn() *conn { return connOf(x.r.Context()) }
 
-// suffer does what a fault says, unless the fault only changes a frame: that is for alter.
-func (x *exchange) suffer(e Effect) error {
+// applyFault does what a fault says. A fault for frames does nothing here: alter applies the fault to the frame.
+func (x *exchange) applyFault(e Effect) error {
 	c := x.conn()
 	switch e.do {
 	case doStatus:
@@ -330,7 +348,8 @@ func (x *exchange) suffer(e Effect) error {
 	return nil
 }
 
-// pause waits for c. If the client gives up or the server is closed first, pause returns errAbort. A nil c never fires.
+// pause waits until c fires. If the client gives up or the server is closed first, pause returns errAbort. A nil c
+// never fires.
 func (x *exchange) pause(c <-chan time.Time) error {
 	select {
 	case <-c:

@@ -40,7 +40,7 @@ func TestSessionsAreExactOnTheWire(t *testing.T) {
 func TestTheFirstFailureEndsAnAppendSession(t *testing.T) {
 	p := start(t)
 	d := p.appendSession("s")
-	// One write: behind the failure the server reads nothing more, so a write after it may or may not succeed.
+	// We send everything in one write. Behind the failure the server reads nothing more, so another write might fail.
 	d.send(slices.Concat(frame(0, input("a")), frame(0, nil), frame(0, input("never stored")))) // nil: no records
 	if flags, _, err := d.frame(); flags != 0 || err != nil {
 		t.Fatalf("the ack of the first: flags %x, %v", flags, err)

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// readEvents streams batches as server-sent events.
+// readEvents sends batches as server-sent events.
 func (x *exchange) readEvents() error {
 	q, err := parseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -32,14 +32,15 @@ func (x *exchange) readEvents() error {
 	h.Set("cache-control", "no-cache, no-transform")
 	h.Set("x-accel-buffering", "no")
 	x.w.WriteHeader(http.StatusOK)
-	x.begun = true
+	x.statusSent = true
 	x.srv.stats.sessions.Add(1)
 	x.flush()
 	return out.end(rd.run(&q, out))
 }
 
-// An eventEmitter writes batches as server-sent events. The id of an event says how far the read has come: the last seq, and how many
-// records and bytes were delivered over all connections. A client that connects again sends the id, and the read goes on.
+// An eventEmitter writes batches as server-sent events. The id of an event says how far the read has come: the last
+// seq, and how many records and bytes were delivered over all connections. A client that connects again sends the id,
+// and the server goes on from there.
 type eventEmitter struct {
 	x       *exchange
 	format  format
@@ -48,7 +49,8 @@ type eventEmitter struct {
 	out     []byte
 }
 
-// resume lets the read go on behind the event with the id, with what is left of its limits.
+// resume makes the read go on behind the event with the id. The limits of the read are reduced by what earlier
+// connections have delivered.
 func (e *eventEmitter) resume(id string, q *query) error {
 	if id == "" {
 		return nil
@@ -65,7 +67,7 @@ func (e *eventEmitter) resume(id string, q *query) error {
 		}
 	}
 	behind := n[0]
-	if behind < math.MaxUint64 { // which is beyond every tail
+	if behind < math.MaxUint64 { // MaxUint64 is beyond every tail; one more would overflow to 0
 		behind++
 	}
 	q.seq, q.ts, q.offset = new(behind), nil, nil
@@ -101,7 +103,7 @@ func (e *eventEmitter) send(b []byte) error {
 	e.out = b
 	x := e.x
 	fault := x.srv.strike(x.op, x.stream, Replying)
-	if err := x.suffer(fault); err != nil {
+	if err := x.applyFault(fault); err != nil {
 		return err
 	}
 	if fault.do != doAdvise {
@@ -114,7 +116,7 @@ func (e *eventEmitter) send(b []byte) error {
 	return nil
 }
 
-// end writes the last event, and returns errEnd. A fault that ends the answer leaves out this event too.
+// end writes the last event, and returns errEnd. If a fault has ended the answer, end writes no last event.
 func (e *eventEmitter) end(why error) error {
 	switch {
 	case why == nil:

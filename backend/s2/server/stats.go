@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Stats is what a server has counted since it started.
+// Stats is what a server has counted since New.
 type Stats struct {
 	Requests   int64 // that named an endpoint
 	Sessions   int64 // append and read sessions that began
@@ -15,7 +15,7 @@ type Stats struct {
 	Bytes      int64 // metered, stored
 	Acks       int64 // written to append sessions
 	Faults     int64 // injected faults that struck
-	Duplicates int64 // batches stored that equal an earlier one of their stream, if the Config has CountDuplicates
+	Duplicates int64 // stored batches that equal an earlier batch of their stream, if the Config has CountDuplicates
 }
 
 type counters struct {
@@ -33,8 +33,8 @@ func (s *Server) Stats() Stats {
 
 var seed = maphash.MakeSeed()
 
-// count notes a batch that has got its place. The lock of the stream is held.
-func (s *Server) count(st *stream, in *input, c *chunk, now time.Time) {
+// countLocked counts a batch that has got its place. The lock of the stream is held.
+func (s *Server) countLocked(st *stream, in *input, c *chunk, now time.Time) {
 	s.stats.batches.Add(1)
 	s.stats.records.Add(int64(c.records))
 	s.stats.bytes.Add(int64(c.metered))
@@ -46,7 +46,7 @@ func (s *Server) count(st *stream, in *input, c *chunk, now time.Time) {
 	h.SetSeed(seed)
 	piece := func(b []byte) {
 		maphash.WriteComparable(&h, len(b))
-		_, _ = h.Write(b) // it never fails
+		_, _ = h.Write(b) // never fails
 	}
 	for i := range in.recs {
 		r := &in.recs[i]
@@ -68,7 +68,7 @@ func (s *Server) count(st *stream, in *input, c *chunk, now time.Time) {
 	st.seen[sum] = struct{}{}
 }
 
-// countRead notes what a read has taken.
+// countRead counts a batch of a read.
 func (s *Server) countRead(st *stream, op Op, b *batch) {
 	st.meter.add(s.now(), func(m *minute) {
 		m.read += uint64(b.metered)

@@ -12,18 +12,20 @@ import (
 	"github.com/headrace/headrace/internal/committer"
 )
 
-// A store keeps everything in one file. The server queues changes under its locks, and the committer makes them durable
-// many at a time. So no lock is held while the disk works.
+// A store keeps everything in one file. The server queues changes at the store under the locks of the server and of
+// streams, and the committer makes many changes durable in one commit. So no lock is held while the disk works.
 type store struct {
 	committer *committer.Committer
 
-	// failed is why nothing more is stored: the first round that failed. The server has given a batch its place before the
-	// batch is stored. If a batch failed and a later one was stored, the stream would have a hole. So everything behind a
-	// failure fails, until the file is opened again. Only the committer's goroutine uses failed.
+	// failed is the error of the first round that failed. From then on the store refuses every change, until the file
+	// is opened again. The server gives a batch its place before the batch is stored. If one batch failed and a later
+	// batch was stored, the stream would have a hole. Only the goroutine of the committer uses failed, so failed needs
+	// no lock.
 	failed error
 }
 
-// A write is one change and who wants to hear of it. It is a step of the committer.
+// A write is one change, and the function to call when the change is durable or has failed. It is a step of the
+// committer.
 type write struct {
 	store *store
 	size  int // about how many bytes do writes
@@ -45,7 +47,9 @@ func (w *write) Apply(tx *bbolt.Tx) error {
 // Done implements [committer.Step].
 func (w *write) Done(err error) {
 	switch {
-	case err == nil || errors.Is(err, committer.ErrClosed): // which the goroutine of the caller may hear
+	// After ErrClosed, Done may run in the goroutine of the caller, so we must not touch failed here. A closed
+	// committer stores nothing more anyway, so there is nothing to protect.
+	case err == nil || errors.Is(err, committer.ErrClosed):
 	case w.store.failed == nil:
 		err = fmt.Errorf("s2 server: store: open the file again, a write has failed: %w", err)
 		w.store.failed = err
@@ -58,7 +62,7 @@ func (w *write) Done(err error) {
 var (
 	catalogBucket = []byte("s2/catalog")
 	stateBucket   = []byte("s2/state")
-	chunksBucket  = []byte("s2/chunks") // one bucket a stream, by id
+	chunksBucket  = []byte("s2/chunks") // holds one bucket for each stream, named by the id of the stream
 )
 
 func openStore(path string) (*store, error) {
@@ -80,13 +84,14 @@ func openStore(path string) (*store, error) {
 	return &store{committer: c}, nil
 }
 
-// enqueue makes do durable behind all that was queued before, and then calls tell, which must not wait. do is called later,
-// by another goroutine. size is about how many bytes it writes.
+// enqueue queues do behind all earlier changes. When the change is durable or has failed, the committer calls tell,
+// which must not wait. do runs later, in another goroutine, so do must not use what changes meanwhile. size is about
+// how many bytes do writes.
 func (st *store) enqueue(size int, do func(*bbolt.Tx) error, tell func(error)) {
 	st.committer.Do(&write{st, size, do, tell})
 }
 
-// sync waits until all that was queued is durable.
+// sync waits until all changes that were queued before are durable. It returns an error if the store has failed.
 func (st *store) sync() error {
 	done := make(chan error, 1)
 	st.enqueue(0, func(*bbolt.Tx) error { return committer.ErrUnchanged }, func(err error) { done <- err })
@@ -97,7 +102,8 @@ func (st *store) close() error { return st.committer.Close() }
 
 func uint64Key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// streamState is what batches change besides the records. It is stored with them.
+// streamState is what batches change besides the records. The state is stored in the same transaction as the records.
+// If they were stored apart, a crash between the two could lose a fence, or bring back an old one.
 type streamState struct {
 	Fence     string    `json:"fence"`
 	TrimTo    uint64    `json:"trim_to"`
@@ -107,8 +113,8 @@ type streamState struct {
 	KeyHash   []byte    `json:"key_hash"`
 }
 
-// append queues c for storing, together with the state that the stream has behind c. The lock of the stream is held, so that the
-// queue has the order of the log.
+// append queues c for storing, together with the state of the stream behind c. s.mu is held: the queue has the order of
+// the log, and the state belongs to c.
 func (st *store) append(s *stream, c chunk, tell func(error)) {
 	state, err := json.Marshal(streamState{s.fence, s.trimTo, s.head, s.next, s.lastWrite, s.keyHash[:]})
 	id := uint64Key(s.id)
@@ -139,7 +145,7 @@ func (c *chunk) encode() []byte {
 	return append(b, c.data...)
 }
 
-// decodeChunk reads everything but the data, which load reads when somebody asks for it.
+// decodeChunk reads everything of a stored chunk except the data. load reads the data when a reader asks for it.
 func decodeChunk(k, v []byte) (chunk, error) {
 	if len(k) != 8 || len(v) < chunkHead {
 		return chunk{}, fmt.Errorf("s2 server: store: damaged batch %x", k)
@@ -154,7 +160,7 @@ func decodeChunk(k, v []byte) (chunk, error) {
 	}, nil
 }
 
-// load reads the data of c from the file, unless c has it. A chunk that was removed meanwhile has no data.
+// load reads the data of c from the file, unless c has its data. If the chunk was removed meanwhile, c.data stays nil.
 func (s *Server) load(st *stream, c *chunk) error {
 	if c.data != nil || s.store == nil {
 		return nil
@@ -166,14 +172,14 @@ func (s *Server) load(st *stream, c *chunk) error {
 		}
 		v := b.Get(uint64Key(c.first))
 		if len(v) >= chunkHead {
-			c.data = append([]byte(nil), v[chunkHead:]...)
+			c.data = append([]byte(nil), v[chunkHead:]...) // a copy: the memory of bbolt is valid only within the transaction
 		}
 		return nil
 	})
 }
 
-// trim queues the removal of the chunks that end at or below to. The state that says where the stream begins is stored with the
-// next batch. Until then a restart finds the head by the first chunk that is left.
+// trim queues the removal of the chunks whose records are all below to. The state of the stream holds the head, but is
+// stored only with the next batch. After a restart before then, the first chunk in the file tells the head.
 func (st *store) trim(s *stream, to uint64) {
 	id := uint64Key(s.id)
 	st.enqueue(0, func(tx *bbolt.Tx) error {

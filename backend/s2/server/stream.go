@@ -9,49 +9,53 @@ import (
 	"time"
 )
 
-// A stream is the log and its conditions.
+// A stream is a log of records, with the conditions that writers must meet.
 //
-// A batch gets its place under one lock: there the fencing token and the expected position are checked, and seq numbers and
-// timestamps are given. The batch becomes durable later, without the lock. So a stream has two ends: next is behind the last
-// batch that has a place, tail is behind the last batch that is durable. Writers are checked against next, readers see tail.
-// What is said of next to a client must be durable first: see accept.
+// place gives a batch its place under mu: place checks the fencing token and the expected position, and gives seq
+// numbers and timestamps. The batch becomes durable later, without mu, because the disk is slow and other writers must
+// not wait for the disk. So a stream has two ends: next is behind the last batch that has a place, and tail is behind
+// the last batch that is durable. The server checks the conditions of writers against next, and shows tail to readers.
+// What the server tells a client about next must be durable first: see append.
+//
+// Lock order: Server.mu before stream.mu. The lock of the store's queue is taken last.
 type stream struct {
-	basin, name string
-	id          uint64
-	meter       *meter // of its basin
-	createdAt   time.Time
-	cipher      string
-	request     string // what created it, when that had a token
+	basin, name   string
+	id            uint64
+	meter         *meter // of the basin
+	createdAt     time.Time
+	cipher        string
+	createRequest string // the requestID of the call that created the stream, "" if the call had no request token
 
 	mu        sync.Mutex
-	cfg       streamConfig // resolved
+	cfg       streamConfig // resolved: no field is nil
 	deletedAt time.Time
-	next      position      // behind the last batch that has a place, durable or not
-	fence     string        // the fencing token as of next
-	trimTo    uint64        // the first seq to keep, as a trim has asked; the records go at trimAt
+	next      position      // behind the last batch that has a place, whether or not the batch is durable
+	fence     string        // the fencing token that the batch at next must have
+	trimTo    uint64        // the first seq that the last trim keeps; the trim takes effect at trimAt
 	trimAt    int64         // Unix milliseconds
-	head      uint64        // the first seq that is kept
-	chunks    []chunk       // durable, from head on
+	head      uint64        // the first seq that the stream keeps
+	chunks    []chunk       // the durable batches from head on
 	last      *link         // the last durable batch
 	tail      position      // behind the last durable batch
-	changed   chan struct{} // made by the first reader that waits, closed by the next change
-	scratch   []byte        // where encode writes
-	spare     []byte        // the memory of a chunk that Retain has dropped, for the next scratch
-	read      bool          // somebody has read, and may hold on to the memory of chunks for as long as a connection takes
+	changed   chan struct{} // the first reader that waits makes the channel; the next change closes the channel
+	scratch   []byte        // the memory that encodeLocked writes to
+	spare     []byte        // the memory of a chunk that Retain has dropped; becomes the next scratch
+	wasRead   bool          // a reader has existed; a reader may still be sending the memory of a chunk
 	lastWrite time.Time
-	keyHash   [32]byte // of the encryption key, once one was used
-	bytes     int64    // metered, of chunks
-	retained  int      // of data in chunks
-	seen      map[uint64]struct{}
+	keyHash   [32]byte            // of the first encryption key that an append has used; zero before
+	bytes     int64               // the metered size of chunks
+	retained  int                 // the bytes of data in chunks
+	seen      map[uint64]struct{} // the hashes of all batches, if the Config has CountDuplicates
 }
 
 func newStream(b *basin, name string, id uint64, createdAt time.Time) *stream {
 	return &stream{basin: b.name, name: name, id: id, createdAt: createdAt, meter: b.meter, last: &link{}}
 }
 
-// A link is one durable batch in the list of all that came since. A reader that follows holds the link of the batch it has read
-// last, and finds the next batches through it. So it receives them even if a trim or retention removes them from the log
-// meanwhile, as S2 promises. A link that nobody holds is garbage collected.
+// A link is one durable batch in a linked list of batches. A reader that follows holds the link of its last batch, and
+// finds later batches through this link. So a following reader receives every batch, even if a trim or retention
+// meanwhile removes the batch from the log; S2 promises this. When no reader and no stream holds a link any more, the
+// garbage collector frees the link.
 type link struct {
 	chunk
 	next *link
@@ -69,13 +73,15 @@ func beyondTail(tail position) error {
 	return &apiError{status: http.StatusRequestedRangeNotSatisfiable, code: "range", body: map[string]position{"tail": tail}}
 }
 
-// accept checks in against the stream and gives it its place. tell is told when in is durable or has failed. tell may be called
-// before accept returns, and with the lock held.
+// append checks in against the conditions of the stream and gives the batch its place. append calls tell when the batch
+// is durable or has failed. tell may be called before append returns, and with s.mu held: tell must not wait and must
+// not use s.
 //
-// A refusal may rest on batches that have a place and are not durable yet. accept returns such a refusal only when these
-// batches are durable, because the client may look for them at the tail then. If they cannot be stored, the refusal was wrong,
-// and accept returns that failure instead.
-func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) error {
+// A refusal may depend on batches that have a place but are not durable yet. For example, a seq mismatch names the next
+// seq, and a client then looks for the records below this seq. So append returns a refusal only after these batches are
+// durable. If these batches cannot be stored, the refusal was wrong, and append returns the failure of the store
+// instead.
+func (s *stream) append(srv *Server, in *input, tell func(ack, error)) error {
 	refusal := s.place(srv, in, tell)
 	if refusal == nil {
 		return nil
@@ -86,10 +92,11 @@ func (s *stream) accept(srv *Server, in *input, tell func(ack, error)) error {
 	return refusal
 }
 
-// place is accept without the wait behind a refusal.
+// place does the work of append, but returns a refusal without waiting for earlier batches.
 //
-// The queue of the store has the order in which batches got their places, because the lock is held when a batch is queued. So
-// publish is called in that order too, and if one batch fails, the store fails all batches behind it: the log has no hole.
+// place queues the batch at the store while s.mu is held. So the queue has the order of the places, and publishLocked
+// is called in this order too. If one batch fails, the store also fails all batches behind it; otherwise the log would
+// have a hole.
 func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	now := srv.now()
 	s.mu.Lock()
@@ -104,33 +111,40 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 		return seqMismatch(s.next.SeqNum)
 	}
 	c := chunk{first: s.next.SeqNum, records: len(in.recs), metered: in.metered, arrived: now.UnixMilli()}
-	lastTS, err := s.encode(in, &c)
+	lastTS, err := s.encodeLocked(in, &c)
 	if err != nil {
 		return err
 	}
+	// A batch that fills most of scratch takes over the memory of scratch, which saves a copy. This needs spare memory
+	// for the next scratch. A small batch is copied; otherwise a small batch would keep a large, mostly empty buffer
+	// alive.
 	if s.spare != nil && len(s.scratch) >= cap(s.scratch)*3/4 {
 		c.data, s.scratch, s.spare = s.scratch, s.spare[:0], nil
 	} else {
 		c.data = bytes.Clone(s.scratch)
 	}
+	// One unusually large batch must not make the stream hold a large buffer for ever.
 	if cap(s.scratch) > 4*maxFrame {
 		s.scratch = nil
 	}
+	// From here on the batch has its place. Nothing below may fail, or the log would have a hole.
 	s.next = position{c.end(), lastTS}
 	s.lastWrite = now
-	s.obey(srv, in, c.first, now)
-	srv.count(s, in, &c, now)
+	s.obeyLocked(srv, in, c.first, now)
+	srv.countLocked(s, in, &c, now)
 	a := ack{Start: position{c.first, c.firstTS}, End: s.next}
 	if srv.store == nil {
-		s.publish(srv, c)
+		s.publishLocked(srv, c)
 		a.Tail = s.tail
 		tell(a, nil)
 		return nil
 	}
+	// The committer calls this function from its own goroutine, when the batch is durable or has failed. A failed batch
+	// must stay invisible, so we publish only after a success.
 	srv.store.append(s, c, func(err error) {
 		s.mu.Lock()
 		if err == nil {
-			s.publish(srv, c)
+			s.publishLocked(srv, c)
 			a.Tail = s.tail
 		}
 		s.mu.Unlock()
@@ -139,10 +153,11 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	return nil
 }
 
-// encode writes the records of in to s.scratch with their final numbers and times. The lock is held. Times never fall: a record
-// whose time is earlier than that of the record before it gets the time of the record before it. A time in the future is cut to
-// the time of arrival, unless the stream is configured as uncapped.
-func (s *stream) encode(in *input, c *chunk) (lastTS uint64, err error) {
+// encodeLocked writes the records of in to s.scratch, with their final seq numbers and timestamps. s.mu is held.
+// Timestamps never go down: a record earlier than the record before it gets the timestamp of the record before it.
+// Reads by time depend on this order, because they search the log with a binary search. A timestamp in the future is
+// reduced to the time of arrival, unless the stream is configured as uncapped.
+func (s *stream) encodeLocked(in *input, c *chunk) (lastTS uint64, err error) {
 	arrival := uint64(max(c.arrived, 0))
 	mode, uncapped := s.cfg.timestamping()
 	if mode == "client-require" {
@@ -173,9 +188,10 @@ func (s *stream) encode(in *input, c *chunk) (lastTS uint64, err error) {
 	return lastTS, nil
 }
 
-// obey carries out the command records of a batch that has got its place. The lock is held. A fence applies to the next batch at
-// once. A trim takes effect after a delay, and it may trim its own record but nothing behind it.
-func (s *stream) obey(srv *Server, in *input, first uint64, now time.Time) {
+// obeyLocked carries out the command records of a batch that has got its place. s.mu is held. A fence applies to the
+// next batch at once: if a fence waited until it is durable, a batch of the fenced writer could still get a place
+// behind the fence. A trim takes effect after a delay. A trim may remove its own record, but no record behind it.
+func (s *stream) obeyLocked(srv *Server, in *input, first uint64, now time.Time) {
 	if len(in.headers) == 0 {
 		return
 	}
@@ -193,41 +209,47 @@ func (s *stream) obey(srv *Server, in *input, first uint64, now time.Time) {
 	}
 }
 
-// publish makes c visible. The lock is held. Batches come in the order in which they got their places.
-func (s *stream) publish(srv *Server, c chunk) {
+// publishLocked makes c visible to readers. s.mu is held. Batches are published in the order of their places; another
+// order would show readers a tail with a hole below it.
+func (s *stream) publishLocked(srv *Server, c chunk) {
 	l := &link{chunk: c}
 	s.last.next = l
 	s.last = l
 	s.tail = position{c.end(), c.lastTS}
 	if srv.store != nil {
-		c.data = nil // readers of the log load it from the file; only followers take it from the link
+		c.data = nil // frees the memory: log readers load the data from the file, and followers take the data from the link
 	}
 	s.chunks = append(s.chunks, c)
 	s.bytes += int64(c.metered)
 	s.retained += len(c.data)
 	for srv.cfg.Retain > 0 && s.retained > srv.cfg.Retain && len(s.chunks) > 1 {
-		if !s.read {
+		// We use the memory of a dropped chunk again only if no reader has existed. A slow reader may still be sending
+		// from this memory.
+		if !s.wasRead {
 			s.spare = s.chunks[0].data
 		}
-		s.dropTo(s.chunks[1].first)
+		s.dropToLocked(s.chunks[1].first)
 	}
-	s.wake()
+	s.wakeLocked()
 }
 
-// wake wakes the readers that wait for a change. The lock is held.
-func (s *stream) wake() {
+// wakeLocked wakes the readers that wait for a change. s.mu is held.
+func (s *stream) wakeLocked() {
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
 	}
 }
 
-// sweep removes the records that a trim or the retention age has made due for removal. The lock is held. There is no goroutine
-// that sweeps: every reader sweeps before it looks, so it sees the stream as if it had been swept in time.
-func (s *stream) sweep(srv *Server, now time.Time) {
+// sweepLocked removes the records that a trim or the retention age has made due for removal. s.mu is held. No goroutine
+// sweeps in the background. Instead, every reader sweeps before it looks at the stream, so a reader sees the stream as
+// if the records had been removed in time.
+func (s *stream) sweepLocked(srv *Server, now time.Time) {
 	ms := now.UnixMilli()
 	to := s.head
 	if s.trimTo > to && ms >= s.trimAt {
+		// A trim may name records that are not durable yet. A head beyond the tail would make these records disappear
+		// for readers.
 		to = min(s.trimTo, s.tail.SeqNum)
 	}
 	if age := s.cfg.retention(); age > 0 {
@@ -239,27 +261,29 @@ func (s *stream) sweep(srv *Server, now time.Time) {
 		}
 	}
 	if to > s.head {
-		s.dropTo(to)
+		s.dropToLocked(to)
 		if srv.store != nil {
 			srv.store.trim(s, to)
 		}
 	}
 }
 
-// dropTo removes the records below to. A chunk that lies below to only in part stays whole, and head says where its readers begin.
-func (s *stream) dropTo(to uint64) {
+// dropToLocked removes the records below seq to. s.mu is held. If a chunk has records on both sides of to, the whole
+// chunk stays, and head says where readers begin.
+func (s *stream) dropToLocked(to uint64) {
 	i := 0
 	for ; i < len(s.chunks) && s.chunks[i].end() <= to; i++ {
 		s.bytes -= int64(s.chunks[i].metered)
 		s.retained -= len(s.chunks[i].data)
 	}
 	s.head = to
-	clear(s.chunks[:i])
+	clear(s.chunks[:i]) // so that the garbage collector can free the data
 	s.chunks = s.chunks[i:]
 }
 
-// emptyFor reports whether delete-on-empty is due at now: no record is kept, and for the configured time nobody has written.
-func (s *stream) emptyFor(now time.Time) bool {
+// emptyForLocked reports whether delete-on-empty is due at now: the stream keeps no record, and nobody has written for
+// the configured time. s.mu is held. The open-source server of S2 also waits 600 s more than is configured.
+func (s *stream) emptyForLocked(now time.Time) bool {
 	min := s.cfg.minAge()
 	if min == 0 || s.head < s.tail.SeqNum || !s.deletedAt.IsZero() {
 		return false
@@ -271,16 +295,18 @@ func (s *stream) emptyFor(now time.Time) bool {
 	return now.Sub(since) > s.cfg.retention()+min+600*time.Second
 }
 
-// A cursor is where a reader is: at a seq of the log while it reads what is stored, behind a link once it follows.
+// A cursor is the place of a reader. While the reader reads the stored log, seq is the place. After the reader has
+// reached the tail, the reader follows, and link is the last batch that it has read.
 type cursor struct {
 	seq  uint64
 	link *link
 }
 
-// ahead returns the chunks from the cursor on, enough for one batch. At the tail it returns no chunks and a channel that is closed
-// by the next change. When the cursor reaches the tail, it becomes a follower. That happens under the same lock as the look at
-// the tail; otherwise a batch that is published in between would be missed.
-func (s *stream) ahead(srv *Server, c *cursor, dst []chunk) ([]chunk, position, <-chan struct{}, error) {
+// chunksFrom returns the chunks from the cursor on, about as many as one batch of a read needs. At the tail it returns
+// no chunks, and a channel that the next change closes. When the cursor reaches the tail, the reader becomes a
+// follower. This happens under the same lock as the look at the tail; otherwise the reader would miss a batch that is
+// published in between.
+func (s *stream) chunksFrom(srv *Server, c *cursor, dst []chunk) ([]chunk, position, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.deletedAt.IsZero() {
@@ -293,12 +319,14 @@ func (s *stream) ahead(srv *Server, c *cursor, dst []chunk) ([]chunk, position, 
 		metered += ch.metered
 		return records < maxRecords && metered < maxMetered
 	}
+	// A follower does not sweep and does not skip to head, because a follower also receives what was removed.
 	if c.link == nil {
-		s.sweep(srv, srv.now())
+		s.sweepLocked(srv, srv.now())
 		c.seq = max(c.seq, s.head)
 		i := sort.Search(len(s.chunks), func(i int) bool { return s.chunks[i].end() > c.seq })
 		if i < len(s.chunks) && s.chunks[i].first < c.seq {
-			// Only the end of this chunk is read, so its own counts would make the batch too small.
+			// The reader needs only the end of this chunk. If we counted the whole chunk against the size of a batch,
+			// the batch would be too small.
 			dst = append(dst, s.chunks[i])
 			i++
 		}
@@ -323,7 +351,8 @@ func (s *stream) ahead(srv *Server, c *cursor, dst []chunk) ([]chunk, position, 
 	return nil, s.tail, s.changed, nil
 }
 
-// advance moves the cursor to seq. A follower moves to the last link that lies wholly below seq.
+// advance moves the cursor to seq. The cursor of a follower moves to the last link whose records are all below seq. If
+// the cursor moved further, the rest of a chunk that was read only in part would be lost.
 func (c *cursor) advance(s *stream, seq uint64) {
 	c.seq = seq
 	if c.link == nil {
@@ -336,16 +365,18 @@ func (c *cursor) advance(s *stream, seq uint64) {
 	}
 }
 
-// seqAt returns the first seq whose record has a time not before ts. If no record is that late, it returns the tail, and at is
-// false.
-func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, at bool, err error) {
+// seqAt returns the first seq whose record has a timestamp of ts or later, and found = true. If no record is that late,
+// seqAt returns the tail and found = false.
+func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, found bool, err error) {
 	s.mu.Lock()
-	s.sweep(srv, srv.now())
+	s.sweepLocked(srv, srv.now())
 	i := sort.Search(len(s.chunks), func(i int) bool { return s.chunks[i].lastTS >= ts })
 	if i == len(s.chunks) {
 		defer s.mu.Unlock()
 		return s.tail.SeqNum, false, nil
 	}
+	// We read the chunk from the file without s.mu, so that appends do not wait for the disk. A chunk never changes, so
+	// a copy is safe.
 	c, head := s.chunks[i], s.head
 	s.mu.Unlock()
 	if err := srv.load(s, &c); err != nil {
@@ -355,8 +386,8 @@ func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, at bool, err error) 
 	return seq, true, err
 }
 
-// position returns the tail of a stream that is not deleted.
-func (s *stream) position() (position, error) {
+// liveTail returns the tail, or an error if the stream is deleted.
+func (s *stream) liveTail() (position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.deletedAt.IsZero() {
@@ -365,23 +396,26 @@ func (s *stream) position() (position, error) {
 	return s.tail, nil
 }
 
-// beginRead returns the tail. From then on no memory of a chunk is used again, because the reader may hold on to it.
+// beginRead returns the tail. From then on the stream never uses the memory of a chunk again, because a reader may send
+// from this memory for as long as its connection takes.
 func (s *stream) beginRead() (position, error) {
 	s.mu.Lock()
-	s.read = true
+	s.wasRead = true
 	s.mu.Unlock()
-	return s.position()
+	return s.liveTail()
 }
 
-// remove begins the deletion. All records go at once and for good, and readers that follow end.
-func (s *stream) remove(now time.Time) {
+// beginDeletion marks the stream as deleted. It drops all records at once and for good, and wakes the following
+// readers, which then end.
+func (s *stream) beginDeletion(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.deletedAt.IsZero() {
 		s.deletedAt = now
 		s.chunks, s.bytes, s.retained = nil, 0, 0
-		s.wake()
+		s.wakeLocked()
 	}
 }
 
+// forever as a time limit means: no limit.
 const forever = uint64(math.MaxUint64)

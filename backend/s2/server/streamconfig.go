@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A streamConfig is what is configured of a stream, or the default for streams. Nil fields are not set; a stream's own is
-// resolved: all of it is set.
+// A streamConfig is the config of a stream, or the default config for the streams of a basin. A nil field is not set.
+// The config of a stream is resolved: none of its fields is nil.
 type streamConfig struct {
 	StorageClass    *string          `json:"storage_class"`
 	RetentionPolicy *retentionPolicy `json:"retention_policy"`
@@ -45,7 +45,8 @@ func or[T any](vs ...*T) *T {
 	return nil
 }
 
-// resolve fills what is not set from the basin's default and then the system's, field by field.
+// resolve fills the fields that are not set, field by field: from the default of the basin, and then from the default
+// of the system.
 func (c *streamConfig) resolve(basin *streamConfig) streamConfig {
 	if c == nil {
 		c = &streamConfig{}
@@ -72,7 +73,7 @@ func (c *streamConfig) timestamping() (mode string, uncapped bool) {
 	return *c.Timestamping.Mode, *c.Timestamping.Uncapped
 }
 
-// retention is how long records are kept; 0 is for ever.
+// retention is how long records are kept. 0 means for ever.
 func (c *streamConfig) retention() time.Duration {
 	if c.RetentionPolicy.Age == nil {
 		return 0
@@ -82,10 +83,10 @@ func (c *streamConfig) retention() time.Duration {
 
 func (c *streamConfig) minAge() time.Duration { return seconds(*c.DeleteOnEmpty.MinAgeSecs) }
 
-// seconds is n seconds, at most a hundred years.
+// seconds returns n seconds as a Duration, at most a hundred years; a larger n would overflow.
 func seconds(n uint64) time.Duration { return time.Duration(min(n, 100*365*86400)) * time.Second }
 
-// check says what is wrong with a config that was given.
+// check refuses a config with invalid values.
 func (c *streamConfig) check() error {
 	if c == nil {
 		return nil
@@ -114,7 +115,8 @@ func (c *basinConfig) check() error {
 	return c.DefaultStreamConfig.check()
 }
 
-// A patch is one field of a reconfiguration: absent leaves what there is, null clears it, a value sets it.
+// A patch is one field of a reconfiguration. An absent field leaves the old value, null clears the value, and any other
+// value replaces it.
 type patch[T any] struct {
 	set, null bool
 	v         T
@@ -129,7 +131,7 @@ func (p *patch[T]) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &p.v)
 }
 
-// apply returns what becomes of a field that was old.
+// apply returns the new value of a field whose value was old.
 func (p *patch[T]) apply(old *T) *T {
 	switch {
 	case !p.set:
@@ -152,7 +154,7 @@ type streamPatch struct {
 	}] `json:"delete_on_empty"`
 }
 
-// apply returns c patched. c is not changed; what was cleared is nil.
+// apply returns a copy of c with the patch applied. Fields that the patch clears are nil.
 func (p *streamPatch) apply(c *streamConfig) *streamConfig {
 	out := *or(c, &streamConfig{})
 	out.StorageClass = p.StorageClass.apply(out.StorageClass)

@@ -16,7 +16,7 @@ type streamInfo struct {
 	Cipher    *string    `json:"cipher"`
 }
 
-// info shows the stream under the name that the client knows it by.
+// info describes the stream under the name by which the client knows it, without the prefix of the token.
 func (s *stream) info(name string) streamInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,14 +45,14 @@ func (x *exchange) listStreams() error {
 	}
 	s := x.srv
 	s.mu.Lock()
-	b := s.basin(name)
+	b := s.basinLocked(name)
 	if b == nil {
 		s.mu.Unlock()
 		return basinNotFound(name)
 	}
 	var names []string
 	for name := range b.streams {
-		if s.streamOf(b, name) != nil && (x.who.root() || x.who.Scope.Streams.holds(name)) {
+		if s.streamOfLocked(b, name) != nil && (x.who.root() || x.who.Scope.Streams.holds(name)) {
 			names = append(names, name)
 		}
 	}
@@ -66,7 +66,8 @@ func (x *exchange) listStreams() error {
 	return x.answer(http.StatusOK, map[string]any{"streams": infos, "has_more": more})
 }
 
-// named checks what every call on one stream begins with: the basin, the permission, the name.
+// named makes the checks of every call on one stream: the basin, the permission, the name. It returns the full name of
+// the stream.
 func (x *exchange) named(op, stream string) (basin, name string, err error) {
 	if basin, err = x.basinName(); err != nil {
 		return "", "", err
@@ -102,12 +103,12 @@ func (x *exchange) createStream() error {
 	result := "created"
 	s := x.srv
 	s.mu.Lock()
-	st, err := s.streamForProvision(basin, name)
+	st, err := s.streamForProvisionLocked(basin, name)
 	switch {
 	case err != nil:
 	case st == nil:
-		st = s.addStream(s.catalog.basins[basin], name, req.Config, id)
-	case id != "" && st.request == id:
+		st = s.addStreamLocked(s.catalog.basins[basin], name, req.Config, id)
+	case id != "" && st.createRequest == id:
 		result = "noop"
 	default:
 		err = fail(http.StatusConflict, "resource_already_exists", "stream `%s` already exists", req.Stream)
@@ -120,17 +121,18 @@ func (x *exchange) createStream() error {
 	return x.answer(http.StatusCreated, st.info(req.Stream))
 }
 
-// streamForProvision returns the stream of that name or nil, and an error if the name cannot be used now. The lock is held.
-func (s *Server) streamForProvision(basin, name string) (*stream, error) {
-	b, err := s.liveBasin(basin)
+// streamForProvisionLocked returns the stream of that name, or nil if there is none. It fails if the name cannot be
+// used now. s.mu is held.
+func (s *Server) streamForProvisionLocked(basin, name string) (*stream, error) {
+	b, err := s.liveBasinLocked(basin)
 	if err != nil {
 		return nil, err
 	}
-	st := s.streamOf(b, name)
+	st := s.streamOfLocked(b, name)
 	if st == nil {
 		return nil, nil
 	}
-	if _, err := st.position(); err != nil {
+	if _, err := st.liveTail(); err != nil {
 		return nil, err
 	}
 	return st, nil
@@ -151,17 +153,17 @@ func (x *exchange) ensureStream() error {
 	status, result := http.StatusOK, "noop"
 	s := x.srv
 	s.mu.Lock()
-	st, err := s.streamForProvision(basin, name)
+	st, err := s.streamForProvisionLocked(basin, name)
 	switch {
 	case err != nil:
 	case st == nil:
 		status, result = http.StatusCreated, "created"
-		st = s.addStream(s.catalog.basins[basin], name, cfg, "")
+		st = s.addStreamLocked(s.catalog.basins[basin], name, cfg, "")
 	default:
 		full := cfg.resolve(s.catalog.basins[basin].cfg.DefaultStreamConfig)
 		if changed := st.reconfigure(func(streamConfig) streamConfig { return full }); changed {
 			result = "updated"
-			s.saveStream(st)
+			s.saveStreamLocked(st)
 		}
 	}
 	s.mu.Unlock()
@@ -172,7 +174,7 @@ func (x *exchange) ensureStream() error {
 	return x.answer(status, st.info(x.stream))
 }
 
-// reconfigure replaces the config by what f makes of it, and reports whether the config has changed.
+// reconfigure replaces the config with f(config), and reports whether the config has changed.
 func (s *stream) reconfigure(f func(streamConfig) streamConfig) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +225,7 @@ func (x *exchange) patchStream() error {
 		def = b.cfg.DefaultStreamConfig
 	}
 	st.reconfigure(func(old streamConfig) streamConfig { return p.apply(&old).resolve(def) })
-	s.saveStream(st)
+	s.saveStreamLocked(st)
 	s.mu.Unlock()
 	return x.answer(http.StatusOK, st.config())
 }
@@ -235,13 +237,13 @@ func (x *exchange) deleteStream() error {
 	}
 	s := x.srv
 	s.mu.Lock()
-	b, err := s.liveBasin(basin)
+	b, err := s.liveBasinLocked(basin)
 	if err == nil {
-		if st := s.streamOf(b, name); st == nil {
+		if st := s.streamOfLocked(b, name); st == nil {
 			err = streamNotFound(basin, x.stream)
 		} else {
-			st.remove(s.now())
-			s.saveStream(st)
+			st.beginDeletion(s.now())
+			s.saveStreamLocked(st)
 		}
 	}
 	s.mu.Unlock()
@@ -256,19 +258,19 @@ func (x *exchange) checkTail() error {
 	if err != nil {
 		return err
 	}
-	tail, err := s.position()
+	tail, err := s.liveTail()
 	if err != nil {
 		return err
 	}
-	if err := x.suffer(x.srv.strike(x.op, x.stream, Replying)); err != nil {
+	if err := x.applyFault(x.srv.strike(x.op, x.stream, Replying)); err != nil {
 		return err
 	}
 	return x.answer(http.StatusOK, map[string]position{"tail": tail})
 }
 
-// unlock checks the key of an encrypted stream. This server does not encrypt. It remembers the hash of the first key that an append
-// has used, and refuses every other key as wrong.
-func (x *exchange) unlock(s *stream) error {
+// checkKey checks the encryption key of a request on an encrypted stream. This server does not encrypt. It remembers
+// the hash of the first key that an append has used, and refuses every other key as wrong.
+func (x *exchange) checkKey(s *stream) error {
 	if s.cipher == "" {
 		return nil
 	}

@@ -42,7 +42,7 @@ func (x *exchange) issueToken() error {
 	if !x.who.root() && g.ExpiresAt == nil {
 		g.ExpiresAt = x.who.ExpiresAt
 	}
-	if err := g.within(x.who); err != nil {
+	if err := g.checkWithin(x.who); err != nil {
 		return err
 	}
 	secret := newSecret()
@@ -53,9 +53,9 @@ func (x *exchange) issueToken() error {
 		s.mu.Unlock()
 		return fail(http.StatusConflict, "resource_already_exists", "access token `%s` already exists", g.ID)
 	}
-	s.put("token", key, &g)
+	s.putLocked("token", key, &g)
 	s.catalog.tokens[g.ID] = &g
-	s.catalog.values[key] = &g
+	s.catalog.bySecret[key] = &g
 	s.mu.Unlock()
 	return x.answer(http.StatusCreated, map[string]string{"access_token": secret})
 }
@@ -97,10 +97,10 @@ func (x *exchange) revokeToken(id string) error {
 		return fail(http.StatusNotFound, "access_token_not_found", "access token `%s` not found", id)
 	}
 	delete(s.catalog.tokens, id)
-	for key, other := range s.catalog.values {
+	for key, other := range s.catalog.bySecret {
 		if other == g {
-			s.catalog.values[key] = nil
-			s.put("token", key, nil)
+			s.catalog.bySecret[key] = nil
+			s.putLocked("token", key, nil)
 		}
 	}
 	s.mu.Unlock()

@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// The messages are parsed by hand. So an append of a thousand records costs the server only one allocation: the one that keeps them.
-// Generated types would make an allocation for each record. The field numbers are those of package s2.v1.
+// The messages are parsed by hand. So an append of a thousand records costs the server only one allocation: the memory that
+// keeps the records. Generated types would make an allocation for each record. The field numbers are those of package s2.v1.
 
 var errWire = errors.New("invalid protobuf")
 
 // A header is one header of a record. Its bytes belong to the request.
 type header struct{ name, value []byte }
 
-// A record is one AppendRecord. Its bytes belong to the request; its headers are input.headers[h0:h1].
+// A record is one AppendRecord. Its bytes belong to the request. Its headers are input.headers[h0:h1].
 type record struct {
 	body   []byte
 	ts     uint64
@@ -23,7 +23,7 @@ type record struct {
 	hasTS  bool
 }
 
-// An input is one AppendInput, whether it came as protobuf, as JSON or in a frame. Inputs are used again: see free.
+// An input is one AppendInput, from protobuf, JSON or a frame. Inputs are used again: see free.
 type input struct {
 	recs     []record
 	headers  []header
@@ -31,7 +31,7 @@ type input struct {
 	match    uint64
 	hasMatch bool
 	hasToken bool
-	tooMany  bool // there were more than maxRecords; the ones behind are not kept
+	tooMany  bool // the request had more than maxRecords records; the records behind were dropped
 	metered  int
 }
 
@@ -43,7 +43,8 @@ func newInput() *input {
 	return in
 }
 
-// free gives in back for the next request. If a request has made it very large, it is left to the garbage collector.
+// free gives in back for the next request. A very large input is left to the garbage collector; otherwise the pool
+// would hold its memory for ever.
 func (in *input) free() {
 	if cap(in.recs) > 2*maxRecords || cap(in.headers) > 8*maxRecords {
 		return
@@ -53,8 +54,8 @@ func (in *input) free() {
 	inputs.Put(in)
 }
 
-// field cuts the next field off b. The value of a varint is in v, that of a length-delimited field in data. Callers skip fields of
-// fixed width, as they skip every field that they do not know.
+// field cuts the next field off b. v is the value of a varint, and data is the value of a length-delimited field.
+// Callers skip fields of fixed width, like all fields with an unknown number.
 func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
 	tag, n := binary.Uvarint(b)
 	if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
@@ -86,10 +87,10 @@ func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
 		}
 		return num, typ, 0, nil, b[size:], nil
 	}
-	return 0, 0, 0, nil, nil, errWire // groups, which proto3 does not have
+	return 0, 0, 0, nil, nil, errWire // groups, which do not exist in proto3
 }
 
-// parse reads an AppendInput. A field with a known number and another wire type is an unknown one.
+// parse reads an AppendInput. A field with a known number and the wrong wire type is skipped like an unknown field.
 func (in *input) parse(b []byte) error {
 	for len(b) > 0 {
 		num, typ, v, data, rest, err := field(b)
@@ -136,7 +137,7 @@ func (in *input) parseRecord(b []byte) error {
 	return nil
 }
 
-// add takes a record whose headers are the last ones of in.headers.
+// add adds a record. The headers of the record are the end of in.headers, from r.h0 on.
 func (in *input) add(r record) {
 	r.h1 = len(in.headers)
 	if len(in.recs) == maxRecords {
@@ -165,7 +166,7 @@ func parseHeader(b []byte) (h header, err error) {
 	return h, nil
 }
 
-// metered is the metered size of a record, which all limits of S2 are in.
+// metered returns the metered size of a record. All size limits of S2 are in metered bytes.
 func metered(body int, headers []header) int {
 	n := 8 + 2*len(headers) + body
 	for i := range headers {
@@ -178,7 +179,7 @@ func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 func bytesLen(n int) int { return 1 + uvarintLen(uint64(n)) + n }
 
-// appendBytes writes a length-delimited field with a one-byte tag.
+// appendBytes appends a length-delimited field with a tag of one byte.
 func appendBytes(dst []byte, tag byte, b []byte) []byte {
 	dst = append(dst, tag)
 	dst = binary.AppendUvarint(dst, uint64(len(b)))
@@ -195,7 +196,7 @@ func headerLen(h *header) (n int) {
 	return n
 }
 
-// appendSequenced writes one record as the field `records` of a ReadBatch.
+// appendSequenced appends one record as the field `records` of a ReadBatch.
 func appendSequenced(dst []byte, r *record, headers []header, seq, ts uint64) []byte {
 	n := 0
 	if seq != 0 {
@@ -241,7 +242,8 @@ type position struct {
 	Timestamp uint64 `json:"timestamp"`
 }
 
-// appendPosition writes p as a sub-message, also when it is all zero.
+// appendPosition appends p as a sub-message, even if p is zero. A reader takes an absent tail for a sign that it has
+// not reached the tail.
 func appendPosition(dst []byte, tag byte, p position) []byte {
 	n := 0
 	if p.SeqNum != 0 {
@@ -273,5 +275,5 @@ func (a *ack) appendProto(dst []byte) []byte {
 	return appendPosition(dst, 0x1a, a.Tail)
 }
 
-// appendTail writes the field `tail` of a ReadBatch.
+// appendTail appends the field `tail` of a ReadBatch.
 func appendTail(dst []byte, p position) []byte { return appendPosition(dst, 0x12, p) }
