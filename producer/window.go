@@ -40,7 +40,7 @@ type window struct {
 // move to new memory with room for as many again. Therefore the average cost of a push does not depend on the number of parts.
 func (w *window) push(d *batchData, l *backend.Limits) {
 	if n := len(w.parts); n == cap(w.parts) {
-		w.parts = append(make([]part, 0, max(2*n, 16)), w.parts...)
+		w.parts = append(make([]part, 0, max(2*n, 4)), w.parts...)
 	}
 	w.parts = appendCut(w.parts, part{batchData: d, hi: len(d.Items), metered: d.Metered}, l)
 }

@@ -80,6 +80,9 @@ func (t recordType) size(r *backend.Record) (int, error) {
 
 // isObject reports whether a JSON text begins as an object. The codec vouches for the rest of the text.
 func isObject(text []byte) bool {
+	if len(text) > 0 && text[0] == '{' { // nearly always; bytes.TrimLeft alone takes 14 of 31 ns
+		return true
+	}
 	text = bytes.TrimLeft(text, " \t\r\n")
 	return len(text) > 0 && text[0] == '{'
 }

@@ -1,0 +1,230 @@
+package idle
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/bolt"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/server"
+	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/producer"
+)
+
+// The S2 server is a process of its own, so that its memory is not counted.
+const serverMark = "HEADRACE_IDLE_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serverMark) == "" {
+		os.Exit(m.Run())
+	}
+	if err := serve(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// serve runs the server until its standard input ends, so that it never outlives the test.
+func serve() error {
+	s, err := server.New(server.Config{Basins: []server.Basin{{Name: "idle-basin", AutoCreate: true}}})
+	if err != nil {
+		return err
+	}
+	if err := s.Start("127.0.0.1:0"); err != nil {
+		return err
+	}
+	fmt.Println(s.URL())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return s.Close()
+}
+
+// s2Stream starts a server and returns its streams.
+func s2Stream(t *testing.T) func(name string) backend.Stream {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env, cmd.Stderr = append(os.Environ(), serverMark+"=1"), os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	var url string
+	if _, err := fmt.Fscan(out, &url); err != nil {
+		t.Fatal(err)
+	}
+	client, err := s2.New(s2.Config{Token: "any", AccountEndpoint: url, BasinEndpoint: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return func(name string) backend.Stream { return client.Basin("idle-basin").Stream(name) }
+}
+
+func boltStream(t *testing.T) func(name string) backend.Stream {
+	t.Helper()
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "idle.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return func(name string) backend.Stream { return db.Stream(name) }
+}
+
+// A cost is what one of many costs.
+type cost struct{ bytes, goroutines float64 }
+
+// live returns the memory of the heap and of the stacks that is in use, and the number of goroutines.
+func live() cost {
+	var m runtime.MemStats
+	for range 3 { // pools need two collections to become empty
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return cost{float64(m.HeapAlloc + m.StackInuse), float64(runtime.NumGoroutine())}
+}
+
+func (c cost) since(before cost, n int) cost {
+	return cost{(c.bytes - before.bytes) / float64(n), (c.goroutines - before.goroutines) / float64(n)}
+}
+
+func (c cost) check(t *testing.T, what string, limit cost) {
+	t.Helper()
+	// A few goroutines belong to all of them together.
+	if c.goroutines > limit.goroutines+0.05 {
+		t.Errorf("an idle %s has %.2f goroutines, want %.2f at most", what, c.goroutines, limit.goroutines)
+	}
+	if !race && c.bytes > limit.bytes { // the race detector needs memory of its own
+		t.Errorf("an idle %s has %.0f bytes, want %.0f at most", what, c.bytes, limit.bytes)
+	}
+}
+
+// producers opens n producers of n streams, each of which has stored a record.
+func producers(t *testing.T, n int, stream func(name string) backend.Stream) cost {
+	t.Helper()
+	before := live()
+	open := make([]*producer.Producer[[]byte], n)
+	spread(t, n, func(i int) error {
+		p, err := producer.New(t.Context(), stream("idle-"+strconv.Itoa(i)), codec.Bytes())
+		if err != nil {
+			return err
+		}
+		open[i] = p
+		return p.Send(t.Context(), []byte("a record"))
+	})
+	is := live().since(before, n)
+	spread(t, n, func(i int) error { return open[i].Close() })
+	return is
+}
+
+// consumers runs n consumers that wait at the tail of n streams, each of which has read a record.
+func consumers(t *testing.T, n int, stream func(name string) backend.Stream) cost {
+	t.Helper()
+	before := live()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var at, ended sync.WaitGroup
+	at.Add(n)
+	for i := range n {
+		c, err := consumer.New(stream("idle-"+strconv.Itoa(i)), codec.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended.Go(func() {
+			for _, err := range c.Messages(ctx) {
+				switch {
+				case err == nil:
+					at.Done()
+				case ctx.Err() == nil:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	at.Wait()
+	is := live().since(before, n)
+	stop()
+	ended.Wait()
+	return is
+}
+
+// spread runs f for 0 to n-1, some at a time.
+func spread(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	var all sync.WaitGroup
+	for w := range 16 {
+		all.Go(func() {
+			for i := w; i < n; i += 16 {
+				if err := f(i); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+func TestCostOfIdleProducersAndConsumers(t *testing.T) {
+	n := 500
+	if os.Getenv("HEADRACE_LONG") != "" {
+		n = 10_000
+	}
+	// The limits are what was measured, and a quarter more. A goroutine has a stack of 4 KiB here, which is most of the cost.
+	for _, on := range []struct {
+		name               string
+		streams            func(t *testing.T) func(name string) backend.Stream
+		producer, consumer cost // the limits
+	}{
+		{"memory", func(*testing.T) func(string) backend.Stream {
+			var mu sync.Mutex
+			all := map[string]*memory.Stream{}
+			return func(name string) backend.Stream {
+				mu.Lock()
+				defer mu.Unlock()
+				if all[name] == nil {
+					all[name] = memory.New()
+				}
+				return all[name]
+			}
+		}, cost{20 << 10, 2}, cost{20 << 10, 3}},
+		{"bolt", boltStream, cost{20 << 10, 2}, cost{28 << 10, 3}},
+		// Of a producer, 512 KiB are one buffer of net/http, which has the size of the largest frame that the server takes.
+		// The connection of each append session has two goroutines and the request has another.
+		{"s2", s2Stream, cost{640 << 10, 5.2}, cost{48 << 10, 4.2}},
+	} {
+		t.Run(on.name, func(t *testing.T) {
+			stream := on.streams(t)
+			if on.name == "s2" {
+				n = min(n, 1000) // more connections need more files and 6 GB of memory
+			}
+			begun := time.Now()
+			p, c := producers(t, n, stream), consumers(t, n, stream)
+			t.Logf("%d of each: a producer %.0f bytes and %.2f goroutines, a consumer %.0f bytes and %.2f goroutines (%v)",
+				n, p.bytes, p.goroutines, c.bytes, c.goroutines, time.Since(begun))
+			p.check(t, "producer", on.producer)
+			c.check(t, "consumer", on.consumer)
+		})
+	}
+}
