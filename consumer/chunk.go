@@ -40,10 +40,10 @@ type chunk[T any] struct {
 
 // decode fills values and bad. A record that fails to decode stays in the chunk: the loop decides about it when the
 // record's turn comes.
+//
+// We store values beside the records, and not messages. The loop builds a message when it hands the message out, so each
+// record is copied once only. values is zero at the call.
 func (ch *chunk[T]) decode(c codec.Codec[T]) {
-	// We store values beside the records, and not messages. The loop builds a message when it hands the message out, so
-	// each record is copied once only.
-	ch.values = make([]T, len(ch.recs))
 	i := 0
 	defer func() {
 		// A panic of the codec would end the process here, because nobody can recover it in this goroutine. So we keep

@@ -185,6 +185,11 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 		l.c.cfg.logger.WarnContext(ctx, "consumer: some records that were done run again", "key", l.c.cfg.key, "at", ch.recs[0].Offset, "err", err)
 	}
 	ch.done = done
+	// Messages hold copies of the values. Only handlers of Process use a chunk that the loop has left.
+	if l.run.mode != handled {
+		l.pipe.recycle(l.cur.values)
+		l.cur.values = nil
+	}
 	l.cur, l.at = ch, 0
 	return nil
 }

@@ -21,6 +21,7 @@ type pipeline[T any] struct {
 
 	work       chan *chunk[T] // from the reader to the decoders
 	queue      chan *chunk[T] // to the loop, in order
+	spare      sync.Pool      // of *[]T: values of chunks that the loop has left, zeroed
 	goroutines sync.WaitGroup // the reader and the decoders
 }
 
@@ -105,6 +106,7 @@ func (p *pipeline[T]) decodeAll(ctx context.Context) {
 	for {
 		select {
 		case ch := <-p.work:
+			ch.values = p.newValues(len(ch.recs))
 			ch.decode(p.codec)
 			if ch.ready != nil {
 				close(ch.ready)
@@ -114,6 +116,22 @@ func (p *pipeline[T]) decodeAll(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// newValues returns room for n values, where possible that of a chunk that the loop has left.
+func (p *pipeline[T]) newValues(n int) []T {
+	if s, ok := p.spare.Get().(*[]T); ok && cap(*s) >= n {
+		return (*s)[:n]
+	}
+	return make([]T, n)
+}
+
+// recycle takes the room of values that nobody uses any more.
+func (p *pipeline[T]) recycle(values []T) {
+	if cap(values) > 0 {
+		clear(values) // or the room would keep what the values point to
+		p.spare.Put(&values)
 	}
 }
 
