@@ -16,16 +16,16 @@ func TestAdviceIsFollowedOnceAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := c.reading()
 		for range 2 {
-			if !c.leave(first) {
+			if !c.followAdvice(first) {
 				t.Error("a reader stays on the connection that its server is about to close")
 			}
 		}
 		second := c.reading()
-		if first == second || c.leave(second) {
+		if first == second || c.followAdvice(second) {
 			t.Error("advice is followed again at once")
 		}
 		time.Sleep(advicePause)
-		if !c.leave(second) || c.reading() == second {
+		if !c.followAdvice(second) || c.reading() == second {
 			t.Error("advice is not followed when the pause is over")
 		}
 	})

@@ -46,10 +46,10 @@ func (s *Stream) append(ctx context.Context, op string, recs []backend.Record, c
 	if err != nil {
 		return Appended{}, fmt.Errorf("s2: %s: %w", op, err)
 	}
-	a, err := s.once(ctx, &call{op: op, method: http.MethodPost, url: s.recordsURL(), basin: s.basin.name, kind: protobuf,
+	a, err := s.attemptOnce(ctx, &call{op: op, method: http.MethodPost, url: s.recordsURL(), basin: s.basin.name, kind: protobuf,
 		body: wire.AppendInput(nil, recs, wire.Condition{MatchSeqNum: c.SeqNum, FencingToken: c.FencingToken})})
 	if err != nil {
-		return Appended{}, fmt.Errorf("s2: %s: %w", op, meaning(err, sent))
+		return Appended{}, fmt.Errorf("s2: %s: %w", op, meaning(err, whenSent))
 	}
 	out, err := parseAck(a)
 	if err == nil && (out.End.SeqNum < out.Start.SeqNum || out.End.SeqNum-out.Start.SeqNum != uint64(len(recs))) {

@@ -14,22 +14,22 @@ import (
 
 // NewAppender makes a producer's way into the stream. S2 has no place for a format: readers must know the format already.
 func (s *Stream) NewAppender(backend.Format) backend.Appender {
-	return s.pipelined(s.newAppender(size))
+	return s.pipelined(s.newAppender(sizeOfData))
 }
 
 func (s *Stream) pipelined(a *appender) backend.Appender {
 	return backend.Pipelined("s2: "+s.basin.name+"/"+s.name, a)
 }
 
-func (s *Stream) newAppender(door func(*backend.Record) (int, error)) *appender {
-	return &appender{stream: s, door: door, token: s.cfg.token}
+func (s *Stream) newAppender(size func(*backend.Record) (int, error)) *appender {
+	return &appender{stream: s, size: size, token: s.cfg.token}
 }
 
 // An appender keeps the state of a producer over all its connections. The appender's lock guards the state of the current
 // conn too, because a batch must enter the lists of both at once, or of neither.
 type appender struct {
 	stream *Stream
-	door   func(*backend.Record) (int, error) // returns the metered size of a record, or why S2 cannot store the record
+	size   func(*backend.Record) (int, error) // sizeOfData, or sizeOf where command records are allowed
 
 	// An AppendSession sets condition before each Send, and reads lastAck after each Recv. Write runs within Send and Read
 	// within Recv, so no lock is needed.
@@ -40,18 +40,18 @@ type appender struct {
 	acked   uint64 // the first seq without an ack
 	claimed bool   // the fence is set
 	token   *string
-	left    time.Time // when a session last followed the server's advice to reconnect
+	advised time.Time // when a session last followed the server's advice to reconnect
 
 	// Exclusive demands a position for every batch, also while nobody knows whether an earlier connection has stored the
-	// batch. next is the position of batch acked. taken holds the number of records of each batch since, as far as any
-	// connection took the batch. The sums of taken, added to next, are the positions.
+	// batch. next is the position of the batch with seq acked. taken[i] is the number of records of the batch with seq acked+i,
+	// for every batch that a connection has taken. The position of that batch is next + taken[0] + … + taken[i-1].
 	placed bool // next is known
 	next   uint64
-	taken  []int
+	taken  []int // uncounted for a batch of another process
 }
 
 // Limits are S2's for one append.
-func (a *appender) Limits() backend.Limits { return limits(a.stream.cfg.inFlight, a.door) }
+func (a *appender) Limits() backend.Limits { return limits(a.stream.cfg.inFlight, a.size) }
 
 // Dial makes a connection for a single append session. When the connection is closed, nothing of the session can reach the
 // server any more, and a slow stream does not delay other streams. With Fence, the first Dial claims the stream. With
@@ -76,7 +76,7 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	c := a.newConn(seq, tail)
 	if err := c.open(ctx); err != nil {
 		_ = c.Close()
-		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), meaning(err, repeatable))
+		return nil, fmt.Errorf("s2: %s: %w", s.op("open"), repeatableMeaning(err))
 	}
 	return c, nil
 }
@@ -84,7 +84,7 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 func (a *appender) newConn(seq, tail uint64) *conn {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.acked = seq
+	a.acked = seq // the first seq of a connection is the first seq without an ack
 	c := &conn{
 		appender:  a,
 		stream:    a.stream,
@@ -141,7 +141,7 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 	defer a.mu.Unlock()
 	var refused *Error
 	switch {
-	case errors.As(err, &refused) && refused.Code == "stream_not_found" && a.next == 0:
+	case errors.As(err, &refused) && refused.Code == codeStreamNotFound && a.next == 0:
 		// The first append may create the stream at position 0. If appends may not create streams, the opening of the session
 		// fails.
 		pos = Position{}
@@ -159,8 +159,8 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 }
 
 // placeLocked gives batch seq of n records its position. A resend must keep the number of records: with another number, the
-// batches behind would move, and earlier connections have already sent them to the old positions. The number that another
-// process sent is not known before the batch comes.
+// batches behind would move, and earlier connections have already sent these batches to the old positions. When another
+// process has sent the batch, the number is unknown until the caller sends the batch again.
 func (a *appender) placeLocked(seq uint64, n int) (batch, error) {
 	b := batch{n: n, at: a.next}
 	ahead := seq - a.acked // batches before batch seq

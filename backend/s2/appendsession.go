@@ -37,8 +37,8 @@ func (t *Ticket) Wait(ctx context.Context) (Appended, error) {
 // no effect here. A batch with a condition without a token demands the token of [FencingToken].
 func (s *Stream) OpenAppendSession(ctx context.Context) (*AppendSession, error) {
 	own := *s
-	own.cfg.exclusive, own.cfg.fence, own.cfg.bare = false, false, true
-	appender := own.newAppender(sizeAny)
+	own.cfg.exclusive, own.cfg.fence, own.cfg.bareOffsets = false, false, true
+	appender := own.newAppender(sizeOf)
 	inner, err := own.pipelined(appender).Open(ctx)
 	if err != nil {
 		return nil, err

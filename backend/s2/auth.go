@@ -13,8 +13,8 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An Auth returns the access token for a request. The client calls it for every request, from several goroutines, so it should
-// keep a token for as long as the token is good. ctx bounds the call. After a failure the request may be tried again, unless
+// An Auth returns the access token for a request. The client calls the Auth for every request, from several goroutines, so the Auth
+// should keep a token for as long as the token is good. ctx bounds the call. After a failure the request may be tried again, unless
 // the error wraps [backend.ErrUnauthorized]. An empty or malformed token is backend.ErrUnauthorized.
 type Auth func(ctx context.Context) (token string, err error)
 
@@ -43,8 +43,8 @@ func (c *Client) authorize(ctx context.Context, r *http.Request) error {
 // token.
 const tokensKept = 4
 
-// A tokenLog knows the tokens of the latest requests. A closure holds them, so that printing a Client, however deep, does not
-// print them.
+// A tokenLog knows the tokens of the latest requests. A closure holds the tokens, so that printing a Client, however deep, does
+// not print the tokens.
 type tokenLog struct {
 	mu   sync.Mutex
 	last func() redact.Secrets

@@ -26,13 +26,14 @@ type call struct {
 	basin  string // for the header s2-basin; "" at account level
 	header http.Header
 	body   []byte
-	kind   string        // the media type of the body and of the answer; "" is JSON
+	kind   string        // the media type of the body and of the answer; "" is JSON (a verdict has another kind)
 	wait   time.Duration // the server answers later by the wait: added to the timeout
 
 	once bool // not idempotent: tried again only if the attempt before certainly had no effect
 }
 
-// responseLimit is the largest answer that is read whole: a page of a thousand entries, for example.
+// responseLimit is the largest answer that is read whole, also after decompression. A page of a thousand streams has less than
+// 1 MiB, and a batch at most 2 MiB.
 const responseLimit = 8 << 20
 
 // An answer is a successful response.
@@ -62,8 +63,8 @@ func (c *Client) do(ctx context.Context, r *call) (a answer, err error) {
 	return a, nil
 }
 
-// pause waits before another attempt, after failures in a row of which the last was err. It reports whether there may be
-// another attempt: false says that ctx is over.
+// pause waits before another attempt. failures is the number of failures in a row, and err is the last failure. pause returns
+// false when ctx ends during the wait.
 func (c *Client) pause(ctx context.Context, op string, failures int, err error) bool {
 	d := c.cfg.retry.Delay(failures, err)
 	c.logRetries(ctx, op)(failures, d, err)
@@ -84,7 +85,7 @@ func (r *call) failed(err error, unsure bool) error {
 	if r.method == http.MethodPost && unsure && judge(err).kind == nil {
 		return fmt.Errorf("s2: %s: %w: %w", r.op, backend.ErrIndeterminate, err)
 	}
-	return classed(r.op, err)
+	return failedCall(r.op, err)
 }
 
 // attempt sends the call a single time.
@@ -114,7 +115,7 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 		req.Header.Set("Content-Type", kind)
 	}
 	req.Header.Set("Accept", kind)
-	c.mark(req, r.basin)
+	c.setHeaders(req, r.basin)
 	if err := c.authorize(ctx, req); err != nil {
 		return answer{}, c.redact(err)
 	}

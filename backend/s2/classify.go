@@ -3,6 +3,7 @@ package s2
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/headrace/headrace/backend"
@@ -10,29 +11,30 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An event is what happened to a failed request.
-type event int
+// An effect says what a failed request did, as far as its error tells.
+type effect int
 
 const (
-	refused   event = iota // the request had no effect, and a second attempt will fail too
-	misplaced              // the request had no effect, because another position is next
-	later                  // the request had no effect, and a second attempt may succeed
-	failed                 // the request may have had an effect, and a second attempt may succeed
-	hopeless               // the request may have had an effect, and a second attempt will fail too
-	broken                 // the server broke the protocol
+	effectRefused   effect = iota // the request had no effect, and a second attempt will fail too
+	effectMisplaced               // the request had no effect, because another position is next
+	effectLater                   // the request had no effect, and a second attempt may succeed
+	effectFailed                  // the request may have had an effect, and a second attempt may succeed
+	effectHopeless                // the request may have had an effect, and a second attempt will fail too
+	effectBroken                  // the server broke the protocol
 )
 
 // A verdict holds everything an error says about its request.
 type verdict struct {
-	event event
-	kind  error // the sentinel for the cause, or nil
+	effect effect
+	kind   error // the sentinel for the cause, or nil
 }
 
-// clean reports whether the request has certainly had no effect.
-func (v verdict) clean() bool { return v.event <= later }
+// clean reports whether the request has certainly had no effect. The effects without any come first in the list, up to
+// effectLater.
+func (v verdict) clean() bool { return v.effect <= effectLater }
 
 // retryable reports whether a later attempt may succeed.
-func (v verdict) retryable() bool { return v.event == later || v.event == failed }
+func (v verdict) retryable() bool { return v.effect == effectLater || v.effect == effectFailed }
 
 // verdicts is S2's own classification by code. Each code belongs to a status. We do not believe a code with another status,
 // because a proxy may have made the answer.
@@ -40,37 +42,37 @@ var verdicts = map[string]struct {
 	status int
 	verdict
 }{
-	"bad_frame":               {400, verdict{refused, nil}},
-	"bad_header":              {400, verdict{refused, nil}},
-	"bad_json":                {400, verdict{refused, nil}},
-	"bad_path":                {400, verdict{refused, nil}},
-	"bad_proto":               {400, verdict{refused, nil}},
-	"bad_query":               {400, verdict{refused, nil}},
-	"decryption_failed":       {400, verdict{refused, backend.ErrUnauthorized}},
-	"authn":                   {401, verdict{refused, backend.ErrUnauthorized}},
-	"permission_denied":       {403, verdict{refused, backend.ErrUnauthorized}},
-	"quota_exhausted":         {403, verdict{refused, backend.ErrUnauthorized}},
-	"access_token_not_found":  {404, verdict{refused, backend.ErrNotFound}},
-	"basin_not_found":         {404, verdict{refused, backend.ErrNotFound}},
-	"stream_not_found":        {404, verdict{refused, backend.ErrNotFound}},
-	"request_timeout":         {408, verdict{failed, nil}},
-	"basin_deletion_pending":  {409, verdict{refused, backend.ErrNotFound}},
-	"stream_deletion_pending": {409, verdict{refused, backend.ErrNotFound}},
-	"resource_already_exists": {409, verdict{refused, backend.ErrConflict}},
-	"transaction_conflict":    {409, verdict{later, nil}},
-	CodeSeqNumMismatch:        {412, verdict{misplaced, backend.ErrConflict}},
-	CodeFencingTokenMismatch:  {412, verdict{refused, backend.ErrFenced}},
-	CodeRangeNotSatisfiable:   {416, verdict{refused, backend.ErrOutOfRange}},
-	"invalid":                 {422, verdict{refused, backend.ErrRejected}},
-	"rate_limited":            {429, verdict{later, nil}},
-	"client_hangup":           {499, verdict{hopeless, nil}},
-	"other":                   {500, verdict{failed, nil}},
-	"storage":                 {500, verdict{failed, nil}},
-	"not_implemented":         {501, verdict{refused, backend.ErrUnsupported}},
-	"hot_server":              {502, verdict{later, nil}},
-	codeDraining:              {503, verdict{later, nil}},
-	"unavailable":             {503, verdict{failed, nil}},
-	"upstream_timeout":        {504, verdict{failed, nil}},
+	"bad_frame":               {400, verdict{effectRefused, nil}},
+	"bad_header":              {400, verdict{effectRefused, nil}},
+	"bad_json":                {400, verdict{effectRefused, nil}},
+	"bad_path":                {400, verdict{effectRefused, nil}},
+	"bad_proto":               {400, verdict{effectRefused, nil}},
+	"bad_query":               {400, verdict{effectRefused, nil}},
+	"decryption_failed":       {400, verdict{effectRefused, backend.ErrUnauthorized}},
+	"authn":                   {401, verdict{effectRefused, backend.ErrUnauthorized}},
+	"permission_denied":       {403, verdict{effectRefused, backend.ErrUnauthorized}},
+	"quota_exhausted":         {403, verdict{effectRefused, backend.ErrUnauthorized}},
+	"access_token_not_found":  {404, verdict{effectRefused, backend.ErrNotFound}},
+	"basin_not_found":         {404, verdict{effectRefused, backend.ErrNotFound}},
+	codeStreamNotFound:        {404, verdict{effectRefused, backend.ErrNotFound}},
+	"request_timeout":         {408, verdict{effectFailed, nil}},
+	"basin_deletion_pending":  {409, verdict{effectRefused, backend.ErrNotFound}},
+	"stream_deletion_pending": {409, verdict{effectRefused, backend.ErrNotFound}},
+	"resource_already_exists": {409, verdict{effectRefused, backend.ErrConflict}},
+	"transaction_conflict":    {409, verdict{effectLater, nil}},
+	CodeSeqNumMismatch:        {412, verdict{effectMisplaced, backend.ErrConflict}},
+	CodeFencingTokenMismatch:  {412, verdict{effectRefused, backend.ErrFenced}},
+	CodeRangeNotSatisfiable:   {416, verdict{effectRefused, backend.ErrOutOfRange}},
+	"invalid":                 {422, verdict{effectRefused, backend.ErrRejected}},
+	"rate_limited":            {429, verdict{effectLater, nil}},
+	"client_hangup":           {499, verdict{effectHopeless, nil}},
+	"other":                   {500, verdict{effectFailed, nil}},
+	"storage":                 {500, verdict{effectFailed, nil}},
+	"not_implemented":         {501, verdict{effectRefused, backend.ErrUnsupported}},
+	"hot_server":              {502, verdict{effectLater, nil}},
+	codeDraining:              {503, verdict{effectLater, nil}},
+	"unavailable":             {503, verdict{effectFailed, nil}},
+	"upstream_timeout":        {504, verdict{effectFailed, nil}},
 }
 
 // The statuses decide where the code does not.
@@ -94,13 +96,13 @@ func judge(err error) verdict {
 		return judgeStatus(answer)
 	}
 	if errors.As(err, new(*ProtocolError)) {
-		return verdict{event: broken}
+		return verdict{effect: effectBroken}
 	}
 	err = redact.Cause(err)
 	if errors.Is(err, backend.ErrUnauthorized) { // an Auth said so, before anything was sent
-		return verdict{refused, backend.ErrUnauthorized}
+		return verdict{effectRefused, backend.ErrUnauthorized}
 	}
-	return verdict{event: eventOf(errors.As(err, new(*unsentError)), !misconfig.Due(err))}
+	return verdict{effect: effectOf(errors.As(err, new(*unsentError)), !misconfig.Due(err))}
 }
 
 func judgeStatus(e *Error) verdict {
@@ -109,70 +111,73 @@ func judgeStatus(e *Error) verdict {
 	}
 	kind := kinds[e.Status]
 	if kind != nil {
-		return verdict{refused, kind}
+		return verdict{effectRefused, kind}
 	}
-	clean := e.Status < 500 && e.Status != 408 && e.Status != 499
-	return verdict{event: eventOf(clean, slices.Contains(retryableStatus, e.Status))}
+	// A status below 500 says that the request had no effect. 408 and 499 are exceptions, as in the table of codes.
+	clean := e.Status < 500 && e.Status != http.StatusRequestTimeout && e.Status != 499
+	return verdict{effect: effectOf(clean, slices.Contains(retryableStatus, e.Status))}
 }
 
-func eventOf(clean, retryable bool) event {
+func effectOf(clean, retryable bool) effect {
 	switch {
 	case clean && retryable:
-		return later
+		return effectLater
 	case clean:
-		return refused
+		return effectRefused
 	case retryable:
-		return failed
+		return effectFailed
 	}
-	return hopeless
+	return effectHopeless
 }
 
 // A situation says what a failed request may have done.
 type situation int
 
 const (
-	repeatable situation = iota // the request stores nothing, or may be sent twice without harm
-	idle                        // an append session without batches in flight
-	unsent                      // an append session with batches in flight, all of them still in this process
-	sent                        // an append: the records may be stored
-	traceable                   // as sent, with Exclusive: the next session finds out whether the records are stored
-	resent                      // as traceable, and an earlier session has sent the first batch too
+	whenRepeatable situation = iota // the request stores nothing, or may be sent twice without harm
+	whenIdle                        // an append session without batches in flight
+	whenUnsent                      // an append session with batches in flight, all of them still in this process
+	whenSent                        // an append: the records may be stored
+	whenTraceable                   // as whenSent, with Exclusive: the next session finds out whether the records are stored
+	whenResent                      // as whenTraceable, and an earlier session has sent the first batch too
+
+	situations // how many there are
 )
 
 // An outcome says what to do about an error.
 type outcome int
 
 const (
-	final     outcome = iota // nothing is stored, and a second attempt will fail too
-	transient                // nothing is stored, and a second attempt is safe
-	unknown                  // the records may be stored
-	resend                   // the records may be stored, and a resend does not store them twice
+	outcomeFinal     outcome = iota // nothing is stored, and a second attempt will fail too
+	outcomeTransient                // nothing is stored, and a second attempt is safe
+	outcomeUnknown                  // the records may be stored
+	outcomeResend                   // the records may be stored, and a resend does not store them twice
 )
 
-// outcomes says what each event means in each situation.
+// outcomes says what each effect means in each situation.
 //
-// In row misplaced, the last cell is special. The server may have stored the records of the earlier session since we read the
+// In row effectMisplaced, the last cell is special. The server may have stored the records of the earlier session since we read the
 // tail, or may be about to store the records. Therefore the position need not belong to another writer, and the next session
 // looks again.
-var outcomes = map[event][6]outcome{
-	//         repeatable idle       unsent     sent     traceable resent
-	refused:   {final, final, final, final, final, final},
-	misplaced: {final, final, final, final, final, resend},
-	later:     {transient, transient, transient, transient, transient, transient},
-	failed:    {transient, transient, transient, unknown, resend, resend},
-	hopeless:  {final, transient, transient, unknown, resend, resend},
-	broken:    {final, final, transient, unknown, resend, resend},
+var outcomes = map[effect][situations]outcome{
+	// repeatable, idle, unsent, sent, traceable, resent
+	effectRefused:   {outcomeFinal, outcomeFinal, outcomeFinal, outcomeFinal, outcomeFinal, outcomeFinal},
+	effectMisplaced: {outcomeFinal, outcomeFinal, outcomeFinal, outcomeFinal, outcomeFinal, outcomeResend},
+	effectLater:     {outcomeTransient, outcomeTransient, outcomeTransient, outcomeTransient, outcomeTransient, outcomeTransient},
+	effectFailed:    {outcomeTransient, outcomeTransient, outcomeTransient, outcomeUnknown, outcomeResend, outcomeResend},
+	effectHopeless:  {outcomeFinal, outcomeTransient, outcomeTransient, outcomeUnknown, outcomeResend, outcomeResend},
+	effectBroken:    {outcomeFinal, outcomeFinal, outcomeTransient, outcomeUnknown, outcomeResend, outcomeResend},
 }
 
 // meaning wraps err in the sentinels for its outcome.
 func meaning(err error, s situation) error {
 	v := judge(err)
-	switch o := outcomes[v.event][s]; {
-	case o == transient:
+	switch o := outcomes[v.effect][s]; {
+	case o == outcomeTransient:
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
-	case o == unknown:
+	case o == outcomeUnknown:
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
-	case o == resend:
+	case o == outcomeResend:
 		return fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, err)
 	case v.kind != nil:
 		return fmt.Errorf("%w: %w", v.kind, err)
@@ -180,8 +185,13 @@ func meaning(err error, s situation) error {
 	return err
 }
 
-// harmless is the meaning of err for a request without harm in a second attempt.
-func harmless(err error) error { return meaning(err, repeatable) }
+// repeatableMeaning returns the meaning of err for a request that stores nothing, or that may be sent twice without harm.
+func repeatableMeaning(err error) error { return meaning(err, whenRepeatable) }
+
+// failedCall is repeatableMeaning with the name of the package and the operation in front.
+func failedCall(op string, err error) error {
+	return fmt.Errorf("s2: %s: %w", op, repeatableMeaning(err))
+}
 
 // certainlyRefused reports whether err excludes both: records stored already, and records stored later.
 func certainlyRefused(err error) bool {

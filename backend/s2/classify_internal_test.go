@@ -16,7 +16,7 @@ func TestAnErrorMeansWhatTheTableSays(t *testing.T) {
 	coded := func(status int, code string) error { return &Error{Status: status, Code: code} }
 	wrong := error(&misconfig.Error{Cause: misconfig.NoHTTP2, Err: errors.New("refused")})
 	// A row has a word for the outcome in each column.
-	columns := []situation{repeatable, idle, unsent, sent, traceable, resent}
+	columns := []situation{whenRepeatable, whenIdle, whenUnsent, whenSent, whenTraceable, whenResent}
 	for _, row := range []struct {
 		name string
 		err  error

@@ -27,12 +27,12 @@ type Client struct {
 	auth   Auth
 	tokens tokenLog
 	unary  *transport
-	http2  atomic.Bool // the server has answered a session over HTTP/2
+	http2  atomic.Bool // the server has answered a session over HTTP/2; see reader.fallBack
 
-	mu     sync.Mutex
-	reads  *transport // the HTTP/2 connections of read sessions
-	left   time.Time  // when advice to reconnect last replaced reads
-	closed bool
+	mu      sync.Mutex
+	reads   *transport // the HTTP/2 connections of read sessions
+	advised time.Time  // when reads was last replaced because of advice to reconnect
+	closed  bool
 }
 
 // New makes a Client without I/O. New refuses a wrong address, a missing or malformed token, and a wrong option.
@@ -60,7 +60,7 @@ func newClient(cfg Config, opts []Option) (c *Client, err error) {
 	if c.unary.first == nil {
 		return nil, errors.New("the function given to RoundTripper returned nil")
 	}
-	c.unary.MaxIdleConnsPerHost = 32
+	c.unary.MaxIdleConnsPerHost = 32 // calls at the same time over HTTP/1.1 keep their connections; Go's default is 2
 	c.reads = c.streaming(nil)
 	return c, nil
 }
@@ -87,7 +87,7 @@ func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // transport makes a transport for calls. wrap, if not nil, is given every new connection.
 func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
-	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second} // 15 s and 90 s below are Go's defaults
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSHandshakeTimeout: c.cfg.connect,
@@ -115,11 +115,12 @@ func (c *Client) streaming(wrap func(net.Conn) net.Conn) *transport {
 	t.Protocols.SetHTTP2(true)
 	t.Protocols.SetUnencryptedHTTP2(true)
 	t.HTTP2 = &http.HTTP2Config{
-		MaxReadFrameSize:          1 << 20,
+		MaxReadFrameSize:          1 << 20, // a full batch fits into one or two HTTP/2 frames
 		MaxReceiveBufferPerStream: 4 << 20, // the memory for a reader with a slow consumer
-		SendPingTimeout:           15 * time.Second,
-		PingTimeout:               15 * time.Second,
-		WriteByteTimeout:          30 * time.Second,
+		// A dead connection ends after 30 s: 15 s without a frame, and 15 s without an answer to a ping.
+		SendPingTimeout:  15 * time.Second,
+		PingTimeout:      15 * time.Second,
+		WriteByteTimeout: 30 * time.Second,
 	}
 	return t
 }
@@ -131,26 +132,26 @@ func (c *Client) reading() *transport {
 	return c.reads
 }
 
-// leave reports whether a read session over t should follow the server's advice to reconnect, and makes later sessions use
-// new connections then. A server that is about to stop repeats the advice in every frame, and the next server may be about
+// followAdvice reports whether a read session over t should follow the server's advice to reconnect. If so, later sessions use new
+// connections. A server that is about to stop repeats the advice in every frame, and the next server may be about
 // to stop too. So a Client makes new connections for advice once in advicePause at most, and keeps reading meanwhile: the
 // advice is a service and not a failure.
-func (c *Client) leave(t *transport) bool {
+func (c *Client) followAdvice(t *transport) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reads != t {
-		return true // another session has replaced it already
+		return true // another session has followed the advice already
 	}
-	if !adviceDue(c.left) {
+	if !adviceDue(c.advised) {
 		return false
 	}
-	c.left = time.Now()
+	c.advised = time.Now()
 	c.reads = c.streaming(nil)
 	return true
 }
 
-// retire makes later read sessions use new connections, because the connection of t was silent.
-func (c *Client) retire(t *transport) {
+// replaceReads makes later read sessions use new connections, because the connection of t was silent.
+func (c *Client) replaceReads(t *transport) {
 	c.mu.Lock()
 	if c.reads == t {
 		c.reads = c.streaming(nil)
@@ -159,8 +160,8 @@ func (c *Client) retire(t *transport) {
 	t.CloseIdleConnections()
 }
 
-// release closes the connections of t if no later session will use t.
-func (c *Client) release(t *transport) {
+// closeUnused closes the connections of t if no later session will use t.
+func (c *Client) closeUnused(t *transport) {
 	c.mu.Lock()
 	idle := c.closed || c.reads != t
 	c.mu.Unlock()
@@ -169,8 +170,8 @@ func (c *Client) release(t *transport) {
 	}
 }
 
-// mark sets the headers of every request but the access token.
-func (c *Client) mark(r *http.Request, basin string) {
+// setHeaders sets the headers of every request, except the access token: see authorize.
+func (c *Client) setHeaders(r *http.Request, basin string) {
 	r.Header.Set("User-Agent", c.agent)
 	if basin != "" && !c.basin.template() {
 		r.Header.Set("S2-Basin", basin)
@@ -187,14 +188,14 @@ var errNoAnswer = errors.New("no answer in time")
 func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.Request) (*http.Response, error) {
 	opening, stop := context.WithTimeoutCause(ctx, c.cfg.connect+c.cfg.timeout, errNoAnswer)
 	defer stop()
-	spare := context.AfterFunc(opening, kill) // reports whether kill was prevented
-	defer spare()
+	prevented := context.AfterFunc(opening, kill) // a call of prevented reports whether the call has prevented kill
+	defer prevented()
 	if err := c.authorize(opening, req); err != nil {
 		return nil, err
 	}
 	res, err := t.RoundTrip(req)
 	switch {
-	case err != nil || t == c.unary: // server-sent events do not tell whether HTTP/2 passes
+	case err != nil || t == c.unary: // t == c.unary: server-sent events, which do not tell whether HTTP/2 works
 	case res.ProtoMajor == 2:
 		c.http2.Store(true)
 	default: // Go speaks HTTP/1.1 to a TLS server without protocol negotiation
@@ -204,7 +205,7 @@ func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = c.refusal(res)
 		_ = res.Body.Close()
-	} else if err == nil && !spare() { // killed in the last moment
+	} else if err == nil && !prevented() { // the time was over in the last moment, and kill has ended the session
 		_ = res.Body.Close()
 		return nil, context.Cause(opening)
 	}
@@ -251,5 +252,3 @@ func (c *Client) redact(err error) error {
 	}
 	return c.secrets(nil).Error(err)
 }
-
-func classed(op string, err error) error { return fmt.Errorf("s2: %s: %w", op, harmless(err)) }

@@ -1,6 +1,7 @@
 package s2
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,7 +10,7 @@ import (
 	"github.com/headrace/headrace/internal/httpwire"
 )
 
-// A Config says which S2 to call, and as whom. It needs a Token or an Auth, and nothing else for S2 itself.
+// A Config says which S2 to call, and as whom. A Config needs a Token or an Auth, and nothing else for S2 itself.
 type Config struct {
 	// Token is an access token that does not change.
 	Token string
@@ -41,10 +42,10 @@ func Environment() (Config, error) {
 	return c, nil
 }
 
-// String names the account's server. It hides the token. It hides a wrong address too, because such an address may hold a
+// String names the account's server. String hides the token, and also a wrong address, because such an address may hold a
 // password.
 func (c Config) String() string {
-	account, err := parseEndpoint(or(c.AccountEndpoint, accountEndpoint))
+	account, err := parseEndpoint(cmp.Or(c.AccountEndpoint, accountEndpoint))
 	if err != nil {
 		return "s2:[wrong endpoint]"
 	}
@@ -59,13 +60,13 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // endpoints reads the two addresses.
 func (c Config) endpoints() (account, basin endpoint, err error) {
-	if account, err = parseEndpoint(or(c.AccountEndpoint, accountEndpoint)); err != nil {
+	if account, err = parseEndpoint(cmp.Or(c.AccountEndpoint, accountEndpoint)); err != nil {
 		return account, basin, fmt.Errorf("AccountEndpoint: %w", err)
 	}
 	if account.template() {
 		return account, basin, errors.New("AccountEndpoint: names a basin, but the account's endpoint serves no basin")
 	}
-	if basin, err = parseEndpoint(or(c.BasinEndpoint, basinEndpoint)); err != nil {
+	if basin, err = parseEndpoint(cmp.Or(c.BasinEndpoint, basinEndpoint)); err != nil {
 		return account, basin, fmt.Errorf("BasinEndpoint: %w", err)
 	}
 	return account, basin, nil
@@ -84,11 +85,4 @@ func (c Config) credentials() (Auth, error) {
 		return nil, errMalformedToken
 	}
 	return static(c.Token), nil
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -20,7 +20,15 @@ const lastAnswersWait = time.Second
 // Goroutines: Write encodes batches and puts the frames into the outbox. The transport reads the outbox. receive reads the
 // server's answers and marks batches as answered. Read takes the answered batches off the queue.
 //
-// Locks are taken in this order: writing, appender.mu, outbox.mu. socketMu is taken alone.
+//	inflight  [ answered batches | batches without an ack ]
+//	                             ^ answered
+//
+// A connection may end in four ways: the server advises to reconnect (advised), the session takes nothing more (finished), the
+// response ends or the context of Read ends (ended), or somebody calls Close (closed). In the first two ways the server still
+// answers the batches it has got.
+//
+// Locks are taken in this order: writing, the lock of the pipelined session (held during Finish and Fate), appender.mu,
+// outbox.mu. socketMu is taken alone, and so are the locks of the Client, of the tokens and of the incarnation.
 type conn struct {
 	appender  *appender
 	stream    *Stream
@@ -77,20 +85,23 @@ func (c *conn) Fate(err error, unanswered int) error {
 	return fate
 }
 
-// situationLocked says what may have become of the batches without an ack. It is asked when the outbox is stopped: the
-// number of frames with a byte on the network is final by then.
+// situationLocked says what may have become of the batches without an ack. Call situationLocked only after the outbox was stopped:
+// until then, frames still leave, and their batches may be stored.
+//
+// In an exclusive session, a resent batch at the head decides first: an earlier connection may have stored the batch, whatever
+// this connection has sent.
 func (c *conn) situationLocked(unanswered int) situation {
 	switch {
 	case unanswered == 0:
-		return idle
+		return whenIdle
 	case c.stream.cfg.exclusive && c.inflight[c.answered].resent:
-		return resent
+		return whenResent
 	case c.out.started() <= c.acks:
-		return unsent
+		return whenUnsent
 	case c.stream.cfg.exclusive:
-		return traceable
+		return whenTraceable
 	}
-	return sent
+	return whenSent
 }
 
 // Finish ends the request behind the frames in the outbox. The server then answers the batches it has got, and ends the
@@ -141,7 +152,7 @@ func (c *conn) close() {
 	if c.frames != nil {
 		<-c.received
 	}
-	// Write may still read lent records and use the coder. kill and wake above make Write return soon.
+	// Write may still read lent records and use the coder, so we wait for Write. kill and wake above make Write return soon.
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	if c.coder != nil {

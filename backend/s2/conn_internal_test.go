@@ -18,7 +18,7 @@ func unconnected(t *testing.T, opts ...StreamOption) (c *conn, end *io.PipeWrite
 	if err != nil {
 		t.Fatal(err)
 	}
-	c = client.Basin("test-basin").Stream("s", opts...).newAppender(size).newConn(0, 0)
+	c = client.Basin("test-basin").Stream("s", opts...).newAppender(sizeOfData).newConn(0, 0)
 	if c.coder, err = s2s.NewCoder(s2s.None); err != nil {
 		t.Fatal(err)
 	}

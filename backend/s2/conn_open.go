@@ -8,24 +8,24 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 )
 
-// open sends the request and starts to receive. It then asks for the incarnation of the stream, because offsets name the
+// open sends the request and starts to receive. Then open asks for the incarnation of the stream, because offsets name the
 // incarnation. ctx limits open alone. After a failure, the caller closes the conn.
 func (c *conn) open(ctx context.Context) error {
 	if err := c.request(ctx); err != nil {
 		return err
 	}
 	go c.receive()
-	if c.stream.cfg.bare {
+	if c.stream.cfg.bareOffsets {
 		return nil
 	}
-	suffix, err := c.stream.hold(ctx)
+	suffix, err := c.stream.holdIncarnation(ctx)
 	if err != nil {
 		return err
 	}
 	c.suffix = suffix
 	// An append session in use proves the existence of its stream, but the server tells an idle append session nothing of a
 	// deletion. The incarnation must not count such a session as proof.
-	c.stream.release()
+	c.stream.releaseIncarnation()
 	return nil
 }
 

@@ -63,18 +63,18 @@ func (c *conn) ackLocked() backend.Ack {
 	first, n, suffix := b.at, b.n, c.suffix
 	return backend.Ack{
 		Seq:  seq,
-		Next: at(first+uint64(n), suffix),
+		Next: offsetIn(first+uint64(n), suffix),
 		OffsetOf: func(i int) backend.Offset {
 			if i < 0 || i >= n {
 				return ""
 			}
-			return at(first+uint64(i), suffix)
+			return offsetIn(first+uint64(i), suffix)
 		},
 	}
 }
 
-// receive reads the server's answers to the end of the response. It reads all the time and not only within Read. Therefore a
-// connection lost while nothing is in flight is noticed too, and Write refuses the next batch.
+// receive reads the server's answers to the end of the response, all the time and not only within Read. Therefore a connection
+// lost while nothing is in flight is noticed too, and Write refuses the next batch.
 func (c *conn) receive() {
 	defer close(c.received)
 	defer c.body.Close()
@@ -109,12 +109,12 @@ func (c *conn) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error {
 	if err != nil {
 		return &ProtocolError{err}
 	}
-	return c.answer(ack, flags.Reconnect())
+	return c.matchAck(ack, flags.Reconnect())
 }
 
-// answer matches an ack with the first batch without one. An ack with the wrong number of records, or with a wrong position,
+// matchAck matches an ack with the first batch without an ack. An ack with the wrong number of records, or with a wrong position,
 // is not believed: the producer would report lost records as stored, or report wrong offsets.
-func (c *conn) answer(ack wire.Ack, reconnect bool) error {
+func (c *conn) matchAck(ack wire.Ack, reconnect bool) error {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -136,8 +136,8 @@ func (c *conn) answer(ack wire.Ack, reconnect bool) error {
 	c.acks++
 	c.ackEnd = end
 	// Advice behind Finish comes too late. The session ends anyway, and the next connection may reach the next server.
-	if reconnect && !c.advised && !c.finished && adviceDue(a.left) {
-		a.left = time.Now()
+	if reconnect && !c.advised && !c.finished && adviceDue(a.advised) {
+		a.advised = time.Now()
 		c.advised = true
 		c.drainLocked()
 	}

@@ -17,8 +17,8 @@ const outboxBytes = 4 << 20
 // Write waits while the outbox is full.
 //
 // With Exclusive, an earlier connection may have stored the batch and lost the ack. Write then compares the stored records
-// with recs, and sends nothing. If the comparison fails for want of an answer, the batch may be stored, and the error says
-// this by backend.ErrIndeterminate.
+// with recs, and sends nothing. If the server does not answer the comparison, the batch may be stored, and the error wraps
+// backend.ErrIndeterminate.
 func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -73,13 +73,14 @@ func (c *conn) admit(ctx context.Context, seq uint64, n int) (batch, error) {
 }
 
 // refusalLocked returns why the connection takes no batch, or nil. If the connection is lost, the error is the fate of the
-// batches in flight: an error about the new batch alone would hide a doubt about the earlier batches.
+// batches in flight. Pipelined keeps the first error as the reason for the end of the session: an error about the new batch alone
+// would hide that earlier batches may be stored.
 func (c *conn) refusalLocked() error {
 	switch {
 	case c.closed:
 		return backend.ErrClosed
 	case c.advised:
-		return meaning(errAdvised, idle)
+		return meaning(errAdvised, whenIdle)
 	case c.ended != nil:
 		return meaning(c.ended, c.situationLocked(len(c.inflight)-c.answered))
 	}
@@ -94,7 +95,7 @@ func (c *conn) encode(recs []backend.Record, b batch) ([]byte, error) {
 	}
 	frame := append(c.out.buffer(s2s.HeaderSize+size), 0, 0, 0, 0) // Seal fills in the header
 	frame = wire.AppendInput(frame, recs, c.demand(b))
-	// Seal compresses into a second buffer, and the loser of the two goes back to the outbox.
+	// Seal compresses into a second buffer. The buffer that does not hold the result goes back to the outbox.
 	var spare []byte
 	if c.coder.Compresses(len(frame) - s2s.HeaderSize) {
 		spare = c.out.buffer(0)
@@ -126,9 +127,9 @@ func (c *conn) demand(b batch) wire.Condition {
 	return demand
 }
 
-// take queues the batch and its frame, unless the connection has ended since admit looked. A nil frame marks a batch already
-// stored: take counts the batch as answered. Stored batches are the first on a connection, because only positions below
-// the tail are compared. Therefore no batch waits for an answer in front of a stored one.
+// take queues the batch and its frame, unless the connection has ended since admit looked. A nil frame marks a batch that an
+// earlier connection has stored: take counts the batch as answered. Stored batches come first on a connection, because only
+// positions below the tail are compared. Therefore no batch that waits for its answer stands in front of a stored batch.
 func (c *conn) take(b batch, frame []byte) error {
 	a := c.appender
 	a.mu.Lock()

@@ -59,8 +59,11 @@ func (e *Error) Routine() bool {
 	return e.Code == codeDraining && e.Status == verdicts[codeDraining].status
 }
 
-// codeDraining is the code of a server about to stop.
-const codeDraining = "server_draining"
+// Codes of S2 on which the client acts.
+const (
+	codeDraining       = "server_draining" // the server is about to stop
+	codeStreamNotFound = "stream_not_found"
+)
 
 // A ProtocolError is an answer against the protocol: a malformed frame, for example, or an ack for records never sent.
 type ProtocolError struct{ Err error }

@@ -75,7 +75,7 @@ func TestMalformedEvents(t *testing.T) {
 		}
 	}
 	_, _, err := eventsOf([]byte("event: error\ndata: {\"code\":\"stream_deletion_pending\",\"message\":\"secret-token\"}\n\n")).next()
-	if err = harmless(err); !errors.Is(err, backend.ErrNotFound) || strings.Contains(err.Error(), "secret") {
+	if err = repeatableMeaning(err); !errors.Is(err, backend.ErrNotFound) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error event: %v, want ErrNotFound without the token", err)
 	}
 }
@@ -133,7 +133,7 @@ func FuzzErrorBody(f *testing.F) {
 		if e.Status != status || len(e.Message) > httpwire.TextBytes+len("…") {
 			t.Fatalf("%+v", e)
 		}
-		if err := harmless(e); !errors.As(err, new(*Error)) {
+		if err := repeatableMeaning(e); !errors.As(err, new(*Error)) {
 			t.Fatalf("%v", err)
 		}
 		if e.Code == CodeSeqNumMismatch {

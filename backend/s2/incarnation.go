@@ -33,9 +33,9 @@ type incarnation struct {
 	last     time.Time // when a session last ended
 }
 
-// hold returns the suffix for the offsets of a newly opened session, and counts the session. It asks the server unless another
-// session is open or ended a moment ago.
-func (s *Stream) hold(ctx context.Context) (suffix string, err error) {
+// holdIncarnation returns the suffix for the offsets of a newly opened session, and counts the session. holdIncarnation
+// asks the server, unless another session is open or has ended within confirmedFor.
+func (s *Stream) holdIncarnation(ctx context.Context) (suffix string, err error) {
 	in := s.incarnation
 	in.mu.Lock()
 	suffix = in.suffix
@@ -53,8 +53,8 @@ func (s *Stream) hold(ctx context.Context) (suffix string, err error) {
 	return suffix, nil
 }
 
-// release counts the end of a session after hold.
-func (s *Stream) release() {
+// releaseIncarnation counts the end of a session after holdIncarnation.
+func (s *Stream) releaseIncarnation() {
 	in := s.incarnation
 	in.mu.Lock()
 	in.sessions--
@@ -82,7 +82,7 @@ func (s *Stream) askIncarnation(ctx context.Context) (suffix string, err error) 
 	if err := json.Unmarshal(a.body, &page); err != nil || len(page.Streams) == 0 || page.Streams[0].Name != s.name || page.Streams[0].CreatedAt.IsZero() {
 		return "", nil
 	}
-	return incarnationMark + strconv.FormatInt(page.Streams[0].CreatedAt.UnixMilli(), 36), nil
+	return incarnationMark + strconv.FormatInt(page.Streams[0].CreatedAt.UnixMilli(), 36), nil // base 36 keeps offsets short
 }
 
 // sameIncarnation refuses a place in an earlier stream of the same name. A bare sequence number is a place in any stream.

@@ -12,10 +12,10 @@ import (
 // At makes the offset of a sequence number.
 func At(seqNum uint64) backend.Offset { return backend.Offset(strconv.FormatUint(seqNum, 10)) }
 
-// at makes the offset of a sequence number in an incarnation of the stream. It costs one allocation; a concatenation of At and
-// suffix costs two, for each ack.
-func at(seqNum uint64, suffix string) backend.Offset {
-	return backend.Offset(append(strconv.AppendUint(make([]byte, 0, 40), seqNum, 10), suffix...))
+// offsetIn makes the offset of a sequence number in an incarnation of the stream: At with a suffix. offsetIn costs one allocation.
+// A concatenation of At and suffix would cost two, for each ack.
+func offsetIn(seqNum uint64, suffix string) backend.Offset {
+	return backend.Offset(append(strconv.AppendUint(make([]byte, 0, 40 /* 20 digits and a suffix */), seqNum, 10), suffix...))
 }
 
 // SeqNum returns the sequence number in an offset of this backend. A start such as [backend.Latest] has no sequence number.
@@ -35,12 +35,12 @@ func SeqNum(o backend.Offset) (uint64, error) {
 func setOffsets(b *wire.Batch, suffix string) {
 	if b.Seqs != nil { // the sequence numbers have gaps, and gaps are rare
 		for i := range b.Records {
-			b.Records[i].Offset, b.Records[i].Next = at(b.Seqs[i], suffix), at(b.Seqs[i]+1, suffix)
+			b.Records[i].Offset, b.Records[i].Next = offsetIn(b.Seqs[i], suffix), offsetIn(b.Seqs[i]+1, suffix)
 		}
 		return
 	}
 	n := uint64(len(b.Records))
-	num := strconv.AppendUint(make([]byte, 0, 21), b.First, 10)
+	num := strconv.AppendUint(make([]byte, 0, 21 /* 20 digits, and one more for increment */), b.First, 10)
 	width := len(num)
 	var all strings.Builder
 	all.Grow(int(n+1) * (len(strconv.AppendUint(num[width:], b.First+n, 10)) + len(suffix)))

@@ -14,7 +14,7 @@ func TestOffsetsAreTheNumbersInDecimal(t *testing.T) {
 			b := wire.Batch{Records: make([]backend.Record, n), First: first}
 			setOffsets(&b, "@k")
 			for i, r := range b.Records {
-				if seq := first + uint64(i); r.Offset != at(seq, "@k") || r.Next != at(seq+1, "@k") {
+				if seq := first + uint64(i); r.Offset != offsetIn(seq, "@k") || r.Next != offsetIn(seq+1, "@k") {
 					t.Fatalf("record %d of %d from %d: %q and %q", i, n, first, r.Offset, r.Next)
 				}
 			}

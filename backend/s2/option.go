@@ -40,9 +40,9 @@ func ConnectTimeout(d time.Duration) Option { return func(c *config) { c.connect
 const Forever = math.MaxInt
 
 // Attempts limits how often a management call is tried in all, and how often in a row a [ReadSession] may fail without progress.
-// The default is 3. The client makes a single attempt at other reads and appends, because producers
-// and consumers try again on their own. The refusal of a server about to stop does not count as an attempt; only the context
-// limits how long the client waits for another server.
+// The default is 3. The client makes a single attempt at other reads and at appends, because producers and consumers try again on
+// their own. The refusal of a server about to stop does not count as an attempt; only the context limits how long the client waits
+// for another server.
 func Attempts(n int) Option { return func(c *config) { c.attempts = n } }
 
 // Backoff is the pause before the next attempt: about first after the first failure, and twice as long after each further

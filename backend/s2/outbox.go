@@ -13,9 +13,9 @@ type outbox struct {
 	mu     sync.Mutex
 	more   sync.Cond // of mu: there are frames, or the body ends
 	frames [][]byte
-	off    int      // bytes of frames[0] on the network
+	off    int      // bytes of frames[0] that the transport has taken
 	queued int      // bytes still in frames
-	begun  int      // frames with at least a byte on the network
+	begun  int      // frames of which the transport has taken at least a byte
 	free   [][]byte // buffers for later frames
 	kept   int      // bytes of free
 	end    error    // returned by Read behind the frames: io.EOF ends the request, and the response goes on
@@ -78,7 +78,7 @@ func (o *outbox) pending() int {
 	return o.queued
 }
 
-// started returns the number of frames with at least a byte on the network. The server may have stored the batches of these
+// started returns the number of frames of which the transport has taken at least a byte. The server may have stored the batches of these
 // frames, and no others.
 func (o *outbox) started() int {
 	o.mu.Lock()

@@ -30,17 +30,17 @@ type reader struct {
 	closed    atomic.Bool
 	once      sync.Once
 
-	suffix string // of offsets
+	suffix string // of offsets; see incarnation
 	held   bool   // the stream's incarnation counts this session
 
 	// Only Read uses these.
 	known    bool          // next is a sequence number; before that, the start is relative and the server decides
 	next     uint64        // where the next record must be
-	earliest bool          // the session began at backend.Earliest, so records before the first one may be missing
+	earliest bool          // the session began at backend.Earliest and has not reached the tail: trimmed records are no loss yet
 	advised  bool          // the server asked for a reconnection
 	tail     wire.Position // as the server said with the latest batch
 	hasTail  bool
-	pending  error // comes after the latest batch
+	pending  error // a hole behind the latest batch: the next Read returns pending
 	dead     error // what every further Read returns
 }
 
@@ -59,8 +59,8 @@ func (w watched) Read(p []byte) (int, error) {
 	return w.r.body.Read(p)
 }
 
-// quiet ends the session, because no byte has come for too long. A dead connection may give no other sign.
-func (r *reader) quiet() {
+// endSilent ends the session, because no byte has come for too long. A dead connection may give no other sign.
+func (r *reader) endSilent() {
 	r.silent.Store(true)
 	r.kill()
 }
@@ -91,8 +91,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		return backend.Batch{}, r.pending
 	}
 	// Between two batches is the only moment to follow the advice: the position is clear, and no record is lost or repeated.
-	if r.advised && r.stream.client().leave(r.transport) {
-		return backend.Batch{}, harmless(errAdvised)
+	if r.advised && r.stream.client().followAdvice(r.transport) {
+		return backend.Batch{}, repeatableMeaning(errAdvised)
 	}
 	for {
 		b, reconnect, err := r.receive(ctx)
@@ -119,7 +119,7 @@ func (r *reader) receive(ctx context.Context) (wire.Batch, bool, error) {
 	if err == nil {
 		return b, reconnect, nil
 	}
-	return wire.Batch{}, false, harmless(r.stream.client().redact(r.cause(ctx, err)))
+	return wire.Batch{}, false, repeatableMeaning(r.stream.client().redact(r.cause(ctx, err)))
 }
 
 // cause explains err, the error of the source. The server's refusal is the best explanation, and comes first: it was complete
@@ -133,7 +133,7 @@ func (r *reader) cause(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	case r.silent.Load():
 		if r.transport != nil {
-			r.stream.client().retire(r.transport) // other sessions would wait on the same dead connection
+			r.stream.client().replaceReads(r.transport) // other sessions would wait on the same dead connection
 		}
 		return fmt.Errorf("no byte came for %v: %w", r.stream.cfg.silence, err)
 	case errors.Is(err, io.EOF):
@@ -159,10 +159,10 @@ func (r *reader) Close() error {
 		}
 		r.kill()
 		if r.transport != nil {
-			r.stream.client().release(r.transport)
+			r.stream.client().closeUnused(r.transport)
 		}
 		if r.held {
-			r.stream.release()
+			r.stream.releaseIncarnation()
 		}
 	})
 	return nil

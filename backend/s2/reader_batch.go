@@ -9,7 +9,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// batch makes the Batch for the caller from a batch of the server. It also looks for missing records.
+// batch makes the Batch for the caller from a batch of the server, and looks for missing records.
 func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error) {
 	if len(b.Records) == 0 {
 		return r.heartbeat(ctx, b)
@@ -48,7 +48,7 @@ func (r *reader) expect(seq uint64) error {
 	return r.hole(seq)
 }
 
-// hole is the error for missing records: the stream was trimmed under the reader.
+// hole is the error for missing records, from next up to the record before to: somebody trimmed the stream while the reader read.
 func (r *reader) hole(to uint64) error {
 	return fmt.Errorf("records %d to %d are missing: %w", r.next, to-1, backend.ErrOutOfRange)
 }
@@ -68,14 +68,14 @@ func (r *reader) heartbeat(ctx context.Context, b wire.Batch) (backend.Batch, er
 		case err != nil:
 			return backend.Batch{}, err
 		case first != r.next && !r.earliest:
-			return backend.Batch{}, r.hole(tail)
+			return backend.Batch{}, r.hole(first)
 		}
 		r.next = first // the tail, if all records are trimmed
 	}
 	if tail <= r.next {
-		r.earliest = false
+		r.earliest = false // the reader has reached the tail: from now on, missing records are a loss
 	}
-	return backend.Batch{Next: at(r.next, r.suffix), CaughtUp: tail == r.next}, nil
+	return backend.Batch{Next: offsetIn(r.next, r.suffix), CaughtUp: tail == r.next}, nil
 }
 
 // look asks for the position of the first record from next on. If there is no record, the position is the tail.

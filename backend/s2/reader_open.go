@@ -46,11 +46,11 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 	} else if seq, err := SeqNum(from); err == nil {
 		r.known, r.next = true, seq
 	}
-	r.silence = time.AfterFunc(time.Hour, r.quiet) // stopped at once: watched starts the timer for each read
+	r.silence = time.AfterFunc(time.Hour, r.endSilent) // stopped at once: watched starts the timer for each read
 	r.silence.Stop()
 	if err := r.open(ctx, q); err != nil {
 		_ = r.Close()
-		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), harmless(err))
+		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), repeatableMeaning(err))
 	}
 	return r, nil
 }
@@ -58,11 +58,11 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 // identify asks for the incarnation of the stream, and refuses a start in another incarnation. The session is open by now: if
 // somebody deletes the stream while identify asks, the server ends the session.
 func (r *reader) identify(ctx context.Context, from backend.Offset) (err error) {
-	if r.stream.cfg.bare {
+	if r.stream.cfg.bareOffsets {
 		return nil
 	}
-	if r.suffix, err = r.stream.hold(ctx); err != nil {
-		return harmless(err)
+	if r.suffix, err = r.stream.holdIncarnation(ctx); err != nil {
+		return repeatableMeaning(err)
 	}
 	r.held = true
 	return r.stream.sameIncarnation(from, r.suffix)
@@ -124,7 +124,7 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 // session of the client was ever answered over HTTP/2, so the server, or a proxy in front of the server, may not speak HTTP/2.
 // If the server answers now, the answer counts, also a refusal. Otherwise HTTP/2 is not to blame, and fallBack returns why.
 func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
-	r.stream.client().release(r.transport)
+	r.stream.client().closeUnused(r.transport)
 	r.transport = nil
 	if r.life.Err() != nil { // the opening over HTTP/2 ended because the server said nothing in time
 		r.life, r.kill = context.WithCancel(context.Background())

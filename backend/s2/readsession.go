@@ -22,12 +22,12 @@ const NoWait time.Duration = -1
 type ReadSession struct {
 	stream   *Stream // shows commands, because commands count against the limits
 	commands bool    // the caller wants commands too
-	want     Range   // Count and Bytes shrink with each record
+	want     Range   // From stays the first start; Count and Bytes shrink with each record
 	caughtUp chan struct{}
 
 	// Only the loop uses these fields.
-	quiet      time.Time // when the latest record came or the tail was reached; zero before both
-	short      bool      // this connection asked for the rest of Wait, and no record has restarted Wait since
+	quietSince time.Time // when the latest record came or the tail was reached; zero before both
+	restOfWait bool      // this connection asked for the rest of Wait only, and no record has restarted Wait since
 	goal       uint64    // the tail at the first early end
 	goalKnown  bool
 	failed     int // openings in a row without progress, routine ends left out
@@ -40,7 +40,7 @@ type ReadSession struct {
 	tailKnown bool
 }
 
-// ReadSession makes a session for a range. It does no I/O.
+// ReadSession makes a session for a range, without I/O.
 //
 // Count and Bytes have no upper limit. Command records count against Count and Bytes, with and without [Commands]. With Wait,
 // the session ends after a stay of this length at the tail without a new record; a reconnection does not restart the wait.
@@ -86,22 +86,22 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 		return false, r.atTail(err)
 	}
 	defer in.Close()
-	short := r.short
+	askedRest := r.restOfWait
 	for {
 		b, err := in.Read(ctx)
 		if errors.Is(err, errEnded) && r.bounded() {
-			if short == r.short {
-				return false, r.ended(ctx, err)
+			if !askedRest || r.restOfWait {
+				return false, r.confirmEnd(ctx, err)
 			}
-			// The server has waited as long as this connection asked. A record came meanwhile and restarted Wait, so the
-			// session goes on with a new connection.
+			// This connection asked for the rest of Wait only, and the server has waited that long. A record came meanwhile and
+			// restarted Wait, so the session goes on with a new connection.
 			err = &routineEnd{err}
 		}
 		if err != nil {
 			return false, err
 		}
 		r.failed, r.tried = 0, 0
-		r.short = r.short && len(b.Records) == 0
+		r.restOfWait = r.restOfWait && len(b.Records) == 0
 		if left := r.give(b.Records, yield); left || r.rangeEnded {
 			return left, nil
 		}
@@ -130,21 +130,21 @@ func (r *ReadSession) give(recs []backend.Record, yield func(backend.Record, err
 
 // open opens a connection for the rest of the range.
 func (r *ReadSession) open(ctx context.Context) (*reader, error) {
-	left := r.want
-	left.From = r.Next()
-	r.short = left.Wait > 0 && !r.quiet.IsZero()
-	if r.short {
-		if left.Wait -= time.Since(r.quiet); left.Wait <= 0 {
-			left.Wait = NoWait
+	rest := r.want
+	rest.From = r.Next()
+	r.restOfWait = rest.Wait > 0 && !r.quietSince.IsZero()
+	if r.restOfWait {
+		if rest.Wait -= time.Since(r.quietSince); rest.Wait <= 0 {
+			rest.Wait = NoWait
 		}
 	}
-	left.Clamp = left.Clamp && left.From == r.want.From
-	q, err := left.query()
+	rest.Clamp = rest.Clamp && rest.From == r.want.From
+	q, err := rest.query()
 	if err != nil {
 		return nil, fmt.Errorf("s2: %s: %w", r.stream.op("read"), err)
 	}
-	known := left.From
-	if left.Clamp && known != backend.Earliest {
+	known := rest.From
+	if rest.Clamp && known != backend.Earliest {
 		known = backend.Latest // the server decides about the start, so the reader must not expect a position
 	}
 	return r.stream.openReader(ctx, known, q)
@@ -177,8 +177,8 @@ func (r *ReadSession) take(rec *backend.Record) {
 
 // observe notes the tail and the position of a batch. The records of the batch are taken by then.
 func (r *ReadSession) observe(b backend.Batch, in *reader) {
-	if len(b.Records) > 0 || r.quiet.IsZero() && b.CaughtUp {
-		r.quiet = time.Now()
+	if len(b.Records) > 0 || r.quietSince.IsZero() && b.CaughtUp {
+		r.quietSince = time.Now()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -193,56 +193,6 @@ func (r *ReadSession) observe(b backend.Batch, in *reader) {
 			close(r.caughtUp)
 		}
 	}
-}
-
-// ended decides about a clean end before Count and Bytes were used up. The server applies the other limits, so the end may be
-// the end of the range. But a proxy also ends the response cleanly when the proxy loses its server. Therefore ended asks for
-// the next record of the range, and believes the end if there is no such record.
-//
-// Records appended meanwhile could make ended ask again and again. The tail at the first early end is the goal: with all
-// records before the goal, the session ends.
-func (r *ReadSession) ended(ctx context.Context, why error) error {
-	from := r.Next()
-	next, err := SeqNum(from)
-	if err == nil && r.goalKnown && next >= r.goal {
-		r.rangeEnded = true
-		return nil
-	}
-	left := Range{From: from, Clamp: r.want.Clamp && from == r.want.From, Count: 1, Bytes: r.want.Bytes, Until: r.want.Until}
-	got, err := r.stream.Read(ctx, left)
-	if tail, refused := tailOf(err); refused && (from.Relative() || left.Clamp || tail == from) || err == nil && len(got.Records) == 0 {
-		r.rangeEnded = true
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !r.goalKnown {
-		tail, err := r.stream.CheckTail(ctx)
-		if err != nil {
-			return err
-		}
-		r.goalKnown, r.goal = true, tail.SeqNum
-	}
-	return why
-}
-
-// atTail makes a clean end of the refusal to start at the tail, if an earlier connection has read up to the tail.
-func (r *ReadSession) atTail(err error) error {
-	if tail, refused := tailOf(err); refused && tail == r.Next() && (tail != r.want.From || !r.quiet.IsZero()) {
-		r.rangeEnded = true
-		return nil
-	}
-	return err
-}
-
-// tailOf returns the tail if err is the refusal to start at the tail or behind the tail.
-func tailOf(err error) (backend.Offset, bool) {
-	var refused *Error
-	if !errors.As(err, &refused) || refused.Code != CodeRangeNotSatisfiable {
-		return "", false
-	}
-	return At(refused.Tail.SeqNum), true
 }
 
 // Next returns where the session goes on: behind the last record of the loop, and behind hidden command records. Before the

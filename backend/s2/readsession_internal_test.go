@@ -31,7 +31,7 @@ func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
 	}
 	defer c.Close()
 	r := c.Basin("test-basin").Stream("s", EventStream()).ReadSession(Range{From: "0", Wait: time.Hour})
-	r.quiet = time.Now().Add(-2 * time.Hour) // an earlier connection had reached the tail
+	r.quietSince = time.Now().Add(-2 * time.Hour) // an earlier connection had reached the tail
 	n := 0
 	for _, err := range r.Records(t.Context()) {
 		if n++; err != nil {

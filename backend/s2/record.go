@@ -30,19 +30,19 @@ func Metered(r *backend.Record) int {
 	return n
 }
 
-// size is the door for records of producers. It returns the metered size of r, or why S2 cannot store r.
-func size(r *backend.Record) (int, error) {
+// sizeOfData is sizeOf for the records of producers: sizeOfData refuses command records too.
+func sizeOfData(r *backend.Record) (int, error) {
 	for i := range r.Headers {
 		if r.Headers[i].Name == "" {
 			// S2 takes a single header without a name for a command, and refuses several headers with such a header.
 			return 0, fmt.Errorf("s2: record has a header without a name: %w", backend.ErrRejected)
 		}
 	}
-	return sizeAny(r)
+	return sizeOf(r)
 }
 
-// sizeAny is the door for all records, commands included.
-func sizeAny(r *backend.Record) (int, error) {
+// sizeOf returns the metered size of a record, or why S2 cannot store the record. The record may be a command.
+func sizeOf(r *backend.Record) (int, error) {
 	if s := r.Time.Unix(); wire.HasTime(r) && (s < 0 || s >= math.MaxInt64/1000) {
 		return 0, fmt.Errorf("s2: record is of the year %v, which milliseconds since 1970 cannot say: %w", r.Time.Year(), backend.ErrRejected)
 	}
@@ -50,21 +50,21 @@ func sizeAny(r *backend.Record) (int, error) {
 	if n > BatchBytes {
 		return n, nil // the caller compares n with the limit, and names the limit in the error
 	}
-	// Many tiny headers take twice their metered size on the wire.
+	// A record with many tiny headers takes twice its metered size on the wire.
 	if enc := wire.SizeRecord(r) + conditionBytes; enc > s2s.MaxPayload {
 		return n, fmt.Errorf("s2: record of %d encoded bytes, at most %d: %w", enc, s2s.MaxPayload, backend.ErrTooLarge)
 	}
 	return n, nil
 }
 
-// limits returns the limits of S2 for one append. door is size or sizeAny.
-func limits(inFlight int, door func(*backend.Record) (int, error)) backend.Limits {
-	return backend.Limits{BatchRecords: BatchRecords, BatchBytes: BatchBytes, RecordBytes: BatchBytes, InFlight: inFlight, Size: door}
+// limits returns the limits of S2 for one append. size is sizeOfData or sizeOf.
+func limits(inFlight int, size func(*backend.Record) (int, error)) backend.Limits {
+	return backend.Limits{BatchRecords: BatchRecords, BatchBytes: BatchBytes, RecordBytes: BatchBytes, InFlight: inFlight, Size: size}
 }
 
 // checkBatch refuses a batch beyond the limits, and a batch too large for a frame.
 func checkBatch(recs []backend.Record) error {
-	l := limits(0, sizeAny)
+	l := limits(0, sizeOf)
 	if _, err := l.Check(recs); err != nil {
 		return err
 	}

@@ -33,9 +33,9 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 	}
 	// The server answers after the wait, so the wait comes on top of the timeout.
 	c := &call{op: op, method: http.MethodGet, url: s.recordsURL(), query: q, basin: s.basin.name, kind: protobuf, wait: time.Duration(min(r.seconds(), 60)) * time.Second}
-	a, err := s.once(ctx, c)
+	a, err := s.attemptOnce(ctx, c)
 	if err != nil {
-		return Slice{}, classed(op, err)
+		return Slice{}, failedCall(op, err)
 	}
 	b, err := parseBatch(a.body)
 	if err != nil {

@@ -52,7 +52,7 @@ func (s *Stream) request(ctx context.Context, method string, query url.Values) (
 	if err != nil {
 		return nil, err
 	}
-	s.client().mark(req, s.basin.name)
+	s.client().setHeaders(req, s.basin.name)
 	for name, v := range s.header() {
 		req.Header[name] = v
 	}
@@ -86,9 +86,9 @@ func (s *Stream) tail(ctx context.Context, op string) (Position, error) {
 	if s.fault != nil {
 		return Position{}, fmt.Errorf("s2: %s: %w", op, s.fault)
 	}
-	a, err := s.once(ctx, &call{op: op, method: http.MethodGet, url: s.basin.url("streams", s.name, "records", "tail"), basin: s.basin.name})
+	a, err := s.attemptOnce(ctx, &call{op: op, method: http.MethodGet, url: s.basin.url("streams", s.name, "records", "tail"), basin: s.basin.name})
 	if err != nil {
-		return Position{}, classed(op, err)
+		return Position{}, failedCall(op, err)
 	}
 	return parseTail(op, a.body)
 }
@@ -107,8 +107,8 @@ func parseTail(op string, body []byte) (Position, error) {
 	return *out.Tail, nil
 }
 
-// once makes a single attempt at a call on records. Producers and consumers make further attempts themselves.
-func (s *Stream) once(ctx context.Context, r *call) (answer, error) {
+// attemptOnce makes a single attempt at a call on records. Producers and consumers make further attempts themselves.
+func (s *Stream) attemptOnce(ctx context.Context, r *call) (answer, error) {
 	if r.header == nil {
 		r.header = s.header()
 	}

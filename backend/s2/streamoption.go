@@ -14,16 +14,16 @@ import (
 type StreamOption func(*streamConfig)
 
 type streamConfig struct {
-	exclusive bool
-	fence     bool    // each appender claims the stream
-	token     *string // the fencing token of every append; nil is no token
-	inFlight  int
-	commands  bool
-	events    bool
-	bare      bool
-	create    string // the configuration for a stream created by its first use, in JSON
-	silence   time.Duration
-	key       func() string // a closure hides the key from printing
+	exclusive   bool
+	fence       bool    // each appender claims the stream
+	token       *string // the fencing token of every append; nil is no token
+	inFlight    int
+	commands    bool
+	events      bool
+	bareOffsets bool
+	create      string // the configuration for a stream created by its first use, in JSON
+	silence     time.Duration
+	key         func() string // a closure hides the key from printing
 }
 
 // completeStream checks the options and fills in the defaults.
@@ -94,7 +94,7 @@ func EventStream() StreamOption { return func(c *streamConfig) { c.events = true
 // creation, and each opening of a session asks the server for the time. Then an offset of a stream that was deleted and created
 // again is [backend.ErrOutOfRange], while a bare offset would silently skip records. If the access token may not list streams,
 // offsets are always bare.
-func BareOffsets() StreamOption { return func(c *streamConfig) { c.bare = true } }
+func BareOffsets() StreamOption { return func(c *streamConfig) { c.bareOffsets = true } }
 
 // CreateAs is the configuration for the stream, if an append or a read creates the stream because the basin is configured to.
 // Omitted fields have the basin's defaults. CreateAs does not change an existing stream.

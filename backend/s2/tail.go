@@ -25,29 +25,29 @@ func (s *Stream) tailFrom(ctx context.Context, from backend.Offset) (backend.Tai
 		return backend.Tail{}, err
 	}
 	suffix := ""
-	if !s.cfg.bare {
+	if !s.cfg.bareOffsets {
 		var err error
-		if suffix, err = s.hold(ctx); err != nil {
-			return backend.Tail{}, harmless(err)
+		if suffix, err = s.holdIncarnation(ctx); err != nil {
+			return backend.Tail{}, repeatableMeaning(err)
 		}
-		defer s.release()
+		defer s.releaseIncarnation()
 	}
 	if err := s.sameIncarnation(from, suffix); err != nil {
 		return backend.Tail{}, err
 	}
 	first, found, err := s.firstSeq(ctx, from)
 	if err != nil {
-		return backend.Tail{}, harmless(err)
+		return backend.Tail{}, repeatableMeaning(err)
 	}
 	end, err := s.CheckTail(ctx)
 	if err != nil {
-		return backend.Tail{}, harmless(err)
+		return backend.Tail{}, repeatableMeaning(err)
 	}
 	if !found {
 		first = end.SeqNum
 	}
 	if from.Relative() {
-		return backend.Tail{Next: at(end.SeqNum, suffix), Records: int64(end.SeqNum - min(first, end.SeqNum)), Bytes: -1}, nil
+		return backend.Tail{Next: offsetIn(end.SeqNum, suffix), Records: int64(end.SeqNum - min(first, end.SeqNum)), Bytes: -1}, nil
 	}
 	seq, err := SeqNum(from)
 	switch {
@@ -58,7 +58,7 @@ func (s *Stream) tailFrom(ctx context.Context, from backend.Offset) (backend.Tai
 	case found && first != seq:
 		return backend.Tail{}, fmt.Errorf("%d is trimmed, the first record kept is %d: %w", seq, first, backend.ErrOutOfRange)
 	}
-	return backend.Tail{Next: at(end.SeqNum, suffix), Records: int64(end.SeqNum - seq), Bytes: -1}, nil
+	return backend.Tail{Next: offsetIn(end.SeqNum, suffix), Records: int64(end.SeqNum - seq), Bytes: -1}, nil
 }
 
 // firstSeq returns the number of the first record from a place on. It finds none at the tail and beyond.

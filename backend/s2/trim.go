@@ -43,7 +43,7 @@ func (s *Stream) trimPoint(ctx context.Context, before backend.Offset, tail Posi
 	}
 	suffix, err := s.askIncarnation(ctx)
 	if err != nil {
-		return 0, harmless(err)
+		return 0, repeatableMeaning(err)
 	}
 	return seq, s.sameIncarnation(before, suffix)
 }
