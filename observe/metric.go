@@ -1,6 +1,6 @@
 package observe
 
-// A Metric is a number of a snapshot S, as an exporter needs it. S is [Producer], [Consumer] or [Handled].
+// A Metric is a number of a snapshot S, as an exporter needs it. S is [Producer], [Consumer], [Handled] or [Group].
 type Metric[S any] struct {
 	Name    string // words with underscores, without prefix and unit
 	Unit    string // "By", "s", or "" for a count
@@ -57,4 +57,11 @@ var ConsumerMetrics = []Metric[Consumer]{
 var HandlerMetrics = []Metric[Handled]{
 	gauge("running", "", "Attempts that have not returned.", func(h *Handled) float64 { return float64(h.Running) }),
 	counter("attempts_failed", "", "Attempts that returned an error or panicked.", func(h *Handled) uint64 { return h.Failed }),
+}
+
+// GroupMetrics are the numbers of a [Group].
+var GroupMetrics = []Metric[Group]{
+	gauge("members", "", "Members of the group in this process.", func(g *Group) float64 { return float64(g.Members) }),
+	gauge("streams", "", "Streams of the whole group.", func(g *Group) float64 { return float64(g.Streams) }),
+	gauge("streams_held", "", "Streams whose leases this process holds.", func(g *Group) float64 { return float64(len(g.Held)) }),
 }

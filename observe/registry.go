@@ -7,18 +7,20 @@ import (
 	"time"
 )
 
-// A Registry knows the producers, consumers and handlers that were given its options. All methods may be called at the same time.
+// A Registry knows the producers, consumers, handlers and groups that were given its options. All methods may be called at the same time.
 type Registry struct {
 	mu        sync.Mutex
 	producers map[string]*producerMeter
 	consumers map[string]*consumerMeter
 	handlers  map[string]*handlerMeter
+	groups    map[string]*groupMeter
 }
 
 // NewRegistry returns an empty Registry.
 func NewRegistry() *Registry {
 	return &Registry{
 		producers: make(map[string]*producerMeter), consumers: make(map[string]*consumerMeter), handlers: make(map[string]*handlerMeter),
+		groups: make(map[string]*groupMeter),
 	}
 }
 
@@ -28,12 +30,13 @@ type Snapshot struct {
 	Producers []Producer
 	Consumers []Consumer
 	Handlers  []Handled
+	Groups    []Group
 }
 
 // Snapshot reads all numbers. It reads them one after the other, so numbers of the same moment may differ by a batch.
 func (r *Registry) Snapshot() Snapshot {
 	r.mu.Lock()
-	producers, consumers, handlers := sorted(r.producers), sorted(r.consumers), sorted(r.handlers)
+	producers, consumers, handlers, groups := sorted(r.producers), sorted(r.consumers), sorted(r.handlers), sorted(r.groups)
 	r.mu.Unlock()
 	s := Snapshot{Time: time.Now()}
 	for _, m := range producers {
@@ -44,6 +47,9 @@ func (r *Registry) Snapshot() Snapshot {
 	}
 	for _, m := range handlers {
 		s.Handlers = append(s.Handlers, m.snapshot())
+	}
+	for _, m := range groups {
+		s.Groups = append(s.Groups, m.snapshot())
 	}
 	return s
 }

@@ -54,6 +54,7 @@ func (m *member[T]) run(ctx context.Context) error {
 	life, failed := context.WithCancel(ctx)
 	defer failed()
 	m.failed = failed
+	defer m.startHooks()()
 	if m.discover(life) {
 		m.rounds(life)
 		m.goroutines.Wait()

@@ -21,6 +21,7 @@ type config struct {
 	consumer []consumer.Option
 	logger   *slog.Logger
 	starting *slog.Logger // until the first renewal
+	hooks    []Hooks
 }
 
 // roundsPerLease is how often a member renews in the time of a lease. Two renewals may fail before a member has to stop.

@@ -12,6 +12,14 @@ type sample struct {
 	Producers []producerSample `json:"producers"`
 	Consumers []consumerSample `json:"consumers"`
 	Handlers  []handlerSample  `json:"handlers"`
+	Groups    []groupSample    `json:"groups"`
+}
+
+type groupSample struct {
+	Name    string   `json:"name"`
+	Members int      `json:"members"`
+	Streams int      `json:"streams"`
+	Held    []string `json:"held"`
 }
 
 type producerSample struct {
@@ -72,7 +80,7 @@ type lastError struct {
 func sampleOf(before, now observe.Snapshot) sample {
 	seconds := max(now.Time.Sub(before.Time).Seconds(), 0.001) // the first sample of a page has no interval yet
 	rate := func(before, now uint64) float64 { return float64(now-before) / seconds }
-	s := sample{Time: now.Time, Producers: []producerSample{}, Consumers: []consumerSample{}, Handlers: []handlerSample{}}
+	s := sample{Time: now.Time, Producers: []producerSample{}, Consumers: []consumerSample{}, Handlers: []handlerSample{}, Groups: []groupSample{}}
 	for _, p := range now.Producers {
 		was := find(before.Producers, func(b observe.Producer) bool { return b.Name == p.Name })
 		s.Producers = append(s.Producers, producerSample{
@@ -95,6 +103,9 @@ func sampleOf(before, now observe.Snapshot) sample {
 			Name: h.Name, Running: h.Running, Rate: rate(was.Durations.Count(), h.Durations.Count()), Failed: h.Failed,
 			latencySample: quantiles(was.Durations, h.Durations), lastError: failureOf(h.LastError),
 		})
+	}
+	for _, g := range now.Groups {
+		s.Groups = append(s.Groups, groupSample{Name: g.Name, Members: g.Members, Streams: g.Streams, Held: append([]string{}, g.Held...)})
 	}
 	return s
 }

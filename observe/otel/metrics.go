@@ -12,7 +12,7 @@ import (
 )
 
 // Metrics registers the numbers of reg with the meter provider, or with the global one when none is given. The names begin with
-// headrace.producer, headrace.consumer and headrace.handler; the attribute name is the name that was given to the Registry. The
+// headrace.producer, headrace.consumer, headrace.handler and headrace.group; the attribute name is the name that was given to the Registry. The
 // numbers are read when the SDK collects, and cost nothing between. Histograms are not exported: an instrument that is read in this
 // way cannot be one.
 func Metrics(reg *observe.Registry, provider ...metric.MeterProvider) error {
@@ -24,13 +24,16 @@ func Metrics(reg *observe.Registry, provider ...metric.MeterProvider) error {
 	producers, err1 := instruments(meter, "producer", observe.ProducerMetrics)
 	consumers, err2 := instruments(meter, "consumer", observe.ConsumerMetrics)
 	handlers, err3 := instruments(meter, "handler", observe.HandlerMetrics)
+	groups, err5 := instruments(meter, "group", observe.GroupMetrics)
 	sent, err4 := meter.Float64ObservableCounter("headrace.producer.batches_sent",
 		metric.WithDescription("Batches sent for the first time, by the reason why each one ended."))
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err
 	}
 	all := []metric.Observable{sent}
-	all = append(append(append(all, observables(producers)...), observables(consumers)...), observables(handlers)...)
+	for _, more := range [][]metric.Observable{observables(producers), observables(consumers), observables(handlers), observables(groups)} {
+		all = append(all, more...)
+	}
 	_, err := meter.RegisterCallback(func(_ context.Context, out metric.Observer) error {
 		s := reg.Snapshot()
 		for i := range s.Producers {
@@ -45,6 +48,9 @@ func Metrics(reg *observe.Registry, provider ...metric.MeterProvider) error {
 		}
 		for i := range s.Handlers {
 			report(out, handlers, &s.Handlers[i], s.Handlers[i].Name)
+		}
+		for i := range s.Groups {
+			report(out, groups, &s.Groups[i], s.Groups[i].Name)
 		}
 		return nil
 	}, all...)

@@ -4,7 +4,7 @@
 //	prometheus.MustRegister(headraceprom.New(reg))
 //
 // All metrics begin with headrace_. Those of producers have the label producer, those of consumers the label consumer, those of
-// handlers the label handler; the values are the names that were given to the Registry. A scrape reads the Registry once and costs
+// handlers the label handler, those of groups the label group; the values are the names that were given to the Registry. A scrape reads the Registry once and costs
 // producers and consumers nothing.
 package prometheus
 
@@ -47,6 +47,7 @@ var (
 	producerMetrics = metrics("producer", observe.ProducerMetrics)
 	consumerMetrics = metrics("consumer", observe.ConsumerMetrics)
 	handlerMetrics  = metrics("handler", observe.HandlerMetrics)
+	groupMetrics    = metrics("group", observe.GroupMetrics)
 )
 
 var (
@@ -64,6 +65,9 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		out <- m.desc
 	}
 	for _, m := range handlerMetrics {
+		out <- m.desc
+	}
+	for _, m := range groupMetrics {
 		out <- m.desc
 	}
 	out <- batchesSent
@@ -84,6 +88,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i := range s.Consumers {
 		send(out, consumerMetrics, &s.Consumers[i], s.Consumers[i].Name)
+	}
+	for i := range s.Groups {
+		send(out, groupMetrics, &s.Groups[i], s.Groups[i].Name)
 	}
 	for i := range s.Handlers {
 		h := &s.Handlers[i]
