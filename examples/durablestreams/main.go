@@ -1,5 +1,5 @@
-// Durablestreams runs a server that keeps its streams in a file, a typed producer, and two consumers that tail the same
-// stream, one over SSE and one by long-poll, all in one program and over HTTP.
+// Durablestreams runs everything in one program: a server that keeps its streams in a file, a typed producer, and two
+// consumers that follow the same stream over HTTP, the first over SSE and the second by long-poll.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A Reading is what the stream holds.
+// A Reading is a record of the stream.
 type Reading struct {
 	Sensor  string  `json:"sensor"`
 	Celsius float64 `json:"celsius"`
@@ -67,7 +67,8 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 		return err
 	}
 	defer client.Close()
-	// A stream for each run: closing it at the end is how its readers learn that there is no more to come.
+	// Each run has its own stream. At the end the program closes the stream, and the readers learn that no more records
+	// will come.
 	stream := client.Stream("readings/" + time.Now().UTC().Format("20060102T150405.000000000"))
 	if _, err := stream.Create(ctx, "application/json"); err != nil {
 		return err
@@ -91,7 +92,8 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 	return err
 }
 
-// measure sends the readings and seals the stream, also when it was interrupted.
+// measure sends the readings. It always seals the stream, even after an interruption, because the readers wait for the
+// end.
 func measure(ctx context.Context, stream *durablestreams.Stream, n int, every time.Duration) (err error) {
 	defer func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -102,7 +104,7 @@ func measure(ctx context.Context, stream *durablestreams.Stream, n int, every ti
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.Close()) }() // before the stream is closed
+	defer func() { err = errors.Join(err, p.Close()) }() // first store all readings, then seal the stream
 	for i := range n {
 		if _, err := p.Enqueue(ctx, Reading{Sensor: fmt.Sprint("s", i%3), Celsius: 20 + float64(i)/10}); err != nil {
 			return err
@@ -116,7 +118,7 @@ func measure(ctx context.Context, stream *durablestreams.Stream, n int, every ti
 	return nil
 }
 
-// tail prints the readings as they come, until the stream is closed.
+// tail prints the readings when they arrive, until the stream is closed.
 func tail(ctx context.Context, stream backend.Source, name string, lines chan<- string) error {
 	c, err := consumer.New(stream, codec.JSON[Reading](), consumer.StartAt(backend.Earliest))
 	if err != nil {

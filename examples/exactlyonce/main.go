@@ -1,8 +1,9 @@
-// Exactlyonce adds up payments in a SQL database, each exactly once, however often it is killed. The sum and the place in the
-// stream are one commit (sqlstore.SaveTx), so after a kill at any moment either both are there or neither. Run it, kill it, and run
-// it again: it goes on, and in the end it compares the sum with the input.
+// Exactlyonce adds up payments in a SQL database, each exactly once, even if the program is killed many times. The sum
+// and the place in the stream are one commit (sqlstore.SaveTx). So after a kill at any moment either both are stored or
+// neither. Run the program, kill it, and run it again: it goes on, and at the end it compares the sum with the
+// payments.
 //
-// The database is a SQLite file, or PostgreSQL where -postgres gives its DSN.
+// The database is a SQLite file, or PostgreSQL if -postgres gives a DSN.
 package main
 
 import (
@@ -67,7 +68,7 @@ func run(ctx context.Context, dir, dsn string, n int) (err error) {
 	return check(ctx, db, n)
 }
 
-// fill appends the payments that are missing: 1, 2, 3, … cents. The last one says how many there are.
+// fill appends the missing payments: 1, 2, 3, … cents. The last payment in the stream shows how many there are.
 func fill(ctx context.Context, s *bolt.Stream, n int) error {
 	c, err := consumer.New(s, codec.JSON[int](), consumer.StartAt(backend.Last(1)), consumer.StopAtTail())
 	if err != nil {
@@ -137,7 +138,7 @@ func add(ctx context.Context, payments *bolt.Stream, db *sql.DB) error {
 	return nil
 }
 
-// addAll commits the payments and the place behind the last of them, or neither.
+// addAll commits the payments together with the place behind the last payment. A kill stores both or neither.
 func addAll(ctx context.Context, db *sql.DB, store *sqlstore.Store, batch []consumer.Message[int]) error {
 	cents := 0
 	for _, m := range batch {
@@ -147,7 +148,7 @@ func addAll(ctx context.Context, db *sql.DB, store *sqlstore.Store, batch []cons
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // does nothing behind a commit
+	defer tx.Rollback() // does nothing after a commit
 	if _, err := tx.ExecContext(ctx, "UPDATE totals SET payments = payments + $1, cents = cents + $2", len(batch), cents); err != nil {
 		return err
 	}

@@ -1,11 +1,12 @@
-// Group books the payments of six streams with three processes that share the streams through leases in a database. Then it
-// kills one of the processes, and the others go on with its streams. At the end it checks that every payment was booked
-// once: the booking and the place in the stream are one commit, so a kill at any moment repeats nothing and loses nothing.
+// Group books the payments of six streams with three processes that share the streams through leases in a database.
+// Then it kills one process, and the others go on with the streams of the killed process. At the end it checks that
+// every payment was booked once. A booking and the place in the stream are one commit, so a kill at any moment repeats
+// nothing and loses nothing.
 //
 //	go run ./examples/group                           the database is a SQLite file
 //	go run ./examples/group -postgres "host=… user=…" the database is PostgreSQL
 //
-// worker.go is the program that each process runs. On several machines you run that part on each.
+// worker.go is the program of each process. On several machines, run worker.go on each machine.
 package main
 
 import (
@@ -105,7 +106,7 @@ func prepare(ctx context.Context, j job) (*sql.DB, error) {
 	return db, nil
 }
 
-// fill makes the streams, each with the payments 1, 2, 3, …
+// fill makes the streams, and appends the payments 1, 2, 3, … to each.
 func fill(ctx context.Context, address string, payments int) error {
 	client, err := durablestreams.New(address)
 	if err != nil {
@@ -133,7 +134,7 @@ func fill(ctx context.Context, address string, payments int) error {
 	return nil
 }
 
-// share runs three workers, kills one in the middle, and waits until the others have booked everything.
+// share runs three workers, kills one worker in the middle, and waits until the others have booked everything.
 func share(ctx context.Context, out io.Writer, db *sql.DB, j job, payments int) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -143,7 +144,7 @@ func share(ctx context.Context, out io.Writer, db *sql.DB, j job, payments int) 
 		if err != nil {
 			return err
 		}
-		defer w.kill() // does nothing if it has ended
+		defer w.kill() // does nothing if the worker has ended
 		workers = append(workers, w)
 	}
 	all := payments * len(streams)
@@ -163,7 +164,7 @@ func share(ctx context.Context, out io.Writer, db *sql.DB, j job, payments int) 
 	return check(ctx, out, db, all)
 }
 
-// until waits until the bookings, in total and by worker, fulfil the condition.
+// until waits until f returns true. f gets the number of bookings, in total and by worker.
 func until(ctx context.Context, db *sql.DB, f func(n int, by map[string]int) bool) error {
 	for {
 		n, by, err := bookings(ctx, db)

@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/checkpoint/sqlstore"
 )
 
-// A job is what a worker must know. It travels in the environment of its process.
+// A job is the configuration of a worker. The worker's process gets it in an environment variable.
 type job struct {
 	Driver, DSN string
 	Server      string
@@ -40,7 +40,7 @@ type process struct {
 	stdin io.Closer
 }
 
-// start runs this program again, as a worker.
+// start runs this program again in a new process, as a worker.
 func start(j job, name string) (*process, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -60,13 +60,13 @@ func start(j job, name string) (*process, error) {
 	return &process{cmd, stdin}, cmd.Start()
 }
 
-// kill ends the process as a power cut does.
+// kill ends the process without any cleanup, as a power cut does.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 }
 
-// end asks the process to give its streams back and to end.
+// end asks the process to give its streams back, and waits for its end.
 func (p *process) end() error {
 	_ = p.stdin.Close()
 	return p.cmd.Wait()

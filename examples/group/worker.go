@@ -21,7 +21,7 @@ import (
 	"github.com/headrace/headrace/consumer/group"
 )
 
-// A worker is one member of the group. On several machines each runs this.
+// A worker is a member of the group. On several machines, each machine runs a worker.
 type worker struct {
 	name   string
 	db     *sql.DB
@@ -29,7 +29,7 @@ type worker struct {
 	group  *group.Group[int]
 }
 
-// work books payments until ctx is over.
+// work books payments until ctx ends.
 func work(ctx context.Context, name string, j job) (err error) {
 	db, err := sql.Open(j.Driver, j.DSN)
 	if err != nil {
@@ -55,14 +55,14 @@ func work(ctx context.Context, name string, j job) (err error) {
 	return nil
 }
 
-// book books the payments of one stream, for as long as this worker has the lease on it.
+// book books the payments of a stream, as long as this worker has the lease for the stream.
 func (w *worker) book(ctx context.Context, stream string, c *consumer.Consumer[int]) error {
 	for m, err := range c.Messages(ctx) {
 		if err != nil {
 			return err
 		}
-		// The payment in hand may be finished when the stream must be given away. An outage of the database is classified
-		// as one, so that the group goes on with the stream when the database is back.
+		// InHand lets us finish the current payment when the group takes the stream away. Classify marks an outage of
+		// the database as transient. Then the group goes on with the stream when the database is back.
 		if err := w.bookOne(group.InHand(ctx), stream, m); err != nil {
 			return sqlstore.Classify(err)
 		}
@@ -70,9 +70,10 @@ func (w *worker) book(ctx context.Context, stream string, c *consumer.Consumer[i
 	return nil
 }
 
-// bookOne commits the booking and the place behind the payment, or neither. If another worker has the lease, SaveTx fails.
+// bookOne commits the booking together with the place behind the payment. If another worker has the lease, SaveTx
+// fails, and nothing is stored.
 func (w *worker) bookOne(ctx context.Context, stream string, m consumer.Message[int]) error {
-	select { // a booking takes a moment, so that there is something to share
+	select { // without this delay, the first worker would finish before the others start
 	case <-time.After(5 * time.Millisecond):
 	case <-ctx.Done():
 		return ctx.Err()
@@ -81,7 +82,7 @@ func (w *worker) bookOne(ctx context.Context, stream string, m consumer.Message[
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // does nothing behind a commit
+	defer tx.Rollback() // does nothing after a commit
 	if _, err := tx.ExecContext(ctx, "INSERT INTO bookings VALUES ($1, $2, $3)", stream, m.Value, w.name); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (w *worker) bookOne(ctx context.Context, stream string, m consumer.Message[
 	return tx.Commit()
 }
 
-// runWorker runs a worker if this process was started as one, and reports whether it was.
+// runWorker runs a worker, if this process was started as a worker. It returns whether it has run one.
 func runWorker(ctx context.Context) bool {
 	name, j, ok := workerJob()
 	if !ok {
@@ -99,7 +100,7 @@ func runWorker(ctx context.Context) bool {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() { // the process that started this one closes the pipe, or has ended
+	go func() { // the parent process closes the pipe when it wants the end, or when it ends itself
 		_, _ = fmt.Scanln()
 		stop()
 	}()

@@ -1,5 +1,5 @@
-// Hello writes three orders to a stream in a file and reads them back. Run it twice: the second run goes on behind the last order
-// that the first one has read.
+// Hello writes three orders to a stream in a file and reads them back. Run the program twice: the second run begins
+// behind the last order of the first run.
 package main
 
 import (

@@ -54,7 +54,7 @@ func main() {
 	}
 }
 
-// run places and bills orders until ctx ends, and serves the page on l.
+// run places and bills orders until ctx ends, and serves the debug page and the metrics on l.
 func run(ctx context.Context, l net.Listener, rate int) error {
 	reg := observe.NewRegistry()
 	metrics := prometheus.NewRegistry()
@@ -108,7 +108,7 @@ func place(ctx context.Context, orders *memory.Stream, reg *observe.Registry, ra
 
 var errDeclined = errors.New("the card was declined")
 
-// bill handles orders. Some fail at first, and a few fail for good and become dead letters.
+// bill handles orders. Some orders fail at first, and a few fail for good and become dead letters.
 func bill(ctx context.Context, orders, letters *memory.Stream, reg *observe.Registry) error {
 	dead, err := producer.New(ctx, letters, codec.JSON[consumer.DeadLetter](), reg.Producer("orders.dead"))
 	if err != nil {
@@ -126,7 +126,7 @@ func bill(ctx context.Context, orders, letters *memory.Stream, reg *observe.Regi
 		case rand.IntN(1000) == 0:
 			return fmt.Errorf("order %d: the bank does not answer", m.Value.ID)
 		case rand.IntN(100) == 0:
-			time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond) // a slow bank
+			time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond) // now and then the bank is slow
 		}
 		return nil
 	}, consumer.Concurrency(8), c.KeyBy(func(o order) string { return o.Customer }), consumer.Use(observe.Handler[order](reg, "billing")))

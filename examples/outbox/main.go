@@ -1,9 +1,10 @@
-// Outbox takes orders in PostgreSQL, and tells two other systems of them: a Durable Streams server for browsers and an S2 stream for
-// analysis. An order and its event are one transaction, and relays copy the events to both systems. Kill any part at any moment: each
-// order that was committed is in both systems once, in order, and none that was rolled back is in either.
+// Outbox takes orders in PostgreSQL, and sends an event for each order to two other systems: a Durable Streams server
+// for browsers and an S2 stream for analysis. An order and its event are one transaction, and relays copy the events to
+// both systems. Kill any part at any moment: each committed order arrives in both systems once and in order, and no
+// rolled back order arrives.
 //
-// It needs a PostgreSQL server, because backend/postgres keeps streams in PostgreSQL only and not in SQLite. HEADRACE_POSTGRES is its
-// DSN. The program makes the schema headrace_outbox_example anew, and starts the two other servers itself.
+// The program needs a PostgreSQL server, because backend/postgres cannot keep streams in SQLite. HEADRACE_POSTGRES is
+// the DSN. The program makes the schema headrace_outbox_example anew, and starts the two other servers itself.
 package main
 
 import (
@@ -58,7 +59,7 @@ func run(ctx context.Context, dsn string, orders int) (err error) {
 	if err := s.take(ctx, orders); err != nil {
 		return err
 	}
-	// What the relays have not sent yet goes on where they are stopped.
+	// We stop the relays here. In the next lines they start again, and send the remaining events.
 	stop()
 	if err := <-relayed; !errors.Is(err, context.Canceled) {
 		return err

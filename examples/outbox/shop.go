@@ -22,13 +22,13 @@ import (
 	"github.com/headrace/headrace/relay"
 )
 
-// An Order is a row of the table and an event.
+// An Order is both a row of the table and an event.
 type Order struct {
 	ID    int `json:"id"`
 	Cents int `json:"cents"`
 }
 
-// where says where everything is.
+// where holds the addresses of all systems.
 type where struct {
 	Postgres, Durable string
 	S2, S2Token       string
@@ -36,13 +36,13 @@ type where struct {
 
 const basin = "shop-events"
 
-// A shop has a database and two systems that are told of its orders.
+// A shop has a database, and two systems that get an event for each order.
 type shop struct {
 	pool    *pgxpool.Pool
 	db      *postgres.DB
 	sql     *sql.DB
 	orders  *postgres.Stream
-	places  *sqlstore.Store // of the relays
+	places  *sqlstore.Store // checkpoints of the relays
 	durable *durablestreams.Stream
 	s2      *s2.Stream
 	close   func()
@@ -98,7 +98,8 @@ func open(ctx context.Context, w where) (s *shop, err error) {
 	return s, nil
 }
 
-// take takes orders until there are n. Each fourth customer changes the mind at the last moment.
+// take takes orders until there are n. Every fourth order is rolled back at the last moment, and must not become an
+// event.
 func (s *shop) take(ctx context.Context, n int) error {
 	var last int
 	if err := s.pool.QueryRow(ctx, `SELECT COALESCE(max(id), 0) FROM orders`).Scan(&last); err != nil {

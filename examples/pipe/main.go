@@ -1,9 +1,11 @@
-// Pipe moves readings from a stream of a Durable Streams server to a table of Zerobus. Each is validated with protovalidate
-// on the way; what fails goes to a stream of dead letters. The checkpoint passes a reading only when its row is durable, so
-// a pipe that is killed loses nothing: run it again, and it goes on. Rows under way at the kill may be in the table twice.
+// Pipe moves readings from a stream of a Durable Streams server to a table of Zerobus. On the way, protovalidate checks
+// each reading; invalid readings go to a stream of dead letters. The checkpoint moves past a reading only after its row
+// is durable, so a kill loses nothing: run the program again, and it goes on. Rows on the way during the kill may be in
+// the table twice.
 //
-// Both ends are in this process, and keep what they have in files, unless the environment names others: a server with
-// DURABLE_STREAMS_URL, such as http://127.0.0.1:4437/v1/stream, and a workspace as for examples/zerobus.
+// By default both ends run in this process and keep their data in files. The environment can name other systems:
+// DURABLE_STREAMS_URL names a server, such as http://127.0.0.1:4437/v1/stream, and the variables of examples/zerobus
+// name a workspace.
 package main
 
 import (
@@ -59,7 +61,7 @@ func run(ctx context.Context, dir string, n int64) (err error) {
 	return pipe(ctx, dir, from.readings, to, from.letters)
 }
 
-// pipe runs until the tail of the stream.
+// pipe moves readings until the tail of the stream.
 func pipe(ctx context.Context, dir string, readings backend.Source, rows, letters backend.Sink) (err error) {
 	valid := protobuf.Codec[*airpb.Reading](protobuf.Validate())
 	out, err := producer.New(ctx, rows, valid)
@@ -85,7 +87,7 @@ func pipe(ctx context.Context, dir string, readings backend.Source, rows, letter
 		if moved++; moved%1000 == 0 {
 			fmt.Println("moved", moved)
 		}
-		return out.Enqueue(ctx, m.Value) // the receipt decides when the checkpoint may pass m
+		return out.Enqueue(ctx, m.Value) // the checkpoint moves past m when the receipt says that the row is durable
 	})
 	if err == nil {
 		fmt.Printf("%d readings moved, every row is durable\n", moved)

@@ -18,10 +18,11 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// source is the streams that the pipe works on.
+// source holds the streams of the pipe.
 type source struct{ readings, letters *durablestreams.Stream }
 
-// streams are on a server of this process, which keeps them in a file, unless the environment names another.
+// streams opens the streams on the server that the environment names. Otherwise it starts a server in this process,
+// with its data in a file.
 func streams(ctx context.Context, dir string) (_ source, shut func() error, err error) {
 	url, stop := os.Getenv("DURABLE_STREAMS_URL"), func() error { return nil }
 	if url == "" {
@@ -42,14 +43,14 @@ func streams(ctx context.Context, dir string) (_ source, shut func() error, err 
 		s.readings: protobuf.Codec[*airpb.Reading]().Format(),
 		s.letters:  codec.JSON[consumer.DeadLetter]().Format(),
 	} {
-		if _, err := stream.Create(ctx, format.ContentType); err != nil { // nothing, if it is there
+		if _, err := stream.Create(ctx, format.ContentType); err != nil { // does nothing if the stream exists
 			return source{}, nil, errors.Join(err, shut())
 		}
 	}
 	return s, shut, nil
 }
 
-// serve starts a server. What it has acknowledged is on the disk, so a kill loses nothing.
+// serve starts a server. The server acknowledges a record after the record is on the disk, so a kill loses nothing.
 func serve(dir string) (url string, stop func() error, err error) {
 	srv, err := server.New(server.Config{Data: filepath.Join(dir, "streams.db"), Path: server.Prefix("/v1/stream/")})
 	if err != nil {
@@ -65,8 +66,8 @@ func serve(dir string) (url string, stop func() error, err error) {
 	}, nil
 }
 
-// fill writes the readings that the stream does not have yet. Its codec does not validate, as other people's may not: one
-// in a hundred has no station.
+// fill appends the readings that the stream does not have yet. The codec here does not validate, because other programs
+// may not validate either: every hundredth reading has no station.
 func fill(ctx context.Context, stream backend.Stream, n int64) error {
 	c := protobuf.Codec[*airpb.Reading]()
 	all, err := consumer.New(stream, c, consumer.StopAtTail())

@@ -13,7 +13,8 @@ import (
 	"github.com/headrace/headrace/examples/internal/airpb"
 )
 
-// table is a real one if the environment names it. The other is in this process, and its rows are lines of rows.ndjson.
+// table opens the table that the environment names. Otherwise it starts a service in this process, which writes its
+// rows as lines to rows.ndjson.
 func table(dir string) (sink backend.Sink, shut func() error, err error) {
 	name := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
 	if endpoint := os.Getenv("ZEROBUS_ENDPOINT"); endpoint != "" {
@@ -30,7 +31,8 @@ func table(dir string) (sink backend.Sink, shut func() error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// A kill may have cut the last line short. What follows must not become part of it.
+	// A kill may have cut the last line short. We end that line, because otherwise the next row would become part of
+	// it.
 	if at, err := rows.Seek(0, io.SeekEnd); err == nil && at > 0 {
 		if _, err := rows.WriteString("\n"); err != nil {
 			return nil, nil, errors.Join(err, rows.Close())

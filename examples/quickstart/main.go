@@ -1,5 +1,5 @@
-// Quickstart writes typed orders to a durable stream in a file and reads them back from where the last run left off.
-// Run it twice; interrupt it, or kill it, and run it again.
+// Quickstart writes typed orders to a durable stream in a file. It reads them back, and begins where the last run has
+// stopped. Run the program twice, interrupt or kill it, and run it again.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// An Order is what the stream holds. IDs count from 1 over all runs, so that a hole or a repetition shows.
+// An Order is a record of the stream. IDs count from 1 over all runs, so that a lost or repeated order is visible.
 type Order struct {
 	ID       uint64    `json:"id"`
 	Customer string    `json:"customer"`
@@ -78,7 +78,7 @@ func run(ctx context.Context, dir string, orders int, trace bool) (err error) {
 	return errors.Join(perr, cerr)
 }
 
-// lastID returns the ID of the newest order in the stream, 0 when it is empty.
+// lastID returns the ID of the newest order in the stream, or 0 if the stream is empty.
 func lastID(ctx context.Context, stream backend.Source) (id uint64, err error) {
 	c, err := consumer.New(stream, codec.JSON[Order](), consumer.StartAt(backend.Last(1)), consumer.StopAtTail())
 	if err != nil {
@@ -93,7 +93,8 @@ func lastID(ctx context.Context, stream backend.Source) (id uint64, err error) {
 	return id, nil
 }
 
-// place writes orders to the stream until it has placed enough or ctx ends. What it accepted is durable when it returns.
+// place writes orders to the stream until it has placed enough or ctx ends. When place returns, all accepted orders are
+// durable.
 func place(ctx context.Context, stream backend.Sink, last uint64, orders int, trace bool) error {
 	var opts []producer.Option
 	if trace {
@@ -122,7 +123,7 @@ func place(ctx context.Context, stream backend.Sink, last uint64, orders int, tr
 		}
 	}
 	if ctx.Err() != nil {
-		err = nil // an interruption is no failure: Close still stores what was accepted
+		err = nil // an interruption is no failure, because Close still stores the accepted orders
 	}
 	if err := errors.Join(err, p.Close()); err != nil {
 		return err
@@ -132,10 +133,10 @@ func place(ctx context.Context, stream backend.Sink, last uint64, orders int, tr
 	return nil
 }
 
-// A tally is what process has seen.
+// A tally counts the orders that process has handled.
 type tally struct{ processed, recovered int }
 
-// process handles orders from the checkpoint on, until the order with ID end or until ctx ends.
+// process handles orders from the checkpoint on, until the order with the ID end, or until ctx ends.
 func process(ctx context.Context, stream backend.Source, dir string, before, end uint64, trace bool) (n tally, err error) {
 	places := checkpoint.NewFile(filepath.Join(dir, "checkpoints"))
 	place, err := places.Load(ctx, "orders/billing")
@@ -174,7 +175,7 @@ func process(ctx context.Context, stream backend.Source, dir string, before, end
 			fmt.Println("processed", m.Value.ID)
 		}
 		if m.Value.ID == end {
-			m.Ack() // leaving the loop would leave it undone
+			m.Ack() // without Ack, leaving the loop would not count this order as done
 			break
 		}
 	}

@@ -1,5 +1,5 @@
-// S2 writes typed orders to a stream of S2, each exactly once, and reads them back. Without an account it runs against a
-// server in this process; with S2_ACCESS_TOKEN and S2_BASIN in the environment, against that basin.
+// S2 writes typed orders to a stream of S2, each exactly once, and reads them back. Set S2_ACCESS_TOKEN and S2_BASIN to
+// use a basin of your account. Otherwise the program runs a server in this process.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// An Order is what the stream holds.
+// An Order is a record of the stream.
 type Order struct {
 	ID       int       `json:"id"`
 	Customer string    `json:"customer"`
@@ -50,12 +50,12 @@ func run(ctx context.Context, out io.Writer, name string, orders int) error {
 		return err
 	}
 	defer end()
-	// A stream that exists is used as it is.
+	// If the stream exists already, use it unchanged.
 	if _, err := admin.New(client).Basin(basin).CreateStream(ctx, name, s2.StreamConfig{}); err != nil && !errors.Is(err, backend.ErrConflict) {
 		return err
 	}
-	// Exclusive: what a lost connection leaves open is looked up before anything is sent again. Should another run of this
-	// program still be writing, it is fenced off.
+	// Exclusive means: after a lost connection, the client looks up which batches are stored before it sends anything
+	// again. If another run of this program is still writing, Fence stops the other run.
 	stream := client.Basin(basin).Stream(name, s2.Exclusive(), s2.Fence(""))
 	tail, err := stream.CheckTail(ctx)
 	if err != nil {
@@ -67,8 +67,8 @@ func run(ctx context.Context, out io.Writer, name string, orders int) error {
 	return total(ctx, out, stream, tail.SeqNum)
 }
 
-// connect returns a client and the basin that the environment names, or those of a server of this process. end closes what
-// connect made.
+// connect returns a client and the basin that the environment names. Without a basin in the environment, it starts a
+// server in this process. end closes everything that connect has opened.
 func connect(out io.Writer) (client *s2.Client, basin string, end func(), err error) {
 	name := os.Getenv("S2_BASIN")
 	if os.Getenv("S2_ACCESS_TOKEN") != "" && name != "" {
@@ -98,7 +98,7 @@ func connect(out io.Writer) (client *s2.Client, basin string, end func(), err er
 	return client, "headrace-example", func() { _ = client.Close(); _ = srv.Close() }, nil
 }
 
-// place writes orders. All of them are durable when it returns nil.
+// place writes orders. If it returns nil, all orders are durable.
 func place(ctx context.Context, out io.Writer, stream *s2.Stream, orders int) error {
 	p, err := producer.New(ctx, stream, codec.JSON[Order]())
 	if err != nil {
@@ -115,7 +115,7 @@ func place(ctx context.Context, out io.Writer, stream *s2.Stream, orders int) er
 	return nil
 }
 
-// total reads what is behind a place in the stream.
+// total reads all orders behind a place in the stream.
 func total(ctx context.Context, out io.Writer, stream *s2.Stream, from uint64) error {
 	c, err := consumer.New(stream, codec.JSON[Order](), consumer.StartAt(s2.At(from)), consumer.StopAtTail())
 	if err != nil {

@@ -1,4 +1,4 @@
-// Swap shows one function on two backends: its test runs it on memory, main on a file.
+// Swap shows one function on two backends: main runs the function on a file, and the test runs it on memory.
 package main
 
 import (

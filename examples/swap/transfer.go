@@ -9,12 +9,13 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A Payment is what the stream holds.
+// A Payment is a record of the stream.
 type Payment struct {
 	Cents int `json:"cents"`
 }
 
-// Transfer appends payments to a stream and sums up all that it holds. It knows nothing of where the stream lies.
+// Transfer appends payments to a stream and returns the sum of all payments in the stream. It does not know which
+// backend keeps the stream.
 func Transfer(ctx context.Context, stream backend.Stream, cents ...int) (total int, err error) {
 	p, err := producer.New(ctx, stream, codec.JSON[Payment]())
 	if err != nil {
@@ -26,7 +27,7 @@ func Transfer(ctx context.Context, stream backend.Stream, cents ...int) (total i
 			return 0, err
 		}
 	}
-	if err := p.Flush(ctx); err != nil { // all of them are durable behind this line
+	if err := p.Flush(ctx); err != nil { // from here on all payments are durable
 		return 0, err
 	}
 

@@ -1,6 +1,6 @@
-// Tcpstore shows how a store of your own becomes a backend: sink.go is all that a sink needs on top of backend.Pipelined,
-// source.go all that a source needs, and the test runs the conformance suite on both. The store itself is server.go, a
-// stream in memory behind a TCP port.
+// Tcpstore shows how to make a backend for a new store. sink.go is a complete sink on top of backend.Pipelined, and
+// source.go is a complete source. The test runs the conformance suite on both. server.go is the store: a stream in
+// memory behind a TCP port.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 	fmt.Printf("100000 numbers went over TCP and came back; their sum is %d\n", total)
 }
 
-// run sends the numbers below n through a store and adds up what comes back.
+// run sends the numbers below n through a store and adds up the numbers that come back.
 func run(ctx context.Context, n int) (total int, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,7 +41,7 @@ func run(ctx context.Context, n int) (total int, err error) {
 			return 0, err
 		}
 	}
-	if err := p.Close(); err != nil { // waits until all are stored
+	if err := p.Close(); err != nil { // waits until all numbers are stored
 		return 0, err
 	}
 	c, err := consumer.New(numbers, codec.JSON[int](), consumer.StopAtTail())

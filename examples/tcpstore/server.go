@@ -9,12 +9,13 @@ import (
 	"sync"
 )
 
-// The protocol of the store, all numbers big endian. A client begins with one byte.
+// The protocol of the store. All numbers are big endian. The first byte of a client is the operation:
 //
-//   - 'A' appends. The client sends batches: the number of records in 4 bytes, then each record as its length in 4 bytes and
-//     its bytes. The server answers each batch, in order, with the place of its first record in 8 bytes.
-//   - 'R' reads. The client sends the place to start at in 8 bytes, or `tail`. The server answers with that place and with its
-//     tail in 8 bytes each, then sends records for ever, as they are there. A place beyond the tail is answered by `tail`.
+//   - 'A' appends. The client sends batches: the number of records in 4 bytes, then each record as its length in 4
+//     bytes and its bytes. The server answers each batch, in order, with the place of its first record in 8 bytes.
+//   - 'R' reads. The client sends the place of the first record in 8 bytes, or `tail`. The server answers with the
+//     place and the tail of the stream, in 8 bytes each. Then it sends records as soon as they exist, and never ends.
+//     If the place is beyond the tail, the server answers `tail` as the place.
 const (
 	opAppend = 'A'
 	opRead   = 'R'
@@ -32,7 +33,7 @@ type server struct {
 	calls    sync.WaitGroup
 
 	mu      sync.Mutex
-	grown   sync.Cond // of mu: records or conns changed
+	grown   sync.Cond // uses mu; signals a change of records or conns
 	records [][]byte
 	conns   map[net.Conn]bool
 }
@@ -70,7 +71,8 @@ func (s *server) handle(conn net.Conn) {
 	}
 }
 
-// append stores a batch when it is there whole: a connection that breaks inside a batch stores nothing of it.
+// append stores a batch after the whole batch has arrived. If the connection breaks inside a batch, nothing of the
+// batch is stored.
 func (s *server) append(conn net.Conn, r *bufio.Reader) {
 	for {
 		batch, err := readBatch(r)
@@ -161,7 +163,8 @@ func (s *server) read(conn net.Conn, r *bufio.Reader) {
 	}
 }
 
-// await returns the records from a place on as soon as there are any; none when the connection was dropped.
+// await waits until there are records from a place on, and returns them. It returns no records if the connection was
+// dropped.
 func (s *server) await(conn net.Conn, at uint64) [][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +185,7 @@ func (s *server) drop(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// breakAll cuts the connections there are.
+// breakAll cuts all open connections.
 func (s *server) breakAll() {
 	s.mu.Lock()
 	var conns []net.Conn

@@ -15,25 +15,27 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// patience is how long a connection may take to be made, and how long the store may take for its last answers.
+// patience is how long we wait for a new connection, and for the last answers of the store.
 const patience = 5 * time.Second
 
-// A store is the address of a server. It is a backend.Stream: all that a backend for a new system has to write is this
-// file and source.go.
+// A store is the address of a server, and a backend.Stream. A backend for a new system needs only this file and
+// source.go.
 type store struct{ addr string }
 
 func (s store) NewAppender(backend.Format) backend.Appender {
 	return backend.Pipelined("tcpstore: "+s.addr, dialer{s})
 }
 
-// A dialer would keep what outlives a connection. This store knows nothing of a producer, so there is nothing.
+// A dialer can keep state that outlives a connection. This store needs no such state, because its server does not
+// recognize producers.
 type dialer struct{ store }
 
 func (dialer) Limits() backend.Limits {
 	return backend.Limits{BatchRecords: batchRecords, RecordBytes: recordBytes, BatchBytes: 4 * recordBytes, InFlight: 16, Size: size}
 }
 
-// size is the door: what the store cannot keep must be refused, not dropped.
+// size refuses records that the store cannot keep, here headers and times. Without the check, the store would drop
+// headers and times silently.
 func size(r *backend.Record) (int, error) {
 	if len(r.Headers) > 0 || !r.Time.IsZero() {
 		return 0, fmt.Errorf("%w: the store keeps neither headers nor times", backend.ErrRejected)
@@ -49,7 +51,7 @@ func (d dialer) Dial(ctx context.Context, _ uint64) (backend.Conn, error) {
 	return &appendConn{conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
-// dial makes a connection and sends the first bytes of it.
+// dial makes a connection and sends its first bytes.
 func (s store) dial(ctx context.Context, hello []byte) (*net.TCPConn, error) {
 	d := net.Dialer{Timeout: patience}
 	conn, err := d.DialContext(ctx, "tcp", s.addr)
@@ -64,15 +66,15 @@ func (s store) dial(ctx context.Context, hello []byte) (*net.TCPConn, error) {
 	return conn.(*net.TCPConn), nil
 }
 
-// An appendConn is the wire: it makes frames and matches answers. The order of seqs, the bound on batches in flight and the
-// rules of how a session ends are in backend.Pipelined.
+// An appendConn encodes batches and matches answers with batches. backend.Pipelined does the rest: the order of seqs,
+// the bound on batches in flight, and the rules for the end of a session.
 type appendConn struct {
 	conn *net.TCPConn
 	in   *bufio.Reader
-	buf  []byte // of Write
+	buf  []byte // memory that Write uses again
 
 	mu      sync.Mutex
-	pending []pending // written and not answered, in order
+	pending []pending // batches without an answer, in order
 }
 
 type pending struct {
@@ -80,11 +82,12 @@ type pending struct {
 	records int
 }
 
-// Write may fail when part of the batch has left. The server stores no part of a batch, but it may have the whole of it
-// although the connection reports an error, so the error is left to Read.
+// Write may fail after a part of the batch was sent. The server stores no part of a batch. But the server may have
+// received the whole batch even though the connection reports an error. Therefore Write does not return the error, and
+// Read finds out.
 func (c *appendConn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err) // nothing has left
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err) // nothing was sent
 	}
 	c.buf = binary.BigEndian.AppendUint32(c.buf[:0], uint32(len(recs)))
 	for i := range recs {
@@ -94,7 +97,7 @@ func (c *appendConn) Write(ctx context.Context, seq uint64, recs []backend.Recor
 	c.mu.Lock()
 	c.pending = append(c.pending, pending{seq, len(recs)})
 	c.mu.Unlock()
-	defer context.AfterFunc(ctx, c.abort)() // a server that reads nothing blocks Write
+	defer context.AfterFunc(ctx, c.abort)() // otherwise a server that reads nothing would block Write for ever
 	if _, err := c.conn.Write(c.buf); err != nil {
 		c.abort()
 	}
@@ -127,13 +130,13 @@ func (c *appendConn) Read(ctx context.Context) (backend.Ack, error) {
 // abort makes Write and Read return.
 func (c *appendConn) abort() { _ = c.conn.Close() }
 
-// Finish lets the server answer what it has, for a while.
+// Finish ends the sending side. The server then has some time for its last answers.
 func (c *appendConn) Finish() {
 	_ = c.conn.CloseWrite()
 	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 }
 
-// Fate: the server answers what it has stored, so a batch without an answer may be stored.
+// Fate returns the fate of batches without an answer. The server answers after storing, so such a batch may be stored.
 func (c *appendConn) Fate(err error, unanswered int) error {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the server closed the connection")

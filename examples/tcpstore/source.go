@@ -12,7 +12,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// OpenReader starts at the first record, at the tail, or at a place that this store minted.
+// OpenReader starts at the first record, at the tail, or at an offset of this store.
 func (s store) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	start, err := s.start(from)
 	if err != nil {
@@ -51,10 +51,10 @@ type reader struct {
 
 	began bool
 	next  uint64
-	tail  uint64 // as of the opening
+	tail  uint64 // tail of the stream when the reader was opened
 }
 
-// Read returns the records that have arrived, and waits for the first of them.
+// Read waits for a record, and returns all records that have arrived.
 func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	defer context.AfterFunc(ctx, func() { _ = r.conn.Close() })()
 	batch, err := r.read()
@@ -75,7 +75,7 @@ func (r *reader) read() (b backend.Batch, err error) {
 		if err := r.begin(); err != nil {
 			return b, err
 		}
-		if r.next >= r.tail { // say so without waiting for a record
+		if r.next >= r.tail { // report that we are caught up, without waiting for a record
 			return backend.Batch{Next: offset(r.next), CaughtUp: true}, nil
 		}
 	}
@@ -93,7 +93,7 @@ func (r *reader) read() (b backend.Batch, err error) {
 	return b, nil
 }
 
-// begin reads where the server starts.
+// begin reads the place where the server starts, and the tail.
 func (r *reader) begin() (err error) {
 	if r.next, err = readUint64(r.in); err == nil {
 		r.tail, err = readUint64(r.in)

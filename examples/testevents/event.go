@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An Event is one line of go test -json.
+// An Event is a line of go test -json.
 type Event struct {
 	Time    time.Time
 	Action  string
@@ -24,11 +24,11 @@ func (e Event) check() error {
 	return nil
 }
 
-// A summary counts events and prints a line whenever a package has ended.
+// A summary counts events, and prints a line when a package has ended.
 type summary struct {
 	out                   io.Writer
 	events                int
-	passed, failed, other map[string]int // tests by package
+	passed, failed, other map[string]int // number of tests by package
 }
 
 func newSummary(out io.Writer) *summary {

@@ -1,6 +1,6 @@
-// Testevents puts the output of go test -json (or any newline-delimited JSON of that shape) on a typed stream and prints a
-// live summary from the consumer's side. Lines that do not decode go to a dead-letter stream with their number and the
-// reason.
+// Testevents appends the output of go test -json to a typed stream. A consumer reads the stream and prints a live
+// summary. Lines that cannot be decoded go to a dead-letter stream, with their number and the reason. Other
+// newline-delimited JSON with the same fields works too.
 //
 //	go test -json ./... | go run ./examples/testevents
 package main
@@ -58,7 +58,7 @@ func run(ctx context.Context, dir string, in io.Reader, out io.Writer) (err erro
 		allRead()
 	}()
 	sum := newSummary(out)
-	// First follow the stream while it grows, then take what is left when the input has ended.
+	// First follow the stream while it grows. When the input has ended, read the remaining events.
 	if err := summarize(following, events, letters, places, sum); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -72,10 +72,10 @@ func run(ctx context.Context, dir string, in io.Reader, out io.Writer) (err erro
 	return printLetters(context.WithoutCancel(ctx), letters, places, out)
 }
 
-// lineHeader holds the number of the line that a record was, from 1.
+// lineHeader is the header with the number of the line, counted from 1.
 const lineHeader = "line"
 
-// ingest appends each line to the stream as it is: decoding is the consumer's business.
+// ingest appends each line to the stream unchanged. It does not decode, because decoding is the consumer's task.
 func ingest(ctx context.Context, events backend.Sink, in io.Reader) (err error) {
 	raw := codec.Func("application/json",
 		func(dst []byte, line []byte) ([]byte, error) { return append(dst, line...), nil }, nil)
@@ -85,7 +85,7 @@ func ingest(ctx context.Context, events backend.Sink, in io.Reader) (err error) 
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 4<<20) // what the stream takes as one record
+	lines.Buffer(nil, 4<<20) // the stream's limit for one record
 	for n := 1; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
 			continue
@@ -101,7 +101,7 @@ func ingest(ctx context.Context, events backend.Sink, in io.Reader) (err error) 
 	return lines.Err()
 }
 
-// summarize feeds the typed events to sum, and what does not decode to letters.
+// summarize passes the typed events to sum, and records that cannot be decoded to letters.
 func summarize(ctx context.Context, events backend.Source, letters backend.Sink, places checkpoint.Store, sum *summary, opts ...consumer.Option) (err error) {
 	dead, err := producer.New(ctx, letters, codec.JSON[consumer.DeadLetter]())
 	if err != nil {

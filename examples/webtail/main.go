@@ -1,4 +1,4 @@
-// Webtail serves a stream and a page that shows its records as they come, from one program. Open the address that it
+// Webtail serves a stream, and a web page that shows the records when they arrive. Open the address that the program
 // prints, and append from anywhere:
 //
 //	curl -H 'Content-Type: application/json' -d '{"text":"hello"}' http://127.0.0.1:8080/v1/stream/tail
@@ -45,7 +45,8 @@ func main() {
 	}
 }
 
-// run serves on l until ctx is done. Responses to pages that follow the stream end after lifetime; 0 is the default.
+// run serves on l until ctx ends. The response to a page that follows the stream ends after lifetime; 0 means the
+// default.
 func run(ctx context.Context, l net.Listener, file string, every, lifetime time.Duration) (err error) {
 	storage, closeStorage, err := open(file)
 	if err != nil {
@@ -65,10 +66,10 @@ func run(ctx context.Context, l net.Listener, file string, every, lifetime time.
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline'")
-		_, _ = w.Write(page) // a browser that left needs no page
+		_, _ = w.Write(page) // an error means only that the browser has gone
 	})
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	// A page that follows the stream never finishes by itself, so a shutdown has to end it.
+	// The response to a page that follows the stream does not end by itself, so a shutdown must end it.
 	web.RegisterOnShutdown(func() { _ = streams.Close() })
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
@@ -95,7 +96,7 @@ func open(file string) (server.Storage, func() error, error) {
 	return b, b.Close, nil
 }
 
-// tick appends the time until ctx is done, by plain HTTP as any other program would.
+// tick appends the time until ctx ends. It uses plain HTTP, as any other program could.
 func tick(ctx context.Context, url string, every time.Duration) error {
 	if every <= 0 {
 		<-ctx.Done()

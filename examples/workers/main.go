@@ -1,7 +1,8 @@
 // Workers shows handlers with keys, retries, dead letters and their redrive, on an embedded stream.
 //
-// Payments of ten customers lie in a file. Eight handlers work on them, in order per customer. A payment that keeps failing
-// becomes a dead letter, and the others go on. Then the cause is mended, and the dead letters are sent to the stream again.
+// Payments of ten customers are in a file. Eight handlers work on them at the same time, and keep the order of each
+// customer's payments. A payment that fails again and again becomes a dead letter, and the other payments go on. Then
+// we remove the cause of the failures, and send the dead letters to the stream again.
 package main
 
 import (
@@ -70,7 +71,7 @@ func run(ctx context.Context, file string, n int) (err error) {
 	}
 	fmt.Printf("%d payments are booked, %d became dead letters\n", book.booked.Load(), c.Stats().DeadLetters)
 
-	book.open.Store(true) // the cause is mended
+	book.open.Store(true) // remove the cause of the failures
 	again, err := redrive(ctx, dead, payments)
 	if err != nil {
 		return err
@@ -95,7 +96,7 @@ func fill(ctx context.Context, s backend.Sink, n int) error {
 	return p.Close()
 }
 
-// work runs until the tail. Eight handlers run at once, and payments of one customer keep their order.
+// work handles payments until the tail. Eight handlers run at once, and the payments of a customer keep their order.
 func work(ctx context.Context, c *consumer.Consumer[payment], b *book) error {
 	return c.Process(ctx, func(_ context.Context, m consumer.Message[payment]) error { return b.book(m.Value) },
 		consumer.Concurrency(8),
@@ -105,7 +106,7 @@ func work(ctx context.Context, c *consumer.Consumer[payment], b *book) error {
 	)
 }
 
-// redrive sends the dead letters to the stream that they came from, as they were, and returns how many.
+// redrive appends the dead letters unchanged to their original stream, and returns their number.
 func redrive(ctx context.Context, dead backend.Source, to backend.Sink) (n int, err error) {
 	p, err := producer.New(ctx, to, codec.RawJSON())
 	if err != nil {
@@ -123,7 +124,8 @@ func redrive(ctx context.Context, dead backend.Source, to backend.Sink) (n int, 
 	return n, err
 }
 
-// A book refuses the payments of one account until that is open, and the first attempt at some others.
+// A book refuses the payments of one account until open is true. It also refuses the first attempt of some other
+// payments.
 type book struct {
 	booked atomic.Int64
 	open   atomic.Bool
@@ -147,7 +149,7 @@ func (b *book) book(p payment) error {
 	}
 	if p.No%100 == 1 && !b.tried[p.No] {
 		b.tried[p.No] = true
-		return errors.New("the bank does not answer") // the next attempt succeeds
+		return errors.New("the bank does not answer") // only the first attempt fails
 	}
 	if last, ok := b.last[p.Customer]; ok && p.No <= last {
 		b.wrong = append(b.wrong, fmt.Sprintf("%s: %d behind %d", p.Customer, p.No, last))

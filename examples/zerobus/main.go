@@ -1,9 +1,9 @@
-// Zerobus writes typed air-quality readings to a table of a Databricks workspace: once as JSON and once as protobuf, where
-// the table gets the descriptor from the message itself. Without a workspace in the environment it writes to one that
-// runs in this process.
+// Zerobus writes typed air-quality readings to a table of a Databricks workspace, first as JSON and then as protobuf.
+// With protobuf, the service gets the descriptor from the message type. If the environment names no workspace, the
+// program runs a service in this process.
 //
-// The environment names a workspace with ZEROBUS_ENDPOINT, UNITY_CATALOG_URL, ZEROBUS_TABLE, DATABRICKS_CLIENT_ID and
-// DATABRICKS_CLIENT_SECRET. The table is one that was made with
+// These variables name a workspace: ZEROBUS_ENDPOINT, UNITY_CATALOG_URL, ZEROBUS_TABLE, DATABRICKS_CLIENT_ID and
+// DATABRICKS_CLIENT_SECRET. Make the table with
 //
 //	CREATE TABLE main.air.readings (station STRING NOT NULL, taken_us TIMESTAMP NOT NULL, pm25 DOUBLE, number BIGINT)
 package main
@@ -29,10 +29,10 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A Reading is a row as JSON. The keys are the names of the columns.
+// A Reading is a row in JSON. The keys are the names of the columns.
 type Reading struct {
 	Station string  `json:"station"`
-	TakenUS int64   `json:"taken_us"` // a TIMESTAMP is microseconds since 1970
+	TakenUS int64   `json:"taken_us"` // a TIMESTAMP is the number of microseconds since 1970
 	PM25    float64 `json:"pm25"`
 	Number  int64   `json:"number"`
 }
@@ -57,7 +57,7 @@ func run(ctx context.Context, n int) (err error) {
 		ClientSecret: os.Getenv("DATABRICKS_CLIENT_SECRET"),
 	}
 	if c.Endpoint == "" {
-		// The table has the columns of the message and refuses rows with others, as the real one does.
+		// The table has the columns of the message. Like a real table, it refuses rows with other columns.
 		columns := server.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
 		srv, err := server.New(server.Config{Tables: []server.Table{{Name: table, Columns: columns}}})
 		if err != nil {
@@ -90,7 +90,7 @@ func run(ctx context.Context, n int) (err error) {
 	})
 }
 
-// write is the same for every type and every backend: only the codec and the sink differ.
+// write is the same for every type and every backend. Only the codec and the sink differ.
 func write[T any](ctx context.Context, name string, sink backend.Sink, c codec.Codec[T], n int, reading func(int) T) error {
 	p, err := producer.New(ctx, sink, c)
 	if err != nil {
@@ -102,7 +102,7 @@ func write[T any](ctx context.Context, name string, sink backend.Sink, c codec.C
 			return errors.Join(err, p.Close())
 		}
 	}
-	if err := p.Close(); err != nil { // nil: every row is durable
+	if err := p.Close(); err != nil { // if Close returns nil, every row is durable
 		return err
 	}
 	took := time.Since(began)

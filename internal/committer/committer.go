@@ -14,27 +14,29 @@ import (
 )
 
 var (
-	// ErrNotStored says that nothing of the round is stored, and that trying again is safe.
+	// ErrNotStored says: nothing of the round is stored. The caller may safely try again.
 	ErrNotStored = errors.New("nothing was stored")
 
-	// ErrUnknown says that the round may be stored or not: after a crash its changes are there or not.
+	// ErrUnknown says: the changes of the round may be durable or not. A crash may keep or lose them.
 	ErrUnknown = errors.New("the outcome of the commit is unknown")
 
-	// ErrEnded says that an earlier commit had an unknown outcome, so nothing more is written. Open the file again.
+	// ErrEnded says: an earlier commit had an unknown outcome, so the committer writes nothing more. Open the file
+	// again.
 	ErrEnded = errors.New("nothing more is written, open the file again")
 
-	// ErrClosed says that the step came after Close.
+	// ErrClosed says: Do was called after Stop or Close.
 	ErrClosed = errors.New("the file is closed")
 )
 
-// What a Step's Apply may return beside nil and an error that fails the round.
+// Apply may return these errors. Every other error fails the round.
 var (
-	// ErrUnchanged says that the step has written nothing. Done is called as for every other step. A round in which no step
-	// has written anything is not committed.
+	// ErrUnchanged says: the step has written nothing. Done is called as for every other step. If no step of a round
+	// has written anything, the round is not committed.
 	ErrUnchanged = errors.New("the step has changed nothing")
 
-	// ErrLater ends the round in front of the step. The next round begins with the step, and calls Apply again. A step may
-	// return ErrLater only if an earlier step of the same round returned nil; otherwise the committer would not get on.
+	// ErrLater ends the round in front of the step. The next round begins with the step, and calls Apply again. A step
+	// may return ErrLater only if an earlier step of the same round has returned nil. Otherwise the next round would
+	// begin in the same state, and the committer would repeat the step for ever.
 	ErrLater = errors.New("the step belongs to the next round")
 )
 
@@ -43,13 +45,14 @@ type Step interface {
 	// Size is about how many bytes the step writes.
 	Size() int
 
-	// Apply makes the change. It runs on the committer's goroutine and sees the changes of the earlier steps of the
-	// round. It touches the file only through tx, and keeps nothing of tx. An error fails the whole round. A panic counts
-	// as damage of the file, because bbolt panics when a page makes no sense.
+	// Apply makes the change. It runs on the committer's goroutine, and sees the changes of the earlier steps of the
+	// round. It touches the file only through tx, and keeps nothing of tx. An error fails the whole round. A panic
+	// counts as damage of the file, because bbolt panics when a page makes no sense.
 	Apply(tx *bbolt.Tx) error
 
-	// Done is told the outcome, once, with no lock held. It must not wait. Do calls it at once if the committer is
-	// closed; otherwise the committer's goroutine calls it, after Apply or instead of it.
+	// Done receives the outcome, once. No lock is held, and Done must not wait, because all other steps would wait too.
+	// If the committer is closed, Do calls Done at once. Otherwise the committer's goroutine calls Done, after Apply or
+	// instead of Apply.
 	Done(err error)
 }
 
@@ -63,8 +66,8 @@ type Config struct {
 	// Seal, if not nil, is the last change of every round in which a step has changed something.
 	Seal func(tx *bbolt.Tx) error
 
-	// Publish, if not nil, is called once a round with its outcome, before the steps are told. Between does not run
-	// meanwhile.
+	// Publish, if not nil, is called once for each round, with the outcome, before the steps learn the outcome. Between
+	// does not run at the same time.
 	Publish func(err error)
 }
 
@@ -75,20 +78,20 @@ type Committer struct {
 	file   *boltfile.File
 	config Config
 
-	// The goroutine run removes steps from queue, commits them as one round, and then removes the steps that were queued
-	// meanwhile. mu guards queue and closing.
+	// The goroutine run removes steps from queue, commits them as one round, and then removes the steps that were
+	// queued in the meantime. mu guards queue and closing.
 	mu      sync.Mutex
 	queue   []Step
 	closing bool
 	wake    chan struct{} // holds one token: queue or closing has changed
-	stopped chan struct{} // closed when run has returned
+	stopped chan struct{} // closed when the goroutine run has ended
 
-	// publishing is held from the beginning of a commit until Publish has returned. ended is why there are no more
-	// commits; only run sets it, with publishing held.
+	// publishing is held from the beginning of a commit until Publish has returned. ended is the reason why there are
+	// no more commits. Only run sets ended, and holds publishing while it does.
 	publishing sync.Mutex
 	ended      error
 
-	// CommitTx ends a transaction: Tx.Commit. A test may replace it before the first Do.
+	// CommitTx commits a transaction. It is Tx.Commit, unless a test replaces it before the first Do.
 	CommitTx func(*bbolt.Tx) error
 
 	// Only run uses listFree.
@@ -97,31 +100,32 @@ type Committer struct {
 	closed sync.Once
 }
 
-// roundBytes bounds how much one round writes, so that a step never waits for more than this. A slow disk needs a fraction
-// of a second for it. An fsync that so many bytes share costs next to nothing per record.
+// roundBytes bounds how many bytes a round writes, so that no step waits long for the commit of its round. Even a slow
+// disk writes this amount in a fraction of a second. And when so many bytes share an fsync, the fsync costs next to
+// nothing for each record.
 const roundBytes = 16 << 20
 
-// Open opens the file, and creates it if it does not exist. A file that was cut short is refused.
+// Open opens the file, and creates the file if it does not exist. It refuses a file that was cut short.
 func Open(config Config) (*Committer, error) {
 	options := bbolt.Options{
 		Timeout: config.LockWait,
 		MaxSize: config.FileBytes,
 
-		// The map finds free pages in constant time. The default, an array, searches all free pages, which becomes slow
-		// as soon as many pages are free. Both keep the same pages on disk.
+		// The map finds free pages in constant time. The default, an array, searches all free pages, and becomes slow
+		// when many pages are free. Both keep the same pages in the file.
 		FreelistType: bbolt.FreelistMapType,
 
-		// The list of free pages is written with every commit, so that an open after a crash need not read the whole
-		// file to find them. While the list is large, the committer changes that: see freelistPages.
+		// Every commit writes the list of free pages. Otherwise an open after a crash would have to read the whole file
+		// to find the free pages. While the list is large, the committer changes this setting: see freelistPages.
 		NoFreelistSync: false,
 
-		// NoSync stays off: both fsyncs of a commit are what an acknowledgement is made of. NoGrowSync stays off too: the
-		// size of a file that has grown must be durable before a page in the new part is referred to.
+		// NoSync stays off: without both fsyncs of a commit, an acknowledged record could be lost. NoGrowSync stays off
+		// too: when the file has grown, its size must be durable before a page in the new part is used.
 	}
 	if runtime.GOOS != "windows" {
-		// When the file outgrows the mapping, bbolt makes a new mapping, which waits for all readers and loads every
-		// page again. A large mapping uses address space, and neither memory nor disk. But on Windows the file would be
-		// made that large.
+		// When the file outgrows its mapping, bbolt makes a new mapping. For this, bbolt waits for all readers, and
+		// loads every page again. A large mapping avoids this, and uses only address space, no memory and no disk. On
+		// Windows a large mapping would make the file itself large.
 		options.InitialMmapSize = 256 << 20
 	}
 	file, err := boltfile.Open(config.Path, config.Mode, options)
@@ -140,7 +144,7 @@ func Open(config Config) (*Committer, error) {
 	return c, nil
 }
 
-// File returns the file, for reading. What is written to it directly does not take part in a round.
+// File returns the file, for reading. A direct write to the file is not part of any round.
 func (c *Committer) File() *boltfile.File { return c.file }
 
 // Do queues s behind all steps that were queued before. It does not wait.
@@ -163,15 +167,17 @@ func (c *Committer) Queued() int {
 	return len(c.queue)
 }
 
-// Between runs f while no commit is under way. What the file shows to f is what Publish has seen the outcome of, unless
-// ended is not nil: then the outcome of the last commit is unknown, and the file may show changes that a crash takes back.
+// Between runs f while no commit is under way. Then the file shows f exactly the changes whose outcome Publish has
+// received. But if ended is not nil, the outcome of the last commit is unknown, and the file may show changes that a
+// crash takes back.
 func (c *Committer) Between(f func(ended error)) {
 	c.publishing.Lock()
 	defer c.publishing.Unlock()
 	f(c.ended)
 }
 
-// Stop commits what is queued and ends the committer. The file stays open for reading. A later Do fails with ErrClosed.
+// Stop commits all queued steps and ends the committer. The file stays open for reading. A later Do fails with
+// ErrClosed.
 func (c *Committer) Stop() {
 	c.mu.Lock()
 	c.closing = true
@@ -191,7 +197,7 @@ func (c *Committer) Close() (err error) {
 	return err
 }
 
-// signal wakes run. One token is enough, because run looks at the queue each time.
+// signal wakes run. One token is enough, because run looks at the queue after each token.
 func (c *Committer) signal() {
 	select {
 	case c.wake <- struct{}{}:
@@ -228,13 +234,13 @@ func (c *Committer) next() (steps []Step, closing bool) {
 	steps = c.queue[:n:n]
 	c.queue = c.queue[n:]
 	if len(c.queue) == 0 {
-		// An empty queue gives its array back, which would otherwise keep finished steps in memory.
+		// If the queue is empty, we free its array. Otherwise the array would keep finished steps in memory.
 		c.queue = nil
 	}
 	return steps, c.closing
 }
 
-// putBack puts steps in front of the queue.
+// putBack puts steps at the front of the queue, because they were queued before all steps that are in the queue now.
 func (c *Committer) putBack(steps []Step) {
 	if len(steps) == 0 {
 		return

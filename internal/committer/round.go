@@ -9,14 +9,13 @@ import (
 	"github.com/headrace/headrace/internal/boltfile"
 )
 
-// freelistPages is the number of free pages above which the list of free pages is not written. bbolt writes the whole
-// list with every commit, eight bytes for each page. In general that is harmless. But after many GB were removed, every
-// commit would write many MB until the space is used again. The price: if the process crashes while the list is not
-// written, the next open has to search the file for free pages.
+// freelistPages is the number of free pages above which commits do not write the list of free pages. bbolt writes the
+// whole list with every commit, eight bytes for each page. Usually the list is short. But after many GB were removed,
+// every commit would write many MB until the space is used again. The disadvantage: if the process crashes while the
+// list is not written, the next open must search the whole file for free pages.
 const freelistPages = 16 << 10
 
-// round commits steps as one transaction and tells each step the outcome. It returns the steps that are left for the next
-// round.
+// round commits steps as one transaction, and tells each step the outcome. It returns the steps for the next round.
 func (c *Committer) round(steps []Step) (left []Step) {
 	tx, err := c.begin()
 	changed := false
@@ -35,8 +34,8 @@ func (c *Committer) round(steps []Step) (left []Step) {
 	if err == nil && changed && c.config.Seal != nil {
 		err = c.file.Write(func() error { return c.config.Seal(tx) })
 	}
-	// From here on the outcome is durable, not stored or unknown. Only then the steps are told, after all locks are
-	// released: a step may let its caller go on, who may at once read what the step has written.
+	// Now the outcome is final: durable, not stored or unknown. We tell the steps only after publish has released all
+	// locks. A step may wake its caller, and the caller may at once read the changes of the step.
 	err = c.publish(tx, changed, err)
 	for _, s := range steps {
 		s.Done(err)
@@ -50,7 +49,7 @@ func (c *Committer) begin() (*bbolt.Tx, error) {
 		return nil, c.ended
 	}
 	tx, err := c.file.Begin()
-	if errors.Is(err, boltfile.ErrDamaged) { // which names the file
+	if errors.Is(err, boltfile.ErrDamaged) { // the error names the file already
 		return nil, err
 	}
 	if err != nil {
@@ -63,8 +62,8 @@ func (c *Committer) begin() (*bbolt.Tx, error) {
 	return tx, nil
 }
 
-// publish ends the transaction and publishes the outcome. publishing is held for the whole time, so that nobody sees the
-// file changed and the outcome unpublished.
+// publish ends the transaction and publishes the outcome. It holds publishing for the whole time. Otherwise somebody
+// could see the changes in the file before the outcome is published.
 func (c *Committer) publish(tx *bbolt.Tx, changed bool, err error) error {
 	c.publishing.Lock()
 	defer c.publishing.Unlock()
@@ -75,17 +74,17 @@ func (c *Committer) publish(tx *bbolt.Tx, changed bool, err error) error {
 	return err
 }
 
-// finish commits tx. It rolls tx back if there is nothing to commit, or if err says that the transaction has failed.
+// finish commits tx. It rolls tx back if there is nothing to commit, or if err says: the transaction has failed.
 //
-// A commit of bbolt has four steps. It writes pages that nothing refers to yet, syncs, writes one meta page that refers
+// A commit of bbolt has four steps. bbolt writes pages that are not in use yet, syncs, writes one meta page that refers
 // to these pages, and syncs again.
 //
-// If a step up to the first sync fails, the old meta page stays in force: nothing is stored, and trying again is safe. If
-// the meta page was written and its sync failed, the new state is in the page cache and may be on the disk: after a crash
-// it is there or not. A later commit must not build on this state as if it were durable. So we make no more commits, and
-// the operator has to open the file again, which shows what is stored.
+// If a step up to the first sync fails, the old meta page stays in force. Then nothing is stored, and the caller may
+// try again. If the second sync fails, the new meta page is in the page cache, and perhaps on the disk. After a crash
+// the new state exists or does not exist. A later commit must not build on this state as if it were durable. So we make
+// no more commits, and the operator has to open the file again. Opening shows what is stored.
 //
-// We can see which of the two happened: the number of the meta page in force is either the old one or that of this
+// The number of the meta page in force tells the two cases apart: it is either the old number or the number of this
 // transaction.
 func (c *Committer) finish(tx *bbolt.Tx, changed bool, err error) error {
 	if tx == nil {
@@ -99,7 +98,8 @@ func (c *Committer) finish(tx *bbolt.Tx, changed bool, err error) error {
 	if err = c.file.Write(func() error { return c.CommitTx(tx) }); err == nil {
 		return nil
 	}
-	// bbolt has panicked in the middle of the commit, and did not end the transaction itself.
+	// bbolt has panicked in the middle of the commit, and has not ended the transaction. Without a rollback, the next
+	// Begin would wait for ever.
 	if errors.Is(err, boltfile.ErrDamaged) {
 		c.file.Rollback(tx)
 	}
@@ -111,7 +111,7 @@ func (c *Committer) finish(tx *bbolt.Tx, changed bool, err error) error {
 	return fmt.Errorf("%s: %w: %w", c.config.Path, ErrUnknown, err)
 }
 
-// notStored wraps an error after which nothing is stored. To try again is safe, and may help unless the file is damaged.
+// notStored wraps an error after which nothing is stored. A retry is safe, and may help unless the file is damaged.
 func (c *Committer) notStored(err error) error {
 	if err == nil || errors.Is(err, boltfile.ErrDamaged) {
 		return err
@@ -119,7 +119,7 @@ func (c *Committer) notStored(err error) error {
 	return fmt.Errorf("%s: %w: %w", c.config.Path, ErrNotStored, err)
 }
 
-// txID returns the number of the last transaction in force.
+// txID returns the number of the newest committed transaction.
 func (c *Committer) txID() (id int, err error) {
 	err = c.file.View(func(tx *bbolt.Tx) error {
 		id = tx.ID()
@@ -128,8 +128,9 @@ func (c *Committer) txID() (id int, err error) {
 	return id, err
 }
 
-// saveFreelist writes the list of free pages at the end, if it was not written because of its size. Then the next Open is
-// quick. If saveFreelist fails, the next Open only takes longer.
+// saveFreelist writes the list of free pages before the committer ends, if the commits have not written it because of
+// its size. Then the next Open is quick. If saveFreelist fails, the next Open only takes longer, so we ignore the
+// error.
 func (c *Committer) saveFreelist() {
 	if !c.file.Bolt().NoFreelistSync || c.ended != nil {
 		return

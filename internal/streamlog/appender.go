@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// An appender remembers, for the life of one producer, which seqs were acknowledged. It also keeps the batches that a
-// session took and whose ack no session has returned yet. So a resend of a stored batch is recognized.
+// An appender remembers which seqs were acknowledged, as long as its producer lives. It also keeps every batch that a
+// session has taken and whose ack no session has returned. So the appender recognizes the resend of a stored batch.
 type appender struct {
 	log         *Log
 	contentType string
@@ -19,17 +19,17 @@ type appender struct {
 	// mu guards the fields below, the batches in taken, and the fields of conn. Lock order: mu, then the lock of a
 	// Board.
 	mu    sync.Mutex
-	acked uint64        // Read has returned the acks of all smaller seqs
-	taken []*takenBatch // the batches acked, acked+1, … that a session took and that did not fail
-	conn  *conn         // the latest one; nil before the first Dial
+	acked uint64        // the smallest seq whose ack Read has not returned
+	taken []*takenBatch // the batches with the seqs acked, acked+1, …: taken by a session, and not failed
+	conn  *conn         // of the latest session; nil before the first Dial
 }
 
-// A takenBatch is one batch, from its Write until its ack was returned or the batch failed.
+// A takenBatch is one batch. It lives from the batch's Write until the ack was returned or the batch has failed.
 type takenBatch struct {
-	conn    *conn  // of the session that took the batch last
+	conn    *conn  // of the latest session that took the batch
 	n       int    // number of records
 	first   uint64 // seq of the first record; valid once stored is true
-	begun   bool   // the store is storing the batch, so only Done decides its fate
+	begun   bool   // the store has begun to store the batch, so only Done decides its fate
 	stored  bool   // the batch is durable
 	dropped bool   // the store must not begin the batch
 }
@@ -48,8 +48,9 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	return a.conn, nil
 }
 
-// claim fixes the content type of the stream, or compares it with the type that was fixed before. It refuses a stream
-// that is closed for good, unless batches of this producer are stored in the stream and wait for their ack.
+// claim sets the content type of the stream, or compares it with the type that was set before. It refuses a sealed
+// stream. But if batches of this producer are stored in the stream and wait for their ack, claim must succeed: a new
+// session has to return these acks.
 func (a *appender) claim(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
@@ -72,14 +73,15 @@ func (a *appender) claim(ctx context.Context) error {
 	}
 	_, err := Commit(ctx, a.log.store, &Write{ContentType: a.contentType})
 	if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
-		// The content type may be fixed already. To fix it again changes nothing, so the error is not ErrIndeterminate.
+		// The content type may be set already. Setting it again would change nothing, so the outcome does not matter,
+		// and the error is not ErrIndeterminate.
 		return fmt.Errorf("%w: %w", backend.ErrTransient, ctxErr)
 	}
 	return err
 }
 
-// storingBegins is called by the store right before it stores t. It returns false if t was dropped and must not be
-// stored.
+// The store calls storingBegins right before it stores t. If storingBegins returns false, t was dropped, and the store
+// must not store t.
 func (a *appender) storingBegins(t *takenBatch) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -87,8 +89,9 @@ func (a *appender) storingBegins(t *takenBatch) bool {
 	return t.begun
 }
 
-// storingEnded is called by the store when t is stored, or when t failed with err. If t failed, all batches behind t
-// are dropped too, so that what is stored stays a prefix.
+// The store calls storingEnded when t is stored, or when t has failed with err. After a failure, all batches behind t
+// are dropped too. Otherwise a later batch would be stored without the batch before it, and the stream would have a
+// hole.
 func (a *appender) storingEnded(t *takenBatch, first uint64, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -103,7 +106,7 @@ func (a *appender) storingEnded(t *takenBatch, first uint64, err error) {
 		}
 	}
 	t.conn.wakeBoth()
-	// The Write of the latest session may be waiting for the outcome of a batch of an earlier session.
+	// The Write of the latest session may be waiting for a batch of an earlier session.
 	a.conn.wakeBoth()
 }
 
@@ -127,8 +130,7 @@ func (a *appender) ackLocked() backend.Ack {
 	}
 }
 
-// dropLocked forgets the i-th taken batch and all batches behind it. The store has not begun any of the batches behind
-// it.
+// dropLocked drops the i-th taken batch and all batches behind it. The store has begun none of the batches behind it.
 func (a *appender) dropLocked(i int) {
 	for _, t := range a.taken[i:] {
 		t.dropped = true

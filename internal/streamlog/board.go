@@ -7,21 +7,21 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// State is what every goroutine may know about a stream. It is durable: no crash takes it back.
+// State is the durable state of a stream. No crash takes it back, so every goroutine may use it.
 type State struct {
 	Head, Tail  uint64 // the stream holds the records Head, …, Tail-1
-	ContentType string // empty until an appender has fixed it
-	Closed      bool   // for good
-	Incarnation string // of the stream, in its offsets; "" until the first Write of a Store that keeps one
+	ContentType string // empty until an appender has set it
+	Closed      bool   // the stream was sealed
+	Incarnation string // name of this stream in its offsets; "" before the first Write, and in a Store without incarnations
 }
 
-// A Board shows the State of one Store, and wakes goroutines that wait for the next State.
+// A Board shows the State of one Store, and wakes the goroutines that wait for the next State.
 type Board struct {
 	mu      sync.Mutex // guards all fields; no other lock is taken inside
 	state   State
 	changed chan struct{} // made when a goroutine waits, closed by the next Publish; nil while nobody waits
 	ended   chan struct{} // closed by End
-	err     error         // what End was given
+	err     error         // the argument of End
 }
 
 // NewBoard makes a Board that shows s.
@@ -34,8 +34,8 @@ func (b *Board) State() State {
 	return b.state
 }
 
-// Watch returns the state that is durable now, and a channel that is closed when the state changes. Both are read under
-// one lock. Otherwise a change between looking and waiting would be missed.
+// Watch returns the durable state, and a channel that is closed when the state changes. It reads both under one lock.
+// Otherwise a caller could miss a change between looking and waiting.
 func (b *Board) Watch() (State, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,7 +45,7 @@ func (b *Board) Watch() (State, <-chan struct{}) {
 	return b.state, b.changed
 }
 
-// Publish shows s from now on and wakes all who wait for a change.
+// Publish replaces the state with s and wakes everybody who waits for a change.
 func (b *Board) Publish(s State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,7 +56,8 @@ func (b *Board) Publish(s State) {
 	}
 }
 
-// End says that the Store is gone: the Store was closed, or the stream was deleted. Sessions and readers end with err.
+// End says that the Store is gone, because the Store was closed or the stream was deleted. Sessions and readers end
+// with err.
 func (b *Board) End(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,17 +70,17 @@ func (b *Board) End(err error) {
 // Ended returns a channel that End closes.
 func (b *Board) Ended() <-chan struct{} { return b.ended }
 
-// Err returns the error that End was given, or nil.
+// Err returns the argument of End, or nil before End.
 func (b *Board) Err() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-// Apply changes s as w does, where w has n records, or returns why w cannot be stored. Every Store uses Apply, so that
-// all agree.
+// Apply changes s as the Write w with n records does, or returns the reason why w cannot be stored. Every Store uses
+// Apply, so all Stores accept and refuse the same Writes.
 func (s *State) Apply(w *Write, n int) error {
-	// A closed stream takes no records. To trim it, or to close it again, is harmless.
+	// A closed stream takes no records. Trimming it, or closing it again, is allowed and harmless.
 	if s.Closed && n > 0 {
 		return backend.ErrStreamClosed
 	}

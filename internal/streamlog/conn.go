@@ -8,20 +8,21 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A conn connects one session to the store. Write copies the batch, so lent memory is never read after Write has
+// A conn connects one session with the store. Write copies the batch, so nobody reads lent memory after Write has
 // returned. The lock of the appender guards the fields of a conn, except the channels.
 type conn struct {
 	appender  *appender
 	readWake  chan struct{} // holds one token: Read may find something new
 	writeWake chan struct{} // holds one token: Write may find something new
 
-	failure     error // why nothing more is written or acknowledged
-	fateUnknown bool  // failure does not say what became of the batches in flight
+	failure     error // the reason why the session ends
+	fateUnknown bool  // failure does not say whether the batches in flight are stored
 	finished    bool  // Write will not be called again
 }
 
-// Write gives recs to the store. An earlier session may have left a batch with the same seq in the store's hands. Then
-// Write waits for the outcome of that batch, because only the outcome says whether recs are a resend of a stored batch.
+// Write gives recs to the store. An earlier session may have given a batch with the same seq to the store, and the
+// store may still be working on it. Then Write waits for the outcome of the earlier batch. Only the outcome says
+// whether recs are the resend of a stored batch.
 func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
 	board := c.appender.log.store.Board()
 	for {
@@ -45,13 +46,13 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 }
 
 // take adds the batch seq to the appender's list. If an earlier session has already taken the batch, take returns the
-// entry of that session, and wait says that the store is still working on the batch.
+// entry of the earlier session. wait is true while the store is still working on the batch.
 func (c *conn) take(seq uint64, n int) (t *takenBatch, wait bool, err error) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.failure != nil {
-		// Behind a batch that failed, nothing may be stored. Otherwise the stream would have a hole.
+		// After a failed batch, no later batch may be stored. Otherwise the stream would have a hole.
 		return nil, false, fmt.Errorf("%s: send: %w: an earlier append failed: %v", a.log.name, backend.ErrTransient, c.failure)
 	}
 	if err := a.log.store.Board().Err(); err != nil {
@@ -65,8 +66,8 @@ func (c *conn) take(seq uint64, n int) (t *takenBatch, wait bool, err error) {
 	return t, false, nil
 }
 
-// commit hands the batch to the store. The appender's lock is not held: the store may call Begin and Done before Commit
-// returns.
+// commit gives the batch to the store. The appender's lock is not held, because the store may call Begin and Done
+// before Commit returns, and both take the lock.
 func (c *conn) commit(t *takenBatch, recs []backend.Record) {
 	a := c.appender
 	a.log.store.Commit(&Write{
@@ -76,8 +77,8 @@ func (c *conn) commit(t *takenBatch, recs []backend.Record) {
 	})
 }
 
-// takeOver takes over a batch that an earlier session has stored and whose ack was lost with that session. It compares
-// the records first: if other records came under the same seq, an ack would make them vanish.
+// takeOver takes over a batch that an earlier session has stored, and whose ack was lost with the earlier session. It
+// compares the records first. If the producer sends other records under the same seq, an ack would hide their loss.
 func (c *conn) takeOver(t *takenBatch, seq uint64, recs []backend.Record) error {
 	a := c.appender
 	same, err := a.log.holds(t.first, t.n, recs)
@@ -94,7 +95,8 @@ func (c *conn) takeOver(t *takenBatch, seq uint64, recs []backend.Record) error 
 	return nil
 }
 
-// Read returns one ack for each batch. When an ack and a failure are both there, Read returns the ack first.
+// Read returns one ack for each batch. It returns all acks before a failure, because an acknowledged batch must not be
+// sent again.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	board := c.appender.log.store.Board()
 	for {
@@ -112,7 +114,7 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	}
 }
 
-// poll returns an ack or the reason why there will be no more acks, without waiting.
+// poll returns an ack, or the reason why there will be no more acks. It does not wait.
 func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	a := c.appender
 	a.mu.Lock()
@@ -129,8 +131,8 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	return ack, false, nil
 }
 
-// fail ends the connection with err. It does not wait for the store, which may still be storing batches; so their fate
-// is unknown.
+// fail ends the connection with err. It does not wait for the store, and the store may still be storing batches. So the
+// fate of these batches is unknown.
 func (c *conn) fail(err error) {
 	a := c.appender
 	a.mu.Lock()
@@ -150,8 +152,8 @@ func (c *conn) Finish() {
 	c.wakeBoth()
 }
 
-// Fate returns what became of the unanswered batches. If the store itself has reported err, the store has stored
-// neither the batch that failed nor any batch behind it, so err says everything. Otherwise the batches may be stored.
+// Fate returns the fate of the unanswered batches. If the store itself has reported err, the store has stored neither
+// the failed batch nor any batch behind it, and err says everything. Otherwise the batches may be stored.
 func (c *conn) Fate(err error, unanswered int) error {
 	a := c.appender
 	a.mu.Lock()
@@ -162,9 +164,10 @@ func (c *conn) Fate(err error, unanswered int) error {
 	return err
 }
 
-// Close drops the batches of this connection that the store has not begun to store. The store finishes a batch that it has
-// begun, from its own copy, and a later session learns the outcome. Batches of a later connection stay: if Close dropped
-// them, the acks of the batches behind them would go to other seqs, and records would be acknowledged and not stored.
+// Close drops the batches of this connection that the store has not begun to store. If the store has begun a batch, it
+// finishes the batch from its own copy, and a later session learns the outcome. Close does not drop batches of a later
+// connection. Otherwise the acks of the batches behind them would go to other seqs, and records would be acknowledged
+// and not stored.
 func (c *conn) Close() error {
 	c.fail(backend.ErrClosed)
 	a := c.appender
@@ -185,8 +188,8 @@ func (c *conn) wakeBoth() {
 	wake(c.writeWake)
 }
 
-// wake leaves a token for the one goroutine that may wait for it. If no goroutine waits, the token stays for the next
-// wait.
+// wake leaves a token for the goroutine that may be waiting. If nobody waits, the token stays for the next wait, so no
+// wake-up is lost.
 func wake(token chan struct{}) {
 	select {
 	case token <- struct{}{}:

@@ -7,8 +7,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// holds compares recs with the n records that are stored from first on. Records that were trimmed cannot be compared,
-// and count as equal: they were stored, and a resend would store them a second time.
+// holds reports whether recs are equal to the n stored records from first on. Trimmed records cannot be compared, and
+// count as equal: they were stored once, and must not be stored a second time.
 func (l *Log) holds(first uint64, n int, recs []backend.Record) (bool, error) {
 	if n != len(recs) {
 		return false, nil
@@ -32,7 +32,7 @@ func (l *Log) holds(first uint64, n int, recs []backend.Record) (bool, error) {
 	return true, nil
 }
 
-// same reports whether stored is the record that the Store makes of sent.
+// same reports whether the Store would store sent as stored.
 func same(sent, stored *backend.Record) bool {
 	return bytes.Equal(sent.Value, stored.Value) &&
 		(sent.Time.IsZero() || sent.Time.Equal(stored.Time)) &&

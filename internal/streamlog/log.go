@@ -8,16 +8,16 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Bounds of one batch of a reader. They are so large that the cost of a call is small beside the cost of its records,
-// and so small that a consumer which reads ahead holds little memory.
+// Bounds of one batch of a reader. With so many records, the cost of the call is small compared with the cost of the
+// records. And a consumer that reads ahead still holds little memory.
 const (
 	readRecords = 1024
 	readBytes   = 1 << 20
 )
 
-// A Log makes a sink and a source, as package backend defines them, of one Store.
+// A Log makes a sink and a source from one Store, as package backend defines them.
 type Log struct {
-	name   string // names the stream in errors, for example: bolt: stream "orders"
+	name   string // name of the stream in errors, for example: bolt: stream "orders"
 	store  Store
 	limits backend.Limits
 }
@@ -33,7 +33,8 @@ func (l *Log) NewAppender(f backend.Format) backend.Appender {
 	return backend.Pipelined(l.name, &appender{log: l, contentType: f.ContentType})
 }
 
-// Trim drops the records before the place before. [backend.Latest] drops all records that exist when Trim is called.
+// Trim drops all records in front of the place before. [backend.Latest] means all records that exist when Trim is
+// called.
 func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
 	board := l.store.Board()
 	if err := board.Err(); err != nil {
@@ -73,8 +74,8 @@ func (l *Log) commit(ctx context.Context, what string, w *Write) error {
 	return nil
 }
 
-// Size measures a record for the limits of every Log: the bytes of its value and headers, and not the bytes that a
-// store needs for them. It refuses a time that does not fit into 64 bits of nanoseconds.
+// Size measures a record for the limits of every Log. It counts the bytes of value and headers, and not how many bytes
+// a store needs for them. It refuses a time that does not fit into 64 bits of nanoseconds.
 func Size(r *backend.Record) (int, error) {
 	if !r.Time.IsZero() && (r.Time.Before(minTime) || r.Time.After(maxTime)) {
 		return 0, fmt.Errorf("time %v: want a time between the years %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)
@@ -82,7 +83,7 @@ func Size(r *backend.Record) (int, error) {
 	return Bytes(r), nil
 }
 
-// Bytes returns what a record counts against byte limits.
+// Bytes returns the number of bytes of a record's value and headers.
 func Bytes(r *backend.Record) int {
 	n := len(r.Value)
 	for i := range r.Headers {
@@ -96,8 +97,8 @@ var (
 	maxTime = time.Unix(0, 1<<63-1)
 )
 
-// Time returns a record's time as every Store keeps it: in nanoseconds, without a zone and without a monotonic clock. A
-// record without a time gets now.
+// Time returns a record's time as every Store keeps it: in nanoseconds since 1970, without a zone and without a
+// monotonic clock. A record without a time gets now.
 func Time(t time.Time, now int64) int64 {
 	if t.IsZero() {
 		return now

@@ -14,7 +14,8 @@ type Memory struct {
 	board *Board
 
 	mu sync.Mutex // guards the fields below; the lock of board is taken inside mu, never the other way round
-	// chunks grows by append and is cut by making a copy. So a slice of it stays valid after the lock is released.
+	// chunks grows by append, and a trim makes a copy. So a reader may use its slice of chunks after it has released
+	// the lock.
 	chunks []chunk
 }
 
@@ -23,7 +24,7 @@ type chunk struct {
 	first   uint64 // seq of the first record
 	recs    []backend.Record
 	bytes   int   // of all records together
-	maxTime int64 // latest time of all records up to the end of this chunk, trimmed records included; so it never falls
+	maxTime int64 // latest time of all records up to the end of this chunk, including trimmed records; never falls from chunk to chunk
 }
 
 // NewMemory makes an empty Store.
@@ -34,7 +35,8 @@ func NewMemory() *Memory {
 // Board implements [Store].
 func (s *Memory) Board() *Board { return s.board }
 
-// Commit stores w before it returns. The records are copied before the lock is taken, because they are lent.
+// Commit stores w before it returns. It copies the records because they are lent. The copy is made before the lock is
+// taken, so that other goroutines need not wait for the copy.
 func (s *Memory) Commit(w *Write) {
 	c := clone(w.Records, time.Now().UnixNano())
 	if w.Begin != nil && !w.Begin() {
@@ -64,8 +66,8 @@ func (s *Memory) commitChunk(w *Write, c chunk) (first uint64, err error) {
 	return c.first, nil
 }
 
-// trimLocked removes the chunks that are wholly before head. It keeps a chunk that is partly before head; readers do
-// not see those records, because the board shows the head.
+// trimLocked removes the chunks that are wholly before head. It keeps a chunk that is partly before head. Readers do
+// not see the trimmed records of this chunk, because the board shows the head.
 func (s *Memory) trimLocked(head uint64) {
 	i := 0
 	for i < len(s.chunks) && s.chunks[i].first+uint64(len(s.chunks[i].recs)) <= head {
@@ -83,12 +85,12 @@ func (s *Memory) snapshot() []chunk {
 	return s.chunks
 }
 
-// shareFrom is the number of records from which Read returns the records of one chunk without copying. Fewer records
-// are collected from several chunks into a new slice. Otherwise a stream that was filled record by record would be read
-// record by record.
+// shareFrom is the number of records from which Read returns records of one chunk without copying. If a chunk has fewer
+// records, Read copies records from several chunks into a new slice. Otherwise a stream that was filled record by
+// record would also be read record by record.
 const shareFrom = 64
 
-// Read returns records that all readers share. Neither the slice nor the bytes may be written to.
+// Read returns records that all readers share. Nobody may write to the slice or to the bytes.
 func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	chunks := s.snapshot()
 	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].first > seq }) - 1
@@ -100,7 +102,7 @@ func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	room := int(min(uint64(limit.Records), limit.Below-seq))
 	if n := count(chunks[:1], skip, room, limit.Bytes); n >= shareFrom || n == room || len(chunks) == 1 {
 		end := skip + n
-		// The capacity ends at end, so a caller that appends to the slice gets a copy.
+		// The capacity ends at end, so an append to the slice makes a copy and does not overwrite the chunk.
 		return chunks[0].recs[skip:end:end], nil
 	}
 	n := count(chunks, skip, room, limit.Bytes)
@@ -112,8 +114,8 @@ func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	return out, nil
 }
 
-// count returns how many records to read behind the first skip records: at most room, and at least one, whatever its
-// size. It looks at single records only in the chunk that the limit cuts.
+// count returns how many records Read returns, after skipping the first skip records: at most room, and at least one,
+// even if that record is too large. It looks at single records only in the chunk where the byte limit falls.
 func count(chunks []chunk, skip, room, bytes int) (n int) {
 	for i := range chunks {
 		recs := chunks[i].recs[skip:]
@@ -126,7 +128,8 @@ func count(chunks []chunk, skip, room, bytes int) (n int) {
 				}
 				n++
 			}
-			// The first chunk was cut at its front, and the rest of the chunk did fit.
+			// All the rest of this chunk did fit: the first chunk was cut at its front, so its full size was too large
+			// an estimate.
 			continue
 		}
 		if n += len(recs); n >= room {
@@ -152,8 +155,8 @@ func (s *Memory) Since(t time.Time, head, tail uint64) (uint64, error) {
 	return tail, nil
 }
 
-// clone copies records into memory of their own, with three allocations: one for the records, one for all bytes, one
-// for all headers.
+// clone copies records into new memory with only three allocations: one for the records, one for all bytes, one for all
+// headers.
 func clone(recs []backend.Record, now int64) (c chunk) {
 	if len(recs) == 0 {
 		return c

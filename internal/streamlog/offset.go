@@ -9,20 +9,21 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// incarnationMark stands between the sequence number of an offset and the incarnation of its stream.
+// incarnationMark separates the two parts of an offset: the sequence number, and the incarnation of the stream.
 const incarnationMark = "@"
 
-// NewIncarnation makes a random name, of 11 characters, for a new stream. Every stream counts from 0. Without the name, a
-// place in a stream that was deleted would look like a place in the next stream at the same address.
+// NewIncarnation returns a random name of 11 characters for a new stream. Every stream counts from 0. Without the name,
+// a place in a deleted stream would look like a place in the next stream with the same address, and a consumer would
+// skip records of the new stream.
 func NewIncarnation() string {
 	var id [8]byte
 	rand.Read(id[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
-// FormatOffset returns the offset of the record with the number seq: the number in decimal, followed by the incarnation of
-// the stream. The incarnation is "" for a stream that was written before there were incarnations; then the offset is a
-// bare number.
+// FormatOffset returns the offset of the record with the number seq: the number in decimal, and behind it the
+// incarnation of the stream. Streams that are older than incarnations have the incarnation "", and their offsets are
+// bare numbers.
 func FormatOffset(seq uint64, incarnation string) backend.Offset {
 	digits := strconv.FormatUint(seq, 10)
 	if incarnation == "" {
@@ -31,8 +32,8 @@ func FormatOffset(seq uint64, incarnation string) backend.Offset {
 	return backend.Offset(digits + incarnationMark + incarnation)
 }
 
-// ParseOffset reads an offset of FormatOffset and refuses everything else: a sign, a leading zero. Offsets are compared
-// as strings, so each place must have exactly one spelling.
+// ParseOffset reads an offset of FormatOffset. It refuses everything else, for example a sign or a leading zero.
+// Offsets are compared as strings, so each place must have exactly one spelling.
 func ParseOffset(o backend.Offset) (seq uint64, incarnation string, ok bool) {
 	digits, incarnation, marked := strings.Cut(string(o), incarnationMark)
 	if len(digits) > 1 && digits[0] == '0' || marked && incarnation == "" {
@@ -47,8 +48,8 @@ func ParseOffset(o backend.Offset) (seq uint64, incarnation string, ok bool) {
 	return seq, incarnation, err == nil
 }
 
-// SetOffsets gives recs the places from first on, in the incarnation given. All offsets are parts of one string, and the
-// Next of a record is the Offset of the next record. So the offset of a record costs no allocation.
+// SetOffsets sets the offsets of recs: the places from first on, in the given incarnation. All offsets are parts of one
+// string, and the Next of a record is the Offset of the next record. So the offsets of all records cost one allocation.
 func SetOffsets(recs []backend.Record, first uint64, incarnation string) {
 	if len(recs) == 0 {
 		return
@@ -66,8 +67,8 @@ func SetOffsets(recs []backend.Record, first uint64, incarnation string) {
 	}
 	rest := backend.Offset(all.String())
 
-	// The length of a decimal number changes only at powers of ten. So we compare with the next power of ten instead of
-	// measuring every number.
+	// The number of digits changes only at powers of ten. So we compare with the next power of ten, and need not
+	// measure every number.
 	n := decimalLen(first)
 	limit := pow10(n)
 	offset := rest[:n+len(suffix)]

@@ -10,7 +10,7 @@ import (
 )
 
 // OpenReader resolves from before it returns. So a relative start, such as Latest, means the place at the time of this
-// call.
+// call, and not at the time of the first Read.
 func (l *Log) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	pos, err := l.resolve(ctx, from)
 	if err != nil {
@@ -46,8 +46,8 @@ func (l *Log) resolve(ctx context.Context, from backend.Offset) (uint64, error) 
 	return st.place(from)
 }
 
-// place returns the number in an offset, or an error if reading cannot start there. A bare number was made before streams
-// had incarnations. Nobody can know to which stream it belongs, so it is not refused.
+// place returns the number in an offset, or an error if reading cannot start there. A bare number comes from a time
+// before incarnations. Nobody can know its stream, so we accept it.
 func (s State) place(from backend.Offset) (uint64, error) {
 	pos, incarnation, ok := ParseOffset(from)
 	switch {
@@ -70,15 +70,15 @@ func (s State) checkPlace(pos uint64) error {
 	return nil
 }
 
-// A reader reads one stream from a place on. One goroutine calls Read; any goroutine may call Close.
+// A reader reads one stream from a place on. Only one goroutine may call Read; any goroutine may call Close.
 type reader struct {
 	log *Log
 
-	// Only Read uses these.
+	// Only Read uses the next fields.
 	next     uint64 // seq of the next record
-	earliest bool   // the reader was opened at Earliest, so a trim before its first batch moves the start
-	first    bool   // nothing was returned yet
-	dead     error  // why Read has failed; further calls return the same
+	earliest bool   // opened at Earliest, so a trim before the first batch moves the start
+	first    bool   // no Read has returned yet
+	dead     error  // error of a failed Read; further calls return the same error
 
 	once    sync.Once
 	closing chan struct{} // closed by Close
@@ -125,15 +125,15 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 				return backend.Batch{}, err
 			}
 			if len(recs) == 0 {
-				// The records were trimmed since we took the state, so look again.
+				// The records were trimmed after we had read the state, so we look again.
 				continue
 			}
 			r.next += uint64(len(recs))
 			r.first = false
 			return backend.Batch{Records: recs, Next: recs[len(recs)-1].Next, CaughtUp: r.next == st.Tail, Closed: r.next == st.Tail && st.Closed}, nil
 		}
-		// The first Read says where the reader stands, even if there is no record yet. Later calls need not, because
-		// the batch that reached the tail has said so.
+		// The first Read returns the reader's place, even if there is no record yet. Later calls need not do so,
+		// because the batch that reached the tail has returned the place.
 		if r.first {
 			r.first = false
 			return backend.Batch{Next: FormatOffset(r.next, st.Incarnation), CaughtUp: true, Closed: st.Closed}, nil
@@ -145,8 +145,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	}
 }
 
-// wait returns when there may be something new. It reads the state and the channel in one call of Watch, so no change
-// is missed in between.
+// wait returns when there may be something new. It gets the state and the channel from one call of Watch, so it misses
+// no change in between.
 func (r *reader) wait(ctx context.Context, board *Board) {
 	st, changed := board.Watch()
 	if st.Tail > r.next || st.Closed {

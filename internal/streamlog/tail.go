@@ -7,7 +7,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Tail implements [backend.Tailer]. It does not count bytes, because no store keeps their sum.
+// Tail implements [backend.Tailer]. It does not count bytes, because Stores do not keep the sum.
 func (l *Log) Tail(ctx context.Context, from backend.Offset) (backend.Tail, error) {
 	pos, err := l.resolve(ctx, from)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// A batch is stored as blocks, and not with one key for each record. A tree of blocks is shallow, one Put carries
-// dozens of records, and one copy reads them. The key of a block is the seq of its first record, big-endian. The block:
+// We store a batch as blocks, and not with one key for each record. A tree of blocks is shallow, one Put stores dozens
+// of records, and one copy reads them. The key of a block is the seq of its first record, in big-endian order. The
+// contents of a block:
 //
 //	version  1 byte
 //	count    uvarint, at least 1
@@ -23,26 +24,25 @@ import (
 //	maxTime  8 bytes, little-endian: the latest time of all records up to here, trimmed ones included
 //	crc      4 bytes, little-endian: CRC-32C of all before it and of the key
 //
-// We need the checksum because bbolt has checksums for its meta pages only. Without it, a damaged page would be
-// delivered as records. maxTime never falls from one block to the next, so a place can be found by time with bisection.
+// bbolt has checksums only for its meta pages. Without our checksum, a reader would get the bytes of a damaged page as
+// records. maxTime never falls from one block to the next, so we can find a time by bisection.
 const (
 	blockVersion = 1
 	trailerBytes = 8 + 4
 )
 
-// blockBytes is the size at which a block is cut. A larger record has a block of its own. With every append bbolt
-// rewrites the last leaf, and a leaf keeps up to four values however large they are. So larger blocks are written
-// several times, and smaller blocks waste the end of a page. Two blocks of this size, with their keys, fill four pages
-// of 4 KiB.
+// blockBytes is the size of a full block. A larger record has a block of its own. With every append, bbolt rewrites the
+// last leaf page, and a leaf keeps up to four values, even very large ones. So larger blocks are written several times,
+// and smaller blocks waste the end of a page. Two blocks of blockBytes, with their keys, fill exactly four pages of 4
+// KiB.
 const blockBytes = (4*4096-16)/2 - 24
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
-// errCorrupt is the error of decoding. The store adds file, stream and seq.
+// errCorrupt is the error of decoding. The store adds the file, the stream and the seq.
 var errCorrupt = errors.New("corrupt block")
 
-// blocks are the encoded records of one Write. Only the parts that the commit decides are missing: the keys and the
-// trailers.
+// blocks are the encoded records of one Write, except for the parts that the commit decides: the keys and the trailers.
 type blocks struct {
 	data    [][]byte // each ends with room for its trailer
 	counts  []int    // number of records in each block
@@ -51,8 +51,8 @@ type blocks struct {
 	size    int      // bytes of all blocks
 }
 
-// encode copies recs into blocks. It runs in the goroutine of the sender, so encoding goes on while a commit waits for
-// the disk.
+// encode copies recs into blocks. It runs in the goroutine of the sender, so the encoding goes on while a commit waits
+// for the disk.
 func encode(recs []backend.Record, now int64) (b blocks) {
 	b.records = len(recs)
 	for len(recs) > 0 {
@@ -78,7 +78,7 @@ func encode(recs []backend.Record, now int64) (b blocks) {
 	return b
 }
 
-// fit returns how many of recs make the next block, at least one, and about how many bytes the block has.
+// fit returns how many of recs belong to the next block, at least one, and the approximate size of the block in bytes.
 func fit(recs []backend.Record) (n, size int) {
 	size = 1 + binary.MaxVarintLen32 + trailerBytes
 	for i := range recs {
@@ -91,7 +91,7 @@ func fit(recs []backend.Record) (n, size int) {
 			}
 		}
 		if i > 0 && r.Time.IsZero() {
-			// The record gets the same time as the record before, so the difference is 0 and takes one byte.
+			// The record gets the time of the record before it, so the difference is 0 and takes one byte.
 			b++
 		} else {
 			b += binary.MaxVarintLen64
@@ -107,7 +107,7 @@ func fit(recs []backend.Record) (n, size int) {
 // uvarintLen returns the number of bytes of n as a uvarint.
 func uvarintLen(n int) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }
 
-// appendRecord encodes one record behind data. elapsed is the time since the record before.
+// appendRecord appends the encoding of one record to data. elapsed is the time since the record before.
 func appendRecord(data []byte, r *backend.Record, elapsed int64) []byte {
 	data = binary.AppendVarint(data, elapsed)
 	length := uint64(len(r.Value)) << 1
@@ -127,8 +127,8 @@ func appendRecord(data []byte, r *backend.Record, elapsed int64) []byte {
 	return append(data, r.Value...)
 }
 
-// seal finishes the i-th block. first is the seq of its first record, and before is the latest time of all records
-// before the block. It returns the latest time up to the end of the block.
+// seal fills in the trailer of the i-th block. first is the seq of its first record, and before is the latest time of
+// all records before the block. seal returns the latest time up to the end of the block.
 func (b *blocks) seal(i int, first uint64, before int64) (latest int64) {
 	data := b.data[i]
 	body, trailer := data[:len(data)-trailerBytes], data[len(data)-trailerBytes:]
@@ -138,7 +138,7 @@ func (b *blocks) seal(i int, first uint64, before int64) (latest int64) {
 	return latest
 }
 
-// checksum includes the key of the block, so that a block in the wrong place is noticed too.
+// checksum covers the key of the block too, so that we notice a block in the wrong place.
 func checksum(body, latest []byte, first uint64) uint32 {
 	sum := crc32.Update(0, crcTable, body)
 	sum = crc32.Update(sum, crcTable, latest)

@@ -39,20 +39,21 @@ func (o *op) Size() int { return o.blocks.size }
 
 // Apply makes the change, or refuses it.
 //
-// A refusal is told at once, so it must be right even if the round fails later. Sometimes a refusal depends on an earlier
-// step of the same round, such as a close in front of an append. Then the round ends in front of the refused op, and the
-// next round decides by what is durable then.
+// A refusal is reported at once, and must be right even if the round fails later. Sometimes a refusal depends on an
+// earlier step of the same round, for example on a seal in front of an append. Then the round ends in front of the
+// refused op, and the next round decides by the durable state.
 func (o *op) Apply(tx *bbolt.Tx) error {
 	o.store.db.join(o.store, tx)
 	refused := o.store.refuse(o)
 	switch {
-	// This refusal may depend on a step that is not durable yet.
+	// The refusal may depend on a step that is not durable yet.
 	case refused != nil && o.store.changed():
 		return committer.ErrLater
 	// The session has dropped the batch.
 	case !o.begin():
 		return committer.ErrUnchanged
-	// Tell the refusal now, before the session can begin a batch behind this one.
+	// Report the refusal now, before the session can begin a batch behind this one. Otherwise the later batch would be
+	// stored, and the stream would have a hole.
 	case refused != nil:
 		o.tell(refused)
 		return committer.ErrUnchanged
@@ -60,7 +61,8 @@ func (o *op) Apply(tx *bbolt.Tx) error {
 	return o.store.apply(o)
 }
 
-// begin asks the session whether the batch is still to be stored. It asks once.
+// begin asks the session whether the op must still be stored. It asks only once, because a session must not hear twice
+// that its batch has begun.
 func (o *op) begin() bool {
 	if o.begun || o.write == nil || o.write.Begin == nil {
 		return true
@@ -70,8 +72,8 @@ func (o *op) begin() bool {
 	return o.begun
 }
 
-// Done tells the outcome. If the round failed before the op was applied, the session is asked first whether it has
-// dropped the batch: a session must not be told the fate of a dropped batch.
+// Done reports the outcome. If the round has failed before the op was applied, begin first asks whether the session has
+// dropped the batch: a session must not learn the fate of a dropped batch.
 func (o *op) Done(err error) {
 	if !o.over && o.begin() {
 		o.tell(outcome(err))
@@ -87,7 +89,7 @@ func (o *op) tell(err error) {
 	o.done(o.first, nil)
 }
 
-// join makes s part of the round, with the first of its ops.
+// join makes s part of the round, when the first op of s is applied.
 func (db *DB) join(s *store, tx *bbolt.Tx) {
 	if !s.inRound {
 		db.touched = append(db.touched, s)
@@ -95,7 +97,7 @@ func (db *DB) join(s *store, tx *bbolt.Tx) {
 	}
 }
 
-// seal is the last change of a round: the states of its streams.
+// seal writes the states of all streams of the round. It is the last change of the round.
 func (db *DB) seal(*bbolt.Tx) error {
 	for _, s := range db.touched {
 		if err := s.writeState(); err != nil {
@@ -111,14 +113,14 @@ func (db *DB) publish(err error) {
 		s.endRound(err == nil)
 	}
 	if errors.Is(err, committer.ErrUnknown) {
-		// This was the last round. Its streams must not be garbage collected: their boards show what is durable, and a
-		// new store would show what is in the file, which a crash may take back.
+		// This was the last round. We keep its streams from garbage collection, because their boards show the durable
+		// state. A new store would show the state in the file, and a crash may take that state back.
 		db.unknown = db.touched
 	}
 	db.touched = nil
 }
 
-// outcome says in the words of package backend what an error of the committer means for a caller.
+// outcome translates an error of the committer into the errors of package backend.
 func outcome(err error) error {
 	switch {
 	case errors.Is(err, committer.ErrNotStored):

@@ -28,7 +28,8 @@ type DB struct {
 	path      string
 
 	streamsMu sync.Mutex
-	// A store that nobody uses is garbage collected, so names that do not exist cost nothing. streamsMu guards streams.
+	// streams does not keep a store alive: a store without users is garbage collected, so asking for many unknown names
+	// costs no memory. streamsMu guards streams.
 	streams map[string]weak.Pointer[store]
 
 	// Only the committer's goroutine uses touched and unknown.
@@ -36,8 +37,8 @@ type DB struct {
 	unknown []*store // the streams of the round whose outcome is unknown, if there was one
 }
 
-// lockWait is how long Open waits for the lock of the file. A process that is just ending may release the lock in this
-// time. Together with the retries of bbolt the wait stays below a second.
+// lockWait is how long Open waits for the lock of the file. A process that is just ending releases the lock in this
+// time. Together with the retries of bbolt, the wait stays below a second.
 const lockWait = 500 * time.Millisecond
 
 // Open opens the file at path, and creates it with mode if it does not exist. The file may grow to fileBytes; 0 means
@@ -62,8 +63,8 @@ func Open(path string, mode os.FileMode, fileBytes int) (*DB, error) {
 // Bolt returns the bbolt database.
 func (db *DB) Bolt() *bbolt.DB { return db.committer.File().Bolt() }
 
-// Store returns the one Store of a stream, so that all users of the stream see the same state. The stream exists from
-// its first Write on. If the name (1 to 512 bytes) or the stored data is wrong, the Store's board has ended with the
+// Store returns the only Store of a stream, so that all users of the stream see the same state. The stream exists from
+// its first Write on. If the name (1 to 512 bytes) or the stored data is invalid, the Store's board has ended with the
 // error.
 func (db *DB) Store(name string) streamlog.Store { return db.store(name) }
 
@@ -79,7 +80,7 @@ func (db *DB) store(name string) *store {
 	return s
 }
 
-// collected removes the name of a store that was garbage collected, unless the name has a new store.
+// collected removes the name of a store after its garbage collection, unless the name already has a new store.
 func (db *DB) collected(name string) {
 	db.streamsMu.Lock()
 	defer db.streamsMu.Unlock()
@@ -88,8 +89,8 @@ func (db *DB) collected(name string) {
 	}
 }
 
-// Names returns the names of the streams that exist, sorted by their bytes. After a commit of unknown outcome it fails:
-// nobody knows then which streams exist.
+// Names returns the names of all existing streams, sorted by their bytes. After a commit with an unknown outcome it
+// fails, because nobody knows which streams exist.
 func (db *DB) Names() (names []string, err error) {
 	db.committer.Between(func(ended error) {
 		if err = ended; err == nil {
@@ -117,9 +118,9 @@ func (db *DB) namesInFile() (names []string, err error) {
 	return names, nil
 }
 
-// Delete removes a stream with all its records. Its board ends with ErrNotFound. To delete a stream that does not exist
-// also gives ErrNotFound. The next Store of that name is a new one. When ctx ends, Delete stops waiting and the outcome
-// is unknown.
+// Delete removes a stream with all its records. The board of the stream ends with ErrNotFound. Deleting an unknown
+// stream is ErrNotFound too. The next Store with this name is a new one. If ctx ends first, Delete stops waiting, and
+// the outcome is unknown.
 func (db *DB) Delete(ctx context.Context, name string) error {
 	done := make(chan error, 1)
 	db.committer.Do(&op{store: db.store(name), kind: opDelete, done: func(_ uint64, err error) { done <- err }})
@@ -134,8 +135,8 @@ func (db *DB) Delete(ctx context.Context, name string) error {
 	}
 }
 
-// Close commits the batches that were taken and closes the file. Then sessions and readers of all streams end with
-// ErrClosed. Close waits for open transactions of Bolt. A second Close does nothing and returns nil.
+// Close commits all batches that were taken, and closes the file. Then the sessions and readers of all streams end with
+// ErrClosed. Close waits for open transactions of Bolt. A second Close returns nil.
 func (db *DB) Close() error {
 	db.committer.Stop()
 	db.streamsMu.Lock()
@@ -148,8 +149,9 @@ func (db *DB) Close() error {
 	return db.committer.Close()
 }
 
-// fileError names the file, unless err does, as damage does. It reports a closed file as backend.ErrClosed. Every other
-// error keeps its meaning: a file that could not be mapped again after it grew is unusable too, but nobody closed it.
+// fileError adds the name of the file, unless err already has the name. It reports a closed file as backend.ErrClosed.
+// Every other error keeps its meaning: for example, a file that could not be mapped again after its growth is unusable
+// too, but nobody has closed it.
 func (db *DB) fileError(err error) error {
 	switch {
 	case errors.Is(err, boltfile.ErrDamaged):
@@ -160,7 +162,7 @@ func (db *DB) fileError(err error) error {
 	return fmt.Errorf("%s: %w", db.path, err)
 }
 
-// forget removes a deleted stream, so that the next call of Store makes a new one.
+// forget removes a deleted stream, so that the next Store with this name is new.
 func (db *DB) forget(s *store) {
 	db.streamsMu.Lock()
 	defer db.streamsMu.Unlock()

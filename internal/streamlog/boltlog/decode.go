@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// blockCount returns how many records a block holds, from its head alone. It does not check the checksum, so the count
-// may be wrong for a block that decode refuses.
+// blockCount returns the number of records in a block. It reads only the head, and does not check the checksum. So the
+// count may be wrong if decode would refuse the block.
 func blockCount(data []byte) (uint64, error) {
 	if len(data) < 2+trailerBytes {
 		return 0, fmt.Errorf("%d bytes: %w", len(data), errCorrupt)
@@ -18,15 +18,15 @@ func blockCount(data []byte) (uint64, error) {
 		return 0, fmt.Errorf("version %d, want %d: %w", data[0], blockVersion, errCorrupt)
 	}
 	n, size := binary.Uvarint(data[1 : len(data)-trailerBytes])
-	// A record takes at least two bytes. So a larger count is wrong, and we must not allocate memory for it.
+	// A record takes at least two bytes. So a larger count is wrong, and allocating memory for it would be dangerous.
 	if size <= 0 || n == 0 || n > uint64(len(data))/2 {
 		return 0, fmt.Errorf("count: %w", errCorrupt)
 	}
 	return n, nil
 }
 
-// blockLatest returns the latest time of all records up to the end of a block. The block must be long enough for
-// blockCount.
+// blockLatest returns the latest time of all records up to the end of a block. The caller has checked the length of the
+// block with blockCount.
 func blockLatest(data []byte) int64 {
 	return int64(binary.LittleEndian.Uint64(data[len(data)-trailerBytes:]))
 }
@@ -34,8 +34,8 @@ func blockLatest(data []byte) int64 {
 // decode appends the records of a block to out, and returns out. first is the seq of the first record of the block.
 // decode leaves out the records before from, and appends at most room records. The records alias data.
 //
-// The checksum covers the whole block and is checked first. So the checks behind it only find blocks that were written
-// wrongly; decode must not panic on those either.
+// The checksum covers the whole block, and decode checks it first. So the later checks only find blocks that were
+// written wrongly. decode must not panic on such blocks either.
 func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]backend.Record, error) {
 	n, err := blockCount(data)
 	if err != nil {
@@ -70,8 +70,8 @@ func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]
 	return out, nil
 }
 
-// A decoder reads values from rest until a value does not fit. From then on bad is true, and all further values are
-// zero.
+// A decoder reads values from rest, until a value does not fit. From then on bad is true, and all further values are
+// zero. So the caller checks for errors only once for each record.
 type decoder struct {
 	rest []byte
 	bad  bool
@@ -83,7 +83,7 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-// uvarint reads most lengths in one step, because they fit into one byte.
+// uvarint has a fast path, because most lengths fit into one byte.
 func (d *decoder) uvarint() uint64 {
 	if len(d.rest) > 0 && d.rest[0] < 0x80 {
 		v := d.rest[0]
@@ -112,8 +112,9 @@ func (d *decoder) bytes(n uint64) []byte {
 	return b
 }
 
-// headers reads the headers of one record. Most streams repeat the same names in the same places, so we use the names
-// of the record before again. Then a name costs no allocation, and no string aliases bytes that belong to the caller.
+// headers reads the headers of one record. In most streams all records have the same names in the same order, so we
+// take the names from the record before. Then a name costs no allocation, and no string aliases bytes that belong to
+// the caller.
 func (d *decoder) headers(before []backend.Record) backend.Headers {
 	n := d.uvarint()
 	// A header takes at least two bytes, so a larger count is wrong.

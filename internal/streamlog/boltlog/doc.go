@@ -1,11 +1,11 @@
 // Package boltlog is a [streamlog.Store] on bbolt: many streams in one file, with one goroutine that commits for all of
 // them.
 //
-// While one commit waits for the disk, the Writes of any streams are collected, and the next transaction carries all of
-// them. A Write is durable when its Done says so. A commit that fails before its last step has stored nothing, which is
-// ErrTransient. When the sync of the meta page fails, the outcome is unknown, which is ErrIndeterminate; then nothing
-// more is written until the file is opened again.
+// While a commit waits for the disk, the Writes of all streams are collected, and the next transaction carries them. A
+// Write is durable when its Done is called without an error. If a commit fails before its last step, nothing is stored,
+// and the error is ErrTransient. If the sync of the meta page fails, the outcome is unknown, and the error is
+// ErrIndeterminate. Then nothing more is written until somebody opens the file again.
 //
-// Batches are stored as blocks, each with a checksum. A block that does not match its checksum gives an error that
-// names file and seq, and never a record.
+// Batches are stored as blocks, each with a checksum. If a block does not match its checksum, readers get an error with
+// the file and the seq, and never a damaged record.
 package boltlog

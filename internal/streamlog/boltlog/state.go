@@ -9,13 +9,13 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// The state of a stream, beside its records, is stored under one key. Every commit rewrites it. That costs no extra
-// page: an append rewrites the page of this key in any case, because the page also points at the records. The state has
-// fixed widths, little-endian:
+// The state of a stream is stored under one key, and every commit rewrites it. The rewrite costs no extra page: an
+// append rewrites the page of this key in any case, because the page also refers to the records. The numbers have fixed
+// widths, in little-endian order:
 //
 //	version 1, flags 1 (bit 0: closed for good), head 8, tail 8, maxTime 8, incarnation 11, content type, crc 4
 //
-// Version 1 has no incarnation. A stream stays in it until its next write.
+// Version 1 has no incarnation. A stream keeps version 1 until its next write.
 type streamState struct {
 	streamlog.State
 	latest int64 // latest time of all records that were ever stored

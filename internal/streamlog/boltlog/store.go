@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// A stream is one top-level bucket. The bucket holds the key "state" and a bucket of blocks. We
-// use only one level of buckets above the blocks, because each level costs one more page in every commit.
+// A stream is one top-level bucket. The bucket holds the key "state" and a bucket of blocks. There is only one level of
+// buckets above the blocks, because each level costs one more page in every commit.
 const bucketPrefix = "headrace/stream/"
 
 var (
@@ -20,18 +20,18 @@ var (
 	recordsKey = []byte("records")
 )
 
-// A store is one stream in the file. streamlog uses it through its Board and the methods of streamlog.Store only.
+// A store is one stream in the file. streamlog uses only its Board and the methods of streamlog.Store.
 type store struct {
 	db     *DB
 	name   string
 	bucket []byte
 	board  *streamlog.Board
 
-	roundState // only the committer uses it, except load
+	roundState // used only by the committer, and by load
 }
 
-// newStore reads the state of a stream. If the state or the name is wrong, the board ends with the error, so that
-// everybody who opens the stream gets it.
+// newStore reads the state of a stream. If the state or the name is invalid, the board ends with the error, so that
+// everybody who opens the stream gets the error.
 func newStore(db *DB, name string) *store {
 	s := &store{db: db, name: name, bucket: []byte(bucketPrefix + name)}
 	var err error
@@ -53,8 +53,8 @@ func (s *store) load() error {
 		if s.durable, err = decodeState(b.Get(stateKey)); err != nil {
 			return err
 		}
-		// The state and the blocks are written in the same transaction. If they do not agree, something else has
-		// changed the file.
+		// The same transaction writes the state and the blocks. If they do not agree, something else has changed the
+		// file.
 		k, v := records.Cursor().Last()
 		if k == nil {
 			return nil
@@ -67,9 +67,9 @@ func (s *store) load() error {
 	})
 }
 
-// view runs f as look does, unless the stream has ended. After a stream was deleted, its name in the file may belong to
-// the next stream of that name. The board of the deleted stream ends before the next stream is stored, so we ask the
-// board after the look.
+// view runs f in a read transaction, unless the stream has ended. After the deletion of a stream, a new stream may use
+// its name in the file. The board of the deleted stream ends before the new stream is stored. So we look at the board
+// after the read: if it has not ended, f has seen the right stream.
 func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
 	if err := s.look(f); err != nil {
 		return err
@@ -77,8 +77,8 @@ func (s *store) view(f func(b, records *bbolt.Bucket) error) error {
 	return s.board.Err()
 }
 
-// look runs f in a read transaction, if a stream of this name exists. The transaction must be short: while it is open,
-// bbolt cannot use free pages again and cannot map a file that has grown.
+// look runs f in a read transaction, if a stream with this name exists. f must be short: while the transaction is open,
+// bbolt cannot use free pages again, and cannot map a file that has grown.
 func (s *store) look(f func(b, records *bbolt.Bucket) error) error {
 	err := s.db.committer.File().View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(s.bucket)
@@ -101,7 +101,7 @@ func (s *store) Board() *streamlog.Board { return s.board }
 
 func (s *store) Commit(w *streamlog.Write) {
 	o := &op{store: s, write: w, blocks: encode(w.Records, time.Now().UnixNano()), done: w.Done}
-	// The records are lent only until Commit returns, and blocks holds a copy.
+	// The records are lent only until Commit returns. The blocks hold a copy.
 	w.Records = nil
 	s.db.committer.Do(o)
 }
@@ -127,7 +127,7 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 		if err != nil && whole == 0 {
 			return nil, fmt.Errorf("%s: block at seq %d: %w", s.db.path, raw[i].first, err)
 		}
-		// The records before the corrupt block are returned first. The next Read returns the error.
+		// We return the records before the corrupt block first. The next Read returns the error.
 		if err != nil {
 			out = out[:whole]
 			break
@@ -140,18 +140,18 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 	return out, nil
 }
 
-// A rawBlock is a copy of a block that is not decoded yet.
+// A rawBlock is a block before decoding.
 type rawBlock struct {
 	first, count uint64
 	data         []byte
 }
 
-// copyBlocks returns the blocks from the one that holds seq on, as many as limit allows. It returns no blocks if the
-// board shows meanwhile that seq was trimmed or that the stream has ended.
+// copyBlocks returns the blocks from the block with seq on, as many as limit allows. If the board shows meanwhile that
+// seq was trimmed or the stream has ended, copyBlocks returns no blocks.
 //
 // A trim drops blocks in the same transaction that moves the head. A reader may see this transaction before the board
-// shows it, and even if its commit fails at the very end. So if a block is missing, we wait until the outcome of the
-// commit under way is published, and ask the board again. Only then we know whether the block is lost.
+// shows the new head, even if the commit fails at the very end. So if a block is missing, we wait until the outcome of
+// the commit is published, and look at the board again. Only then do we know whether the block is lost.
 func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, error) {
 	blocks, err := s.viewBlocks(seq, limit)
 	if err != nil || len(blocks) > 0 {
@@ -173,8 +173,8 @@ func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, e
 	return blocks, err
 }
 
-// viewBlocks copies the blocks that copyBlocks returns into one piece of memory. The copy is needed because bbolt shows
-// its mapping of the file, which may go away at the end of the transaction.
+// viewBlocks reads the blocks for copyBlocks, and copies them into one piece of memory. Without the copy, the blocks
+// would point into the mapping of the file, and the mapping may disappear at the end of the transaction.
 func (s *store) viewBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, err error) {
 	err = s.view(func(_, records *bbolt.Bucket) error {
 		mapped, size, err := mappedBlocks(records.Cursor(), seq, limit)
@@ -193,8 +193,9 @@ func (s *store) viewBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawB
 	return blocks, err
 }
 
-// mappedBlocks returns the blocks from the one that holds seq on, without a gap, and how many bytes they have together. Their
-// data is in the mapping of the file. A corrupt block ends the list; if it is the first one, it is an error.
+// mappedBlocks returns the blocks from the block with seq on, without a gap, and their total size in bytes. Their data
+// is in the mapping of the file. A corrupt block ends the list. If the first block is corrupt, mappedBlocks returns an
+// error.
 func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, size int, err error) {
 	k, v, err := seek(c, seq)
 	if err != nil {
@@ -218,7 +219,7 @@ func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (block
 	return blocks, size, nil
 }
 
-// seek moves c to the block that holds seq. If no block holds seq, it moves c to the first block behind seq, or to the
+// seek moves c to the block with seq. If there is no such block, it moves c to the first block behind seq, or to the
 // block before.
 func seek(c *bbolt.Cursor, seq uint64) (k, v []byte, err error) {
 	k, v = c.Seek(blockKey(seq))
@@ -240,8 +241,8 @@ func seek(c *bbolt.Cursor, seq uint64) (k, v []byte, err error) {
 	return k, v, nil
 }
 
-// Since searches by bisection over the latest times of the blocks, which never fall. Then it looks at single records,
-// because the latest time of the block that it found may belong to a record that was trimmed.
+// Since first searches by bisection over the latest times of the blocks, because these never fall. Then it looks at
+// single records, because the latest time of the found block may belong to a trimmed record.
 func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 	lo, hi := head, tail
 	err := s.view(func(_, records *bbolt.Bucket) error {
@@ -296,8 +297,7 @@ func blockSeq(k []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(k), nil
 }
 
-// blockHead reads the head of a block without decoding the block. It returns the seq of the first record and the number
-// of records.
+// blockHead reads only the head of a block. It returns the seq of the first record and the number of records.
 func blockHead(k, v []byte) (first, n uint64, err error) {
 	if first, err = blockSeq(k); err != nil {
 		return 0, 0, err

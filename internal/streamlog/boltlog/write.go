@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-// roundState is the committer's part of a store. In each round the committer calls, for each stream: joinRound, any
-// number of refuse and apply, writeState, endRound.
+// roundState is the part of a store that belongs to the committer. In each round, the committer calls these methods for
+// each stream: joinRound, any number of refuse and apply, writeState, endRound.
 type roundState struct {
 	durable streamState // the state after the last commit
 	work    streamState // the state after the steps of the transaction under way
@@ -19,15 +19,15 @@ type roundState struct {
 	inRound  bool // the stream is part of the round under way
 	dirty    bool // the round has changed something
 	deleted  bool // the round has deleted the stream
-	sweeping bool // there may be blocks below the head
+	sweeping bool // blocks below the head may be in the file
 
 	tx      *bbolt.Tx
 	b       *bbolt.Bucket // nil while the stream does not exist
 	records *bbolt.Bucket
 }
 
-// sweepBlocks is how many trimmed blocks one transaction removes. A trim takes effect at once and for good. Its space
-// comes back over several rounds, so that the appends of all streams need not wait for a large trim.
+// sweepBlocks is how many trimmed blocks one transaction removes. A trim takes effect at once and for good. But the
+// space is freed over several rounds. Otherwise the appends of all streams would wait for one large trim.
 const sweepBlocks = 1024
 
 // joinRound makes the stream part of the transaction.
@@ -41,17 +41,18 @@ func (s *store) joinRound(tx *bbolt.Tx) {
 // changed reports whether the transaction has changed the stream already.
 func (s *store) changed() bool { return s.dirty || s.deleted }
 
-// refuse returns why o cannot be part of the transaction, given the steps before o in the transaction.
+// refuse returns the reason why o cannot be part of the transaction, after the earlier steps of the transaction.
 func (s *store) refuse(o *op) error {
 	switch ended := s.board.Err(); {
 	case s.deleted:
 		return fmt.Errorf("stream was deleted: %w", backend.ErrNotFound)
-	// The stream was deleted. The bucket with its name, if there is one, belongs to another stream.
+	// The stream was deleted in an earlier round. If there is a bucket with its name, the bucket belongs to a new
+	// stream.
 	case errors.Is(ended, backend.ErrNotFound):
 		return ended
 	case o.kind == opDelete && s.b == nil:
 		return backend.ErrNotFound
-	// A corrupt stream can be deleted too.
+	// Deleting a corrupt stream is allowed too.
 	case o.kind == opDelete:
 		return nil
 	case ended != nil || o.kind == opSweep:
@@ -61,7 +62,8 @@ func (s *store) refuse(o *op) error {
 	return next.Apply(o.write, o.blocks.records)
 }
 
-// apply puts o into the transaction, after refuse has returned nil for o. After an error the transaction cannot go on.
+// apply makes the changes of o in the transaction. The caller has called refuse for o. After an error of apply, the
+// whole transaction fails.
 func (s *store) apply(o *op) error {
 	switch o.kind {
 	case opDelete:
@@ -78,7 +80,7 @@ func (s *store) apply(o *op) error {
 	if err := s.create(); err != nil {
 		return err
 	}
-	if next.Incarnation == "" { // the first write, or the first one since streams have an incarnation
+	if next.Incarnation == "" { // the stream is new, or older than incarnations
 		next.Incarnation = streamlog.NewIncarnation()
 	}
 	o.first = s.work.Tail
@@ -105,7 +107,7 @@ func (s *store) create() (err error) {
 			return err
 		}
 	}
-	// Keys only grow. So a page that is split will get no more keys, and we leave no room in it.
+	// Keys only grow. A page that was split gets no more keys, so we fill it completely.
 	s.records.FillPercent = 1
 	return nil
 }
@@ -123,8 +125,8 @@ func (s *store) writeState() error {
 	return s.b.Put(stateKey, s.work.encode())
 }
 
-// sweep removes blocks that are wholly below the head. The key of the next block says where a block ends. sweep does
-// not look at values, so a corrupt block can be trimmed away.
+// sweep removes the blocks that are wholly below the head. The key of the next block tells where a block ends. sweep
+// does not read values, so a trim can remove a corrupt block.
 func (s *store) sweep() error {
 	for range sweepBlocks {
 		c := s.records.Cursor()
@@ -151,15 +153,15 @@ func (s *store) sweep() error {
 	return nil
 }
 
-// endRound ends the stream's part in a round, and shows the new state on the board if the round was committed. The
-// caller is publish, so no Between runs meanwhile.
+// endRound ends the stream's part in a round. If the round was committed, endRound shows the new state on the board.
+// publish calls endRound, so no Between runs at the same time.
 func (s *store) endRound(committed bool) {
 	deleted, dirty := s.deleted, s.dirty
 	s.tx, s.b, s.records = nil, nil, nil
 	s.inRound, s.dirty, s.deleted = false, false, false
 	switch {
 	case !committed:
-		// The removed blocks are back. We do not remember how many, and to look once more costs nothing.
+		// The removed blocks are in the file again. We do not remember how many, and another look costs nothing.
 		s.sweeping = true
 	case deleted:
 		s.board.End(fmt.Errorf("stream was deleted: %w", backend.ErrNotFound))
