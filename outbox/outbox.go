@@ -64,7 +64,12 @@ func (o *Outbox[T, Tx]) PutRecords(ctx context.Context, tx Tx, records ...produc
 		if err != nil {
 			return fmt.Errorf("outbox: encode value %d of %d: %w: %w", i+1, len(records), backend.ErrRejected, err)
 		}
-		recs[i] = backend.Record{Value: value, Headers: r.Headers, Time: r.Time}
+		headers, err := codec.AppendHeaders(o.codec, nil, r.Value)
+		if err != nil {
+			return fmt.Errorf("outbox: headers of value %d of %d: %w: %w", i+1, len(records), backend.ErrRejected, err)
+		}
+		// As with a Producer, the headers of the codec come first: a reader takes the first header of a name.
+		recs[i] = backend.Record{Value: value, Headers: append(headers, r.Headers...), Time: r.Time}
 	}
 	if err := o.to.AppendTx(ctx, tx, recs...); err != nil {
 		return fmt.Errorf("outbox: %w", err)
