@@ -168,3 +168,12 @@ func TestNoMoveTooMany(t *testing.T) {
 		}
 	}
 }
+
+func TestMemberThatTheStateDoesNotHoldPlansNothing(t *testing.T) {
+	for _, members := range [][]string{nil, {"b"}} {
+		v := view{me: "a", members: members, streams: []string{"s0", "s1"}, owners: map[string]string{"s0": "a"}}
+		if p := v.plan(); len(p.take) > 0 || p.give != "" {
+			t.Errorf("%v: %v", members, p)
+		}
+	}
+}

@@ -138,22 +138,31 @@ func (m *member[T]) pauseAfter(err error, delay time.Duration) (pause time.Durat
 
 // callOnce runs the user's function once.
 func (m *member[T]) callOnce(t *tenure) error {
-	c, err := m.g.consumer(t.stream)
-	if err != nil {
-		return err
-	}
 	result := make(chan error, 1)
-	go func() { result <- m.guarded(t, c) }()
+	go m.guarded(t, result)
 	return m.await(t, result)
 }
 
+var errGoexit = errors.New("the function called runtime.Goexit, as FailNow of a test does, and did not return")
+
 // guarded makes an error of a panic, which would end the process in a goroutine that the caller cannot see.
-func (m *member[T]) guarded(t *tenure, c *consumer.Consumer[T]) (err error) {
+func (m *member[T]) guarded(t *tenure, result chan<- error) {
+	err := errGoexit
 	defer func() {
 		if p := recover(); p != nil {
 			err = &consumer.PanicError{Value: p, Stack: debug.Stack()}
 		}
+		result <- err
 	}()
+	err = m.open(t)
+}
+
+// open opens the stream and runs the user's function.
+func (m *member[T]) open(t *tenure) error {
+	c, err := m.g.consumer(t.stream)
+	if err != nil {
+		return err
+	}
 	return m.f(t.soft, t.stream, c)
 }
 

@@ -3,13 +3,17 @@ package group
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/consumer/group/lease"
 )
 
 // A handler that is in hand when its stream is given away finishes, and its record is not handled again.
@@ -183,4 +187,35 @@ func TestReleaseThatFailsIsRepeated(t *testing.T) {
 		canceled(t, a.stop())
 		canceled(t, b.stop())
 	})
+}
+
+// A panic of the function that opens a stream, and FailNow in the function of Each, end the group with an error. They end
+// neither the process nor leave the stream without work.
+func TestFunctionsThatDoNotReturnNormallyAreFinal(t *testing.T) {
+	for name, c := range map[string]struct {
+		open func(string) backend.Source
+		each func(context.Context, string, *consumer.Consumer[string]) error
+		want string
+	}{
+		"open panics": {func(string) backend.Source { panic("no such door") }, nil, "no such door"},
+		"Goexit": {func(string) backend.Source { return memory.New() },
+			func(context.Context, string, *consumer.Consumer[string]) error { runtime.Goexit(); return nil }, "Goexit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, err := New(lease.NewMemory(), "g", Fixed(c.open, "s"), codec.String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.each == nil {
+					c.each = func(context.Context, string, *consumer.Consumer[string]) error { return nil }
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				if err := g.Each(ctx, c.each); err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
