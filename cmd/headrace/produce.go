@@ -53,23 +53,33 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 	for name, value := range c.Header {
 		headers = append(headers, backend.Header{Name: name, Value: []byte(value)})
 	}
-	lines := bufio.NewScanner(in)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() { // a producer that has stopped must not wait for the next line to say so
+		select {
+		case <-p.Done():
+			stop(p.Err())
+		case <-ctx.Done():
+		}
+	}()
+	lines := bufio.NewScanner(newInput(ctx, in))
 	lines.Buffer(make([]byte, 0, 64<<10), c.MaxLine)
 	begun := time.Now()
 	n := 0
 	for ; lines.Scan(); n++ {
+		if ctx.Err() != nil {
+			break // the rest of a line that was cut is no line
+		}
 		if c.Rate > 0 && !sleepUntil(ctx, begun.Add(time.Duration(float64(n)/c.Rate*float64(time.Second)))) {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		_, err := p.EnqueueRecord(ctx, producer.Record[[]byte]{Value: lines.Bytes(), Headers: headers})
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n+1, err)
 		}
-		select {
-		case <-p.Done():
-			return p.Err()
-		default:
-		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("line %d: %w", n+1, err)

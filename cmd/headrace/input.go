@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"io"
+)
+
+// An input is a reader that ends when ctx does. A Read of standard input cannot be interrupted, and may wait for ever: for
+// a terminal, or for a pipe into which nobody writes.
+type input struct {
+	ctx    context.Context
+	pieces chan piece
+	rest   []byte
+	err    error // behind rest
+}
+
+// A piece is what one Read returned.
+type piece struct {
+	bytes []byte
+	err   error
+}
+
+const pieceBytes = 64 << 10
+
+// newInput begins to read. When ctx ends during a Read, the goroutine ends with this Read.
+func newInput(ctx context.Context, from io.Reader) *input {
+	in := &input{ctx: ctx, pieces: make(chan piece)}
+	go func() {
+		for {
+			p := piece{bytes: make([]byte, pieceBytes)}
+			n, err := from.Read(p.bytes)
+			p.bytes, p.err = p.bytes[:n], err
+			select {
+			case in.pieces <- p:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return in
+}
+
+func (in *input) Read(b []byte) (int, error) {
+	for len(in.rest) == 0 {
+		if in.err != nil {
+			return 0, in.err
+		}
+		select {
+		case p := <-in.pieces:
+			in.rest, in.err = p.bytes, p.err
+		case <-in.ctx.Done():
+			in.err = context.Cause(in.ctx)
+		}
+	}
+	n := copy(b, in.rest)
+	in.rest = in.rest[n:]
+	return n, nil
+}
