@@ -174,8 +174,12 @@ func TestDeadLettersAreSentAgainOnce(t *testing.T) {
 	if out, _ := s.run(exitOK, "tail", orders, "--from", "start", "--until", "now", "-o", "raw"); out != "{\"id\":0}\n{\"id\":2}\n" {
 		t.Errorf("sent again: %q", out)
 	}
-	if out, _ := s.run(exitOK, "checkpoint", "show", place, "redrive "+dead+" to "+orders); !strings.Contains(out, `"epoch":2`) {
+	if out, _ := s.run(exitOK, "checkpoint", "show", place, "redrive "+dead+" to "+orders+" of billing"); !strings.Contains(out, `"epoch":2`) {
 		t.Errorf("place: %s", out)
+	}
+	s.run(exitOK, "dlq", "redrive", dead, orders, "--checkpoint", place, "--consumer", "mail")
+	if out, _ := s.run(exitOK, "tail", orders, "--from", "start", "--until", "now", "-o", "raw"); out != "{\"id\":0}\n{\"id\":2}\n{\"id\":1}\n" {
+		t.Errorf("the letter of another consumer was left out: %q", out)
 	}
 }
 

@@ -96,7 +96,7 @@ type dlqRedriveCmd struct {
 	To          string `arg:"" help:"The stream to send the records to."`
 	Checkpoint  string `help:"Where the redrive keeps its place: file:PATH, bolt:PATH, sqlite:PATH or postgres://…." required:"" placeholder:"STORE"`
 	ContentType string `help:"Content type of the records." default:"application/json"`
-	Consumer    string `help:"Only the letters of this consumer."`
+	Consumer    string `help:"Only the letters of this consumer. This redrive keeps a place of its own."`
 }
 
 // Run sends each letter's record, and moves the place when the record is durable.
@@ -112,7 +112,11 @@ func (c *dlqRedriveCmd) redrive(ctx context.Context, std streams, from, to *targ
 	if err := to.writable(); err != nil {
 		return err
 	}
-	reader, err := letters(from, consumer.Checkpoint(places, "redrive "+from.name+" to "+to.name))
+	key := "redrive " + from.name + " to " + to.name
+	if c.Consumer != "" {
+		key += " of " + c.Consumer // or the place would pass the letters of other consumers, which nobody has sent
+	}
+	reader, err := letters(from, consumer.Checkpoint(places, key))
 	if err != nil {
 		return err
 	}
