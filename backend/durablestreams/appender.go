@@ -16,13 +16,11 @@ import (
 // NewAppender implements [backend.Sink]. Records with the format application/json become messages of a JSON stream; all other
 // records are framed.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender {
-	return s.pipelined(s.encodingOf(f))
+	return s.pipelined(s.newAppender(s.encodingOf(f)))
 }
 
 // pipelined makes the appender for a producer.
-func (s *Stream) pipelined(e encoding) backend.Appender { return s.pipe(s.newAppender(e)) }
-
-func (s *Stream) pipe(a *appender) backend.Appender {
+func (s *Stream) pipelined(a *appender) backend.Appender {
 	name := fmt.Sprintf("durablestreams: stream %.80q at %s://%s", s.name, s.url.Scheme, s.url.Host)
 	return metered{Appender: backend.Pipelined(name, a), meter: a.encoding.meter}
 }
@@ -56,7 +54,7 @@ func (s *Stream) newAppender(e encoding) *appender {
 
 // An appender is one producer as the server knows producers, over all sessions: an id, an epoch and a sequence.
 //
-// The three number the batches twice. A seq is the number of a batch in the life of the appender, and never changes. A sequence
+// Each batch has two numbers. A seq is the number of a batch in the life of the appender, and never changes. A sequence
 // (Producer-Seq) is the number of a batch in an epoch and begins at 0 again with each epoch: sequence = seq - base. The server
 // compares epoch and sequence, and stores a batch with the same pair once.
 type appender struct {
@@ -65,16 +63,16 @@ type appender struct {
 	id         string
 	randomID   bool // no other producer has this id
 	epochGiven bool // the caller has chosen the first epoch
-	resumed    bool // made by Resume: the number of a batch is its alone, so no other epoch takes its place
+	resumed    bool // made by Resume: the appender never begins another epoch, see finalError
 
 	mu             sync.Mutex // also guards a conn and its batches; the order of locks is at conn
 	checked        bool       // the stream is there, with this content type
 	epoch          int64      // 0 until the first opening, unless the id is random or the epoch is given
 	placeAccepted  bool       // the server has accepted a batch: from now on the loss of an epoch fences this producer
 	epochAccepted  bool       // the server has accepted a batch in this epoch: several batches may be in flight
-	base           uint64     // the seq of the batch with sequence 0 in this epoch
+	base           uint64     // the seq of the batch with sequence 0 in this epoch; see Resume for a base below 0
 	highest        int64      // highest sequence sent in this epoch, -1 before the first
-	highestEarlier int64      // the same, for sessions before the open session
+	highestEarlier int64      // highest sequence sent in this epoch by sessions before the open session
 	free           [][]byte   // buffers for bodies, not in use
 	window         window
 }

@@ -17,7 +17,7 @@ import (
 func (s *Stream) call(ctx context.Context, op, method string, header http.Header, body []byte, repeatable bool) (info Info, err error) {
 	unsure := false
 	err = httpwire.Retry(ctx, s.client.config.retry, func(int) (again bool, err error) {
-		if info, err = s.once(ctx, op, method, header, body); err == nil {
+		if info, err = s.attemptOnce(ctx, op, method, header, body); err == nil {
 			return false, nil
 		}
 		switch {
@@ -38,8 +38,8 @@ func (s *Stream) call(ctx context.Context, op, method string, header http.Header
 	return info, nil
 }
 
-// once makes one attempt.
-func (s *Stream) once(ctx context.Context, op, method string, header http.Header, body []byte) (Info, error) {
+// attemptOnce makes one attempt.
+func (s *Stream) attemptOnce(ctx context.Context, op, method string, header http.Header, body []byte) (Info, error) {
 	if err := sendable(header); err != nil {
 		return Info{}, err
 	}

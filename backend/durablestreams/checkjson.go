@@ -129,20 +129,11 @@ func checkString(b []byte, i int, nonASCII *bool) int {
 		case c == '"':
 			return i + 1
 		case c == '\\':
-			if i+1 >= len(b) {
+			n := escapeLen(b[i:])
+			if n == 0 {
 				return -1
 			}
-			switch b[i+1] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-				i += 2
-			case 'u':
-				if i+6 > len(b) || !hex(b[i+2]) || !hex(b[i+3]) || !hex(b[i+4]) || !hex(b[i+5]) {
-					return -1
-				}
-				i += 6
-			default:
-				return -1
-			}
+			i += n
 		case c < ' ':
 			return -1
 		default:
@@ -153,6 +144,22 @@ func checkString(b []byte, i int, nonASCII *bool) int {
 		}
 	}
 	return -1
+}
+
+// escapeLen returns the length of the escape with which b begins, or 0 for a malformed escape.
+func escapeLen(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(b) >= 6 && hex(b[2]) && hex(b[3]) && hex(b[4]) && hex(b[5]) {
+			return 6
+		}
+	}
+	return 0
 }
 
 func hex(c byte) bool {

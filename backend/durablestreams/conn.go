@@ -20,25 +20,25 @@ import (
 // the lock of [backend.Pipelined], which is held during Finish, then the lock of the appender. A payload has a lock of its own,
 // and never takes another.
 type conn struct {
-	appender *appender
-	life     context.Context
-	cancel   context.CancelCauseFunc
-	readWake chan struct{} // one token: Read may find something new
-	turn     chan struct{} // one token: Write may find room in the window
-	requests sync.WaitGroup
+	appender  *appender
+	life      context.Context
+	cancel    context.CancelCauseFunc
+	readWake  chan struct{} // one token: Read may find something new
+	writeWake chan struct{} // one token: Write may find room in the window
+	requests  sync.WaitGroup
 
 	queue       []*batch // written and not returned by Read, in order
-	unanswered  int      // batches of the queue without a fate
+	unanswered  int      // batches of the queue whose run has not returned
 	failure     error    // why nothing more is written
 	fateUnknown bool     // failure says nothing about the batches in flight
 	finished    bool     // Write will not be called again
 }
 
-// A batch is the body of one append. It is sent several times if it comes too early: before the batch in front of it.
+// A batch is the body of one append. A batch is sent several times if the batch arrives too early: before the batch in front.
 type batch struct {
 	seq     uint64
 	body    []byte
-	before  *batch // the batch in front, if in flight at the start; only the goroutine of this batch uses the field
+	before  *batch // the batch in front, nil if the queue was empty; only the goroutine of this batch uses the field
 	claims  int    // epochs claimed for this batch; only the goroutine of this batch uses the field
 	sent    bool   // in this session, under the present epoch, and not refused as too early since
 	written bool   // the request was written to a connection, and not refused as too early since
@@ -54,7 +54,7 @@ func newConn(ctx context.Context, a *appender) *conn {
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &conn{
 		appender: a, life: life, cancel: cancel,
-		readWake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		readWake: make(chan struct{}, 1), writeWake: make(chan struct{}, 1),
 	}
 }
 
@@ -74,7 +74,7 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 			return nil
 		}
 		select {
-		case <-c.turn:
+		case <-c.writeWake:
 		case <-ctx.Done():
 			a.reuse(b.body)
 			return a.stream.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
@@ -121,7 +121,7 @@ func (c *conn) mayStartLocked() bool {
 	return a.epochAccepted && c.unanswered < a.window.size && (!a.window.writesReported || last.written)
 }
 
-// run is the goroutine of a batch. It gives the body back when deliver has returned: the payload has taken the bytes away from
+// run is the goroutine of a batch. run gives the body back when deliver has returned: the payload has taken the bytes away from
 // the transport by then.
 func (c *conn) run(b *batch) {
 	defer c.requests.Done()
@@ -242,7 +242,7 @@ func (c *conn) Close() error {
 // wakeBoth wakes Read and Write.
 func (c *conn) wakeBoth() {
 	wake(c.readWake)
-	wake(c.turn)
+	wake(c.writeWake)
 }
 
 // ended reports whether the fate of the batch is decided.

@@ -37,7 +37,7 @@ func TTL(d time.Duration) CreateOption {
 	}
 }
 
-// ExpiresAt removes the stream at t. It excludes [TTL].
+// ExpiresAt removes the stream at t. ExpiresAt together with [TTL] is refused.
 func ExpiresAt(t time.Time) CreateOption {
 	return func(c *creation) { c.set("Stream-Expires-At", t.UTC().Format(time.RFC3339Nano)) }
 }
@@ -57,7 +57,7 @@ func Sealed() CreateOption { return func(c *creation) { c.set("Stream-Closed", "
 // whether the place belongs to an earlier stream of the same name.
 func ForkOf(source *Stream, at backend.Offset) CreateOption {
 	return func(c *creation) {
-		if err := source.inside(); err != nil {
+		if err := source.checkAddress(); err != nil {
 			c.err = err
 			return
 		}

@@ -19,29 +19,28 @@ const maxClaims = 3
 // sends again in two cases only, when the server has certainly not stored the batch: the batch came too early, or another
 // producer had the epoch before this producer wrote anything.
 //
-// The table actions decides, by the reply of the server and by the standing of the batch before the sending.
+// The table actions decides, by the reply of the server and by the standing of the batch before the sending. No lock is held
+// during a request.
 func (c *conn) deliver(b *batch) (backend.Offset, error) {
 	for {
-		first, err := b.first()
+		first, err := b.isFirst()
 		if err != nil {
 			return "", err
 		}
 		t, ans, err := c.post(b)
 		reply := classify(ans, err, first, c.appender.highestSent())
 		switch act := actions[reply][t.standing]; act {
-		case acknowledge:
+		case actAcknowledge:
 			c.appender.accepted(t)
 			return ans.next, nil
-		case claimNext:
+		case actClaimNext:
 			err = c.claimNext(b, t, err)
-		case sendInTurn:
+		case actSendInTurn:
 			err = c.waitTurn(b)
 		default:
-			failure := b.fail
-			if c.appender.resumed {
-				failure = failResumed
-			}
-			err = failure(act, ans, err)
+			resumed := c.appender.resumed
+			b.newEpoch = !resumed && (act == actFailForgotten || act == actFailNewEpoch)
+			err = finalError(act, ans, err, resumed)
 		}
 		if err != nil {
 			return "", err
@@ -49,11 +48,12 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 	}
 }
 
-// first reports whether no earlier batch is in flight. A gap cannot be healed by waiting then.
+// isFirst reports whether no earlier batch is in flight. If so, the server will never get the batch whose absence it reports, and
+// waiting does not help.
 //
-// If the batch in front has failed, first returns its error, and the batch is not sent: the server would answer with a gap, and
+// If the batch in front has failed, isFirst returns the error of that batch, and the batch is not sent: the server would answer with a gap, and
 // the gap would look like a server that has forgotten the producer.
-func (b *batch) first() (bool, error) {
+func (b *batch) isFirst() (bool, error) {
 	if b.before == nil {
 		return true, nil
 	}
@@ -63,7 +63,7 @@ func (b *batch) first() (bool, error) {
 	return true, b.before.err
 }
 
-// claimNext gives the epoch of the ticket up for the epoch behind the server's. A stale answer names the server's epoch; a
+// claimNext gives up the epoch of the ticket, and takes the epoch behind the epoch of the server. A stale answer names the server's epoch; a
 // duplicate means that the server's epoch is the epoch of the ticket.
 func (c *conn) claimNext(b *batch, t ticket, err error) error {
 	if b.claims++; b.claims > maxClaims {
@@ -83,36 +83,27 @@ func (c *conn) waitTurn(b *batch) error {
 	case <-b.before.done:
 		return nil
 	case <-c.life.Done():
-		return unanswered(context.Cause(c.life))
+		return inDoubt(context.Cause(c.life))
 	}
 }
 
-// fail makes the last error of the batch, and notes whether the next session begins an epoch.
-func (b *batch) fail(act action, ans answer, err error) error {
-	switch act {
-	case failOvertaken:
+// finalError returns the error that ends the session, and with it the batch.
+//
+// A resumed appender never begins another epoch, because its epoch is the same in all processes that resume the name. If the
+// server has forgotten such an appender, nobody can find out whether the batch is stored. The error then hides the sentinels of
+// err: with ErrTransient or ErrIndeterminate the producer would send the batch again, and the batch could be stored twice.
+func finalError(act action, ans answer, err error, resumed bool) error {
+	switch {
+	case act == actFailOvertaken:
 		return fmt.Errorf("%w: sequence %d was written by another producer with the same id and epoch", backend.ErrFenced, ans.highest)
-	case failMayBeStored:
+	case act == actFailMayBeStored:
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
-	case failForgotten:
-		b.newEpoch = true
+	case act == actFailForgotten && resumed:
+		return fmt.Errorf("%w: the server has forgotten this producer, so it cannot tell a resend from a new batch: %v", backend.ErrConflict, err)
+	case act == actFailForgotten:
 		return fmt.Errorf("%w: the server has forgotten this producer: %w", backend.ErrIndeterminate, err)
-	case failNewEpoch:
-		b.newEpoch = true
 	}
 	return err
-}
-
-// failResumed is fail for an appender that another process goes on for: it never begins an epoch of its own.
-func failResumed(act action, ans answer, err error) error {
-	switch act {
-	case failForgotten:
-		// Without the cause's own kind: to send the batch again might store it twice.
-		return fmt.Errorf("%w: the server has forgotten this producer, so it cannot tell a resend from a new batch: %v", backend.ErrConflict, err)
-	case failNewEpoch:
-		return err
-	}
-	return (&batch{}).fail(act, ans, err)
 }
 
 // staleEpoch is the server's epoch in a stale answer, and 0 in every other answer.
@@ -124,9 +115,9 @@ func staleEpoch(err error) int64 {
 	return 0
 }
 
-// unanswered is the fate of a request without an answer. The batch may be stored, and a resend is safe, because the server knows
-// a resend by its sequence.
-func unanswered(cause error) error {
+// inDoubt returns the error of a request without an answer. The batch may be stored, and a resend is safe, because the server
+// knows a resend by its sequence.
+func inDoubt(cause error) error {
 	return fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, cause)
 }
 
@@ -154,7 +145,7 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	}
 	t, ok := c.take(b)
 	if !ok {
-		return t, ans, unanswered(context.Cause(c.life))
+		return t, ans, inDoubt(context.Cause(c.life))
 	}
 	req.ContentLength = int64(len(b.body))
 	c.appender.setHeaders(req.Header, t)
@@ -162,7 +153,7 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 		// The trace costs some allocations a request, and is made only after the server has refused an early batch.
 		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
 			if w.Err == nil {
-				c.written(b)
+				c.noteWritten(b)
 			}
 		}}))
 	}
@@ -215,12 +206,12 @@ func (c *conn) tooEarly(b *batch) {
 	a.window.tooEarly(b.seq, c.queue[len(c.queue)-1].seq+1)
 }
 
-// written lets the batch behind b start. The transport calls written from a goroutine of its own.
-func (c *conn) written(b *batch) {
+// noteWritten lets the batch behind b start. The transport calls noteWritten from a goroutine of its own.
+func (c *conn) noteWritten(b *batch) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.window.writesReported = true // from now on mayStartLocked waits for each writing
 	b.written = true
-	wake(c.turn)
+	wake(c.writeWake)
 }

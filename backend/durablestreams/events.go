@@ -17,16 +17,16 @@ import (
 // reader asks again without SSE for more data than eventBytes, and reads the response piece by piece.
 const eventBytes = 4 << 20
 
-// An events is one SSE connection.
+// events is one SSE connection.
 type events struct {
 	body   io.ReadCloser
 	cancel context.CancelFunc
 	since  time.Time
 	base64 bool // data events are base64
 
-	in   *httpwire.EventReader
-	data []byte // from data events without a control event behind them
-	some bool   // a control event has come
+	in          *httpwire.EventReader
+	data        []byte // from data events without a control event behind them
+	controlSeen bool   // a control event has come
 }
 
 // close gives up the connection.

@@ -28,7 +28,7 @@ var _ backend.Stream = Raw{}
 
 // NewAppender implements [backend.Sink].
 func (r Raw) NewAppender(f backend.Format) backend.Appender {
-	return r.stream.pipelined(r.stream.rawEncodingOf(f))
+	return r.stream.pipelined(r.stream.newAppender(r.stream.rawEncodingOf(f)))
 }
 
 // OpenReader implements [backend.Source], for the places that [Stream.OpenReader] takes.

@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A reader asks for the stream response by response until the tail. From then on the reader waits for more at the tail. It does
-// not read ahead: Read takes from the connection what Read returns, and a slow caller slows the server down.
+// A reader asks for the stream response by response until the tail. From then on the reader waits for more at the tail. A reader
+// does not read ahead: Read takes from the connection what Read returns, and a slow caller slows the server down.
 //
 // The work is in four files: reader_request.go gets the next response, by requests or (reader_events.go) over SSE;
 // response.go checks its headers; reader_batch.go cuts its bytes into records with places.
@@ -29,7 +29,7 @@ type reader struct {
 	at       backend.Offset // the place of the next record
 	id       string         // of the stream, "" where the server does not say
 	ask      string         // the offset of the next request
-	answered bool           // the server has named ask, not the caller
+	answered bool           // ask came from an answer of the server; before the first answer, ask came from the caller
 	stale    int            // answers in a row older than an earlier answer
 	cursor   string         // the server's, sent back with every waiting request
 	pace     pace

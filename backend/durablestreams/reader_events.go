@@ -23,7 +23,7 @@ const (
 
 // overSSE reports whether to wait over SSE: the stream or the caller wants SSE, and SSE gets through.
 func (r *reader) overSSE() bool {
-	if r.stream.short.Load() >= shortLives {
+	if r.stream.shortSSE.Load() >= shortLives {
 		return false
 	}
 	wait := r.stream.config.wait
@@ -31,7 +31,7 @@ func (r *reader) overSSE() bool {
 }
 
 // connect opens an SSE connection at r.ask. Without an error and without r.events, SSE does not get through at the moment, and
-// the short count decides about the next try.
+// shortSSE decides about the next try.
 //
 // The connection has a context of its own: a timer ends a connection without a first event, and the reader goes on.
 func (r *reader) connect(ctx context.Context) error {
@@ -52,7 +52,7 @@ func (r *reader) connect(ctx context.Context) error {
 	if err != nil {
 		cancel()
 		if late && r.life.Err() == nil {
-			r.stream.short.Store(shortLives)
+			r.stream.shortSSE.Store(shortLives)
 			return nil
 		}
 		return r.failure(err)
@@ -79,10 +79,10 @@ func (r *reader) checkEvents(resp *http.Response) (usable bool, err error) {
 	switch status := resp.StatusCode; {
 	case status == http.StatusOK && mediaType(resp.Header.Get("Content-Type")) == "text/event-stream" && !encoded(resp.Header):
 	case status == http.StatusOK, status == http.StatusNotAcceptable, status == http.StatusMethodNotAllowed, status == http.StatusNotImplemented:
-		r.stream.short.Store(shortLives)
+		r.stream.shortSSE.Store(shortLives)
 		return false, nil
 	case gatewayTimeout(status): // from a gateway that collects the events
-		r.stream.short.Add(1)
+		r.stream.shortSSE.Add(1)
 		return false, nil
 	default:
 		return false, r.refusal(resp)
@@ -105,7 +105,7 @@ func (r *reader) await() (bool, error) {
 	e := r.events
 	// The first event comes at once from every server, with the tail. After the first, servers may be silent for a while.
 	patience := silence
-	if !e.some {
+	if !e.controlSeen {
 		patience = firstEvent
 	}
 	timer := time.AfterFunc(patience, e.cancel)
@@ -127,8 +127,8 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 	switch {
 	case r.life.Err() != nil:
 		return r.failure(err)
-	case late && !e.some:
-		r.stream.short.Store(shortLives)
+	case late && !e.controlSeen:
+		r.stream.shortSSE.Store(shortLives)
 		return nil
 	case late, errors.Is(err, context.Canceled): // canceled by the timer of this wait, or of the wait before
 		return nil
@@ -140,9 +140,9 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 	// What is left is the end of a connection, in order or not. Three short lives in a row are no accident: something on the way
 	// cuts event streams.
 	case time.Since(e.since) < shortLife:
-		r.stream.short.Add(1)
+		r.stream.shortSSE.Add(1)
 	default:
-		r.stream.short.Store(0)
+		r.stream.shortSSE.Store(0)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -154,7 +154,7 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 // splitter takes several arrays as one.
 func (r *reader) event(e *events, c control) error {
 	// The offset must not go back: records before it would be read twice.
-	e.some = true
+	e.controlSeen = true
 	if !validOffset(c.Next) || c.Next < r.ask {
 		return protocolErrorf("streamNextOffset %.40q behind %.40q", c.Next, r.ask)
 	}

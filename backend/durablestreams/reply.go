@@ -67,14 +67,14 @@ func classify(ans answer, err error, first bool, highest int64) reply {
 type action uint8
 
 const (
-	fail            action = iota // the session ends with the error of the answer
-	acknowledge                   // the batch is stored
-	claimNext                     // the epoch is another producer's: take the next one and send the batch again
-	sendInTurn                    // wait for the batch before, then send again
-	failOvertaken                 // another producer writes in this epoch: the session ends with ErrFenced
-	failMayBeStored               // as fail, and an earlier request may have stored the batch
-	failForgotten                 // the session ends with ErrIndeterminate, and the next one begins an epoch
-	failNewEpoch                  // as fail, and the next session begins an epoch
+	actFail            action = iota // the session ends with the error of the answer
+	actAcknowledge                   // the batch is stored
+	actClaimNext                     // another producer has the epoch: take the next epoch and send the batch again
+	actSendInTurn                    // wait for the batch before, then send again
+	actFailOvertaken                 // another producer writes in this epoch: the session ends with ErrFenced
+	actFailMayBeStored               // as actFail, and an earlier request may have stored the batch
+	actFailForgotten                 // the session ends with ErrIndeterminate, and the next session begins an epoch
+	actFailNewEpoch                  // as actFail, and the next session begins an epoch
 )
 
 // actions is the whole decision. A line has an entry for each standing, in this order: epoch ours, epoch unconfirmed, epoch
@@ -96,13 +96,13 @@ const (
 //
 // Early: in a contested or unconfirmed epoch a single batch is in flight, and no server answers early there.
 var actions = [replies][standings]action{
-	replyFailed:         {fail, fail, fail, fail},
-	replyStored:         {acknowledge, acknowledge, acknowledge, acknowledge},
-	replyDuplicate:      {acknowledge, failOvertaken, claimNext, acknowledge},
-	replyStoredAhead:    {failOvertaken, failOvertaken, failOvertaken, failOvertaken},
-	replyDuplicateAhead: {failOvertaken, failOvertaken, claimNext, failOvertaken},
-	replyEarly:          {sendInTurn, sendInTurn, sendInTurn, sendInTurn},
-	replyForgotten:      {failForgotten, failForgotten, failForgotten, failForgotten},
-	replyStale:          {fail, fail, claimNext, failMayBeStored},
-	replyRefused:        {failNewEpoch, failNewEpoch, failNewEpoch, failNewEpoch},
+	replyFailed:         {actFail, actFail, actFail, actFail},
+	replyStored:         {actAcknowledge, actAcknowledge, actAcknowledge, actAcknowledge},
+	replyDuplicate:      {actAcknowledge, actFailOvertaken, actClaimNext, actAcknowledge},
+	replyStoredAhead:    {actFailOvertaken, actFailOvertaken, actFailOvertaken, actFailOvertaken},
+	replyDuplicateAhead: {actFailOvertaken, actFailOvertaken, actClaimNext, actFailOvertaken},
+	replyEarly:          {actSendInTurn, actSendInTurn, actSendInTurn, actSendInTurn},
+	replyForgotten:      {actFailForgotten, actFailForgotten, actFailForgotten, actFailForgotten},
+	replyStale:          {actFail, actFail, actClaimNext, actFailMayBeStored},
+	replyRefused:        {actFailNewEpoch, actFailNewEpoch, actFailNewEpoch, actFailNewEpoch},
 }

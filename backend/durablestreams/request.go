@@ -19,20 +19,20 @@ import (
 // Bounds on what a server may send besides data.
 const (
 	maxHeader   = 64 << 10
-	maxDrain    = 64 << 10 // of a body without use: to read the rest keeps the connection usable
-	maxOffset   = 255
-	maxNumber   = 1<<53 - 1
-	maxControls = 16 << 10 // bytes of an SSE control event
+	maxDrain    = 64 << 10  // of a body without use: to read the rest keeps the connection usable
+	maxOffset   = 255       // of an offset or a cursor, in bytes
+	maxNumber   = 1<<53 - 1 // the largest number of the protocol; a float64 still holds it exactly
+	maxControls = 16 << 10  // bytes of an SSE control event
 )
 
 // request makes one request, with the headers and query parameters of the client and the stream.
 func (s *Stream) request(ctx context.Context, method string, params url.Values, body io.ReadCloser) (*http.Request, error) {
-	if err := s.inside(); err != nil {
+	if err := s.checkAddress(); err != nil {
 		return nil, err
 	}
 	u := *s.url
 	q := make(url.Values, len(params)+len(s.client.config.query)+len(s.config.query))
-	if err := ask(ctx, q.Set, s.client.config.query, s.config.query); err != nil {
+	if err := setDynamic(ctx, q.Set, s.client.config.query, s.config.query); err != nil {
 		return nil, err
 	}
 	if len(q) > 0 || len(params) > 0 {
@@ -43,7 +43,7 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 	}
 	req := &http.Request{Method: method, URL: &u, Host: u.Host, Header: make(http.Header, 8), Body: body}
 	req.Header.Set("User-Agent", s.client.agent)
-	if err := ask(ctx, req.Header.Set, s.client.config.headers, s.config.headers); err != nil {
+	if err := setDynamic(ctx, req.Header.Set, s.client.config.headers, s.config.headers); err != nil {
 		return nil, err
 	}
 	if err := sendable(req.Header); err != nil {
@@ -54,8 +54,8 @@ func (s *Stream) request(ctx context.Context, method string, params url.Values, 
 	return req.WithContext(ctx), nil
 }
 
-// ask asks for the values of headers or parameters. Of two with the same name the later counts.
-func ask(ctx context.Context, set func(name, value string), lists ...[]dynamic) error {
+// setDynamic asks for the values of headers or parameters and sets the values. Of two with the same name the later counts.
+func setDynamic(ctx context.Context, set func(name, value string), lists ...[]dynamic) error {
 	for _, list := range lists {
 		for _, d := range list {
 			v, err := d.value(ctx)
@@ -68,9 +68,9 @@ func ask(ctx context.Context, set func(name, value string), lists ...[]dynamic) 
 	return nil
 }
 
-// inside refuses wrong options, and names that lead out of the base URL. We cannot make such a name harmless: some program on
+// checkAddress refuses wrong options, and names that lead out of the base URL. We cannot make such a name harmless: some program on
 // the way decodes an encoded dot again, and makes one slash of several slashes.
-func (s *Stream) inside() error {
+func (s *Stream) checkAddress() error {
 	if s.config.wrong != nil {
 		return s.config.wrong
 	}
@@ -85,8 +85,8 @@ func (s *Stream) inside() error {
 	return nil
 }
 
-// sendable refuses headers before the transport does, because the transport reports them like a failure of the network. A token is secret, so the error names
-// only the header.
+// sendable refuses headers with wrong values before the transport does, because the transport reports a wrong value like a failure
+// of the network, and the caller would try again. A token is secret, so the error names only the header.
 func sendable(h http.Header) error {
 	for name, values := range h {
 		for _, v := range values {

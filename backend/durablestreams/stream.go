@@ -17,9 +17,9 @@ type Stream struct {
 	url    *url.URL
 	config streamConfig
 
-	// short counts SSE connections in a row with a break at once. Readers share the count, because a consumer opens a new reader
-	// after each failure, and each reader makes a single connection.
-	short atomic.Int32
+	// shortSSE counts SSE connections in a row that broke within shortLife. From shortLives on, readers use long-polls. Readers share
+	// the count, because a consumer opens a new reader after each failure, and each reader makes a single connection.
+	shortSSE atomic.Int32
 }
 
 var _ backend.Stream = (*Stream)(nil)
