@@ -13,6 +13,7 @@ import (
 // is left. err is nil after a Close.
 func (e *engine) finish(err error) {
 	cause := err
+	// The batcher closes first. From here on every Put fails, and the loop below gets all records that were accepted.
 	if cause != nil {
 		e.queue.Close(stopped(cause, false))
 	} else {
@@ -31,6 +32,7 @@ func (e *engine) finish(err error) {
 
 	e.mu.Lock()
 	e.stopCause = err
+	// The parts leave the window, so that Stats counts nothing in flight. undecided keeps the parts for Unacked.
 	e.undecided = e.window.parts
 	e.window.parts, e.window.sent = nil, 0
 	var events []BatchEvent
@@ -48,6 +50,7 @@ func (e *engine) finish(err error) {
 	if err != nil {
 		e.logger.Error("producer: stopped", "err", err, "unacked", len(events))
 	}
+	// The latches open without the lock: whoever waits for a receipt may call Stats at once, and would wait for the lock.
 	for _, d := range decided {
 		close(d.latch.done) // we keep the memory of the records, because Unacked hands the records out
 	}
@@ -104,11 +107,14 @@ func (e *engine) stoppedLocked() error {
 // shutdown refuses new records, sends the accepted records, and waits for them until ctx ends. Then shutdown abandons the
 // rest.
 func (e *engine) shutdown(ctx context.Context) error {
+	// Close comes before beginFlush. Otherwise a record could be accepted between the two: the producer would send the record, and
+	// this flush would not report its failure.
 	e.queue.Close(errClosed)
 	_, fl := e.beginFlush()
 	select {
 	case <-e.ended:
 	case <-ctx.Done():
+		// abort ends run, and run calls finish, which fails the receipts of the records that are left.
 		e.abort(fmt.Errorf("closed before everything was acknowledged: %w", ctx.Err()))
 		if !e.awaitEnd() {
 			e.leaveFlush(fl)
@@ -116,6 +122,7 @@ func (e *engine) shutdown(ctx context.Context) error {
 				backend.ErrIndeterminate, ctx.Err())
 		}
 	}
+	// The engine has ended, so every record is decided now, and the failures are complete.
 	err := e.endFlush(fl)
 	if n := e.remaining(); n > 0 {
 		err = fmt.Errorf("%w (%d records left)", err, n)

@@ -32,6 +32,7 @@ func (e *engine) pause(ctx context.Context, tries *attempts, reason error, budge
 	if tries.spent > budget {
 		return fmt.Errorf("gave up after %d attempts without progress: %w", tries.spent, reason)
 	}
+	// The outage is noted before the wait, because the operator should learn of the outage while the producer waits.
 	e.attemptFailed(*tries, reason)
 	if !backoff.Sleep(ctx, e.retry.Delay(tries.failed, reason)) {
 		return ctx.Err()
@@ -50,7 +51,7 @@ func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.
 			e.sessionOpened(tries.failed, time.Since(began))
 			return s, nil
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil { // the caller gave up, so the error says nothing about the store
 			return nil, fmt.Errorf("producer: open: %w", err)
 		}
 		// A refusal of an opening is about no record. Cutting a batch would not help, and a retry would be refused again.
@@ -61,6 +62,7 @@ func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.
 		e.openingFailed(tries.failed+1, err)
 		if perr := e.pause(ctx, &tries, err, budget); perr != nil {
 			if ctx.Err() != nil {
+				// ctx has ended during the wait, and perr is only the error of ctx. err says why the store could not be reached.
 				perr = fmt.Errorf("%w: last attempt: %w", perr, err)
 			}
 			return nil, fmt.Errorf("producer: open: %w", perr)

@@ -26,12 +26,14 @@ func (e *engine) receive(ctx context.Context, s backend.Session) error {
 func (e *engine) ack(a backend.Ack) error {
 	e.mu.Lock()
 	w := &e.window
+	// A seq below next was acknowledged before. A seq from next+sent on was not given to this session.
 	if a.Seq < w.next || a.Seq-w.next >= uint64(w.sent) {
 		first, inFlight := w.next, w.sent
 		e.mu.Unlock()
 		return fmt.Errorf("the sink acknowledged seq %d, but only %d batches from seq %d on are in flight", a.Seq, inFlight, first)
 	}
 	n := int(a.Seq-w.next) + 1
+	// Everything about the parts is noted before acknowledge, because acknowledge removes the parts from the window.
 	var events []BatchEvent
 	var decided []*batchData
 	for i, p := range w.parts[:n] {
@@ -67,6 +69,8 @@ func (e *engine) announce(decided []*batchData, hook func(*Hooks) func(BatchEven
 	for _, d := range decided {
 		e.retire(d)
 	}
+	// One token is enough: there is a single sender, and the sender looks at the window again. A token that is left over from an
+	// earlier decision costs the sender one look.
 	select {
 	case e.shrunk <- struct{}{}:
 	default:

@@ -46,7 +46,7 @@ func (e *engine) send(ctx context.Context, s backend.Session, no uint64) {
 // sendPart gives a part to the session. sendPart returns false when the session takes nothing more.
 func (e *engine) sendPart(ctx context.Context, s backend.Session, no uint64, p part, seq uint64) bool {
 	err := s.Send(ctx, seq, p.records())
-	e.sendReturned()
+	e.sendReturned() // also after an error: the session reads the records no more
 	if err == nil {
 		return true
 	}

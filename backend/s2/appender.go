@@ -66,6 +66,8 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 			return nil, fmt.Errorf("s2: %s: %w", s.op("open"), err)
 		}
 	}
+	// The fence comes before the tail is read. Otherwise an older producer could append between the two, and the position of the
+	// first batch would be wrong.
 	if err := a.claim(ctx); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -85,46 +84,6 @@ func (c *Client) GoString() string { return c.String() }
 // LogValue is String, so that logs do not hold credentials.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// transport makes a transport for calls. wrap, if not nil, is given every new connection.
-func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
-	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second} // 15 s and 90 s below are Go's defaults
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		TLSHandshakeTimeout: c.cfg.connect,
-		DisableCompression:  true, // the client asks for compression itself, and limits the decompressed size
-		ForceAttemptHTTP2:   true,
-		IdleConnTimeout:     90 * time.Second,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			if err == nil && wrap != nil {
-				conn = wrap(conn)
-			}
-			return conn, err
-		},
-	}
-	if c.cfg.tls != nil {
-		t.TLSClientConfig = c.cfg.tls.Clone()
-	}
-	return newTransport(t, c.cfg.wrap)
-}
-
-// streaming makes a transport for sessions: HTTP/2 only, with prior knowledge on plain http.
-func (c *Client) streaming(wrap func(net.Conn) net.Conn) *transport {
-	t := c.transport(wrap)
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP2(true)
-	t.Protocols.SetUnencryptedHTTP2(true)
-	t.HTTP2 = &http.HTTP2Config{
-		MaxReadFrameSize:          1 << 20, // a full batch fits into one or two HTTP/2 frames
-		MaxReceiveBufferPerStream: 4 << 20, // the memory for a reader with a slow consumer
-		// A dead connection ends after 30 s: 15 s without a frame, and 15 s without an answer to a ping.
-		SendPingTimeout:  15 * time.Second,
-		PingTimeout:      15 * time.Second,
-		WriteByteTimeout: 30 * time.Second,
-	}
-	return t
-}
-
 // reading returns the transport that read sessions share.
 func (c *Client) reading() *transport {
 	c.mu.Lock()
@@ -181,12 +140,11 @@ func (c *Client) setHeaders(r *http.Request, basin string) {
 	}
 }
 
-var errNoAnswer = errors.New("no answer in time")
-
 // open sends the request for a session, and returns the response when its headers are there. ctx limits the opening only: later,
 // kill ends the request.
 func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.Request) (*http.Response, error) {
-	opening, stop := context.WithTimeoutCause(ctx, c.cfg.connect+c.cfg.timeout, errNoAnswer)
+	limit := c.cfg.connect + c.cfg.timeout
+	opening, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v, which is ConnectTimeout and Timeout together", limit))
 	defer stop()
 	prevented := context.AfterFunc(opening, kill) // a call of prevented reports whether the call has prevented kill
 	defer prevented()

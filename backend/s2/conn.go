@@ -96,7 +96,7 @@ func (c *conn) situationLocked(unanswered int) situation {
 		return whenIdle
 	case c.stream.cfg.exclusive && c.inflight[c.answered].resent:
 		return whenResent
-	case c.out.started() <= c.acks:
+	case c.out.started() <= c.acks: // every frame that has begun to leave is acknowledged
 		return whenUnsent
 	case c.stream.cfg.exclusive:
 		return whenTraceable

@@ -36,7 +36,7 @@ func (c *conn) request(ctx context.Context) (err error) {
 	c.transport = client.streaming(func(socket net.Conn) net.Conn {
 		c.socketMu.Lock()
 		defer c.socketMu.Unlock()
-		c.sockets = append(c.sockets, socket)
+		c.sockets = append(c.sockets, socket) // the transport may dial again, and Close must cut every socket
 		if client.basin.scheme == "http" {
 			plain = newSettingsConn(socket)
 			return plain
@@ -56,7 +56,7 @@ func (c *conn) request(ctx context.Context) (err error) {
 		return err
 	}
 	req.Body = c.out
-	req.ContentLength = -1
+	req.ContentLength = -1 // unknown: batches come as long as the session lasts
 	req.Header.Set("Content-Type", "s2s/proto")
 	req.Header.Set("Accept", protobuf)
 	giveUp := func() {

@@ -22,12 +22,13 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 		}
 		select {
 		case <-c.readWake:
-		case <-ctx.Done():
+		case <-ctx.Done(): // poll sees the end of ctx too, and looks for an ack before
 		}
 	}
 }
 
-// poll returns an ack, or the reason for no further acks, without waiting.
+// poll returns an ack, or the reason for no further acks, without waiting. The order of the cases matters: acks first, then the
+// ends that we know best, and the end of ctx last.
 func (c *conn) poll(ctx context.Context) (ack backend.Ack, ok bool, err error) {
 	c.appender.mu.Lock()
 	defer c.appender.mu.Unlock()
@@ -45,7 +46,7 @@ func (c *conn) poll(ctx context.Context) (ack backend.Ack, ok bool, err error) {
 	case c.ended != nil:
 		return ack, false, c.ended
 	case ctx.Err() != nil:
-		// The caller takes the error for the last word, so the connection must not take or acknowledge anything from now on.
+		// Pipelined ends the session with this error, so the connection must not take or acknowledge anything from now on.
 		c.endLocked(ctx.Err())
 		c.kill()
 		return ack, false, c.ended
@@ -94,7 +95,7 @@ func (c *conn) receive() {
 
 // frame handles one frame of the server: an ack, or the reason for no further acks.
 func (c *conn) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error {
-	if flags.Terminal() {
+	if flags.Terminal() { // the last frame of a session that the server ends: a status and the body of an error
 		status, body, err := s2s.Terminal(payload)
 		if err != nil {
 			return err
@@ -118,6 +119,8 @@ func (c *conn) matchAck(ack wire.Ack, reconnect bool) error {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// The wire has no ids, so only these checks notice that an ack belongs to another batch: the number of records, the order of the
+	// positions, and with Exclusive the position itself.
 	start, end := ack.Start.SeqNum, ack.End.SeqNum
 	if c.answered == len(c.inflight) {
 		return protocolErrorf("an ack of %d to %d, and no batch is in flight", start, end)

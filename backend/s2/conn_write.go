@@ -34,6 +34,7 @@ func (c *conn) write(ctx context.Context, seq uint64, recs []backend.Record) err
 	if err != nil {
 		return err
 	}
+	// At or behind the tail nothing is stored, so a resent batch there is sent again like a new batch.
 	if b.resent && c.stream.cfg.exclusive && b.at < c.tail {
 		if err := c.compare(ctx, b, recs); err != nil {
 			return err
@@ -137,6 +138,7 @@ func (c *conn) take(b batch, frame []byte) error {
 	if err := c.refusalLocked(); err != nil {
 		return err
 	}
+	// The batch enters the list of the connection and the list of the appender under one lock: see appender.
 	c.inflight = append(c.inflight, b)
 	if !b.resent { // a resent batch is in the list since an earlier connection took the batch
 		a.taken = append(a.taken, b.n)

@@ -30,7 +30,7 @@ type EventReader struct {
 	in      *bufio.Reader
 	started bool   // the first byte was seen
 	afterCR bool   // the last line ended with a CR: an LF directly behind belongs to the CR
-	long    []byte // a line longer than the buffer of in
+	long    []byte // the beginning of a line whose end was not buffered yet
 	data    []byte
 }
 
@@ -42,8 +42,8 @@ func newEventReader(r io.Reader, buffer int) *EventReader {
 }
 
 // Next returns the next event with data. The data of the event, and any single line, may have most bytes. For more, Next fails
-// with [ErrLargeEvent], and does not hold more in memory. At the end of the stream the error is io.EOF between two events, and
-// [ErrCutEvent] within an event. Other errors come from the transport.
+// with [ErrLargeEvent], and holds no more than most bytes and the buffer of the reader in memory. At the end of the stream the
+// error is io.EOF between two events, and [ErrCutEvent] within an event. Other errors come from the transport.
 func (e *EventReader) Next(most int) (Event, error) {
 	name, lines := "", 0
 	e.data = e.data[:0]

@@ -1,11 +1,13 @@
 package s2
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
 
 	"github.com/headrace/headrace/internal/misconfig"
 )
@@ -23,6 +25,46 @@ func newTransport(t *http.Transport, wrap func(http.RoundTripper) http.RoundTrip
 // RoundTrip sends a request through the first RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.first.RoundTrip(req)
+}
+
+// transport makes a transport for calls. wrap, if not nil, is given every new connection.
+func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
+	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second} // 15 s and 90 s below are Go's defaults
+	t := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSHandshakeTimeout: c.cfg.connect,
+		DisableCompression:  true, // the client asks for compression itself, and limits the decompressed size
+		ForceAttemptHTTP2:   true,
+		IdleConnTimeout:     90 * time.Second,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err == nil && wrap != nil {
+				conn = wrap(conn)
+			}
+			return conn, err
+		},
+	}
+	if c.cfg.tls != nil {
+		t.TLSClientConfig = c.cfg.tls.Clone()
+	}
+	return newTransport(t, c.cfg.wrap)
+}
+
+// streaming makes a transport for sessions: HTTP/2 only, with prior knowledge on plain http.
+func (c *Client) streaming(wrap func(net.Conn) net.Conn) *transport {
+	t := c.transport(wrap)
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	t.HTTP2 = &http.HTTP2Config{
+		MaxReadFrameSize:          1 << 20, // a full batch fits into one or two HTTP/2 frames
+		MaxReceiveBufferPerStream: 4 << 20, // the memory for a reader with a slow consumer
+		// A dead connection ends after 30 s: 15 s without a frame, and 15 s without an answer to a ping.
+		SendPingTimeout:  15 * time.Second,
+		PingTimeout:      15 * time.Second,
+		WriteByteTimeout: 30 * time.Second,
+	}
+	return t
 }
 
 // observed adds two facts to the error of a request: whether there was no connection, and so nothing was sent; and whether a wrong
