@@ -6,11 +6,11 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// The words of faults are those of package server.
+// The types of faults are those of package server.
 type (
 	// A Fault is something that goes wrong on purpose: see [server.Fault].
 	Fault = server.Fault
-	// An Injection is a Fault at work.
+	// An Injection is a Fault that was injected.
 	Injection = server.Injection
 	// An Effect is what a Fault does.
 	Effect = server.Effect
@@ -45,17 +45,17 @@ const Always = server.Always
 // Status refuses the request with a status.
 func Status(code int) Effect { return server.Status(code) }
 
-// RetryAfter is [Status] that also asks for a pause, in whole seconds.
+// RetryAfter does what [Status] does, and also asks the client for a pause, in whole seconds.
 func RetryAfter(code int, pause time.Duration) Effect { return server.RetryAfter(code, pause) }
 
 // Drop breaks the connection.
 func Drop() Effect { return server.Drop() }
 
-// Delay waits, then goes on.
+// Delay waits for d, and then goes on.
 func Delay(d time.Duration) Effect { return server.Delay(d) }
 
-// Stall says nothing more until the client gives up or the server is closed.
+// Stall sends nothing more, until the client gives up or the server is closed.
 func Stall() Effect { return server.Stall() }
 
-// CutAfter breaks the connection behind so many bytes of the body of the answer.
+// CutAfter breaks the connection after so many bytes of the body of the answer.
 func CutAfter(bytes int) Effect { return server.CutAfter(bytes) }

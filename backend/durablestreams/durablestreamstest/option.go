@@ -7,16 +7,17 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// An Option sets a field of the server's [server.Config]. See there for the defaults.
+// An Option sets a field of [server.Config]. The defaults are documented there.
 type Option func(*server.Config)
 
-// Storage is what the server serves. It stays the caller's to close, after the server.
+// Storage sets the storage that the server serves. The caller closes the storage, after the server.
 func Storage(s server.Storage) Option { return func(c *server.Config) { c.Storage = s } }
 
-// Data keeps everything in the file given, over restarts. By default it is kept in memory.
+// Data makes the server keep everything in a file, also over restarts. Without Data, the server keeps everything in
+// memory.
 func Data(file string) Option { return func(c *server.Config) { c.Data = file } }
 
-// Retain is about how many bytes of every stream are kept.
+// Retain keeps about so many bytes of every stream.
 func Retain(bytes int64) Option { return func(c *server.Config) { c.Retain = bytes } }
 
 // Path maps the path of a URL to the name of a stream.
@@ -24,13 +25,13 @@ func Path(f func(urlPath string) (stream string, ok bool)) Option {
 	return func(c *server.Config) { c.Path = f }
 }
 
-// Prefix is a [Path] that serves what is below a path.
+// Prefix is a [Path] for streams below the path root.
 func Prefix(root string) Option { return Path(server.Prefix(root)) }
 
 // LongPoll is how long a long-poll waits for data.
 func LongPoll(d time.Duration) Option { return func(c *server.Config) { c.LongPoll = d } }
 
-// Lifetime is when an SSE response ends.
+// Lifetime is how long an SSE response lasts.
 func Lifetime(d time.Duration) Option { return func(c *server.Config) { c.Lifetime = d } }
 
 // KeepAlive is how long an SSE response may be quiet.
@@ -51,7 +52,7 @@ func ChunkBytes(n int) Option { return func(c *server.Config) { c.ChunkBytes = n
 // Origin is what Access-Control-Allow-Origin says.
 func Origin(o string) Option { return func(c *server.Config) { c.Origin = o } }
 
-// Authorize is asked before every request.
+// Authorize sets a function that the server calls before every request: see [server.Config.Authorize].
 func Authorize(f func(r *http.Request, stream string) error) Option {
 	return func(c *server.Config) { c.Authorize = f }
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// root is the path below which the streams are.
+// root is the path of the URL of every stream, in front of the name of the stream.
 const root = "/v1/stream/"
 
-// A Server is a running server. Make one with [New] or [Start].
+// A Server is a running server. Make it with [New] or [Start].
 type Server struct {
 	*server.Server
 
@@ -21,7 +21,7 @@ type Server struct {
 	clients []*durablestreams.Client
 }
 
-// New starts a server for the time of a test. It fails the test if it cannot.
+// New starts a server, and closes it at the end of the test. If the server cannot start, New fails the test.
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	s, err := Start(opts...)
@@ -36,7 +36,7 @@ func New(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Start starts a server for code that has no test at hand. Close it in the end.
+// Start starts a server for code that has no testing.TB. The caller must close the server in the end.
 func Start(opts ...Option) (*Server, error) {
 	c := server.Config{Path: server.Prefix(root)}
 	for _, o := range opts {
@@ -52,8 +52,8 @@ func Start(opts ...Option) (*Server, error) {
 	return &Server{Server: s}, nil
 }
 
-// Handler makes a server over s that is not started, for tests that call it themselves or put something in front of it. The
-// path of a URL is the name of its stream, unless [Path] says otherwise. Closing s is up to the caller.
+// Handler makes a server over s that is not started, for tests that call the server themselves or put something in
+// front of the server. The path of a URL is the name of its stream, unless [Path] says otherwise. The caller closes s.
 func Handler(s server.Storage, opts ...Option) *server.Server {
 	c := server.Config{Storage: s}
 	for _, o := range opts {
@@ -61,13 +61,13 @@ func Handler(s server.Storage, opts ...Option) *server.Server {
 	}
 	h, err := server.New(c)
 	if err != nil {
-		panic(err) // New opens no file for a Storage that is given
+		panic(err) // cannot happen: New opens no file if the Config has a Storage
 	}
 	return h
 }
 
-// Client makes a client of this server. The server closes the client's idle connections when it is closed itself. If opts make
-// no client at all, the caller has made a mistake: Client panics.
+// Client makes a client of this server. When the server is closed, it closes the idle connections of the client. Client
+// panics if opts are invalid, because that is a mistake of the caller.
 func (s *Server) Client(opts ...durablestreams.Option) *durablestreams.Client {
 	c, err := durablestreams.New(s.URL()+root, opts...)
 	if err != nil {
@@ -79,13 +79,13 @@ func (s *Server) Client(opts ...durablestreams.Option) *durablestreams.Client {
 	return c
 }
 
-// Close closes the server as its own Close does, and then its clients.
+// Close closes the server: see [server.Server.Close]. Then it closes the clients.
 func (s *Server) Close() error {
 	defer s.closeClients()
 	return s.Server.Close()
 }
 
-// Shutdown shuts the server down as its own Shutdown does, and then closes its clients.
+// Shutdown shuts the server down: see [server.Server.Shutdown]. Then it closes the clients.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.closeClients()
 	return s.Server.Shutdown(ctx)

@@ -12,7 +12,8 @@ import (
 	"github.com/headrace/headrace/internal/unread"
 )
 
-// body reads the body of a request whole. It enforces the limit on what arrives, not only on the length that the request announces.
+// body reads the whole body of a request. It checks the limit against the bytes that arrive, because the announced
+// length may be missing or wrong.
 func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > int64(h.AppendBytes) {
 		return nil, errTooLarge
@@ -20,8 +21,9 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 || r.Body == http.NoBody {
 		return nil, nil
 	}
-	// The buffer has one byte more than announced: splitJSON may need it, and the Read that finds the end of the body needs room.
-	// At first it is small, so that a client cannot make the server allocate memory by announcing a large body.
+	// The buffer has one byte more than the announced length. splitJSON may need this byte, and the Read that finds the
+	// end of the body needs room too. The buffer is small at first: a client must not make the server allocate much
+	// memory only by announcing a large body.
 	const first = 64 << 10
 	size := r.ContentLength
 	if size < 0 {
@@ -34,6 +36,8 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		if len(buf) == cap(buf) {
 			buf = slices.Grow(buf, max(int(r.ContentLength)+1-len(buf), 1))
 		}
+		// Each read has its own deadline, so a slow body may go on while a stalled body is given up. BodyTime bounds
+		// the whole body, because a client could otherwise send one byte a minute for ever.
 		if err := unread.ReadBefore(control, earlier(time.Now().Add(h.BodyStall), end)); err != nil {
 			return nil, err
 		}
@@ -54,10 +58,10 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 }
 
-// unreadTime is how long the answer waits for a body that it does not depend on.
+// unreadTime bounds the wait for a body on which the answer does not depend.
 const unreadTime = 2 * time.Second
 
-// passOver reads what is left of a body, so that the connection can be used again.
+// passOver reads the rest of a body, so that the connection can be used again.
 func (h *handler) passOver(w http.ResponseWriter, r *http.Request) error {
 	switch err := unread.PassOver(w, r, min(h.BodyStall, unreadTime)); err {
 	case unread.ErrStalled:

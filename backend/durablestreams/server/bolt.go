@@ -13,10 +13,11 @@ import (
 	"github.com/headrace/headrace/internal/committer"
 )
 
-// Bolt is a Storage in one bbolt file. An append is acknowledged once it is on the disk together with the state of its
-// producer; appends that wait at the same time share one write. What is kept in memory is some hundred bytes a stream.
+// Bolt is a Storage in one bbolt file. An append is acknowledged when the data and the state of its producer are on the
+// disk. Appends that wait at the same time share one commit. Bolt keeps some hundred bytes of memory for each stream.
 //
-// The TTL of every stream begins anew when the file is opened: reads renew it, and are not written down.
+// When the file is opened, the TTL of every stream begins again: reads renew a TTL, and reads are not written to the
+// file.
 type Bolt struct {
 	*engine
 	committer *committer.Committer
@@ -24,20 +25,21 @@ type Bolt struct {
 
 var _ Storage = (*Bolt)(nil)
 
-// The buckets of the file. Keys of streams are eight bytes, as are positions, big-endian so that they sort.
+// The buckets of the file. The key of a stream and a position have eight bytes each, big-endian, so that they sort as
+// numbers.
 var (
-	bucketStreams   = []byte("streams")   // key: the stream, as row
-	bucketProducers = []byte("producers") // key, Producer-Id: epoch and seq, eight bytes each
-	bucketData      = []byte("data")      // key: a bucket of position: piece
+	bucketStreams   = []byte("streams")   // key of the stream → row
+	bucketProducers = []byte("producers") // key of the stream, Producer-Id → epoch and seq, eight bytes each
+	bucketData      = []byte("data")      // key of the stream → a bucket: position → piece
 	bucketMeta      = []byte("meta")
 	keyFormat       = []byte("format")
 )
 
 const boltFormat = "durablestreams/1"
 
-// OpenBolt opens the file at path, or makes it. It waits up to 5 seconds for another process to let go of the file. A file
-// that was cut short, also to nothing, is refused. A damaged page fails what meets it, and ends all writing when that is a
-// change.
+// OpenBolt opens the file at path, or creates the file. If another process holds the file, OpenBolt waits up to 5
+// seconds. OpenBolt refuses a file that was cut short, also an empty file. A damaged page fails the call that meets it.
+// If the call is a change, all later changes fail too.
 func OpenBolt(path string, opts ...StorageOption) (*Bolt, error) {
 	e := &engine{options: storageOptionsOf(opts), names: map[string]*stream{}}
 	c, err := committer.Open(committer.Config{
@@ -58,22 +60,22 @@ func OpenBolt(path string, opts ...StorageOption) (*Bolt, error) {
 	return b, nil
 }
 
-// Close ends those who wait, lets the commit under way finish, and closes the file. A second Close returns nil.
+// Close ends the waiting calls, lets the commit under way finish, and closes the file. A second Close returns nil.
 func (b *Bolt) Close() error {
 	b.stop()
 	return b.committer.Close()
 }
 
-// row is a stream as it is stored.
+// A row is a stream as the file holds it.
 type row struct {
 	ID     string   `json:"id"`
-	Name   []byte   `json:"name"` // any bytes, which a JSON string would not keep
+	Name   []byte   `json:"name"` // any bytes; a JSON string would replace bytes that are not UTF-8
 	Parent uint64   `json:"parent,omitempty"`
 	Base   Position `json:"base,omitempty"`
 	config
 	state
 
-	// Other strings of clients, where they are not UTF-8 either.
+	// The raw fields hold strings of clients that are not UTF-8, for the same reason. They are nil for valid strings.
 	RawSource   []byte `json:"rawSource,omitempty"`
 	RawSequence []byte `json:"rawSequence,omitempty"`
 }
@@ -93,7 +95,7 @@ func rowOf(d *draft) *row {
 	return r
 }
 
-// load reads the streams, not their data. Sources of forks are linked when all are there.
+// load reads the streams, but not their data. Forks are linked to their sources after all streams are read.
 func (b *Bolt) load() error {
 	err := b.committer.File().Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketStreams, bucketProducers, bucketData, bucketMeta} {
@@ -133,6 +135,8 @@ func (b *Bolt) load() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for s, key := range parents {
+		// A source is older than its forks, so its key is smaller. A file with another order is damaged, and could
+		// contain a cycle of sources.
 		if s.parent = streams[key]; s.parent == nil || key >= s.key {
 			return fmt.Errorf("stream %d is a fork of %d, which is not there", s.key, key)
 		}

@@ -13,31 +13,31 @@ import (
 	"github.com/headrace/headrace/internal/committer"
 )
 
-// pieceBytes is how large values are at most. When a value is added, bbolt writes the whole page again, and a page holds at
-// least two values. So large values would be written several times.
+// pieceBytes is the largest size of a value. When a value is added, bbolt writes the whole page again, and a page holds
+// at least two values. So large values would be written several times.
 const pieceBytes = 32 << 10
 
-// The first byte of a piece says whether an append begins with it.
+// The first byte of a piece says whether an append begins with the piece.
 const (
 	pieceMore  = 0
 	pieceFirst = 1
 )
 
-// A boltVault keeps streams in a bbolt file.
+// A boltVault keeps the bytes of streams in a bbolt file.
 type boltVault struct {
 	committer *committer.Committer
 }
 
-// make queues c for the committer.
-func (v *boltVault) make(c *change) { v.committer.Do(boltChange{c}) }
+// submit queues c for the committer.
+func (v *boltVault) submit(c *change) { v.committer.Do(boltChange{c}) }
 
-// A boltChange is a change as the committer sees it.
+// A boltChange is a change as a step of the committer.
 type boltChange struct{ *change }
 
 // Size implements [committer.Step].
 func (c boltChange) Size() int { return c.size }
 
-// Apply implements [committer.Step]. A refusal is no error here: the rest of the round goes on.
+// Apply implements [committer.Step]. A refused change is not an error of the step: an error would fail the whole round.
 func (c boltChange) Apply(tx *bbolt.Tx) error {
 	if !c.engine.apply(c.change, boltLedger{tx}) {
 		return committer.ErrUnchanged
@@ -56,7 +56,8 @@ func (c boltChange) Done(err error) {
 	c.end(err)
 }
 
-// A boltLedger reads and writes in the transaction of a round. The committer catches what bbolt does on a damaged page.
+// A boltLedger reads and writes in the transaction of a round. If bbolt panics on a damaged page, the committer catches
+// the panic.
 type boltLedger struct{ tx *bbolt.Tx }
 
 func (l boltLedger) newKey() (uint64, error) { return l.tx.Bucket(bucketStreams).NextSequence() }
@@ -77,7 +78,7 @@ func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0,
 func (l boltLedger) write(d *draft) error {
 	id := key(d.was.key)
 	if d.will.removed {
-		if d.fresh {
+		if d.created {
 			return nil
 		}
 		return l.remove(id)
@@ -99,19 +100,19 @@ func (l boltLedger) write(d *draft) error {
 	if err != nil {
 		return err
 	}
-	data.FillPercent = 0.95 // positions only go up, so a page that is full gets no more keys
+	data.FillPercent = 0.95 // positions only grow, so a full page receives no more keys
 	for _, u := range d.units {
 		if err := putPieces(data, u); err != nil {
 			return err
 		}
 	}
-	if d.will.Start > d.was.Start && !d.fresh {
+	if d.will.Start > d.was.Start && !d.created {
 		return trimPieces(data, d.will.Start)
 	}
 	return nil
 }
 
-// putPieces stores the bytes of one append under their positions.
+// putPieces stores the bytes of one append in pieces, under their positions.
 func putPieces(data *bbolt.Bucket, u unit) error {
 	kind := byte(pieceFirst)
 	for at, rest := u.at, u.data; len(rest) > 0; kind = pieceMore {
@@ -143,7 +144,7 @@ func (l boltLedger) remove(id []byte) error {
 		return err
 	}
 	producers := l.tx.Bucket(bucketProducers)
-	var keys [][]byte // a cursor does not survive deletions
+	var keys [][]byte // collected first: a cursor of bbolt may skip keys when keys are deleted under it
 	c := producers.Cursor()
 	for k, _ := c.Seek(id); len(k) >= 8 && string(k[:8]) == string(id); k, _ = c.Next() {
 		keys = append(keys, slices.Clone(k))
@@ -158,7 +159,8 @@ func (l boltLedger) remove(id []byte) error {
 
 var errBroken = errors.New("server: bolt: the data has a hole")
 
-// view calls f with the pieces of a stream. Transactions are short: none is held while somebody else is waited for.
+// view calls f with a cursor on the pieces of a stream. f must be short and must not wait for others: an open
+// transaction keeps bbolt from using freed pages again, and the file would grow.
 func (v *boltVault) view(s uint64, f func(*bbolt.Cursor) error) error {
 	err := v.committer.File().View(func(tx *bbolt.Tx) error {
 		data := tx.Bucket(bucketData).Bucket(key(s))
@@ -178,14 +180,15 @@ func (v *boltVault) span(s segment, limit Position) (next Position, whole bool, 
 	err = v.view(s.key, func(c *bbolt.Cursor) error {
 		k, piece := atOrBelow(c, from)
 		if len(k) != 8 || len(piece) < 2 || from-Position(binary.BigEndian.Uint64(k)) >= Position(len(piece)-1) {
-			return ErrGone // trimmed since the segment was looked up
+			return ErrGone // a trim has removed the piece after the segment was looked up
 		}
 		whole = Position(binary.BigEndian.Uint64(k)) == from && piece[0] == pieceFirst
 		next = end
 		if limit >= end {
 			return nil
 		}
-		// The last unit that begins at or below limit, or else the next one behind from.
+		// We want the last unit that begins at or below limit. If there is none behind from, we take the next unit
+		// behind from, because a range holds at least one unit.
 		for k, piece = atOrBelow(c, limit); k != nil && len(piece) > 0 && Position(binary.BigEndian.Uint64(k)) > from; k, piece = c.Prev() {
 			if piece[0] == pieceFirst {
 				next = Position(binary.BigEndian.Uint64(k))
@@ -217,7 +220,7 @@ func atOrBelow(c *bbolt.Cursor, p Position) (k, v []byte) {
 
 func (v *boltVault) reader(s segment, _ Position) piece { return boltPiece{v, s.key} }
 
-// A boltPiece reads a stream's pieces, each call in a transaction of its own.
+// A boltPiece reads the pieces of a stream. Each call uses its own transaction, so a slow reader holds no transaction.
 type boltPiece struct {
 	vault *boltVault
 	key   uint64
@@ -231,6 +234,8 @@ func (r boltPiece) readAt(p []byte, at Position) error {
 				return errBroken
 			}
 			begin := Position(binary.BigEndian.Uint64(k))
+			// The piece must hold the byte at at. A hole would make the bytes of the next piece appear at the wrong
+			// place.
 			if begin > at || at-begin >= Position(len(v)-1) {
 				return errBroken
 			}

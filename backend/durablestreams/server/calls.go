@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// defaultType is the content type of a stream made without one.
+// defaultType is the content type of a stream that is created without a content type.
 const defaultType = "application/octet-stream"
 
 // Append implements [Storage].
 func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, error) {
 	var out Outcome
-	err := e.commit(ctx, len(a.Data), func(b *batch) error {
+	err := e.commit(ctx, len(a.Data), func(b *round) error {
 		d := b.find(name)
 		if d == nil {
 			return ErrNotFound
@@ -27,16 +27,17 @@ func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, er
 	return out, err
 }
 
-// append stores a, or returns why not. It asks in the order in which the protocol gives its refusals.
-func (b *batch) append(d *draft, a *Append, out *Outcome) error {
-	if d.will.Gone {
+// append stores a, or returns the reason for refusing a. The protocol fixes the order of the checks: a client must see
+// the refusal that comes first in this order.
+func (b *round) append(d *draft, a *Append, out *Outcome) error {
+	if d.will.Hidden {
 		return ErrGone
 	}
 	duplicate, err := b.admit(d, a.Producer, out)
 	switch {
 	case d.will.Closed:
-		// A batch that its producer sends again is stored, whether or not the stream was closed behind it. To close again
-		// without data changes nothing.
+		// A batch that its producer sends again is already stored, even if the stream was closed after it. A refusal
+		// would make the producer believe that the batch is lost. Closing again without data changes nothing.
 		if err != nil || !duplicate && !a.closesOnly() {
 			return ErrClosed
 		}
@@ -48,7 +49,7 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 	}
 	if duplicate {
 		out.Duplicate = true
-		b.touch(d)
+		b.renewTTL(d)
 		return nil
 	}
 	if err := d.fits(a); err != nil {
@@ -61,7 +62,7 @@ func (b *batch) append(d *draft, a *Append, out *Outcome) error {
 	return nil
 }
 
-// fits returns why new data cannot be stored behind the tail.
+// fits returns the reason why new data cannot be stored behind the tail, or nil.
 func (d *draft) fits(a *Append) error {
 	switch {
 	case a.Sequence != "" && a.Sequence <= d.will.Sequence:
@@ -74,19 +75,20 @@ func (d *draft) fits(a *Append) error {
 	return nil
 }
 
-// closesOnly reports whether a closes the stream and does nothing else.
+// closesOnly reports whether a only closes the stream.
 func (a *Append) closesOnly() bool {
 	return a.Close && len(a.Data) == 0 && a.Producer == nil && a.Invalid == nil
 }
 
-// touch renews the TTL of a stream that does not change otherwise. The TTL is not stored, so this needs no commit.
-func (b *batch) touch(d *draft) {
+// renewTTL renews the TTL of a stream that does not change otherwise. The time is not stored, so this needs no commit.
+func (b *round) renewTTL(d *draft) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	d.was.touch()
+	d.was.renewTTLLocked()
 }
 
-func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err error) {
+// admit decides on the batch of a producer, and fills the place of the producer into out.
+func (b *round) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err error) {
 	if p == nil {
 		return false, nil
 	}
@@ -102,17 +104,17 @@ func (b *batch) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err 
 func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, bool, error) {
 	var refined prefix
 	if c.Fork != nil && c.Fork.Sub > 0 {
-		// What the source holds does not change, so we look at it before the round. In the round we check that it is still
-		// the same source.
-		refined = e.within(c.Fork)
+		// Stored bytes do not change, so we read the source before the round; the goroutine of the vault must not wait
+		// for reads. Within the round we check that the name still belongs to the same source.
+		refined = e.forkPrefix(c.Fork)
 	}
 	var (
 		info    Info
 		created bool
 	)
-	err := e.commit(ctx, len(c.Data), func(b *batch) error {
+	err := e.commit(ctx, len(c.Data), func(b *round) error {
 		if d := b.find(name); d != nil {
-			if d.will.Gone || !d.same(&c) {
+			if d.will.Hidden || !d.same(&c) {
 				return ErrExists
 			}
 			info = d.info()
@@ -129,8 +131,8 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 	return info, created, err
 }
 
-// same reports whether c asks for the stream that exists. A fork inherits what its creation leaves out, so to leave it out again
-// asks for the same.
+// same reports whether c asks for the stream that exists. A fork inherits what its creation leaves out, so a repeated
+// creation may leave out the same.
 func (d *draft) same(c *Creation) bool {
 	is := d.was.config
 	if (c.Fork == nil) != (is.Fork == nil) || c.Closed != d.will.Closed {
@@ -153,14 +155,15 @@ func (d *draft) same(c *Creation) bool {
 	return mediaType(c.ContentType) == mediaType(is.ContentType) && c.TTL == is.TTL && c.Deadline.Equal(is.Deadline)
 }
 
-// sameFork reports whether f branches off where the stream did. Now is wherever it was.
+// sameFork reports whether f branches off at the same place as the stream. Now means the place where the tail was at
+// that time.
 func (d *draft) sameFork(f *Fork) bool {
 	is := d.was.config.Fork
 	at := f.At == Now || f.At == is.At || is.At == Now && f.At == d.was.base
 	return at && f.Source == is.Source && f.Sub == is.Sub
 }
 
-func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error) {
+func (b *round) create(name string, c *Creation, refined prefix) (*draft, error) {
 	s := &stream{name: name, touched: b.now, config: config{c.ContentType, c.TTL, c.Deadline, c.Closed, c.Fork}}
 	if c.Fork != nil {
 		if err := b.fork(s, refined); err != nil {
@@ -177,7 +180,7 @@ func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error)
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	s.key, s.id = key, hex.EncodeToString(id[:])
-	d := b.keep(&draft{was: s, fresh: true})
+	d := b.keep(&draft{was: s, created: true})
 	d.will.Start, d.will.Tail = s.base, s.base
 	d.store(&Append{Data: c.Data, Close: c.Closed})
 	if s.parent != nil {
@@ -186,15 +189,16 @@ func (b *batch) create(name string, c *Creation, refined prefix) (*draft, error)
 	return d, nil
 }
 
-// fork checks where s branches off, and lets s inherit what its creation has left out. It does not count the reference to the
-// source yet, because the rest of the creation may fail.
-func (b *batch) fork(s *stream, refined prefix) error {
+// fork checks the place where s branches off, and makes s inherit what its creation has left out. fork does not count
+// the reference to the source yet. The rest of the creation may still fail, and a wrong count would keep the source
+// hidden for ever.
+func (b *round) fork(s *stream, refined prefix) error {
 	f := s.config.Fork
 	source := b.find(f.Source)
 	switch {
 	case source == nil:
 		return ErrNotFound
-	case source.will.Gone:
+	case source.will.Hidden:
 		return fmt.Errorf("%w: the source is deleted", ErrExists)
 	case s.config.ContentType == "":
 		s.config.ContentType = source.was.config.ContentType
@@ -206,7 +210,7 @@ func (b *batch) fork(s *stream, refined prefix) error {
 		s.base = source.will.Tail
 	}
 	if refined.size > 0 && refined.id != source.was.id {
-		return ErrNotFound // replaced by another one meanwhile
+		return ErrNotFound // another stream has taken the name of the source meanwhile
 	}
 	if s.base += refined.size; s.base > source.will.Tail {
 		return fmt.Errorf("%w: the fork offset is beyond the tail", ErrRequest)
@@ -226,11 +230,11 @@ func (b *batch) fork(s *stream, refined prefix) error {
 	return nil
 }
 
-// boundary refuses a place that is not kept, and a place within an append of a JSON stream: a fork would begin in the middle of a
-// message.
-func (b *batch) boundary(d *draft, at Position) error {
+// boundary refuses a place that is not kept. In a JSON stream it also refuses a place within an append, because the
+// fork would begin in the middle of a message.
+func (b *round) boundary(d *draft, at Position) error {
 	if at >= d.was.Tail {
-		for _, u := range d.units { // of this very batch
+		for _, u := range d.units { // appended in this round
 			if u.at == at {
 				return nil
 			}
@@ -245,15 +249,15 @@ func (b *batch) boundary(d *draft, at Position) error {
 	return err
 }
 
-// A prefix is how much a fork takes over of the append at its offset.
+// A prefix is how much of the append at its offset a fork takes over.
 type prefix struct {
-	id   string   // of the source
+	id   string   // the id of the source
 	size Position // bytes
-	err  error    // why the fork takes over nothing
+	err  error    // the reason why the fork takes over nothing
 }
 
-// within returns how much the first Sub messages or bytes of the append at f.At are.
-func (e *engine) within(f *Fork) prefix {
+// forkPrefix returns the size of the first f.Sub messages or bytes of the append at f.At.
+func (e *engine) forkPrefix(f *Fork) prefix {
 	beyond := prefix{err: fmt.Errorf("%w: the fork's sub-offset is beyond the append", ErrRequest)}
 	if f.At == Now {
 		return beyond
@@ -285,12 +289,12 @@ func (e *engine) within(f *Fork) prefix {
 
 // Delete implements [Storage].
 func (e *engine) Delete(ctx context.Context, name string) error {
-	return e.commit(ctx, 0, func(b *batch) error {
+	return e.commit(ctx, 0, func(b *round) error {
 		d := b.find(name)
 		if d == nil {
 			return ErrNotFound
 		}
-		if d.will.Gone {
+		if d.will.Hidden {
 			return ErrGone
 		}
 		b.drop(b.keep(d))
@@ -298,20 +302,20 @@ func (e *engine) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// forget drops the units of a stream kept in memory that are below its start.
-func forget(s *stream) {
+// forgetUnitsLocked drops the units below the start of a stream in memory. The engine's lock is held for writing.
+func forgetUnitsLocked(s *stream) {
 	n, _ := slices.BinarySearchFunc(s.units, s.Start, func(u unit, p Position) int {
 		if u.at < p {
 			return -1
 		}
 		return 1
 	})
-	// We copy the list, because readers may hold the old one. A copy is as long as the list, so we make one only when half of
-	// the list goes.
+	// Readers may hold the old list, so we copy the list instead of changing it. Each copy costs the length of the
+	// list, so we make a copy only when half of the list can be dropped.
 	if n > 0 && n >= len(s.units)/2 {
 		s.units = slices.Clone(s.units[n:])
 	}
 }
 
-// touch renews the TTL. The lock is held for writing.
-func (s *stream) touch() { s.touched = time.Now() }
+// renewTTLLocked renews the TTL. The engine's lock is held for writing.
+func (s *stream) renewTTLLocked() { s.touched = time.Now() }

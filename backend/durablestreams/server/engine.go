@@ -6,21 +6,22 @@ import (
 	"time"
 )
 
-// An engine is the part of a Storage that is the same wherever the bytes are kept: the rules of the protocol, and who waits
-// for what.
+// An engine is the part of a Storage that does not depend on where the bytes are kept: the rules of the protocol, and
+// the waiting readers.
 //
-// A change goes through three steps. apply runs it on drafts, which nobody else sees. seal writes the drafts to the vault.
-// publish shows them, once the vault has made them durable. The vault calls these three for one round after the other, so
-// several changes may share a round.
+// A change goes through three steps. apply runs the change on drafts, which nobody else sees. seal writes the drafts to
+// the vault. publish shows the drafts to readers, after the vault has made them durable. The vault calls the three
+// steps for one round after the other. Several changes may share a round, and so share one write to the disk.
 type engine struct {
 	vault   vault
 	options storageOptions
 
-	// round is the batch under way, nil between two rounds. Only the goroutine that the vault makes changes in uses it.
-	round *batch
+	// round is the round under way, and nil between two rounds. Only the goroutine in which the vault runs changes uses
+	// round, so round needs no lock.
+	round *round
 
-	// mu guards names and what is published of each stream. Only publish writes them, in the goroutine of the vault. So
-	// this goroutine reads them without the lock, except for what readers change: touched and waiting.
+	// mu guards names and the published state of each stream. Only publish writes them, in the goroutine of the vault.
+	// So this goroutine reads them without the lock, except touched and waiting, which readers change.
 	mu      sync.RWMutex
 	names   map[string]*stream
 	sweep   *time.Timer // runs while there are perishable streams
@@ -29,46 +30,47 @@ type engine struct {
 
 // A vault keeps the bytes, the producers and the states of streams.
 type vault interface {
-	// make makes one change durable: it calls the engine's apply, seal and publish, and then the change's end. It may
-	// return before that.
-	make(c *change)
+	// submit makes one change durable: it calls apply, seal and publish of the engine, and then end of the change. It
+	// may return before the change is durable.
+	submit(c *change)
 
 	// span returns the end of the last unit of s that ends at or below limit. If the first unit ends beyond limit, span
-	// returns the end of that one. It never returns a place beyond the segment's end. whole is false when the segment
-	// begins inside a unit.
+	// returns the end of the first unit. next is never beyond the end of the segment. whole = false means that the
+	// segment begins inside a unit.
 	span(s segment, limit Position) (next Position, whole bool, err error)
 
-	// reader returns the bytes of s up to next.
+	// reader returns a piece with the bytes of s up to next.
 	reader(s segment, next Position) piece
 }
 
-// A piece is a part of a Chunk that one stream owns.
+// A piece is a part of a Chunk that belongs to one stream.
 type piece interface {
-	// readAt fills p from the position at on.
+	// readAt fills p with the bytes from position at on.
 	readAt(p []byte, at Position) error
 }
 
-// A ledger is what a round reads and writes of the vault.
+// A ledger is the access of a round to the vault.
 type ledger interface {
 	newKey() (uint64, error)
 	place(s *stream, id string) (place, bool, error)
 	write(d *draft) error
 }
 
-// A change is one call that alters streams.
+// A change is one call that changes streams.
 type change struct {
 	engine *engine
-	size   int // about how many bytes it writes
+	size   int // about how many bytes the change writes
 
-	// run works on drafts. What it returns is a refusal, which may rest on earlier changes of the same round. So the
-	// caller is told the refusal only when the round is durable; if the round fails, the caller is told that instead.
-	run     func(*batch) error
+	// run works on drafts. An error of run is a refusal. A refusal may depend on earlier changes of the same round, so
+	// the caller learns the refusal only after the round is durable. If the round fails, the refusal was wrong, and the
+	// caller learns the failure instead.
+	run     func(*round) error
 	refused error
 
 	done chan error // holds one value
 }
 
-// end tells the caller what became of the round.
+// end tells the caller the result of the round.
 func (c *change) end(err error) {
 	if err == nil {
 		err = c.refused
@@ -76,24 +78,24 @@ func (c *change) end(err error) {
 	c.done <- err
 }
 
-// commit makes one change, together with others that wait at the same time. The context is asked only before the change is
-// given away: nobody could take the change back later.
-func (e *engine) commit(ctx context.Context, size int, run func(*batch) error) error {
+// commit makes one change, together with other changes that wait at the same time. It checks ctx only before it submits
+// the change. Later nobody can take the change back, and an early return would hide whether the change was made.
+func (e *engine) commit(ctx context.Context, size int, run func(*round) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	c := &change{engine: e, run: run, size: size, done: make(chan error, 1)}
-	e.vault.make(c)
+	e.vault.submit(c)
 	return <-c.done
 }
 
-// apply runs c in the round under way, and begins a round if there is none. It reports whether the round has drafts by now.
+// apply runs c in the round under way, or begins a round. It reports whether the round has drafts now.
 func (e *engine) apply(c *change, l ledger) (changed bool) {
 	e.mu.RLock()
 	stopped := e.stopped
 	e.mu.RUnlock()
 	if e.round == nil {
-		e.round = &batch{engine: e, now: time.Now()}
+		e.round = &round{engine: e, now: time.Now()}
 	}
 	e.round.ledger = l
 	if stopped {
@@ -104,7 +106,7 @@ func (e *engine) apply(c *change, l ledger) (changed bool) {
 	return len(e.round.drafts) > 0
 }
 
-// seal writes the drafts of the round.
+// seal writes the drafts of the round to the vault.
 func (e *engine) seal() error {
 	for _, d := range e.round.drafts {
 		e.trim(d)
@@ -115,8 +117,8 @@ func (e *engine) seal() error {
 	return nil
 }
 
-// trim moves the start of a stream that has grown beyond what is retained. It drops whole units, as long as the rest is
-// still as large as what is to be kept. What this very round appends is left for the next one.
+// trim moves the start of a stream that has grown beyond its retention. It drops whole units, and leaves at least as
+// much as must be kept. It does not drop units of this round, because the vault finds only units of earlier rounds.
 func (e *engine) trim(d *draft) {
 	keep := Position(e.options.retain)
 	if keep == 0 || d.will.removed || d.will.Tail-d.will.Start <= keep {
@@ -132,8 +134,8 @@ func (e *engine) trim(d *draft) {
 	}
 }
 
-// publish ends the round. If err is nil, the round is durable: publish shows its drafts, and wakes whoever waits for one of
-// the streams.
+// publish ends the round. If err is nil, the round is durable: publish shows its drafts to readers, and wakes the
+// readers that wait for one of the streams. If err is not nil, the drafts are forgotten.
 func (e *engine) publish(err error) {
 	b := e.round
 	e.round = nil
@@ -147,16 +149,18 @@ func (e *engine) publish(err error) {
 		s.state = d.will
 		if e.options.volatile {
 			s.units = append(s.units, d.units...)
-			forget(s)
+			forgetUnitsLocked(s)
 		}
-		if d.touch {
+		if d.renewsTTL {
 			s.touched = b.now
 		}
+		// The name may already belong to a new stream: one round can remove a stream and create another stream with its
+		// name.
 		switch {
 		case s.removed && e.names[s.name] == s:
 			delete(e.names, s.name)
 			s.units = nil
-		case d.fresh && !s.removed:
+		case d.created && !s.removed:
 			e.names[s.name] = s
 			e.watchLocked(s)
 		}
@@ -164,7 +168,7 @@ func (e *engine) publish(err error) {
 	}
 }
 
-// stop refuses every later call and ends those that wait.
+// stop makes every later call fail with ErrStopped, and ends the waiting calls.
 func (e *engine) stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -177,36 +181,37 @@ func (e *engine) stop() {
 	}
 }
 
-// watchLocked starts the sweeper if s may expire.
+// watchLocked starts the sweeper if s may expire. e.mu is held for writing.
 func (e *engine) watchLocked(s *stream) {
 	if s.perishable() && e.sweep == nil && !e.stopped {
 		e.sweep = time.AfterFunc(sweepEvery, e.expire)
 	}
 }
 
-// sweepEvery is how long an expired stream may take up space. Nobody sees an expired stream, removed or not.
+// sweepEvery is about how long an expired stream may use space. Readers do not see an expired stream, whether or not it
+// is removed.
 const sweepEvery = time.Second
 
-// expire removes what has expired, and starts itself again while there are perishable streams.
+// expire removes the expired streams. It starts itself again while there are perishable streams.
 func (e *engine) expire() {
 	e.mu.Lock()
-	e.sweep = nil // a stream that is published from here on, and not looked at below, starts the sweeper anew
+	e.sweep = nil // a stream that is published after the look at the names below starts the sweeper again
 	e.mu.Unlock()
 	now := time.Now()
 	var names []string
 	more := false
 	e.mu.RLock()
 	for name, s := range e.names {
-		if s.perishable() && !s.Gone {
-			if more = true; s.expired(now) {
+		if s.perishable() && !s.Hidden {
+			if more = true; s.expiredLocked(now) {
 				names = append(names, name)
 			}
 		}
 	}
 	e.mu.RUnlock()
 	if len(names) > 0 {
-		// If this fails, the next sweep tries again.
-		_ = e.commit(context.Background(), 0, func(b *batch) error {
+		// find drops each stream that has expired. If the commit fails, the next sweep tries again.
+		_ = e.commit(context.Background(), 0, func(b *round) error {
 			for _, name := range names {
 				b.find(name)
 			}

@@ -12,13 +12,14 @@ import (
 	"github.com/headrace/headrace/internal/fault"
 )
 
-// A handler serves a Storage.
+// A handler serves a Storage over HTTP.
 type handler struct {
 	Config
 	storage Storage
 	faults  fault.Set[Op, Stage, Effect]
 
-	// live are the requests that wait: readers, batches that came too early, and what a fault holds up. endWaits ends them.
+	// live holds the requests that wait: readers, batches that came too early, and requests that a fault delays.
+	// endWaits ends them; otherwise a shutdown would wait for the readers.
 	live struct {
 		sync.Mutex
 		closed bool
@@ -32,7 +33,7 @@ func newHandler(c Config) *handler {
 	return h
 }
 
-// endWaits ends whatever waits, as if its time was over, and lets nothing wait later.
+// endWaits ends everything that waits, as if its time were over. Later requests do not wait.
 func (h *handler) endWaits() {
 	h.live.Lock()
 	defer h.live.Unlock()
@@ -42,8 +43,9 @@ func (h *handler) endWaits() {
 	}
 }
 
-// waiting returns a context that ends with the request, after d, or with endWaits.
-func (h *handler) waiting(r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
+// waitContext returns a context that ends with the request, after d, or by endWaits. The caller must call the returned
+// function.
+func (h *handler) waitContext(r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(r.Context(), d)
 	h.live.Lock()
 	defer h.live.Unlock()
@@ -66,7 +68,7 @@ func (h *handler) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	header["X-Content-Type-Options"] = nosniff
 	header["Cross-Origin-Resource-Policy"] = crossOrigin
 	if h.Origin != "" {
-		h.share(header)
+		h.allowOrigin(header)
 	}
 	err := h.serve(w, r)
 	if err != nil && !errors.Is(err, errStalled) { // a stalled client has had its time
@@ -131,8 +133,8 @@ var (
 	errForbidden    = errors.New("server: forbidden")
 )
 
-// share lets pages of other origins use the protocol.
-func (h *handler) share(header http.Header) {
+// allowOrigin lets web pages of other origins use the protocol.
+func (h *handler) allowOrigin(header http.Header) {
 	header["Access-Control-Allow-Origin"] = []string{h.Origin}
 	header["Access-Control-Allow-Methods"] = allowMethods
 	header["Access-Control-Allow-Headers"] = allowHeaders
@@ -150,7 +152,7 @@ var (
 		"Producer-Expected-Seq, Producer-Received-Seq, ETag, Location, Stream-SSE-Data-Encoding, Stream-TTL, Stream-Expires-At, Retry-After, Headrace-Stream-Id"}
 )
 
-// nameBytes bounds the name of a stream: it is a key of the storage.
+// nameBytes bounds the name of a stream, because the name is a key of the storage.
 const nameBytes = 4 << 10
 
 func (h *handler) name(path string) (string, error) {
@@ -162,7 +164,7 @@ func (h *handler) name(path string) (string, error) {
 		case ".", "..":
 			return "", ErrRequest
 		case "__ds":
-			return "", ErrNotFound // the protocol's prefix for subscriptions, which are not served
+			return "", ErrNotFound // the protocol reserves __ds for subscriptions, which this server does not serve
 		}
 	}
 	name, ok := h.Path(path)
@@ -182,7 +184,7 @@ func (h *handler) allow(r *http.Request, name string) error {
 	return errForbidden
 }
 
-// statuses are the answers to errors that say no more than what they are. The first one that fits is given.
+// statuses are the answers to errors without details. The first error that matches decides.
 var statuses = []struct {
 	err    error
 	status int
@@ -197,15 +199,15 @@ var statuses = []struct {
 	{ErrType, http.StatusConflict},
 	{ErrSequence, http.StatusConflict},
 	{ErrGone, http.StatusGone},
-	{errStalled, http.StatusRequestTimeout}, // clients take it for a fault of the network, and try again
+	{errStalled, http.StatusRequestTimeout}, // clients take 408 for a network fault, and try again
 	{errTooLarge, http.StatusRequestEntityTooLarge},
 	{ErrStopped, http.StatusServiceUnavailable},
 	{context.Canceled, http.StatusServiceUnavailable},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
 }
 
-// refuse answers with the status of an error. Details that the error carries go into headers. The text of an error of the server
-// itself is not sent: it may name files.
+// refuse answers with the status of an error. Details of the error go into headers. The text of a server error (5xx) is
+// not sent, because it may name files.
 func (h *handler) refuse(w http.ResponseWriter, err error) {
 	status := statusOf(w.Header(), err)
 	w.Header()["Cache-Control"] = noStore

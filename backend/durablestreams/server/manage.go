@@ -59,8 +59,9 @@ func (h *handler) readCreation(w http.ResponseWriter, r *http.Request) (c Creati
 	}
 	contentType := c.ContentType
 	if contentType == "" && c.Fork != nil {
-		// The body is split by the type that the fork will inherit. If another stream takes the source's name meanwhile, the
-		// storage refuses the fork, because the type is named from here on.
+		// We split the body by the type that the fork will inherit. Another stream may take the name of the source
+		// meanwhile. So we name the type from here on, and the storage refuses the fork if the new source has another
+		// type.
 		source, err := h.storage.Head(r.Context(), c.Fork.Source)
 		if err != nil {
 			return c, err
@@ -72,7 +73,8 @@ func (h *handler) readCreation(w http.ResponseWriter, r *http.Request) (c Creati
 	return c, err
 }
 
-// contentTypeOf returns the type that a PUT names, or "" if it names none. A faulty parameter says nothing against the type.
+// contentTypeOf returns the type that a PUT names, or "" if the PUT names no type. If only a parameter is invalid, the
+// type is still valid.
 func contentTypeOf(r *http.Request) string {
 	contentType := r.Header.Get("Content-Type")
 	media, _, err := mime.ParseMediaType(contentType)

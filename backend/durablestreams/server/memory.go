@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// Memory is a Storage that forgets everything with the process. Appended data is kept as it came, without copying, so that
-// a stream takes the memory of its bytes and some 50 more an append.
+// Memory is a Storage that loses everything when the process ends. It keeps appended data without copying: a stream
+// needs the memory of its bytes, and some 50 bytes more for each append.
 type Memory struct{ *engine }
 
 var _ Storage = (*Memory)(nil)
 
-// NewMemory makes an empty Memory.
+// NewMemory returns an empty Memory.
 func NewMemory(opts ...StorageOption) *Memory {
 	o := storageOptionsOf(opts)
 	o.volatile = true
@@ -19,22 +19,22 @@ func NewMemory(opts ...StorageOption) *Memory {
 	return &Memory{&engine{vault: v, options: o, names: map[string]*stream{}}}
 }
 
-// Close ends those who wait, and refuses every later call with [ErrStopped]. It never fails.
+// Close ends the waiting calls, and makes every later call fail with [ErrStopped]. Close never fails.
 func (m *Memory) Close() error {
 	m.stop()
 	return nil
 }
 
-// memoryVault keeps the producers; the bytes are in the streams. It is its own ledger. Every change is a round of its own,
-// because there is no fsync that several changes could share.
+// A memoryVault keeps the producers. The bytes are in the streams. A memoryVault is its own ledger. Every change is a
+// round of its own, because there is no fsync to share.
 type memoryVault struct {
-	turn   sync.Mutex // held for one change; no other lock is held when it is taken
+	turn   sync.Mutex // held for one change. Lock order: turn before engine.mu
 	last   uint64
 	places map[uint64]map[string]place
 }
 
-// make makes c in the goroutine of the caller. Nothing in it can fail.
-func (v *memoryVault) make(c *change) {
+// submit makes c in the goroutine of the caller. Nothing in a memoryVault can fail.
+func (v *memoryVault) submit(c *change) {
 	v.turn.Lock()
 	defer v.turn.Unlock()
 	var err error
@@ -90,11 +90,11 @@ func (v *memoryVault) reader(s segment, next Position) piece {
 	return s.units[i : j+1]
 }
 
-// units are the appends of a stream in memory. They are added to and replaced, but never written again, so a reader that
-// has a list goes on without the lock.
+// units are the appends of a stream in memory. A list of units grows or is replaced, but its elements never change. So
+// a reader uses its list without the lock.
 type units []unit
 
-// find returns the index of the unit that holds the byte at p.
+// find returns the index of the unit with the byte at p.
 func (u units) find(p Position) int {
 	return sort.Search(len(u), func(i int) bool { return u[i].at > p }) - 1
 }

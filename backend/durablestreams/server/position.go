@@ -5,11 +5,12 @@ import (
 	"strconv"
 )
 
-// A Position is a place in a stream, counted in stored bytes from 0. On the wire it is a token of two groups of sixteen digits, the
-// first of them zero. Tokens must sort as the places do, and clients of the protocol know this shape.
+// A Position is a place in a stream: the number of stored bytes before the place. On the wire, a Position is a token of
+// two groups of sixteen digits, and the first group is zero. Tokens must sort like the positions, and clients of the
+// protocol know this form.
 type Position uint64
 
-// Beginning and Now are what a reader may ask for in place of a Position: the earliest one kept, and the tail.
+// Now and Beginning can replace a Position in a read. Now is the tail. Beginning is the earliest position that is kept.
 const (
 	Now       Position = 1<<64 - 1
 	Beginning Position = 1<<64 - 2
@@ -20,7 +21,7 @@ const (
 	maxPosition = Position(9_999_999_999_999_999)
 )
 
-// String returns the token.
+// String returns the token of p.
 func (p Position) String() string {
 	var b [2*digits + 1]byte
 	for i := range b {
@@ -34,8 +35,9 @@ func (p Position) String() string {
 	return string(b[:])
 }
 
-// ParsePosition reads a token that String writes. Any other token is an error that wraps [ErrRequest]. A token whose first group is
-// not zero, as another server might have written, is a place beyond every tail.
+// ParsePosition reads a token that String has written. Any other token is an error that wraps [ErrRequest]. A token
+// with a first group that is not zero may come from another server; ParsePosition returns a place beyond every tail for
+// it.
 func ParsePosition(token string) (Position, error) {
 	if len(token) != 2*digits+1 || token[digits] != '_' {
 		return 0, fmt.Errorf("%w: malformed offset", ErrRequest)

@@ -2,12 +2,12 @@ package server
 
 import "fmt"
 
-// A place is how far a producer has come on one stream.
+// A place is how far a producer has come on one stream: its epoch and its last seq.
 type place struct{ epoch, seq int64 }
 
-// admit decides on one batch of a producer. known is whether the stream has heard of the producer; at is its place then. admit
-// changes nothing: the place moves together with the data, in one step. So a batch that is refused for another reason may be sent
-// again under its seq.
+// admit decides on one batch of a producer. known = false means that the stream has not heard of the producer;
+// otherwise at is its place. admit changes nothing: the place moves in the same step as the data. So if the batch is
+// refused for another reason, the producer may send the batch again under the same seq.
 func admit(at place, known bool, p *Producer) (duplicate bool, err error) {
 	switch {
 	case !known || p.Epoch > at.epoch:

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// visibleLocked returns the stream that readers see under a name.
+// visibleLocked returns the stream that readers see under a name. e.mu is held.
 func (e *engine) visibleLocked(name string) (*stream, error) {
 	s := e.names[name]
 	switch {
@@ -15,9 +15,9 @@ func (e *engine) visibleLocked(name string) (*stream, error) {
 		return nil, ErrStopped
 	case s == nil:
 		return nil, ErrNotFound
-	case s.Gone:
+	case s.Hidden:
 		return nil, ErrGone
-	case s.expired(time.Now()):
+	case s.expiredLocked(time.Now()):
 		if s.Refs > 0 {
 			return nil, ErrGone
 		}
@@ -57,6 +57,8 @@ func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk,
 	}
 	c := Chunk{Info: s.info(), From: from}
 	list := s.segments(from)
+	// From here on the read works without the lock: stored bytes do not change, and a segment holds everything that is
+	// needed to find them.
 	e.mu.RUnlock()
 	if from > c.Tail {
 		return c, fmt.Errorf("%w: the offset is beyond the tail", ErrGone)
@@ -71,15 +73,15 @@ func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk,
 	c.Data = &data{from, pieces}
 	if touch && c.TTL.Set {
 		e.mu.Lock()
-		s.touch()
+		s.renewTTLLocked()
 		e.mu.Unlock()
 	}
 	return c, nil
 }
 
-// walk calls visit for each part of a range that begins at from and has about limit bytes, and returns the end of the range. The
-// parts of a fork lie with several streams. walk fails if a part is not kept any more, and if from is within a message of JSON: a
-// response would begin in the middle of it.
+// walk calls visit for each part of a range of about limit bytes that begins at from, and returns the end of the range.
+// The parts of a fork belong to several streams. walk fails if a part is not kept any more. In a JSON stream walk also
+// fails if from is within a message, because the response would begin in the middle of the message.
 func (e *engine) walk(list []segment, info *Info, from Position, limit int, visit func(s segment, next Position)) (Position, error) {
 	at, upTo := from, from+Position(limit)
 	for _, s := range list {
@@ -97,23 +99,23 @@ func (e *engine) walk(list []segment, info *Info, from Position, limit int, visi
 			return at, fmt.Errorf("%w: the offset is within a message", ErrRequest)
 		}
 		if next > upTo && at > from {
-			break // a large append, which begins the next chunk
+			break // a large append begins the next chunk
 		}
 		visit(s, next)
 		if at = next; at < s.end {
-			break // there is more of the segment, but not within the limit
+			break // the limit ends within the segment
 		}
 	}
 	return at, nil
 }
 
-// A span is the part of a Chunk that lies with one stream.
+// A span is the part of a Chunk that belongs to one stream.
 type span struct {
 	from, next Position
 	piece      piece
 }
 
-// data is the bytes of a Chunk. A Chunk of a fork may have several spans.
+// data is the bytes of a Chunk. The Chunk of a fork may have several spans.
 type data struct {
 	from   Position
 	pieces []span
@@ -150,8 +152,11 @@ func (e *engine) Wait(ctx context.Context, name string, after Position) error {
 		e.mu.Unlock()
 		return err
 	}
+	// A stream with waiting readers does not expire: see expiredLocked.
 	s.waiting++
 	for err == nil && s.Tail <= after && !s.Closed {
+		// We take the channel under the same lock as the look at the tail. Otherwise an append in between would not
+		// wake us.
 		if s.changed == nil {
 			s.changed = make(chan struct{})
 		}
@@ -166,14 +171,14 @@ func (e *engine) Wait(ctx context.Context, name string, after Position) error {
 		switch {
 		case s.removed:
 			err = ErrNotFound
-		case s.Gone:
+		case s.Hidden:
 			err = ErrGone
 		case e.stopped:
 			err = ErrStopped
 		}
 	}
 	s.waiting--
-	s.touch()
+	s.renewTTLLocked()
 	e.mu.Unlock()
 	return err
 }

@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// A reply is the ResponseWriter of one request. It is where faults strike.
+// A reply is the ResponseWriter of one request. Faults strike here.
 type reply struct {
 	http.ResponseWriter
 	handler *handler
 	request *http.Request
 	op      Op
-	stream  string // "" until it is known
+	stream  string // "" until the name is known
 
-	begun    bool // the status was decided
-	replaced bool // a fault has sent another answer in place of this one
-	cut      bool // the connection breaks when room is used up
-	room     int  // bytes of the body
+	statusDecided bool // a status was written, or a fault has replaced the answer
+	replaced      bool // a fault has sent another answer in place of this answer
+	cutting       bool // the connection breaks when bytesLeft is used up
+	bytesLeft     int  // bytes of the body
 }
 
 // Unwrap lets an http.ResponseController find the real ResponseWriter.
 func (x *reply) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// strike does what goes wrong at this moment, and returns why the request is refused, if it is.
+// strike applies the fault of this moment, if there is a fault. It returns the reason for refusing the request, or nil.
 func (x *reply) strike(at Stage) error {
 	if x.op == 0 {
 		return nil
@@ -35,13 +35,13 @@ func (x *reply) strike(at Stage) error {
 	return nil
 }
 
-// received is called when the body of a request is there whole.
+// received is called when the whole body of a request has arrived.
 func received(w http.ResponseWriter) error { return w.(*reply).strike(Received) }
 
 // WriteHeader implements [http.ResponseWriter].
 func (x *reply) WriteHeader(status int) {
-	if !x.begun && status < http.StatusBadRequest {
-		x.begun = true
+	if !x.statusDecided && status < http.StatusBadRequest {
+		x.statusDecided = true
 		if err := x.strike(Replying); err != nil {
 			x.replaced = true
 			clear(x.Header())
@@ -58,23 +58,23 @@ var errReplaced = errors.New("server: the answer was replaced by a fault")
 func (x *reply) Write(p []byte) (int, error) {
 	switch {
 	case x.replaced && x.op == EventRead:
-		return 0, errReplaced // without an error the events would go on
+		return 0, errReplaced // without an error, follow would go on sending events
 	case x.replaced:
 		return len(p), nil
-	case x.cut && len(p) >= x.room:
-		_, _ = x.ResponseWriter.Write(p[:x.room])
+	case x.cutting && len(p) >= x.bytesLeft:
+		_, _ = x.ResponseWriter.Write(p[:x.bytesLeft])
 		_ = http.NewResponseController(x.ResponseWriter).Flush()
 		panic(http.ErrAbortHandler)
-	case x.cut:
-		x.room -= len(p)
+	case x.cutting:
+		x.bytesLeft -= len(p)
 	}
 	return x.ResponseWriter.Write(p)
 }
 
-// pause waits for d. If the client gives up or the server is closed first, nobody wants the answer any more, and the
-// connection is broken.
+// pause waits for d. If the client gives up or the server is closed first, nobody wants the answer any more, so pause
+// breaks the connection.
 func (x *reply) pause(d time.Duration) {
-	ctx, leave := x.handler.waiting(x.request, d)
+	ctx, leave := x.handler.waitContext(x.request, d)
 	defer leave()
 	<-ctx.Done()
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {

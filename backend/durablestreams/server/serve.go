@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// A query is what a GET asks for.
+// A query holds the query parameters of a GET.
 type query struct {
 	from   Position
-	given  bool // an offset was given
+	given  bool // the query has an offset
 	live   string
 	cursor string
 }
@@ -68,18 +68,18 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 	return h.answer(w, r, c, q)
 }
 
-// poll answers a long-poll: with what there is, or with what comes within the time of a long-poll.
+// poll answers a long-poll: with the data that is stored, or with the data that comes within the time of a long-poll.
 func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q query) error {
 	c, err := h.storage.Read(r.Context(), name, q.from, h.ChunkBytes)
 	if err != nil {
 		return err
 	}
 	if c.Next == c.From && !c.Closed {
-		ctx, leave := h.waiting(r, h.LongPoll)
+		ctx, leave := h.waitContext(r, h.LongPoll)
 		err := h.storage.Wait(ctx, name, c.From)
 		leave()
 		if err := r.Context().Err(); err != nil {
-			return err // a 204 would say that there is no data, and we do not know that
+			return err // a 204 would say that there is no data, and we do not know whether there is data
 		}
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 			return err
@@ -89,7 +89,7 @@ func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 			return err
 		}
 		if c.ID != id {
-			return ErrNotFound // the stream was deleted, and another one has its name now
+			return ErrNotFound // the stream was deleted, and another stream has its name now
 		}
 	}
 	w.Header().Set("Stream-Cursor", cursor(q.cursor, time.Now()))
@@ -115,8 +115,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 	header.Set("Stream-Next-Offset", c.Next.String())
 	header.Set("Headrace-Stream-Id", c.ID)
 	if q.from == Beginning {
-		// This header is ours, and no part of the protocol. The beginning of a stream moves when Retain drops appends, so a
-		// client that asks for "-1" could not tell otherwise where the bytes are that it gets.
+		// This header is ours, and not part of the protocol. The beginning of a stream moves when Retain drops appends.
+		// So a client that asks for "-1" cannot know otherwise where the bytes begin.
 		header.Set("Headrace-Start-Offset", c.From.String())
 	}
 	partial := c.Next < c.Tail
@@ -126,12 +126,12 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 			header["Stream-Closed"] = yes
 		}
 	}
-	if q.from == Now { // the next client that asks for it gets another place
+	if q.from == Now { // the next client that asks for now gets another place
 		header["Cache-Control"] = noStore
 	} else {
 		header["Cache-Control"] = h.caching(partial || q.live != "")
-		// When a stream is closed without data, its tail stays the same. The tag must change all the same, so it says whether
-		// the stream is closed.
+		// When a stream is closed without data, its tail does not change. The tag must change, because the answer
+		// changes. So the tag also says whether the stream is closed.
 		tag := `"` + c.ID + ":" + strconv.FormatUint(uint64(c.From), 10) + ":" + strconv.FormatUint(uint64(c.Next), 10)
 		if !partial {
 			tag += ":t"
@@ -155,7 +155,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 	w.WriteHeader(http.StatusOK)
 	err := h.send(w, c, json, plainText)
 	if err == nil {
-		// We flush while the deadline is set, and then take the deadline away, because the connection may be used again.
+		// We flush while the write deadline is set. Then we remove the deadline, because the connection may be used
+		// again.
 		control := http.NewResponseController(w)
 		if err = control.Flush(); errors.Is(err, http.ErrNotSupported) {
 			err = nil
@@ -163,7 +164,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 		_ = control.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the header has promised a length, so only a broken connection tells the client
+		panic(http.ErrAbortHandler) // the header has promised a length, so only a broken connection tells the client of the failure
 	}
 	return nil
 }
@@ -174,9 +175,9 @@ var (
 	validate = []string{"no-cache"}
 )
 
-// caching lets caches keep what will not change. A catch-up read that reaches the tail changes with the next append. If a cache
-// kept it for a minute, it would hide from a client what the client itself has just appended. So caches ask for it again, with
-// its ETag.
+// caching lets caches keep answers that will not change. A catch-up answer that reaches the tail changes with the next
+// append. If a cache kept this answer for a minute, a client could not see its own append. So caches must ask the
+// server again, with the ETag of the answer.
 func (h *handler) caching(fixed bool) []string {
 	switch {
 	case !fixed:
@@ -198,14 +199,15 @@ func matches(given []string, tag string) bool {
 	return false
 }
 
-// A cursor counts intervals since epoch. Both are given by the protocol.
+// A cursor counts intervals since epoch. The protocol gives both values.
 var epoch = time.Date(2024, 10, 9, 0, 0, 0, 0, time.UTC)
 
 const interval = 20 * time.Second
 
-// cursor returns a cursor that caches have not seen: the number of the current interval, or one above the number that the client
-// has sent. It never repeats what the client has sent. Clients take a cursor as a string, so it may exceed the protocol's
-// integers.
+// cursor returns a cursor that no cache has seen with this client: the number of the current interval, or a number
+// above the number that the client has sent. If the cursor repeated, a cache could answer with an old response, and the
+// client would ask in a loop. Clients treat a cursor as a string, so a cursor may be larger than the integers of the
+// protocol.
 func cursor(sent string, now time.Time) string {
 	const steps = 180
 	current := int64(now.Sub(epoch) / interval)
@@ -215,11 +217,11 @@ func cursor(sent string, now time.Time) string {
 	return strconv.FormatInt(current, 10)
 }
 
-// buffers are all that a slow reader holds in memory: of a chunk, only the part that is being written.
+// buffers bound the memory of slow readers: a reader holds only the part of a chunk that is being written.
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// send writes the bytes of a chunk through encode. The messages of a JSON stream are stored with a comma behind each. They become
-// an array: a bracket in front, and a bracket in place of the last comma.
+// send writes the bytes of a chunk through encode. JSON messages are stored with a comma after each message. send turns
+// them into an array: it writes a bracket before the first message, and a bracket in place of the last comma.
 func (h *handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(http.ResponseWriter, []byte) error) error {
 	control := http.NewResponseController(w)
 	buf := buffers.Get().(*[32 << 10]byte)
@@ -241,8 +243,9 @@ func (h *handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(ht
 		off += int64(n)
 		n += k
 		if json && off == size {
-			buf[n-1] = ']' // in place of the comma behind the last message
+			buf[n-1] = ']' // in place of the comma after the last message
 		}
+		// Each part has its own deadline: a slow reader may go on, and a reader without progress is given up.
 		if err := control.SetWriteDeadline(time.Now().Add(h.BodyStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}

@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// A Server serves the protocol over a Storage. It listens on an address of its own after Start. It is also an
-// [http.Handler], for programs that have an [http.Server] of their own. Any goroutine may call its methods.
+// A Server serves the protocol over a Storage. After Start it listens on its own address. It is also an [http.Handler],
+// for programs with their own [http.Server]. Any goroutine may call its methods.
 type Server struct {
 	handler *handler
-	opened  io.Closer // the storage, if the server has opened it
+	opened  io.Closer // the storage, if New has opened it; nil if the caller has given a storage
 	close   sync.Once
 
 	mu       sync.Mutex // guards the fields below
 	closed   bool
 	listener net.Listener // nil before Start
 	http     *http.Server
-	served   chan error // holds why http serves no more
+	served   chan error // holds the error with which http has ended
 }
 
 var _ http.Handler = (*Server)(nil)
 
-// New makes a server. It opens the file of c.Data, if there is one. Close the server in the end, also when it was never
-// started.
+// New makes a server. If c.Data names a file, New opens the file. The caller must close the server in the end, even if
+// it was never started.
 func New(c Config) (*Server, error) {
 	s := &Server{}
 	switch {
@@ -50,7 +50,8 @@ func New(c Config) (*Server, error) {
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Start listens on a TCP address ("127.0.0.1:0" for any free port of the loopback) and serves there. It is called once.
+// Start listens on a TCP address, and serves there. "127.0.0.1:0" means a free port of the loopback interface. Start
+// may be called once.
 func (s *Server) Start(addr string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +76,7 @@ func (s *Server) Start(addr string) error {
 	return nil
 }
 
-// URL is where the server listens, such as "http://127.0.0.1:43210". It is "" before Start.
+// URL is the URL of the server, for example "http://127.0.0.1:43210". URL is "" before Start.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,16 +86,17 @@ func (s *Server) URL() string {
 	return "http://" + s.listener.Addr().String()
 }
 
-// Close ends whatever waits, live readers above all, as if its time was over, and lets nothing wait later. Then it breaks
-// the connections that Start has let in, and closes the storage, if New has opened it. A second Close does nothing.
+// Close ends everything that waits, mainly live readers, as if its time were over. Later requests do not wait. Then
+// Close breaks the connections that Start has accepted. If New has opened the storage, Close also closes the storage. A
+// second Close does nothing.
 //
-// A program with an http.Server of its own gives New a Storage, and registers Close with
-// [http.Server.RegisterOnShutdown]: a shutdown would otherwise wait for the live readers.
+// A program with its own http.Server gives New a Storage, and registers Close with [http.Server.RegisterOnShutdown].
+// Otherwise a shutdown would wait for the live readers.
 func (s *Server) Close() error { return s.stop(func(h *http.Server) error { return h.Close() }) }
 
-// Shutdown ends live readers and lets the other requests finish. When ctx is done first, it breaks their connections and
-// returns the error of ctx: what they were doing in the storage may then still come to its end. Then it closes the storage,
-// as Close does.
+// Shutdown ends live readers, and waits until the other requests have finished. If ctx is done first, Shutdown breaks
+// their connections and returns the error of ctx; their changes in the storage may still be made. In the end Shutdown
+// closes the storage as Close does.
 func (s *Server) Shutdown(ctx context.Context) error {
 	return s.stop(func(h *http.Server) error {
 		err := h.Shutdown(ctx)

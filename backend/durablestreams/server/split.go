@@ -7,31 +7,31 @@ import (
 	"unicode/utf8"
 )
 
-// nesting bounds how deep JSON may be nested: deeper values break the decoders of those who read them.
+// nesting bounds the depth of JSON. Deeper values break the decoders of readers.
 const nesting = 10_000
 
-// splitJSON turns a request's body into stored messages, in place: it checks that body is one JSON value, takes a
-// top-level array apart one level deep, drops the white space between tokens and puts a comma behind each message. The
-// bytes of numbers and strings stay what they are. body needs a spare byte of capacity, for the comma behind a lone value.
+// splitJSON turns the body of a request into stored messages, in place. It checks that body is one JSON value, splits a
+// top-level array one level deep, drops the white space between tokens, and puts a comma after each message. The bytes
+// of numbers and strings do not change. body needs one spare byte of capacity, for the comma after a single value.
 //
-// One pass does it all, since this is the path of every record: bytes move only behind the first white space.
+// Every record takes this path, so one pass does all the work, and no byte moves before the first white space.
 func splitJSON(body []byte) ([]byte, error) {
 	s := splitter{b: body}
 	if err := s.document(); err != nil {
 		return nil, err
 	}
-	if s.wide && !utf8.Valid(s.b[:s.w]) {
+	if s.nonASCII && !utf8.Valid(s.b[:s.w]) {
 		return nil, s.fail("not UTF-8")
 	}
 	return s.b[:s.w], nil
 }
 
 type splitter struct {
-	b    []byte
-	r, w int  // read up to r, written up to w; r-w bytes were dropped
-	wide bool // a byte beyond ASCII was seen
+	b        []byte
+	r, w     int  // read up to r, written up to w; r-w bytes were dropped
+	nonASCII bool // the input has a byte beyond ASCII, so it must be checked as UTF-8
 
-	stack []byte // '{' or '[' for each open value below the top level
+	stack []byte // '{' or '[' for each open value of the message
 }
 
 func (s *splitter) fail(what string) error {
@@ -49,7 +49,7 @@ func (s *splitter) space() {
 	}
 }
 
-// peek returns the next byte that is no white space, or 0 at the end.
+// peek skips white space and returns the next byte, or 0 at the end.
 func (s *splitter) peek() byte {
 	if s.r < len(s.b) && s.b[s.r] > ' ' {
 		return s.b[s.r]
@@ -61,14 +61,14 @@ func (s *splitter) peek() byte {
 	return 0
 }
 
-// keep writes the byte at r.
+// keep copies the byte at r to the output.
 func (s *splitter) keep() {
 	s.b[s.w] = s.b[s.r]
 	s.w++
 	s.r++
 }
 
-// token writes the bytes from r to end.
+// token copies the bytes from r to end to the output.
 func (s *splitter) token(end int) {
 	if s.w == s.r {
 		s.w = end
@@ -120,7 +120,8 @@ func (s *splitter) end() error {
 	return nil
 }
 
-// value reads one value of any depth. It does not recurse, because the sender decides how deep its JSON is.
+// value reads one value of any depth. It uses a stack and no recursion: the sender decides how deep the JSON is, and
+// deep recursion would cost much memory.
 func (s *splitter) value() error {
 	s.stack = s.stack[:0]
 	for {
@@ -138,8 +139,8 @@ func (s *splitter) value() error {
 	}
 }
 
-// begin reads a value, or the beginning of an object or array that holds something. Then inside is true, and the next value is
-// the first one in it.
+// begin reads a value, or the beginning of an object or array that is not empty. In the second case inside is true, and
+// the next value is the first value in the object or array.
 func (s *splitter) begin() (inside bool, err error) {
 	switch c := s.peek(); c {
 	case '{', '[':
@@ -157,10 +158,10 @@ func (s *splitter) begin() (inside bool, err error) {
 	}
 }
 
-// open reads the beginning of an object or array, and its end if it is empty.
+// open reads the beginning of an object or array. If the object or array is empty, open also reads its end.
 func (s *splitter) open(c byte) (inside bool, err error) {
 	s.keep()
-	if s.peek() == c+2 { // in ASCII, a closing bracket or brace is two behind the opening one
+	if s.peek() == c+2 { // in ASCII, the code of a closing bracket or brace is that of the opening character plus 2
 		s.keep()
 		return false, nil
 	}
@@ -178,7 +179,7 @@ func (s *splitter) push(c byte) error {
 	return nil
 }
 
-// after reads what stands behind a value: commas, and the ends of what it stands in. more: another value follows.
+// after reads the commas and closing characters behind a value. more = true means that another value follows.
 func (s *splitter) after() (more bool, err error) {
 	for len(s.stack) > 0 {
 		open := s.stack[len(s.stack)-1]
@@ -213,9 +214,10 @@ func (s *splitter) key() error {
 	return nil
 }
 
-// plainBytes returns how many bytes at the start of b stand for themselves within a string: neither control characters nor
-// quotes, backslashes or bytes beyond ASCII. Eight at a time, since most bytes of most records pass here. A borrow of the
-// subtractions can only flag bytes above one that is flagged rightly, so the lowest flag is right.
+// plainBytes returns how many bytes at the start of b stand for themselves within a string. Control characters, quotes,
+// backslashes and bytes beyond ASCII do not. Most bytes of most records pass here, so plainBytes tests eight bytes at a
+// time: it sets the top bit of each special byte. A subtraction may borrow from the next higher byte and set a wrong
+// bit there. A wrong bit is always above a right bit, so the lowest bit is right.
 func plainBytes(b []byte) int {
 	const (
 		ones = 0x0101010101010101
@@ -265,7 +267,7 @@ func (s *splitter) text() error {
 				return s.fail("bad escape")
 			}
 		case c >= utf8.RuneSelf:
-			s.wide = true
+			s.nonASCII = true
 		default:
 			return s.fail("control character in a string")
 		}
@@ -286,7 +288,7 @@ func (s *splitter) literal(word string) error {
 	return nil
 }
 
-// number reads a number as JSON has it: no leading zeros, and digits around every point and exponent.
+// number reads a number as JSON defines it: no leading zeros, and digits around each point and after each exponent.
 func (s *splitter) number() error {
 	i := s.r
 	if i < len(s.b) && s.b[i] == '-' {
@@ -313,7 +315,7 @@ func (s *splitter) number() error {
 	return nil
 }
 
-// exponent moves i behind the sign and the digits of an exponent, and reports whether there are digits.
+// exponent moves i behind the sign and the digits of an exponent. It reports whether there are digits.
 func (s *splitter) exponent(i *int) bool {
 	if *i < len(s.b) && (s.b[*i] == '+' || s.b[*i] == '-') {
 		*i++
@@ -322,7 +324,7 @@ func (s *splitter) exponent(i *int) bool {
 	return s.digits(i) > from
 }
 
-// digits moves i behind the digits at i, and returns it.
+// digits moves i behind the digits at i, and returns the new i.
 func (s *splitter) digits(i *int) int {
 	for *i < len(s.b) && s.b[*i] >= '0' && s.b[*i] <= '9' {
 		*i++
@@ -330,7 +332,7 @@ func (s *splitter) digits(i *int) int {
 	return *i
 }
 
-// messages returns how many bytes the first n messages of stored JSON take, or false when there are fewer.
+// messages returns how many bytes the first n messages of stored JSON have, or false if there are fewer messages.
 func messages(stored []byte, n int64) (int, bool) {
 	depth, quoted := 0, false
 	for i := 0; n > 0; i++ {

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// eventBytes is about how much one event holds at most. Clients have an event in memory as a whole; our client takes up to 4 MiB,
-// after base64.
+// eventBytes is about how much one event holds at most. Clients hold a whole event in memory. Our client accepts up to
+// 4 MiB, after base64.
 const eventBytes = 1 << 20
 
-// follow answers with server-sent events: what there is, then what comes, until the stream ends or the time of the response is
-// over. While there is nothing to send, it holds no buffer. When something fails, the response ends without an error: the client
-// has the place of the last control event, and reads on from there.
+// follow answers with server-sent events: first the stored data, then new data, until the stream ends or the time of
+// the response is over. While there is nothing to send, follow holds no buffer. If something fails, the response ends
+// without an error. The client knows the place from the last control event, and reads on from there.
 func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q query) error {
 	limit := min(h.ChunkBytes, eventBytes)
 	c, err := h.storage.Read(r.Context(), name, q.from, limit)
 	if err != nil {
 		return err
 	}
-	ctx, leave := h.waiting(r, h.Lifetime)
+	ctx, leave := h.waitContext(r, h.Lifetime)
 	defer leave()
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
@@ -40,7 +40,7 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 	for {
 		if c.Next > c.From {
 			if err := h.event(w, c, json, binary); err != nil {
-				return nil // the client reads on from the last control event it has
+				return nil // the client reads on from its last control event
 			}
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(h.BodyStall))
@@ -51,12 +51,14 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 			return nil
 		}
 		_ = control.SetWriteDeadline(time.Time{})
-		if c.Next == c.Tail && (c.Closed || h.quiet(ctx, w, control, name, c.Next) != nil) {
+		if c.Next == c.Tail && (c.Closed || h.waitWithComments(ctx, w, control, name, c.Next) != nil) {
 			return nil
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
+		// If another stream has the name now, its offsets mean something else. The response ends, and the client learns
+		// the change from its next request.
 		id := c.ID
 		if c, err = h.storage.Read(ctx, name, c.Next, limit); err != nil || c.ID != id {
 			return nil
@@ -64,8 +66,8 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 	}
 }
 
-// quiet waits for data. Meanwhile it sends comments, so that proxies do not cut the response.
-func (h *handler) quiet(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, name string, at Position) error {
+// waitWithComments waits for data. Meanwhile it sends comments, because proxies cut a quiet response.
+func (h *handler) waitWithComments(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, name string, at Position) error {
 	for {
 		wait, cancel := context.WithTimeout(ctx, h.KeepAlive)
 		err := h.storage.Wait(wait, name, at)
@@ -86,7 +88,7 @@ func (h *handler) quiet(ctx context.Context, w http.ResponseWriter, control *htt
 
 var comment = []byte(":\n\n")
 
-// controlEvent returns a control event. The only thing in it that comes from the client is a number, so a client cannot inject
+// controlEvent returns a control event. Only a number in the event comes from the client, so a client cannot inject
 // events.
 func controlEvent(c Chunk, sent string) []byte {
 	b := make([]byte, 0, 192)
@@ -139,7 +141,7 @@ func (h *handler) event(w http.ResponseWriter, c Chunk, json, binary bool) error
 		l := lines{begin: true}
 		err = h.send(w, c, false, l.write)
 		if err == nil && l.begin {
-			_, err = w.Write([]byte(line)) // the text ended with a line break: the last line is empty
+			_, err = w.Write([]byte(line)) // the text ended with a line break, so the last line is empty
 		}
 	}
 	if err != nil {
@@ -149,11 +151,11 @@ func (h *handler) event(w http.ResponseWriter, c Chunk, json, binary bool) error
 	return err
 }
 
-// lines splits text at CRLF, CR and LF, and puts a field name in front of each line. Otherwise text with a line break could pass for
-// a field or an event of its own.
+// lines splits text at CRLF, CR and LF, and writes the field name data before each line. Without the field name, a line
+// of the text could act as a field or an event of its own.
 type lines struct {
 	begin bool // at the beginning of a line
-	cr    bool // the byte before was a CR
+	cr    bool // the last byte was a CR, so an LF that follows belongs to the same line break
 }
 
 func (l *lines) write(w http.ResponseWriter, p []byte) error {
@@ -165,7 +167,7 @@ func (l *lines) write(w http.ResponseWriter, p []byte) error {
 		}
 		l.cr = false
 		if l.begin {
-			// Parsers take one space off, so a line that begins with one needs another.
+			// Parsers remove one space after the colon. A line that begins with a space needs another space.
 			prefix := "data:"
 			if p[0] == ' ' {
 				prefix = "data: "

@@ -6,54 +6,56 @@ import (
 	"time"
 )
 
-// A Storage keeps streams under their names. Its methods may be called from any goroutine. [Memory] and [Bolt] are the
-// two that come with this package.
+// A Storage keeps streams under their names. Any goroutine may call its methods. [Memory] and [Bolt] are the two
+// storages of this package.
 //
-// What a Storage has acknowledged is as durable as it can make it, and what one call changes (data, producer, closure) it
-// changes in one step: nobody sees, and no crash leaves, a part of it. Create, Append and Delete that end with their
-// context may have happened.
+// An acknowledged change is as durable as the Storage can make it. One call changes data, producer and closure in one
+// step: nobody sees a part of the change, and no crash leaves a part of it. If Create, Append or Delete returns the
+// error of its context, the change may have been made.
 type Storage interface {
-	// Create makes a stream. One that exists with the same configuration is left as it is, and created is false.
+	// Create makes a stream. If a stream with the same configuration exists, Create leaves it as it is, and created is
+	// false.
 	Create(ctx context.Context, name string, c Creation) (info Info, created bool, err error)
 
-	// Append stores data, closes the stream, or both. Outcome is also filled in beside [ErrClosed] and [GapError], after
-	// which the same Append may be tried again.
+	// Append stores data, closes the stream, or both. With [ErrClosed] and [GapError], Outcome is filled in too. After
+	// a [GapError], the same Append may be tried again.
 	Append(ctx context.Context, name string, a Append) (Outcome, error)
 
-	// Read finds what is stored from a Position, [Beginning] or [Now] on: whole appends, at least one unless from is the
-	// tail, and about limit bytes. It renews the TTL of the stream.
+	// Read finds the stored data from a Position, [Beginning] or [Now] on: whole appends of about limit bytes together.
+	// It finds at least one append, unless from is the tail. Read renews the TTL of the stream.
 	Read(ctx context.Context, name string, from Position, limit int) (Chunk, error)
 
-	// Head says what is known of a stream and does not renew its TTL.
+	// Head describes a stream. It does not renew the TTL.
 	Head(ctx context.Context, name string) (Info, error)
 
-	// Delete removes a stream, or hides it for as long as forks read from it.
+	// Delete removes a stream. If forks read from the stream, Delete hides it until the last fork is removed.
 	Delete(ctx context.Context, name string) error
 
-	// Wait returns nil once there is something behind after, or the stream is closed; an error once the stream is gone or
-	// ctx is done. However long it waits, the TTL does not run out.
+	// Wait returns nil when there is data behind after, or when the stream is closed. It returns an error when the
+	// stream is gone or ctx is done. The TTL does not run out during a Wait.
 	Wait(ctx context.Context, name string, after Position) error
 }
 
-// Info is what is known of a stream.
+// Info describes a stream.
 type Info struct {
-	ID          string // of this stream and no other, also not of a later one with its name
+	ID          string // unique: a later stream with the same name has another ID
 	ContentType string
 	Tail        Position
 	Closed      bool
 	TTL         TTL
-	Deadline    time.Time // zero: none
+	Deadline    time.Time // zero: no expiry time
 }
 
-// TTL is the sliding window of a stream in seconds, as it was given. The zero TTL is none.
+// TTL is the time to live of a stream in seconds, as the client gave it. Each use of the stream starts the time again.
+// The zero TTL is no TTL.
 type TTL struct {
 	Set     bool
 	Seconds int64
 }
 
-// A Creation is the configuration of a stream, and its first data.
+// A Creation is the configuration of a new stream, and its first data.
 type Creation struct {
-	ContentType string // "": that of the fork's source, or application/octet-stream
+	ContentType string // "": the type of the source of the fork, or application/octet-stream
 	TTL         TTL
 	Deadline    time.Time
 	Closed      bool
@@ -61,23 +63,25 @@ type Creation struct {
 	Data        []byte // as in Append
 }
 
-// A Fork says where a new stream branches off another one.
+// A Fork says where a new stream branches off another stream.
 type Fork struct {
 	Source string
-	At     Position // Now: the tail
-	Sub    int64    // messages (JSON) or bytes behind At, within the append that is stored there
+	At     Position // Now means the tail
+	Sub    int64    // how many messages (JSON) or bytes behind At, within the append at At
 }
 
-// An Append is one POST.
+// An Append is the content of one POST.
 type Append struct {
 	ContentType string
-	// Data is given away with the call that stores it. Of a JSON stream it is the messages, compact, each with a comma behind it.
+	// Data belongs to the Storage after the call. For a JSON stream, Data holds compact messages, with a comma after
+	// each message.
 	Data []byte
-	// Invalid says why Data cannot be stored, and is returned only if nothing that the protocol checks earlier is wrong.
+	// Invalid is the reason why Data cannot be stored. Append returns Invalid only if all earlier checks of the
+	// protocol succeed.
 	Invalid  error
 	Close    bool
-	Sequence string    // Stream-Seq, "" when absent
-	Producer *Producer // nil when absent
+	Sequence string    // Stream-Seq, or "" if the header is absent
+	Producer *Producer // nil if the headers are absent
 }
 
 // A Producer names one batch of an idempotent producer.
@@ -86,21 +90,21 @@ type Producer struct {
 	Epoch, Seq int64
 }
 
-// Outcome is what became of an Append.
+// Outcome is the result of an Append.
 type Outcome struct {
 	ID        string // of the stream, as in Info
 	Tail      Position
 	Closed    bool
-	Duplicate bool  // stored before, by an earlier try
+	Duplicate bool  // an earlier attempt has stored the batch
 	Epoch     int64 // of the producer
-	Seq       int64 // the highest one accepted from the producer
+	Seq       int64 // the highest seq that the stream has stored from the producer
 }
 
-// A Chunk is a range of a stream, and the stream as it was when the range was found.
+// A Chunk is a range of a stream, and the description of the stream at the time of the read.
 type Chunk struct {
 	Info
 	From, Next Position
-	// Data reads the bytes From … Next-1. It needs no closing and may be used after the stream has changed, but not
-	// for ever: when the stream is deleted or trimmed it may fail.
+	// Data reads the bytes From … Next-1. The caller need not close Data. Data may be used after the stream has
+	// changed, but may fail when the stream is deleted or trimmed.
 	Data io.ReaderAt
 }

@@ -5,11 +5,11 @@ type StorageOption func(*storageOptions)
 
 type storageOptions struct {
 	retain   int64
-	volatile bool // units are kept in the streams themselves
+	volatile bool // the streams themselves hold their units
 }
 
-// Retain keeps about the last n bytes of every stream and drops whole appends before them; a read that asks for what was
-// dropped is answered 410. Not given, or 0: everything is kept.
+// Retain keeps about the last n bytes of every stream, and drops the whole appends before them. A read of dropped data
+// is answered with 410. Without Retain, or with 0, everything is kept.
 func Retain(n int64) StorageOption { return func(o *storageOptions) { o.retain = max(n, 0) } }
 
 func storageOptionsOf(opts []StorageOption) storageOptions {

@@ -5,41 +5,41 @@ import (
 	"time"
 )
 
-// A stream is one stream of an engine. What it was created with never changes. Its state is replaced as a whole when a round is
-// published. Readers look at the state under the engine's lock.
+// A stream is one stream of an engine. The values from its creation never change. Its state is replaced as a whole when
+// a round is published. Readers look at the state with the engine's lock held.
 type stream struct {
-	key    uint64 // of its data in the vault
+	key    uint64 // the key of its data in the vault
 	id     string
 	name   string
 	config config
-	parent *stream  // the source of a fork: below base its data is this stream's too
-	base   Position // where this stream's own data begins
+	parent *stream  // the source of a fork: the data of parent below base also belongs to this stream
+	base   Position // the place where this stream's own data begins
 
 	state
 
-	units   units         // all data, if the vault is memory
-	changed chan struct{} // made by the first reader that waits, closed by the next change
-	touched time.Time     // the last read or write, for the TTL
-	waiting int           // readers in Wait: they keep the stream alive
+	units   units         // all data, if the vault is a memoryVault
+	changed chan struct{} // the first waiting reader makes the channel; the next change closes the channel
+	touched time.Time     // the time of the last read or write, for the TTL
+	waiting int           // how many readers are in Wait; they keep the stream alive
 }
 
-// config is what a repeated Create is compared with.
+// config is compared when a Create is repeated.
 type config struct {
 	ContentType string    `json:"type"`
 	TTL         TTL       `json:"ttl"`
 	Deadline    time.Time `json:"deadline"`
 	Closed      bool      `json:"-"`
-	Fork        *Fork     `json:"fork,omitempty"` // as it was asked for
+	Fork        *Fork     `json:"fork,omitempty"` // as the client asked for it
 }
 
-// state is everything about a stream that changes, except for its data and its producers.
+// state is everything that can change in a stream, except its data and its producers.
 type state struct {
-	Start    Position `json:"start,omitempty"` // the earliest place kept, at or above base
+	Start    Position `json:"start,omitempty"` // the earliest place that is kept, at or above base
 	Tail     Position `json:"tail"`
 	Closed   bool     `json:"closed,omitempty"`
 	Sequence string   `json:"sequence,omitempty"`
-	Refs     int      `json:"refs,omitempty"` // the forks that are there
-	Gone     bool     `json:"gone,omitempty"` // deleted, but for its forks
+	Refs     int      `json:"refs,omitempty"` // the number of forks that exist
+	Hidden   bool     `json:"gone,omitempty"` // deleted, but forks still read the data
 	removed  bool
 }
 
@@ -61,15 +61,16 @@ func (s *stream) wakeLocked() {
 	}
 }
 
-// expired reports whether nobody may see the stream any more. An expired stream stays expired, because nobody can touch it.
-func (s *stream) expired(now time.Time) bool {
+// expiredLocked reports whether the stream has expired. The engine's lock is held. Nobody can see or use an expired
+// stream, so an expired stream stays expired.
+func (s *stream) expiredLocked(now time.Time) bool {
 	if !s.config.Deadline.IsZero() && !now.Before(s.config.Deadline) {
 		return true
 	}
 	return s.config.TTL.Set && s.waiting == 0 && now.Sub(s.touched) >= s.config.TTL.window()
 }
 
-// window is the TTL as a Duration, at most 292 years.
+// window is the TTL as a Duration, at most 292 years; a larger TTL would overflow.
 func (t TTL) window() time.Duration {
 	if t.Seconds > int64(1<<63-1)/int64(time.Second) {
 		return 1<<63 - 1
@@ -77,19 +78,20 @@ func (t TTL) window() time.Duration {
 	return time.Duration(t.Seconds) * time.Second
 }
 
-// perishable streams are those the sweeper looks at.
+// perishable reports whether the stream can expire. The sweeper looks only at perishable streams.
 func (s *stream) perishable() bool { return s.config.TTL.Set || !s.config.Deadline.IsZero() }
 
-// A segment is a part of what a stream shows. A fork shows data of its source, so each part lies with one stream of its chain of
-// sources. A segment can be read without the lock.
+// A segment is a part of a stream's data that belongs to one stream. A fork also shows data of its source, so a fork
+// can have several segments. A segment can be read without the lock.
 type segment struct {
 	key       uint64
-	start     Position // the earliest place that its stream kept
+	start     Position // the earliest place that the owner kept
 	from, end Position
 	units     units
 }
 
-// segments returns what lies between from and the tail. Below its base, a fork owns nothing: there we go to its source.
+// segments returns the segments between from and the tail. A fork owns no data below its base; that data belongs to its
+// source, or to the source of its source.
 func (s *stream) segments(from Position) []segment {
 	list := make([]segment, 0, 1)
 	for at := from; at < s.Tail; {
@@ -112,7 +114,7 @@ func (s *stream) earliest() Position {
 	return min(s.base, s.parent.earliest())
 }
 
-// mediaType is what content types are compared by. Parameters and case do not count.
+// mediaType returns the part of a content type that is compared: without parameters, in lower case.
 func mediaType(contentType string) string {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.ToLower(strings.TrimSpace(media))

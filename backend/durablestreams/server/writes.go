@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// content returns what is stored of a body: the messages of a JSON stream, otherwise the bytes as they are.
+// content returns the bytes to store for a body: the messages for a JSON stream, and the bytes of body otherwise.
 func content(body []byte, contentType string) ([]byte, error) {
 	if isJSON(contentType) {
 		var err error
@@ -18,7 +18,7 @@ func content(body []byte, contentType string) ([]byte, error) {
 		}
 	}
 	if len(body) < cap(body)*3/4 {
-		body = append(make([]byte, 0, len(body)), body...) // Memory keeps the slice as it is, with its spare room
+		body = append(make([]byte, 0, len(body)), body...) // a copy, because Memory keeps the slice together with its spare capacity
 	}
 	return body, nil
 }
@@ -31,7 +31,7 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	if err := received(w); err != nil {
 		return err
 	}
-	out, err := h.inTurn(r, name, a)
+	out, err := h.appendInTurn(r, name, a)
 	header := w.Header()
 	if err == nil || errors.Is(err, ErrClosed) {
 		header.Set("Stream-Next-Offset", out.Tail.String())
@@ -48,7 +48,7 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	if a.Producer != nil {
 		header.Set("Producer-Epoch", strconv.FormatInt(out.Epoch, 10))
 		header.Set("Producer-Seq", strconv.FormatInt(out.Seq, 10))
-		// By the status, a producer tells a batch that was accepted from one that was stored before.
+		// The status tells a producer whether this request has stored the batch (200) or an earlier attempt (204).
 		if !out.Duplicate && len(a.Data) > 0 {
 			status = http.StatusOK
 		}
@@ -57,8 +57,8 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	return nil
 }
 
-// readAppend reads a POST. Content that is wrong is no error yet: the protocol gives the refusals of the stream first, which the
-// storage knows.
+// readAppend reads a POST. Wrong content is not an error yet. The protocol checks the stream first, and only the
+// storage knows the stream.
 func (h *handler) readAppend(w http.ResponseWriter, r *http.Request) (a Append, err error) {
 	a = Append{ContentType: r.Header.Get("Content-Type"), Close: closes(r), Sequence: r.Header.Get("Stream-Seq")}
 	if len(a.Sequence) > producerBytes {
@@ -83,22 +83,22 @@ func (h *handler) readAppend(w http.ResponseWriter, r *http.Request) (a Append, 
 	return a, nil
 }
 
-// overtaking is how long a batch that came too early may wait for the batches in front of it. Requests of one producer that come
-// over several connections overtake each other all the time. Without the wait, each of them would be refused and sent again. A
-// batch that was lost does not come, so the wait is short.
+// overtakeWait is how long a batch that arrived too early may wait for earlier batches. Requests of one producer over
+// several connections often overtake each other. Without the wait, each such request would be refused and sent again.
+// The wait is short, because a lost batch does not arrive.
 const (
-	overtaking = 50 * time.Millisecond
-	overtakers = 16 // batches: if a batch is further ahead, others in front of it were lost
+	overtakeWait  = 50 * time.Millisecond
+	maxOvertakers = 16 // a batch that is further ahead is refused at once, because earlier batches must be lost
 )
 
-// inTurn appends, and gives a producer's batch that came too early a little time.
-func (h *handler) inTurn(r *http.Request, name string, a Append) (Outcome, error) {
+// appendInTurn appends a. If a arrived too early, appendInTurn tries again when the stream changes, for a short time.
+func (h *handler) appendInTurn(r *http.Request, name string, a Append) (Outcome, error) {
 	var early *GapError
 	out, err := h.storage.Append(r.Context(), name, a)
-	if !errors.As(err, &early) || early.Received-early.Expected > overtakers {
+	if !errors.As(err, &early) || early.Received-early.Expected > maxOvertakers {
 		return out, err
 	}
-	wait, leave := h.waiting(r, overtaking)
+	wait, leave := h.waitContext(r, overtakeWait)
 	defer leave()
 	for errors.As(err, &early) && wait.Err() == nil && h.storage.Wait(wait, name, out.Tail) == nil {
 		out, err = h.storage.Append(r.Context(), name, a)
@@ -111,8 +111,8 @@ func closes(r *http.Request) bool {
 }
 
 const (
-	maxInteger    = 1<<53 - 1 // of the protocol
-	producerBytes = 8 << 10   // of a Producer-Id, which is a key of the storage, and of a Stream-Seq, which is a value
+	maxInteger    = 1<<53 - 1 // the largest integer of the protocol
+	producerBytes = 8 << 10   // bounds a Producer-Id, which is a key of the storage, and a Stream-Seq, which is a value
 )
 
 func producerOf(r *http.Request) (*Producer, error) {
@@ -136,7 +136,7 @@ func producerOf(r *http.Request) (*Producer, error) {
 	return p, nil
 }
 
-// integer reads digits, one at least, and nothing else.
+// integer reads a string of one or more digits and nothing else.
 func integer(s string) (int64, bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
@@ -147,7 +147,7 @@ func integer(s string) (int64, bool) {
 	return n, err == nil && n <= maxInteger
 }
 
-// canonical reads `0|[1-9][0-9]*`.
+// canonical reads a number in the form `0|[1-9][0-9]*`.
 func canonical(s string) (int64, bool) {
 	if len(s) > 1 && s[0] == '0' {
 		return 0, false
