@@ -31,7 +31,7 @@ var text = strings.Repeat("x", 54)
 
 const perPost = 10_000 // records: 1 MB
 
-// appendRecord encodes by hand, so that the server is what is measured and not encoding/json.
+// appendRecord encodes by hand, because a benchmark shall measure the server and not encoding/json.
 func appendRecord(b []byte, i int64) []byte {
 	r := recordOf(i)
 	b = append(b, `{"id":`...)
@@ -135,7 +135,7 @@ func where(b *testing.B, kind string) string {
 	return filepath.Join(b.TempDir(), "streams.db")
 }
 
-// BenchmarkRead reads raw chunks of what BenchmarkAppend writes.
+// BenchmarkRead reads raw chunks of the data that BenchmarkAppend writes.
 func BenchmarkRead(b *testing.B) {
 	for _, kind := range []string{"memory", "bolt"} {
 		b.Run(kind, func(b *testing.B) {

@@ -136,7 +136,7 @@ func TestClosingHidesBehindTheETag(t *testing.T) {
 		if h.Get("Stream-Closed") != "true" {
 			t.Error("the end is not told")
 		}
-		// Nor may a stream that replaces this one be taken for it.
+		// A new stream with the same name must not be taken for the old stream.
 		drain(t, request(t, "DELETE", url+"/s", nil), 204)
 		put(t, url+"/s", "text/plain", "DATA", "Stream-Closed", "true")
 		if got, _ := get(t, url+"/s", 200, "If-None-Match", h.Get("ETag")); got != "DATA" {
@@ -201,7 +201,7 @@ func TestWakeUpBetweenReadAndSubscribe(t *testing.T) {
 	})
 }
 
-// A final append that closes is one event for who waits at the tail: the data, then the end.
+// A reader at the tail receives a final append that closes the stream as one event: the data, then the end.
 func TestFinalAppendIsLostOnClose(t *testing.T) {
 	each(t, func(t *testing.T, url string) {
 		put(t, url+"/s", "text/plain", "")

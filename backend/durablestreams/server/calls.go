@@ -104,8 +104,8 @@ func (b *round) admit(d *draft, p *Producer, out *Outcome) (duplicate bool, err 
 func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, bool, error) {
 	var refined prefix
 	if c.Fork != nil && c.Fork.Sub > 0 {
-		// Stored bytes do not change, so we read the source before the round; the goroutine of the vault must not wait
-		// for reads. Within the round we check that the name still belongs to the same source.
+		// Stored bytes do not change, so we read the source before the round, and the round need not wait for the read.
+		// Within the round we check that the name still belongs to the same source.
 		refined = e.forkPrefix(c.Fork)
 	}
 	var (

@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// A response has as many appends as fit into 4 MiB. An event has those of 1 MiB, as clients take it as a whole, unless the
-// server was told to have less in it.
+// A response has as many appends as fit into 4 MiB. An event has only as many as fit into 1 MiB, because clients hold a whole
+// event in memory. The Config can make both smaller.
 func TestChunkSizes(t *testing.T) {
 	const appends, each = 20, 512 << 10
 	m := server.NewMemory()

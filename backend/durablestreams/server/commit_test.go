@@ -48,7 +48,8 @@ func openBolt(t *testing.T, path string) (*server.Bolt, caller) {
 
 var lastWords = []string{"Producer-Id", "p", "Producer-Epoch", "0", "Producer-Seq", "0", "Stream-Closed", "true", "Stream-Seq", "1"}
 
-// A commit that fails leaves nothing behind: not the data, not the producer's place, not the end, not a fork's reference.
+// A failed commit changes nothing: neither the data, the place of the producer, the end of the stream nor the references of
+// forks.
 func TestFailedCommitLeavesNothingBehind(t *testing.T) {
 	b, c := openBolt(t, filepath.Join(t.TempDir(), "streams.db"))
 	c.call("PUT", "/s", "", 201)
@@ -64,8 +65,8 @@ func TestFailedCommitLeavesNothingBehind(t *testing.T) {
 	c.call("GET", "/s", "", 404) // not 410: there was no fork
 }
 
-// A commit of unknown outcome is the last one. Readers see what was durable before it. After the file is opened again, a
-// producer that sends its batch again finds out what is stored.
+// After a commit with an unknown outcome there are no more commits. Readers see what was durable before. After the file is
+// opened again, a producer sends its batch again and so finds out whether the batch is stored.
 func TestCommitOfUnknownOutcomeIsTheLast(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "streams.db")
 	b, c := openBolt(t, path)
@@ -84,7 +85,7 @@ func TestCommitOfUnknownOutcomeIsTheLast(t *testing.T) {
 	c.call("POST", "/s", "x", 204, lastWords...) // a duplicate
 }
 
-// A full disk refuses what does not fit. When there is room again, the same request succeeds.
+// On a full disk, a request that does not fit is refused. When there is room again, the same request succeeds.
 func TestFullDiskStoresNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "streams.db")
 	b, c := openBolt(t, path)

@@ -17,7 +17,7 @@ func TestConfigFillsInWhatIsNotSaid(t *testing.T) {
 	}
 }
 
-// A server that was never started has no address and can be closed, and a closed one cannot be started.
+// A server that was never started has no address and can be closed. A closed server cannot be started.
 func TestServerIsStartedOnceAndNotAfterClose(t *testing.T) {
 	make := func() *Server {
 		s, err := New(Config{})

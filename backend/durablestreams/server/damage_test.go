@@ -57,7 +57,7 @@ func TestCutFileIsRefusedAtOpen(t *testing.T) {
 	})
 }
 
-// Damage while the file is in use is a 500 for whoever meets it, and the process lives on.
+// If the file is damaged while it is in use, a request that meets the damage gets a 500, and the process goes on.
 func TestDamageInUseIsAnError(t *testing.T) {
 	for name, damage := range map[string]func(path string){
 		"cut":   func(path string) { boltfiletest.Cut(t, path, int64(4*os.Getpagesize())) },

@@ -7,7 +7,7 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// A file keeps what clients name things by as the bytes that they are, UTF-8 or not.
+// A file keeps the names that clients give as exact bytes, even if they are not UTF-8.
 func TestBytesSurviveRestart(t *testing.T) {
 	const sequence, source = "\xfe", "/s\xff"
 	path := filepath.Join(t.TempDir(), "streams.db")
@@ -35,7 +35,7 @@ func TestBytesSurviveRestart(t *testing.T) {
 			t.Fatal(created, err)
 		}
 	})
-	for range 2 { // also what was written down again
+	for range 2 { // the second time reads rows that were written again
 		run(func(b *server.Bolt) {
 			if out, err := b.Append(t.Context(), source, item); err != server.ErrSequence {
 				t.Errorf("a repeated sequence: %+v, %v", out, err)

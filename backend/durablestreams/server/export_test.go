@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/internal/committer"
 )
 
-// What the tests of this package look at from outside.
+// The external tests of this package use these functions.
 var (
 	SplitJSON = splitJSON
 	Messages  = messages
@@ -16,7 +16,7 @@ var (
 	ParseRow  = parseRow
 )
 
-// Waiting is how many live readers wait.
+// Waiting returns the number of waiting live readers.
 func Waiting(s *Server) int {
 	h := s.handler
 	h.live.Lock()
@@ -32,7 +32,8 @@ func Hold(b *Bolt) (release func()) {
 	return func() { close(h.release) }
 }
 
-// hold is a step that lasts until release is closed, and changes nothing. What is queued meanwhile is in the next round.
+// hold is a step that lasts until release is closed, and changes nothing. Changes that are queued meanwhile share the next
+// round.
 type hold struct{ held, release chan struct{} }
 
 func (hold) Size() int  { return 0 }

@@ -23,7 +23,7 @@ func newFaulty(t *testing.T) *faulty {
 	return f
 }
 
-// call returns status 0 when there was no answer, and what came of the body.
+// call returns the status, or 0 if there was no answer, and the part of the body that arrived.
 func (f *faulty) call(ctx context.Context, method, path, body string) (status int, header http.Header, got string) {
 	f.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, method, f.srv.URL()+"/v1/stream"+path, strings.NewReader(body))
@@ -103,14 +103,14 @@ func TestCutAnswerIsBrokenBehindItsBytes(t *testing.T) {
 	}
 }
 
-// Events that a fault has refused do not go on behind the refusal.
+// After a fault has refused an event stream, no event follows the refusal.
 func TestRefusedEventsEnd(t *testing.T) {
 	f := newFaulty(t)
 	f.srv.Inject(durablestreamstest.Fault{Op: durablestreamstest.EventRead, Stage: durablestreamstest.Replying, Do: durablestreamstest.Status(502)})
 	f.want(502, "GET", "/s?offset=-1&live=sse", "")
 }
 
-// What stalls ends with its client and with the server.
+// A stalled request ends when its client leaves or the server is closed.
 func TestStalledRequestEnds(t *testing.T) {
 	for name, stage := range map[string]durablestreamstest.Stage{"arrived": durablestreamstest.Arrived, "received": durablestreamstest.Received, "replying": durablestreamstest.Replying} {
 		t.Run(name, func(t *testing.T) {

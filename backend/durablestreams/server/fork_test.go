@@ -12,7 +12,7 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// What is wrong with a fork is said in the same way whether or not it has a sub-offset.
+// A wrong fork is refused with the same error with and without a sub-offset.
 func TestForkRefusals(t *testing.T) {
 	each(t, func(t *testing.T, url string) {
 		put(t, url+"/s", "application/json", `[10,[2],3]`)
@@ -46,7 +46,7 @@ func TestForkRefusals(t *testing.T) {
 	})
 }
 
-// What is appended and forked in one commit is what would be forked a moment later.
+// An append and a fork in one commit give the same fork as an append and a fork in two commits.
 func TestForkOfWhatIsBeingAppended(t *testing.T) {
 	for contentType, within := range map[string]int{"application/json": 400, "text/plain": 201} {
 		synctest.Test(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestForkOfWhatIsBeingAppended(t *testing.T) {
 	}
 }
 
-// A refusal says in words what its headers say in numbers.
+// The text of a refusal names the same numbers as its headers.
 func TestProducerRefusals(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()

@@ -32,7 +32,7 @@ func TestHeldBatchEnds(t *testing.T) {
 				defer leave()
 				begin := time.Now()
 				var early sync.WaitGroup
-				for seq := range 20 { // of which 16 are near enough to be held
+				for seq := range 20 { // 16 of them are near enough to be held
 					r := httptest.NewRequestWithContext(ctx, "POST", "/s", strings.NewReader("x"))
 					for name, value := range map[string]string{"Content-Type": "text/plain", "Producer-Id": "p",
 						"Producer-Epoch": "0", "Producer-Seq": strconv.Itoa(seq + 1)} {
@@ -59,7 +59,8 @@ func TestHeldBatchEnds(t *testing.T) {
 	}
 }
 
-// A request whose time somebody else has limited is told so; an empty success would be a lie.
+// If somebody else has limited the time of a request, the request fails. An empty success would wrongly say that there is no
+// data.
 func TestLongPollUnderADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := server.NewMemory()

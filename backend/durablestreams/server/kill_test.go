@@ -18,8 +18,8 @@ import (
 // A message of the kill test says who wrote it and when.
 type message struct{ Writer, Seq, Part int }
 
-// TestKilledServer kills the server while producers write, again and again: what was acknowledged is there, what was sent
-// again is there once, and each producer goes on at the seq that it was at. HEADRACE_KILLS says how often; 3 unless given.
+// TestKilledServer kills the server several times while producers write. Every acknowledged batch is stored, every batch that
+// was sent again is stored once, and each producer goes on at its old seq. HEADRACE_KILLS sets the number of kills; default 3.
 func TestKilledServer(t *testing.T) {
 	kills := 3
 	if n, err := strconv.Atoi(os.Getenv("HEADRACE_KILLS")); err == nil {
@@ -99,7 +99,7 @@ func send(client *http.Client, url string, w, seq, parts int) int {
 	return resp.StatusCode
 }
 
-// check reads everything back: each writer's messages stand in order, whole, once, and none is missing.
+// check reads everything back: the messages of each writer are in order, whole, stored once, and none is missing.
 func check(t *testing.T, url string, acked []int, parts int) {
 	t.Helper()
 	next := make([]int, len(acked))

@@ -18,7 +18,7 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// Close ends live readers, and who comes later does not wait.
+// Close ends live readers, and later readers do not wait.
 func TestCloseEndsLiveReaders(t *testing.T) {
 	m := server.NewMemory()
 	h := durablestreamstest.Handler(m)
@@ -70,7 +70,7 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// The deadline of a response is not one of the connection.
+// The deadline of one response does not apply to the next response on the connection.
 func TestStallOfAnEarlierResponse(t *testing.T) {
 	each(t, func(t *testing.T, url string) {
 		put(t, url+"/s", "text/plain", "x")
@@ -80,7 +80,7 @@ func TestStallOfAnEarlierResponse(t *testing.T) {
 	}, durablestreamstest.BodyStall(time.Second), durablestreamstest.LongPoll(1500*time.Millisecond))
 }
 
-// Who takes nothing of a response, or sends nothing of a body, is given up.
+// A client that reads nothing of a response, or sends nothing of a body, is given up.
 func TestStalledClient(t *testing.T) {
 	m := server.NewMemory()
 	h := durablestreamstest.Handler(m, durablestreamstest.BodyStall(500*time.Millisecond))
@@ -108,7 +108,7 @@ func TestStalledClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		until(t, "given up", func() bool { return begun.Load() == int64(i+1) && ended.Load() == int64(i+1) })
-		if strings.HasPrefix(head, "POST") { // which may be tried again: 400 would say never
+		if strings.HasPrefix(head, "POST") { // a 408 may be tried again; a 400 would say that another try is useless
 			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil || answer.StatusCode != http.StatusRequestTimeout {
 				t.Errorf("the answer to a body that does not come is %v, %v", answer, err)

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// TestManyReaders lets readers wait on one stream, appends to it, and lets them leave: all are told, and nothing of them
-// stays. HEADRACE_READERS is how many there are of each kind; 100 unless given. The log says what a reader costs.
+// TestManyReaders lets readers wait on one stream, appends to the stream, and lets the readers leave: all receive the append,
+// and no goroutine is left. HEADRACE_READERS sets the number of readers of each kind; default 100. The log says what a reader
+// costs.
 func TestManyReaders(t *testing.T) {
 	readers := 100
 	if n, err := strconv.Atoi(os.Getenv("HEADRACE_READERS")); err == nil {

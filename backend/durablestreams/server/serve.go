@@ -204,10 +204,9 @@ var epoch = time.Date(2024, 10, 9, 0, 0, 0, 0, time.UTC)
 
 const interval = 20 * time.Second
 
-// cursor returns a cursor that no cache has seen with this client: the number of the current interval, or a number
-// above the number that the client has sent. If the cursor repeated, a cache could answer with an old response, and the
-// client would ask in a loop. Clients treat a cursor as a string, so a cursor may be larger than the integers of the
-// protocol.
+// cursor returns a cursor that no cache has seen: the number of the current interval, or a number above the number that
+// the client has sent. If a cursor repeated, a cache could answer with an old response. Clients treat a cursor as a
+// string, so a cursor may be larger than the integers of the protocol.
 func cursor(sent string, now time.Time) string {
 	const steps = 180
 	current := int64(now.Sub(epoch) / interval)

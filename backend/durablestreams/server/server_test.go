@@ -17,7 +17,8 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// A response holds whole appends, is marked partial by what it lacks, and its offsets lead through the stream exactly.
+// A response holds whole appends. A partial response has no Stream-Up-To-Date. The offsets of the responses lead through the
+// stream without gaps.
 func TestChunks(t *testing.T) {
 	each(t, func(t *testing.T, url string) {
 		put(t, url+"/s", "application/json", "")
@@ -147,7 +148,7 @@ func TestRetain(t *testing.T) {
 	}
 }
 
-// Appends renew a TTL, so do reads and waits; looking at the head does not.
+// Appends, reads and waits renew a TTL. A HEAD does not.
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := server.NewMemory()
@@ -183,7 +184,7 @@ func TestTTL(t *testing.T) {
 				t.Errorf("%s: gone is %v", name, !want)
 			}
 		}
-		create("looked") // what has expired is in nobody's way
+		create("looked") // the name of an expired stream is free
 		later(6 * time.Second)
 		if !gone("appended") || !gone("read") || gone("waited") {
 			t.Error("six seconds too late, or too early")
@@ -240,7 +241,7 @@ func TestPaths(t *testing.T) {
 	}, durablestreamstest.Prefix("/v1/stream/"))
 }
 
-// A storage that was closed says so, and asks to come back.
+// A request to a closed storage gets a 503 and is asked to try again later.
 func TestStopped(t *testing.T) {
 	for name, open := range storages(t) {
 		t.Run(name, func(t *testing.T) {
@@ -266,7 +267,8 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// A chunk that was found before its stream was deleted is that stream's, or an error; never another one's of the name.
+// A chunk of a stream that is then deleted returns the data of this stream or an error, and never the data of a new stream
+// with the same name.
 func TestDeleteDuringRead(t *testing.T) {
 	for name, open := range storages(t) {
 		t.Run(name, func(t *testing.T) {

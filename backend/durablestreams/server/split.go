@@ -28,7 +28,7 @@ func splitJSON(body []byte) ([]byte, error) {
 
 type splitter struct {
 	b        []byte
-	r, w     int  // read up to r, written up to w; r-w bytes were dropped
+	r, w     int  // the input is read up to r, and the output is written up to w; r-w bytes were dropped
 	nonASCII bool // the input has a byte beyond ASCII, so it must be checked as UTF-8
 
 	stack []byte // '{' or '[' for each open value of the message

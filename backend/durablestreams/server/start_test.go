@@ -9,7 +9,8 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams/server"
 )
 
-// Who asks for the beginning is told where it is, as it moves with what is dropped; the place named is one to read from.
+// A reader that asks for the beginning is told the place of the beginning, because the place moves when data is dropped. A
+// read from the named place succeeds.
 func TestTheBeginningIsNamed(t *testing.T) {
 	for name, open := range storages(t, server.Retain(10)) {
 		t.Run(name, func(t *testing.T) {

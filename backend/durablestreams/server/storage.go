@@ -73,8 +73,8 @@ type Fork struct {
 // An Append is the content of one POST.
 type Append struct {
 	ContentType string
-	// Data belongs to the Storage after the call. For a JSON stream, Data holds compact messages, with a comma after
-	// each message.
+	// The call that stores Data takes Data over: the caller must not change Data later. For a JSON stream, Data holds
+	// compact messages, with a comma after each message.
 	Data []byte
 	// Invalid is the reason why Data cannot be stored. Append returns Invalid only if all earlier checks of the
 	// protocol succeed.

@@ -74,7 +74,7 @@ func TestRequestWithoutItsBodyIsAnswered(t *testing.T) {
 	}
 }
 
-// A body that nobody needs does not end the connection it came on, and leaves no deadline behind for a live read.
+// A body that nobody needs does not end its connection, and leaves no deadline behind for a live read.
 func TestUnneededBodyIsPassedOver(t *testing.T) {
 	m := server.NewMemory()
 	defer m.Close()
@@ -132,7 +132,7 @@ func TestSlowBodyIsGivenUp(t *testing.T) {
 	}
 }
 
-// A connection that is quiet for long is cut by proxies, so an SSE response says something now and then.
+// Proxies cut a connection that is quiet for too long, so a quiet SSE response sends comments.
 func TestQuietEventStreamIsKeptAlive(t *testing.T) {
 	each(t, func(t *testing.T, url string) {
 		put(t, url+"/s", "text/plain", "")
