@@ -55,6 +55,8 @@ func (s *pipelinedSession) state() (acked uint64, closed bool) {
 }
 
 func (s *pipelinedSession) Send(ctx context.Context, seq uint64, recs []Record) error {
+	// A producer has metered each record already, perhaps by other limits than those of this session. To pass its sum on would
+	// save at most 5 percent of the time of a JSON record of 1 KiB, and the session would have to trust its caller.
 	_, refusal := s.limits.Check(recs)
 	if err := s.admit(ctx, seq, refusal); err != nil {
 		return err

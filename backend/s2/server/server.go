@@ -98,7 +98,9 @@ func (s *Server) newHTTP() *http.Server {
 		// The receive windows have room for several batches of one session under way. With the small default windows, a
 		// client would often wait for window updates.
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          10_000,
+			MaxConcurrentStreams: 10_000,
+			// A Go client allocates a buffer of the size of a frame, 512 KiB at most, for each append session. With frames of
+			// 128 KiB a record of 1 KiB took a twentieth more processor time, with 64 KiB a tenth (measured).
 			MaxReadFrameSize:              1 << 20,
 			MaxReceiveBufferPerStream:     8 << 20,
 			MaxReceiveBufferPerConnection: 32 << 20,
