@@ -58,38 +58,8 @@ func newConfig(opts []Option) (config, error) {
 	for _, o := range opts {
 		o(&c)
 	}
-	for name, n := range map[string]int{
-		"BatchRecords": c.batchRecords, "BufferBytes": c.bufferBytes, "Decoders": c.decoders,
-	} {
-		if n < 1 {
-			return c, fmt.Errorf("consumer: %s(%d): must be at least 1", name, n)
-		}
-	}
-	if c.logger == nil {
-		return c, errors.New("consumer: Logger(nil): leave the option out to log nothing")
-	}
-	if err := c.retry.Check(); err != nil {
-		return c, fmt.Errorf("consumer: %w", err)
-	}
-	if c.drainTimeout <= 0 {
-		return c, fmt.Errorf("consumer: DrainTimeout(%v): must be more than 0, otherwise the last place is never saved", c.drainTimeout)
-	}
-	if c.hasStore {
-		if c.store == nil {
-			return c, errors.New("consumer: Checkpoint: the store is nil: leave the option out to keep no checkpoint")
-		}
-		if err := checkpoint.CheckKey(c.key); err != nil {
-			return c, fmt.Errorf("consumer: Checkpoint: %w", err)
-		}
-	}
-	if c.startAt == "" {
-		return c, errors.New(`consumer: StartAt(""): an empty offset is not a place; use Earliest for the start of the stream`)
-	}
-	if c.stops && c.stopAt == "" {
-		return c, errors.New(`consumer: StopAt(""): an empty offset is not a place`)
-	}
-	if c.hasLetters && c.letters == nil {
-		return c, errors.New("consumer: DeadLetters: the producer is nil")
+	if err := c.check(); err != nil {
+		return c, err
 	}
 	if c.onPoison == nil {
 		c.onPoison = Stop
@@ -98,6 +68,44 @@ func newConfig(opts []Option) (config, error) {
 		}
 	}
 	return c, nil
+}
+
+// check returns what is wrong with a value that an option was given.
+func (c *config) check() error {
+	for name, n := range map[string]int{
+		"BatchRecords": c.batchRecords, "BufferBytes": c.bufferBytes, "Decoders": c.decoders,
+	} {
+		if n < 1 {
+			return fmt.Errorf("consumer: %s(%d): must be at least 1", name, n)
+		}
+	}
+	if c.logger == nil {
+		return errors.New("consumer: Logger(nil): leave the option out to log nothing")
+	}
+	if err := c.retry.Check(); err != nil {
+		return fmt.Errorf("consumer: %w", err)
+	}
+	if c.drainTimeout <= 0 {
+		return fmt.Errorf("consumer: DrainTimeout(%v): must be more than 0, otherwise the last place is never saved", c.drainTimeout)
+	}
+	if c.hasStore {
+		if c.store == nil {
+			return errors.New("consumer: Checkpoint: the store is nil: leave the option out to keep no checkpoint")
+		}
+		if err := checkpoint.CheckKey(c.key); err != nil {
+			return fmt.Errorf("consumer: Checkpoint: %w", err)
+		}
+	}
+	if c.startAt == "" {
+		return errors.New(`consumer: StartAt(""): an empty offset is not a place; use Earliest for the start of the stream`)
+	}
+	if c.stops && c.stopAt == "" {
+		return errors.New(`consumer: StopAt(""): an empty offset is not a place`)
+	}
+	if c.hasLetters && c.letters == nil {
+		return errors.New("consumer: DeadLetters: the producer is nil")
+	}
+	return nil
 }
 
 // Checkpoint keeps the consumer's place in store under key. The key should contain the stream's name, because nothing

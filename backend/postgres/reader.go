@@ -99,32 +99,9 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 
 // ask makes one query. more says that there are records that may not be read yet.
 func (r *reader) ask(ctx context.Context) (b backend.Batch, more bool, err error) {
-	rows, err := r.stream.db.pool.Query(ctx, r.stream.db.tables.sql(readSQL), r.stream.name, r.at.turn, r.at.batch, r.at.no, readRecords, readBytes)
+	page, row, err := r.page(ctx)
 	if err != nil {
-		return b, false, classify(ctx, err)
-	}
-	defer rows.Close()
-	var row row
-	var page page
-	for rows.Next() {
-		if err := row.scan(rows); err != nil {
-			return b, false, classify(ctx, err)
-		}
-		if row.first {
-			if err := r.look(&row); err != nil {
-				return b, false, err
-			}
-		}
-		if !row.turn.Valid {
-			break
-		}
-		if err := page.add(&row); err != nil {
-			return b, false, err
-		}
-	}
-	rows.Close()
-	if err := rows.Err(); err != nil {
-		return backend.Batch{}, false, classify(ctx, err)
+		return b, false, err
 	}
 	if !row.seen && r.id != 0 {
 		return b, false, fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
@@ -140,6 +117,36 @@ func (r *reader) ask(ctx context.Context) (b backend.Batch, more bool, err error
 	b.Next, b.CaughtUp = r.at.offset(), r.at.compare(r.tail) >= 0
 	b.Closed = row.sealed && !pending && n < readRecords && page.bytes < readBytes // nothing is left to read, or to come
 	return b, pending, nil
+}
+
+// page reads the rows of one query. last is the last row: each row holds the state of the stream too.
+func (r *reader) page(ctx context.Context) (p page, last row, err error) {
+	rows, err := r.stream.db.pool.Query(ctx, r.stream.db.tables.sql(readSQL), r.stream.name, r.at.turn, r.at.batch, r.at.no, readRecords, readBytes)
+	if err != nil {
+		return p, last, classify(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := last.scan(rows); err != nil {
+			return p, last, classify(ctx, err)
+		}
+		if last.first {
+			if err := r.look(&last); err != nil {
+				return p, last, err
+			}
+		}
+		if !last.turn.Valid {
+			break
+		}
+		if err := p.add(&last); err != nil {
+			return p, last, err
+		}
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return p, last, classify(ctx, err)
+	}
+	return p, last, nil
 }
 
 // look compares the state of the stream with what the reader knows of it.

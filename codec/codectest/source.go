@@ -3,6 +3,7 @@ package codectest
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"reflect"
 	"unsafe"
@@ -50,50 +51,46 @@ type visit struct {
 // buffer of the record ends.
 func overhangs(v reflect.Value, end, limit uintptr, seen map[visit]bool) bool {
 	switch v.Kind() {
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			capEnd := uintptr(v.UnsafePointer()) + uintptr(v.Cap())
+			return v.Cap() > 0 && capEnd > end && capEnd <= limit
+		}
+		fallthrough
 	case reflect.Pointer:
 		at := visit{v.UnsafePointer(), v.Type()}
 		if v.IsNil() || seen[at] {
 			return false
 		}
 		seen[at] = true
-		return overhangs(v.Elem(), end, limit, seen)
-	case reflect.Interface:
-		return !v.IsNil() && overhangs(v.Elem(), end, limit, seen)
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if overhangs(v.Field(i), end, limit, seen) {
-				return true
-			}
-		}
-	case reflect.Map:
-		for it := v.MapRange(); it.Next(); {
-			if overhangs(it.Value(), end, limit, seen) {
-				return true
-			}
-		}
-	case reflect.Array:
-		for i := range v.Len() {
-			if overhangs(v.Index(i), end, limit, seen) {
-				return true
-			}
-		}
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			capEnd := uintptr(v.UnsafePointer()) + uintptr(v.Cap())
-			return v.Cap() > 0 && capEnd > end && capEnd <= limit
-		}
-		at := visit{v.UnsafePointer(), v.Type()}
-		if v.Len() == 0 || seen[at] {
-			return false
-		}
-		seen[at] = true
-		for i := range v.Len() {
-			if overhangs(v.Index(i), end, limit, seen) {
-				return true
-			}
+	}
+	for inner := range parts(v) {
+		if overhangs(inner, end, limit, seen) {
+			return true
 		}
 	}
 	return false
+}
+
+// parts yields the values that v is made of, one step down.
+func parts(v reflect.Value) iter.Seq[reflect.Value] {
+	return func(yield func(reflect.Value) bool) {
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Interface:
+			if !v.IsNil() {
+				yield(v.Elem())
+			}
+		case reflect.Struct:
+			for i := 0; i < v.NumField() && yield(v.Field(i)); i++ {
+			}
+		case reflect.Map:
+			for it := v.MapRange(); it.Next() && yield(it.Value()); {
+			}
+		case reflect.Array, reflect.Slice:
+			for i := 0; i < v.Len() && yield(v.Index(i)); i++ {
+			}
+		}
+	}
 }
 
 // independence decodes all records twice before it compares. So it finds a value whose memory the next Decode uses
