@@ -23,7 +23,7 @@ type copyCmd struct {
 	To          string `arg:"" help:"The stream to write."`
 	Start       string `help:"Where to begin when there is no checkpoint: as --from of tail." default:"start"`
 	Follow      bool   `help:"Go on at the tail and copy what comes."`
-	ContentType string `help:"Content type of the copy; application/json checks each record." default:"application/octet-stream"`
+	ContentType string `help:"Content type of the copy, for a target that keeps one." default:"application/octet-stream"`
 	JSON        bool   `help:"The same as --content-type application/json." short:"j"`
 	Checkpoint  string `help:"Where the copy keeps its place: file:PATH, bolt:PATH, sqlite:PATH or postgres://…. Default: a file in the user's configuration directory." placeholder:"STORE"`
 	Key         string `help:"The key of the place. Default: both URLs." placeholder:"KEY"`
