@@ -69,9 +69,7 @@ func (c *Consumer[T]) Commit(ctx context.Context) error {
 	// save is out of date.
 	if err == nil || ctx.Err() == nil {
 		// Whatever the final save of the last loop said is mended or told by now.
-		c.mu.Lock()
-		c.finalSaveErr = nil
-		c.mu.Unlock()
+		c.swapFinalSaveErr(nil)
 	}
 	if err != nil {
 		return fmt.Errorf("consumer: commit: %w", err)
@@ -114,6 +112,9 @@ func (c *Consumer[T]) beginLoop(ctx context.Context, m mode) (*loop[T], error) {
 		}
 		return nil, err
 	}
+	// What the previous loop found at its tail says nothing about this one.
+	c.counters.caughtUp.Store(false)
+	c.counters.closed.Store(false)
 	c.mu.Lock()
 	c.run = r
 	if before != nil {
@@ -180,6 +181,14 @@ func (c *Consumer[T]) loopEnded(finalSaveErr error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running, c.finalSaveErr, c.endHooks = false, finalSaveErr, nil
+}
+
+// swapFinalSaveErr makes err the error that the next loop begins with, and returns the error that stood there.
+func (c *Consumer[T]) swapFinalSaveErr(err error) (before error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, c.finalSaveErr = c.finalSaveErr, err
+	return before
 }
 
 // startLoop starts the goroutines and the timer of a loop. loop.close ends them.

@@ -290,3 +290,40 @@ func number(o backend.Offset) backend.Offset {
 	n, _, _ := strings.Cut(string(o), "@")
 	return backend.Offset(n)
 }
+
+// Two streams as one, in the order of their records' times. Each keeps a place of its own.
+func ExampleMerge() {
+	ctx := context.Background()
+	store := checkpoint.NewMemory()
+	var shops []*consumer.Consumer[order]
+	for i, name := range []string{"berlin", "paris"} {
+		stream := memory.New()
+		p, err := producer.New(ctx, stream, codec.JSON[order]())
+		if err != nil {
+			log.Fatal(err)
+		}
+		for n := range 2 {
+			at := time.Date(2026, 1, 1, 12, 10*n+i, 0, 0, time.UTC)
+			if err := p.SendRecord(ctx, producer.Record[order]{Value: order{ID: 10*n + i}, Time: at}); err != nil {
+				log.Fatal(err)
+			}
+		}
+		p.Close()
+		c, err := consumer.New(stream, codec.JSON[order](), consumer.Checkpoint(store, name+"/audit"), consumer.StopAtTail())
+		if err != nil {
+			log.Fatal(err)
+		}
+		shops = append(shops, c)
+	}
+	for m, err := range consumer.Merge(ctx, shops...) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(m.Time.Format("15:04"), "order", m.Value.ID, "of shop", m.Stream)
+	}
+	// Output:
+	// 12:00 order 0 of shop 0
+	// 12:01 order 1 of shop 1
+	// 12:10 order 10 of shop 0
+	// 12:11 order 11 of shop 1
+}

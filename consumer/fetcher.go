@@ -34,9 +34,6 @@ type fetcher struct {
 // run reads until nothing more comes, and returns why. It returns nil at the end of a closed stream and, with
 // StopAtTail, at the tail.
 func (f *fetcher) run(ctx context.Context) error {
-	// The values of the previous loop say nothing about this one.
-	f.counters.caughtUp.Store(false)
-	f.counters.closed.Store(false)
 	down := outage{logger: f.startLog}
 	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader
 	// that lived longer than the longest backoff: a server that accepts a reader and drops it at once must not be asked

@@ -27,6 +27,7 @@ type config struct {
 	manual       bool
 	batchRecords int
 	batchWait    time.Duration
+	mergeWait    time.Duration
 	bufferBytes  int
 	decoders     int
 	drainTimeout time.Duration
@@ -46,7 +47,8 @@ func newConfig(opts []Option) (config, error) {
 		startAt:      backend.Earliest,
 		batchRecords: 1000,
 		batchWait:    5 * time.Millisecond, // as the producer's Linger
-		bufferBytes:  8 << 20,              // fills a line of 640 Mbit/s with a round trip of 100 ms
+		mergeWait:    100 * time.Millisecond,
+		bufferBytes:  8 << 20, // fills a line of 640 Mbit/s with a round trip of 100 ms
 		decoders:     1,
 		drainTimeout: 10 * time.Second,
 		logger:       slog.New(slog.DiscardHandler),
@@ -168,6 +170,11 @@ func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } 
 // BatchWait sets how long [Consumer.Batches] waits for more records, counted from the arrival of the first record of
 // the batch. The default is 5 ms. BatchWait(0) hands out the records that have been read.
 func BatchWait(d time.Duration) Option { return func(c *config) { c.batchWait = d } }
+
+// MergeWait sets how long the stream must have been at its tail before [Merge] gives out records of other streams
+// without it. Choose it longer than a record is on its way into the stream: a record that arrives later comes out of
+// order. The default is 100 ms. With 0 or less, Merge goes on as soon as the stream is at its tail.
+func MergeWait(d time.Duration) Option { return func(c *config) { c.mergeWait = d } }
 
 // BufferBytes bounds the records that have been read and are not done: their bytes as read, and 160 bytes more for
 // each. Reading goes on while there is room, so one batch of the store comes on top of the bound. The bound should be

@@ -47,6 +47,8 @@ type run struct {
 	hooks    hooks
 	counters *counters
 
+	readBefore uint64 // what counters.read was when the loop began
+
 	// saving holds a token while a save is under way, so that saves take turns. We use a channel instead of a mutex
 	// because a save lasts as long as the store needs, and a caller must be able to stop waiting when its ctx is over.
 	saving chan struct{}
@@ -59,7 +61,7 @@ func newRun(cfg *config, m mode, n *counters, from backend.Offset, done []ahead.
 		mode: m, resumed: len(done) > 0, wake: make(chan struct{}, 1),
 		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)),
 		retry: retrier{cfg.retry, cfg.logger, cfg.key}, hooks: cfg.hooks, counters: n,
-		saving: make(chan struct{}, 1),
+		saving: make(chan struct{}, 1), readBefore: n.read.Load(),
 	}
 	r.track = newTracker(from, done, newBudget(cfg.bufferBytes, r.nudge))
 	r.endAt.Store(math.MaxUint64)

@@ -90,6 +90,18 @@ func partitioned(ctx context.Context, sinks []backend.Sink) (*producer.Partition
 	return producer.NewPartitioned(ctx, sinks, codec.JSON[order](), func(o order) string { return o.Customer })
 }
 
+func merged(ctx context.Context, berlin, paris *consumer.Consumer[order], audit func(order) error) error {
+	for m, err := range consumer.Merge(ctx, berlin, paris) {
+		if err != nil {
+			return err // final; it names the stream
+		}
+		if err := audit(m.Value); err != nil { // m.Stream is 0 for berlin, 1 for paris
+			return err
+		}
+	}
+	return nil
+}
+
 type (
 	event       interface{ event() }
 	orderPlaced struct{}
