@@ -67,10 +67,10 @@ func Stall() Effect { return server.Stall() }
 // Delay waits for d, and then goes on.
 func Delay(d time.Duration) Effect { return server.Delay(d) }
 
-// GoAway tells the client that the connection takes no new HTTP/2 streams.
+// GoAway announces to the client: the connection takes no new HTTP/2 streams.
 func GoAway() Effect { return server.GoAway() }
 
-// AdviseReconnect sets the flag of this name on the frame that is being sent.
+// AdviseReconnect sets the flag of this name on the frame under way.
 func AdviseReconnect() Effect { return server.AdviseReconnect() }
 
 // Frame sends raw in place of the frame that is due.

@@ -50,8 +50,8 @@ func Heartbeat(least, most time.Duration) Option {
 	return func(c *server.Config) { c.HeartbeatLeast, c.HeartbeatMost = least, most }
 }
 
-// Retain drops the oldest batches of a stream in memory when the stream holds more than so many encoded bytes.
+// Retain bounds the encoded bytes of a stream in memory. When a stream holds more, the server drops its oldest batches.
 func Retain(bytes int) Option { return func(c *server.Config) { c.Retain = bytes } }
 
-// Duplicates makes the server count the batches that hold the same records as an earlier batch of the same stream.
+// Duplicates makes the server count each batch with the same records as an earlier batch of the same stream.
 func Duplicates() Option { return func(c *server.Config) { c.CountDuplicates = true } }

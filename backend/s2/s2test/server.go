@@ -54,8 +54,8 @@ func (s *Server) Config() s2.Config {
 	return s2.Config{Token: s.Token(), AccountEndpoint: s.URL(), BasinEndpoint: s.URL()}
 }
 
-// Client makes a client of this server that may do everything. When the server is closed, it closes the client. Client
-// panics if opts are invalid, because that is a mistake of the caller.
+// Client makes a client of this server that may do everything. When the server is closed, the server closes the client.
+// Client panics on invalid opts, because invalid opts are a mistake of the caller.
 func (s *Server) Client(opts ...s2.Option) *s2.Client {
 	c, err := s2.New(s.Config(), opts...)
 	if err != nil {

@@ -13,7 +13,7 @@ const defaultLocation = "aws:us-east-1"
 // A catalog holds everything with a name. Server.mu guards the catalog.
 //
 // No goroutine removes deleted basins and streams in the background. Instead, a call that looks up a name removes a
-// basin or stream whose time of deletion is over.
+// basin or stream that was deleted PurgeAfter ago or earlier.
 type catalog struct {
 	basins   map[string]*basin
 	tokens   map[string]*grant // the tokens that are issued and not revoked, by id
