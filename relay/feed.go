@@ -9,20 +9,20 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A feed reads the source ahead of the relay, and opens readers again where they are lost.
+// A feed reads the source ahead of the relay. If a reader is lost, the feed opens a new reader at the same place.
 type feed struct {
 	config *config
 	source backend.Source
-	at     backend.Offset // where to open next; of the goroutine that reads
+	at     backend.Offset // where the next reader opens; used only by the goroutine that reads
 
 	batches chan backend.Batch
-	err     error // why batches is closed: nil at the end of the source
+	err     error // the reason why batches is closed; nil at the end of the source
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
 
-	rest   []backend.Record // read and in no round
-	behind backend.Offset   // rest
-	last   bool             // nothing is read any more
+	rest   []backend.Record // records that are read and not yet part of a round
+	behind backend.Offset   // the place behind rest
+	last   bool             // batches is closed
 }
 
 func startFeed(ctx context.Context, c *config, source backend.Source, from backend.Offset) *feed {
@@ -42,7 +42,7 @@ func (f *feed) stop() {
 	f.reading.Wait()
 }
 
-// read reads until the end of the source. Progress is a batch that was handed over.
+// read reads until the end of the source. Each batch that it hands over counts as progress.
 func (f *feed) read(ctx context.Context) error {
 	moved := false
 	return f.config.again(ctx, "read the source", func() error {
@@ -73,7 +73,8 @@ func (f *feed) read(ctx context.Context) error {
 	}, func() bool { return moved })
 }
 
-// next waits for a batch, which may be empty, where no record is at hand. It returns false at the end of the source.
+// next waits for a batch, unless there are records in rest. The batch may be empty. At the end of the source, next
+// returns false.
 func (f *feed) next(ctx context.Context) (bool, error) {
 	if len(f.rest) > 0 {
 		return true, nil
@@ -94,11 +95,11 @@ func (f *feed) next(ctx context.Context) (bool, error) {
 	}
 }
 
-// idle reports whether the source has shown no more than was collected.
+// idle reports whether all records that were read are part of a round.
 func (f *feed) idle() bool { return len(f.rest) == 0 && len(f.batches) == 0 }
 
-// collect waits for a batch, and makes a round of what is there: one without records where the source has only moved on. It returns nil at
-// the end of the source.
+// collect waits for a batch, and makes a round of all records that have arrived. If the source has only moved on
+// without records, the round is empty. At the end of the source, collect returns nil.
 func (f *feed) collect(ctx context.Context, limits backend.Limits) (*round, error) {
 	c := &cutter{convert: f.config.convert, limits: limits}
 	for first := true; first || !f.idle(); first = false {
@@ -109,7 +110,7 @@ func (f *feed) collect(ctx context.Context, limits backend.Limits) (*round, erro
 		}
 		switch {
 		case len(c.batches) > 0 && (err != nil || !more || full):
-			return &c.round, nil // what was read before an error is sent before it
+			return &c.round, nil // first send the records before the error or the end; the next call returns it
 		case err != nil:
 			return nil, err
 		case !more:
@@ -122,7 +123,7 @@ func (f *feed) collect(ctx context.Context, limits backend.Limits) (*round, erro
 	return &c.round, nil
 }
 
-// cut moves the records at hand into the round.
+// cut moves records from rest into the round, until the round is full.
 func (f *feed) cut(c *cutter) (full bool, err error) {
 	for len(f.rest) > 0 {
 		if full, err := c.add(&f.rest[0]); full || err != nil {
@@ -136,7 +137,7 @@ func (f *feed) cut(c *cutter) (full bool, err error) {
 	return false, nil
 }
 
-// again reads a round that was announced.
+// again reads the records of an announced round once more, with the same cuts.
 func (f *feed) again(ctx context.Context, counts []int) (*round, error) {
 	c := &cutter{convert: f.config.convert, counts: counts}
 	for {

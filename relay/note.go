@@ -9,19 +9,19 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A note is what the checkpoint store keeps for a relay: how far it has come, and which batches may be on their way.
+// A note is the content of a relay's checkpoint: how far the relay has come, and which batches may be on their way.
 type note struct {
-	From    backend.Offset // in the source: where the first announced batch begins
-	Seq     uint64         // of the first announced batch
-	Records uint64         // sent in the batches before it
-	Origin  string         // of the target
-	Counts  []int          // records of the source in each announced batch; none: nothing is on its way
+	From    backend.Offset // place in the source where the first announced batch begins
+	Seq     uint64         // number of the first announced batch
+	Records uint64         // number of records in all batches before Seq
+	Origin  string         // the target's mark, as Resume has returned it
+	Counts  []int          // records of the source in each announced batch; empty if no batch is on its way
 }
 
 const notePrefix = "relay/1 "
 
-// offset writes the note as ASCII text, which every store takes. No source mints such an offset, so a consumer that is given the key of a
-// relay by mistake fails.
+// offset encodes the note as ASCII text, because every store accepts text. No source has such an offset. So a consumer
+// fails if it gets the key of a relay by mistake, and does not read from a wrong place.
 func (n note) offset() backend.Offset {
 	b := []byte(notePrefix)
 	b = append(strconv.AppendUint(b, n.Seq, 10), ' ')
@@ -44,13 +44,13 @@ func parseNote(o backend.Offset) (n note, err error) {
 		n.Counts = append(n.Counts, int(p.number()))
 	}
 	if !p.ok || from == "" || slices.Contains(n.Counts, 0) {
-		return note{}, fmt.Errorf("the checkpoint %.100q is not of a relay: %w", o, backend.ErrConflict)
+		return note{}, fmt.Errorf("the checkpoint %.100q does not belong to a relay: %w", o, backend.ErrConflict)
 	}
 	n.Origin, n.From = origin, backend.Offset(from)
 	return n, nil
 }
 
-// A parser reads fields behind each other. ok is false from the first that is none on.
+// A parser reads fields one behind another. After the first malformed field, ok is false.
 type parser struct {
 	rest string
 	ok   bool
@@ -75,12 +75,12 @@ func (p *parser) quoted() string {
 	return s
 }
 
-// resumption is for an appender that goes on at the note, where so many batches may be stored.
+// resumption describes an appender that goes on at the note. sends is how many announced batches may be stored already.
 func (n note) resumption(name string, sends int) backend.Resumption {
 	return backend.Resumption{Name: name, Seq: n.Seq, Records: n.Records, Sent: n.Seq + uint64(sends), Origin: n.Origin}
 }
 
-// behind is the note when the round is stored.
+// behind returns the note after the round is stored.
 func (n note) behind(r *round) note {
 	n.From, n.Counts = r.behind, nil
 	n.Seq += uint64(r.sends())

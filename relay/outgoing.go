@@ -8,10 +8,10 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// outgoing is an appender of the target and its session.
+// outgoing is an appender of the target, with its session.
 type outgoing struct {
 	appender backend.Appender
-	session  backend.Session // nil: to be opened
+	session  backend.Session // nil if deliver must open one
 	seq      uint64          // of the appender's next batch
 }
 
@@ -22,7 +22,8 @@ func (o *outgoing) close() {
 	}
 }
 
-// deliver sends the batches of a round until all are acknowledged. Those that are not are sent again with the same records.
+// deliver sends the batches of a round until all are acknowledged. After a failure it sends the unacknowledged batches
+// again, with the same records under the same numbers.
 func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
 	batches := make([][]backend.Record, 0, len(round.batches))
 	for _, b := range round.batches {
@@ -42,7 +43,7 @@ func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
 	}, func() bool { return moved })
 }
 
-// attempt sends batches in one session.
+// attempt sends batches in one session, and counts the acks in o.seq.
 func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err error) {
 	if len(batches) == 0 {
 		return nil
@@ -57,10 +58,11 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
 	sent := make(chan error, 1)
+	// Send and Recv run at the same time. When too many batches are in flight, Send waits until Recv has returned acks.
 	go func() {
 		err := sendAll(receiving, session, first, batches)
 		if refused(err) {
-			stop() // the session may go on, and Recv may say nothing of a batch that was not taken
+			stop() // the session itself may be healthy, and then Recv would wait for ever for an ack of the refused batch
 		}
 		sent <- err
 	}()
@@ -74,7 +76,8 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 		<-sent
 		return nil
 	}
-	o.close() // Send returns now
+	o.close() // now a blocked Send returns
+	// If Send was refused, Recv has failed only because we stopped it. The caller needs the refusal.
 	if failed := <-sent; refused(failed) && !refused(err) {
 		return failed
 	}
@@ -94,7 +97,7 @@ func refused(err error) bool {
 	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 }
 
-// culprit names the record of the source that the target refuses, where the target says which.
+// culprit adds the places in the source, if the target says which record it refuses.
 func culprit(r *round, err error) error {
 	var refused *backend.RecordError
 	if !errors.As(err, &refused) {

@@ -24,27 +24,28 @@ type config struct {
 	policy     backoff.Policy
 }
 
-// StartAt is where a relay without a checkpoint begins. Default [backend.Earliest].
+// StartAt sets where a relay without a checkpoint begins. Default: [backend.Earliest].
 func StartAt(o backend.Offset) Option { return func(c *config) { c.start = o } }
 
-// StopAtTail ends the relay where the source ended when it was opened. Default is to wait for more.
+// StopAtTail ends the relay at the tail of the source. By default the relay waits for more records.
 func StopAtTail() Option { return func(c *config) { c.stopAtTail = true } }
 
-// Format says what the values are, for a target that keeps it. Default is nothing.
+// Format describes the values, for a target that stores a description. Default: no description.
 func Format(f backend.Format) Option { return func(c *config) { c.format = f } }
 
-// Convert changes a record on its way, or drops it with false. It must always make the same of the same record, also in another process
-// and in a later version of the program: a batch that is sent again must hold the same records. It may not write to the bytes that it is
-// given. Default is to copy value and headers, and to let the target assign the time.
+// Convert changes a record on its way, or drops the record if f returns false. f must always return the same for the
+// same record, also in another process and in a later version of the program, because a batch that is sent again must
+// hold the same records. f must not write to the bytes of its argument. By default, value and headers are copied, and
+// the target assigns the time.
 func Convert(f func(backend.Record) (backend.Record, bool)) Option {
 	return func(c *config) { c.convert = f }
 }
 
-// Logger gets a warning for each failure that is tried again. Default is to log nothing.
+// Logger gets a warning for each failure that is retried. Default: no log.
 func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
-// Backoff is how long the relay waits before it tries again: about first after one failure, twice as long after each further one, and
-// most at the longest. Default 50 ms and 5 s. It tries for as long as ctx lasts.
+// Backoff sets the delay before a retry: about first after one failure, twice as long after each further failure, and
+// at most most. Default: 50 ms and 5 s. The relay retries until ctx ends.
 func Backoff(first, most time.Duration) Option {
 	return func(c *config) { c.policy.Base, c.policy.Max = first, most }
 }
@@ -53,12 +54,13 @@ func copied(r backend.Record) (backend.Record, bool) {
 	return backend.Record{Value: r.Value, Headers: r.Headers}, true
 }
 
-// Run copies from into to until ctx ends, or until the source does: at the end of a closed stream, or at the tail with [StopAtTail], it
-// returns nil. The relay goes on where the last one of that name was stopped. The name is 1 to 256 bytes, and is the key in store.
+// Run copies from into to until ctx ends or the source ends. It returns nil at the end of a sealed stream, or at the
+// tail with [StopAtTail]. The relay begins where the last relay of the same name has stopped. The name has 1 to 256
+// bytes, and is the key in store.
 //
-// Failures that may pass are tried again. Any other ends the relay: a record that the target refuses, with its offset in the error; a place
-// that was trimmed ([backend.ErrOutOfRange]); a newer relay ([backend.ErrFenced]); a target that cannot tell a resend any more
-// ([backend.ErrConflict]).
+// Transient failures are retried. Every other failure ends the relay: a record that the target refuses (the error names
+// its offset), a trimmed place ([backend.ErrOutOfRange]), a newer relay ([backend.ErrFenced]), or a target that can no
+// longer recognize a resend ([backend.ErrConflict]).
 func Run(ctx context.Context, from backend.Source, to backend.Resumer, store checkpoint.Store, name string, opts ...Option) error {
 	c := config{start: backend.Earliest, convert: copied, logger: slog.New(slog.DiscardHandler), policy: backoff.Default()}
 	for _, o := range opts {
@@ -88,10 +90,10 @@ type relay struct {
 	name  string
 
 	epoch uint64
-	note  note      // what is announced
+	note  note      // the latest announcement
 	saved bool      // note is in the store
-	out   *outgoing // nil until something is to be sent
-	acked time.Time // when the target answered last
+	out   *outgoing // nil until the first batch
+	acked time.Time // when the last round was acknowledged
 }
 
 func (r *relay) run(ctx context.Context) error {
@@ -101,6 +103,8 @@ func (r *relay) run(ctx context.Context) error {
 	in := startFeed(ctx, &r.config, r.from, r.note.From)
 	defer in.stop()
 	defer func() { r.out.close() }()
+	// The announced batches of the earlier relay come first. The place behind them is the place where new batches
+	// begin.
 	if err := r.resend(ctx, in); err != nil {
 		return r.leave(ctx, err)
 	}
@@ -120,6 +124,7 @@ func (r *relay) run(ctx context.Context) error {
 		if err != nil {
 			return r.leave(ctx, err)
 		}
+		// The source has no more records for now. We save the place, so that a later relay sends nothing again.
 		if in.idle() {
 			if err := r.rest(ctx); err != nil {
 				return r.leave(ctx, err)
@@ -128,7 +133,7 @@ func (r *relay) run(ctx context.Context) error {
 	}
 }
 
-// claim takes the name over from the relay before, and learns how far it has come.
+// claim takes the name over from the earlier relay, and reads how far that relay has come.
 func (r *relay) claim(ctx context.Context) error {
 	var cp checkpoint.Checkpoint
 	err := r.retry(ctx, "claim the checkpoint", func() (err error) {
@@ -139,6 +144,7 @@ func (r *relay) claim(ctx context.Context) error {
 		return err
 	}
 	r.epoch = cp.Epoch
+	// No relay of this name has saved a place yet.
 	if cp.Offset == "" {
 		r.note = note{From: r.start}
 		return nil
@@ -148,7 +154,7 @@ func (r *relay) claim(ctx context.Context) error {
 	return err
 }
 
-// resend sends what the relay before has announced. Each batch of it may be stored.
+// resend sends the batches that the earlier relay has announced. Each of them may be stored already.
 func (r *relay) resend(ctx context.Context, in *feed) error {
 	if len(r.note.Counts) == 0 {
 		return nil
@@ -163,10 +169,11 @@ func (r *relay) resend(ctx context.Context, in *feed) error {
 	return r.deliver(ctx, round)
 }
 
-// forward announces a round, and then sends it.
+// forward announces a round, and sends it afterwards. In the other order, a kill between the two steps would leave
+// batches in the target that the next relay cannot repeat.
 func (r *relay) forward(ctx context.Context, round *round) error {
 	if r.out == nil || time.Since(r.acked) > forgetful {
-		// Nothing is on its way, so the appender may begin in a way of its own.
+		// No batch is on its way, so we may open a new appender at the note.
 		if err := r.rest(ctx); err != nil {
 			return err
 		}
@@ -181,7 +188,8 @@ func (r *relay) forward(ctx context.Context, round *round) error {
 	return r.deliver(ctx, round)
 }
 
-// skip moves on without records. A start that is relative is kept as a place at once: tried again, it would be another place.
+// skip moves the note on without records. If the start is relative, such as Latest, skip saves the place at once. A
+// relay that starts again would otherwise resolve the relative start to a later place, and lose the records in between.
 func (r *relay) skip(ctx context.Context, to backend.Offset) error {
 	relative := r.note.From.Relative()
 	if to != r.note.From {
@@ -193,7 +201,8 @@ func (r *relay) skip(ctx context.Context, to backend.Offset) error {
 	return nil
 }
 
-// forgetful is far below the time after which any target forgets a producer that is silent.
+// forgetful is how long an appender may be silent before we open a new one. The value is far below the time after which
+// any target forgets a silent producer.
 const forgetful = time.Hour
 
 func (r *relay) deliver(ctx context.Context, round *round) error {
@@ -206,7 +215,7 @@ func (r *relay) deliver(ctx context.Context, round *round) error {
 	return nil
 }
 
-// open makes an appender that goes on for the name.
+// open makes an appender that goes on under the relay's name.
 func (r *relay) open(ctx context.Context, from backend.Resumption) error {
 	r.out.close()
 	r.out = nil
@@ -221,7 +230,7 @@ func (r *relay) open(ctx context.Context, from backend.Resumption) error {
 	})
 }
 
-// limits are those of the batches to come.
+// limits returns the target's limits for the next batches.
 func (r *relay) limits() backend.Limits {
 	if r.out != nil {
 		return r.out.appender.Limits()
@@ -229,7 +238,7 @@ func (r *relay) limits() backend.Limits {
 	return r.to.NewAppender(r.format).Limits()
 }
 
-// rest saves the place behind all that was sent, so that nothing has to be sent again.
+// rest saves the place behind all sent records. After rest, a new relay has to send nothing again.
 func (r *relay) rest(ctx context.Context) error {
 	if r.saved || r.note.From.Relative() {
 		return nil
@@ -246,11 +255,14 @@ func (r *relay) save(ctx context.Context) error {
 	return err
 }
 
-// leave saves the place once more when ctx has ended the relay between two rounds.
+// leave saves the place once more if ctx has ended the relay between two rounds. While batches may be on their way, the
+// announcement must stay.
 func (r *relay) leave(ctx context.Context, err error) error {
 	if ctx.Err() == nil || len(r.note.Counts) > 0 {
 		return err
 	}
+	// ctx has ended, so the Save needs a context of its own. The limit keeps a dead store from blocking the end of the
+	// process.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if failed := r.rest(bounded); failed != nil {
@@ -259,12 +271,12 @@ func (r *relay) leave(ctx context.Context, err error) error {
 	return ctx.Err()
 }
 
-// retry calls f until it succeeds, or fails for good, or ctx ends.
+// retry calls f until f succeeds, fails for good, or ctx ends.
 func (r *relay) retry(ctx context.Context, what string, f func() error) error {
 	return r.again(ctx, what, f, func() bool { return false })
 }
 
-// again is retry whose count of failures begins anew after progress.
+// again is retry with a report of progress: after progress, the count of failures begins again.
 func (c *config) again(ctx context.Context, what string, f func() error, progress func() bool) error {
 	for failures := 1; ; failures++ {
 		err := f()

@@ -6,22 +6,22 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Bounds of one round and of its batches, below the target's own. A round is held in memory.
+// Bounds of a round and its batches. The target's own limits may be lower. A round is held in memory.
 const (
 	roundBatches = 16
 	batchRecords = 1000
 	batchBytes   = 1 << 20
-	emptyRecords = 20_000 // of the source in a batch, when Convert drops them
+	emptyRecords = 20_000 // records of the source in a batch, if Convert drops most of them
 )
 
-// A round is what is announced and sent together.
+// A round is a group of batches that are announced and sent together.
 type round struct {
-	from, behind backend.Offset // in the source
-	counts       []int          // records of the source in each batch, those that Convert dropped included
+	from, behind backend.Offset // places in the source
+	counts       []int          // records of the source in each batch, including those that Convert has dropped
 	batches      [][]backend.Record
 }
 
-// sends is how many batches are sent: one whose records were all dropped has no number.
+// sends returns how many batches are sent. A batch whose records were all dropped is not sent, and has no number.
 func (r *round) sends() (n int) {
 	for _, b := range r.batches {
 		if len(b) > 0 {
@@ -31,18 +31,18 @@ func (r *round) sends() (n int) {
 	return n
 }
 
-// A cutter makes a round of records as they come.
+// A cutter collects records into a round.
 type cutter struct {
 	round
 	convert func(backend.Record) (backend.Record, bool)
 	limits  backend.Limits
-	counts  []int // of an announced round; nil: the limits decide
+	counts  []int // sizes of an announced round; nil if the limits decide
 
-	open  bool // the last batch takes more
-	bytes int  // of it
+	open  bool // the last batch may take more records
+	bytes int  // size of the last batch
 }
 
-// add takes a record, unless the round is full: then full is true and the record belongs to the next.
+// add adds a record to the round. If the round is full, add returns true, and the record belongs to the next round.
 func (c *cutter) add(r *backend.Record) (full bool, err error) {
 	sent, keep := c.convert(*r)
 	size := 0
@@ -65,6 +65,7 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 		c.round.counts, c.batches = append(c.round.counts, 0), append(c.batches, nil)
 	}
 	last := len(c.batches) - 1
+	// The round begins at its first record, even if Convert drops this record.
 	if len(c.round.counts) == 1 && c.round.counts[0] == 0 {
 		c.from = r.Offset
 	}
@@ -77,7 +78,7 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 	return false, nil
 }
 
-// full reports whether no further batch may begin.
+// full reports whether the round may have no further batch.
 func (c *cutter) full() bool {
 	if c.counts != nil {
 		return len(c.batches) == len(c.counts)
@@ -107,7 +108,7 @@ func (c *cutter) fits(keep bool, size int) bool {
 		c.bytes+size <= lower(batchBytes, c.limits.BatchBytes)
 }
 
-// lower is the lower of two limits, of which the second is unknown at 0.
+// lower returns the lower of two limits. If theirs is 0, the target has no such limit.
 func lower(own, theirs int) int {
 	if theirs > 0 {
 		return min(own, theirs)

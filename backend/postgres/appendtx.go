@@ -11,15 +11,15 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// AppendTx appends in a transaction of the caller's: the records are there if and only if tx commits. Readers wait for the end of tx, and
-// of every older one.
+// AppendTx appends in a transaction of the caller: the records are stored if and only if tx commits. Readers wait for
+// the end of tx, and of every older transaction.
 //
-// The records lie behind all records that were committed when AppendTx was called. So where transactions change the same row, and each
-// calls AppendTx behind its change, the records are in the order of the changes. Records of one tx stay in order; records of others may
-// lie between those of two calls.
+// The records are behind all records that were committed when AppendTx was called. If several transactions change the
+// same row, and each calls AppendTx after its change, the records have the order of the changes. The records of one tx
+// stay in order. Between the records of two calls, there may be records of other transactions.
 //
-// A stream that is missing is made beside tx, on a connection of the pool. Where the pool has none to give, tx makes the stream, and other
-// appends to it wait for the end of tx.
+// If the stream does not exist, AppendTx makes the stream outside of tx, on another connection of the pool. If the pool
+// has no free connection, tx makes the stream, and other appends to the stream wait for the end of tx.
 func (s *Stream) AppendTx(ctx context.Context, tx pgx.Tx, recs ...backend.Record) error {
 	if err := s.check(); err != nil {
 		return s.failed("append to", err)
@@ -36,7 +36,7 @@ func (s *Stream) AppendTx(ctx context.Context, tx pgx.Tx, recs ...backend.Record
 	}
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		// Another transaction made or deleted the stream, and the snapshot of tx does not show it.
+		// Another transaction has made or deleted the stream, and the snapshot of tx does not show the change.
 		return s.failed("append to", fmt.Errorf("%w: the stream was made or deleted beside this transaction", backend.ErrTransient))
 	case err != nil:
 		return s.failed("append to", classify(ctx, err))
@@ -52,7 +52,8 @@ func (s *Stream) appendTx(ctx context.Context, tx pgx.Tx, recs []backend.Record)
 	return sealed, err
 }
 
-// create does not wait for a connection for long: all of them may be held by transactions that are here too.
+// create makes the stream. It does not wait long for a connection: other transactions that wait here too may hold all
+// connections of the pool, and all would wait for ever.
 func (s *Stream) create(ctx context.Context, tx pgx.Tx) error {
 	pool, statement := s.db.pool, s.db.tables.sql(createSQL)
 	if stat := pool.Stat(); stat.AcquiredConns() < stat.MaxConns() {

@@ -12,7 +12,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A DB is a database with any number of streams. It is safe for use from many goroutines; several programs may use the same tables.
+// A DB is a database with any number of streams. Many goroutines may use it, and several programs may use the same
+// tables.
 type DB struct {
 	pool     *pgxpool.Pool
 	cfg      config
@@ -28,15 +29,16 @@ type config struct {
 // An Option is an option of [Open].
 type Option func(*config)
 
-// Poll is how often a reader at the tail asks for records that no notification has told of. Default 1 s, at least 1 ms. While an older
-// transaction is running, a reader asks every 20 ms, because the end of that transaction is told by no notification.
+// Poll sets how often a reader at the tail asks for new records without a notification. Default 1 s, at least 1 ms.
+// While an older transaction is running, a reader asks every 20 ms, because no notification reports the end of that
+// transaction.
 func Poll(d time.Duration) Option { return func(c *config) { c.poll = max(d, time.Millisecond) } }
 
-// RecordBytes is the largest record, value and headers together. Default 1 MiB, at least 1.
+// RecordBytes sets the size of the largest record, value and headers together. Default 1 MiB, at least 1.
 func RecordBytes(n int) Option { return func(c *config) { c.recordBytes = max(n, 1) } }
 
-// Open makes the tables where they are missing, in the first schema of search_path, and remembers the schema. Where they are up to date
-// it writes nothing: the program then needs no right to make tables. The pool stays the caller's to close, after [DB.Close].
+// Open makes missing tables in the first schema of search_path, and remembers the schema. If the tables are up to date,
+// Open writes nothing, and the program needs no right to make tables. The caller closes the pool, after [DB.Close].
 func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*DB, error) {
 	if pool == nil {
 		return nil, errors.New("postgres: open: the pool is nil")
@@ -52,14 +54,14 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*DB, error) 
 	return &DB{pool: pool, cfg: c, tables: t, listener: newListener(pool)}, nil
 }
 
-// Close ends the listening for notifications. Readers that are open go on by [Poll].
+// Close stops listening for notifications. Open readers go on, and ask every [Poll].
 func (d *DB) Close() error {
 	d.listener.close()
 	return nil
 }
 
-// Delete removes a stream with all its records. The name may be used again at once; places of the deleted stream are
-// [backend.ErrOutOfRange] in the new one. No such stream: [backend.ErrNotFound].
+// Delete removes a stream with all its records. The name may be used again at once. In the new stream, places of the
+// deleted stream are [backend.ErrOutOfRange]. If the stream does not exist, the error is [backend.ErrNotFound].
 func (d *DB) Delete(ctx context.Context, name string) error {
 	s := d.Stream(name)
 	if err := s.check(); err != nil {
@@ -86,8 +88,9 @@ func (d *DB) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// transact runs f in a transaction whose statements each see what was committed before them, whatever the default of the database is:
-// after a lock was waited for, an older snapshot would not show what the lock was for.
+// transact runs f in a transaction at READ COMMITTED, whatever the default of the database is: each statement sees
+// everything that was committed before the statement. After waiting for a lock, an older snapshot would not show the
+// changes of the lock's last holder.
 func (d *DB) transact(ctx context.Context, f func(pgx.Tx) error) error {
 	return transact(ctx, d.pool, f)
 }

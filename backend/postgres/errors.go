@@ -11,12 +11,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// transientClasses are the SQLSTATEs, or their beginnings, that may pass: connection exception, transaction rollback, insufficient
-// resources, object not in prerequisite state (a lock), operator intervention (a restart), and a server that only reads: after a
-// failover a connection may lead to one.
+// transientClasses are the SQLSTATEs, or their beginnings, of transient errors: connection exception, transaction
+// rollback, insufficient resources, object not in prerequisite state (a lock), operator intervention (a restart), and a
+// read-only server, because after a failover a connection may lead to one.
 var transientClasses = []string{"08", "40", "53", "55", "57", "25006"}
 
-// classify says what an error of a statement means that changes nothing, or that may be repeated whatever became of it.
+// classify adds the sentinel to an error of a statement. The statement changes nothing, or may be repeated whether it
+// took effect or not.
 func classify(ctx context.Context, err error) error {
 	var pe *pgconn.PgError
 	switch {
@@ -40,10 +41,11 @@ func classify(ctx context.Context, err error) error {
 	case isClosed(err):
 		return fmt.Errorf("%w: %w", backend.ErrClosed, err)
 	}
-	return fmt.Errorf("%w: %w", backend.ErrTransient, err) // the connection
+	return fmt.Errorf("%w: %w", backend.ErrTransient, err) // no error of the server, so the connection has failed
 }
 
-// stored says what an error of an append means. The database knows a resend by its seq.
+// stored classifies an error of an append. A transient error is also indeterminate. The resend is safe, because the
+// database recognizes it by its seq.
 func stored(ctx context.Context, err error) error {
 	c := classify(ctx, err)
 	if errors.Is(c, backend.ErrTransient) {
@@ -52,5 +54,6 @@ func stored(ctx context.Context, err error) error {
 	return c
 }
 
-// isClosed reports whether the caller has closed the pool. pgxpool has no error value for that.
+// isClosed reports whether the caller has closed the pool. pgxpool has no error value for a closed pool, so we compare
+// the text.
 func isClosed(err error) bool { return strings.Contains(err.Error(), "closed pool") }

@@ -7,7 +7,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Headers are one column: for each its name and its value, each behind its length in a varint. NULL is none.
+// encodeHeaders encodes headers for one column: name and value of each header, each behind its length as a varint. NULL
+// means no headers.
 func encodeHeaders(hs backend.Headers) []byte {
 	if len(hs) == 0 {
 		return nil

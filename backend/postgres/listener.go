@@ -9,15 +9,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A listener tells waiting readers that something was committed. It holds a connection beside those of the pool, from the first reader
-// that waits until Close. A notification that is missed costs a reader the time until it asks by itself.
+// A listener wakes waiting readers after a commit. It holds a connection in addition to the pool's, from the first
+// waiting reader until Close. If a notification is lost, the reader finds the records at its next Poll.
 type listener struct {
 	pool *pgxpool.Pool
 
 	mu      sync.Mutex
-	changed map[int64]chan struct{} // by stream, 0 for one that did not exist; closed at its next notification
+	changed map[int64]chan struct{} // by stream, 0 for streams that did not exist; closed at the next notification
 	cancel  context.CancelFunc
-	done    chan struct{} // nil: not started
+	done    chan struct{} // nil before the first reader
 	closed  bool
 }
 
@@ -25,7 +25,7 @@ func newListener(pool *pgxpool.Pool) *listener {
 	return &listener{pool: pool, changed: map[int64]chan struct{}{}}
 }
 
-// next returns a channel that is closed at the next notification of the stream.
+// next returns a channel that is closed at the stream's next notification.
 func (l *listener) next(stream int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,7 +42,8 @@ func (l *listener) next(stream int64) <-chan struct{} {
 	return c
 }
 
-// tell wakes those who wait for the stream that the payload of a notification names, or all where it names none.
+// tell wakes the readers of the stream whose number is the payload of a notification. If the payload is no number, tell
+// wakes all readers. A reader of a stream that did not exist does not know the number yet, so it is always woken.
 func (l *listener) tell(payload string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,7 +59,7 @@ func (l *listener) tell(payload string) {
 func (l *listener) run(ctx context.Context) {
 	defer close(l.done)
 	for ctx.Err() == nil {
-		_ = l.listen(ctx) // readers ask by themselves meanwhile
+		_ = l.listen(ctx) // without notifications, readers still ask every Poll
 		t := time.NewTimer(time.Second)
 		select {
 		case <-t.C:
@@ -73,7 +74,7 @@ func (l *listener) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := conn.Hijack() // a connection that listens must not be given to others
+	c := conn.Hijack() // the pool must not give a listening connection to others
 	defer func() {
 		bounded, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -82,7 +83,7 @@ func (l *listener) listen(ctx context.Context) error {
 	if _, err := c.Exec(ctx, `LISTEN headrace`); err != nil {
 		return err
 	}
-	l.tell("") // what was committed before the LISTEN
+	l.tell("") // wake all: before the LISTEN, commits were not reported
 	for {
 		n, err := c.WaitForNotification(ctx)
 		if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A row is one of readSQL. The fields of the record are not valid where there is none. What is the same in all rows is read once.
+// A row is a row of readSQL. If there is no record, the fields of the record are not valid. The state of the stream is
+// the same in all rows, so we read it only from the first row.
 type row struct {
 	id              int64
 	sealed, pending bool
@@ -21,7 +22,7 @@ type row struct {
 	value, headers  arena
 
 	seen  bool // a row was scanned
-	first bool // it was the first
+	first bool // the last scanned row was the first
 }
 
 func (w *row) scan(rows pgx.Rows) error {
@@ -34,7 +35,8 @@ func (w *row) scan(rows pgx.Rows) error {
 	return rows.Scan(nil, nil, nil, nil, nil, nil, &w.turn, &w.batch, &w.no, &w.value, &w.headers, &w.at)
 }
 
-// An arena copies the values of a column into memory that they share. A value that is kept pins that of its neighbours.
+// An arena copies the values of a column into shared memory, which saves allocations. A program that keeps one value
+// keeps the memory of the neighbours too.
 type arena struct {
 	free []byte
 	last []byte // nil for NULL
@@ -56,7 +58,7 @@ func (a *arena) ScanBytes(v []byte) error {
 	return nil
 }
 
-// A page is the records of one query.
+// A page holds the records of one query.
 type page struct {
 	recs   []backend.Record
 	places []position
@@ -82,7 +84,7 @@ func (p *page) add(w *row) error {
 	return nil
 }
 
-// records cuts all offsets from one string.
+// records returns the records with their offsets. All offsets are parts of one string, and cost one allocation.
 func (p *page) records() []backend.Record {
 	if len(p.recs) == 0 {
 		return nil

@@ -9,7 +9,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A position is where a record is, or would be: readers start at the first record that is not before it.
+// A position is the place of a record. A reader at a position starts at the first record that is not before the
+// position.
 type position struct {
 	turn, batch int64
 	no          int32
@@ -25,7 +26,7 @@ func (p position) append(b []byte) []byte {
 
 func (p position) offset() backend.Offset { return backend.Offset(p.String()) }
 
-// behind is the place behind the record at p.
+// behind returns the place behind the record at p.
 func (p position) behind() position { return position{p.turn, p.batch, p.no + 1} }
 
 func (p position) compare(q position) int {
@@ -45,5 +46,5 @@ func parsePosition(o backend.Offset) (p position, err error) {
 			return p, nil
 		}
 	}
-	return position{}, fmt.Errorf("offset %.100q is not of this store: %w", o, backend.ErrOutOfRange)
+	return position{}, fmt.Errorf("offset %.100q does not belong to this store: %w", o, backend.ErrOutOfRange)
 }

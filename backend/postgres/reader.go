@@ -10,14 +10,14 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Bounds of one batch that Read returns: its last record may exceed the second.
+// Bounds of a batch from Read. The last record of a batch may exceed readBytes.
 const (
 	readRecords = 4000
 	readBytes   = 1 << 20
 )
 
-// OpenReader starts reading at from; relative starts are resolved before it returns. An offset that is no place of this stream, of a
-// deleted one of the same name for example, is [backend.ErrOutOfRange].
+// OpenReader starts reading at from. It resolves a relative start before it returns. If the offset is no place of this
+// stream, for example because it belongs to a deleted stream of the same name, the error is [backend.ErrOutOfRange].
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.failed("open reader of", fmt.Errorf("%w: %w", backend.ErrTransient, err))
@@ -38,9 +38,9 @@ type reader struct {
 	stream   *Stream
 	id       int64 // 0: the stream did not exist
 	at, tail position
-	fresh    bool // nothing was returned yet
-	relative bool // the start was: the first Read tells the place and waits for no record
-	earliest bool // the place may move on with a trim before the first record
+	fresh    bool // no Read has returned yet
+	relative bool // the start was relative, so the first Read returns the place without waiting for a record
+	earliest bool // opened at Earliest, so a trim before the first record may move the place
 	failure  error
 
 	life   context.Context
@@ -48,7 +48,7 @@ type reader struct {
 	closed atomic.Bool
 }
 
-// Read returns what there is, or waits for it.
+// Read returns the records that have arrived, or waits for records.
 func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	if r.closed.Load() {
 		return backend.Batch{}, r.stream.failed("read", backend.ErrClosed)
@@ -77,6 +77,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if err := ctx.Err(); err != nil {
 			return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, err)
 		}
+		// We get the channel before the query. In the other order, a commit between the query and the wait would go
+		// unnoticed until the next poll.
 		changed := r.stream.db.listener.next(r.id)
 		b, pending, err := r.ask(ctx)
 		if err != nil || len(b.Records) > 0 || r.fresh && (b.CaughtUp || r.relative) {
@@ -97,7 +99,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	}
 }
 
-// ask makes one query. more says that there are records that may not be read yet.
+// ask makes one query. more reports whether there are records that no reader may see yet.
 func (r *reader) ask(ctx context.Context) (b backend.Batch, more bool, err error) {
 	page, row, err := r.page(ctx)
 	if err != nil {
@@ -108,14 +110,14 @@ func (r *reader) ask(ctx context.Context) (b backend.Batch, more bool, err error
 	}
 	b.Records = page.records()
 	n, pending := len(b.Records), row.pending
-	if n == 0 && row.sealed && !pending && !r.fresh { // a fresh reader says first that it is at the end
+	if n == 0 && row.sealed && !pending && !r.fresh { // the first Read must return the place, even at the end
 		return b, false, io.EOF
 	}
 	if n > 0 {
 		r.at = page.places[n-1].behind()
 	}
 	b.Next, b.CaughtUp = r.at.offset(), r.at.compare(r.tail) >= 0
-	b.Closed = row.sealed && !pending && n < readRecords && page.bytes < readBytes // nothing is left to read, or to come
+	b.Closed = row.sealed && !pending && n < readRecords && page.bytes < readBytes // this batch is the last one
 	return b, pending, nil
 }
 
@@ -149,7 +151,7 @@ func (r *reader) page(ctx context.Context) (p page, last row, err error) {
 	return p, last, nil
 }
 
-// look compares the state of the stream with what the reader knows of it.
+// look compares the state of the stream with the state that the reader knows.
 func (r *reader) look(row *row) error {
 	if r.id == 0 {
 		r.id = row.id
@@ -169,7 +171,7 @@ func (r *reader) look(row *row) error {
 	return nil
 }
 
-// Close ends a Read under way.
+// Close ends the reader. A Read that is waiting returns.
 func (r *reader) Close() error {
 	r.closed.Store(true)
 	r.cancel()

@@ -8,7 +8,7 @@ import (
 
 var _ backend.Resumer = (*Stream)(nil)
 
-// Resume implements [backend.Resumer]. The database remembers the last batches of a name for ever.
+// Resume implements [backend.Resumer]. The database remembers the last batches under a name for ever.
 func (s *Stream) Resume(_ context.Context, f backend.Format, from backend.Resumption) (backend.Appender, string, error) {
 	if err := from.Check(); err != nil {
 		return nil, "", s.failed("resume", err)

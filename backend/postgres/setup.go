@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// setUp finds the tables, and makes or mends them only where that is needed: a program may have no right to, and a server that only
-// reads cannot.
+// setUp finds the tables. It makes or changes tables only if necessary, because the program may have no right to do so,
+// and a read-only server cannot.
 func setUp(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	if t, ok, err := find(ctx, pool); ok || err != nil {
 		return t, err
@@ -50,7 +50,8 @@ func find(ctx context.Context, q querier) (t *tables, ready bool, err error) {
 	return t, behind <= 0, err
 }
 
-// version is 0 where package sqlstore has made the table of versions.
+// version returns the version of the tables. It returns 0 if headrace_schema exists without a version for streams:
+// package sqlstore makes the same table.
 func (t *tables) version(ctx context.Context, q querier) (version int, err error) {
 	err = q.QueryRow(ctx, t.sql(versionSQL)).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -67,7 +68,8 @@ func (t *tables) behind(ctx context.Context, q querier) (n int64, err error) {
 	return n, err
 }
 
-// migrate runs under a lock, because CREATE TABLE IF NOT EXISTS of two sessions at once may fail for one of them.
+// migrate makes the tables or brings them up to date. It runs under a lock: if two sessions run CREATE TABLE IF NOT
+// EXISTS at the same time, one of them may fail.
 func migrate(ctx context.Context, tx pgx.Tx) error {
 	for _, statement := range []string{
 		`SELECT pg_advisory_xact_lock(7522535908310049637)`,
@@ -99,9 +101,10 @@ func migrate(ctx context.Context, tx pgx.Tx) error {
 	return t.catchUp(ctx, tx)
 }
 
-// catchUp lets the turns of this server begin behind those in the tables.
+// catchUp raises the turns of this server above the turns in the tables. Without it, new records of a restored database
+// would be in front of the old records, where no reader looks for them.
 func (t *tables) catchUp(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, t.sql(lockSQL)); err != nil { // waits for appends under the old base, and holds up those that follow
+	if _, err := tx.Exec(ctx, t.sql(lockSQL)); err != nil { // wait for appends with the old base, and make later appends wait for us
 		return err
 	}
 	n, err := t.behind(ctx, tx)

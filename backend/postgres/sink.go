@@ -20,17 +20,18 @@ const (
 	batchBytes   = 4 << 20
 )
 
-// resends is how many batches behind the one that is appended are remembered: more than may be unacknowledged.
+// resends is how many batches behind the newest the database remembers. It is more than can be unacknowledged at the
+// same time, so every resend is recognized.
 const resends = 2 * inFlight
 
-// inFlight is how many batches one session takes before the first is acknowledged.
+// inFlight is how many batches a session takes before the first ack.
 const inFlight = 16
 
-// remembered is for how long the batches of a producer that has gone silent are remembered.
+// remembered is how long the database remembers the batches of a silent producer.
 const remembered = 7 * 24 * time.Hour
 
-// NewAppender makes one producer's way in. The first one that is opened with a content type fixes that of the stream; one with another
-// type is refused at Open with [backend.ErrRejected].
+// NewAppender makes the appender of one producer. The first appender that is opened with a content type sets the
+// content type of the stream. If a later appender has another type, Open fails with [backend.ErrRejected].
 func (s *Stream) NewAppender(f backend.Format) backend.Appender {
 	return s.newAppender(f, backend.Resumption{}, rand.Text())
 }
@@ -61,13 +62,13 @@ type appender struct {
 	backend.Appender
 	stream      *Stream
 	contentType string
-	from        backend.Resumption // zero unless another process began
-	producer    string             // what the database knows the resends of this appender by
-	id          int64              // of the stream; of Open, before any append
+	from        backend.Resumption // where another process has stopped; zero for a new producer
+	producer    string             // name under which the database remembers this appender's batches
+	id          int64              // of the stream; set by Open, before any append
 }
 
-// Open makes the stream where it is missing. A sealed stream can be opened, because batches of this appender may be in it whose acks
-// were lost: what is new is refused by the append.
+// Open makes the stream if it does not exist. Opening a sealed stream is allowed, because the stream may hold batches
+// of this appender whose acks were lost. The append itself refuses new batches.
 func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, a.stream.failed("open", fmt.Errorf("%w: %w", backend.ErrTransient, err))
@@ -84,7 +85,7 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	return a.Appender.Open(ctx)
 }
 
-// begin is the first opening. It also forgets the batches of producers that have ended long ago.
+// begin opens the appender for the first time. It also deletes the remembered batches of producers that ended long ago.
 func (a *appender) begin(ctx context.Context) error {
 	id, err := a.stream.claim(ctx, a.contentType)
 	if errors.Is(err, backend.ErrStreamClosed) && a.from.Sent > a.from.Seq {
@@ -101,7 +102,8 @@ func (a *appender) begin(ctx context.Context) error {
 	return nil
 }
 
-// still makes no stream: one that was deleted must not come back because of a producer that does not know it yet.
+// still checks whether the stream exists, and makes no stream. A producer that does not know of a deletion must not
+// bring the stream back.
 func (a *appender) still(ctx context.Context) error {
 	id, _, _, err := a.stream.find(ctx)
 	switch {
@@ -132,9 +134,11 @@ func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record
 	case sealed == nil:
 		return backend.Ack{}, a.stream.failed("append to", fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound))
 	}
+	// The statement has stored nothing: the batch is stored already, or comes too late, or the stream is sealed. A
+	// batch that is stored already is acknowledged, even if the stream was sealed afterwards.
 	first, err := a.again(ctx, seq, hash)
 	if errors.Is(err, pgx.ErrNoRows) {
-		if err = fmt.Errorf("batch %d comes when later ones of producer %.64q are stored: %w", seq, a.producer, backend.ErrConflict); *sealed {
+		if err = fmt.Errorf("batch %d of producer %.64q arrives after later batches were stored: %w", seq, a.producer, backend.ErrConflict); *sealed {
 			err = backend.ErrStreamClosed
 		}
 	}
@@ -144,10 +148,10 @@ func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record
 	return ack(first, len(recs)), nil
 }
 
-// named says whether other processes may go on under the name of this producer.
+// named reports whether other processes may go on under this producer's name.
 func (a *appender) named() bool { return a.from.Name != "" }
 
-// again finds the batch that is stored under seq.
+// again finds the stored batch with the number seq.
 func (a *appender) again(ctx context.Context, seq uint64, hash []byte) (p position, err error) {
 	var was []byte
 	db := a.stream.db
@@ -176,7 +180,8 @@ func ack(first position, n int) backend.Ack {
 	}
 }
 
-// columns are nil where no record has any: the database then fills in what is missing, the time by its own clock.
+// columns returns the columns for an insert. headers or times is nil if no record has any. The database fills in
+// missing times from its own clock.
 func columns(recs []backend.Record) (values, headers [][]byte, times []*int64) {
 	values = make([][]byte, len(recs))
 	for i := range recs {
@@ -201,7 +206,8 @@ func columns(recs []backend.Record) (values, headers [][]byte, times []*int64) {
 	return values, headers, times
 }
 
-// hashOf tells other records under the same seq. Times that the store assigns are no part of it.
+// hashOf returns a hash of the records, by which we notice other records under the same seq. Times from the database's
+// clock are not part of the hash, because a resend does not know them.
 func hashOf(recs []backend.Record) []byte {
 	h := sha256.New()
 	var n [8]byte

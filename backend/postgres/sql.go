@@ -7,11 +7,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A record's turn is its place in the order of all transactions: the number of its own transaction, or of a later one that had ended
-// when the record was appended. So a record is behind all those that were committed before it was appended. A record may be read once no
-// transaction runs whose number is at or below its turn: what is committed later has a higher turn.
+// A record's turn is its place in the order of all transactions. The turn is the number of the record's own
+// transaction, or the number of a later transaction that had ended at the append. So a record is behind all records
+// that were committed before its append. When no running transaction has a number at or below a record's turn, readers
+// may see the record: every later commit has a higher turn.
 //
-// headrace_schema keeps what is added to the server's numbers. It is not 0 when the tables were moved to a server whose numbers are lower.
+// headrace_schema holds the base that is added to the server's transaction numbers. The base is not 0 if the tables
+// were moved to a server with lower numbers.
 const (
 	turnBase     = `(SELECT version FROM headrace_schema WHERE component = 'turns')`
 	thisTurn     = `(greatest(pg_current_xact_id()::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) + ` + turnBase + `)`
@@ -19,7 +21,7 @@ const (
 	now          = `((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)`
 )
 
-// migrations bring the schema from the version of their index to the next.
+// migrations holds, at each index, the statements from this version of the schema to the next.
 var migrations = []string{`
 	CREATE TABLE headrace_streams (
 		id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -42,9 +44,10 @@ var migrations = []string{`
 	INSERT INTO headrace_schema (component, version) VALUES ('turns', 0);
 `}
 
-// The statements that make and check the tables.
+// Statements that make and check the tables.
 const (
-	// behindSQL says how far the turns in the tables are ahead of the server's numbers: 0 or less, unless the tables come from another server.
+	// behindSQL returns how far the turns in the tables are ahead of the server's numbers. The result is 0 or less,
+	// unless the tables come from another server.
 	behindSQL = `SELECT GREATEST(
 			(SELECT max(trim_turn) FROM headrace_streams),
 			(SELECT max(r.turn) FROM headrace_streams s, LATERAL (
@@ -57,15 +60,16 @@ const (
 	migratedSQL = `UPDATE headrace_schema SET version = $1 WHERE component = 'streams'`
 )
 
-// A share of the key is what appends hold of the stream's row: it stops neither each other nor a Trim, and makes Seal and Delete wait.
+// Appends lock the stream's row FOR KEY SHARE. Appends do not block each other or a Trim with this lock. Seal and
+// Delete wait for it.
 const (
 	findSQL   = `SELECT id, content_type, sealed FROM headrace_streams WHERE name = $1`
 	createSQL = `INSERT INTO headrace_streams (name) VALUES ($1) ON CONFLICT DO NOTHING`
 	formatSQL = `UPDATE headrace_streams SET content_type = $2 WHERE id = $1 AND content_type = ''`
 	forgetSQL = `DELETE FROM headrace_batches WHERE stream = $1 AND NOT named AND at < ` + now + ` - $2`
 
-	// appendSQL stores a batch in one round trip, unless the batch is stored already or the stream is sealed. A batch that arrives when
-	// later ones of its producer are stored has been given up long ago.
+	// appendSQL stores a batch in one round trip, unless the batch is stored already or the stream is sealed. If later
+	// batches of the same producer are stored, the producer gave this batch up long ago, and it is not stored.
 	appendSQL = `WITH s AS (SELECT sealed FROM headrace_streams WHERE id = $1 FOR KEY SHARE),
 		b AS (INSERT INTO headrace_batches (stream, producer, seq, hash, turn, batch, at, named)
 			SELECT $1, $2, $3, $4, ` + thisTurn + `, nextval(BATCH_NO), ` + now + `, $9 FROM s
@@ -87,7 +91,7 @@ const (
 )
 
 const (
-	// lockStreamSQL waits for the transactions that have appended.
+	// lockStreamSQL waits for all transactions that have appended to the stream.
 	lockStreamSQL = `SELECT id FROM headrace_streams WHERE name = $1 FOR UPDATE`
 	sealSQL       = `UPDATE headrace_streams SET sealed = TRUE WHERE name = $1`
 	notifySQL     = `SELECT pg_notify('headrace', '')`
@@ -117,8 +121,8 @@ const (
 	sinceSQL = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4) AND at >= $5
 		ORDER BY turn, batch, no LIMIT 1`
 
-	// readSQL returns a row of the stream's state, and the records that no transaction can come before any more, about $6 bytes of them.
-	// All is of one snapshot.
+	// readSQL returns the state of the stream, and the records that no running transaction can still precede, about $6
+	// bytes of them. State and records come from one snapshot.
 	readSQL = `WITH x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running),
 		s AS MATERIALIZED (SELECT id, sealed, trim_turn, trim_batch, trim_no, COALESCE((SELECT running FROM x) <= (
 			SELECT p.turn FROM headrace_records p WHERE p.stream = t.id ORDER BY p.turn DESC LIMIT 1), FALSE) AS pending
@@ -134,10 +138,11 @@ const (
 			WHERE before < $6) r ON TRUE`
 )
 
-// tables are those of one schema. search_path says where they are only once, in Open: a transaction of the caller's may have another one.
+// tables holds the statements for one schema. Only Open looks at search_path, because a transaction of a caller may
+// have another search_path.
 type tables struct {
 	replacer *strings.Replacer
-	full     sync.Map // from a statement above to the one for this schema
+	full     sync.Map // maps a statement above to the statement with the schema
 }
 
 func tablesIn(schema string) *tables {
@@ -146,7 +151,7 @@ func tablesIn(schema string) *tables {
 	return &tables{replacer: strings.NewReplacer("headrace_", quoted+".headrace_", "BATCH_NO", sequence)}
 }
 
-// sql names the schema in a statement.
+// sql returns a statement with the schema in front of each table.
 func (t *tables) sql(statement string) string {
 	if s, ok := t.full.Load(statement); ok {
 		return s.(string)

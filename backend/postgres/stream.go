@@ -13,7 +13,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Stream is one stream of a [DB]. It exists from its first append or opening for appends on; until then it reads as an empty one.
+// A Stream is a stream of a [DB]. It exists from its first append on, or from the first Open of an appender. Before
+// that, readers see an empty stream.
 type Stream struct {
 	db   *DB
 	name string
@@ -21,10 +22,11 @@ type Stream struct {
 
 var _ backend.Stream = (*Stream)(nil)
 
-// nameBytes bounds the name of a stream: a key of a PostgreSQL index ends at 2,704 bytes.
+// nameBytes bounds the length of a stream's name. A key of a PostgreSQL index has at most 2,704 bytes.
 const nameBytes = 512
 
-// Stream returns the stream of that name, of 1 to 512 bytes of UTF-8 without NUL. What is wrong with the name is said by the first call.
+// Stream returns the stream with the name. A name has 1 to 512 bytes of UTF-8, without NUL. If the name is invalid, the
+// first call on the stream returns the error.
 func (d *DB) Stream(name string) *Stream { return &Stream{db: d, name: name} }
 
 // Name returns the name of the stream.
@@ -44,8 +46,8 @@ func (s *Stream) check() error {
 	return nil
 }
 
-// claim makes the stream where it is missing, and fixes or compares its content type. Where nothing is to be done it locks nothing: a
-// transaction of a caller's may have appended and stay open for long.
+// claim makes the stream if it does not exist, and sets or compares its content type. If there is nothing to do, claim
+// locks nothing: a transaction of a caller may have appended to the stream, and may stay open for a long time.
 func (s *Stream) claim(ctx context.Context, contentType string) (id int64, err error) {
 	if err := s.check(); err != nil {
 		return 0, err
@@ -79,8 +81,8 @@ func (s *Stream) find(ctx context.Context) (id int64, contentType string, sealed
 	return id, contentType, sealed, err
 }
 
-// Seal ends the stream for good: appends fail with [backend.ErrStreamClosed], readers get io.EOF behind the last record. It waits for
-// transactions that have appended. A second call does nothing.
+// Seal ends the stream for good: appends fail with [backend.ErrStreamClosed], and readers get io.EOF behind the last
+// record. Seal waits for transactions that have appended. A second call does nothing.
 func (s *Stream) Seal(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return s.failed("seal", err)
@@ -100,8 +102,9 @@ func (s *Stream) Seal(ctx context.Context) error {
 	return nil
 }
 
-// Trim drops the records before the place given; [backend.Latest] drops all that may be read. A record is kept while an older
-// transaction runs that may commit records before it. A place already trimmed changes nothing; one that was never minted is
+// Trim drops the records in front of the place before. [backend.Latest] drops all records that readers may see. While
+// an older transaction is running, later records are kept, because the transaction may commit records in front of them.
+// Trimming at an already trimmed place changes nothing. A place that was never in the stream is
 // [backend.ErrOutOfRange].
 func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
 	v, err := s.view(ctx)
@@ -130,8 +133,8 @@ func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
 	return nil
 }
 
-// trim drops what is before to. The first place kept is the one behind the last record dropped, so that the Next of that record, where a
-// consumer may have stopped, stays a place.
+// trim drops the records in front of to. The first kept place is directly behind the last dropped record. So the Next
+// of this record, where a consumer may have stopped, is still a valid place.
 func (s *Stream) trim(ctx context.Context, tx pgx.Tx, id int64, to position) error {
 	var last position
 	err := tx.QueryRow(ctx, s.db.tables.sql(lastBeforeSQL), id, to.turn, to.batch, to.no).Scan(&last.turn, &last.batch, &last.no)
@@ -147,12 +150,12 @@ func (s *Stream) trim(ctx context.Context, tx pgx.Tx, id int64, to position) err
 	return err
 }
 
-// A view is what a reader may know of a stream at one moment.
+// A view is the state of a stream at one moment, as readers may see it.
 type view struct {
 	id         int64 // 0: there is no such stream
 	sealed     bool
-	trim, tail position // tail is behind the last record that is committed
-	readable   position // behind the last record that may be read: before an older transaction that still runs
+	trim, tail position // tail is behind the last committed record
+	readable   position // behind the last record that readers may see, in front of every running older transaction
 }
 
 func (s *Stream) view(ctx context.Context) (v view, err error) {
@@ -178,7 +181,8 @@ func (s *Stream) view(ctx context.Context) (v view, err error) {
 	return v, nil
 }
 
-// exists refuses a place that no record of the stream is at or before: a reader there would pass over records in silence.
+// exists returns an error if the stream has no record at p or directly in front of p. A reader at such a place would
+// skip records without an error.
 func (s *Stream) exists(ctx context.Context, v view, p position) error {
 	if p == v.trim || p == v.tail {
 		return nil
@@ -192,12 +196,12 @@ func (s *Stream) exists(ctx context.Context, v view, p position) error {
 		return classify(ctx, err)
 	}
 	if !ok {
-		return fmt.Errorf("offset %s is no place of this stream, whose tail is %s: %w", p, v.tail, backend.ErrOutOfRange)
+		return fmt.Errorf("offset %s is no place in this stream; the tail is %s: %w", p, v.tail, backend.ErrOutOfRange)
 	}
 	return nil
 }
 
-// resolve makes a place of a start.
+// resolve returns the position of a start.
 func (s *Stream) resolve(ctx context.Context, v view, from backend.Offset) (position, error) {
 	switch from {
 	case "":
@@ -228,7 +232,8 @@ func (s *Stream) first(ctx context.Context, v view, otherwise position, statemen
 	return p, classify(ctx, err)
 }
 
-// nanos is a time as the tables keep it: nanoseconds since 1970, at the end of their range for what lies beyond.
+// nanos returns a time in nanoseconds since 1970, as the tables store it. A time outside of the range becomes the first
+// or the last time of the range.
 func nanos(t time.Time) int64 {
 	switch {
 	case t.Before(minTime):

@@ -9,9 +9,9 @@ import (
 
 var _ backend.Tailer = (*Stream)(nil)
 
-// Tail returns where the stream ends, and how many records and bytes of values are committed between from and there,
-// records included that no reader may see before an older transaction has ended. PostgreSQL counts them one by one: that
-// takes some milliseconds for 100,000 records.
+// Tail returns the end of the stream, and the number of committed records and bytes of values between from and the end.
+// The numbers include records that readers may not see yet, because an older transaction is running. PostgreSQL counts
+// the records one by one, and needs some milliseconds for 100,000 records.
 func (s *Stream) Tail(ctx context.Context, from backend.Offset) (backend.Tail, error) {
 	if err := ctx.Err(); err != nil {
 		return backend.Tail{}, s.failed("tail of", fmt.Errorf("%w: %w", backend.ErrTransient, err))

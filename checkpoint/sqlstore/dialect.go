@@ -1,26 +1,26 @@
 package sqlstore
 
-// A Dialect says which database a Store works with. All statements but those that follow are the same for both.
+// A Dialect says which database a Store works with. The two databases share all statements except the statements here.
 type Dialect struct {
 	name   string
-	begin  string // starts a transaction that no other process writes beside
+	begin  string // starts a transaction during which no other process migrates
 	schema []migration
 	leaseSQL
 }
 
-// A migration changes the schema from the version before it.
+// A migration is a list of statements that bring the schema from the version before to the next version.
 type migration []string
 
 var (
 	// PostgreSQL is version 12 and later.
 	PostgreSQL = Dialect{
 		name: "PostgreSQL",
-		// The lock is for two processes that migrate at once: CREATE TABLE IF NOT EXISTS of both may fail for one of them.
-		// Its number is "headrace" in ASCII, cut to 63 bits.
-		// A stricter level would show what was there before the lock.
+		// The lock is for processes that migrate at the same time: if two of them run CREATE TABLE IF NOT EXISTS, one
+		// of them may fail. The number of the lock is "headrace" in ASCII, cut to 63 bits.
 		begin:  "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(7522535908310049637)",
 		schema: schema("TIMESTAMPTZ", "BYTEA"),
-		// now() would be the beginning of the transaction, which may have waited for others.
+		// now() would be the beginning of the transaction. But the transaction may have waited for others, and a lease
+		// would be too short.
 		leaseSQL: leaseStatements("CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)", "SELECT jsonb_array_elements_text(CAST(CAST($4 AS TEXT) AS JSONB))"),
 	}
 
@@ -40,12 +40,13 @@ func schema(timestamp, bytes string) []migration {
 			updated_at ` + timestamp + ` NOT NULL
 		)`,
 	}, leaseTables, {
-		// NULL: no record behind the offset is done.
+		// NULL means: no record behind the offset is done.
 		`ALTER TABLE headrace_checkpoints ADD COLUMN ahead ` + bytes,
 	}}
 }
 
-// The statements of a Store. A Claim must read and raise the epoch in one step, or two consumers could get the same one.
+// The statements of a Store. A Claim must read and raise the epoch in one step. Otherwise two consumers could get the
+// same epoch.
 const (
 	loadSQL  = `SELECT stream_offset, epoch, ahead FROM headrace_checkpoints WHERE checkpoint_key = $1`
 	keysSQL  = `SELECT checkpoint_key FROM headrace_checkpoints`

@@ -2,9 +2,9 @@
 //
 // # Delivery
 //
-// [Store.SaveTx] stores a checkpoint in the caller's own transaction. When the effect of a record is in the same database,
-// effect and offset are one commit: after a kill at any point either both are there or neither, and the record is processed
-// exactly once.
+// [Store.SaveTx] stores a checkpoint in a transaction of the caller. If the effect of a record is in the same database,
+// effect and offset are one commit. After a kill at any point, either both are stored or neither, and the record is
+// processed exactly once.
 //
 //	tx, err := db.BeginTx(ctx, nil)
 //	…
@@ -14,20 +14,22 @@
 //	…
 //	err = tx.Commit()
 //
-// A consumer that has been replaced gets [backend.ErrFenced] from SaveTx, and must roll back. While a transaction with SaveTx
-// is open, the Claim of another consumer waits for its end, so no effect is committed under an epoch that is over.
+// If another consumer has taken over, SaveTx returns [backend.ErrFenced], and the caller must roll back. While a
+// transaction with SaveTx is open, the Claim of another consumer waits for its end. So no effect is committed under an
+// old epoch.
 //
-// Claim and Save are transactions of their own. A failure that may pass wraps [backend.ErrTransient]: a lost connection, a
-// server that restarts, a conflict with another transaction, a busy SQLite file. All other promises are those of package
-// checkpoint.
+// Claim and Save are transactions of their own. A transient failure wraps [backend.ErrTransient]: a lost connection, a
+// server that restarts, a conflict with another transaction, a busy SQLite file. Package checkpoint documents all other
+// promises.
 //
 // # Leases
 //
-// [Leases] is a Store that also keeps the leases by which the members of a group share streams: see package consumer/group.
-// [Leases.Acquire] takes a lease and raises the epoch of the stream's checkpoint in one transaction. The clock of the database
-// decides when a lease is over. Renewals need a connection every few seconds, so give the leases a pool of their own, or a pool
-// that the handlers' transactions cannot use up. An acquisition waits for open transactions with SaveTx: a process that is suspended
-// inside one holds its stream until PostgreSQL ends the transaction, so set idle_in_transaction_session_timeout.
+// [Leases] is a Store that also keeps leases. With leases, the members of a group share streams: see package
+// consumer/group. [Leases.Acquire] takes a lease and raises the epoch of the stream's checkpoint in one transaction.
+// The clock of the database decides when a lease ends. Renewals need a connection every few seconds. Give the leases
+// their own pool, or a pool that the handlers' transactions cannot use up. An acquisition waits for open transactions
+// with SaveTx. If a process is suspended inside such a transaction, nobody else gets the stream until PostgreSQL ends
+// the transaction, so set idle_in_transaction_session_timeout.
 //
 // # Setting up
 //
@@ -36,8 +38,9 @@
 // github.com/jackc/pgx/v5/stdlib or modernc.org/sqlite. For SQLite set a busy timeout in the DSN, such as
 // "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate".
 //
-// The column ahead holds bytes that belong to the offset beside it. Who sets stream_offset by hand should set ahead to NULL; a
-// consumer ignores an ahead that belongs to another offset.
+// The column ahead holds bytes that belong to the offset in the same row. If you set stream_offset by hand, set ahead
+// to NULL. A consumer ignores an ahead that belongs to another offset.
 //
-// Keys and offsets are text that people can read in the table: what is not UTF-8, or contains NUL, is [backend.ErrRejected].
+// Keys and offsets are text, so that people can read them in the table. Keys and offsets that are not UTF-8, or contain
+// NUL, are [backend.ErrRejected].
 package sqlstore

@@ -14,7 +14,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// failed names the call and, cut to what fits a log line, the key, and says whether trying again may help.
+// failed adds the call and the key to an error, and whether a retry may help. It cuts the key, so that the error fits
+// into a log line.
 func failed(op, key string, err error) error {
 	if key != "" {
 		op = fmt.Sprintf("%s %.64q", op, key)
@@ -28,9 +29,9 @@ func failed(op, key string, err error) error {
 	return fmt.Errorf("sqlstore: %s: %w", op, err)
 }
 
-// Classify is for errors of the caller's own statements and commits: it wraps [backend.ErrTransient] around an error that may
-// pass, by the same rules as the methods of a Store, and returns any other as it is. After a Commit that failed so, the
-// transaction may be committed: load the checkpoint to find out.
+// Classify is for errors of the caller's own statements and commits. It wraps [backend.ErrTransient] around transient
+// errors, by the same rules as the methods of a Store, and returns every other error unchanged. After a Commit with a
+// transient error, the transaction may be committed: load the checkpoint to find out.
 func Classify(err error) error {
 	if err == nil || errors.Is(err, backend.ErrTransient) || !transient(err) {
 		return err

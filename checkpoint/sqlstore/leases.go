@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/consumer/group/lease"
 )
 
-// Leases is a [lease.Store]: a [Store] that also shares streams between the members of a group. It is safe for use from many
-// goroutines and many processes. The clock of the database decides when a lease is over.
+// Leases is a [lease.Store]: a [Store] with leases, by which the members of a group share streams. Many goroutines and
+// many processes may use it. The clock of the database decides when a lease ends.
 type Leases struct {
 	*Store
 	dialect Dialect
@@ -20,10 +20,10 @@ type Leases struct {
 
 var _ lease.Store = (*Leases)(nil)
 
-// NewLeases makes the leases in db, which stays the caller's to close. [Migrate] has made their tables.
+// NewLeases makes the leases in db. The caller closes db. [Migrate] must have made the tables.
 func NewLeases(db *sql.DB, d Dialect) *Leases { return &Leases{New(db), d} }
 
-// errHeld undoes an acquisition: another member holds the lease.
+// errHeld rolls an acquisition back, because another member holds the lease.
 var errHeld = errors.New("the lease is held")
 
 // Acquire implements [lease.Store].
@@ -31,13 +31,13 @@ func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl 
 	if err := begin(ctx, checkLease(group, member, stream), lease.CheckTTL(ttl)); err != nil {
 		return false, failed("acquire", stream, err)
 	}
-	// Most attempts end here. Without this look, an attempt would wait for the owner's transactions with SaveTx.
+	// Most attempts end here. Without this query, every attempt would wait for the owner's transactions with SaveTx.
 	var held bool
 	err := l.db.QueryRowContext(ctx, l.dialect.heldSQL, group, stream, member).Scan(&held)
 	if err == nil && !held {
 		err = l.inTx(ctx, func(tx *sql.Tx) error {
-			// The checkpoint comes first: this may wait for a transaction of the owner before, and must not hold the
-			// row of the lease meanwhile, or the owner could not renew its other leases.
+			// The checkpoint comes first, because claim may wait for a transaction of the earlier owner. If we held the
+			// row of the lease while waiting, the owner could not renew its other leases.
 			if _, err := claim(ctx, tx, lease.Key(group, stream)); err != nil {
 				return err
 			}
@@ -45,6 +45,7 @@ func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl 
 			if err != nil {
 				return err
 			}
+			// The statement changes no row while the lease of another member is valid.
 			n, err := res.RowsAffected()
 			if err == nil && n == 0 {
 				err = errHeld
@@ -64,12 +65,13 @@ func (l *Leases) Renew(ctx context.Context, group, member string, streams []stri
 	if err := begin(ctx, checkLease(group, member, streams...), lease.CheckTTL(ttl)); err != nil {
 		return s, failed("renew", group, err)
 	}
-	names, err := json.Marshal(append([]string{}, streams...)) // never null
+	names, err := json.Marshal(append([]string{}, streams...)) // an empty list, never null
 	if err != nil {
 		return s, failed("renew", group, err)
 	}
 	err = l.inTx(ctx, func(tx *sql.Tx) error {
-		// A write comes first, so that SQLite waits for its turn before it reads.
+		// The write comes first, so that SQLite waits for its turn before the transaction reads. A transaction that
+		// reads first may be unable to write, if another process has written in between.
 		if _, err := tx.ExecContext(ctx, l.dialect.joinSQL, group, member, ttl.Milliseconds()); err != nil {
 			return err
 		}
@@ -131,7 +133,7 @@ func (l *Leases) Members(ctx context.Context, group string) (lease.State, error)
 	return s, nil
 }
 
-// state reads what the group looks like.
+// state reads the members and the leases of a group.
 func (l *Leases) state(ctx context.Context, q interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }, group string) (s lease.State, err error) {
@@ -146,13 +148,13 @@ func (l *Leases) state(ctx context.Context, q interface {
 		if err := rows.Scan(&stream, &member); err != nil {
 			return s, err
 		}
-		if stream == "" { // a member; no stream has an empty name
+		if stream == "" { // a row of a member, because no stream has an empty name
 			s.Members = append(s.Members, member)
 		} else {
 			s.Owners[stream] = member
 		}
 	}
-	slices.Sort(s.Members) // the database may have an order of its own
+	slices.Sort(s.Members) // the order of the database may differ
 	return s, rows.Err()
 }
 
@@ -162,7 +164,7 @@ func (l *Leases) inTx(ctx context.Context, f func(tx *sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // does nothing behind a commit
+	defer tx.Rollback() // does nothing after a commit
 	if err := f(tx); err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 package sqlstore
 
-// leaseSQL are the statements of Leases. Times are milliseconds since 1970 by the clock of the database. Parameters appear in
-// the order of their numbers, because SQLite counts them by appearance.
+// leaseSQL holds the statements of Leases. Times are milliseconds since 1970, by the clock of the database. Each
+// statement uses its parameters in the order of their numbers, because SQLite numbers parameters by their first use.
 type leaseSQL struct {
 	heldSQL, acquireSQL, joinSQL, renewSQL, stateSQL, oldMembersSQL, oldLeasesSQL string
 }
@@ -30,8 +30,8 @@ const (
 	leaveSQL      = `DELETE FROM headrace_members WHERE group_name = $1 AND member = $2`
 )
 
-// leaseStatements returns the statements for a database with these expressions for its clock and for the elements of the JSON
-// array in $4.
+// leaseStatements returns the statements for one database. now is its expression for the clock, and elements its
+// expression for the elements of the JSON array in $4.
 func leaseStatements(now, elements string) leaseSQL {
 	return leaseSQL{
 		heldSQL: `SELECT EXISTS (SELECT 1 FROM headrace_leases WHERE group_name = $1 AND stream = $2 AND member <> $3 AND expires_at > ` + now + `)`,
@@ -42,11 +42,12 @@ func leaseStatements(now, elements string) leaseSQL {
 			ON CONFLICT (group_name, member) DO UPDATE SET expires_at = excluded.expires_at`,
 		renewSQL: `UPDATE headrace_leases SET expires_at = ` + now + ` + $1
 			WHERE group_name = $2 AND member = $3 AND stream IN (` + elements + `)`,
-		// Members are the rows with an empty stream. One statement reads both, so that the state is of one moment.
+		// Members are the rows with an empty stream. One statement reads members and leases, so that both are from the
+		// same moment.
 		stateSQL: `SELECT '' AS stream, member FROM headrace_members WHERE group_name = $1 AND expires_at > ` + now + `
 			UNION ALL SELECT stream, member FROM headrace_leases WHERE group_name = $1 AND expires_at > ` + now,
-		// Each start of a process makes a member with a name of its own, so rows of former members must go. The day keeps
-		// this away from rows that their owners may renew at the same moment, which could end in a deadlock.
+		// Each start of a process makes a member with a new name, so old rows must be deleted. We wait a day, because
+		// otherwise the deletion could meet rows that their owners are renewing, and both could end in a deadlock.
 		oldMembersSQL: `DELETE FROM headrace_members WHERE group_name = $1 AND expires_at < ` + now + ` - 86400000`,
 		oldLeasesSQL:  `DELETE FROM headrace_leases WHERE group_name = $1 AND expires_at < ` + now + ` - 86400000`,
 	}

@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-// Migrate makes the tables of this package or brings them up to date. It is one transaction: a failure changes nothing, and of
-// several processes that migrate at once one does it and the others find it done. A schema that is newer than this package is an
-// error, because an old program could misread it. Where the tables are up to date it writes nothing, so the program needs no right to make
-// tables.
+// Migrate makes the tables of this package, or brings them up to date. It is one transaction, so a failure changes
+// nothing. If several processes migrate at the same time, one of them does the work. If the schema is newer than this
+// package, Migrate returns an error, because an old program could misread the tables. If the tables are up to date,
+// Migrate writes nothing, and the program needs no right to make tables.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// A PgxTx is the part of pgx.Tx that SavePgx needs. R is pgconn.CommandTag, W is pgx.Row; both are inferred.
+// A PgxTx is the part of pgx.Tx that SavePgx needs. R is pgconn.CommandTag, and W is pgx.Row. Go infers both.
 type PgxTx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error }] interface {
 	Exec(ctx context.Context, sql string, args ...any) (R, error)
 	QueryRow(ctx context.Context, sql string, args ...any) W
 }
 
-// SavePgx is [Store.SaveTx] in a transaction of package pgx, for programs that use pgx without database/sql. This package does
-// not import pgx for it.
+// SavePgx is [Store.SaveTx] for a transaction of package pgx, for programs that use pgx without database/sql. The type
+// parameters spare this package an import of pgx.
 func SavePgx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error }](ctx context.Context, tx PgxTx[R, W], key string, cp checkpoint.Checkpoint) error {
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// A Store is a [checkpoint.Store] in a SQL database. It is safe for use from many goroutines and many processes.
+// A Store is a [checkpoint.Store] in a SQL database. Many goroutines and many processes may use it.
 type Store struct {
 	db *sql.DB
 }
@@ -24,7 +24,7 @@ var (
 	_ checkpoint.Lister = (*Store)(nil)
 )
 
-// New makes a Store in db, which stays the caller's to close. [Migrate] has made its table.
+// New makes a Store in db. The caller closes db. [Migrate] must have made the table.
 func New(db *sql.DB) *Store { return &Store{db: db} }
 
 // Load implements [checkpoint.Store].
@@ -53,7 +53,7 @@ func (s *Store) Claim(ctx context.Context, key string) (checkpoint.Checkpoint, e
 
 func claim(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, error) {
 	cp, err := scan(q.QueryRowContext(ctx, claimSQL, key))
-	if errors.Is(err, sql.ErrNoRows) { // the epoch is at its end
+	if errors.Is(err, sql.ErrNoRows) { // the epoch cannot grow any more
 		return checkpoint.Raise(checkpoint.Checkpoint{Epoch: math.MaxInt64})
 	}
 	return cp, err
@@ -93,15 +93,16 @@ func (s *Store) keys(ctx context.Context) (keys []string, err error) {
 	return keys, rows.Err()
 }
 
-// A Tx is the transaction that SaveTx works in. *sql.Tx and *sql.Conn are ones.
+// A Tx is the transaction of SaveTx, for example *sql.Tx or *sql.Conn.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// SaveTx is Save in a transaction of the caller's: cp is stored if and only if tx commits. When SaveTx fails, roll tx back:
-// after [backend.ErrFenced] another consumer owns the stream, and the effect in tx must not happen. A tx that reads from a
-// snapshot (REPEATABLE READ or stricter) may fail with [backend.ErrTransient] beside a Claim; try the whole transaction again.
+// SaveTx saves a checkpoint in a transaction of the caller: cp is stored if and only if tx commits. If SaveTx fails,
+// roll tx back: after [backend.ErrFenced] another consumer owns the stream, and the effect in tx must not be committed.
+// If tx reads from a snapshot (REPEATABLE READ or stricter), a concurrent Claim may cause [backend.ErrTransient]. Then
+// repeat the whole transaction.
 func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
@@ -114,13 +115,14 @@ func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Che
 	if err != nil {
 		return failed("save", key, err)
 	}
+	// There is no row with this key and this epoch: a newer consumer has claimed the key, or nobody has.
 	if n == 0 {
 		return failed("save", key, fenced(ctx, tx, key, cp))
 	}
 	return nil
 }
 
-// fenced says why no row has the epoch of cp.
+// fenced returns the reason why no row has the epoch of cp.
 func fenced(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
 	stored, err := load(ctx, tx, key)
 	if err != nil {
@@ -133,8 +135,9 @@ func refused(stored, cp checkpoint.Checkpoint) error {
 	if err := checkpoint.Fence(stored, cp); err != nil {
 		return err
 	}
-	// Between the two statements a Claim of the epoch that cp has was committed, so cp came from no claim of that store.
-	return fmt.Errorf("%w: epoch %d was claimed only now", backend.ErrFenced, cp.Epoch)
+	// A Claim of exactly this epoch was committed between the two statements. So cp does not come from a claim of this
+	// store.
+	return fmt.Errorf("%w: epoch %d was claimed after the consumer used it", backend.ErrFenced, cp.Epoch)
 }
 
 // A querier is a database or a transaction.
@@ -164,7 +167,7 @@ func scan(row *sql.Row) (cp checkpoint.Checkpoint, err error) {
 	return cp, nil
 }
 
-// aheadColumn returns what the column ahead holds: nil, which is NULL, if no record behind the offset is done.
+// aheadColumn returns the value of the column ahead. It is nil, for NULL, if no record behind the offset is done.
 func aheadColumn(cp checkpoint.Checkpoint) []byte {
 	if cp.Ahead == "" {
 		return nil
@@ -196,8 +199,8 @@ func checkText(what, s string) error {
 	return nil
 }
 
-// begin says why a call is over before it touches the database: a refused argument, which no retry mends, comes before the
-// end of ctx.
+// begin returns an error if a call need not reach the database. It checks the arguments before ctx, because no retry
+// can help an invalid argument.
 func begin(ctx context.Context, refused ...error) error {
 	if err := errors.Join(refused...); err != nil {
 		return err

@@ -91,7 +91,7 @@ func refuses[T any](c codec.Codec[T], v T) error {
 		case string(out) != before:
 			return fmt.Errorf("on an error dst is %.100q, was %q", out, before)
 		case cap(out) != cap(dst) || (cap(dst) > 0 && &out[:1][0] != &dst[:1][0]):
-			return errors.New("on an error dst is other memory than was given")
+			return errors.New("on an error the codec returns other memory than dst")
 		}
 	}
 	return nil

@@ -18,8 +18,8 @@ const Bytes = 256 << 10
 
 // Errors of PassOver.
 var (
-	ErrStalled = errors.New("the body does not come")
-	ErrLong    = errors.New("the body is not needed and too long to pass over")
+	ErrStalled = errors.New("the rest of the request body does not arrive")
+	ErrLong    = errors.New("the rest of the request body is not needed, and is too long to read and drop")
 )
 
 // PassOver reads the rest of a body, so that the client can use the connection again. If the rest does not arrive

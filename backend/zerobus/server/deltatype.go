@@ -37,7 +37,7 @@ func (s *fieldSet) add(f field) error {
 		return errors.New("a field without a name")
 	}
 	if _, ok := s.byName[f.name]; ok {
-		return fmt.Errorf("field %q is there twice", f.name)
+		return fmt.Errorf("field %q is declared twice", f.name)
 	}
 	s.byName[f.name] = len(s.list)
 	s.list = append(s.list, f)
@@ -73,7 +73,7 @@ func parseType(text string) (*deltaType, error) {
 	p := typeParser{rest: text}
 	t, err := p.parse()
 	if err == nil && strings.TrimSpace(p.rest) != "" {
-		err = fmt.Errorf("%q is too much", p.rest)
+		err = fmt.Errorf("unexpected %q behind the type", p.rest)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("type %q: %w", text, err)
@@ -169,7 +169,7 @@ func (p *typeParser) array(t *deltaType) (err error) {
 		return err
 	}
 	if t.elem.kind == "ARRAY" {
-		return errors.New("the service takes no array of arrays")
+		return errors.New("the service refuses arrays of arrays")
 	}
 	return p.expect(">")
 }

@@ -16,8 +16,9 @@
 // service does. It refuses unknown fields, rows without a NOT NULL column, and values that the type of their column
 // cannot hold. These checks include the elements of an ARRAY, a MAP and a STRUCT. See [Column] for the types.
 //
-// [Server.Rows] returns the stored rows in the order in which the server stored them. Every acknowledged row is among
-// them. Like the service, the server does not recognize a resend: a client that sends a row twice finds the row twice.
+// [Server.Rows] returns the stored rows in the order in which the server stored them. Unless the Config has
+// DiscardRows, every acknowledged row is among them. Like the service, the server does not recognize a resend: a client
+// that sends a row twice finds the row twice.
 //
 // Without faults the server acknowledges every request and never fails. [Server.Inject] lets streams fail at one stage,
 // and [Server.InjectToken] lets requests for tokens fail. [Server.Script] sets all answers of a table. [Config] has a

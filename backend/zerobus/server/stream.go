@@ -66,6 +66,7 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
 	s.log.opened(st, md)
 	defer s.log.closed(st)
 	s.readers.Go(func() {
+		// Only this goroutine stores records, so the stream stores nothing more after run has returned.
 		defer close(st.gone)
 		st.finish(st.run(md))
 	})
@@ -211,7 +212,7 @@ func (st *stream) ingest(req *request) error {
 	st.log.request(req)
 	// The service demands offsets without a gap. A client that loses or repeats a request must not go unnoticed here.
 	if !req.hasOffset || req.offset != st.next {
-		return status.Errorf(codes.OutOfRange, "wire offset %d where %d must come", req.offset, st.next)
+		return status.Errorf(codes.OutOfRange, "wire offset %d, want %d", req.offset, st.next)
 	}
 	if req.recordType != st.kind {
 		return status.Errorf(codes.InvalidArgument, "a %v record on a %v stream", req.recordType, st.kind)

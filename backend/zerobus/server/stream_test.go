@@ -88,9 +88,9 @@ func TestRequestRules(t *testing.T) {
 		rows   int
 	}{
 		"in order":          {[][]byte{ingest(jsonRecord, 0, `{"n":1}`), ingest(jsonRecord, 1, `{"n":2}`, `{"n":3}`)}, codes.OK, "", 3},
-		"starts at 1":       {[][]byte{ingest(jsonRecord, 1, `{"n":1}`)}, codes.OutOfRange, "offset 1 where 0", 0},
-		"gap":               {[][]byte{ingest(jsonRecord, 0, `{"n":1}`), ingest(jsonRecord, 2, `{"n":2}`)}, codes.OutOfRange, "offset 2 where 1", 1},
-		"twice":             {[][]byte{ingest(jsonRecord, 0, `{"n":1}`), ingest(jsonRecord, 0, `{"n":1}`)}, codes.OutOfRange, "offset 0 where 1", 1},
+		"starts at 1":       {[][]byte{ingest(jsonRecord, 1, `{"n":1}`)}, codes.OutOfRange, "offset 1, want 0", 0},
+		"gap":               {[][]byte{ingest(jsonRecord, 0, `{"n":1}`), ingest(jsonRecord, 2, `{"n":2}`)}, codes.OutOfRange, "offset 2, want 1", 1},
+		"twice":             {[][]byte{ingest(jsonRecord, 0, `{"n":1}`), ingest(jsonRecord, 0, `{"n":1}`)}, codes.OutOfRange, "offset 0, want 1", 1},
 		"no offset":         {[][]byte{[]byte("\x12\x03\x1a\x011")}, codes.OutOfRange, "", 0},
 		"wrong kind":        {[][]byte{ingest(protoRecord, 0, "1")}, codes.InvalidArgument, "a PROTO record on a JSON stream", 0},
 		"no record":         {[][]byte{[]byte("\x12\x02\x08\x00")}, codes.InvalidArgument, "neither", 0},

@@ -158,11 +158,11 @@ func (ts *tokens) checkClient(r *http.Request) error {
 func (ts *tokens) checkForm(form url.Values) (table string, err error) {
 	for _, name := range []string{"grant_type", "scope", "resource", "authorization_details"} {
 		if len(form[name]) != 1 {
-			return "", fmt.Errorf("%s must be there once", name)
+			return "", fmt.Errorf("the form must have %s once", name)
 		}
 	}
 	if len(form) != 4 {
-		return "", fmt.Errorf("there are %d fields where 4 must be", len(form))
+		return "", fmt.Errorf("the form has %d fields, want 4", len(form))
 	}
 	if g := form.Get("grant_type"); g != "client_credentials" {
 		return "", fmt.Errorf("grant_type %q", g)
@@ -192,7 +192,7 @@ func parseDetails(s string) (string, error) {
 		return "", fmt.Errorf("authorization_details: %w", err)
 	}
 	if len(details) != 3 {
-		return "", fmt.Errorf("authorization_details: %d objects where 3 must be", len(details))
+		return "", fmt.Errorf("authorization_details: %d objects, want 3", len(details))
 	}
 	table := details[2].Path
 	if err := checkTable(table); err != nil {

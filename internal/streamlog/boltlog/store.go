@@ -122,6 +122,7 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 	room := int(min(uint64(limit.Records), limit.Below-seq))
 	out := make([]backend.Record, 0, min(uint64(room), count))
 	for i := range raw {
+		// decode may append some records of a corrupt block before it fails. whole is the length without these records.
 		whole := len(out)
 		out, err = decode(out, raw[i].data, raw[i].first, seq, room-len(out))
 		if err != nil && whole == 0 {

@@ -168,10 +168,13 @@ func (s *store) endRound(committed bool) {
 		s.db.forget(s)
 	case dirty:
 		s.durable = s.work
+		// A sweep removes blocks and does not change the state. Publishing the same state would wake all readers for
+		// nothing.
 		if s.board.State() != s.durable.State {
 			s.board.Publish(s.durable.State)
 		}
 		if s.sweeping {
+			// One transaction removes only sweepBlocks blocks. The next round goes on with the sweep.
 			s.db.committer.Do(&op{store: s, kind: opSweep, done: func(uint64, error) {}})
 		}
 	}
