@@ -148,7 +148,7 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 		}
 	}
 	var cp checkpoint.Checkpoint
-	err := retrier{c.cfg.retry, c.cfg.logger, c.cfg.key}.do(ctx, "claim the checkpoint", func(int) (err error) {
+	err := retrier{c.cfg.retry, c.cfg.logger}.do(ctx, "claim the checkpoint", func(int) (err error) {
 		// If the reply to a claim was lost, the claim may have raised the epoch. Another claim raises the epoch again,
 		// and our epoch is the newest in both cases.
 		cp, err = c.cfg.store.Claim(ctx, c.cfg.key)
@@ -164,7 +164,7 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 	done, err := ahead.Decode(cp.Offset, cp.Ahead)
 	if errors.Is(err, ahead.ErrOtherPlace) {
 		// Somebody has changed the place in the store, for example to process records again.
-		c.cfg.logger.WarnContext(ctx, "consumer: the checkpoint lists done records behind another place; they run again", "key", c.cfg.key, "at", from)
+		c.cfg.logger.WarnContext(ctx, "consumer: the checkpoint lists done records behind another place; they run again", "at", from)
 	} else if err != nil {
 		return nil, fmt.Errorf("consumer: the checkpoint %.64q: %w", c.cfg.key, err)
 	}

@@ -182,7 +182,7 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 	}
 	done, err := l.run.track.push(span{first: ch.first, recs: ch.recs, next: ch.next, bytes: ch.bytes})
 	if err != nil {
-		l.c.cfg.logger.WarnContext(ctx, "consumer: some records that were done run again", "key", l.c.cfg.key, "at", ch.recs[0].Offset, "err", err)
+		l.c.cfg.logger.WarnContext(ctx, "consumer: some records that were done run again", "at", ch.recs[0].Offset, "err", err)
 	}
 	ch.done = done
 	// Messages hold copies of the values. Only handlers of Process use a chunk that the loop has left.

@@ -59,7 +59,7 @@ func (l *loop[T]) close(ctx context.Context) error {
 	err = meaning.Error(fmt.Errorf("consumer: save the final checkpoint: %w", err))
 	// We log the error even though a caller may receive it, because a body that breaks out of the loop may never call
 	// the consumer again.
-	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "key", l.c.cfg.key, "err", err)
+	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "err", err)
 	return err
 }
 

@@ -63,6 +63,10 @@ func newConfig(opts []Option) (config, error) {
 	if err := c.check(); err != nil {
 		return c, err
 	}
+	if c.hasStore {
+		// A process may run a consumer for each of many streams. Without the key a line of the log does not tell which it is.
+		c.logger, c.startLogger = c.logger.With("key", c.key), c.startLogger.With("key", c.key)
+	}
 	if c.onPoison == nil {
 		c.onPoison = Stop
 		if c.hasLetters {
@@ -225,5 +229,6 @@ func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks
 
 // Logger receives what an operator wants to know: readers that were lost and opened again, poison, and saves that
 // failed. By default only one event is logged, with [slog.Default]: a loop cannot read its first batch, and tries again.
-// Without that warning, a consumer with a wrong address would try for ever and say nothing.
+// Without that warning, a consumer with a wrong address would try for ever and say nothing. With [Checkpoint], every
+// event has the attribute "key".
 func Logger(l *slog.Logger) Option { return func(c *config) { c.logger, c.startLogger = l, l } }

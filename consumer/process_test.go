@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
@@ -417,4 +418,30 @@ func BenchmarkProcess(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
 		})
 	}
+}
+
+// A process may run a consumer for each of many streams, so a line of the log that names no key tells nothing.
+func TestEachLineOfTheLogNamesTheKeyOfTheCheckpointOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		store := newSpy()
+		c := newConsumer(t, count(t, 3), consumer.StopAtTail(), consumer.DeadLetters(&letters{}),
+			consumer.Checkpoint(store, key), consumer.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+		store.failing(fmt.Errorf("down: %w", backend.ErrTransient))
+		time.AfterFunc(time.Hour, func() { store.failing(nil) })
+		err := c.Process(t.Context(), func(context.Context, consumer.Message[int]) error { return errDisk }, consumer.Retries(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(log.String()) {
+			if strings.Count(line, "key="+key) != 1 {
+				t.Errorf("want the key once: %s", line)
+			}
+		}
+		for _, want := range []string{"tried again", "dead letter", "could save the checkpoint again"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("no line with %q in\n%s", want, log.String())
+			}
+		}
+	})
 }

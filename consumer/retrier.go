@@ -21,7 +21,6 @@ func retryable(err error) bool {
 type retrier struct {
 	backoff.Policy
 	logger *slog.Logger
-	key    string // of the checkpoint, for the log
 }
 
 // do calls f until f succeeds, fails for good, or has used up the budget of the policy. When ctx ends, do stops
@@ -31,10 +30,10 @@ func (r retrier) do(ctx context.Context, what string, f func(attempt int) error)
 	for attempt := 1; ; attempt++ {
 		err := f(attempt)
 		if err == nil {
-			down.recovered(ctx, "consumer: could "+what+" again", "key", r.key, "attempt", attempt)
+			down.recovered(ctx, "consumer: could "+what+" again", "attempt", attempt)
 			return nil
 		}
-		down.failed(ctx, "consumer: could not "+what, err, "key", r.key, "attempt", attempt)
+		down.failed(ctx, "consumer: could not "+what, err, "attempt", attempt)
 		if !retryable(err) || ctx.Err() != nil {
 			return err
 		}

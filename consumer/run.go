@@ -60,7 +60,7 @@ func newRun(cfg *config, m mode, n *counters, from backend.Offset, done []ahead.
 	r := &run{
 		mode: m, resumed: len(done) > 0, wake: make(chan struct{}, 1),
 		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)),
-		retry: retrier{cfg.retry, cfg.logger, cfg.key}, hooks: cfg.hooks, counters: n,
+		retry: retrier{cfg.retry, cfg.logger}, hooks: cfg.hooks, counters: n,
 		saving: make(chan struct{}, 1), readBefore: n.read.Load(),
 	}
 	r.track = newTracker(from, done, newBudget(cfg.bufferBytes, r.nudge))
