@@ -3,6 +3,7 @@ package zerobus
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/headrace/headrace/backend"
@@ -24,6 +25,29 @@ type Config struct {
 
 	// WorkspaceID is the id of the workspace, for token requests. The default is the first label of the Endpoint's host.
 	WorkspaceID string
+}
+
+// Environment returns the Config in the environment variables ZEROBUS_ENDPOINT, ZEROBUS_WORKSPACE_URL, ZEROBUS_CLIENT_ID and
+// ZEROBUS_CLIENT_SECRET. "headrace serve" prints them for its own service. Its error names the variables that are missing. An
+// empty variable counts as absent.
+func Environment() (Config, error) {
+	var c Config
+	var missing []string
+	for _, v := range []struct {
+		name string
+		to   *string
+	}{
+		{"ZEROBUS_ENDPOINT", &c.Endpoint}, {"ZEROBUS_WORKSPACE_URL", &c.UnityCatalog},
+		{"ZEROBUS_CLIENT_ID", &c.ClientID}, {"ZEROBUS_CLIENT_SECRET", &c.ClientSecret},
+	} {
+		if *v.to = os.Getenv(v.name); *v.to == "" {
+			missing = append(missing, v.name)
+		}
+	}
+	if len(missing) > 0 {
+		return Config{}, fmt.Errorf("zerobus: not set in the environment: %s", strings.Join(missing, ", "))
+	}
+	return c, nil
 }
 
 // String names the endpoint, without the secret. It also hides the text before an @ in the Endpoint. New refuses an @, but

@@ -24,6 +24,9 @@ type endpoint struct {
 // targets "dns:///…" and "passthrough:///…".
 func parseEndpoint(s string) (endpoint, error) {
 	s = strings.TrimSpace(s)
+	if s == "" {
+		return endpoint{}, fmt.Errorf("give the Endpoint, the address of Zerobus Ingest: %w", backend.ErrRejected)
+	}
 	for _, scheme := range []string{"dns:///", "passthrough:///"} {
 		if rest, ok := strings.CutPrefix(s, scheme); ok {
 			return parseTarget(s, rest)

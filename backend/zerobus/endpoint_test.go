@@ -146,3 +146,24 @@ func FuzzLifetime(f *testing.F) {
 		}
 	})
 }
+
+func TestNewWithoutAnEndpointAsksForOne(t *testing.T) {
+	if _, err := New(Config{}); err == nil || !strings.Contains(err.Error(), "give the Endpoint") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheEnvironmentNamesWhatIsMissing(t *testing.T) {
+	t.Setenv("ZEROBUS_ENDPOINT", "https://123.zerobus.eu.x.com")
+	t.Setenv("ZEROBUS_WORKSPACE_URL", "https://x.com")
+	t.Setenv("ZEROBUS_CLIENT_ID", "")
+	t.Setenv("ZEROBUS_CLIENT_SECRET", "hunter2")
+	if _, err := Environment(); err == nil || !strings.Contains(err.Error(), "ZEROBUS_CLIENT_ID") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv("ZEROBUS_CLIENT_ID", "me")
+	want := Config{Endpoint: "https://123.zerobus.eu.x.com", UnityCatalog: "https://x.com", ClientID: "me", ClientSecret: "hunter2"}
+	if c, err := Environment(); err != nil || c != want {
+		t.Errorf("got %v, %v", c, err)
+	}
+}

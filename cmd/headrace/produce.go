@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // A produceCmd writes standard input to a stream.
 type produceCmd struct {
 	URL         string            `arg:"" help:"The stream."`
-	ContentType string            `help:"Content type of the records; application/json checks each line." default:"application/octet-stream"`
+	ContentType string            `help:"Content type of the records; application/json checks each line. Default: application/json for Zerobus, otherwise application/octet-stream."`
 	JSON        bool              `help:"The same as --content-type application/json." short:"j"`
 	Header      map[string]string `help:"A header for every record, as NAME=VALUE. May be repeated." short:"H"`
 	Rate        float64           `help:"Records a second. 0: as fast as the stream takes them." default:"0"`
@@ -35,7 +36,7 @@ func (c *produceCmd) Run(ctx context.Context, std streams) (err error) {
 	if err := t.writable(); err != nil {
 		return err
 	}
-	p, err := producer.New(ctx, t.sink, bytesCodec(c.ContentType))
+	p, err := producer.New(ctx, t.sink, bytesCodec(cmp.Or(c.ContentType, t.contentType)))
 	if err != nil {
 		return err
 	}

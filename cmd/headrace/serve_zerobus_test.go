@@ -101,3 +101,29 @@ func TestServeZerobusRefuses(t *testing.T) {
 		})
 	}
 }
+
+// What serve prints is all that a shell needs: produce writes rows without a flag.
+func TestProduceWritesRowsWithTheEnvironmentOfServe(t *testing.T) {
+	rows := filepath.Join(t.TempDir(), "rows")
+	srv, err := startZerobus(&serveCmd{Zerobus: "127.0.0.1:0", Rows: rows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = srv.Shutdown(t.Context()) }()
+	for v := range strings.FieldsSeq(strings.TrimPrefix(strings.TrimSpace(zerobusHint(srv)), "export")) {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	s := newShell(t)
+	s.in = `{"station":"north"}` + "\n"
+	if _, errs := s.run(exitOK, "produce", "zerobus://main.air.readings"); !strings.Contains(errs, "1 records durable") {
+		t.Errorf("produce said %q", errs)
+	}
+	if b, err := os.ReadFile(rows); err != nil || !strings.Contains(string(b), "north") {
+		t.Errorf("rows %q, %v", b, err)
+	}
+	t.Setenv("ZEROBUS_CLIENT_SECRET", "")
+	if _, errs := s.run(exitUsage, "produce", "zerobus://main.air.readings"); !strings.Contains(errs, "ZEROBUS_CLIENT_SECRET") {
+		t.Errorf("without a secret produce said %q", errs)
+	}
+}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"strings"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -16,6 +14,8 @@ type target struct {
 	name   string // the URL without secrets
 	sink   backend.Sink
 	source backend.Source
+
+	contentType string // of records for which the user names none, if the store takes no bytes of an unknown kind
 
 	create      func(ctx context.Context, contentType string) error
 	createBasin func(ctx context.Context) error
@@ -87,21 +87,6 @@ func streamOf(u *url.URL) (string, error) {
 		return "", fmt.Errorf("%w: the URL has no stream: add ?stream=NAME", errUsage)
 	}
 	return name, nil
-}
-
-// require returns the values of environment variables, or an error that names those that are missing.
-func require(names ...string) ([]string, error) {
-	values := make([]string, len(names))
-	var missing []string
-	for i, n := range names {
-		if values[i] = os.Getenv(n); values[i] == "" {
-			missing = append(missing, n)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("%w: not set in the environment: %s", errUsage, strings.Join(missing, ", "))
-	}
-	return values, nil
 }
 
 // writable, readable and can return an error where a store cannot do what a command needs.

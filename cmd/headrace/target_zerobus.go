@@ -13,14 +13,14 @@ func openZerobus(_ context.Context, u *url.URL, t *target) error {
 	if u.Host == "" {
 		return fmt.Errorf("%w: write zerobus://CATALOG.SCHEMA.TABLE", errUsage)
 	}
-	env, err := require("ZEROBUS_ENDPOINT", "ZEROBUS_WORKSPACE_URL", "ZEROBUS_CLIENT_ID", "ZEROBUS_CLIENT_SECRET")
+	cfg, err := zerobus.Environment()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	client, err := zerobus.New(cfg)
 	if err != nil {
 		return err
 	}
-	client, err := zerobus.New(zerobus.Config{Endpoint: env[0], UnityCatalog: env[1], ClientID: env[2], ClientSecret: env[3]})
-	if err != nil {
-		return err
-	}
-	t.sink, t.close = client.Table(u.Host), client.Close
+	t.sink, t.contentType, t.close = client.Table(u.Host), "application/json", client.Close
 	return nil
 }

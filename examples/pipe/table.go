@@ -17,11 +17,12 @@ import (
 // rows as lines to rows.ndjson.
 func table(dir string) (sink backend.Sink, shut func() error, err error) {
 	name := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
-	if endpoint := os.Getenv("ZEROBUS_ENDPOINT"); endpoint != "" {
-		client, err := zerobus.New(zerobus.Config{
-			Endpoint: endpoint, UnityCatalog: os.Getenv("UNITY_CATALOG_URL"),
-			ClientID: os.Getenv("DATABRICKS_CLIENT_ID"), ClientSecret: os.Getenv("DATABRICKS_CLIENT_SECRET"),
-		})
+	if os.Getenv("ZEROBUS_ENDPOINT") != "" {
+		cfg, err := zerobus.Environment()
+		if err != nil {
+			return nil, nil, err
+		}
+		client, err := zerobus.New(cfg)
 		if err != nil {
 			return nil, nil, err
 		}

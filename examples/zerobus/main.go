@@ -2,8 +2,8 @@
 // With protobuf, the service gets the descriptor from the message type. If the environment names no workspace, the
 // program runs a service in this process.
 //
-// These variables name a workspace: ZEROBUS_ENDPOINT, UNITY_CATALOG_URL, ZEROBUS_TABLE, DATABRICKS_CLIENT_ID and
-// DATABRICKS_CLIENT_SECRET. Make the table with
+// ZEROBUS_ENDPOINT, ZEROBUS_WORKSPACE_URL, ZEROBUS_CLIENT_ID and ZEROBUS_CLIENT_SECRET name a workspace, and ZEROBUS_TABLE names
+// the table. "headrace serve" prints the first four for its own service. Make the table with
 //
 //	CREATE TABLE main.air.readings (station STRING NOT NULL, taken_us TIMESTAMP NOT NULL, pm25 DOUBLE, number BIGINT)
 package main
@@ -50,13 +50,12 @@ func main() {
 
 func run(ctx context.Context, n int) (err error) {
 	table := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
-	c := zerobus.Config{
-		Endpoint:     os.Getenv("ZEROBUS_ENDPOINT"),
-		UnityCatalog: os.Getenv("UNITY_CATALOG_URL"),
-		ClientID:     os.Getenv("DATABRICKS_CLIENT_ID"),
-		ClientSecret: os.Getenv("DATABRICKS_CLIENT_SECRET"),
-	}
-	if c.Endpoint == "" {
+	var c zerobus.Config
+	if os.Getenv("ZEROBUS_ENDPOINT") != "" {
+		if c, err = zerobus.Environment(); err != nil {
+			return err
+		}
+	} else {
 		// The table has the columns of the message. Like a real table, it refuses rows with other columns.
 		columns := server.Columns((*airpb.Reading)(nil).ProtoReflect().Descriptor())
 		srv, err := server.New(server.Config{Tables: []server.Table{{Name: table, Columns: columns}}})

@@ -31,10 +31,10 @@ func TestWorkspaceOfTheEnvironment(t *testing.T) {
 		zerobustest.Column{Name: "pm25", Type: "DOUBLE"},
 		zerobustest.Column{Name: "number", Type: "BIGINT"}))
 	t.Setenv("ZEROBUS_ENDPOINT", srv.Endpoint)
-	t.Setenv("UNITY_CATALOG_URL", srv.UnityCatalogURL)
+	t.Setenv("ZEROBUS_WORKSPACE_URL", srv.UnityCatalogURL)
 	t.Setenv("ZEROBUS_TABLE", table)
-	t.Setenv("DATABRICKS_CLIENT_ID", "id")
-	t.Setenv("DATABRICKS_CLIENT_SECRET", "secret")
+	t.Setenv("ZEROBUS_CLIENT_ID", "id")
+	t.Setenv("ZEROBUS_CLIENT_SECRET", "secret")
 	if err := run(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
