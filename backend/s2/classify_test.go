@@ -283,3 +283,13 @@ func TestTheEnvironmentNamesTokenAndEndpoints(t *testing.T) {
 		t.Errorf("an empty variable: %v, %v", cfg.BasinEndpoint, err)
 	}
 }
+
+func TestARangeWithoutFromSaysWhatToGive(t *testing.T) {
+	c, err := s2.New(s2.Config{Token: "any", AccountEndpoint: "http://127.0.0.1:1", BasinEndpoint: "http://127.0.0.1:1"})
+	check(t, err)
+	for _, err := range c.Basin(basinName).Stream("orders").ReadSession(s2.Range{Count: 1}).Records(t.Context()) {
+		if !errors.Is(err, backend.ErrOutOfRange) || !strings.Contains(err.Error(), "give a place or backend.Earliest") {
+			t.Errorf("got %v", err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package s2
 
 import (
+	"fmt"
 	"math"
 	"net/url"
 	"strconv"
@@ -67,6 +68,9 @@ func startQuery(from backend.Offset) (url.Values, error) {
 		return url.Values{"tail_offset": {strconv.Itoa(n)}}, nil
 	case isTime: // with clamp, a time after the last record means the tail
 		return url.Values{"timestamp": {strconv.FormatInt(max(floorMilli(t), 0), 10)}, "clamp": {"true"}}, nil
+	}
+	if from == "" {
+		return nil, fmt.Errorf("s2: no start: give a place or backend.Earliest: %w", backend.ErrOutOfRange)
 	}
 	seq, err := SeqNum(from)
 	if err != nil {

@@ -330,3 +330,13 @@ func TestTailOfAStoreThatCannotCountBeginsAtTheStart(t *testing.T) {
 		t.Errorf("head: %q", out)
 	}
 }
+
+func TestLagTellsThatAKeyHasNoCheckpoint(t *testing.T) {
+	s := newShell(t)
+	s.in = numbers(0, 5)
+	s.run(exitOK, "produce", s.url("a.db", "n"))
+	out, errs := s.run(exitOK, "lag", s.url("a.db", "n"), "file:"+filepath.Join(s.dir, "places"), "n/biling")
+	if !strings.HasPrefix(out, "5 records") || !strings.Contains(errs, "no checkpoint n/biling") {
+		t.Errorf("lag printed %q and said %q", out, errs)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/headrace/headrace/checkpoint"
 )
@@ -23,6 +24,13 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 		return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+			cp, err := s.Load(ctx, c.Key)
+			if err != nil {
+				return err
+			}
+			if cp == (checkpoint.Checkpoint{}) { // a wrong key would look like a consumer that does nothing
+				fmt.Fprintf(std.err, "headrace: there is no checkpoint %s: the whole stream counts as behind\n", c.Key)
+			}
 			lag, err := checkpoint.Lag(ctx, s, c.Key, t.source)
 			if err != nil {
 				return err
@@ -43,7 +51,7 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 			if lag.Bytes >= 0 {
 				records += ", " + size(lag.Bytes)
 			}
-			fmt.Fprintf(std.out, "%s behind; the oldest is %s old\n", records, lag.Age)
+			fmt.Fprintf(std.out, "%s behind; the oldest is %s old\n", records, lag.Age.Round(time.Millisecond))
 			return nil
 		})
 	})

@@ -43,7 +43,11 @@ func (c *createCmd) Run(ctx context.Context, std streams) error {
 				return err
 			}
 		}
-		return t.create(ctx, c.ContentType)
+		err := t.create(ctx, c.ContentType)
+		if errors.Is(err, backend.ErrNotFound) && t.createBasin != nil {
+			return fmt.Errorf("%w (--basin makes the basin, too)", err)
+		}
+		return err
 	})
 }
 

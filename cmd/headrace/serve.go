@@ -14,7 +14,7 @@ const drainTimeout = 10 * time.Second
 
 // A serveCmd runs servers for development and tests.
 type serveCmd struct {
-	Data string `help:"Keep all data in this directory, which is made if it is missing. Default: memory." placeholder:"DIR"`
+	Data string `help:"Keep the data of S2 and Durable Streams in this directory, which is made if it is missing. Default: memory." placeholder:"DIR"`
 
 	S2       string `name:"s2" help:"Serve S2 on this address; port 0 picks a free port." placeholder:"HOST:PORT"`
 	S2Token  string `name:"s2-token" help:"The token that S2 clients must send. Default: any." placeholder:"TOKEN"`
