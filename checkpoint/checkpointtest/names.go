@@ -132,7 +132,7 @@ func keysListed(ctx context.Context, s checkpoint.Store) error {
 		return fmt.Errorf("%w: it is no checkpoint.Lister", errNotOffered)
 	}
 	if keys, err := l.Keys(ctx); err != nil || len(keys) > 0 {
-		return fmt.Errorf("Keys of an empty store: %q, %v", keys, err)
+		return fmt.Errorf("an empty store has the Keys: %q, %v", keys, err)
 	}
 	for i, key := range distinctKeys {
 		// Half of the keys are claimed and not saved, and some are claimed twice.
@@ -149,12 +149,12 @@ func keysListed(ctx context.Context, s checkpoint.Store) error {
 	}
 	want := slices.Sorted(slices.Values(distinctKeys))
 	if keys, err := l.Keys(ctx); err != nil || !slices.Equal(keys, want) {
-		return fmt.Errorf("Keys: %q, %v; want %q", keys, err, want)
+		return fmt.Errorf("the Keys are %q, %v; want %q", keys, err, want)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	if _, err := l.Keys(ended); !errors.Is(err, context.Canceled) || !errors.Is(err, backend.ErrTransient) {
-		return fmt.Errorf("Keys under an ended context: %v; want its error and ErrTransient", err)
+		return fmt.Errorf("the Keys under an ended context: %v; want its error and ErrTransient", err)
 	}
 	return nil
 }

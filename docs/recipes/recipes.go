@@ -177,5 +177,5 @@ func versions(firstVersion codec.Codec[order]) codec.Codec[order] {
 
 // All of it is here to be compiled and shown.
 var _ = []any{
-	workers, batches, lag, replay, exactlyOnce, machines, partitioned, union, skipUnknown, put, forward, observed, traced, versions,
+	workers, batches, lag, replay, exactlyOnce, machines, partitioned, union, skipUnknown, put, forward, observed, traced, versions, merged,
 }
