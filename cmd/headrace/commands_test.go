@@ -239,6 +239,15 @@ func TestWrongArgumentsAreToldAndExitWith2(t *testing.T) {
 	}
 }
 
+func TestShellsCompleteCommandsAndFlags(t *testing.T) {
+	for line, want := range map[string]string{"headrace ta": "tail", "headrace tail --fr": "--from"} {
+		t.Setenv("COMP_LINE", line)
+		if out, _ := newShell(t).run(exitOK); !strings.Contains(out, want) {
+			t.Errorf("%q is completed by %q", line, out)
+		}
+	}
+}
+
 func TestBenchChecksWhatItReads(t *testing.T) {
 	s := newShell(t)
 	chart := filepath.Join(s.dir, "chart.svg")

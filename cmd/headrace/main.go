@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/willabides/kongplete"
 )
 
 const description = `Look at streams, move records between them, measure them, and serve them for development.
@@ -41,6 +42,8 @@ type commands struct {
 	Lag        lagCmd        `cmd:"" help:"Print how far a consumer is behind the tail of its stream."`
 	Checkpoint checkpointCmd `cmd:"" help:"Look at and move the places of consumers."`
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Look at dead letters and send them again."`
+
+	Completion kongplete.InstallCompletions `cmd:"" help:"Print the line that lets your shell complete commands and flags."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }
@@ -76,6 +79,10 @@ func run(ctx context.Context, args []string, std streams) int {
 	if err != nil {
 		fmt.Fprintln(std.err, "headrace:", err)
 		return exitFailed
+	}
+	// A shell that completes asks by variables of the environment. The answer is all that is wanted then.
+	if kongplete.Complete(parser); exited >= 0 {
+		return exited
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
