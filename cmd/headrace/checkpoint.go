@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -25,7 +26,7 @@ type checkpointListCmd struct {
 
 // Run prints the lines that show prints, sorted by key.
 func (c *checkpointListCmd) Run(ctx context.Context, std streams) error {
-	return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+	return withExistingStore(ctx, c.Store, func(s checkpoint.Store) error {
 		lister, ok := s.(checkpoint.Lister)
 		if !ok {
 			return fmt.Errorf("list the keys: %w: the store cannot say which keys it holds", backend.ErrUnsupported)
@@ -57,6 +58,16 @@ type checkpointShowCmd struct {
 	Key   string `arg:"" help:"The key of the consumer."`
 }
 
+// withExistingStore is withStore for a command that does not make the store.
+func withExistingStore(ctx context.Context, address string, f func(checkpoint.Store) error) error {
+	if u, err := url.Parse(address); err == nil {
+		if err := existingFile(u); err != nil {
+			return err
+		}
+	}
+	return withStore(ctx, address, f)
+}
+
 // withStore opens a store, calls f, and closes the store.
 func withStore(ctx context.Context, address string, f func(checkpoint.Store) error) (err error) {
 	store, closeStore, err := openStore(ctx, address)
@@ -69,7 +80,7 @@ func withStore(ctx context.Context, address string, f func(checkpoint.Store) err
 
 // Run prints the place as JSON.
 func (c *checkpointShowCmd) Run(ctx context.Context, std streams) error {
-	return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+	return withExistingStore(ctx, c.Store, func(s checkpoint.Store) error {
 		cp, err := s.Load(ctx, c.Key)
 		if err != nil {
 			return err

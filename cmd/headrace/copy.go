@@ -55,7 +55,7 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 	}
-	return with(ctx, c.From, func(from *target) error {
+	return withExisting(ctx, c.From, func(from *target) error {
 		return with(ctx, c.To, func(to *target) error {
 			if err := errors.Join(from.readable(), to.writable()); err != nil {
 				return err

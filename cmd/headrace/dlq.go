@@ -34,7 +34,7 @@ func letters(t *target, opts ...consumer.Option) (*consumer.Consumer[consumer.De
 
 // Run prints a table.
 func (c *dlqListCmd) Run(ctx context.Context, std streams) error {
-	return with(ctx, c.URL, func(t *target) error {
+	return withExisting(ctx, c.URL, func(t *target) error {
 		reader, err := letters(t)
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ type dlqShowCmd struct {
 
 // Run prints what the letter holds.
 func (c *dlqShowCmd) Run(ctx context.Context, std streams) error {
-	return with(ctx, c.URL, func(t *target) error {
+	return withExisting(ctx, c.URL, func(t *target) error {
 		reader, err := letters(t, consumer.StartAt(backend.Offset(c.Letter)))
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ type dlqRedriveCmd struct {
 
 // Run sends each letter's record, and moves the place when the record is durable.
 func (c *dlqRedriveCmd) Run(ctx context.Context, std streams) error {
-	return with(ctx, c.URL, func(from *target) error {
+	return withExisting(ctx, c.URL, func(from *target) error {
 		return with(ctx, c.To, func(to *target) error {
 			return withStore(ctx, c.Checkpoint, func(s checkpoint.Store) error { return c.redrive(ctx, std, from, to, s) })
 		})

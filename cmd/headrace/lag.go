@@ -19,7 +19,7 @@ type lagCmd struct {
 
 // Run prints the lag at the oldest record that is not done.
 func (c *lagCmd) Run(ctx context.Context, std streams) error {
-	return with(ctx, c.URL, func(t *target) error {
+	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.readable(); err != nil {
 			return err
 		}

@@ -22,6 +22,14 @@ func with(ctx context.Context, address string, f func(*target) error) (err error
 	return f(t)
 }
 
+// withExisting is with for a command that does not make the stream.
+func withExisting(ctx context.Context, address string, f func(*target) error) error {
+	if err := existingStream(address); err != nil {
+		return err
+	}
+	return with(ctx, address, f)
+}
+
 // A createCmd makes a stream.
 type createCmd struct {
 	URL         string `arg:"" help:"The stream."`
@@ -59,7 +67,7 @@ type headCmd struct {
 
 // Run prints what the store says, and the first and the last record.
 func (c *headCmd) Run(ctx context.Context, std streams) error {
-	return with(ctx, c.URL, func(t *target) error {
+	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.readable(); err != nil {
 			return err
 		}
@@ -127,7 +135,7 @@ type sealCmd struct {
 
 // Run ends the stream.
 func (c *sealCmd) Run(ctx context.Context) error {
-	return with(ctx, c.URL, func(t *target) error {
+	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.can("sealed", t.seal != nil); err != nil {
 			return err
 		}
@@ -143,7 +151,7 @@ type trimCmd struct {
 
 // Run drops the records before an offset.
 func (c *trimCmd) Run(ctx context.Context) error {
-	return with(ctx, c.URL, func(t *target) error {
+	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.can("trimmed", t.trim != nil); err != nil {
 			return err
 		}
@@ -159,7 +167,7 @@ type rmCmd struct {
 
 // Run deletes the stream, after the user has confirmed it.
 func (c *rmCmd) Run(ctx context.Context, std streams) error {
-	return with(ctx, c.URL, func(t *target) error {
+	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.can("deleted", t.remove != nil); err != nil {
 			return err
 		}

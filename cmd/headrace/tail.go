@@ -39,6 +39,9 @@ func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := existingStream(c.URL); err != nil {
+		return err
+	}
 	t, err := openTarget(ctx, c.URL)
 	if err != nil {
 		return err

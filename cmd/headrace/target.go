@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -98,4 +99,26 @@ func (t *target) can(what string, ok bool) error {
 		return nil
 	}
 	return fmt.Errorf("%s cannot be %s: %w", t.name, what, backend.ErrUnsupported)
+}
+
+// existingFile returns an error when a URL of a bolt or sqlite file names a file that is not there. A command that only reads must not
+// make a file for a URL with a mistake in it: the user would see an empty stream and no error.
+func existingFile(u *url.URL) error {
+	path := u.Opaque + u.Path
+	if u.Scheme != "bolt" && u.Scheme != "sqlite" || path == "" {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s: %w: there is no file %s", redacted(u), backend.ErrNotFound, path)
+	}
+	return nil
+}
+
+// existingStream is existingFile for the URL of a stream. It leaves what is wrong with the URL itself to openTarget.
+func existingStream(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Query().Get("stream") == "" {
+		return nil
+	}
+	return existingFile(u)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/headrace/headrace/checkpoint/checkpointtest"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/ahead"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -149,9 +150,15 @@ func (in *incarnation) retire() {
 	in.f.h.counts.faults.Add(int64(n))
 }
 
-// begin starts a pass at a place.
-func (in *incarnation) begin(start int, epoch uint64) {
+// begin starts a pass at a place. The loop may leave out the records behind the place that the checkpoint lists as done: Save has
+// checked them.
+func (in *incarnation) begin(start int, listed []ahead.Run, epoch uint64) {
 	p := newPass(in.f, start)
+	for _, r := range listed {
+		for i := r.From; i < r.To; i++ {
+			p.skip(start + int(i))
+		}
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.pass, in.epochs[epoch] = p, p
@@ -184,11 +191,21 @@ func (in *incarnation) Claim(ctx context.Context, key string) (checkpoint.Checkp
 	if cp.Offset != "" {
 		start = place(cp.Offset)
 	}
-	in.begin(start, cp.Epoch)
+	in.begin(start, in.listed(cp), cp.Epoch)
 	return cp, nil
 }
 
-// Save implements checkpoint.Store. All before the place must be done in the loop that claimed the epoch.
+// listed returns the records behind the place that a checkpoint lists as done, counted from the place.
+func (in *incarnation) listed(cp checkpoint.Checkpoint) []ahead.Run {
+	runs, err := ahead.Decode(cp.Offset, cp.Ahead)
+	if err != nil {
+		in.f.h.errorf("%s, mode %d: the checkpoint at %q: %v", in.f.key, in.f.mode, cp.Offset, err)
+	}
+	return runs
+}
+
+// Save implements checkpoint.Store. All before the place must be done in the loop that claimed the epoch, and so must all that is
+// listed as done behind the place.
 func (in *incarnation) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) error {
 	if in.dead() {
 		return errKilled
@@ -200,6 +217,12 @@ func (in *incarnation) Save(ctx context.Context, key string, cp checkpoint.Check
 		in.f.h.errorf("%s: a save under epoch %d, which was never claimed", key, cp.Epoch)
 	} else if done := p.undone(); place(cp.Offset) > done {
 		in.f.h.errorf("%s, mode %d: place %q was saved, and record %d is not done", key, in.f.mode, cp.Offset, done)
+	} else {
+		for _, r := range in.listed(cp) {
+			if i := p.undoneIn(place(cp.Offset)+int(r.From), place(cp.Offset)+int(r.To)); i >= 0 {
+				in.f.h.errorf("%s, mode %d: place %q lists record %d, which is not done", key, in.f.mode, cp.Offset, i)
+			}
+		}
 	}
 	return in.store.Save(ctx, key, cp)
 }

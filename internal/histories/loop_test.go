@@ -51,7 +51,7 @@ func (in *incarnation) loop(ctx context.Context) (ended bool) {
 		if p := in.current(); p != nil {
 			start = p.undone() // it remembers
 		}
-		in.begin(start, 0)
+		in.begin(start, nil, 0)
 	}
 	in.f.h.counts.loops.Add(1)
 	left, err := in.run(ctx)

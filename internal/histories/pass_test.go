@@ -87,6 +87,18 @@ func (p *pass) undone() int {
 	return i
 }
 
+// undoneIn returns the first record from one number up to another that is not done, or -1.
+func (p *pass) undoneIn(from, to int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := from; i < to; i++ {
+		if !p.isDone(i) {
+			return i
+		}
+	}
+	return -1
+}
+
 func (p *pass) isDone(i int) bool {
 	if p.done[i] {
 		return true
