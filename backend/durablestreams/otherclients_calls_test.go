@@ -19,6 +19,7 @@ import (
 
 // Everything that may be done twice is tried again, and what may not, only where it was refused.
 func TestEverySafeCallIsTriedAgain(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	var status, left, calls atomic.Int64
 	s := jsonStream(t, func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		calls.Add(1)

@@ -38,6 +38,7 @@ func consumed(t *testing.T, s backend.Source) (got []int, reopened uint64, errs 
 }
 
 func TestReadsAreTriedAgain(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	for name, fail := range map[string]http.HandlerFunc{
 		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		"503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
@@ -399,6 +400,7 @@ func TestPlaceBeyondTheTailIsOutOfRange(t *testing.T) {
 
 // A token that has expired when a connection is made anew is asked for again, not sent again.
 func TestReconnectsSendAFreshToken(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	for _, mode := range []string{"sse", "long-poll"} {
 		var made, seen, live atomic.Int64
 		c, _ := serveVia(t, func(h http.Handler) http.Handler {

@@ -30,6 +30,8 @@ type member[T any] struct {
 	first  bool               // the next renewal that succeeds is the first, or the first after an outage; rounds uses it alone
 	woken  chan struct{}      // holds one token: a tenure is over
 
+	renewedFirst bool // the last round was the first renewal, or the first after an outage; rounds uses it alone
+
 	goroutines sync.WaitGroup // one for each tenure, and one that lists the streams
 
 	mu     sync.Mutex
@@ -95,10 +97,16 @@ func (m *member[T]) rounds(life context.Context) {
 }
 
 // pause is the time between two rounds. It is random by a tenth, so that members that were started together do not
-// renew together for ever.
+// renew together for ever. Behind the first renewal, or the first after an outage, it is longer than the pause of any other
+// member: all members that can renew have then renewed before this one takes streams. Otherwise it would take streams
+// that it has to give to them soon after.
 func (m *member[T]) pause() time.Duration {
 	p := m.g.cfg.lease / roundsPerLease
-	return p - mrand.N(p/10+1)
+	jitter := mrand.N(p/10 + 1)
+	if m.renewedFirst {
+		return p + jitter
+	}
+	return p - jitter
 }
 
 // round renews the leases, and acts on what the store says about the group.
@@ -109,7 +117,7 @@ func (m *member[T]) round(ctx context.Context, down *outage) {
 	defer cancel()
 	state, err := m.g.leases.Renew(call, m.g.name, m.id, streamsOf(renewed), m.g.cfg.lease)
 	first := m.first
-	m.first = err != nil
+	m.first, m.renewedFirst = err != nil, first && err == nil
 	switch {
 	case err == nil:
 		down.recovered(ctx)

@@ -72,6 +72,7 @@ func TestClientGone(t *testing.T) {
 
 // The deadline of one response does not apply to the next response on the connection.
 func TestStallOfAnEarlierResponse(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	each(t, func(t *testing.T, url string) {
 		put(t, url+"/s", "text/plain", "x")
 		_, h := get(t, url+"/s", 200)
@@ -82,6 +83,7 @@ func TestStallOfAnEarlierResponse(t *testing.T) {
 
 // A client that reads nothing of a response, or sends nothing of a body, is given up.
 func TestStalledClient(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	m := server.NewMemory()
 	h := durablestreamstest.Handler(m, durablestreamstest.BodyStall(500*time.Millisecond))
 	var begun, ended atomic.Int64

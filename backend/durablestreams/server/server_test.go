@@ -116,6 +116,7 @@ func TestRestart(t *testing.T) {
 
 // Only one process has the file.
 func TestTwoOwners(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	file := filepath.Join(t.TempDir(), "streams.db")
 	p := start(t, file)
 	defer p.end()

@@ -44,6 +44,7 @@ func raw(t *testing.T, s *httptest.Server, text string) (status int, ends bool, 
 
 // A request that announces a body and never sends it is answered, and its connection ends.
 func TestRequestWithoutItsBodyIsAnswered(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	m := server.NewMemory()
 	defer m.Close()
 	s := httptest.NewServer(durablestreamstest.Handler(m, durablestreamstest.BodyStall(200*time.Millisecond)))
@@ -76,6 +77,7 @@ func TestRequestWithoutItsBodyIsAnswered(t *testing.T) {
 
 // A body that nobody needs does not end its connection, and leaves no deadline behind for a live read.
 func TestUnneededBodyIsPassedOver(t *testing.T) {
+	t.Parallel() // the test mostly waits
 	m := server.NewMemory()
 	defer m.Close()
 	h := durablestreamstest.Handler(m, durablestreamstest.BodyStall(200*time.Millisecond), durablestreamstest.LongPoll(time.Second))
