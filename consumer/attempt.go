@@ -26,7 +26,7 @@ func (w *workers[T]) try(t *task[T]) bool {
 		return true
 	}
 	if w.work.batch != nil && t.fault == nil {
-		err = w.settle(t, err)
+		err = w.finishOthers(t, err)
 	}
 	return w.failed(t, err)
 }

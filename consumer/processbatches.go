@@ -79,9 +79,9 @@ func (w *workers[T]) messages(t *task[T]) []Message[T] {
 	return batch
 }
 
-// settle finishes the records of a batch that did not fail, as err says. What remains in t has failed with the error
-// that settle returns.
-func (w *workers[T]) settle(t *task[T], err error) error {
+// finishOthers finishes the records of a batch that did not fail, as err says. What remains in t has failed with the error
+// that finishOthers returns.
+func (w *workers[T]) finishOthers(t *task[T], err error) error {
 	all := append([]entry[T]{t.entry}, t.rest...)
 	failed := make(map[int]error)
 	if !failedRecords(err, len(all), failed) {

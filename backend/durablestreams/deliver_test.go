@@ -37,10 +37,10 @@ func TestLateAnswerDoesNotSettleTheNextEpoch(t *testing.T) {
 	late := ticket{epoch: a.epoch}
 	a.beginEpochLocked(7)
 	if a.accepted(late); a.epochAccepted {
-		t.Error("the answer to a batch of the epoch before has settled the next one")
+		t.Error("the answer to a batch of the epoch before has decided about the next one")
 	}
 	if a.accepted(ticket{epoch: a.epoch}); !a.epochAccepted {
-		t.Error("the answer to its own batch has not settled the epoch")
+		t.Error("the answer to its own batch has not confirmed the epoch")
 	}
 }
 

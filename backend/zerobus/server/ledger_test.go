@@ -84,7 +84,7 @@ func (l *ledger) failed(ev producer.BatchEvent) {
 	l.fault("batch %d failed: %v", ev.Seq, ev.Err)
 }
 
-func (l *ledger) settle(t *testing.T, n int) {
+func (l *ledger) report(t *testing.T, n int) {
 	t.Helper()
 	l.close(n)
 	for _, f := range l.faults {

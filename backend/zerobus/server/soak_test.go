@@ -139,7 +139,7 @@ func (k soak) run(t *testing.T) {
 		t.Fatalf("close: %v", err)
 	}
 	elapsed := time.Since(start)
-	book.settle(t, n)
+	book.report(t, n)
 	s := srv.Stats()
 	t.Logf("%d records in %v (%.0f/s): %d streams, %d connections, %d requests, %d duplicates in %d batches sent again",
 		n, elapsed.Round(time.Millisecond), float64(n)/elapsed.Seconds(), s.Streams, s.Connections, s.Requests, book.twice, len(book.again))
