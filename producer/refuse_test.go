@@ -142,7 +142,9 @@ func TestAnyNumberOfRefusedRecordsLeavesTheOthersAlone(t *testing.T) {
 
 func TestRefusedInARowStopsTheProducer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		sink := backendtest.NewFlakySink(memory.New(), backendtest.RefuseUnnamed(everything, backend.ErrRejected))
+		// The delay holds the first batch until all records are enqueued, because a stopped producer accepts no more.
+		sink := backendtest.NewFlakySink(memory.New(), backendtest.RefuseUnnamed(everything, backend.ErrRejected),
+			backendtest.Nth(backendtest.OnSend, 1, backendtest.Delay(time.Second)))
 		p := open(t, sink, producer.RefusedInARow(10), producer.BatchRecords(8), producer.Linger(time.Second))
 		rs := enqueue(t, p, numbered(30)...)
 		for i, r := range rs {
