@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 // A sink that has stalled must not make the producer hold more than it was given: the heap is measured, not counted.
 func TestAStalledSinkHoldsNoMoreThanTwiceTheBudget(t *testing.T) {
 	const budget = 8 << 20
-	sink := backendtest.NewFlakySink(memory.New(memory.InFlight(0)), backendtest.Nth(backendtest.OnOpen, 1, backendtest.Stall()))
+	sink := backendtest.NewFlakySink(memory.New(memory.InFlight(math.MaxInt)), backendtest.Nth(backendtest.OnOpen, 1, backendtest.Stall()))
 	p, err := producer.New(t.Context(), sink, codec.Bytes(), producer.BufferBytes(budget), producer.DrainTimeout(0),
 		producer.AckTimeout(0)) // or it would be stalled for half a minute only, which a slow machine takes
 	if err != nil {

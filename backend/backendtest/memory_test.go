@@ -2,6 +2,7 @@ package backendtest_test
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -24,7 +25,8 @@ func TestMemoryWithSmallLimits(t *testing.T) {
 }
 
 func TestMemoryWithoutLimits(t *testing.T) {
-	backendtest.Run(t, memoryHarness(true, memory.BatchRecords(0), memory.BatchBytes(0), memory.RecordBytes(0), memory.InFlight(0)))
+	backendtest.Run(t, memoryHarness(true,
+		memory.BatchRecords(math.MaxInt), memory.BatchBytes(math.MaxInt), memory.RecordBytes(math.MaxInt), memory.InFlight(math.MaxInt)))
 }
 
 func memoryHarness(bubble bool, opts ...memory.Option) backendtest.Harness {

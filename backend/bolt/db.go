@@ -6,7 +6,6 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/boltfile"
 	"github.com/headrace/headrace/internal/streamlog"
 	"github.com/headrace/headrace/internal/streamlog/boltlog"
@@ -29,9 +28,9 @@ type DB struct{ file *boltlog.DB }
 // [ErrDamaged]. Only one process can have the file open. If another process has it open, Open fails within a second
 // with an error that wraps [ErrInUse].
 func Open(path string, opts ...Option) (*DB, error) {
-	c := config{mode: 0o600}
-	for _, o := range opts {
-		o(&c)
+	c, err := complete(opts)
+	if err != nil {
+		return nil, fmt.Errorf("bolt: open: %w", err)
 	}
 	file, err := boltlog.Open(path, c.mode, c.fileBytes)
 	if err != nil {
@@ -42,13 +41,17 @@ func Open(path string, opts ...Option) (*DB, error) {
 
 // Stream returns the stream with the given name of 1 to 512 bytes. The stream exists from its first append on; before
 // that it reads as an empty stream. The options apply to appends through the returned Stream, and not to other Streams
-// of the same name. Open and OpenReader report an error in the name or in the stored data.
+// of the same name. Every operation reports an error in the name, in the options or in the stored data.
 func (db *DB) Stream(name string, opts ...StreamOption) *Stream {
-	c := streamConfig{limits: backend.Limits{BatchRecords: 10_000, BatchBytes: 4 << 20, RecordBytes: 4 << 20, InFlight: 16}}
-	for _, o := range opts {
-		o(&c)
+	store := db.file.Store(name)
+	limits, err := completeStream(opts)
+	if err != nil {
+		// An ended store in the place of the real one: every operation returns err. Other Streams of the name go on.
+		ended := streamlog.NewMemory()
+		ended.Board().End(err)
+		store = ended
 	}
-	return &Stream{streamlog.New(fmt.Sprintf("bolt: stream %q", name), db.file.Store(name), c.limits)}
+	return &Stream{streamlog.New(fmt.Sprintf("bolt: stream %q", name), store, limits)}
 }
 
 // Streams returns the names of the streams that exist, sorted by their bytes.

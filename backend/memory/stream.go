@@ -18,13 +18,12 @@ type Stream struct {
 
 // New makes an empty stream.
 func New(opts ...Option) *Stream {
-	// These are the limits of an S2 batch.
-	c := config{limits: backend.Limits{BatchRecords: 1000, BatchBytes: 1 << 20, RecordBytes: 1 << 20, InFlight: 16}}
-	for _, o := range opts {
-		o(&c)
-	}
+	limits, err := complete(opts)
 	s := streamlog.NewMemory()
-	return &Stream{log: streamlog.New("memory", s, c.limits), store: s}
+	if err != nil {
+		s.Board().End(err) // every operation returns err
+	}
+	return &Stream{log: streamlog.New("memory", s, limits), store: s}
 }
 
 // NewAppender returns an appender for one producer. The first appender that is opened with a content type fixes the

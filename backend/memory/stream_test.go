@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -72,7 +73,7 @@ func wantValues(t *testing.T, recs []backend.Record, from, to int) {
 
 // Batches of one are gathered, large ones are returned as they are, and every place is one to start at.
 func TestBatchesOfAllSizes(t *testing.T) {
-	s := memory.New(memory.BatchRecords(0))
+	s := memory.New(memory.BatchRecords(math.MaxInt))
 	n := 0
 	var batches [][]backend.Record
 	for _, size := range []int{1, 1, 1, 63, 64, 65, 3000, 1, 500, 2, 2} {
@@ -98,7 +99,7 @@ func TestBatchesOfAllSizes(t *testing.T) {
 
 // A batch that is read stays below a MiB where one record does.
 func TestReadIsBounded(t *testing.T) {
-	s := memory.New(memory.BatchBytes(0), memory.RecordBytes(0))
+	s := memory.New(memory.BatchBytes(math.MaxInt), memory.RecordBytes(math.MaxInt))
 	sizes := []int{700_000, 700_000, 10, 5 << 20, 10, 10}
 	var recs []backend.Record
 	for _, n := range sizes {
