@@ -82,7 +82,7 @@ func verdictOn(err error, ownToken bool) verdict {
 	var proxy *ProxyError
 	var noToken *TokenError
 	switch {
-	case errors.Is(err, errNotSent), errors.Is(err, errClosing):
+	case errors.Is(err, errNotSent), errors.Is(err, errClosing), errors.As(err, new(*ProtocolError)):
 		return passing
 	case errors.As(err, &said):
 		return said.verdict(ownToken)

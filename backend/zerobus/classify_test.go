@@ -61,7 +61,7 @@ func TestWhatErrorsMean(t *testing.T) {
 		"ABORTED":                          {said(codes.Aborted), true, passing},
 		"OUT_OF_RANGE":                     {said(codes.OutOfRange), true, same("conflict")},
 		"UNIMPLEMENTED":                    {said(codes.Unimplemented), true, same(unsupported)},
-		"INTERNAL, also for a breach":      {breach("an ack from the future"), true, passing},
+		"a breach of the protocol":         {protocolErrorf("an ack from the future"), true, passing},
 		"UNAVAILABLE":                      {said(codes.Unavailable), true, passing},
 		"DATA_LOSS":                        {said(codes.DataLoss), true, passing},
 		"UNAUTHENTICATED with our token": {said(codes.Unauthenticated), true,

@@ -143,10 +143,9 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	defer c.calls.Done()
 
 	seq, err := c.receive()
-	var said *Error
 	if err != nil {
-		said = statement(err, c.grant.hidden)
-		if said.refusesCredentials() {
+		err = statement(err, c.grant.hidden)
+		if refusesCredentials(err) {
 			c.sink.invalidate(ctx, c.grant) // or the next opening would use the refused credentials again
 		}
 	}
@@ -156,7 +155,7 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	if err == nil {
 		return backend.Ack{Seq: seq}, nil
 	}
-	return backend.Ack{}, c.lostLocked(said)
+	return backend.Ack{}, c.lostLocked(err)
 }
 
 // receive reads to the next ack with news, or to the end of the stream.
@@ -167,6 +166,9 @@ func (c *conn) receive() (seq uint64, err error) {
 		if err := c.stream.RecvMsg(&c.in); err != nil {
 			return 0, err
 		}
+		if c.in.malformed != nil {
+			return 0, &ProtocolError{c.in.malformed}
+		}
 		switch c.in.kind {
 		case ack: // cumulative, so there may be fewer acks than batches
 			seq, news, err := c.acknowledged(c.in.acked)
@@ -176,7 +178,7 @@ func (c *conn) receive() (seq uint64, err error) {
 		case closing:
 			c.rotate(c.in.pause)
 		default: // the protocol has nothing else for an open stream
-			return 0, breach("unexpected response from server: " + c.in.kind.String())
+			return 0, protocolErrorf("%s on an open stream", c.in.kind)
 		}
 	}
 }
@@ -185,14 +187,14 @@ func (c *conn) receive() (seq uint64, err error) {
 // believe the server's other acks either. A repeated ack is no news.
 func (c *conn) acknowledged(upTo *int64) (seq uint64, news bool, err error) {
 	if upTo == nil {
-		return 0, false, breach("missing ack offset in server response")
+		return 0, false, protocolErrorf("an acknowledgement without an offset")
 	}
 	n := *upTo // an offset on the wire, which begins with 0 for each stream
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case n < c.acked-1 || n >= c.sent: // the last ack may be repeated, and an ack for everything before the first batch is -1
-		return 0, false, breach(fmt.Sprintf("invalid durability ack offset %d: %d were sent and %d acknowledged", n, c.sent, c.acked))
+		return 0, false, protocolErrorf("an acknowledgement of offset %d, where %d batches were sent and %d acknowledged", n, c.sent, c.acked)
 	case n == c.acked-1:
 		return 0, false, nil
 	}

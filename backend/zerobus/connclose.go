@@ -12,16 +12,17 @@ const lastAcks = 500 * time.Millisecond
 // lostLocked ends everything, and returns the reason. The server's words and our own cause may both be reasons. A refusal of a
 // row counts most, because the producer must find the row. During a pause the server's words count more than the
 // announcement. In all other cases our own cause came first, and the server only answers to the end.
-func (c *conn) lostLocked(said *Error) error {
+func (c *conn) lostLocked(err error) error {
 	c.finished, c.over = true, true // Write sends nothing more, and Close reads nothing more
 	c.stopTimerLocked()
 	c.cancel() // makes a Write return if the server holds Write up
 	// CANCELLED and OK are how a stream ends that we have half-closed or cut off, so they are no news.
+	code, said := codeOf(err)
 	switch {
-	case c.cause == nil || said.Code == codes.InvalidArgument:
-		return said
-	case c.cause == errClosing && said.Code != codes.OK && said.Code != codes.Canceled:
-		return said
+	case c.cause == nil || said && code == codes.InvalidArgument:
+		return err
+	case c.cause == errClosing && (!said || code != codes.OK && code != codes.Canceled):
+		return err
 	}
 	return c.cause
 }

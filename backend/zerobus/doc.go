@@ -93,16 +93,16 @@
 //
 // # Errors
 //
-// An [*Error] is what the service said, with the gRPC code. A [*TokenError] is a failure of the token endpoint. A
-// [*ProxyError] is the answer of a proxy that makes no tunnel. Each comes wrapped with the error of package backend that
-// says what to do:
+// An [*Error] is what the service said, with the gRPC code. A [*ProtocolError] is a message of the service that breaks the
+// protocol. A [*TokenError] is a failure of the token endpoint. A [*ProxyError] is the answer of a proxy that makes no tunnel.
+// Each comes wrapped with the error of package backend that says what to do:
 //
 //	INVALID_ARGUMENT                     [backend.ErrRejected]
 //	NOT_FOUND                            [backend.ErrNotFound]
 //	PERMISSION_DENIED, UNAUTHENTICATED   [backend.ErrUnauthorized]
 //	UNIMPLEMENTED                        [backend.ErrUnsupported]
 //	OUT_OF_RANGE                         [backend.ErrConflict]
-//	every other code                     [backend.ErrTransient], or [backend.ErrIndeterminate] if batches are not acknowledged
+//	every other code, *ProtocolError     [backend.ErrTransient], or [backend.ErrIndeterminate] if batches are not acknowledged
 //
 // UNAUTHENTICATED on an open stream is [backend.ErrTransient] or [backend.ErrIndeterminate] as well, if the client itself got
 // the token: the next opening gets a new token, or fails for good.

@@ -15,8 +15,8 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An Error has the words of the service, or describes how the service broke the protocol. Errors of package backend are
-// wrapped together with the Error. Find an Error with errors.As.
+// An Error has the words of the service. Errors of package backend are wrapped together with the Error. Find an Error with
+// errors.As. A breach of the protocol is not an Error, but a [ProtocolError].
 type Error struct {
 	Code    codes.Code // gRPC's; OK if the server ended the stream without an error
 	Message string     // for people; programs must not rely on the text
@@ -78,22 +78,43 @@ func (e *Error) foreign() bool {
 	return is && !strings.HasPrefix(status, "5") && !strings.HasPrefix(status, "429")
 }
 
-// refusesCredentials reports whether other credentials may help.
-func (e *Error) refusesCredentials() bool {
-	return e.Code == codes.Unauthenticated || e.Code == codes.PermissionDenied
+// refusesCredentials reports whether err is the service's, and other credentials may help.
+func refusesCredentials(err error) bool {
+	code, said := codeOf(err)
+	return said && (code == codes.Unauthenticated || code == codes.PermissionDenied)
 }
 
-// breach describes how the server broke the protocol.
-func breach(what string) *Error { return &Error{Code: codes.Internal, Message: what} }
+// A ProtocolError is a message against the protocol: a malformed message, for example, or an ack for a batch that was never
+// sent. Find a ProtocolError with errors.As. The client ends the stream, because after one wrong message nothing that the
+// server says can be believed. Another stream may go well, so the ProtocolError is wrapped with [backend.ErrTransient], or with
+// [backend.ErrIndeterminate] if batches are not acknowledged.
+type ProtocolError struct{ Err error }
 
-// statement makes an Error of an error of RecvMsg, which ends the stream.
-func statement(err error, hidden redact.Secrets) *Error {
-	var said *Error
+func (e *ProtocolError) Error() string { return "the server broke the protocol: " + e.Err.Error() }
+
+// Unwrap returns the details.
+func (e *ProtocolError) Unwrap() error { return e.Err }
+
+func protocolErrorf(format string, args ...any) error {
+	return &ProtocolError{fmt.Errorf(format, args...)}
+}
+
+// statement makes an [Error] of an error of RecvMsg, which ends the stream. A [ProtocolError] stays as it is.
+func statement(err error, hidden redact.Secrets) error {
 	switch {
 	case err == io.EOF:
 		return &Error{Code: codes.OK, Message: "stream closed gracefully by server"}
-	case errors.As(err, &said):
-		return said
+	case errors.As(err, new(*ProtocolError)):
+		return err
 	}
 	return fromStatus(err, hidden)
+}
+
+// codeOf returns the code that the service said, and false if err is not the service's.
+func codeOf(err error) (codes.Code, bool) {
+	var said *Error
+	if errors.As(err, &said) {
+		return said.Code, true
+	}
+	return 0, false
 }

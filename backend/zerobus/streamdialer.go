@@ -2,7 +2,6 @@ package zerobus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -69,13 +68,12 @@ func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
 			return nil, err
 		}
 		c, err := d.attempt(ctx, g, seq)
-		var said *Error
-		if !errors.As(err, &said) || !said.refusesCredentials() {
+		if !refusesCredentials(err) {
 			return c, err
 		}
 		d.sink.invalidate(ctx, g)
 		// PERMISSION_DENIED for a fresh token is about the grants of the service principal, and a third token does not help.
-		if again || !g.cached && said.Code == codes.PermissionDenied {
+		if code, _ := codeOf(err); again || !g.cached && code == codes.PermissionDenied {
 			return nil, err
 		}
 	}
@@ -117,8 +115,7 @@ func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn,
 		err = fmt.Errorf("no answer: %w", ctx.Err()) // gRPC says only: cancelled
 	}
 	// No answer, and UNAVAILABLE, may come from a shared connection that is dead.
-	var said *Error
-	if ctx.Err() != nil || errors.As(err, &said) && said.Code == codes.Unavailable {
+	if code, _ := codeOf(err); ctx.Err() != nil || code == codes.Unavailable {
 		d.sink.client.shared.distrust(l)
 	}
 	release()
@@ -143,10 +140,12 @@ func (d *streamDialer) create(ctx context.Context, l *link, g grant) (grpc.Clien
 	switch err := stream.RecvMsg(&r); {
 	case err != nil:
 		return nil, "", statement(err, g.hidden)
+	case r.malformed != nil:
+		return nil, "", &ProtocolError{r.malformed}
 	case r.kind != created:
-		return nil, "", breach("unexpected response from server: " + r.kind.String())
+		return nil, "", protocolErrorf("%s where a create response is due", r.kind)
 	case r.stream == nil:
-		return nil, "", breach("the server opened a stream without an id")
+		return nil, "", protocolErrorf("a create response without a stream id")
 	}
 	return stream, g.hidden.Text(*r.stream), nil
 }

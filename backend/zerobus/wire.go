@@ -94,12 +94,16 @@ func (r *ingestion) appendTo(dst []byte, body, list int) []byte {
 	return dst
 }
 
-// A response is a message of the server. kind says which of the other fields is set. No field is set for an unknown message.
+// A response is a message of the server. kind says which of the next fields is set. No field is set for an unknown message.
 type response struct {
 	kind   responseKind
 	stream *string       // of created: the server's id for the stream
 	acked  *int64        // of ack
 	pause  time.Duration // of closing: at least 0
+
+	// malformed is why the message could not be read. The codec does not return the error to gRPC, because gRPC would make
+	// a text of the error, and a status that the service has never sent.
+	malformed error
 }
 
 type responseKind uint8
@@ -221,7 +225,10 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer b.Free()
-	return r.parse(b.ReadOnlyData())
+	if err := r.parse(b.ReadOnlyData()); err != nil {
+		*r = response{malformed: err}
+	}
+	return nil
 }
 
 // An outgoing message is encoded into memory of a pool. The pool gets the memory back when gRPC has written the message.
