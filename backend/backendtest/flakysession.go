@@ -22,6 +22,9 @@ const drainTime = time.Second
 // below) and ackedBelow (acknowledged by the session below). A fourth counter, for acks returned to the producer, is in the
 // flakyAppender, because it outlives the session.
 //
+// A flakySession does not stand on [backend.Pipelined], because Pipelined holds every session to the contract, and a fault must
+// be able to break the contract: Pipelined would reject a forged ack, while a test wants to see what the producer does with the ack.
+//
 // Lock order: the session's mu before the appender's mu.
 type flakySession struct {
 	appender *flakyAppender
