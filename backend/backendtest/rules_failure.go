@@ -9,58 +9,85 @@ import (
 func brokenAppend(e *env) {
 	e.need(e.Break != nil, "the harness gives no Break")
 	a := e.appender()
-	b := e.batches(a, 100, 4)
-	acked, allSafe := 0, true
-	for breaks := 25; acked < len(b); {
+	p := &brokenProducer{env: e, batches: e.batches(a, 100, 4), breaks: 25, allSafe: true}
+	for p.acked < len(p.batches) {
 		s, err := e.tryOpen(e.Context(), a)
 		if err != nil { // a break may hit the opening too
-			if e.wantRetry("open", err); e.Failed() {
-				e.FailNow()
-			}
+			p.wantRetryable("open", err)
 			continue
 		}
-		first, n := acked, len(b)-acked
-		if breaks > 0 {
-			n = min(n, 1+e.dice.IntN(8))
+		if err := p.use(s); err != nil {
+			p.lost(err)
 		}
-		end, _ := e.begin("Send over a broken connection", func() {
-			for i := first; i < first+n; i++ {
-				if s.Send(e.Context(), uint64(i), b[i]) != nil {
-					return
-				}
-			}
-		})
-		cut := first + e.dice.IntN(n+1)
-		for acked < first+n && err == nil {
-			if acked >= cut && breaks > 0 {
-				breaks--
-				cut = len(b)
-				e.within("Break", e.Break)
-			}
-			var ack backend.Ack
-			if ack, err = e.tryRecv(e.Context(), s); err == nil {
-				if ack.Seq < uint64(acked) || ack.Seq >= uint64(first+n) {
-					e.Fatal(&badAck{ack.Seq, uint64(acked), uint64(first + n - 1)})
-				}
-				acked = int(ack.Seq) + 1
-			}
-		}
-		if err != nil {
-			if e.wantRetry("recv over a broken connection", err); e.Failed() {
-				e.FailNow()
-			}
-			allSafe = allSafe && safe(err)
-			if e.h.Dedup && !safe(err) {
-				e.Errorf("recv: %v; a store that recognises a resend must say that a retry is safe", err)
-			}
-		}
-		e.close("session", s)
-		end()
 	}
-	if e.h.Dedup || allSafe {
-		e.wantStored(b...)
+	if e.h.Dedup || p.allSafe {
+		e.wantStored(p.batches...)
 	} else {
-		e.wantReplay(b)
+		e.wantReplay(p.batches)
+	}
+}
+
+// A brokenProducer sends batches over sessions that break.
+type brokenProducer struct {
+	*env
+	batches [][]backend.Record
+	acked   int  // batches below are acknowledged
+	breaks  int  // how many times the connection is still to be broken
+	allSafe bool // every error so far has said that a resend stores nothing twice
+}
+
+// use sends some of the batches that are not acknowledged over s, breaks the connection at some moment, and closes s. use
+// returns the error of Recv, or nil when every batch that was sent is acknowledged.
+func (p *brokenProducer) use(s backend.Session) (err error) {
+	first, n := p.acked, len(p.batches)-p.acked
+	if p.breaks > 0 {
+		n = min(n, 1+p.dice.IntN(8))
+	}
+	end, _ := p.begin("Send over a broken connection", func() {
+		for i := first; i < first+n; i++ {
+			if s.Send(p.Context(), uint64(i), p.batches[i]) != nil {
+				return
+			}
+		}
+	})
+	breakAt := first + p.dice.IntN(n+1)
+	for p.acked < first+n && err == nil {
+		if p.acked >= breakAt && p.breaks > 0 {
+			p.breaks--
+			breakAt = len(p.batches)
+			p.within("Break", p.Break)
+		}
+		var ack backend.Ack
+		if ack, err = p.tryRecv(p.Context(), s); err == nil {
+			p.note(ack, first+n)
+		}
+	}
+	p.close("session", s)
+	end()
+	return err
+}
+
+// note notes an ack, which must be for a batch that was sent and is not acknowledged.
+func (p *brokenProducer) note(ack backend.Ack, sent int) {
+	if ack.Seq < uint64(p.acked) || ack.Seq >= uint64(sent) {
+		p.Fatal(&badAck{ack.Seq, uint64(p.acked), uint64(sent - 1)})
+	}
+	p.acked = int(ack.Seq) + 1
+}
+
+// lost looks at the error with which a session ended.
+func (p *brokenProducer) lost(err error) {
+	p.wantRetryable("recv over a broken connection", err)
+	p.allSafe = p.allSafe && safe(err)
+	if p.h.Dedup && !safe(err) {
+		p.Errorf("recv: %v; a store that recognises a resend must say that a retry is safe", err)
+	}
+}
+
+// wantRetryable ends the test when err does not allow a retry.
+func (p *brokenProducer) wantRetryable(what string, err error) {
+	if p.wantRetry(what, err); p.Failed() {
+		p.FailNow()
 	}
 }
 
