@@ -94,3 +94,26 @@ func TestTokensStayWithinTheirScope(t *testing.T) {
 	p.want(200, "", "GET", "/streams/a%2Fx/records/tail", "")
 	p.want(403, "", "GET", "/streams/a%2Fx/records/tail", "", "s2-basin", "other-basin")
 }
+
+// A stream whose records have all passed the retention age is empty after a restart too, and delete-on-empty removes it.
+func TestAStreamEmptiedByAgeIsEmptyAfterARestart(t *testing.T) {
+	c := &clock{at: time.Now()}
+	opts := []s2test.Option{s2test.Data(filepath.Join(t.TempDir(), "s2.db")), s2test.Basin(testBasin, true), s2test.Clock(c.now)}
+	first, err := s2test.Start(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(t, first)
+	p.want(201, "", "POST", "/streams", `{"stream":"s","config":{"retention_policy":{"age":60},"delete_on_empty":{"min_age_secs":30}}}`)
+	p.append("s", `{"body":"a"}`)
+	c.move(61 * time.Second)
+	p.want(200, `{"records":[]`, "GET", "/streams/s/records?seq_num=0&count=1", "") // the read removes the record
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	p = newPeer(t, s2test.New(t, opts...))
+	p.wantTail("s", 1)
+	c.move(61*time.Second + 30*time.Second + 600*time.Second)
+	p.want(409, `"stream_deletion_pending"`, "GET", "/streams/s/records/tail", "")
+}

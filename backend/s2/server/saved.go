@@ -179,7 +179,7 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 	if chunks == nil {
 		return nil
 	}
-	return chunks.ForEach(func(k, v []byte) error {
+	err := chunks.ForEach(func(k, v []byte) error {
 		c, err := decodeChunk(k, v)
 		if err != nil {
 			return err
@@ -193,4 +193,10 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 		st.bytes += int64(c.metered)
 		return nil
 	})
+	if err == nil && len(st.chunks) == 0 {
+		// A trim or the retention age has removed every record, and no chunk is left to tell the head. With the head in the
+		// stored state, the stream would look as if it had records, and delete-on-empty would never remove the stream.
+		st.head = st.tail.SeqNum
+	}
+	return err
 }
