@@ -30,8 +30,8 @@ func newAckQueue() *ackQueue {
 	return &ackQueue{ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// signal puts a token into c, unless c already holds one. One token is enough, because the receiver looks at the state
-// again.
+// signal puts a token into c, unless c already holds a token. A single token is enough, because the receiver looks at
+// the state again.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -39,8 +39,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// reserve takes the next slot. While maxPending slots are taken, it waits. It returns ok = false if the writer has
-// ended.
+// reserve takes the next slot. While maxPending slots are taken, reserve waits. ok = false: the writer has ended.
 func (q *ackQueue) reserve() (slot uint64, ok bool) {
 	for {
 		q.mu.Lock()
@@ -81,7 +80,7 @@ func (q *ackQueue) decide(slot uint64, a ack, err error) {
 	}
 }
 
-// end says that no more slots will be reserved, and why. io.EOF means that the client has ended the session.
+// end records the end of the reservations, and the reason. io.EOF: the client has ended the session.
 func (q *ackQueue) end(err error) {
 	q.mu.Lock()
 	q.err = err
@@ -111,8 +110,11 @@ func (q *ackQueue) wait(dst []ack) ([]ack, error) {
 				n++
 			}
 		}
+		// The rest moves to the front of the array. A slice that only moved forward would make append allocate a new
+		// array again and again.
 		q.acks = q.acks[:copy(q.acks, q.acks[n:])]
 		q.first += uint64(n)
+		// The reason comes together with the last acks, and the writer can send both in one write.
 		end := q.err
 		// Undecided slots are left: their acks must be written before the session ends.
 		if len(q.acks) > 0 {

@@ -18,11 +18,14 @@ func (x *exchange) append() handler {
 	return x.appendUnary
 }
 
+// autoAppend and autoRead say whether a basin creates a missing stream for an append or a read.
 func autoAppend(c *basinConfig) bool { return c.CreateStreamOnAppend }
 
 // target finds the stream of an append or a read. If the stream is missing and the basin is configured to create
 // streams, target creates the stream, with the config that the request names.
 func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, error) {
+	// The permission comes before the look at the catalog. Otherwise a token without rights could find out which
+	// streams exist.
 	basin, err := x.basinName()
 	if err != nil {
 		return nil, err
@@ -48,6 +51,7 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 
 // permitCommands refuses a batch with command records that the token of the request may not append.
 func (x *exchange) permitCommands(in *input, s *stream) error {
+	// Nearly all batches have no headers, and a batch without headers has no commands. The check then costs nothing.
 	if x.who.root() || len(in.headers) == 0 {
 		return nil
 	}
@@ -61,6 +65,8 @@ func (x *exchange) permitCommands(in *input, s *stream) error {
 		default:
 			continue
 		}
+		// s.name already has the prefix of the token, and permit adds the prefix. So permit gets the name from the
+		// request.
 		if _, err := x.permit(op, s.basin, x.stream); err != nil {
 			return err
 		}
@@ -68,8 +74,8 @@ func (x *exchange) permitCommands(in *input, s *stream) error {
 	return nil
 }
 
-// appendUnary stores one batch. It checks the request before it looks for the stream. Otherwise a refused request could
-// create a stream and leave the stream behind empty.
+// appendUnary stores a single batch. The request is checked before the stream is looked up. Otherwise a refused request
+// could create a stream and leave the stream behind empty.
 func (x *exchange) appendUnary() error {
 	in := newInput()
 	defer in.free()
@@ -89,6 +95,8 @@ func (x *exchange) appendUnary() error {
 	if err := x.checkKey(s); err != nil {
 		return err
 	}
+	// The fault strikes after all checks and before the place is given: the batch is lost although nothing is wrong
+	// with it.
 	if err := x.applyFault(x.srv.strike(x.op, x.stream, Received)); err != nil {
 		return err
 	}
@@ -118,7 +126,7 @@ func (x *exchange) readInput(in *input) error {
 			return err
 		}
 		if err := in.parse(b); err != nil {
-			return badRequest("bad_proto", "%v", err)
+			return badRequest("bad_proto", "the body is not an AppendInput: %v", err)
 		}
 		return nil
 	}
@@ -178,7 +186,11 @@ type jsonInput struct {
 	FencingToken *string `json:"fencing_token"`
 }
 
+// fill writes the parsed JSON to in, and the rest of the server sees one kind of input. Like the protobuf parser, fill
+// checks only the form; validate checks the limits.
 func (j *jsonInput) fill(in *input, f format) error {
+	// Records is a pointer, because S2 answers differently to a missing list (400) and to an empty list (422, by
+	// validate).
 	if j.Records == nil {
 		return badRequest("bad_json", "missing field `records`")
 	}
@@ -220,6 +232,7 @@ const (
 	base64F format = true
 )
 
+// format returns the form that the request asks for. Each form has two names, and the server accepts both.
 func (x *exchange) format() (format, error) {
 	switch f := x.r.Header.Get("s2-format"); f {
 	case "", "raw", "json":
@@ -227,7 +240,7 @@ func (x *exchange) format() (format, error) {
 	case "base64", "json-binsafe":
 		return base64F, nil
 	default:
-		return raw, badRequest("bad_header", "unknown s2-format `%s`", f)
+		return raw, badRequest("bad_header", "unknown s2-format `%s`: use raw or base64", f)
 	}
 }
 
@@ -252,8 +265,9 @@ func (f format) decode(s string) ([]byte, error) {
 func (x *exchange) appendSession() error {
 	// Over HTTP/1.1 a client cannot read acks while it sends inputs.
 	if x.r.ProtoMajor < 2 {
-		return badRequest("bad_header", "an append session needs HTTP/2")
+		return badRequest("bad_header", "an append session needs HTTP/2: use a unary append over HTTP/1.1")
 	}
+	// The stream is found once, at the opening. If the stream is deleted later, place refuses the next input.
 	s, err := x.target("append", autoAppend)
 	if err != nil {
 		return err
@@ -262,6 +276,7 @@ func (x *exchange) appendSession() error {
 		return err
 	}
 	x.beginFrames()
+	// The status is sent, so from here on every failure must travel in a terminal frame.
 	q := newAckQueue()
 	var running sync.WaitGroup
 	over := make(chan struct{})
@@ -283,6 +298,8 @@ func (x *exchange) appendSession() error {
 }
 
 // beginFrames sends the head of the response at once, because a client may wait for the head before it sends any input.
+// Without the flush, both sides would wait for each other. The headers tell proxies neither to buffer nor to change the
+// frames: a buffered ack would look like a server that does not answer.
 func (x *exchange) beginFrames() {
 	x.srv.stats.sessions.Add(1)
 	h := x.w.Header()
@@ -301,6 +318,8 @@ func (x *exchange) flush() { _ = http.NewResponseController(x.w).Flush() }
 // promises to store nothing behind a failed input.
 func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 	r := bufio.NewReaderSize(x.r.Body, 64<<10)
+	// One input serves the whole session. A batch of a thousand records then costs no allocation besides the memory
+	// that keeps the records.
 	in := newInput()
 	defer in.free()
 	var buf []byte
@@ -321,15 +340,18 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 		// The stream has copied the records of the last input, so we use the memory of the last input again.
 		*in = input{recs: in.recs[:0], headers: in.headers[:0]}
 		if err := in.parse(payload); err != nil {
-			return badRequest("bad_frame", "%v", err)
+			return badRequest("bad_frame", "the payload of a frame is not an AppendInput: %v", err)
 		}
+		// A refused input ends the session, even if the next input would be right. A client sends inputs ahead. If the
+		// server stored an input behind a refused input, the records of the client would change their order.
 		if err := in.validate(); err != nil {
 			return err
 		}
 		if err := x.permitCommands(in, s); err != nil {
 			return err
 		}
-		// A fault at Received must strike before the append: tests use it to lose a batch that the client has sent.
+		// A fault at Received strikes before the append, because tests use the fault to lose a batch after the client
+		// has sent the batch.
 		if err := x.applyFault(x.srv.strike(x.op, x.stream, Received)); err != nil {
 			return err
 		}
@@ -352,8 +374,10 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 }
 
 // writeAcks writes acks until the queue ends. If the queue has ended with an error, writeAcks then writes a terminal
-// frame. If a fault strikes an ack, writeAcks first writes the acks before it, because the fault is meant for one ack
-// only.
+// frame. All acks that are decided leave in one write, because a commit decides many acks at once, and a write for each
+// ack would cost a system call and a wake-up of the client each.
+//
+// If a fault strikes an ack, writeAcks first writes the acks before it, because the fault is meant for one ack only.
 func (x *exchange) writeAcks(q *ackQueue) error {
 	var acks []ack
 	var out, payload []byte
@@ -363,8 +387,8 @@ func (x *exchange) writeAcks(q *ackQueue) error {
 		out = out[:0]
 		for i := range acks {
 			e := x.srv.strike(x.op, x.stream, Replying)
-			// The acks collected so far are not meant by the fault, so they leave first. A Drop would otherwise lose
-			// them too.
+			// The fault does not mean the acks collected before. These acks leave first, because a Drop would lose them
+			// too.
 			if e.do != doNothing && len(out) > 0 {
 				if err := x.write(out); err != nil {
 					return err
@@ -385,6 +409,8 @@ func (x *exchange) writeAcks(q *ackQueue) error {
 			}
 		}
 		x.srv.stats.acks.Add(int64(len(acks)))
+		// The acks of the inputs before the failed input are in out, and leave in front of the terminal frame. Without
+		// these acks, the client would have to take stored batches for doubtful.
 		if end != nil {
 			return x.endFrames(out, end)
 		}

@@ -96,16 +96,18 @@ func (r *basinRequest) location() (string, error) {
 	return "", nil
 }
 
+// checkLocation checks the form alone. This server stores everything in one place, whatever the location says.
 func checkLocation(name string) error {
 	bad := func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(":.-", r))
 	}
 	if len(name) < 1 || len(name) > 64 || strings.ContainsFunc(name, bad) {
-		return invalid("invalid location `%s`", name)
+		return invalid("location `%s` must have 1 to 64 letters, digits, colons, dots and hyphens", name)
 	}
 	return nil
 }
 
+// createBasin makes a basin, and refuses a name that is taken, unless the same client repeats its own request.
 func (x *exchange) createBasin() error {
 	var req basinRequest
 	if err := x.decode(&req, false); err != nil {
@@ -136,11 +138,11 @@ func (x *exchange) createBasin() error {
 	case b == nil:
 		b = s.addBasinLocked(req.Basin, location, req.Config, id)
 	case !b.deletedAt.IsZero():
-		err = basinDeleting()
+		err = basinDeleting(req.Basin)
 	case id != "" && b.createRequest == id:
 		result = "noop"
 	default:
-		err = fail(http.StatusConflict, "resource_already_exists", "basin `%s` already exists", req.Basin)
+		err = fail(http.StatusConflict, "resource_already_exists", "basin `%s` exists already", req.Basin)
 	}
 	if err != nil {
 		s.mu.Unlock()
@@ -152,6 +154,7 @@ func (x *exchange) createBasin() error {
 	return x.answer(http.StatusCreated, info)
 }
 
+// ensureBasin makes a basin, or gives an existing basin the config of the request. It may be repeated at will.
 func (x *exchange) ensureBasin(name string) error {
 	var req basinRequest
 	if err := x.decode(&req, true); err != nil {
@@ -179,7 +182,7 @@ func (x *exchange) ensureBasin(name string) error {
 		status, result = http.StatusCreated, "created"
 		b = s.addBasinLocked(name, location, req.Config, "")
 	case !b.deletedAt.IsZero():
-		err = basinDeleting()
+		err = basinDeleting(name)
 	case !sameJSON(b.cfg, req.Config):
 		result = "updated"
 		b.cfg = req.Config
@@ -237,6 +240,8 @@ func (x *exchange) patchBasin(name string) error {
 	return x.answer(http.StatusOK, cfg)
 }
 
+// deleteBasin marks the basin and all its streams. Their records are gone at once for readers. The name stays taken
+// until PurgeAfter has passed.
 func (x *exchange) deleteBasin(name string) error {
 	if _, err := x.permit("delete-basin", name, ""); err != nil {
 		return err
@@ -248,6 +253,7 @@ func (x *exchange) deleteBasin(name string) error {
 		s.mu.Unlock()
 		return basinNotFound(name)
 	}
+	// A second call changes nothing: a client repeats a deletion whose answer was lost.
 	if b.deletedAt.IsZero() {
 		b.deletedAt = s.now()
 		s.saveBasinLocked(b)

@@ -28,6 +28,8 @@ func newCatalog() catalog {
 	return catalog{basins: map[string]*basin{}, tokens: map[string]*grant{}, bySecret: map[string]*grant{}, location: defaultLocation}
 }
 
+// A basin is a set of streams with their defaults. Server.mu guards the fields that change. The meter has a lock of its
+// own.
 type basin struct {
 	name          string
 	location      string
@@ -39,11 +41,13 @@ type basin struct {
 	meter         *meter
 }
 
-// basinLocked returns the basin of that name, even if the basin is being deleted, or nil if there is none. s.mu is
+// basinLocked returns the basin with this name, even if the basin is being deleted, or nil if the name is free. s.mu is
 // held.
 func (s *Server) basinLocked(name string) *basin {
 	b := s.catalog.basins[name]
 	if b != nil && !b.deletedAt.IsZero() && s.now().Sub(b.deletedAt) >= s.cfg.PurgeAfter {
+		// The basin leaves the memory and the file under one lock. Otherwise a new basin with the same name could lose
+		// its entry in the file to this removal.
 		delete(s.catalog.basins, name)
 		s.forgetBasinLocked(b)
 		return nil
@@ -51,8 +55,8 @@ func (s *Server) basinLocked(name string) *basin {
 	return b
 }
 
-// streamOfLocked returns the stream of that name, even if the stream is being deleted, or nil if there is none. s.mu is
-// held. The function takes the lock of the stream.
+// streamOfLocked returns the stream with this name, even if the stream is being deleted, or nil if the name is free.
+// s.mu is held. The function takes the lock of the stream.
 func (s *Server) streamOfLocked(b *basin, name string) *stream {
 	st := b.streams[name]
 	if st == nil {
@@ -85,7 +89,7 @@ func (s *Server) liveBasinLocked(name string) (*basin, error) {
 	case b == nil:
 		return nil, basinNotFound(name)
 	case !b.deletedAt.IsZero():
-		return nil, basinDeleting()
+		return nil, basinDeleting(name)
 	}
 	return b, nil
 }
@@ -104,17 +108,20 @@ func (s *Server) liveStream(basin, name string, cfg *streamConfig, create func(*
 		if create == nil || !create(&b.cfg) {
 			return nil, streamNotFound(basin, name)
 		}
+		// The creation is queued at the store in front of the first batch. The ack of the batch then means that the
+		// stream is durable too, and nobody waits for the creation alone.
 		return s.addStreamLocked(b, name, cfg, ""), nil
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if !st.deletedAt.IsZero() {
-		return nil, streamDeleting()
+		return nil, streamDeleting(basin, name)
 	}
 	return st, nil
 }
 
-// addStreamLocked creates a stream. s.mu is held.
+// addStreamLocked creates a stream. s.mu is held. The config is resolved once, now: a later change of the basin's
+// defaults does not change existing streams.
 func (s *Server) addStreamLocked(b *basin, name string, cfg *streamConfig, request string) *stream {
 	s.catalog.streamID++
 	st := newStream(b, name, s.catalog.streamID, s.now())
@@ -157,15 +164,15 @@ func (s *Server) seed() error {
 func checkBasinName(name string) error {
 	alnum := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 	if len(name) < 8 || len(name) > 48 {
-		return invalid("basin name must be between 8 and 48 bytes")
+		return invalid("basin name `%s` must be between 8 and 48 bytes", name)
 	}
 	for i := range len(name) {
 		if !alnum(name[i]) && name[i] != '-' {
-			return invalid("basin name must comprise lowercase letters, numbers and hyphens")
+			return invalid("basin name `%s` must comprise lowercase letters, numbers and hyphens", name)
 		}
 	}
 	if !alnum(name[0]) || !alnum(name[len(name)-1]) {
-		return invalid("basin name must begin and end with a lowercase letter or number")
+		return invalid("basin name `%s` must begin and end with a lowercase letter or number", name)
 	}
 	return nil
 }
@@ -178,7 +185,9 @@ func checkStreamName(name string) error {
 }
 
 // requestID identifies a create call that a client may repeat: by the request token and the content of the request. A
-// second call with the same requestID changes nothing and succeeds. Without a token requestID is "".
+// second call with the same requestID changes nothing and succeeds, because the client may have lost the first answer.
+// The content counts too: the same token with another request is a mistake of the client, and must not look like a
+// success. Without a token requestID is "".
 func requestID(token string, request any) (string, error) {
 	if token == "" {
 		return "", nil
@@ -193,14 +202,16 @@ func requestID(token string, request any) (string, error) {
 	return token + " " + string(b), nil
 }
 
+// sameJSON compares two configs as a client sees them. Configs hold pointers, and == would compare the addresses.
 func sameJSON(a, b any) bool {
 	ja, errA := json.Marshal(a)
 	jb, errB := json.Marshal(b)
 	return errA == nil && errB == nil && bytes.Equal(ja, jb)
 }
 
-// page returns one page of a sorted list: the names behind after that begin with prefix, at most limit. more = true
-// means that another page follows.
+// page returns a page of a sorted list: the names behind after with the prefix, at most limit. more = true: another
+// page follows. A client asks for the next page with the last name of this page. Therefore a name added or removed
+// meanwhile shifts no other name to another page.
 func page(names []string, prefix, after string, limit int) (out []string, more bool) {
 	for _, name := range names {
 		if name <= after && after != "" || !strings.HasPrefix(name, prefix) {

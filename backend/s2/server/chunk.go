@@ -6,7 +6,7 @@ import (
 )
 
 // A chunk is the result of one append. Its data is the repeated field `records` of a ReadBatch. Readers receive exactly
-// the stored bytes, so a read needs no encoding. A chunk never changes, so readers use chunks without a lock.
+// the stored bytes, and a read needs no encoding. A chunk never changes, and readers use chunks without a lock.
 type chunk struct {
 	first           uint64
 	records         int
@@ -32,7 +32,7 @@ type stored struct {
 func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
 	num, typ, _, msg, rest, err := field(data)
 	if err != nil || num != 1 || typ != 2 {
-		return s, nil, fmt.Errorf("stored batch: %w", errWire)
+		return s, nil, fmt.Errorf("a stored batch is damaged: %w", errWire)
 	}
 	s.size = len(data) - len(rest)
 	s.metered = 8 // the metered size of a record without headers and body
@@ -80,6 +80,7 @@ type batch struct {
 	last    uint64 // the seq of the last record
 }
 
+// reset empties the batch. It clears the pieces too, because a piece keeps the whole memory of its chunk alive.
 func (b *batch) reset() {
 	clear(b.segs)
 	*b = batch{segs: b.segs[:0]}
@@ -93,8 +94,9 @@ func (b *batch) add(seg []byte, records, metered int, last uint64) {
 	b.last = last
 }
 
-// limits are what is left of the limits of a read: records, metered bytes, and a time. The read ends before the first
-// record with a timestamp of until or later. If until is forever, there is no time limit.
+// limits are the rest of the limits of a read: records, metered bytes, and a time. The read ends before the first
+// record with a timestamp of until or later. If until is forever, there is no time limit. Timestamps never go down in a
+// stream, and therefore no record behind the first late record is early enough.
 type limits struct {
 	records, metered int
 	until            uint64
@@ -125,6 +127,7 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (usedUp, limitMet bool, 
 			p.skip(&s)
 			continue
 		}
+		// The metered size includes this record. The count does not, because the switch asks for room for one more.
 		records, metered := b.records+p.records, b.metered+p.metered+s.metered
 		switch {
 		// Limits of the read come before limits of the batch. If both are met, the read must end and not ask for
@@ -144,14 +147,17 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (usedUp, limitMet bool, 
 	return true, false, nil
 }
 
-// takesWhole reports whether all of c fits into the batch. Then nobody has to decode the records of c, which is the
-// fast path of reads.
+// takesWhole reports whether all of c fits into the batch. Then nobody has to decode the records of c. This is the fast
+// path of reads: a follower gets the chunks as they were appended. The bounds are the bounds of take: a record more or
+// less would break the limits of the read.
 func (b *batch) takesWhole(c *chunk, from uint64, lim limits) bool {
 	return from <= c.first && !lim.passed(c.lastTS) && c.records <= min(lim.records, maxRecords)-b.records &&
 		c.metered <= min(lim.metered, maxMetered)-b.metered && b.size+len(c.data) <= maxSegments
 }
 
-// A piece is a run of whole records within the data of a chunk.
+// A piece is a run of whole records within the data of a chunk. take grows the piece record by record, and adds the
+// piece to the batch at the end. Therefore a run of a thousand records is a single entry of the batch, and a single
+// write to the client.
 type piece struct {
 	data             []byte
 	start, end       int
@@ -181,7 +187,8 @@ func (b *batch) addPiece(p *piece) {
 	}
 }
 
-// appendProto appends the batch as the payload of a frame.
+// appendProto appends the batch as the payload of a frame. Concatenated repeated fields are a valid protobuf message,
+// so the pieces need nothing in between.
 func (b *batch) appendProto(dst []byte) []byte {
 	for _, s := range b.segs {
 		dst = append(dst, s...)
@@ -189,8 +196,8 @@ func (b *batch) appendProto(dst []byte) []byte {
 	return dst
 }
 
-// firstAt returns the first seq of c that is from or higher and whose record has a timestamp of ts or later. If c has
-// no such record, firstAt returns the end of c.
+// firstAt returns the first seq of c from from on whose record has a timestamp of ts or later, or the end of c without
+// such a record. from is the head of the stream: a chunk may begin with records removed by a trim.
 func (c *chunk) firstAt(ts, from uint64) (uint64, error) {
 	for rest := c.data; len(rest) > 0; {
 		s, more, err := next(rest, nil)
@@ -222,8 +229,10 @@ func parseCommand(r *record, headers []header) (command, error) {
 		if len(headers[i].name) > 0 {
 			continue
 		}
+		// S2 takes a record with one nameless header for a command. A nameless header beside other headers is a mistake
+		// and not data: stored as data, a reader could take it for a command.
 		if len(headers) > 1 {
-			return noCommand, invalid("invalid header: empty name")
+			return noCommand, invalid("a header without a name must be the only header of its record")
 		}
 		switch string(headers[0].value) {
 		case "fence":
@@ -237,12 +246,13 @@ func parseCommand(r *record, headers []header) (command, error) {
 			}
 			return trim, nil
 		}
-		return noCommand, invalid("unknown command")
+		return noCommand, invalid("unknown command `%s`: the commands are fence and trim", headers[0].value)
 	}
 	return noCommand, nil
 }
 
-// validate returns what is wrong with an input, independent of the stream.
+// validate returns the first mistake of an input, independent of the stream. All records are checked before any record
+// is stored, because a batch is stored whole or not at all.
 func (in *input) validate() error {
 	switch {
 	case in.tooMany:
@@ -257,6 +267,7 @@ func (in *input) validate() error {
 	if err := checkUTF8("fencing token", in.token); err != nil {
 		return err
 	}
+	// Only a record with headers can be a command.
 	if len(in.headers) == 0 {
 		return nil
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 // A conn is one connection of a client. Faults can break a conn at any moment, and can make a conn send a GOAWAY frame.
-// A conn follows the HTTP/2 frames of the server, to place the GOAWAY between two frames and not inside one.
+// net/http can do neither at a chosen moment. A conn follows the HTTP/2 frames of the server, to place the GOAWAY
+// between two frames. A GOAWAY inside a frame would destroy the frame.
 type conn struct {
 	net.Conn
 	in       *bufio.Reader  // HTTP/2 reads the 9-byte head of every frame alone; without a buffer each head would cost a system call
@@ -41,6 +42,8 @@ func connOf(ctx context.Context) *conn {
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
+	// Only the goroutine of the connection reads, so protocolKnown needs no lock here. h2 does, because Write runs in
+	// other goroutines.
 	if n > 0 && !c.protocolKnown {
 		// The preface of HTTP/2 begins with "PRI". No method of HTTP/1.1 that we serve begins with "PR".
 		c.mu.Lock()
@@ -50,11 +53,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes p. It breaks the connection at the byte that a fault has chosen, and inserts a waiting GOAWAY at a
-// boundary of frames.
+// Write writes p. If a fault has chosen a byte for the end of the connection, Write breaks the connection there. Write
+// inserts a waiting GOAWAY at a boundary of frames.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// The client must receive exactly bytesLeft more bytes, and some of them may be in p.
 	if c.cutting {
 		if len(p) >= c.bytesLeft {
 			_, _ = c.Conn.Write(p[:c.bytesLeft])
@@ -63,6 +67,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		}
 		c.bytesLeft -= len(p)
 	}
+	// HTTP/1.1 has no frames, and so no GOAWAY waits.
 	if !c.h2 {
 		return c.Conn.Write(p)
 	}
@@ -74,6 +79,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	// write. A GOAWAY inside a frame would destroy the frame.
 	for i := 0; i <= len(p); i++ {
 		if c.payloadLeft == 0 && c.headerBytes == 0 {
+			// A single write: no other bytes can come between the frames.
 			out := append(append(append(make([]byte, 0, len(p)+len(c.goaway)), p[:i]...), c.goaway...), p[i:]...)
 			c.goaway = nil
 			c.followLocked(p[i:])
@@ -82,6 +88,7 @@ func (c *conn) Write(p []byte) (int, error) {
 			}
 			return len(p), nil
 		}
+		// Byte by byte is slow, but a GOAWAY is rare, and most writes begin at a boundary.
 		if i < len(p) {
 			c.followLocked(p[i : i+1])
 		}
@@ -99,6 +106,7 @@ func (c *conn) followLocked(p []byte) {
 			p = p[n:]
 			continue
 		}
+		// A write may end inside a head, so the head is collected over several writes.
 		n := copy(c.header[c.headerBytes:], p)
 		c.headerBytes += n
 		p = p[n:]
@@ -117,6 +125,7 @@ func (c *conn) sendGoAway() {
 	frame = binary.BigEndian.AppendUint32(frame, 0)       // NO_ERROR
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// An HTTP/1.1 client has no GOAWAY to understand.
 	if !c.h2 {
 		return
 	}
@@ -132,13 +141,14 @@ func (c *conn) cutAfter(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cutting, c.bytesLeft = true, n
+	// Write compares only when something is written, and perhaps nothing more is written.
 	if n == 0 {
 		_ = c.Conn.Close()
 	}
 }
 
-// drop resets the connection: the client sees a reset, and bytes that were not sent yet are lost. A request of this
-// connection that is still at work sees dropped, and stores nothing more.
+// drop resets the connection: the client sees a reset, and bytes not sent yet are lost. A request still at work on this
+// connection sees dropped, and stores nothing more.
 func (c *conn) drop() {
 	c.dropped.Store(true)
 	if t, ok := c.Conn.(*net.TCPConn); ok {
@@ -147,7 +157,8 @@ func (c *conn) drop() {
 	_ = c.Conn.Close()
 }
 
-// A listener accepts connections as conns, and remembers the conns that are open.
+// A listener accepts connections as conns, and remembers the open conns. net/http knows the connections too, but does
+// not show them, and DropConnections needs them.
 type listener struct {
 	net.Listener
 	mu    sync.Mutex

@@ -69,12 +69,14 @@ func streamNotFound(basin, name string) error {
 	return fail(http.StatusNotFound, "stream_not_found", "stream `%s` in basin `%s` not found", name, basin)
 }
 
-func streamDeleting() error {
-	return fail(http.StatusConflict, "stream_deletion_pending", "stream deletion pending")
+func streamDeleting(basin, name string) error {
+	return fail(http.StatusConflict, "stream_deletion_pending",
+		"stream `%s` in basin `%s` is being deleted: wait until the name is free, or use another name", name, basin)
 }
 
-func basinDeleting() error {
-	return fail(http.StatusConflict, "basin_deletion_pending", "basin deletion pending")
+func basinDeleting(name string) error {
+	return fail(http.StatusConflict, "basin_deletion_pending",
+		"basin `%s` is being deleted: wait until the name is free, or use another name", name)
 }
 
 func forbidden(format string, args ...any) error {
@@ -82,7 +84,7 @@ func forbidden(format string, args ...any) error {
 }
 
 func draining() error {
-	return fail(http.StatusServiceUnavailable, "server_draining", "the server is shutting down")
+	return fail(http.StatusServiceUnavailable, "server_draining", "the server is shutting down: connect again")
 }
 
 // asAPIError returns err as an apiError. An error that is not an apiError becomes status 500.

@@ -27,7 +27,8 @@ const (
 	gzipC codec = 0x40
 )
 
-// responseCodec chooses how the frames of a response are compressed. It ignores quality values, as S2 does.
+// responseCodec chooses the compression of the frames of a response. Quality values are ignored, as S2 does. zstd comes
+// first, because zstd is faster than gzip at the same size.
 func responseCodec(acceptEncoding []string) codec {
 	all := strings.ToLower(strings.Join(acceptEncoding, ","))
 	switch {
@@ -39,8 +40,8 @@ func responseCodec(acceptEncoding []string) codec {
 	return plain
 }
 
-// A coder compresses and decompresses payloads. A zstd encoder and decoder need much memory, so the server has only one
-// of each.
+// A coder compresses and decompresses payloads. Any goroutine may use a coder. A zstd encoder and decoder need much
+// memory, and the server has only one of each: a coder for each session would cost megabytes for each idle session.
 type coder struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
@@ -107,55 +108,63 @@ func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
 	return out, err
 }
 
-// readFrame reads one frame, and returns its decompressed payload. The payload may use the memory of buf. grown is buf,
-// or the larger memory that replaces buf; pass it to the next call. io.EOF means that the client has ended between two
-// frames. An end within a frame is an error, because the rest of a batch is missing.
+// readFrame reads a frame, and returns its decompressed payload. The payload may use the memory of buf. grown is buf,
+// or the larger memory in place of buf; pass grown to the next call. io.EOF: the client has ended between two frames.
+// An end within a frame is an error, because the rest of a batch is missing.
 func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, err error) {
+	// Peek and not Read: an end in front of the frame is the clean end of the session, and must be told apart from an
+	// end inside.
 	head, err := r.Peek(3)
 	if err != nil {
 		if err == io.EOF && len(head) > 0 {
-			err = badRequest("bad_frame", "truncated frame")
+			err = badRequest("bad_frame", "the request ended inside a frame")
 		}
 		return nil, buf, err
 	}
 	n := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
 	if n == 0 || n > maxFrame {
-		return nil, buf, badRequest("bad_frame", "frame of length %d", n)
+		return nil, buf, badRequest("bad_frame", "frame of length %d, where 1 to %d is allowed", n, maxFrame)
 	}
+	// The flags are peeked at apart from the length: the length alone decides whether the frame has a byte of flags at
+	// all.
 	if head, err = r.Peek(4); err != nil {
 		if err == io.EOF {
-			err = badRequest("bad_frame", "truncated frame")
+			err = badRequest("bad_frame", "the request ended inside a frame")
 		}
 		return nil, buf, err
 	}
 	flags := head[3]
 	switch {
+	// Only a server ends a session with a terminal frame.
 	case flags&flagTerminal != 0:
-		return nil, buf, badRequest("bad_frame", "terminal frame from a client")
+		return nil, buf, badRequest("bad_frame", "a client must not send a terminal frame")
 	case flags&flagCodec == flagCodec:
-		return nil, buf, badRequest("bad_frame", "unknown compression")
+		return nil, buf, badRequest("bad_frame", "unknown compression in the flags %#x of a frame", flags)
 	}
 	_, _ = r.Discard(4) // cannot fail: Peek has read these bytes
 	n--
+	// The reserve of a quarter keeps a session whose frames grow slowly from making a new buffer for every frame.
 	if cap(buf) < n {
 		buf = make([]byte, n+n/4)
 	}
 	buf = buf[:n]
 	if _, err := io.ReadFull(r, buf); err != nil {
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			err = badRequest("bad_frame", "truncated frame")
+			err = badRequest("bad_frame", "the request ended inside a frame")
 		}
 		return nil, buf, err
 	}
+	// The limit holds for the payload without compression too: see decompress.
 	payload, err = c.decompress(codec(flags&flagCodec), buf, maxFrame-1)
 	if err != nil {
-		return nil, buf, badRequest("bad_frame", "decompress: %v", err)
+		return nil, buf, badRequest("bad_frame", "the payload of a frame cannot be decompressed: %v", err)
 	}
 	return payload, buf, nil
 }
 
 // A frame is written in place. startFrame appends room for the head. Then the caller appends the payload. endFrame
-// fills in the head of the frame that begins at at.
+// fills in the head of the frame that begins at at. The size of a compressed payload is known only at the end, and a
+// copy behind a head would cost a pass over the payload.
 func startFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 
 func endFrame(dst []byte, at int, flags byte) {

@@ -64,6 +64,7 @@ func (r *resourceSet) covers(other *resourceSet) bool {
 		return true
 	case r == nil:
 		return false
+	// A prefix holds names without end. Only a shorter or equal prefix covers a prefix.
 	case other.Prefix != nil:
 		return r.Prefix != nil && strings.HasPrefix(*other.Prefix, *r.Prefix)
 	}
@@ -127,9 +128,10 @@ func (g *grant) prefix() string {
 func (s *Server) authenticate(header string) (*grant, error) {
 	secret, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok || secret == "" {
-		return nil, fail(http.StatusUnauthorized, "authn", "missing bearer token")
+		return nil, fail(http.StatusUnauthorized, "authn", "the request has no access token: send the header `authorization: Bearer TOKEN`")
 	}
 	sum := sha256.Sum256([]byte(secret))
+	// The configured token works without the catalog. An operator can always repair the rights of the issued tokens.
 	if s.cfg.Token != "" {
 		want := sha256.Sum256([]byte(s.cfg.Token))
 		if subtle.ConstantTimeCompare(sum[:], want[:]) == 1 {
@@ -144,11 +146,11 @@ func (s *Server) authenticate(header string) (*grant, error) {
 		return g, nil
 	// A revoked token must stay refused even if the Config accepts every token.
 	case issued:
-		return nil, fail(http.StatusUnauthorized, "authn", "access token is revoked or expired")
+		return nil, fail(http.StatusUnauthorized, "authn", "the access token is revoked or has expired: use a new token")
 	case s.cfg.Token == "":
 		return nil, nil
 	}
-	return nil, fail(http.StatusUnauthorized, "authn", "invalid access token")
+	return nil, fail(http.StatusUnauthorized, "authn", "this server does not know the access token")
 }
 
 func tokenKey(sum [32]byte) string { return base64.RawURLEncoding.EncodeToString(sum[:]) }
@@ -166,11 +168,11 @@ func (x *exchange) permit(op, basin, stream string) (string, error) {
 	}
 	switch {
 	case !g.allows(op):
-		return "", forbidden("operation `%s` is not permitted", op)
+		return "", forbidden("the access token does not permit the operation `%s`", op)
 	case basin != "" && !g.Scope.Basins.holds(basin):
-		return "", forbidden("basin `%s` is not permitted", basin)
+		return "", forbidden("the access token does not permit basin `%s`", basin)
 	case stream != "" && !g.Scope.Streams.holds(name):
-		return "", forbidden("stream `%s` is not permitted", stream)
+		return "", forbidden("the access token does not permit stream `%s` in basin `%s`", stream, basin)
 	}
 	return name, nil
 }
@@ -183,16 +185,18 @@ func (g *grant) checkWithin(issuer *grant) error {
 	}
 	ok := issuer.Scope.Basins.covers(g.Scope.Basins) && issuer.Scope.Streams.covers(g.Scope.Streams) &&
 		issuer.Scope.AccessTokens.covers(g.Scope.AccessTokens)
+	// The operations are compared one by one, because a group and a list of single operations may mean the same.
 	for _, level := range groups {
 		for _, op := range slices.Concat(level.read, level.write) {
 			ok = ok && (!g.allows(op) || issuer.allows(op))
 		}
 	}
+	// A token without an end would outlive its issuer.
 	if issuer.ExpiresAt != nil {
 		ok = ok && g.ExpiresAt != nil && !g.ExpiresAt.After(*issuer.ExpiresAt)
 	}
 	if !ok {
-		return forbidden("the scope of the new token exceeds that of the one used")
+		return forbidden("the new access token would have more rights than the access token of the request")
 	}
 	return nil
 }

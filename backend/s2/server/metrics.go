@@ -62,7 +62,7 @@ func (x *exchange) metrics(names []string) error {
 	v := x.r.URL.Query()
 	set, interval := v.Get("set"), v.Get("interval")
 	if !slices.Contains([]string{"", "minute", "hour", "day"}, interval) {
-		return badRequest("bad_query", "unknown interval `%s`", interval)
+		return badRequest("bad_query", "unknown interval `%s`: use minute, hour or day", interval)
 	}
 	at, err := x.span()
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Server) streamValues(basin, name, asked, set, interval string, at span)
 func (x *exchange) span() (at span, err error) {
 	v := x.r.URL.Query()
 	if !v.Has("start") || !v.Has("end") {
-		return at, invalid("start and end params required")
+		return at, invalid("the parameters start and end are missing")
 	}
 	for key, to := range map[string]*int64{"start": &at.start, "end": &at.end} {
 		n, err := strconv.ParseUint(v.Get(key), 10, 32)

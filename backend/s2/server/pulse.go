@@ -22,6 +22,8 @@ func (p *pulse) shown(tail *position) *position {
 	return nil
 }
 
+// sentRecords notes the time of a batch. A batch shows the client that the session is alive: the next heartbeat is due
+// only later, and the wait for new records begins again.
 func (p *pulse) sentRecords(now time.Time) {
 	p.quietSince = now
 	p.sentBeat(now)
@@ -31,8 +33,8 @@ func (p *pulse) sentRecords(now time.Time) {
 // send all their heartbeats together.
 func (p *pulse) sentBeat(now time.Time) { p.nextBeat = now.Add(p.cfg.nextHeartbeat()) }
 
-// beatDue reports whether a heartbeat is due at the tail. The first heartbeat is due at once, because it tells the
-// client that the read has reached the tail.
+// beatDue reports whether a heartbeat is due at the tail. The first heartbeat is due at once: only the heartbeat tells
+// the client that the read has reached the tail.
 func (p *pulse) beatDue(now time.Time) bool {
 	if p.quietSince.IsZero() {
 		p.quietSince = now
@@ -51,6 +53,7 @@ func (p *pulse) next(now time.Time) (c <-chan time.Time, over bool) {
 		if !now.Before(end) {
 			return nil, true
 		}
+		// The wait ends exactly then, and not at the heartbeat behind it.
 		if end.Before(until) {
 			until = end
 		}

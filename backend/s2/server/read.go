@@ -23,7 +23,8 @@ func (x *exchange) read() handler {
 
 func autoRead(c *basinConfig) bool { return c.CreateStreamOnRead }
 
-// A query holds the query parameters of a read. A nil field was not given.
+// A query holds the query parameters of a read. A nil field was not given, which is not the same as 0: count=0 reads
+// nothing, and no count reads without a limit.
 type query struct {
 	seq, ts, offset *uint64
 	count, bytes    *uint64
@@ -47,6 +48,8 @@ func parseQuery(raw string) (q query, err error) {
 		}
 		return &n
 	}
+	// The first wrong parameter is the error. Once err is set, number does nothing, and later mistakes do not hide the
+	// first.
 	q = query{
 		seq: number("seq_num", 64), ts: number("timestamp", 64), offset: number("tail_offset", 64),
 		count: number("count", 64), bytes: number("bytes", 64), until: number("until", 64), wait: number("wait", 32),
@@ -70,10 +73,10 @@ func (q *query) check() error {
 		}
 	}
 	if n > 1 {
-		return invalid("only one of seq_num, timestamp, or tail_offset can be provided")
+		return invalid("only one of seq_num, timestamp and tail_offset can be given")
 	}
 	if q.ts != nil && q.until != nil && *q.ts >= *q.until {
-		return invalid("start `timestamp` exceeds or equal to `until`")
+		return invalid("timestamp must be less than until")
 	}
 	return nil
 }
@@ -83,7 +86,11 @@ func (q *query) follows() bool {
 	return q.wait != nil && *q.wait > 0 || q.count == nil && q.bytes == nil && q.until == nil
 }
 
-// A reading is one read under way, of any form.
+// A reading is one read under way, of any form: a unary read, a read session or server-sent events. collect moves the
+// reading forward by one batch, and each form sends the batch in its own way.
+//
+// A reading first takes the records from the log. At the tail the reading begins to follow: see cursor. Only one
+// goroutine uses a reading.
 type reading struct {
 	x      *exchange
 	s      *stream
@@ -104,8 +111,8 @@ func atMost(p *uint64, most int) int {
 	return int(min(*p, uint64(most)))
 }
 
-// startRead finds the stream, and the place where the read starts. A unary read is answered once, so its limits are at
-// most the limits of one batch.
+// startRead finds the stream, and the place where the read starts. A unary read gets a single answer, and its limits
+// are at most the limits of a batch.
 func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	if err := q.check(); err != nil {
 		return nil, err
@@ -120,6 +127,8 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	rd := &reading{x: x, s: s, follow: q.follows(), lim: limits{records: atMost(q.count, math.MaxInt), metered: atMost(q.bytes, math.MaxInt), until: forever}}
 	if unary {
 		rd.follow = q.wait != nil && *q.wait > 0
+		// An answer holds a single batch. A client with larger limits gets the first batch, and asks again behind the
+		// batch.
 		rd.lim.records, rd.lim.metered = min(rd.lim.records, maxRecords), min(rd.lim.metered, maxMetered)
 	}
 	if q.until != nil {
@@ -139,12 +148,16 @@ func (rd *reading) seek(q *query) (err error) {
 	switch {
 	case q.seq != nil:
 		rd.at.seq = *q.seq
+		// A client with a place beyond the tail has lost count, or means another stream. With clamp the client accepts
+		// the tail instead.
 		if *q.seq > rd.tail.SeqNum {
 			if !q.clamp {
 				return beyondTail(rd.tail)
 			}
 			rd.at.seq = rd.tail.SeqNum
 		}
+	// A time beyond the tail's timestamp has no record yet, and the next record may be older than this time. The start
+	// cannot be decided now, and the read is out of range.
 	case q.ts != nil:
 		if *q.ts > rd.tail.Timestamp {
 			if !q.clamp {
@@ -161,6 +174,7 @@ func (rd *reading) seek(q *query) (err error) {
 	default:
 		rd.at.seq = rd.tail.SeqNum
 		if q.offset != nil {
+			// An offset larger than the stream means the whole stream. A plain subtraction would wrap around.
 			rd.at.seq -= min(*q.offset, rd.tail.SeqNum)
 		}
 	}
@@ -170,8 +184,9 @@ func (rd *reading) seek(q *query) (err error) {
 	return nil
 }
 
-// collect fills rd.b with the next batch. done = true means that a limit of the read was met, so the read is over. If
-// done is false and the batch is empty, the reader is at the tail.
+// collect fills rd.b with the next batch. done = true: a limit of the read was met, and the read is over. If done is
+// false and the batch is empty, the reader is at the tail. The batch points into the chunks and stays valid until the
+// next collect.
 func (rd *reading) collect() (done bool, err error) {
 	rd.b.reset()
 	// A limit of 0, or an earlier batch that met a limit exactly, leaves nothing to read.
@@ -187,6 +202,8 @@ func (rd *reading) collect() (done bool, err error) {
 	next := rd.at.seq
 	for i := range rd.chunks {
 		c := &rd.chunks[i]
+		// The data is loaded without the lock of the stream, because the disk is slow and appends must not wait for a
+		// reader.
 		if err := rd.x.srv.load(rd.s, c); err != nil {
 			return false, err
 		}
@@ -195,7 +212,8 @@ func (rd *reading) collect() (done bool, err error) {
 			return false, err
 		}
 		if done = limitMet; !usedUp {
-			// The rest of this chunk comes with the next batch. If no record of it was taken, the place stays.
+			// The rest of this chunk comes with the next batch. If the batch has no record of the chunk, the place
+			// stays.
 			if rd.b.records > 0 {
 				next = max(next, rd.b.last+1)
 			}
@@ -203,12 +221,15 @@ func (rd *reading) collect() (done bool, err error) {
 		}
 		next = c.end()
 	}
+	// The place moves before the batch is sent. If sending fails, the connection is lost and the read ends, and no
+	// record is skipped.
 	rd.at.advance(rd.s, next)
 	if len(rd.chunks) > 0 && rd.b.records == 0 && !done {
 		// A trim has removed all these chunks from the file after chunksFrom returned them. An empty batch would look
 		// like the tail, so we try again.
 		return rd.collect()
 	}
+	// The limits of the query count over all batches of a session.
 	rd.lim.records -= rd.b.records
 	rd.lim.metered -= rd.b.metered
 	rd.x.srv.countRead(rd.s, rd.x.op, &rd.b)
@@ -233,6 +254,7 @@ func (x *exchange) readUnary() error {
 	if err != nil {
 		return err
 	}
+	// The answer names the tail only if the read was at the tail. For a client, a named tail means: caught up.
 	var tail *position
 	if waited {
 		tail = &rd.tail
@@ -276,6 +298,8 @@ func (rd *reading) firstBatch(q *query) (waited bool, err error) {
 // await waits until the stream changes or beat fires. expired = true means that deadline fired instead. A nil channel
 // never fires.
 func (rd *reading) await(deadline, beat <-chan time.Time) (expired bool, err error) {
+	// rd.change comes from the look at the log, under one lock. A later change closes the channel, and no change is
+	// missed.
 	select {
 	case <-rd.change:
 		return false, nil
@@ -285,6 +309,7 @@ func (rd *reading) await(deadline, beat <-chan time.Time) (expired bool, err err
 		return true, nil
 	case <-rd.x.r.Context().Done():
 		return false, errAbort
+	// A following reader has no end of its own. Without this case, Shutdown would wait for ever.
 	case <-rd.x.srv.closing:
 		return false, draining()
 	}

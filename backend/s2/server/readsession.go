@@ -22,6 +22,8 @@ func (rd *reading) run(q *query, out emitter) error {
 	p := pulse{cfg: &rd.x.srv.cfg, wait: q.wait}
 	defer p.stop()
 	for {
+		// Every turn collects one batch. Only a turn without records looks at the tail and waits. Therefore a reader
+		// behind the tail never waits, however often the stream changes meanwhile.
 		done, err := rd.collect()
 		if err != nil {
 			return err
@@ -53,6 +55,7 @@ func (rd *reading) run(q *query, out emitter) error {
 		if over {
 			return nil
 		}
+		// It does not matter whether a change or the timer ended the wait: the next turn looks at both.
 		if _, err := rd.await(nil, next); err != nil {
 			return err
 		}
@@ -61,6 +64,8 @@ func (rd *reading) run(q *query, out emitter) error {
 
 // readSession sends batches as frames.
 func (x *exchange) readSession() error {
+	// Everything that can be refused is refused before the status is sent. A client can then read the refusal as an
+	// ordinary HTTP error.
 	q, err := parseQuery(x.r.URL.RawQuery)
 	if err != nil {
 		return err
@@ -93,18 +98,18 @@ type frameEmitter struct {
 }
 
 func (e *frameEmitter) beat(rd *reading) error {
-	rd.b.reset()
-	return e.batch(rd, &rd.tail)
+	return e.batch(rd, &rd.tail) // rd.b is empty at the tail: a heartbeat is a batch without records
 }
 
-// batch sends one frame. Without compression and without a fault, batch writes the pieces directly from the stored
-// memory. So a reader costs no copy of the records.
+// batch sends a frame. Without compression and without a fault, batch writes the pieces directly from the stored
+// memory, and a reader costs no copy of the records.
 func (e *frameEmitter) batch(rd *reading, tail *position) error {
 	x := e.x
 	trailer := e.tail[:0]
 	if tail != nil {
 		trailer = appendTail(trailer, *tail)
 	}
+	// A fault strikes each frame, heartbeats too, so a test can choose the frame by counting.
 	fault := x.srv.strike(x.op, x.stream, Replying)
 	if err := x.applyFault(fault); err != nil {
 		return err
@@ -112,9 +117,10 @@ func (e *frameEmitter) batch(rd *reading, tail *position) error {
 	size := rd.b.size + len(trailer)
 	// A client would refuse a larger frame as damaged. The error tells the client which record is too large.
 	if size+1 > maxFrame {
-		return fail(http.StatusInternalServerError, "other", "record %d does not fit into a frame", rd.b.last)
+		return fail(http.StatusInternalServerError, "other", "record %d of stream `%s` in basin `%s` does not fit into a frame: read the record with a unary call in JSON", rd.b.last, rd.s.name, rd.s.basin)
 	}
 	if fault.do == doNothing && (e.how == plain || size < minCompressed) {
+		// The pieces leave in several writes. net/http gathers small writes in its buffer, and passes large writes on.
 		binary.BigEndian.PutUint32(e.head[:], uint32(size+1)<<8)
 		if err := x.write(e.head[:]); err != nil {
 			return err
@@ -128,12 +134,16 @@ func (e *frameEmitter) batch(rd *reading, tail *position) error {
 			return err
 		}
 	} else {
+		// Compression needs the payload in one piece, and a fault may change any byte of the frame. The stored memory
+		// belongs to all readers: only a copy may be changed.
 		e.payload = append(rd.b.appendProto(e.payload[:0]), trailer...)
 		e.out = fault.alter(x.srv.coder.appendFrame(e.out[:0], e.payload, e.how, 0))
 		if err := x.write(e.out); err != nil {
 			return err
 		}
 	}
+	// Without the flush the frame would stay in net/http's buffer until more records come, and a reader at the tail
+	// would wait for ever.
 	x.flush()
 	return nil
 }
@@ -155,6 +165,7 @@ func (x *exchange) endFrames(out []byte, why error) error {
 	switch {
 	case why == errAbort:
 		return errAbort
+	// The end of the response is the only sign of a clean end. S2 has no frame for it.
 	case why == io.EOF, why == errEnd:
 	default:
 		e, ok := why.(*apiError)

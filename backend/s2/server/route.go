@@ -20,7 +20,7 @@ import (
 func segments(u *url.URL) ([]string, error) {
 	path, ok := strings.CutPrefix(u.EscapedPath(), "/v1/")
 	if !ok {
-		return nil, fail(http.StatusNotFound, "not_found", "no such endpoint")
+		return nil, fail(http.StatusNotFound, "not_found", "no such endpoint: %s", u.EscapedPath())
 	}
 	parts := strings.Split(path, "/")
 	for i, p := range parts {
@@ -77,7 +77,7 @@ func (x *exchange) route() error {
 func (x *exchange) basinName() (string, error) {
 	name := x.r.Header.Get("s2-basin")
 	if name == "" {
-		return "", badRequest("bad_header", "Missing header `s2-basin`")
+		return "", badRequest("bad_header", "the header s2-basin is missing: name the basin there")
 	}
 	return name, checkBasinNameHeader(name)
 }
@@ -146,10 +146,10 @@ func (x *exchange) body() ([]byte, error) {
 	case "zstd":
 		how = zstdC
 	default:
-		return nil, fail(http.StatusUnsupportedMediaType, "bad_header", "content-encoding `%s`", enc)
+		return nil, fail(http.StatusUnsupportedMediaType, "bad_header", "unknown content-encoding `%s`: use gzip, zstd or none", enc)
 	}
 	if b, err = x.srv.coder.decompress(how, b, maxBody); err != nil {
-		return nil, badRequest("bad_header", "content-encoding: %v", err)
+		return nil, badRequest("bad_header", "the body cannot be decompressed as content-encoding says: %v", err)
 	}
 	return b, nil
 }

@@ -77,7 +77,7 @@ func (x *exchange) find(parts []string) (handler, error) {
 		}
 		return r.pick(x, parts), nil
 	}
-	return nil, fail(http.StatusNotFound, "not_found", "no such endpoint")
+	return nil, fail(http.StatusNotFound, "not_found", "no such endpoint: %s %s", x.r.Method, x.r.URL.Path)
 }
 
 func (r *route) fits(method string, parts []string) bool {

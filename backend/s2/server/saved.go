@@ -15,6 +15,8 @@ import (
 // of the catalog is held, so the file receives the changes in the order of memory. The answer to a change waits until the
 // change is durable: see waitDurable.
 
+// The fields of savedBasin and savedStream are names in the JSON of the file. A field that is renamed is lost at the
+// next opening.
 type savedBasin struct {
 	Location             string
 	CreatedAt, DeletedAt time.Time
@@ -37,6 +39,8 @@ func (s *Server) putLocked(kind, key string, v any) {
 	if s.store == nil {
 		return
 	}
+	// v is encoded now, under the lock. The function below runs in the committer's goroutine, where v may already have
+	// changed.
 	b, err := json.Marshal(v)
 	s.store.enqueue(0, func(tx *bbolt.Tx) error {
 		if err != nil {
@@ -56,7 +60,8 @@ func (s *Server) deleteLocked(kind, key string) {
 	}, func(error) {})
 }
 
-// waitDurable waits until all changes that were made before are durable.
+// waitDurable waits until all earlier changes are durable, also the changes of other requests: the answer to this
+// request may show them, and a crash must not take back what a client has seen. In memory there is nothing to wait for.
 func (s *Server) waitDurable() error {
 	if s.store == nil {
 		return nil
@@ -69,7 +74,8 @@ func (s *Server) saveBasinLocked(b *basin) {
 	s.putLocked("basin", b.name, savedBasin{b.location, b.createdAt, b.deletedAt, b.cfg, b.createRequest})
 }
 
-// saveStreamLocked queues the entry of a stream. s.mu is held. The function takes the lock of the stream.
+// saveStreamLocked queues the entry of a stream. s.mu is held. The function takes the lock of the stream. The key holds
+// the id and not the name: the removal of a deleted stream must not touch the entry of a new stream with the same name.
 func (s *Server) saveStreamLocked(st *stream) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -77,7 +83,8 @@ func (s *Server) saveStreamLocked(st *stream) {
 		savedStream{st.basin, st.name, st.id, st.createdAt, st.deletedAt, st.cfg, st.cipher, st.createRequest})
 }
 
-// forgetBasinLocked queues the removal of a basin and all its streams. s.mu is held.
+// forgetBasinLocked queues the removal of a basin and all its streams. s.mu is held. The basin goes first. If the
+// server ends in the middle, the streams that are left have no basin, and restoreStream leaves them out.
 func (s *Server) forgetBasinLocked(b *basin) {
 	s.deleteLocked("basin", b.name)
 	for _, st := range b.streams {
@@ -93,6 +100,8 @@ func (s *Server) forgetStreamLocked(st *stream) {
 	id := uint64Key(st.id)
 	s.deleteLocked("stream", fmt.Sprintf("%020d", st.id))
 	s.store.enqueue(0, func(tx *bbolt.Tx) error {
+		// State and records go in one transaction. A state without records would show a stream that has lost its
+		// records.
 		if err := tx.Bucket(stateBucket).Delete(id); err != nil {
 			return err
 		}
@@ -103,8 +112,10 @@ func (s *Server) forgetStreamLocked(st *stream) {
 	}, func(error) {})
 }
 
-// restore fills the catalog from the file when the server is made. The keys are sorted, and "basin" sorts before
-// "stream", so every basin is restored before its streams.
+// restore fills the catalog from the file when the server is made. Nobody else uses the server yet, and restore takes
+// no lock. The keys are sorted, and "basin" sorts before "stream": every basin is restored before its streams. An
+// unreadable entry fails the opening. Without the entry, the server would say that the stream does not exist, and a
+// client would create the stream anew, empty.
 func (s *Server) restore() error {
 	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(catalogBucket).ForEach(func(k, v []byte) error {
@@ -131,6 +142,8 @@ func (s *Server) restoreEntry(tx *bbolt.Tx, kind, name string, v []byte) error {
 	case "location":
 		return json.Unmarshal(v, &s.catalog.location)
 	case "token":
+		// A revoked token stays known, as nil. Otherwise a server that accepts every token would accept the revoked
+		// token after a restart.
 		if bytes.Equal(v, []byte("null")) {
 			s.catalog.bySecret[name] = nil
 			return nil
@@ -166,6 +179,7 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 	}
 	b.streams[saved.Name] = st
 	state := tx.Bucket(stateBucket).Get(uint64Key(st.id))
+	// The stream has never stored a batch: its head and its tail are 0.
 	if state == nil {
 		return nil
 	}
@@ -173,6 +187,8 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 	if err := json.Unmarshal(state, &ss); err != nil {
 		return err
 	}
+	// trimAt stays 0, a time in the past: a stored trim takes effect at once. Its delay has nearly always passed during
+	// the restart; otherwise readers only see the trim a little earlier.
 	st.fence, st.trimTo, st.head, st.next, st.tail, st.lastWrite = ss.Fence, ss.TrimTo, ss.Head, ss.Tail, ss.Tail, ss.LastWrite
 	copy(st.keyHash[:], ss.KeyHash)
 	chunks := tx.Bucket(chunksBucket).Bucket(uint64Key(st.id))

@@ -62,13 +62,13 @@ func (s *Server) Start(addr string) error {
 	defer s.startMu.Unlock()
 	switch {
 	case s.listener != nil:
-		return errors.New("s2 server: started already")
+		return fmt.Errorf("s2 server: start on %s: the server listens on %s already", addr, s.listener.Addr())
 	case s.isClosing():
-		return errors.New("s2 server: closed")
+		return fmt.Errorf("s2 server: start on %s: the server is closed, make a new server", addr)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("s2 server: %w", err)
+		return fmt.Errorf("s2 server: start: %w", err)
 	}
 	s.listener = &listener{Listener: l, conns: map[*conn]struct{}{}}
 	s.http = s.newHTTP()
@@ -134,11 +134,14 @@ func (s *Server) open() (err error) {
 	if s.coder, err = newCoder(); err != nil {
 		return err
 	}
+	// The file comes before the seed: a basin that is in the file is not made again.
 	if s.cfg.Data != "" {
 		if s.store, err = openStore(s.cfg.Data); err != nil {
 			s.coder.close()
 			return err
 		}
+		// A failure frees everything made before. Otherwise the file would stay locked, and the next attempt in this
+		// process would wait in vain.
 		if err = s.restore(); err != nil {
 			return errors.Join(err, s.release())
 		}
@@ -174,6 +177,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) stop(end func(*http.Server) error) (err error) {
 	s.close.Do(func() {
 		s.startMu.Lock()
+		// closing is closed with startMu held. Start looks at closing under the same lock, so no server starts to
+		// listen behind a Close.
 		close(s.closing)
 		started, served := s.http, s.served
 		s.startMu.Unlock()
@@ -219,8 +224,11 @@ type exchange struct {
 	statusSent bool   // the status line was sent, so an error can no longer change the status
 }
 
+// serve handles one request. Only serve decides how a failure reaches the client: as an HTTP error before the status is
+// sent, and as a broken connection afterwards.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r.Context())
+	// The panic with this value is net/http's way to break a connection without a word.
 	if !s.enter(c) {
 		panic(http.ErrAbortHandler)
 	}
@@ -265,13 +273,14 @@ var (
 	anyHeader = []string{"*, authorization"} // browsers do not count authorization as part of *
 )
 
-// enter counts a request that begins on c. It returns false if the server is closed. While DropConnections works, enter
-// waits.
+// enter counts a request at its beginning on c. enter returns false if the server is closed. While DropConnections
+// works, enter waits.
 func (s *Server) enter(c *conn) bool {
 	for {
 		s.gate.Lock()
 		if s.closed || s.barrier == nil {
 			if !s.closed {
+				// Add runs with the gate held: see stop and DropConnections, which wait for the two groups.
 				s.handlers.Add(1)
 				c.handlers.Add(1)
 			}
@@ -284,9 +293,9 @@ func (s *Server) enter(c *conn) bool {
 	}
 }
 
-// DropConnections breaks all connections. When it returns, no request of these connections is at work any more, and
-// only then do requests on new connections begin. So the server cannot store a batch that a client sends again on a new
-// connection before the same batch from the old connection.
+// DropConnections breaks all connections. When DropConnections returns, no request of these connections is at work any
+// more, and only then do requests on new connections begin. Otherwise the server could store a batch that a client
+// sends again on a new connection before the same batch from the old connection.
 func (s *Server) DropConnections() {
 	barrier := make(chan struct{})
 	// Two calls of DropConnections at the same time take turns: each needs its own barrier.
@@ -329,6 +338,7 @@ func (x *exchange) applyFault(e Effect) error {
 	switch e.do {
 	case doStatus:
 		return e.err
+	// drop runs before the request ends, and no other request of this connection can still answer.
 	case doDrop:
 		c.drop()
 		return errAbort
@@ -342,6 +352,7 @@ func (x *exchange) applyFault(e Effect) error {
 		t := time.NewTimer(e.delay)
 		defer t.Stop()
 		return x.pause(t.C)
+	// A GOAWAY and a cut do not end this request.
 	case doGoAway:
 		c.sendGoAway()
 	case doCut:

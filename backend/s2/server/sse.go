@@ -20,6 +20,7 @@ func (x *exchange) readEvents() error {
 		return err
 	}
 	out := &eventEmitter{x: x, format: f}
+	// A browser reconnects by itself with the query of the first request. Only the header tells how far it had come.
 	if err := out.resume(x.r.Header.Get("last-event-id"), &q); err != nil {
 		return err
 	}
@@ -71,6 +72,7 @@ func (e *eventEmitter) resume(id string, q *query) error {
 		behind++
 	}
 	q.seq, q.ts, q.offset = new(behind), nil, nil
+	// The counts go on over connections, because the next connection receives nothing but the id of the last event.
 	e.records, e.bytes = n[1], n[2]
 	for _, l := range []struct{ limit, had *uint64 }{{q.count, &n[1]}, {q.bytes, &n[2]}} {
 		if l.limit != nil {
@@ -80,6 +82,7 @@ func (e *eventEmitter) resume(id string, q *query) error {
 	return nil
 }
 
+// batch sends one event with all records of the batch, in JSON.
 func (e *eventEmitter) batch(rd *reading, tail *position) error {
 	e.records += uint64(rd.b.records)
 	e.bytes += uint64(rd.b.metered)
@@ -92,6 +95,7 @@ func (e *eventEmitter) batch(rd *reading, tail *position) error {
 	return e.send(append(dst, "\n\n"...))
 }
 
+// beat sends a ping. A ping has no id, because the read has not moved.
 func (e *eventEmitter) beat(rd *reading) error {
 	dst := append(e.out[:0], "event: ping\ndata: {\"timestamp\":"...)
 	dst = strconv.AppendInt(dst, e.x.srv.now().UnixMilli(), 10)
@@ -106,6 +110,7 @@ func (e *eventEmitter) send(b []byte) error {
 	if err := x.applyFault(fault); err != nil {
 		return err
 	}
+	// Advice is a flag of frames, and an event has no flags.
 	if fault.do != doAdvise {
 		b = fault.alter(b)
 	}
@@ -120,6 +125,7 @@ func (e *eventEmitter) send(b []byte) error {
 func (e *eventEmitter) end(why error) error {
 	switch {
 	case why == nil:
+		// A browser reconnects after the end of a response. [DONE] tells the client to stop.
 		why = e.x.write([]byte("data: [DONE]\n\n"))
 	case why == errAbort, why == errEnd, why == io.EOF:
 	default:

@@ -13,7 +13,11 @@ import (
 )
 
 // A store keeps everything in one file. The server queues changes at the store under the locks of the server and of
-// streams, and the committer makes many changes durable in one commit. So no lock is held while the disk works.
+// streams, and the committer makes many changes durable in one commit. Therefore no lock is held while the disk works.
+//
+// The order of the queue is the order of the changes in memory, because every change is queued before its lock is
+// released. After a crash the file holds the state of some earlier moment, and never a later change without an earlier
+// change.
 type store struct {
 	committer *committer.Committer
 
@@ -24,8 +28,7 @@ type store struct {
 	failed error
 }
 
-// A write is one change, and the function to call when the change is durable or has failed. It is a step of the
-// committer.
+// A write is a step of the committer: a change, and the function to call when the change is durable or has failed.
 type write struct {
 	store *store
 	size  int // about how many bytes do writes
@@ -36,7 +39,8 @@ type write struct {
 // Size implements [committer.Step].
 func (w *write) Size() int { return w.size }
 
-// Apply implements [committer.Step].
+// Apply implements [committer.Step]. After a failure Apply refuses every later change, because the queue may hold
+// batches with places behind the failed batch.
 func (w *write) Apply(tx *bbolt.Tx) error {
 	if w.store.failed != nil {
 		return w.store.failed
@@ -44,14 +48,15 @@ func (w *write) Apply(tx *bbolt.Tx) error {
 	return w.do(tx)
 }
 
-// Done implements [committer.Step].
+// Done implements [committer.Step]. Done remembers the first failure, and fails every later change with the first
+// error, because only the first error names the cause.
 func (w *write) Done(err error) {
 	switch {
-	// After ErrClosed, Done may run in the goroutine of the caller, so we must not touch failed here. A closed
-	// committer stores nothing more anyway, so there is nothing to protect.
+	// After ErrClosed, Done may run in the goroutine of the caller, and must not touch failed here. A closed committer
+	// stores nothing more anyway, and nothing needs protection.
 	case err == nil || errors.Is(err, committer.ErrClosed):
 	case w.store.failed == nil:
-		err = fmt.Errorf("s2 server: store: open the file again, a write has failed: %w", err)
+		err = fmt.Errorf("s2 server: a write to the file has failed, and nothing more is stored until the server is closed and the file is opened again: %w", err)
 		w.store.failed = err
 	default:
 		err = w.store.failed
@@ -91,8 +96,9 @@ func (st *store) enqueue(size int, do func(*bbolt.Tx) error, tell func(error)) {
 	st.committer.Do(&write{st, size, do, tell})
 }
 
-// sync waits until all changes that were queued before are durable. It returns an error if the store has failed.
+// sync waits until all earlier changes are durable. sync returns an error if the store has failed.
 func (st *store) sync() error {
+	// The channel has room for the outcome, because tell must not wait, and the committer calls tell.
 	done := make(chan error, 1)
 	st.enqueue(0, func(*bbolt.Tx) error { return committer.ErrUnchanged }, func(err error) { done <- err })
 	return <-done
@@ -102,8 +108,8 @@ func (st *store) close() error { return st.committer.Close() }
 
 func uint64Key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// streamState is what batches change besides the records. The state is stored in the same transaction as the records.
-// If they were stored apart, a crash between the two could lose a fence, or bring back an old one.
+// streamState is the part of a stream that batches change besides the records. State and records are stored in the same
+// transaction. Stored apart, a crash between the two could lose a fence, or bring back an old fence.
 type streamState struct {
 	Fence     string    `json:"fence"`
 	TrimTo    uint64    `json:"trim_to"`
@@ -116,6 +122,8 @@ type streamState struct {
 // append queues c for storing, together with the state of the stream behind c. s.mu is held: the queue has the order of
 // the log, and the state belongs to c.
 func (st *store) append(s *stream, c chunk, tell func(error)) {
+	// The state is written down now, under s.mu. The function below runs later, when the stream may have moved on: a
+	// state read then would belong to a later batch, and that batch may never become durable.
 	state, err := json.Marshal(streamState{s.fence, s.trimTo, s.head, s.next, s.lastWrite, s.keyHash[:]})
 	id := uint64Key(s.id)
 	st.enqueue(len(c.data), func(tx *bbolt.Tx) error {
@@ -125,6 +133,7 @@ func (st *store) append(s *stream, c chunk, tell func(error)) {
 		if err := tx.Bucket(stateBucket).Put(id, state); err != nil {
 			return err
 		}
+		// The first batch of a stream makes the bucket of the stream. A stream without records has none.
 		b, err := tx.Bucket(chunksBucket).CreateBucketIfNotExists(id)
 		if err != nil {
 			return err
@@ -148,7 +157,7 @@ func (c *chunk) encode() []byte {
 // decodeChunk reads everything of a stored chunk except the data. load reads the data when a reader asks for it.
 func decodeChunk(k, v []byte) (chunk, error) {
 	if len(k) != 8 || len(v) < chunkHead {
-		return chunk{}, fmt.Errorf("s2 server: store: damaged batch %x", k)
+		return chunk{}, fmt.Errorf("s2 server: store: the batch at %x is damaged: restore the file from a copy", k)
 	}
 	return chunk{
 		first:   binary.BigEndian.Uint64(k),
@@ -165,10 +174,12 @@ func (s *Server) load(st *stream, c *chunk) error {
 	if c.data != nil || s.store == nil {
 		return nil
 	}
+	// bbolt shows a transaction the last commit. The batch is in this commit, because only durable batches are in the
+	// log.
 	return s.store.committer.File().View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(chunksBucket).Bucket(uint64Key(st.id))
 		if b == nil {
-			return streamDeleting()
+			return streamDeleting(st.basin, st.name)
 		}
 		v := b.Get(uint64Key(c.first))
 		if len(v) >= chunkHead {
@@ -180,6 +191,9 @@ func (s *Server) load(st *stream, c *chunk) error {
 
 // trim queues the removal of the chunks whose records are all below to. The state of the stream holds the head, but is
 // stored only with the next batch. After a restart before then, the first chunk in the file tells the head.
+//
+// Nobody waits for the removal, and nobody is told of its failure: a chunk that is still there after a restart is
+// removed by the next sweep, and a failed store says so at the next append.
 func (st *store) trim(s *stream, to uint64) {
 	id := uint64Key(s.id)
 	st.enqueue(0, func(tx *bbolt.Tx) error {
@@ -188,6 +202,7 @@ func (st *store) trim(s *stream, to uint64) {
 			return committer.ErrUnchanged
 		}
 		cur := b.Cursor()
+		// Delete may move the cursor past an entry. Every turn looks at the first entry again.
 		for k, v := cur.First(); k != nil; k, v = cur.First() {
 			c, err := decodeChunk(k, v)
 			if err != nil {

@@ -52,8 +52,8 @@ func newStream(b *basin, name string, id uint64, createdAt time.Time) *stream {
 	return &stream{basin: b.name, name: name, id: id, createdAt: createdAt, meter: b.meter, last: &link{}}
 }
 
-// A link is one durable batch in a linked list of batches. A reader that follows holds the link of its last batch, and
-// finds later batches through this link. So a following reader receives every batch, even if a trim or retention
+// A link is a durable batch in a linked list of batches. A following reader holds the link of its last batch, and finds
+// later batches through this link. Therefore a following reader receives every batch, even if a trim or retention
 // meanwhile removes the batch from the log; S2 promises this. When no reader and no stream holds a link any more, the
 // garbage collector frees the link.
 type link struct {
@@ -101,12 +101,18 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	now := srv.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A session opened before the deletion must not store records, because nobody could ever read these records.
 	if !s.deletedAt.IsZero() {
-		return streamDeleting()
+		return streamDeleting(s.basin, s.name)
 	}
+	// The token is checked before the position. A writer that has lost the stream to another writer must hear of the
+	// fence: a wrong position alone would look as if the writer could go on behind it. An input without a token passes,
+	// because S2's fencing is cooperative.
 	if in.hasToken && string(in.token) != s.fence {
 		return tokenMismatch(s.fence)
 	}
+	// The position is compared with next and not with tail. Two batches that expect the same position could otherwise
+	// both get a place while the first is on its way to the disk.
 	if in.hasMatch && in.match != s.next.SeqNum {
 		return seqMismatch(s.next.SeqNum)
 	}
@@ -115,9 +121,9 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	if err != nil {
 		return err
 	}
-	// A batch that fills most of scratch takes over the memory of scratch, which saves a copy. This needs spare memory
-	// for the next scratch. A small batch is copied; otherwise a small batch would keep a large, mostly empty buffer
-	// alive.
+	// A batch of nearly the size of scratch takes over the memory of scratch, which saves a copy. This needs spare
+	// memory for the next scratch. A small batch is copied; otherwise a small batch would keep a large, mostly empty
+	// buffer alive.
 	if s.spare != nil && len(s.scratch) >= cap(s.scratch)*3/4 {
 		c.data, s.scratch, s.spare = s.scratch, s.spare[:0], nil
 	} else {
@@ -133,6 +139,7 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	s.obeyLocked(srv, in, c.first, now)
 	srv.countLocked(s, in, &c, now)
 	a := ack{Start: position{c.first, c.firstTS}, End: s.next}
+	// In memory a batch is durable together with its place, and next and tail move together.
 	if srv.store == nil {
 		s.publishLocked(srv, c)
 		a.Tail = s.tail
@@ -163,7 +170,7 @@ func (s *stream) encodeLocked(in *input, c *chunk) (lastTS uint64, err error) {
 	if mode == "client-require" {
 		for i := range in.recs {
 			if !in.recs[i].hasTS {
-				return 0, invalid("record timestamp was required but was missing")
+				return 0, invalid("stream `%s` in basin `%s` requires timestamps, and record %d of the batch has none", s.name, s.basin, i)
 			}
 		}
 	}
@@ -212,6 +219,8 @@ func (s *stream) obeyLocked(srv *Server, in *input, first uint64, now time.Time)
 // publishLocked makes c visible to readers. s.mu is held. Batches are published in the order of their places; another
 // order would show readers a tail with a hole below it.
 func (s *stream) publishLocked(srv *Server, c chunk) {
+	// The link keeps the data also where the log does not: see link. The chunk in the log is a copy of c, so clearing
+	// its data below does not touch the link.
 	l := &link{chunk: c}
 	s.last.next = l
 	s.last = l
@@ -260,6 +269,8 @@ func (s *stream) sweepLocked(srv *Server, now time.Time) {
 			to = max(to, s.chunks[i].end())
 		}
 	}
+	// The file follows later, in the queue of the store. Until then only the memory knows the new head. A crash in
+	// between brings the records back, and the next sweep removes them again.
 	if to > s.head {
 		s.dropToLocked(to)
 		if srv.store != nil {
@@ -302,16 +313,16 @@ type cursor struct {
 	link *link
 }
 
-// chunksFrom returns the chunks from the cursor on, about as many as one batch of a read needs. At the tail it returns
-// no chunks, and a channel that the next change closes. When the cursor reaches the tail, the reader becomes a
-// follower. This happens under the same lock as the look at the tail; otherwise the reader would miss a batch that is
-// published in between.
+// chunksFrom returns the chunks from the cursor on, about as many as a batch of a read needs. At the tail chunksFrom
+// returns no chunks, and a channel that the next change closes. When the cursor reaches the tail, the reader becomes a
+// follower, under the same lock as the look at the tail; otherwise the reader would miss a batch published in between.
 func (s *stream) chunksFrom(srv *Server, c *cursor, dst []chunk) ([]chunk, position, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.deletedAt.IsZero() {
-		return nil, s.tail, nil, streamDeleting()
+		return nil, s.tail, nil, streamDeleting(s.basin, s.name)
 	}
+	// add stops at the size of a batch. More chunks would only be held in memory until the next call.
 	records, metered := 0, 0
 	add := func(ch chunk) bool {
 		dst = append(dst, ch)
@@ -335,6 +346,7 @@ func (s *stream) chunksFrom(srv *Server, c *cursor, dst []chunk) ([]chunk, posit
 		if len(dst) > 0 {
 			return dst, s.tail, nil, nil
 		}
+		// All stored chunks are behind the reader. From now on the reader follows from the last published batch.
 		c.link = s.last
 	}
 	for l := c.link; l.next != nil; l = l.next {
@@ -345,6 +357,8 @@ func (s *stream) chunksFrom(srv *Server, c *cursor, dst []chunk) ([]chunk, posit
 	if len(dst) > 0 {
 		return dst, s.tail, nil, nil
 	}
+	// All waiting readers share one channel. A single close wakes them all, and a stream without readers makes no
+	// channel.
 	if s.changed == nil {
 		s.changed = make(chan struct{})
 	}
@@ -375,8 +389,8 @@ func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, found bool, err erro
 		defer s.mu.Unlock()
 		return s.tail.SeqNum, false, nil
 	}
-	// We read the chunk from the file without s.mu, so that appends do not wait for the disk. A chunk never changes, so
-	// a copy is safe.
+	// The chunk is read from the file without s.mu, because appends must not wait for the disk. A chunk never changes,
+	// and a copy is safe.
 	c, head := s.chunks[i], s.head
 	s.mu.Unlock()
 	if err := srv.load(s, &c); err != nil {
@@ -391,7 +405,7 @@ func (s *stream) liveTail() (position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.deletedAt.IsZero() {
-		return position{}, streamDeleting()
+		return position{}, streamDeleting(s.basin, s.name)
 	}
 	return s.tail, nil
 }
@@ -400,18 +414,21 @@ func (s *stream) liveTail() (position, error) {
 // from this memory for as long as its connection takes.
 func (s *stream) beginRead() (position, error) {
 	s.mu.Lock()
+	// wasRead is set before the reader sees a chunk. Otherwise an append in between could overwrite memory that the
+	// reader sends.
 	s.wasRead = true
 	s.mu.Unlock()
 	return s.liveTail()
 }
 
-// beginDeletion marks the stream as deleted. It drops all records at once and for good, and wakes the following
-// readers, which then end.
+// beginDeletion marks the stream as deleted. All records are dropped at once and for good. The following readers are
+// woken, see the mark, and end.
 func (s *stream) beginDeletion(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.deletedAt.IsZero() {
 		s.deletedAt = now
+		// Followers may still hold links, but look at deletedAt before the links.
 		s.chunks, s.bytes, s.retained = nil, 0, 0
 		s.wakeLocked()
 	}

@@ -39,6 +39,8 @@ func (x *exchange) listStreams() error {
 	if _, err := x.permit("list-streams", name, ""); err != nil {
 		return err
 	}
+	// A token with a prefix sees only its own part of the basin, under names without the prefix. The client must never
+	// notice that other streams exist.
 	own := x.who.prefix()
 	if l.after != "" {
 		l.after = own + l.after
@@ -66,8 +68,8 @@ func (x *exchange) listStreams() error {
 	return x.answer(http.StatusOK, map[string]any{"streams": infos, "has_more": more})
 }
 
-// named makes the checks of every call on one stream: the basin, the permission, the name. It returns the full name of
-// the stream.
+// named makes the checks of every call on one stream: the basin, the permission, the name. name is the full name of the
+// stream.
 func (x *exchange) named(op, stream string) (basin, name string, err error) {
 	if basin, err = x.basinName(); err != nil {
 		return "", "", err
@@ -108,10 +110,11 @@ func (x *exchange) createStream() error {
 	case err != nil:
 	case st == nil:
 		st = s.addStreamLocked(s.catalog.basins[basin], name, req.Config, id)
+	// The client repeats a request whose answer was lost.
 	case id != "" && st.createRequest == id:
 		result = "noop"
 	default:
-		err = fail(http.StatusConflict, "resource_already_exists", "stream `%s` already exists", req.Stream)
+		err = fail(http.StatusConflict, "resource_already_exists", "stream `%s` in basin `%s` exists already", req.Stream, basin)
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -121,8 +124,8 @@ func (x *exchange) createStream() error {
 	return x.answer(http.StatusCreated, st.info(req.Stream))
 }
 
-// streamForProvisionLocked returns the stream of that name, or nil if there is none. It fails if the name cannot be
-// used now. s.mu is held.
+// streamForProvisionLocked returns the stream with this name, or nil if the name is free. A stream that is being
+// deleted is an error. s.mu is held.
 func (s *Server) streamForProvisionLocked(basin, name string) (*stream, error) {
 	b, err := s.liveBasinLocked(basin)
 	if err != nil {
@@ -174,7 +177,8 @@ func (x *exchange) ensureStream() error {
 	return x.answer(status, st.info(x.stream))
 }
 
-// reconfigure replaces the config with f(config), and reports whether the config has changed.
+// reconfigure replaces the config with f(config), and reports whether the config has changed. f runs with s.mu held, so
+// no change of another request is lost between the look and the change.
 func (s *stream) reconfigure(f func(streamConfig) streamConfig) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,6 +215,7 @@ func (x *exchange) patchStream() error {
 	if err != nil {
 		return err
 	}
+	// The patch alone is checked, before the stream is looked up: a wrong value is wrong for every stream.
 	if err := p.apply(nil).check(); err != nil {
 		return err
 	}
@@ -242,6 +247,8 @@ func (x *exchange) deleteStream() error {
 		if st := s.streamOfLocked(b, name); st == nil {
 			err = streamNotFound(basin, x.stream)
 		} else {
+			// The mark is set in memory first. From now on no batch gets a place, and no batch is queued behind the
+			// entry with the mark.
 			st.beginDeletion(s.now())
 			s.saveStreamLocked(st)
 		}
@@ -258,6 +265,7 @@ func (x *exchange) checkTail() error {
 	if err != nil {
 		return err
 	}
+	// The tail, and not next: the client may act on the answer, and a batch on its way to the disk may still fail.
 	tail, err := s.liveTail()
 	if err != nil {
 		return err
@@ -268,8 +276,8 @@ func (x *exchange) checkTail() error {
 	return x.answer(http.StatusOK, map[string]position{"tail": tail})
 }
 
-// checkKey checks the encryption key of a request on an encrypted stream. This server does not encrypt. It remembers
-// the hash of the first key that an append has used, and refuses every other key as wrong.
+// checkKey checks the encryption key of a request on an encrypted stream. This server does not encrypt. The server
+// remembers the hash of the first key of an append, and refuses every other key as wrong.
 func (x *exchange) checkKey(s *stream) error {
 	if s.cipher == "" {
 		return nil
@@ -277,7 +285,7 @@ func (x *exchange) checkKey(s *stream) error {
 	text := strings.TrimSpace(x.r.Header.Get("s2-encryption-key"))
 	key, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(key) != 32 {
-		return badRequest("bad_header", "s2-encryption-key must be 32 bytes in base64")
+		return badRequest("bad_header", "stream `%s` in basin `%s` is encrypted: s2-encryption-key must be 32 bytes in base64", x.stream, s.basin)
 	}
 	sum := sha256.Sum256(key)
 	s.mu.Lock()
@@ -286,7 +294,7 @@ func (x *exchange) checkKey(s *stream) error {
 		s.keyHash = sum
 	}
 	if s.keyHash != sum && s.keyHash != [32]byte{} {
-		return badRequest("decryption_failed", "wrong encryption key")
+		return badRequest("decryption_failed", "stream `%s` in basin `%s` was written with another encryption key", x.stream, s.basin)
 	}
 	return nil
 }

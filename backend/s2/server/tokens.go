@@ -28,6 +28,7 @@ func (x *exchange) listTokens() error {
 	return x.answer(http.StatusOK, map[string]any{"access_tokens": grants, "has_more": more})
 }
 
+// issueToken makes a token. The answer is the only place where the secret ever appears: the server keeps a hash of it.
 func (x *exchange) issueToken() error {
 	var g grant
 	if err := x.decode(&g, false); err != nil {
@@ -39,6 +40,7 @@ func (x *exchange) issueToken() error {
 	if err := g.check(); err != nil {
 		return err
 	}
+	// Without a time of its own, the new token ends with the token of its issuer.
 	if !x.who.root() && g.ExpiresAt == nil {
 		g.ExpiresAt = x.who.ExpiresAt
 	}
@@ -51,7 +53,7 @@ func (x *exchange) issueToken() error {
 	s.mu.Lock()
 	if s.catalog.tokens[g.ID] != nil {
 		s.mu.Unlock()
-		return fail(http.StatusConflict, "resource_already_exists", "access token `%s` already exists", g.ID)
+		return fail(http.StatusConflict, "resource_already_exists", "access token `%s` exists already: use another id, or revoke the token first", g.ID)
 	}
 	s.putLocked("token", key, &g)
 	s.catalog.tokens[g.ID] = &g
@@ -60,6 +62,7 @@ func (x *exchange) issueToken() error {
 	return x.answer(http.StatusCreated, map[string]string{"access_token": secret})
 }
 
+// check refuses a malformed grant, whoever asks.
 func (g *grant) check() error {
 	if len(g.ID) < 1 || len(g.ID) > 96 {
 		return invalid("access token id must be between 1 and 96 bytes")
@@ -75,16 +78,19 @@ func (g *grant) check() error {
 	return nil
 }
 
+// permitToken refuses an operation on a token without the right to do so.
 func (x *exchange) permitToken(op, id string) error {
 	if x.who.root() {
 		return nil
 	}
 	if !x.who.allows(op) || !x.who.Scope.AccessTokens.holds(id) {
-		return forbidden("operation `%s` on access token `%s` is not permitted", op, id)
+		return forbidden("the access token does not permit the operation `%s` on access token `%s`", op, id)
 	}
 	return nil
 }
 
+// revokeToken refuses the token from now on, also after a restart. The hash stays in the catalog without a grant: see
+// catalog.bySecret.
 func (x *exchange) revokeToken(id string) error {
 	if err := x.permitToken("revoke-access-token", id); err != nil {
 		return err

@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// The messages are parsed by hand. So an append of a thousand records costs the server only one allocation: the memory that
-// keeps the records. Generated types would make an allocation for each record. The field numbers are those of package s2.v1.
+// The messages are parsed by hand. An append of a thousand records then costs the server only one allocation: the
+// memory that keeps the records. Generated types would make an allocation for each record. The field numbers come from
+// package s2.v1.
 
 var errWire = errors.New("invalid protobuf")
 
@@ -37,6 +38,7 @@ type input struct {
 
 var inputs = sync.Pool{New: func() any { return new(input) }}
 
+// newInput returns an empty input, with the memory of an earlier input where there is one.
 func newInput() *input {
 	in := inputs.Get().(*input)
 	*in = input{recs: in.recs[:0], headers: in.headers[:0]}
@@ -58,6 +60,7 @@ func (in *input) free() {
 // Callers skip fields of fixed width, like all fields with an unknown number.
 func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
 	tag, n := binary.Uvarint(b)
+	// Field numbers go from 1 to 2^29-1. Bytes with another number are no protobuf.
 	if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
 		return 0, 0, 0, nil, nil, errWire
 	}
@@ -76,6 +79,7 @@ func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
 			return 0, 0, 0, nil, nil, errWire
 		}
 		b = b[n:]
+		// The capacity ends with the field. Otherwise an append to data could overwrite the next field.
 		return num, typ, 0, b[:l:l], b[l:], nil
 	case 1, 5:
 		size := 8
@@ -90,7 +94,8 @@ func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
 	return 0, 0, 0, nil, nil, errWire // groups, which do not exist in proto3
 }
 
-// parse reads an AppendInput. A field with a known number and the wrong wire type is skipped like an unknown field.
+// parse reads an AppendInput. A field with a known number and the wrong wire type is skipped like an unknown field. The
+// records point into b: b must not change until the stream has copied the records.
 func (in *input) parse(b []byte) error {
 	for len(b) > 0 {
 		num, typ, v, data, rest, err := field(b)
@@ -113,6 +118,7 @@ func (in *input) parse(b []byte) error {
 }
 
 func (in *input) parseRecord(b []byte) error {
+	// The headers of all records share one slice. A record with headers costs no allocation of its own.
 	r := record{h0: len(in.headers)}
 	for len(b) > 0 {
 		num, typ, v, data, rest, err := field(b)
@@ -141,6 +147,8 @@ func (in *input) parseRecord(b []byte) error {
 func (in *input) add(r record) {
 	r.h1 = len(in.headers)
 	if len(in.recs) == maxRecords {
+		// The input is refused in the end. Until then it must not grow: a body of 8 MiB holds four million empty
+		// records.
 		in.tooMany = true
 		in.headers = in.headers[:r.h0]
 		return
@@ -166,7 +174,8 @@ func parseHeader(b []byte) (h header, err error) {
 	return h, nil
 }
 
-// metered returns the metered size of a record. All size limits of S2 are in metered bytes.
+// metered returns the metered size of a record. All size limits of S2 are in metered bytes. The encoding does not
+// change the metered size, and a client can count before encoding.
 func metered(body int, headers []header) int {
 	n := 8 + 2*len(headers) + body
 	for i := range headers {
@@ -196,7 +205,9 @@ func headerLen(h *header) (n int) {
 	return n
 }
 
-// appendSequenced appends one record as the field `records` of a ReadBatch.
+// appendSequenced appends a record as the field `records` of a ReadBatch: readers receive exactly these bytes. Fields
+// with the value zero are left out, as in every proto3 message. A length stands in front of its content, and the sizes
+// must be added up first.
 func appendSequenced(dst []byte, r *record, headers []header, seq, ts uint64) []byte {
 	n := 0
 	if seq != 0 {
