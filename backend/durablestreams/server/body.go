@@ -15,6 +15,7 @@ import (
 // body reads the whole body of a request. It checks the limit against the bytes that arrive, because the announced
 // length may be missing or wrong.
 func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// An announced length beyond the limit is refused before a byte of the body is read.
 	if r.ContentLength > int64(h.AppendBytes) {
 		return nil, errTooLarge
 	}
@@ -33,6 +34,8 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	control := http.NewResponseController(w)
 	end := time.Now().Add(h.BodyTime)
 	for {
+		// The first buffer is full, so the client does send a long body: the buffer gets its whole announced size in
+		// one step. Without an announced size it grows as a list does.
 		if len(buf) == cap(buf) {
 			buf = slices.Grow(buf, max(int(r.ContentLength)+1-len(buf), 1))
 		}
@@ -49,6 +52,8 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		if err == io.EOF {
 			return buf, unread.ReadBefore(control, time.Time{})
 		}
+		// A body that stands still may be the fault of the network. Clients try again after a 408, and do not after a
+		// 400.
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, errStalled
 		}

@@ -52,8 +52,11 @@ func OpenBolt(path string, opts ...StorageOption) (*Bolt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
+	// The committer needs the functions of the engine, and the engine needs a vault with the committer. No change can
+	// come between the two lines, because nobody has the Bolt yet.
 	e.vault = &boltVault{c}
 	b := &Bolt{e, c}
+	// The file is closed again, or its lock would keep every later OpenBolt out.
 	if err := b.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("server: open %s: %w", path, err), c.Close())
 	}
@@ -80,6 +83,7 @@ type row struct {
 	RawSequence []byte `json:"rawSequence,omitempty"`
 }
 
+// rowOf returns the row of a stream as it will be after the round.
 func rowOf(d *draft) *row {
 	s := d.was
 	r := &row{ID: s.id, Name: []byte(s.name), Base: s.base, config: s.config, state: d.will}
@@ -103,6 +107,8 @@ func (b *Bolt) load() error {
 				return err
 			}
 		}
+		// A file of another format is refused before anything is written to it. A later version of this server could
+		// otherwise destroy what an older version has stored, or the other way round.
 		meta := tx.Bucket(bucketMeta)
 		switch format := meta.Get(keyFormat); {
 		case format == nil:
@@ -115,6 +121,8 @@ func (b *Bolt) load() error {
 	if err != nil {
 		return err
 	}
+	// The producers are not loaded. There may be many more producers than streams, and an append looks its producer up
+	// in the file.
 	streams, parents := map[uint64]*stream{}, map[*stream]uint64{}
 	err = b.committer.File().View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketStreams).ForEach(func(k, v []byte) error {
@@ -143,16 +151,21 @@ func (b *Bolt) load() error {
 	}
 	now := time.Now()
 	for _, s := range streams {
+		// Two streams of one name cannot come from publish. If we took one of the two, the data of the other would be
+		// lost without a word.
 		if b.names[s.name] != nil {
 			return fmt.Errorf("streams %d and %d have one name", s.key, b.names[s.name].key)
 		}
 		s.touched = now
 		b.names[s.name] = s
+		// The sweeper starts with the first stream that can expire.
 		b.watchLocked(s)
 	}
 	return nil
 }
 
+// parseRow reads one row, and refuses what no round can have written. A wrong row would otherwise fail much later, in
+// the middle of a read, and nobody would look for the cause here.
 func parseRow(k, v []byte) (s *stream, parent uint64, err error) {
 	var r row
 	if len(k) != 8 {
@@ -161,6 +174,8 @@ func parseRow(k, v []byte) (s *stream, parent uint64, err error) {
 	if err := json.Unmarshal(v, &r); err != nil {
 		return nil, 0, fmt.Errorf("stream %d: %w", binary.BigEndian.Uint64(k), err)
 	}
+	// The JSON may be whole and still be wrong. With places out of order, the arithmetic on lengths would go below
+	// zero.
 	if r.Base > r.Start || r.Start > r.Tail || r.Tail > maxPosition {
 		return nil, 0, fmt.Errorf("stream %d: places out of order", binary.BigEndian.Uint64(k))
 	}

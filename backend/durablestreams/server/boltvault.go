@@ -39,6 +39,8 @@ func (c boltChange) Size() int { return c.size }
 
 // Apply implements [committer.Step]. A refused change is not an error of the step: an error would fail the whole round.
 func (c boltChange) Apply(tx *bbolt.Tx) error {
+	// ErrUnchanged lets the committer leave out the commit, if no change of the round has drafts. A refused append
+	// costs no fsync then.
 	if !c.engine.apply(c.change, boltLedger{tx}) {
 		return committer.ErrUnchanged
 	}
@@ -48,6 +50,7 @@ func (c boltChange) Apply(tx *bbolt.Tx) error {
 // Done implements [committer.Step].
 func (c boltChange) Done(err error) {
 	switch {
+	// A file that is closed means that the server stops. Clients get 503 and come back; a 500 would look like a fault.
 	case errors.Is(err, committer.ErrClosed), errors.Is(err, bolterrors.ErrDatabaseNotOpen):
 		err = ErrStopped
 	case err != nil:
@@ -75,14 +78,18 @@ func (l boltLedger) place(s *stream, id string) (place, bool, error) {
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), n) }
 
+// write stores a draft in the transaction of the round. bbolt writes nothing to the file before the commit, so an error
+// in the middle leaves no half of a draft.
 func (l boltLedger) write(d *draft) error {
 	id := key(d.was.key)
 	if d.will.removed {
+		// A stream that was created and removed in one round was never in the file.
 		if d.created {
 			return nil
 		}
 		return l.remove(id)
 	}
+	// The row changes with every append, because the row holds the tail.
 	v, err := json.Marshal(rowOf(d))
 	if err != nil {
 		return err
@@ -96,6 +103,8 @@ func (l boltLedger) write(d *draft) error {
 			return err
 		}
 	}
+	// A stream has its bucket from its creation on, also without data: view takes a missing bucket for a removed
+	// stream.
 	data, err := l.tx.Bucket(bucketData).CreateBucketIfNotExists(id)
 	if err != nil {
 		return err
@@ -106,6 +115,8 @@ func (l boltLedger) write(d *draft) error {
 			return err
 		}
 	}
+	// The start in the row and the pieces change in one commit. A reader with an older segment may find its piece
+	// missing, and gets ErrGone.
 	if d.will.Start > d.was.Start && !d.created {
 		return trimPieces(data, d.will.Start)
 	}
@@ -126,8 +137,11 @@ func putPieces(data *bbolt.Bucket, u unit) error {
 	return nil
 }
 
+// trimPieces removes the pieces below start. start is a boundary between units, so no piece is cut.
 func trimPieces(data *bbolt.Bucket, start Position) error {
 	c := data.Cursor()
+	// The loop goes back to the first key after each Delete. The place of a bbolt cursor is not certain after a Delete,
+	// and c.Next could leave out a piece.
 	for k, _ := c.First(); k != nil && Position(binary.BigEndian.Uint64(k)) < start; k, _ = c.First() {
 		if err := c.Delete(); err != nil {
 			return err
@@ -140,6 +154,7 @@ func (l boltLedger) remove(id []byte) error {
 	if err := l.tx.Bucket(bucketStreams).Delete(id); err != nil {
 		return err
 	}
+	// The pages become free at once, but the file does not shrink: bbolt uses free pages again for later data.
 	if err := l.tx.Bucket(bucketData).DeleteBucket(id); err != nil && !errors.Is(err, bolterrors.ErrBucketNotFound) {
 		return err
 	}
@@ -169,16 +184,22 @@ func (v *boltVault) view(s uint64, f func(*bbolt.Cursor) error) error {
 		}
 		return f(data.Cursor())
 	})
+	// A reader may come after Close. The file is no longer mapped then, and bbolt refuses the transaction.
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return ErrStopped
 	}
 	return err
 }
 
+// span looks the units up in the file, with a cursor of its own transaction. Pieces hold no length of their append, so
+// span finds the end of a unit at the beginning of the next.
 func (v *boltVault) span(s segment, limit Position) (next Position, whole bool, err error) {
 	from, end := s.from, s.end
 	err = v.view(s.key, func(c *bbolt.Cursor) error {
+		// from may lie in the middle of a piece, so the piece is the last one that begins at or below from.
 		k, piece := atOrBelow(c, from)
+		// The checks of lengths are for damaged files: bbolt has no checksums on its data pages, and a key of another
+		// length would make the next line panic.
 		if len(k) != 8 || len(piece) < 2 || from-Position(binary.BigEndian.Uint64(k)) >= Position(len(piece)-1) {
 			return ErrGone // a trim has removed the piece after the segment was looked up
 		}
@@ -188,7 +209,8 @@ func (v *boltVault) span(s segment, limit Position) (next Position, whole bool, 
 			return nil
 		}
 		// We want the last unit that begins at or below limit. If there is none behind from, we take the next unit
-		// behind from, because a range holds at least one unit.
+		// behind from, because a range holds at least one unit. The first loop goes back over pieces that only continue
+		// an append.
 		for k, piece = atOrBelow(c, limit); k != nil && len(piece) > 0 && Position(binary.BigEndian.Uint64(k)) > from; k, piece = c.Prev() {
 			if piece[0] == pieceFirst {
 				next = Position(binary.BigEndian.Uint64(k))

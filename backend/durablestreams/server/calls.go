@@ -14,12 +14,15 @@ const defaultType = "application/octet-stream"
 
 // Append implements [Storage].
 func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, error) {
+	// out is filled within the round, on the goroutine of the vault. commit returns only after the round has ended, so
+	// the two goroutines never use out at the same time.
 	var out Outcome
 	err := e.commit(ctx, len(a.Data), func(b *round) error {
 		d := b.find(name)
 		if d == nil {
 			return ErrNotFound
 		}
+		// A refusal fills in the tail too: a client with a gap waits for the missing batch at this tail.
 		err := b.append(d, &a, &out)
 		out.ID, out.Tail, out.Closed = d.was.id, d.will.Tail, d.will.Closed
 		return err
@@ -31,8 +34,11 @@ func (e *engine) Append(ctx context.Context, name string, a Append) (Outcome, er
 // the refusal that comes first in this order.
 func (b *round) append(d *draft, a *Append, out *Outcome) error {
 	if d.will.Hidden {
-		return ErrGone
+		return errHidden
 	}
+	// The decision about the producer comes before the check for the end of the stream, and its refusal after. A resend
+	// of the batch that has closed the stream is a duplicate and succeeds; every other batch learns first that the
+	// stream is closed.
 	duplicate, err := b.admit(d, a.Producer, out)
 	switch {
 	case d.will.Closed:
@@ -42,11 +48,14 @@ func (b *round) append(d *draft, a *Append, out *Outcome) error {
 			return ErrClosed
 		}
 		duplicate = true
+	// An append that only closes needs no content type, so the type is compared only where there is data.
 	case (len(a.Data) > 0 || a.Invalid != nil) && mediaType(a.ContentType) != mediaType(d.was.config.ContentType):
-		return ErrType
+		return fmt.Errorf("%w: %.80q", ErrType, d.was.config.ContentType)
 	case err != nil:
 		return err
 	}
+	// A duplicate stores nothing, and does not look at Data either: a resend may have other bytes, and the first bytes
+	// count.
 	if duplicate {
 		out.Duplicate = true
 		b.renewTTL(d)
@@ -55,6 +64,7 @@ func (b *round) append(d *draft, a *Append, out *Outcome) error {
 	if err := d.fits(a); err != nil {
 		return err
 	}
+	// Nothing after this line may refuse the append: the draft is part of the round.
 	b.keep(d).store(a)
 	if a.Producer != nil {
 		out.Epoch, out.Seq = a.Producer.Epoch, a.Producer.Seq
@@ -65,10 +75,14 @@ func (b *round) append(d *draft, a *Append, out *Outcome) error {
 // fits returns the reason why new data cannot be stored behind the tail, or nil.
 func (d *draft) fits(a *Append) error {
 	switch {
+	// The protocol compares sequences byte by byte, so "10" is less than "9". The sequence in the draft counts, because
+	// two writers may share a round.
 	case a.Sequence != "" && a.Sequence <= d.will.Sequence:
 		return ErrSequence
 	case a.Invalid != nil:
 		return a.Invalid
+	// The token of a position has sixteen digits. A longer number would not sort as a token, and readers would take
+	// later data for earlier data.
 	case Position(len(a.Data)) > maxPosition-d.will.Tail:
 		return fmt.Errorf("%w: the stream is full", ErrRequest)
 	}
@@ -114,6 +128,8 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 	)
 	err := e.commit(ctx, len(c.Data), func(b *round) error {
 		if d := b.find(name); d != nil {
+			// A hidden stream blocks its name until the last fork is gone. A new stream of the name would have the same
+			// URL, and the forks name their source by its URL.
 			if d.will.Hidden || !d.same(&c) {
 				return ErrExists
 			}
@@ -124,6 +140,8 @@ func (e *engine) Create(ctx context.Context, name string, c Creation) (Info, boo
 		if err != nil {
 			return err
 		}
+		// created is set only here, and not by the commit: another Create of the same name may have come first in this
+		// round.
 		created = true
 		info = d.info()
 		return nil
@@ -173,10 +191,13 @@ func (b *round) create(name string, c *Creation, refined prefix) (*draft, error)
 	if s.config.ContentType == "" {
 		s.config.ContentType = defaultType
 	}
+	// The checks of a fork come before the key, so a refused creation uses no key.
 	key, err := b.ledger.newKey()
 	if err != nil {
 		return nil, err
 	}
+	// The id is random, because keys begin again when somebody replaces the file by an empty one. A counted id would
+	// then name another stream.
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	s.key, s.id = key, hex.EncodeToString(id[:])
@@ -184,6 +205,8 @@ func (b *round) create(name string, c *Creation, refined prefix) (*draft, error)
 	d.will.Start, d.will.Tail = s.base, s.base
 	d.store(&Append{Data: c.Data, Close: c.Closed})
 	if s.parent != nil {
+		// The count changes in the same commit as the fork appears. From now on the source can be hidden, but not
+		// removed.
 		b.draft(s.parent).will.Refs++
 	}
 	return d, nil
@@ -198,12 +221,13 @@ func (b *round) fork(s *stream, refined prefix) error {
 	switch {
 	case source == nil:
 		return ErrNotFound
+	// A deleted source takes no new forks. Otherwise the source could live for ever.
 	case source.will.Hidden:
 		return fmt.Errorf("%w: the source is deleted", ErrExists)
 	case s.config.ContentType == "":
 		s.config.ContentType = source.was.config.ContentType
 	case mediaType(s.config.ContentType) != mediaType(source.was.config.ContentType):
-		return ErrType
+		return fmt.Errorf("%w than the fork: %.80q", ErrType, source.was.config.ContentType)
 	}
 	s.base = f.At
 	if f.At == Now {
@@ -213,11 +237,13 @@ func (b *round) fork(s *stream, refined prefix) error {
 		return ErrNotFound // another stream has taken the name of the source meanwhile
 	}
 	if s.base += refined.size; s.base > source.will.Tail {
-		return fmt.Errorf("%w: the fork offset is beyond the tail", ErrRequest)
+		return fmt.Errorf("%w: the fork offset is beyond the tail of the source", ErrRequest)
 	}
 	if refined.err != nil {
 		return refined.err
 	}
+	// The tail is always a boundary. Everywhere else the vault must say so. After a sub-offset, forkPrefix has counted
+	// the messages already.
 	if refined.size == 0 && s.base != source.will.Tail {
 		if err := b.boundary(source, s.base); err != nil {
 			return err
@@ -233,6 +259,7 @@ func (b *round) fork(s *stream, refined prefix) error {
 // boundary refuses a place that is not kept. In a JSON stream it also refuses a place within an append, because the
 // fork would begin in the middle of a message.
 func (b *round) boundary(d *draft, at Position) error {
+	// The vault knows no units of this round, so a place behind the published tail is looked up in the draft.
 	if at >= d.was.Tail {
 		for _, u := range d.units { // appended in this round
 			if u.at == at {
@@ -245,7 +272,7 @@ func (b *round) boundary(d *draft, at Position) error {
 		return nil
 	}
 	info := d.info()
-	_, err := b.walk(d.was.segments(at), &info, at, 1, func(segment, Position) {})
+	_, err := b.walk(d.was.segmentsLocked(at), &info, at, 1, func(segment, Position) {})
 	return err
 }
 
@@ -262,6 +289,8 @@ func (e *engine) forkPrefix(f *Fork) prefix {
 	if f.At == Now {
 		return beyond
 	}
+	// A limit of 1 finds exactly the append at f.At. The read does not renew the TTL of the source, because the fork
+	// may still be refused.
 	c, err := e.read(f.Source, f.At, 1, false)
 	if err != nil {
 		return prefix{err: err}
@@ -276,6 +305,7 @@ func (e *engine) forkPrefix(f *Fork) prefix {
 		}
 		return prefix{id: c.ID, size: Position(f.Sub)}
 	}
+	// The whole append is in memory for a moment. AppendBytes bounds its size.
 	stored := make([]byte, size)
 	if _, err := c.Data.ReadAt(stored, 0); err != nil {
 		return prefix{err: err}
@@ -295,7 +325,7 @@ func (e *engine) Delete(ctx context.Context, name string) error {
 			return ErrNotFound
 		}
 		if d.will.Hidden {
-			return ErrGone
+			return errHidden
 		}
 		b.drop(b.keep(d))
 		return nil
@@ -303,6 +333,7 @@ func (e *engine) Delete(ctx context.Context, name string) error {
 }
 
 // forgetUnitsLocked drops the units below the start of a stream in memory. The engine's lock is held for writing.
+// Without it, Retain would hide old data from readers and keep the memory.
 func forgetUnitsLocked(s *stream) {
 	n, _ := slices.BinarySearchFunc(s.units, s.Start, func(u unit, p Position) int {
 		if u.at < p {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -60,6 +61,11 @@ type Config struct {
 	// otherwise with 403. The text of the error is not sent. With an Authorize, responses are marked as private to the
 	// user.
 	Authorize func(r *http.Request, stream string) error
+
+	// Logger gets the cause of each answer with the status 500, for example a damaged file or a full disk. The client
+	// does not get the cause, because the cause may name files. Refusals of wrong requests are not logged: their answer
+	// says everything, and a client could fill the log with them. Default: [slog.Default].
+	Logger *slog.Logger
 }
 
 // NoOrigin, as the Origin of a Config, lets no web page of another origin use the server.
@@ -92,6 +98,9 @@ func (c Config) complete() Config {
 			*d.value = d.otherwise
 		}
 		*d.value = max(*d.value, time.Millisecond)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	if c.AppendBytes == 0 {
 		c.AppendBytes = 10 << 20

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -70,7 +71,7 @@ func TestDamageInUseIsAnError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := durablestreamstest.Handler(b)
+			h := durablestreamstest.Handler(b, func(c *server.Config) { c.Logger = slog.New(slog.DiscardHandler) })
 			damage(path)
 			for range 2 {
 				for _, method := range []string{"POST", "GET"} {

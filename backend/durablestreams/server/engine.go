@@ -12,6 +12,12 @@ import (
 // A change goes through three steps. apply runs the change on drafts, which nobody else sees. seal writes the drafts to
 // the vault. publish shows the drafts to readers, after the vault has made them durable. The vault calls the three
 // steps for one round after the other. Several changes may share a round, and so share one write to the disk.
+//
+// The vault runs all rounds on one goroutine at a time, which the comments call the goroutine of the vault: the
+// goroutine of the committer with a file, and the caller that has its turn in memory.
+//
+// Lock order: the turn of a memoryVault, then mu. No function of the engine waits for a round while it holds mu:
+// publish needs mu, and the round would never end.
 type engine struct {
 	vault   vault
 	options storageOptions
@@ -22,9 +28,11 @@ type engine struct {
 
 	// mu guards names and the published state of each stream. Only publish writes them, in the goroutine of the vault.
 	// So this goroutine reads them without the lock, except touched and waiting, which readers change.
-	mu      sync.RWMutex
-	names   map[string]*stream
-	sweep   *time.Timer // runs while there are perishable streams
+	mu sync.RWMutex
+	// names holds the streams that readers may see, and hidden streams, which block their name.
+	names map[string]*stream
+	sweep *time.Timer // runs while there are perishable streams
+	// stopped is set once, by stop.
 	stopped bool
 }
 
@@ -37,6 +45,8 @@ type vault interface {
 	// span returns the end of the last unit of s that ends at or below limit. If the first unit ends beyond limit, span
 	// returns the end of the first unit. next is never beyond the end of the segment. whole = false means that the
 	// segment begins inside a unit.
+	// A caller that gets whole = false for the place where a client asked to begin must refuse the place of a JSON
+	// stream: the response would begin in the middle of a message.
 	span(s segment, limit Position) (next Position, whole bool, err error)
 
 	// reader returns a piece with the bytes of s up to next.
@@ -46,13 +56,20 @@ type vault interface {
 // A piece is a part of a Chunk that belongs to one stream.
 type piece interface {
 	// readAt fills p with the bytes from position at on.
+	// The caller asks only for bytes below next of the piece. An error means that the bytes are gone or damaged, and p
+	// may hold some of them.
 	readAt(p []byte, at Position) error
 }
 
-// A ledger is the access of a round to the vault.
+// A ledger is the access of a round to the vault. Its methods are called only within a round, on the goroutine of the
+// vault: a boltLedger belongs to the transaction of the round, and a memoryVault holds its turn.
 type ledger interface {
+	// newKey returns a key that no stream has had before. A key that came again would give a new stream the data and
+	// the producers of a removed stream.
 	newKey() (uint64, error)
+	// place returns the place of a producer before the round. The changes of the round are in the drafts.
 	place(s *stream, id string) (place, bool, error)
+	// write stores one draft: the state, the data and the places together, or removes the stream.
 	write(d *draft) error
 }
 
@@ -97,8 +114,11 @@ func (e *engine) apply(c *change, l ledger) (changed bool) {
 	if e.round == nil {
 		e.round = &round{engine: e, now: time.Now()}
 	}
+	// Each change of a round brings its own ledger. With bbolt all ledgers of a round hold the same transaction.
 	e.round.ledger = l
 	if stopped {
+		// A change that waited in the queue is not made after stop. Its caller gets ErrStopped, and knows that nothing
+		// is stored.
 		c.refused = ErrStopped
 	} else {
 		c.refused = c.run(e.round)
@@ -108,6 +128,8 @@ func (e *engine) apply(c *change, l ledger) (changed bool) {
 
 // seal writes the drafts of the round to the vault.
 func (e *engine) seal() error {
+	// The loop runs over all drafts at the end of the round, and not after each change. So a stream that several
+	// changes touch is written once.
 	for _, d := range e.round.drafts {
 		e.trim(d)
 		if err := e.round.ledger.write(d); err != nil {
@@ -128,6 +150,8 @@ func (e *engine) trim(d *draft) {
 	if limit <= start || d.was.Tail <= start {
 		return
 	}
+	// The vault is asked for a boundary between units, because a start in the middle of a unit would cut a message in
+	// two. If the vault cannot tell, the stream keeps everything until the next append: to keep too much is safe.
 	next, _, err := e.vault.span(segment{d.was.key, d.was.Start, start, d.was.Tail, d.was.units}, limit)
 	if err == nil && next <= limit {
 		d.will.Start = next
@@ -145,6 +169,8 @@ func (e *engine) publish(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, d := range b.drafts {
+		// From here on readers see the draft. The order does not matter to readers, because they need mu for every look
+		// at a stream.
 		s := d.was
 		s.state = d.will
 		if e.options.volatile {
@@ -152,6 +178,7 @@ func (e *engine) publish(err error) {
 			forgetUnitsLocked(s)
 		}
 		if d.renewsTTL {
+			// All streams of a round get the time of the round, so the wait for the disk does not lengthen a TTL.
 			s.touched = b.now
 		}
 		// The name may already belong to a new stream: one round can remove a stream and create another stream with its
@@ -195,12 +222,16 @@ const sweepEvery = time.Second
 // expire removes the expired streams. It starts itself again while there are perishable streams.
 func (e *engine) expire() {
 	e.mu.Lock()
+	// expire runs on the goroutine of the timer, without a lock. So the timer counts as used up before the look at the
+	// names. Otherwise a stream that is published during the look would find a timer that has fired already, and nobody
+	// would remove the stream.
 	e.sweep = nil // a stream that is published after the look at the names below starts the sweeper again
 	e.mu.Unlock()
 	now := time.Now()
 	var names []string
 	more := false
 	e.mu.RLock()
+	// Hidden streams are left out: they have expired or were deleted already, and stay only for their forks.
 	for name, s := range e.names {
 		if s.perishable() && !s.Hidden {
 			if more = true; s.expiredLocked(now) {

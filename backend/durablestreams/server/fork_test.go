@@ -98,12 +98,12 @@ func TestProducerRefusals(t *testing.T) {
 		status     int
 		text       string
 	}{
-		{"1", "0", 403, "stale producer epoch, the current one is 2\n"},
-		{"2", "99", 409, "producer sequence 99, expected 1\n"},
+		{"1", "0", 403, "the producer's epoch is stale, the current epoch is 2: another producer with this id has taken over\n"},
+		{"2", "99", 409, "producer sequence 99 where 1 is expected: send the missing batches first\n"},
 		{"3", "1", 400, "bad request: a new producer epoch begins at sequence 0\n"},
 		{"", "1", 400, "bad request: Producer-Epoch and Producer-Seq are whole numbers up to 2^53-1\n"},
 	} {
-		if got := send(test.epoch, test.seq, test.status); got != test.text {
+		if got := send(test.epoch, test.seq, test.status); got != `stream "/s": `+test.text {
 			t.Errorf("epoch %s, sequence %s: %q", test.epoch, test.seq, got)
 		}
 	}

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,7 +21,8 @@ type handler struct {
 	faults  fault.Set[Op, Stage, Effect]
 
 	// live holds the requests that wait: readers, batches that came too early, and requests that a fault delays.
-	// endWaits ends them; otherwise a shutdown would wait for the readers.
+	// endWaits ends them; otherwise a shutdown would wait for the readers. The lock of live is never held together with
+	// a lock of the storage.
 	live struct {
 		sync.Mutex
 		closed bool
@@ -49,6 +52,7 @@ func (h *handler) waitContext(r *http.Request, d time.Duration) (context.Context
 	ctx, cancel := context.WithTimeout(r.Context(), d)
 	h.live.Lock()
 	defer h.live.Unlock()
+	// A request that begins to wait after endWaits must not wait: nobody would end it.
 	if h.live.closed {
 		cancel()
 	}
@@ -70,21 +74,28 @@ func (h *handler) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	if h.Origin != "" {
 		h.allowOrigin(header)
 	}
+	// Every refusal comes back here as an error, so each has the same form, and the body of the request is passed over
+	// once.
 	err := h.serve(w, r)
+	// An answer before the end of the body would break the connection for some clients: they send on, and get a reset
+	// in place of the answer.
 	if err != nil && !errors.Is(err, errStalled) { // a stalled client has had its time
 		_ = h.passOver(w, r)
 	}
 	if err != nil {
-		h.refuse(w, err)
+		h.refuse(w, r, w.stream, err)
 	}
 }
 
 func (h *handler) serve(w *reply, r *http.Request) error {
+	// The other methods have no use for a body. It is read now, because the next request of the connection comes behind
+	// it.
 	if r.Method != http.MethodPut && r.Method != http.MethodPost {
 		if err := h.passOver(w, r); err != nil {
 			return err
 		}
 	}
+	// A preflight comes without credentials, so it is answered before Authorize is asked.
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -94,6 +105,7 @@ func (h *handler) serve(w *reply, r *http.Request) error {
 		return err
 	}
 	w.stream = name
+	// Faults strike before Authorize, because a fault stands for a network or a server that does not get so far.
 	if err := w.strike(Arrived); err != nil {
 		return err
 	}
@@ -155,10 +167,13 @@ var (
 // nameBytes bounds the name of a stream, because the name is a key of the storage.
 const nameBytes = 4 << 10
 
+// name returns the stream of a path, or refuses the path.
 func (h *handler) name(path string) (string, error) {
 	if len(path) > nameBytes || strings.IndexByte(path, 0) >= 0 {
 		return "", ErrRequest
 	}
+	// Proxies and clients resolve dots in a path. If the server took the dots as they are, one stream would have
+	// several names, and a rule of a proxy for one name would not hold for the others.
 	for segment := range strings.SplitSeq(path, "/") {
 		switch segment {
 		case ".", "..":
@@ -174,6 +189,8 @@ func (h *handler) name(path string) (string, error) {
 	return name, nil
 }
 
+// allow asks Authorize. A request without credentials gets 401, so that a browser or client asks its user for them;
+// with credentials that are not enough it gets 403, because asking again would not help.
 func (h *handler) allow(r *http.Request, name string) error {
 	if h.Authorize == nil || h.Authorize(r, name) == nil {
 		return nil
@@ -206,16 +223,32 @@ var statuses = []struct {
 	{context.DeadlineExceeded, http.StatusServiceUnavailable},
 }
 
-// refuse answers with the status of an error. Details of the error go into headers. The text of a server error (5xx) is
-// not sent, because it may name files.
-func (h *handler) refuse(w http.ResponseWriter, err error) {
+// refuse answers with the status of an error. Details that clients act on go into headers; the text is for people, and
+// names the stream. The text of a server error (5xx) is not sent, because it may name files. stream is "" if the request
+// was refused before its stream was known.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, stream string, err error) {
 	status := statusOf(w.Header(), err)
 	w.Header()["Cache-Control"] = noStore
 	text := http.StatusText(status)
 	if status < http.StatusInternalServerError {
 		text = strings.TrimPrefix(err.Error(), "server: ")
+		if stream != "" {
+			text = fmt.Sprintf("stream %.80q: %s", stream, text)
+		}
 	}
+	h.report(r, stream, status, err)
 	http.Error(w, text, status)
+}
+
+// report logs the cause of a failure of the server itself. Without the log, the operator of a server with a damaged file
+// would see answers with the status 500, and nowhere a reason.
+func (h *handler) report(r *http.Request, stream string, status int, err error) {
+	var injected *injectedError
+	if status != http.StatusInternalServerError || errors.As(err, &injected) {
+		return
+	}
+	h.Logger.LogAttrs(r.Context(), slog.LevelError, "durable streams: a request has failed in the storage",
+		slog.String("method", r.Method), slog.String("stream", stream), slog.Any("error", err))
 }
 
 func statusOf(header http.Header, err error) int {
@@ -230,6 +263,7 @@ func statusOf(header http.Header, err error) int {
 			header.Set("Retry-After", strconv.Itoa(int(injected.pause.Seconds())))
 		}
 		return injected.status
+	// Producers act on these headers and not on the text: they begin a later epoch, or send the missing batches.
 	case errors.As(err, &stale):
 		header.Set("Producer-Epoch", strconv.FormatInt(stale.Epoch, 10))
 		return http.StatusForbidden
@@ -245,10 +279,12 @@ func statusOf(header http.Header, err error) int {
 		switch s.status {
 		case http.StatusUnauthorized:
 			header.Set("WWW-Authenticate", "Bearer")
+		// The server is restarting, or the request has ended. A second is enough for a restart, and short for a client.
 		case http.StatusServiceUnavailable:
 			header.Set("Retry-After", "1")
 		}
 		return s.status
 	}
+	// What no Storage documents is a fault of the server: a damaged file, a full disk.
 	return http.StatusInternalServerError
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 )
 
+// create answers a PUT: 201 for a new stream, and 200 for a stream that exists with the same configuration. So a client
+// may repeat a PUT whose answer was lost.
 func (h *handler) create(w http.ResponseWriter, r *http.Request, name string) error {
 	c, err := h.readCreation(w, r)
 	if err != nil {
@@ -33,6 +35,8 @@ func (h *handler) create(w http.ResponseWriter, r *http.Request, name string) er
 		return nil
 	}
 	scheme := "http"
+	// The server believes no Forwarded header, because any client can send one. Behind a proxy that ends TLS, the
+	// Location therefore has the scheme of the connection to the proxy.
 	if r.TLS != nil {
 		scheme = "https"
 	}
@@ -54,6 +58,7 @@ func (h *handler) readCreation(w http.ResponseWriter, r *http.Request) (c Creati
 	if err != nil {
 		return c, err
 	}
+	// The fault strikes also for a PUT without a body: its headers are the whole request.
 	if err := received(w); err != nil || len(body) == 0 {
 		return c, err
 	}
@@ -90,6 +95,8 @@ func contentTypeOf(r *http.Request) string {
 	return contentType
 }
 
+// expiry reads when the stream expires. Two rules in one request are refused, because a server that took one of them
+// would remove data earlier or later than the client expects.
 func expiry(r *http.Request, c *Creation) error {
 	ttl, hasTTL := r.Header["Stream-Ttl"]
 	at, hasDeadline := r.Header["Stream-Expires-At"]
@@ -97,6 +104,7 @@ func expiry(r *http.Request, c *Creation) error {
 		return fmt.Errorf("%w: Stream-TTL and Stream-Expires-At exclude each other", ErrRequest)
 	}
 	if hasTTL {
+		// One spelling for each number: a repeated PUT compares numbers, and a proxy or test may compare texts.
 		n, ok := canonical(ttl[0])
 		if !ok {
 			return fmt.Errorf("%w: Stream-TTL is a whole number of seconds", ErrRequest)
@@ -113,6 +121,8 @@ func expiry(r *http.Request, c *Creation) error {
 	return nil
 }
 
+// fork reads where the new stream branches off. The source is a stream of this server. The request must be allowed for
+// the source too: a fork shows all data of its source.
 func (h *handler) fork(r *http.Request, c *Creation) error {
 	from := r.Header.Get("Stream-Forked-From")
 	at, hasAt := r.Header["Stream-Fork-Offset"]
@@ -124,6 +134,8 @@ func (h *handler) fork(r *http.Request, c *Creation) error {
 		return nil
 	}
 	u, err := url.Parse(from)
+	// A URL of another server cannot be read here. To take only its path would fork a stream of this server that the
+	// client did not mean.
 	if err != nil || u.Host != "" && u.Host != r.Host {
 		return fmt.Errorf("%w: Stream-Forked-From is no path of this server", ErrRequest)
 	}
@@ -158,6 +170,7 @@ func (h *handler) delete(w http.ResponseWriter, r *http.Request, name string) er
 	return nil
 }
 
+// head describes the stream. Nothing in the answer may be cached: a client asks for the tail in order to begin there.
 func (h *handler) head(w http.ResponseWriter, r *http.Request, name string) error {
 	info, err := h.storage.Head(r.Context(), name)
 	if err != nil {

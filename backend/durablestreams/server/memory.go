@@ -25,15 +25,15 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// A memoryVault keeps the producers. The bytes are in the streams. A memoryVault is its own ledger. Every change is a
-// round of its own, because there is no fsync to share.
+// A memoryVault keeps the producers. The bytes are in the streams. A memoryVault is its own ledger, and the methods of
+// the ledger are called with turn held. Every change is a round of its own, because there is no fsync to share.
 type memoryVault struct {
 	turn   sync.Mutex // held for one change. Lock order: turn before engine.mu
 	last   uint64
 	places map[uint64]map[string]place
 }
 
-// submit makes c in the goroutine of the caller. Nothing in a memoryVault can fail.
+// submit makes c in the goroutine of the caller, so turn puts the callers in order. Nothing in a memoryVault can fail.
 func (v *memoryVault) submit(c *change) {
 	v.turn.Lock()
 	defer v.turn.Unlock()
@@ -55,9 +55,11 @@ func (v *memoryVault) place(s *stream, id string) (place, bool, error) {
 	return at, ok, nil
 }
 
+// write stores only the places of the producers: publish gives the bytes and the state to the stream.
 func (v *memoryVault) write(d *draft) error {
 	key := d.was.key
 	if d.will.removed {
+		// The producers go with the stream. Otherwise each removed stream would leave its producers in memory.
 		delete(v.places, key)
 		return nil
 	}
@@ -71,12 +73,16 @@ func (v *memoryVault) write(d *draft) error {
 }
 
 func (v *memoryVault) span(s segment, limit Position) (Position, bool, error) {
+	// A segment is looked up with the lock, and used without. The list of units in the segment may be older than the
+	// stream, and is still whole: see units.
 	i := s.units.find(s.from)
 	if i < 0 {
 		return s.from, false, ErrGone
 	}
 	next := s.end
 	if limit < s.end {
+		// The unit with the byte at limit does not fit as a whole, unless it is the first unit: a range holds at least
+		// one unit, or a reader would never get past a large append.
 		last := s.units[max(s.units.find(limit), i)]
 		if next = last.at; next <= s.from {
 			next = last.at + Position(len(last.data))
@@ -99,6 +105,7 @@ func (u units) find(p Position) int {
 	return sort.Search(len(u), func(i int) bool { return u[i].at > p }) - 1
 }
 
+// readAt copies out of as many units as p needs. The caller asks for no byte behind the last unit.
 func (u units) readAt(p []byte, at Position) error {
 	i := u.find(at)
 	for n := 0; n < len(p); i++ {

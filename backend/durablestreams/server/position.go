@@ -47,6 +47,8 @@ func ParsePosition(token string) (Position, error) {
 			return 0, fmt.Errorf("%w: malformed offset", ErrRequest)
 		}
 	}
+	// To refuse the token as malformed would tell a client to give up. A place beyond the tail is answered with 410,
+	// and the client may choose another start.
 	if token[:digits] != "0000000000000000" {
 		return maxPosition, nil
 	}

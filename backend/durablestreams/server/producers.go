@@ -10,6 +10,9 @@ type place struct{ epoch, seq int64 }
 // refused for another reason, the producer may send the batch again under the same seq.
 func admit(at place, known bool, p *Producer) (duplicate bool, err error) {
 	switch {
+	// A new epoch begins at 0. A higher number means that earlier batches are missing. From a producer that the stream
+	// does not know, they may still be on the way over another connection, so the answer is a gap. In a later epoch the
+	// producer itself is wrong: it sends no second batch before the first is accepted.
 	case !known || p.Epoch > at.epoch:
 		if p.Seq != 0 {
 			if !known {
@@ -18,8 +21,12 @@ func admit(at place, known bool, p *Producer) (duplicate bool, err error) {
 			return false, fmt.Errorf("%w: a new producer epoch begins at sequence 0", ErrRequest)
 		}
 		return false, nil
+	// A later epoch has taken over. The batch must not be stored even if its sequence would fit: the producer of the
+	// later epoch believes that the earlier producer writes nothing more.
 	case p.Epoch < at.epoch:
 		return false, &StaleEpochError{Epoch: at.epoch}
+	// The batch is stored already, and a resend means that its answer was lost. Only the number decides; the bytes are
+	// not compared.
 	case p.Seq <= at.seq:
 		return true, nil
 	case p.Seq > at.seq+1:

@@ -16,10 +16,12 @@ func (e *engine) visibleLocked(name string) (*stream, error) {
 	case s == nil:
 		return nil, ErrNotFound
 	case s.Hidden:
-		return nil, ErrGone
+		return nil, errHidden
+	// The sweeper removes expired streams only about once a second. Readers must not see a stream in between, or the
+	// end of a stream would depend on the sweeper.
 	case s.expiredLocked(time.Now()):
 		if s.Refs > 0 {
-			return nil, ErrGone
+			return nil, errHidden
 		}
 		return nil, ErrNotFound
 	}
@@ -34,7 +36,7 @@ func (e *engine) Head(_ context.Context, name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return s.info(), nil
+	return s.infoLocked(), nil
 }
 
 // Read implements [Storage].
@@ -53,15 +55,17 @@ func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk,
 	case Now:
 		from = s.Tail
 	case Beginning:
-		from = s.earliest()
+		from = s.earliestLocked()
 	}
-	c := Chunk{Info: s.info(), From: from}
-	list := s.segments(from)
+	c := Chunk{Info: s.infoLocked(), From: from}
+	// The description, the range and the segments are taken under one lock. Otherwise a round in between could move the
+	// tail, and a response could claim to reach a tail that it does not hold.
+	list := s.segmentsLocked(from)
 	// From here on the read works without the lock: stored bytes do not change, and a segment holds everything that is
 	// needed to find them.
 	e.mu.RUnlock()
 	if from > c.Tail {
-		return c, fmt.Errorf("%w: the offset is beyond the tail", ErrGone)
+		return c, fmt.Errorf("%w: the offset %v is beyond the tail %v: the data of the server was replaced, or the offset is of another stream", ErrGone, from, c.Tail)
 	}
 	pieces := make([]span, 0, len(list))
 	c.Next, err = e.walk(list, &c.Info, from, limit, func(s segment, next Position) {
@@ -71,6 +75,7 @@ func (e *engine) read(name string, from Position, limit int, touch bool) (Chunk,
 		return c, err
 	}
 	c.Data = &data{from, pieces}
+	// Only streams with a TTL pay for the second lock. A read that fails renews nothing.
 	if touch && c.TTL.Set {
 		e.mu.Lock()
 		s.renewTTLLocked()
@@ -88,16 +93,21 @@ func (e *engine) walk(list []segment, info *Info, from Position, limit int, visi
 		if at >= upTo {
 			break
 		}
+		// A trim has dropped the place. To read on from the earliest place would skip data without a word, so the
+		// client must decide.
 		if at < s.start {
-			return at, fmt.Errorf("%w: the offset is before the earliest one kept", ErrGone)
+			return at, fmt.Errorf("%w: the offset %v is before the earliest offset kept, %v: read from -1", ErrGone, at, s.start)
 		}
 		next, whole, err := e.vault.span(s, upTo)
 		if err != nil {
 			return at, err
 		}
+		// Only the beginning of the range can lie within a message: every further segment of a fork begins at a
+		// boundary that the creation has checked.
 		if !whole && at == from && isJSON(info.ContentType) {
-			return at, fmt.Errorf("%w: the offset is within a message", ErrRequest)
+			return at, fmt.Errorf("%w: the offset %v is within a message: use only offsets of the server", ErrRequest, at)
 		}
+		// The first part is visited even if it is too large, because a range holds at least one append.
 		if next > upTo && at > from {
 			break // a large append begins the next chunk
 		}
@@ -128,6 +138,8 @@ func (d *data) ReadAt(p []byte, off int64) (n int, err error) {
 		if n == len(p) {
 			break
 		}
+		// The pieces are in order and without a gap. So a piece that does not hold the byte at this place lies before
+		// it or behind it.
 		if at < s.from || at >= s.next {
 			continue
 		}
@@ -169,14 +181,18 @@ func (e *engine) Wait(ctx context.Context, name string, after Position) error {
 		}
 		e.mu.Lock()
 		switch {
+		// After a wake-up the stream counts, and not the name: the name may belong to another stream now, and data of
+		// the other stream is no news for this reader.
 		case s.removed:
 			err = ErrNotFound
 		case s.Hidden:
-			err = ErrGone
+			err = errHidden
 		case e.stopped:
 			err = ErrStopped
 		}
 	}
+	// The TTL begins again when the wait ends. Without the renewal, a stream could expire at once after a long wait,
+	// before the reader asks again.
 	s.waiting--
 	s.renewTTLLocked()
 	e.mu.Unlock()

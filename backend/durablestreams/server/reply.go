@@ -40,12 +40,15 @@ func received(w http.ResponseWriter) error { return w.(*reply).strike(Received) 
 
 // WriteHeader implements [http.ResponseWriter].
 func (x *reply) WriteHeader(status int) {
+	// Only a success is replaced. A fault at Replying means that the change was made and the answer is lost, and a
+	// refusal has changed nothing.
 	if !x.statusDecided && status < http.StatusBadRequest {
 		x.statusDecided = true
 		if err := x.strike(Replying); err != nil {
+			// From now on Write drops the bytes of the handler, which knows nothing of the fault.
 			x.replaced = true
 			clear(x.Header())
-			x.handler.refuse(x.ResponseWriter, err)
+			x.handler.refuse(x.ResponseWriter, x.request, x.stream, err)
 			return
 		}
 	}
@@ -61,6 +64,8 @@ func (x *reply) Write(p []byte) (int, error) {
 		return 0, errReplaced // without an error, follow would go on sending events
 	case x.replaced:
 		return len(p), nil
+	// The bytes before the cut must reach the client, so they are flushed before the connection breaks. Otherwise the
+	// client would see an empty answer, and not half an answer.
 	case x.cutting && len(p) >= x.bytesLeft:
 		_, _ = x.ResponseWriter.Write(p[:x.bytesLeft])
 		_ = http.NewResponseController(x.ResponseWriter).Flush()

@@ -21,12 +21,15 @@ type query struct {
 	cursor string
 }
 
+// queryOf reads the query of a GET. An offset that is missing means the beginning, except for a live read: see read.
 func queryOf(r *http.Request) (q query, err error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return q, ErrRequest
 	}
 	q.from = Beginning
+	// Two offsets in one query are refused. A cache may look at the first and the server at the last, and the cache
+	// would keep a wrong answer.
 	if offsets, ok := values["offset"]; ok {
 		if len(offsets) != 1 {
 			return q, ErrRequest
@@ -46,6 +49,7 @@ func queryOf(r *http.Request) (q query, err error) {
 	return q, nil
 }
 
+// read answers a GET: a catch-up read, a long-poll or an event stream.
 func (h *handler) read(w http.ResponseWriter, r *http.Request, name string) error {
 	q, err := queryOf(r)
 	if err != nil {
@@ -53,6 +57,8 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 	}
 	switch q.live {
 	case "sse", "long-poll":
+		// The protocol asks live readers for an offset. Without the rule, a reader that has lost its offset would get
+		// the whole stream again.
 		if !q.given {
 			return ErrRequest
 		}
@@ -74,8 +80,11 @@ func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 	if err != nil {
 		return err
 	}
+	// Only a reader at the tail waits. A closed stream has nothing to wait for.
 	if c.Next == c.From && !c.Closed {
 		ctx, leave := h.waitContext(r, h.LongPoll)
+		// The wait ends with data, with the end of the stream, with its time, or when the server stops. In all four
+		// cases the client gets the state of the stream as it is then.
 		err := h.storage.Wait(ctx, name, c.From)
 		leave()
 		if err := r.Context().Err(); err != nil {
@@ -92,6 +101,8 @@ func (h *handler) poll(w http.ResponseWriter, r *http.Request, name string, q qu
 			return ErrNotFound // the stream was deleted, and another stream has its name now
 		}
 	}
+	// The cursor comes after the wait, so that it counts the present interval. A cursor from before the wait could be
+	// the one that the client has sent, and a cache would answer the next long-poll with this answer.
 	w.Header().Set("Stream-Cursor", cursor(q.cursor, time.Now()))
 	if c.Next > c.From {
 		return h.answer(w, r, c, q)
@@ -119,6 +130,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 		// So a client that asks for "-1" cannot know otherwise where the bytes begin.
 		header.Set("Headrace-Start-Offset", c.From.String())
 	}
+	// A partial answer says nothing about the end of the stream, because readers take Stream-Closed for the end of the
+	// data too.
 	partial := c.Next < c.Tail
 	if !partial {
 		header["Stream-Up-To-Date"] = yes
@@ -141,12 +154,15 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 		}
 		tag += `"`
 		header["Etag"] = []string{tag}
+		// A 304 has no body, so no bytes are read from the storage.
 		if matches(r.Header["If-None-Match"], tag) {
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
 	}
 	json := isJSON(c.ContentType)
+	// Stored messages end with a comma each: the array has an opening bracket more, and the last comma becomes the
+	// closing bracket. An empty array has two bytes.
 	length := int64(c.Next - c.From)
 	if json {
 		length = max(length+1, 2)
@@ -188,6 +204,8 @@ func (h *handler) caching(fixed bool) []string {
 	return shared
 }
 
+// matches reports whether one of the tags that a client has given is tag. The protocol compares weakly, so a W/ in
+// front of a tag does not count: a proxy adds it when it compresses.
 func matches(given []string, tag string) bool {
 	for _, line := range given {
 		for one := range strings.SplitSeq(line, ",") {
@@ -231,12 +249,16 @@ func (h *handler) send(w http.ResponseWriter, c Chunk, json bool, encode func(ht
 	}
 	for off := int64(0); off < size; {
 		k := 0
+		// The bracket goes into the same buffer as the first messages, so it costs no write of its own.
 		if json && off == 0 {
 			buf[0] = '['
 			k = 1
 		}
 		n := int(min(size-off, int64(len(buf)-k)))
 		if m, err := c.Data.ReadAt(buf[k:k+n], off); m < n {
+			// The status of the response is sent already. Only the log can name the cause.
+			x := w.(*reply)
+			h.report(x.request, x.stream, statusOf(http.Header{}, err), err)
 			return err
 		}
 		off += int64(n)

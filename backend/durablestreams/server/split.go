@@ -68,7 +68,8 @@ func (s *splitter) keep() {
 	s.r++
 }
 
-// token copies the bytes from r to end to the output.
+// token copies the bytes from r to end to the output. While no white space was dropped, the bytes are in their place
+// already, and nothing is copied.
 func (s *splitter) token(end int) {
 	if s.w == s.r {
 		s.w = end
@@ -78,6 +79,8 @@ func (s *splitter) token(end int) {
 	s.r = end
 }
 
+// document reads the whole body: one value, or an array whose elements are the messages. An empty array has no message:
+// a stream may begin with it, and an append of it is refused.
 func (s *splitter) document() error {
 	if s.peek() == '[' {
 		s.r++
@@ -94,6 +97,7 @@ func (s *splitter) document() error {
 				s.keep()
 			case ']':
 				s.r++
+				// The comma takes the place of the bracket that was just read, so there is always room.
 				s.b[s.w] = ','
 				s.w++
 				return s.end()
@@ -113,6 +117,8 @@ func (s *splitter) document() error {
 	return nil
 }
 
+// end refuses bytes behind the value. Two values in one body would be stored as one message, and break the decoders of
+// readers.
 func (s *splitter) end() error {
 	if s.peek() != 0 || s.r < len(s.b) {
 		return s.fail("more than one value")
@@ -171,6 +177,7 @@ func (s *splitter) open(c byte) (inside bool, err error) {
 	return true, s.key()
 }
 
+// push notes an open object or array.
 func (s *splitter) push(c byte) error {
 	if len(s.stack) == nesting {
 		return s.fail("nested too deep")
@@ -200,6 +207,8 @@ func (s *splitter) after() (more bool, err error) {
 	return false, nil
 }
 
+// key reads the name of a member and its colon. Repeated names are not refused, because JSON allows them and the server
+// must not change a message.
 func (s *splitter) key() error {
 	if s.peek() != '"' {
 		return s.fail("expected a key")
@@ -238,6 +247,8 @@ func plainBytes(b []byte) int {
 	return n
 }
 
+// text reads a string, and checks its escapes. It does not decode them, because readers get the bytes as they were
+// sent. A surrogate without its partner passes: JSON allows it, and only a decoder can decide what it means.
 func (s *splitter) text() error {
 	b := s.b
 	for i := s.r + 1; i < len(b); i++ {

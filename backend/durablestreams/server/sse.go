@@ -19,6 +19,7 @@ const eventBytes = 1 << 20
 // without an error. The client knows the place from the last control event, and reads on from there.
 func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q query) error {
 	limit := min(h.ChunkBytes, eventBytes)
+	// The first read happens before the headers are sent, because its refusal needs a status.
 	c, err := h.storage.Read(r.Context(), name, q.from, limit)
 	if err != nil {
 		return err
@@ -29,6 +30,8 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Headrace-Stream-Id", c.ID)
 	header.Set("Cache-Control", "no-cache")
+	// nginx, and proxies that follow its example, would collect the events for their buffers, and a reader would get
+	// them late or never.
 	header.Set("X-Accel-Buffering", "no")
 	json := isJSON(c.ContentType)
 	binary := !json && !strings.HasPrefix(mediaType(c.ContentType), "text/")
@@ -39,6 +42,7 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 	control := http.NewResponseController(w)
 	for {
 		if c.Next > c.From {
+			// The data and its control event are flushed together. Without its control event, a client drops the data.
 			if err := h.event(w, c, json, binary); err != nil {
 				return nil // the client reads on from its last control event
 			}
@@ -51,6 +55,8 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 			return nil
 		}
 		_ = control.SetWriteDeadline(time.Time{})
+		// The wait is last, after the control event: a client at the tail must learn at once that it has reached the
+		// tail.
 		if c.Next == c.Tail && (c.Closed || h.waitWithComments(ctx, w, control, name, c.Next) != nil) {
 			return nil
 		}
@@ -70,6 +76,8 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 func (h *handler) waitWithComments(ctx context.Context, w http.ResponseWriter, control *http.ResponseController, name string, at Position) error {
 	for {
 		wait, cancel := context.WithTimeout(ctx, h.KeepAlive)
+		// The wait has a shorter time than the response. Its end without data is the moment for a comment, and the wait
+		// begins again.
 		err := h.storage.Wait(wait, name, at)
 		cancel()
 		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {

@@ -49,7 +49,9 @@ type unit struct {
 	data []byte
 }
 
-func (s *stream) info() Info {
+// infoLocked describes the stream as readers see it. The engine's lock is held, or the caller runs on the goroutine of the
+// vault, which alone replaces the state.
+func (s *stream) infoLocked() Info {
 	return Info{ID: s.id, ContentType: s.config.ContentType, Tail: s.Tail, Closed: s.Closed, TTL: s.config.TTL, Deadline: s.config.Deadline}
 }
 
@@ -67,6 +69,7 @@ func (s *stream) expiredLocked(now time.Time) bool {
 	if !s.config.Deadline.IsZero() && !now.Before(s.config.Deadline) {
 		return true
 	}
+	// A reader that waits uses the stream, although its request began long ago.
 	return s.config.TTL.Set && s.waiting == 0 && now.Sub(s.touched) >= s.config.TTL.window()
 }
 
@@ -90,9 +93,11 @@ type segment struct {
 	units     units
 }
 
-// segments returns the segments between from and the tail. A fork owns no data below its base; that data belongs to its
-// source, or to the source of its source.
-func (s *stream) segments(from Position) []segment {
+// segmentsLocked returns the segments between from and the tail. A fork owns no data below its base; that data belongs to
+// its source, or to the source of its source. The engine's lock is held, or the caller runs on the goroutine of the vault.
+// The lock covers the whole chain of sources: a round may trim a source at any moment, and then the start and the units of
+// that source would not belong together.
+func (s *stream) segmentsLocked(from Position) []segment {
 	list := make([]segment, 0, 1)
 	for at := from; at < s.Tail; {
 		owner, end := s, s.Tail
@@ -106,12 +111,14 @@ func (s *stream) segments(from Position) []segment {
 	return list
 }
 
-// earliest returns the first place from which everything up to the tail is kept.
-func (s *stream) earliest() Position {
+// earliestLocked returns the first place from which everything up to the tail is kept. The engine's lock is held, for the
+// same reason as in segmentsLocked. If the stream has dropped data of its own, the data of its source is of no use to a
+// reader: there would be a hole between the two.
+func (s *stream) earliestLocked() Position {
 	if s.parent == nil || s.Start > s.base {
 		return s.Start
 	}
-	return min(s.base, s.parent.earliest())
+	return min(s.base, s.parent.earliestLocked())
 }
 
 // mediaType returns the part of a content type that is compared: without parameters, in lower case.

@@ -28,11 +28,14 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	if err != nil {
 		return err
 	}
+	// The fault for a body that has arrived, and nothing is stored.
 	if err := received(w); err != nil {
 		return err
 	}
 	out, err := h.appendInTurn(r, name, a)
 	header := w.Header()
+	// A refused append to a closed stream names the end too. The client learns from one answer that the stream is
+	// closed and where its end is.
 	if err == nil || errors.Is(err, ErrClosed) {
 		header.Set("Stream-Next-Offset", out.Tail.String())
 		header.Set("Headrace-Stream-Id", out.ID)
@@ -48,7 +51,9 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	if a.Producer != nil {
 		header.Set("Producer-Epoch", strconv.FormatInt(out.Epoch, 10))
 		header.Set("Producer-Seq", strconv.FormatInt(out.Seq, 10))
-		// The status tells a producer whether this request has stored the batch (200) or an earlier attempt (204).
+		// The status tells a producer whether this request has stored the batch (200) or an earlier attempt (204). A
+		// producer whose epoch is not confirmed needs the difference: a duplicate may be the batch of another producer
+		// with the same epoch.
 		if !out.Duplicate && len(a.Data) > 0 {
 			status = http.StatusOK
 		}
@@ -75,6 +80,7 @@ func (h *handler) readAppend(w http.ResponseWriter, r *http.Request) (a Append, 
 		return a, fmt.Errorf("%w: nothing to append", ErrRequest)
 	case len(body) > 0 && a.ContentType == "":
 		return a, fmt.Errorf("%w: no Content-Type", ErrRequest)
+	// content works in the memory of the body. The body of the request is not needed any more.
 	case len(body) > 0:
 		if a.Data, a.Invalid = content(body, a.ContentType); a.Invalid == nil && len(a.Data) == 0 {
 			a.Invalid = fmt.Errorf("%w: no message to append", ErrRequest)
@@ -100,12 +106,15 @@ func (h *handler) appendInTurn(r *http.Request, name string, a Append) (Outcome,
 	}
 	wait, leave := h.waitContext(r, overtakeWait)
 	defer leave()
+	// Each change of the stream wakes the loop, also a change by another producer. The loop tries again and waits at
+	// the new tail, until the batch fits or the time is over. The last refusal is the answer.
 	for errors.As(err, &early) && wait.Err() == nil && h.storage.Wait(wait, name, out.Tail) == nil {
 		out, err = h.storage.Append(r.Context(), name, a)
 	}
 	return out, err
 }
 
+// closes reports whether the request closes the stream. The protocol lets every other value count as no header.
 func closes(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSpace(r.Header.Get("Stream-Closed")), "true")
 }
@@ -115,8 +124,12 @@ const (
 	producerBytes = 8 << 10   // bounds a Producer-Id, which is a key of the storage, and a Stream-Seq, which is a value
 )
 
+// producerOf reads the three headers of an idempotent producer. All three are there, or none: with a part of them, the
+// server could not recognize a resend, and would store it again.
 func producerOf(r *http.Request) (*Producer, error) {
 	id, epoch, seq := r.Header["Producer-Id"], r.Header["Producer-Epoch"], r.Header["Producer-Seq"]
+	// The header map is read directly: Get would hide a header that was sent twice, and then two proxies could
+	// understand the request differently.
 	if id == nil && epoch == nil && seq == nil {
 		return nil, nil
 	}
@@ -136,7 +149,8 @@ func producerOf(r *http.Request) (*Producer, error) {
 	return p, nil
 }
 
-// integer reads a string of one or more digits and nothing else.
+// integer reads a string of one or more digits and nothing else. ParseInt alone would take a sign too, which the
+// protocol does not allow.
 func integer(s string) (int64, bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
