@@ -173,7 +173,7 @@ func TestSequenceNumbersBeyondFloats(t *testing.T) {
 }
 
 func TestAStreamThatIsDeletedWhileItIsFollowed(t *testing.T) {
-	for name, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.EventStream()}} {
+	for name, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.SSE()}} {
 		srv := s2test.New(t, s2test.Basin(basinName, true))
 		c := dial(t, srv)
 		st := c.Basin(basinName).Stream(streamName(), opts...)
@@ -219,7 +219,7 @@ func TestATokenThatIsRevokedInASession(t *testing.T) {
 	if !errors.Is(err, backend.ErrUnauthorized) || errors.Is(err, backend.ErrIndeterminate) || !strings.Contains(err.Error(), st.Name()) {
 		t.Errorf("append: %v, want ErrUnauthorized, nothing stored, and the stream's name", err)
 	}
-	for name, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream()} {
+	for name, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.SSE()} {
 		st := dial(t, srv).Basin(basinName).Stream(st.Name(), opt)
 		srv.Inject(s2test.Fault{Op: s2test.ReadSession | s2test.EventRead, Stage: s2test.Replying, Skip: 1, Do: revoked})
 		r, err := st.OpenReader(t.Context(), backend.Earliest)
@@ -272,7 +272,7 @@ func TestTheTokenIsInNoErrorAndNoLog(t *testing.T) {
 			_, _ = w.Write(frame(0x80, append([]byte{401 >> 8, 401 & 0xff}, text(r)...)))
 		},
 	} {
-		for _, opt := range []s2.StreamOption{s2.InFlight(1), s2.EventStream()} {
+		for _, opt := range []s2.StreamOption{s2.InFlight(1), s2.SSE()} {
 			st := fake(t, h, opt)
 			_, tail := st.CheckTail(t.Context())
 			_, read := st.Read(t.Context(), s2.Range{From: backend.Earliest})

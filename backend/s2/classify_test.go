@@ -219,7 +219,7 @@ func TestAnEncryptedStreamNeedsItsKey(t *testing.T) {
 	key := func(b byte) s2.StreamOption { return s2.EncryptionKey([]byte(strings.Repeat(string(b), 32))) }
 	right := c.Basin("secret-basin").Stream("orders", key('k'))
 	fillStream(t, right, 10)
-	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream()} {
+	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.SSE()} {
 		st := c.Basin("secret-basin").Stream("orders", key('k'), opt)
 		if got, err := drain(t.Context(), st.ReadSession(s2.Range{From: s2.At(0), Count: 10})); len(got) != 10 || err != nil {
 			t.Errorf("%s: %d records, %v", form, len(got), err)

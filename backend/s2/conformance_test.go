@@ -117,7 +117,7 @@ func TestConformance(t *testing.T) {
 	t.Run("bolt", func(t *testing.T) { backendtest.Run(t, harness("bolt", nil, nil)) })
 	t.Run("zstd", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, []s2.Option{s2.Zstd()})) })
 	t.Run("gzip", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, []s2.Option{s2.Gzip()})) })
-	t.Run("events", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, nil, s2.EventStream())) })
+	t.Run("events", func(t *testing.T) { backendtest.Run(t, harness("memory", nil, nil, s2.SSE())) })
 	t.Run("fenced", func(t *testing.T) {
 		h := harness("memory", nil, nil, s2.Exclusive(), s2.Fence(""))
 		h.Dedup, h.Exclusive = true, true // Exclusive alone would be a conflict for several producers

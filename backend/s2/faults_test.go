@@ -406,7 +406,7 @@ func readUnder(t *testing.T, b blow, store, form string, results *table) {
 	// replaces a broken idle connection silently, and the fault would have no effect.
 	opts := append([]s2.StreamOption{s2.BareOffsets()}, b.reader...)
 	if form == "events" {
-		opts = append(opts, s2.EventStream())
+		opts = append(opts, s2.SSE())
 	}
 	st := dial(t, srv, b.client...).Basin(basinName).Stream(streamName(), opts...)
 	want := fillStream(t, st, n)

@@ -78,7 +78,7 @@ func readBatch(t testing.TB, r backend.Reader) backend.Batch {
 
 // A reader gives up a silent server.
 func TestASilentReadSession(t *testing.T) {
-	for name, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.EventStream()}} {
+	for name, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.SSE()}} {
 		srv, st := fresh(t, nil)
 		put(t, st, "a")
 		// A busy machine may be silent for this time before the first batch.

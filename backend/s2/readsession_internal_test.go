@@ -30,7 +30,7 @@ func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	r := c.Basin("test-basin").Stream("s", EventStream()).ReadSession(Range{From: "0", Wait: time.Hour})
+	r := c.Basin("test-basin").Stream("s", SSE()).ReadSession(Range{From: "0", Wait: time.Hour})
 	r.quietSince = time.Now().Add(-2 * time.Hour) // an earlier connection had reached the tail
 	n := 0
 	for _, err := range r.Records(t.Context()) {

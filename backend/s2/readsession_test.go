@@ -95,7 +95,7 @@ func TestAReadSessionGivesItsRangeWhateverBreaks(t *testing.T) {
 	var all crowd
 	defer all.Wait()
 	for name, f := range faults {
-		for form, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.EventStream()}} {
+		for form, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.SSE()}} {
 			all.run(t, name+"/"+form, func(t *testing.T) {
 				srv := s2test.New(t, s2test.Basin(basinName, true))
 				client := []s2.Option{s2.Backoff(time.Millisecond, 20*time.Millisecond)}

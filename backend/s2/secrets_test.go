@@ -67,7 +67,7 @@ func TestTheEncryptionKeyIsInNoError(t *testing.T) {
 	key := []byte("0123456789abcdef0123456789abcdef")
 	secret := base64.StdEncoding.EncodeToString(key)
 	for what, h := range echo("S2-Encryption-Key", "what is ", "?") {
-		for _, opt := range []s2.StreamOption{s2.InFlight(1), s2.EventStream()} {
+		for _, opt := range []s2.StreamOption{s2.InFlight(1), s2.SSE()} {
 			for i, err := range said(t, fake(t, h, opt, s2.EncryptionKey(key))) {
 				if err == nil || strings.Contains(err.Error(), secret) {
 					t.Errorf("%s, call %d: %v", what, i, err)

@@ -128,7 +128,7 @@ func TestAFenceAtThePlaceOfALostBatchIsAFence(t *testing.T) {
 
 // Headers of one byte take four times their metered size in JSON. A record full of such headers passes as an event.
 func TestTheLargestEventPasses(t *testing.T) {
-	_, st := fresh(t, nil, s2.EventStream())
+	_, st := fresh(t, nil, s2.SSE())
 	r := backend.Record{Headers: slices.Repeat(backend.Headers{{Name: "k"}}, (1<<20-8)/3)}
 	_, err := st.Append(t.Context(), []backend.Record{r}, s2.Condition{})
 	check(t, err)

@@ -13,7 +13,7 @@ import (
 func TestASlowConsumerIsNoSilence(t *testing.T) {
 	t.Parallel()
 	const silence = 4 * time.Second // a busy machine may say nothing for a second or two
-	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.EventStream()} {
+	for form, opt := range map[string]s2.StreamOption{"frames": s2.InFlight(1), "events": s2.SSE()} {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
 			srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(20*time.Millisecond, 30*time.Millisecond))

@@ -85,10 +85,10 @@ func InFlight(n int) StreamOption { return func(c *streamConfig) { c.inFlight = 
 // readers skip command records.
 func Commands() StreamOption { return func(c *streamConfig) { c.commands = true } }
 
-// EventStream makes readers use server-sent events over HTTP/1.1, for networks without HTTP/2. Without EventStream, a reader
+// SSE makes readers use server-sent events over HTTP/1.1, for networks without HTTP/2. Without SSE, a reader
 // changes to server-sent events only if the attempt over HTTP/2 ends without an answer, and no session of the Client has had an
 // answer before. The next reader tries HTTP/2 again.
-func EventStream() StreamOption { return func(c *streamConfig) { c.events = true } }
+func SSE() StreamOption { return func(c *streamConfig) { c.events = true } }
 
 // BareOffsets makes offsets of sequence numbers alone, as [At] does. By default, offsets also hold the time of the stream's
 // creation, and each opening of a session asks the server for the time. Then an offset of a stream that was deleted and created

@@ -135,7 +135,7 @@ func TestSlowBodyIsGivenUp(t *testing.T) {
 }
 
 // Proxies cut a connection that is quiet for too long, so a quiet SSE response sends comments.
-func TestQuietEventStreamIsKeptAlive(t *testing.T) {
+func TestQuietSSEResponseIsKeptAlive(t *testing.T) {
 	each(t, func(t *testing.T, url string) {
 		put(t, url+"/s", "text/plain", "")
 		r := request(t, "GET", url+"/s?offset=now&live=sse", nil)
