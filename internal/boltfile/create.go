@@ -14,6 +14,7 @@ import (
 func create(path string, mode os.FileMode) {
 	fresh := path + ".new-" + rand.Text()
 	defer os.Remove(fresh)
+	// The name of the fresh file is random, because two processes may create the file at the same moment.
 	db, err := bbolt.Open(fresh, mode, nil)
 	if err != nil || db.Close() != nil {
 		return

@@ -55,6 +55,8 @@ func Open(path string, mode os.FileMode, options bbolt.Options) (*File, error) {
 }
 
 func (f *File) open(mode os.FileMode, options bbolt.Options) error {
+	// We keep the file that bbolt opens, because bbolt does not give it away, and two steps need it: closing it after a
+	// panic, and the look at its length in usable.
 	options.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
 		f.file, err = os.OpenFile(name, flag, mode)
 		return f.file, err
@@ -101,10 +103,12 @@ func (f *File) Update(write func(*bbolt.Tx) error) error {
 	if err != nil {
 		return err
 	}
+	// An error of write and damage end the transaction in the same way: nothing of it is stored.
 	if err := f.Write(func() error { return write(tx) }); err != nil {
 		f.Rollback(tx)
 		return err
 	}
+	// After an error that is no panic, bbolt has rolled the transaction back itself.
 	if err = f.Write(tx.Commit); errors.Is(err, ErrDamaged) {
 		f.Rollback(tx)
 	}
@@ -118,6 +122,7 @@ func (f *File) Begin() (tx *bbolt.Tx, err error) {
 		return nil, err
 	}
 	f.mu.Lock()
+	// The check comes before the transaction begins. A transaction after damage could only be rolled back.
 	err = f.readonly
 	f.mu.Unlock()
 	if err != nil {
@@ -150,6 +155,7 @@ func (f *File) Write(step func() error) error {
 
 // Rollback ends a transaction from Begin, even if its Commit has met damage.
 func (f *File) Rollback(tx *bbolt.Tx) {
+	// A rollback that panics may leave the lock of the writer held, so no transaction may begin after it.
 	if err := f.guard(tx.Rollback); errors.Is(err, ErrDamaged) {
 		f.end(&f.broken, err)
 	}
@@ -179,6 +185,8 @@ func (f *File) usable() error {
 	if err != nil || f.file == nil {
 		return err
 	}
+	// The look at the length comes before each transaction. The file can be cut between the look and the transaction;
+	// the guard catches the panic then, and View or Begin remembers that the locks are held.
 	info, err := f.file.Stat()
 	if err != nil || info.Size() >= int64(2*f.page) {
 		return nil // a closed file is no damage, and bbolt reports it

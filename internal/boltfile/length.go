@@ -55,6 +55,8 @@ func lengthOf(f io.ReaderAt) (need uint64, err error) {
 	newest := uint64(0)
 	for i := range int64(2) {
 		var m [metaBytes]byte
+		// The file ends before this meta page. The caller compares the length with the other meta page, if that page is
+		// whole.
 		if _, err := f.ReadAt(m[:], i*pageSize+metaAt); err == io.EOF {
 			break
 		} else if err != nil {
@@ -65,7 +67,10 @@ func lengthOf(f io.ReaderAt) (need uint64, err error) {
 		if binary.NativeEndian.Uint32(m[metaMagicAt:]) != metaMagic || binary.NativeEndian.Uint64(m[metaSumAt:]) != sum.Sum64() {
 			continue
 		}
+		// The second meta page is one page behind the first, and the page size is that of the file: the file may come
+		// from a machine with other pages.
 		pageSize = int64(binary.NativeEndian.Uint32(m[metaPageSize:]))
+		// The two meta pages take turns. The one with the greater number is in force.
 		if tx := binary.NativeEndian.Uint64(m[metaTxAt:]); tx >= newest {
 			newest, need = tx, binary.NativeEndian.Uint64(m[metaPagesAt:])*uint64(pageSize)
 		}

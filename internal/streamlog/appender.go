@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// An appender remembers which seqs were acknowledged, as long as its producer lives. It also keeps every batch that a
-// session has taken and whose ack no session has returned. So the appender recognizes the resend of a stored batch.
+// An appender remembers which seqs were acknowledged, as long as its producer lives. The appender also keeps every
+// batch between the taking and the return of the ack, and so recognizes the resend of a stored batch.
 type appender struct {
 	log         *Log
 	contentType string
@@ -19,12 +19,14 @@ type appender struct {
 	// mu guards the fields below, the batches in taken, and the fields of conn. Lock order: mu, then the lock of a
 	// Board.
 	mu    sync.Mutex
-	acked uint64        // the smallest seq whose ack Read has not returned
-	taken []*takenBatch // the batches with the seqs acked, acked+1, …: taken by a session, and not failed
-	conn  *conn         // of the latest session; nil before the first Dial
+	acked uint64 // the smallest seq whose ack Read has not returned
+	// taken holds the batches with the seqs acked, acked+1, …: taken by a session, and not failed. The index of a batch
+	// is its seq minus acked, so no batch may leave the list except at its ends.
+	taken []*takenBatch
+	conn  *conn // of the latest session; nil before the first Dial
 }
 
-// A takenBatch is one batch. It lives from the batch's Write until the ack was returned or the batch has failed.
+// A takenBatch is a batch from the Write of the batch until the ack was returned or the batch has failed.
 type takenBatch struct {
 	conn    *conn  // of the latest session that took the batch
 	n       int    // number of records
@@ -36,7 +38,8 @@ type takenBatch struct {
 
 func (a *appender) Limits() backend.Limits { return a.log.limits }
 
-// Dial begins a session whose first batch has the number seq. All batches before seq were acknowledged.
+// Dial begins a session whose first batch has the number seq. All batches before seq were acknowledged. Batches of an
+// earlier session stay in taken: the store may be storing them at this moment, and a resend must find them.
 func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	if err := a.claim(ctx); err != nil {
 		return nil, fmt.Errorf("%s: open: %w", a.log.name, err)
@@ -48,8 +51,8 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	return a.conn, nil
 }
 
-// claim sets the content type of the stream, or compares it with the type that was set before. It refuses a sealed
-// stream. But if batches of this producer are stored in the stream and wait for their ack, claim must succeed: a new
+// claim sets the content type of the stream, or compares the type with the type of the stream. A sealed stream is
+// refused. But if batches of this producer are stored in the stream and wait for their ack, claim must succeed: a new
 // session has to return these acks.
 func (a *appender) claim(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
@@ -59,6 +62,7 @@ func (a *appender) claim(ctx context.Context) error {
 	if err := board.Err(); err != nil {
 		return err
 	}
+	// A sealed stream takes no type, so the check for the end comes first.
 	st := board.State()
 	if st.Closed {
 		a.mu.Lock()
@@ -73,15 +77,15 @@ func (a *appender) claim(ctx context.Context) error {
 	}
 	_, err := Commit(ctx, a.log.store, &Write{ContentType: a.contentType})
 	if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
-		// The content type may be set already. Setting it again would change nothing, so the outcome does not matter,
-		// and the error is not ErrIndeterminate.
+		// The content type may be set already. To set the same type again would change nothing. So the outcome does not
+		// matter, and the error is not ErrIndeterminate.
 		return fmt.Errorf("%w: %w", backend.ErrTransient, ctxErr)
 	}
 	return err
 }
 
-// The store calls storingBegins right before it stores t. If storingBegins returns false, t was dropped, and the store
-// must not store t.
+// The store calls storingBegins right before the store stores t. If storingBegins returns false, t was dropped, and the
+// store must not store t. From the moment of the answer on, Close does not drop t: only the store knows the fate of t.
 func (a *appender) storingBegins(t *takenBatch) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -90,17 +94,20 @@ func (a *appender) storingBegins(t *takenBatch) bool {
 }
 
 // The store calls storingEnded when t is stored, or when t has failed with err. After a failure, all batches behind t
-// are dropped too. Otherwise a later batch would be stored without the batch before it, and the stream would have a
-// hole.
+// are dropped too. Otherwise a later batch would be stored without the batch before, and the stream would have a hole.
 func (a *appender) storingEnded(t *takenBatch, first uint64, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
+		// A stored batch stays in the list until its ack was returned, even if its session is gone. Otherwise the
+		// resend would be stored a second time.
 		t.first, t.stored = first, true
 	} else {
 		if i := slices.Index(a.taken, t); i >= 0 {
 			a.dropLocked(i)
 		}
+		// The session of the batch fails. A later session waits in Write for the fate of the batch, and stores the
+		// batch itself now.
 		if t.conn.failure == nil {
 			t.conn.failure = err
 		}
@@ -117,6 +124,8 @@ func (a *appender) ackLocked() backend.Ack {
 	a.taken = a.taken[1:]
 	a.acked++
 	first, n := t.first, t.n
+	// The first Write of a stream gives the stream its incarnation, and the board shows the incarnation before Done is
+	// called.
 	incarnation := a.log.store.Board().State().Incarnation
 	return backend.Ack{
 		Seq:  seq,
@@ -130,7 +139,7 @@ func (a *appender) ackLocked() backend.Ack {
 	}
 }
 
-// dropLocked drops the i-th taken batch and all batches behind it. The store has begun none of the batches behind it.
+// dropLocked drops the i-th taken batch and all batches behind. The store has not begun the batches behind.
 func (a *appender) dropLocked(i int) {
 	for _, t := range a.taken[i:] {
 		t.dropped = true

@@ -7,7 +7,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// State is the durable state of a stream. No crash takes it back, so every goroutine may use it.
+// State is the durable state of a stream. No crash takes the state back, so every goroutine may use it.
 type State struct {
 	Head, Tail  uint64 // the stream holds the records Head, …, Tail-1
 	ContentType string // empty until an appender has set it
@@ -15,7 +15,7 @@ type State struct {
 	Incarnation string // name of this stream in its offsets; "" before the first Write, and in a Store without incarnations
 }
 
-// A Board shows the State of one Store, and wakes the goroutines that wait for the next State.
+// A Board shows the State of a Store, and wakes the goroutines that wait for the next State.
 type Board struct {
 	mu      sync.Mutex // guards all fields; no other lock is taken inside
 	state   State
@@ -34,18 +34,21 @@ func (b *Board) State() State {
 	return b.state
 }
 
-// Watch returns the durable state, and a channel that is closed when the state changes. It reads both under one lock.
-// Otherwise a caller could miss a change between looking and waiting.
+// Watch returns the durable state, and a channel for the next change. Watch reads both under the same lock. Otherwise a
+// caller could miss a change between looking and waiting.
 func (b *Board) Watch() (State, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// The channel is made only when somebody waits, so a stream without waiting readers publishes without an
+	// allocation.
 	if b.changed == nil {
 		b.changed = make(chan struct{})
 	}
 	return b.state, b.changed
 }
 
-// Publish replaces the state with s and wakes everybody who waits for a change.
+// Publish replaces the state with s and wakes everybody who waits for a change. Everything in s must be durable:
+// readers return records on the strength of the state, and sessions acknowledge them.
 func (b *Board) Publish(s State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,6 +64,8 @@ func (b *Board) Publish(s State) {
 func (b *Board) End(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// The first reason stays: the users of a stream learn that the stream was deleted, also when the Store is closed
+	// later.
 	if b.err == nil {
 		b.err = err
 		close(b.ended)
@@ -80,7 +85,7 @@ func (b *Board) Err() error {
 // Apply changes s as the Write w with n records does, or returns the reason why w cannot be stored. Every Store uses
 // Apply, so all Stores accept and refuse the same Writes.
 func (s *State) Apply(w *Write, n int) error {
-	// A closed stream takes no records. Trimming it, or closing it again, is allowed and harmless.
+	// A closed stream takes no records. A trim of a closed stream, or a second close, is allowed and harmless.
 	if s.Closed && n > 0 {
 		return backend.ErrStreamClosed
 	}
@@ -91,6 +96,8 @@ func (s *State) Apply(w *Write, n int) error {
 		s.ContentType = w.ContentType
 	}
 	s.Tail += uint64(n)
+	// A trim beyond the tail drops everything, and not records of the future. A trim before the head changes nothing,
+	// so two trims may come in any order.
 	s.Head = max(s.Head, min(w.Trim, s.Tail))
 	s.Closed = s.Closed || w.Close
 	return nil

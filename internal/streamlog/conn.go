@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A conn connects one session with the store. Write copies the batch, so nobody reads lent memory after Write has
+// A conn connects a session with the store. Write copies the batch, so nobody reads lent memory after Write has
 // returned. The lock of the appender guards the fields of a conn, except the channels.
 type conn struct {
 	appender  *appender
@@ -34,8 +34,10 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 			c.commit(t, recs)
 			return nil
 		case !wait:
+			// The batch is stored. Nothing is given to the store again.
 			return c.takeOver(t, seq, recs)
 		}
+		// Every change of the earlier batch wakes the Write of the latest conn: see storingEnded.
 		select {
 		case <-c.writeWake:
 		case <-board.Ended():
@@ -58,6 +60,8 @@ func (c *conn) take(seq uint64, n int) (t *takenBatch, wait bool, err error) {
 	if err := a.log.store.Board().Err(); err != nil {
 		return nil, false, fmt.Errorf("%s: send: %w", a.log.name, err)
 	}
+	// The list has no gap, so a seq within the list was taken before, by this session or by an earlier session.
+	// Pipelined has checked that seq is not below acked.
 	if i := int(seq - a.acked); i < len(a.taken) {
 		return a.taken[i], !a.taken[i].stored, nil
 	}
@@ -77,10 +81,13 @@ func (c *conn) commit(t *takenBatch, recs []backend.Record) {
 	})
 }
 
-// takeOver takes over a batch that an earlier session has stored, and whose ack was lost with the earlier session. It
-// compares the records first. If the producer sends other records under the same seq, an ack would hide their loss.
+// takeOver takes over a batch of an earlier session. The batch is stored, and the ack was lost together with the
+// earlier session. takeOver compares the records first. If the producer sends other records under the same seq, an ack
+// would hide their loss.
 func (c *conn) takeOver(t *takenBatch, seq uint64, recs []backend.Record) error {
 	a := c.appender
+	// The lock is not held during the comparison, because the comparison may read from the disk. A stored batch does
+	// not change, and only Read of this session could remove the batch from the list, after t.conn is set below.
 	same, err := a.log.holds(t.first, t.n, recs)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -95,8 +102,8 @@ func (c *conn) takeOver(t *takenBatch, seq uint64, recs []backend.Record) error 
 	return nil
 }
 
-// Read returns one ack for each batch. It returns all acks before a failure, because an acknowledged batch must not be
-// sent again.
+// Read returns an ack for each batch. All acks come before a failure, because an acknowledged batch must not be sent
+// again.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	board := c.appender.log.store.Board()
 	for {
@@ -119,20 +126,23 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// The oldest batch may still belong to an earlier session, until its resend was compared. Its ack must wait: the
+	// records of the resend may differ.
 	mine := len(a.taken) > 0 && a.taken[0].conn == c
 	switch {
 	case mine && a.taken[0].stored:
 		return a.ackLocked(), true, nil
 	case c.failure != nil:
 		return ack, false, c.failure
+	// The session has no batch left.
 	case c.finished && !mine:
 		return ack, false, io.EOF
 	}
 	return ack, false, nil
 }
 
-// fail ends the connection with err. It does not wait for the store, and the store may still be storing batches. So the
-// fate of these batches is unknown.
+// fail ends the connection with err, without waiting for the store. The store may still be storing batches, so the fate
+// of these batches is unknown.
 func (c *conn) fail(err error) {
 	a := c.appender
 	a.mu.Lock()
@@ -164,10 +174,10 @@ func (c *conn) Fate(err error, unanswered int) error {
 	return err
 }
 
-// Close drops the batches of this connection that the store has not begun to store. If the store has begun a batch, it
-// finishes the batch from its own copy, and a later session learns the outcome. Close does not drop batches of a later
-// connection. Otherwise the acks of the batches behind them would go to other seqs, and records would be acknowledged
-// and not stored.
+// Close drops the batches of this connection, except the batches in the hands of the store. The store finishes a batch
+// from a copy of its own, and a later session learns the outcome. Close does not drop batches of a later connection.
+// Otherwise the acks of the batches behind them would go to other seqs, and records would be acknowledged and not
+// stored.
 func (c *conn) Close() error {
 	c.fail(backend.ErrClosed)
 	a := c.appender
@@ -188,7 +198,7 @@ func (c *conn) wakeBoth() {
 	wake(c.writeWake)
 }
 
-// wake leaves a token for the goroutine that may be waiting. If nobody waits, the token stays for the next wait, so no
+// wake leaves a token for the goroutine that may be waiting. If nobody waits, the token stays for the next wait, and no
 // wake-up is lost.
 func wake(token chan struct{}) {
 	select {

@@ -19,6 +19,7 @@ func (l *Log) holds(first uint64, n int, recs []backend.Record) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		// The records were trimmed.
 		if len(got) == 0 {
 			return true, nil
 		}

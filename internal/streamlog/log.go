@@ -43,11 +43,13 @@ func (l *Log) Trim(ctx context.Context, before backend.Offset) error {
 	st := board.State()
 	seq, incarnation, ok := ParseOffset(before)
 	switch {
+	// The tail is taken once. Records that come during the call stay.
 	case before == backend.Latest:
 		seq = st.Tail
 	case !ok || seq > st.Tail || incarnation != "" && incarnation != st.Incarnation:
 		return fmt.Errorf("%s: trim before %q: %w", l.name, before, backend.ErrOutOfRange)
 	}
+	// Nothing is left to drop. The answer needs no commit, so a repeated trim costs no write to the disk.
 	if seq <= st.Head {
 		return nil
 	}
@@ -61,6 +63,7 @@ func (l *Log) Seal(ctx context.Context) error {
 	if err := board.Err(); err != nil {
 		return fmt.Errorf("%s: seal: %w", l.name, err)
 	}
+	// The end is durable already, and a second seal changes nothing.
 	if board.State().Closed {
 		return nil
 	}
@@ -74,8 +77,8 @@ func (l *Log) commit(ctx context.Context, what string, w *Write) error {
 	return nil
 }
 
-// Size measures a record for the limits of every Log. It counts the bytes of value and headers, and not how many bytes
-// a store needs for them. It refuses a time that does not fit into 64 bits of nanoseconds.
+// Size measures a record for the limits of every Log. Size counts the bytes of value and headers, and not how many
+// bytes a store needs for them. A time that does not fit into 64 bits of nanoseconds is refused.
 func Size(r *backend.Record) (int, error) {
 	if !r.Time.IsZero() && (r.Time.Before(minTime) || r.Time.After(maxTime)) {
 		return 0, fmt.Errorf("time %v: want a time between the years %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)

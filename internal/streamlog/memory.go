@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Memory is a Store in the memory of the process. It keeps every batch as one chunk of records, and returns the records
-// without copying them. A chunk never changes after it was added.
+// Memory is a Store in the memory of the process. Each batch is kept as a chunk of records, and readers get the records
+// without a copy. A chunk never changes after it was added.
 type Memory struct {
 	board *Board
 
@@ -19,12 +19,15 @@ type Memory struct {
 	chunks []chunk
 }
 
-// A chunk is the records of one Write.
+// A chunk is the records of one Write. A chunk never changes, so readers share its memory.
 type chunk struct {
-	first   uint64 // seq of the first record
-	recs    []backend.Record
-	bytes   int   // of all records together
-	maxTime int64 // latest time of all records up to the end of this chunk, including trimmed records; never falls from chunk to chunk
+	first uint64 // seq of the first record
+	recs  []backend.Record
+	bytes int // of all records together
+	// maxTime is the latest time of all records up to the end of this chunk, including trimmed records. maxTime never
+	// falls from chunk to chunk, so Since can search by bisection. The times of single records may fall, because
+	// producers choose them.
+	maxTime int64
 }
 
 // NewMemory makes an empty Store.
@@ -35,10 +38,12 @@ func NewMemory() *Memory {
 // Board implements [Store].
 func (s *Memory) Board() *Board { return s.board }
 
-// Commit stores w before it returns. It copies the records because they are lent. The copy is made before the lock is
-// taken, so that other goroutines need not wait for the copy.
+// Commit stores w before Commit returns. The records are copied because the caller only lends them. The copy is made
+// before the lock is taken, and other goroutines do not wait for the copy.
 func (s *Memory) Commit(w *Write) {
 	c := clone(w.Records, time.Now().UnixNano())
+	// Begin and Done take the lock of an appender. Both are called without the lock of the Store, so the order of the
+	// two locks does not matter.
 	if w.Begin != nil && !w.Begin() {
 		return
 	}
@@ -53,6 +58,7 @@ func (s *Memory) commitChunk(w *Write, c chunk) (first uint64, err error) {
 	if err := st.Apply(w, len(c.recs)); err != nil {
 		return 0, err
 	}
+	// Apply has moved the tail behind the records of w.
 	c.first = st.Tail - uint64(len(c.recs))
 	if len(c.recs) > 0 {
 		SetOffsets(c.recs, c.first, st.Incarnation)
@@ -61,19 +67,23 @@ func (s *Memory) commitChunk(w *Write, c chunk) (first uint64, err error) {
 		}
 		s.chunks = append(s.chunks, c)
 	}
+	// The board is published with the lock held. Otherwise two commits could publish in the other order, and the tail
+	// would go back.
 	s.trimLocked(st.Head)
 	s.board.Publish(st)
 	return c.first, nil
 }
 
-// trimLocked removes the chunks that are wholly before head. It keeps a chunk that is partly before head. Readers do
-// not see the trimmed records of this chunk, because the board shows the head.
+// trimLocked removes the chunks that are wholly before head. A chunk that is partly before head stays. Readers do not
+// see its trimmed records, because the board shows the head.
 func (s *Memory) trimLocked(head uint64) {
 	i := 0
 	for i < len(s.chunks) && s.chunks[i].first+uint64(len(s.chunks[i].recs)) <= head {
 		i++
 	}
 	if i > 0 {
+		// A copy, because readers may hold the old slice, and because the old array would keep the trimmed records in
+		// memory.
 		s.chunks = append([]chunk(nil), s.chunks[i:]...)
 	}
 }
@@ -85,7 +95,7 @@ func (s *Memory) snapshot() []chunk {
 	return s.chunks
 }
 
-// shareFrom is the number of records from which Read returns records of one chunk without copying. If a chunk has fewer
+// shareFrom is the number of records from which Read returns records of a chunk without copying. If a chunk has fewer
 // records, Read copies records from several chunks into a new slice. Otherwise a stream that was filled record by
 // record would also be read record by record.
 const shareFrom = 64
@@ -94,12 +104,15 @@ const shareFrom = 64
 func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	chunks := s.snapshot()
 	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].first > seq }) - 1
+	// The board is read after the chunks. If a trim comes in between, the head shows it, and the chunks are only older.
 	if i < 0 || seq < s.board.State().Head {
 		return nil, nil
 	}
 	chunks = chunks[i:]
 	skip := int(seq - chunks[0].first)
 	room := int(min(uint64(limit.Records), limit.Below-seq))
+	// Records are shared if the first chunk has enough of them, if the caller wants no more, or if there is no other
+	// chunk.
 	if n := count(chunks[:1], skip, room, limit.Bytes); n >= shareFrom || n == room || len(chunks) == 1 {
 		end := skip + n
 		// The capacity ends at end, so an append to the slice makes a copy and does not overwrite the chunk.
@@ -115,7 +128,7 @@ func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 }
 
 // count returns how many records Read returns, after skipping the first skip records: at most room, and at least one,
-// even if that record is too large. It looks at single records only in the chunk where the byte limit falls.
+// even if the first record is too large. Single records are looked at only in the chunk where the byte limit falls.
 func count(chunks []chunk, skip, room, bytes int) (n int) {
 	for i := range chunks {
 		recs := chunks[i].recs[skip:]
@@ -155,8 +168,7 @@ func (s *Memory) Since(t time.Time, head, tail uint64) (uint64, error) {
 	return tail, nil
 }
 
-// clone copies records into new memory with only three allocations: one for the records, one for all bytes, one for all
-// headers.
+// clone copies records into new memory with three allocations: for the records, for all bytes, and for all headers.
 func clone(recs []backend.Record, now int64) (c chunk) {
 	if len(recs) == 0 {
 		return c

@@ -65,6 +65,7 @@ func SetOffsets(recs []backend.Record, first uint64, incarnation string) {
 		all.Write(strconv.AppendUint(digits[:0], first+i, 10))
 		all.WriteString(suffix)
 	}
+	// All offsets are written first and cut afterwards. The string of a Builder costs no copy.
 	rest := backend.Offset(all.String())
 
 	// The number of digits changes only at powers of ten. So we compare with the next power of ten, and need not
@@ -92,8 +93,8 @@ func decimalLen(n uint64) int {
 	return l
 }
 
-// pow10 returns the first number with more than n digits. It returns 0 if that number does not fit into 64 bits. The
-// caller compares the result with a seq behind a record, which is never 0.
+// pow10 returns the first number with more than n digits, or 0 if the number does not fit into 64 bits. The caller
+// compares the result with a seq behind a record, which is never 0.
 func pow10(n int) uint64 {
 	if n > 19 {
 		return 0

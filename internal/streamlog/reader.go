@@ -9,8 +9,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// OpenReader resolves from before it returns. So a relative start, such as Latest, means the place at the time of this
-// call, and not at the time of the first Read.
+// OpenReader resolves from before OpenReader returns. A relative start, for example Latest, means the place at the time
+// of this call, and not at the time of the first Read.
 func (l *Log) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	pos, err := l.resolve(ctx, from)
 	if err != nil {
@@ -47,7 +47,7 @@ func (l *Log) resolve(ctx context.Context, from backend.Offset) (uint64, error) 
 }
 
 // place returns the number in an offset, or an error if reading cannot start there. A bare number comes from a time
-// before incarnations. Nobody can know its stream, so we accept it.
+// before incarnations. Nobody can know the stream of a bare number, and place accepts the number.
 func (s State) place(from backend.Offset) (uint64, error) {
 	pos, incarnation, ok := ParseOffset(from)
 	switch {
@@ -70,7 +70,7 @@ func (s State) checkPlace(pos uint64) error {
 	return nil
 }
 
-// A reader reads one stream from a place on. Only one goroutine may call Read; any goroutine may call Close.
+// A reader reads a stream from a place on. Only one goroutine may call Read; any goroutine may call Close.
 type reader struct {
 	log *Log
 
@@ -90,6 +90,8 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 		if err == nil {
 			return b, nil
 		}
+		// The reader is dead after its first error. A caller that went on after a hole would skip records without
+		// noticing.
 		r.dead = err
 		if err != io.EOF {
 			r.dead = fmt.Errorf("%s: read: %w", r.log.name, err)
@@ -113,6 +115,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 			return backend.Batch{}, err
 		}
 		st := board.State()
+		// A reader from Earliest has no place before its first batch, so a trim loses nothing for the reader. Later a
+		// trim makes a hole between two batches, and checkPlace reports the hole.
 		if r.earliest && r.first && r.next < st.Head {
 			r.next = st.Head
 		}
@@ -120,6 +124,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 			return backend.Batch{}, err
 		}
 		if r.next < st.Tail {
+			// Only records below the tail of the board are read. A Store may hold later records that are not durable
+			// yet, and a crash would take them back.
 			recs, err := r.log.store.Read(r.next, ReadLimit{Below: st.Tail, Records: readRecords, Bytes: readBytes})
 			if err != nil {
 				return backend.Batch{}, err
@@ -145,10 +151,12 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	}
 }
 
-// wait returns when there may be something new. It gets the state and the channel from one call of Watch, so it misses
-// no change in between.
+// wait returns when there may be something new. The state and the channel come from the same call of Watch, so no
+// change in between is missed.
 func (r *reader) wait(ctx context.Context, board *Board) {
 	st, changed := board.Watch()
+	// The state may have changed since the look of read. Without another look, the reader would sleep until the next
+	// change, and perhaps no change comes.
 	if st.Tail > r.next || st.Closed {
 		return
 	}

@@ -43,6 +43,7 @@ func (o *op) Size() int { return o.blocks.size }
 // earlier step of the same round, for example on a seal in front of an append. Then the round ends in front of the
 // refused op, and the next round decides by the durable state.
 func (o *op) Apply(tx *bbolt.Tx) error {
+	// The stream joins the round even if the op is refused: refuse looks at the state in the transaction.
 	o.store.db.join(o.store, tx)
 	refused := o.store.refuse(o)
 	switch {
@@ -58,6 +59,8 @@ func (o *op) Apply(tx *bbolt.Tx) error {
 		o.tell(refused)
 		return committer.ErrUnchanged
 	}
+	// An error here fails the whole round: the op was not refused, so the error comes from bbolt, and the transaction
+	// cannot be trusted any more.
 	return o.store.apply(o)
 }
 
@@ -68,6 +71,7 @@ func (o *op) begin() bool {
 		return true
 	}
 	o.begun = o.write.Begin()
+	// Nobody waits for an op whose batch was dropped.
 	o.over = !o.begun
 	return o.begun
 }

@@ -71,11 +71,13 @@ func (db *DB) Store(name string) streamlog.Store { return db.store(name) }
 func (db *DB) store(name string) *store {
 	db.streamsMu.Lock()
 	defer db.streamsMu.Unlock()
+	// All users of a stream must share a store: the board of a second store would miss the commits of the first.
 	if s := db.streams[name].Value(); s != nil {
 		return s
 	}
 	s := newStore(db, name)
 	db.streams[name] = weak.Make(s)
+	// Without the cleanup, the map would keep every name that was ever asked for.
 	runtime.AddCleanup(s, db.collected, name)
 	return s
 }
@@ -123,6 +125,8 @@ func (db *DB) namesInFile() (names []string, err error) {
 // the outcome is unknown.
 func (db *DB) Delete(ctx context.Context, name string) error {
 	done := make(chan error, 1)
+	// A deletion is a step as an append is, so it comes in turn: batches queued before are stored first and deleted
+	// with the rest, and batches queued behind are refused.
 	db.committer.Do(&op{store: db.store(name), kind: opDelete, done: func(_ uint64, err error) { done <- err }})
 	select {
 	case err := <-done:
@@ -138,6 +142,7 @@ func (db *DB) Delete(ctx context.Context, name string) error {
 // Close commits all batches that were taken, and closes the file. Then the sessions and readers of all streams end with
 // ErrClosed. Close waits for open transactions of Bolt. A second Close returns nil.
 func (db *DB) Close() error {
+	// Stop comes first. Otherwise a batch could be stored after its session was told that the file is closed.
 	db.committer.Stop()
 	db.streamsMu.Lock()
 	for _, p := range db.streams {

@@ -45,6 +45,7 @@ func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]
 	if sum := binary.LittleEndian.Uint32(trailer[8:]); sum != checksum(body, trailer[:8], first) {
 		return out, fmt.Errorf("checksum: %w", errCorrupt)
 	}
+	// The version was checked by blockCount, and the count is read again to get past it.
 	d := decoder{rest: body[1:]}
 	d.uvarint()
 	var last int64
@@ -59,11 +60,14 @@ func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]
 		if d.bad {
 			return out, fmt.Errorf("record %d: %w", first+i, errCorrupt)
 		}
+		// A record before from is decoded too, because the times of later records build on it.
 		if first+i >= from && room > 0 {
 			out = append(out, backend.Record{Value: value, Headers: headers, Time: time.Unix(0, last).UTC()})
 			room--
 		}
 	}
+	// Bytes behind the last record mean that count and records do not belong together, although the checksum is right.
+	// The block was written wrongly, and its records cannot be trusted.
 	if len(d.rest) > 0 {
 		return out, fmt.Errorf("%d bytes behind the last record: %w", len(d.rest), errCorrupt)
 	}
@@ -95,6 +99,7 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
+// skip goes past n bytes. n is 0 or less when the number before did not fit or was too large.
 func (d *decoder) skip(n int) {
 	if n <= 0 {
 		d.bad, d.rest, n = true, nil, 0
@@ -102,6 +107,8 @@ func (d *decoder) skip(n int) {
 	d.rest = d.rest[n:]
 }
 
+// bytes returns the next n bytes, without a copy. The capacity ends with the value, so an append of the caller cannot
+// overwrite the next record.
 func (d *decoder) bytes(n uint64) []byte {
 	if n > uint64(len(d.rest)) {
 		d.bad, d.rest = true, nil

@@ -29,6 +29,7 @@ const (
 
 var errCorruptState = errors.New("corrupt stream state")
 
+// encode returns the bytes of the state, with the checksum at the end.
 func (s *streamState) encode() []byte {
 	b := make([]byte, 0, stateBytes+incarnationBytes+len(s.ContentType)+4)
 	var flags byte
@@ -48,6 +49,8 @@ func (s *streamState) encode() []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crcTable))
 }
 
+// decodeState reads a state, and refuses what encode cannot have written. A wrong head or tail would make records
+// disappear, or would let new records replace old ones.
 func decodeState(b []byte) (s streamState, err error) {
 	if len(b) < stateBytes+4 {
 		return s, fmt.Errorf("%d bytes: %w", len(b), errCorruptState)
@@ -60,6 +63,7 @@ func decodeState(b []byte) (s streamState, err error) {
 		return s, fmt.Errorf("version %d, want 1 or %d: %w", b[0], stateVersion, errCorruptState)
 	case b[0] == stateVersion && len(body) < stateBytes+incarnationBytes:
 		return s, fmt.Errorf("%d bytes of version %d: %w", len(b), stateVersion, errCorruptState)
+	// An unknown flag comes from a later version. To ignore the flag could reopen a stream that is closed in a new way.
 	case b[1] > 1:
 		return s, fmt.Errorf("flags %#x: %w", b[1], errCorruptState)
 	}
@@ -72,6 +76,7 @@ func decodeState(b []byte) (s streamState, err error) {
 		s.Incarnation, rest = string(rest[:incarnationBytes]), rest[incarnationBytes:]
 	}
 	s.ContentType = string(rest)
+	// The checksum is right, so such a state was written wrongly. The number of records would be below zero.
 	if s.Head > s.Tail {
 		return s, fmt.Errorf("head %d is behind tail %d: %w", s.Head, s.Tail, errCorruptState)
 	}

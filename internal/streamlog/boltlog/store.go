@@ -31,7 +31,7 @@ type store struct {
 }
 
 // newStore reads the state of a stream. If the state or the name is invalid, the board ends with the error, so that
-// everybody who opens the stream gets the error.
+// everybody who opens the stream gets the error. An error of newStore itself would reach only the first caller.
 func newStore(db *DB, name string) *store {
 	s := &store{db: db, name: name, bucket: []byte(bucketPrefix + name)}
 	var err error
@@ -54,7 +54,7 @@ func (s *store) load() error {
 			return err
 		}
 		// The same transaction writes the state and the blocks. If they do not agree, something else has changed the
-		// file.
+		// file. Appends behind a wrong tail would write over records.
 		k, v := records.Cursor().Last()
 		if k == nil {
 			return nil
@@ -107,6 +107,7 @@ func (s *store) Commit(w *streamlog.Write) {
 }
 
 func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, error) {
+	// seq was trimmed. Its block may still be in the file, because a sweep takes several rounds.
 	if s.board.State().Head > seq {
 		// seq was trimmed. Its block may still be in the file.
 		return nil, nil
@@ -119,11 +120,14 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 	for i := range raw {
 		count += raw[i].count
 	}
+	// The capacity comes from counts that no checksum has confirmed yet, so room bounds it: a damaged count must not
+	// take much memory.
 	room := int(min(uint64(limit.Records), limit.Below-seq))
 	out := make([]backend.Record, 0, min(uint64(room), count))
 	for i := range raw {
 		// decode may append some records of a corrupt block before it fails. whole is the length without these records.
 		whole := len(out)
+		// decode checks the checksum. decode runs outside of the transaction, because a transaction must be short.
 		out, err = decode(out, raw[i].data, raw[i].first, seq, room-len(out))
 		if err != nil && whole == 0 {
 			return nil, fmt.Errorf("%s: block at seq %d: %w", s.db.path, raw[i].first, err)
@@ -137,6 +141,8 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 			break
 		}
 	}
+	// The present incarnation is right for every record. A stream that is older than incarnations gets an incarnation
+	// later, and its bare offsets stay valid.
 	streamlog.SetOffsets(out, seq, s.board.State().Incarnation)
 	return out, nil
 }
@@ -203,6 +209,7 @@ func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (block
 		return nil, 0, err
 	}
 	for next := seq; k != nil; k, v = c.Next() {
+		// The first block is returned even if it is too large. Otherwise a reader would never get past a large record.
 		if len(blocks) > 0 && (size+len(v) > limit.Bytes || next-seq >= uint64(limit.Records) || next >= limit.Below) {
 			break
 		}
@@ -210,6 +217,8 @@ func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (block
 		if b.first, b.count, err = blockHead(k, v); err != nil && len(blocks) == 0 {
 			return nil, 0, err
 		}
+		// The list ends at a hole, at a block that does not reach next, and at an overlap. The next Read begins there
+		// and reports the error, after the good records.
 		if err != nil || b.first > next || b.first+b.count <= next || len(blocks) > 0 && b.first != next {
 			break
 		}
@@ -221,7 +230,8 @@ func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (block
 }
 
 // seek moves c to the block with seq. If there is no such block, it moves c to the first block behind seq, or to the
-// block before.
+// block before. The key of a block is the seq of its first record, so the block with seq has the greatest key that is
+// not above seq.
 func seek(c *bbolt.Cursor, seq uint64) (k, v []byte, err error) {
 	k, v = c.Seek(blockKey(seq))
 	if k != nil {
@@ -248,6 +258,8 @@ func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 	lo, hi := head, tail
 	err := s.view(func(_, records *bbolt.Bucket) error {
 		c := records.Cursor()
+		// At the end of the search, lo is not behind the first record with a time of t or later. Each turn of the loop
+		// makes the range smaller by at least one record, so a damaged block cannot keep the loop going.
 		for lo < hi {
 			k, v, err := seek(c, lo+(hi-lo)/2)
 			if err != nil {

@@ -32,6 +32,7 @@ const sweepBlocks = 1024
 
 // joinRound makes the stream part of the transaction.
 func (s *store) joinRound(tx *bbolt.Tx) {
+	// work begins as the durable state, and not as the state of the last round: the last round may have failed.
 	s.inRound, s.tx, s.work = true, tx, s.durable
 	if s.b = tx.Bucket(s.bucket); s.b != nil {
 		s.records = s.b.Bucket(recordsKey)
@@ -77,6 +78,8 @@ func (s *store) apply(o *op) error {
 	if err := next.Apply(o.write, o.blocks.records); err != nil {
 		return err
 	}
+	// The stream is made by its first Write, and in the same transaction. An empty bucket would look like a damaged
+	// stream.
 	if err := s.create(); err != nil {
 		return err
 	}
@@ -85,6 +88,8 @@ func (s *store) apply(o *op) error {
 	}
 	o.first = s.work.Tail
 	seq := o.first
+	// Only now are the seqs known. The sender has encoded the blocks with room for the trailer, so that the committer
+	// only fills in the trailers, and the other streams of the round do not wait for the encoding.
 	for i, n := range o.blocks.counts {
 		s.work.latest = o.blocks.seal(i, seq, s.work.latest)
 		if err := s.records.Put(blockKey(seq), o.blocks.data[i]); err != nil {
@@ -92,6 +97,7 @@ func (s *store) apply(o *op) error {
 		}
 		seq += uint64(n)
 	}
+	// The blocks before the head are removed at the end of the round, when all trims of the round are known.
 	s.sweeping = s.sweeping || next.Head > s.work.Head
 	s.work.State, s.dirty = next, true
 	return nil
@@ -135,6 +141,7 @@ func (s *store) sweep() error {
 			s.sweeping = false
 			return nil
 		}
+		// The key is copied, because the cursor moves on and the bytes of a key belong to the page.
 		key, end := append([]byte(nil), k...), s.work.Tail
 		if next, _ := c.Next(); next != nil {
 			var err error
@@ -142,6 +149,7 @@ func (s *store) sweep() error {
 				return err
 			}
 		}
+		// The block holds a record that is kept.
 		if end > s.work.Head {
 			s.sweeping = false
 			return nil
@@ -157,6 +165,7 @@ func (s *store) sweep() error {
 // publish calls endRound, so no Between runs at the same time.
 func (s *store) endRound(committed bool) {
 	deleted, dirty := s.deleted, s.dirty
+	// The transaction has ended. A later use of its buckets would read pages that bbolt may have used again.
 	s.tx, s.b, s.records = nil, nil, nil
 	s.inRound, s.dirty, s.deleted = false, false, false
 	switch {
