@@ -12,6 +12,8 @@
 //     database of the server it has written to. Nothing is lost. A transaction that only reads holds up nobody.
 //     [backend.Latest] is behind the last committed record; records of older transactions that are still running will
 //     be before this place.
+//   - A reader fetches one page of records ahead of its caller, 4,000 records or about 1 MiB. So it may still return a page
+//     of a stream that was trimmed or deleted meanwhile. It holds a connection of the pool only during a query.
 //   - Duplicates after a lost reply: none. The database remembers the batches of an appender until their acks were
 //     returned. So it acknowledges a resend, and does not store it again. It forgets a producer that was silent for 7
 //     days. After a crash of the process, a new producer has a new name, so records that its caller sends again are

@@ -1,38 +1,118 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/headrace/headrace/backend"
 )
 
-// A row is a row of readSQL. If there is no record, the fields of the record are not valid. The state of the stream is
-// the same in all rows, so we read it only from the first row.
-type row struct {
-	id              int64
-	sealed, pending bool
-	trim            position
-
-	turn, batch, at pgtype.Int8
-	no              pgtype.Int4
-	value, headers  arena
-
-	seen  bool // a row was scanned
-	first bool // the last scanned row was the first
+// A page is the answer to one query of a reader: the state of the stream and the records behind a place, both of one
+// moment.
+type page struct {
+	found bool // the stream exists
+	state
+	recs  []backend.Record
+	last  position // of the last record
+	bytes int      // of the values
+	full  bool     // there may be more records behind the last one
 }
 
-func (w *row) scan(rows pgx.Rows) error {
-	w.first, w.seen = !w.seen, true
-	w.value.last, w.headers.last = nil, nil
-	if w.first {
-		return rows.Scan(&w.id, &w.sealed, &w.trim.turn, &w.trim.batch, &w.trim.no, &w.pending,
-			&w.turn, &w.batch, &w.no, &w.value, &w.headers, &w.at)
+// The state of a stream, as a query of a reader returns it.
+type state struct {
+	id              int64
+	sealed, pending bool // pending: a running transaction holds up records
+	trim            position
+}
+
+// fetch reads about readBytes of the records at from and behind it, limit of them at most. It makes room for as many
+// records as the caller expects.
+func (s *Stream) fetch(ctx context.Context, from position, limit, expected int) (*page, error) {
+	rows, err := s.db.pool.Query(ctx, s.db.tables.sql(readSQL), s.name, from.turn, from.batch, from.no, limit, readBytes)
+	if err != nil {
+		return nil, classify(ctx, err)
 	}
-	return rows.Scan(nil, nil, nil, nil, nil, nil, &w.turn, &w.batch, &w.no, &w.value, &w.headers, &w.at)
+	defer rows.Close()
+	w := &scanner{page: &page{recs: make([]backend.Record, 0, expected)}}
+	for rows.Next() {
+		if rows.RawValues()[0] != nil {
+			err = w.state(rows)
+		} else {
+			err = w.record(rows)
+		}
+		if err != nil {
+			return nil, classify(ctx, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, classify(ctx, err)
+	}
+	p := w.page
+	p.full = len(p.recs) == limit || p.bytes >= readBytes
+	return p, nil
+}
+
+// A scanner makes a page of the rows of readSQL. The columns of all rows are scanned into the same fields: variables of
+// a function would be allocated for each row.
+type scanner struct {
+	page            *page
+	place           position
+	at              int64
+	values, headers arena
+	text            strings.Builder // of offsets
+}
+
+// state scans the one row that has an array in its first column.
+func (w *scanner) state(rows pgx.Rows) error {
+	var v []int64
+	if err := rows.Scan(&v, nil, nil, nil, nil, nil, nil); err != nil {
+		return err
+	}
+	if len(v) != 6 {
+		return fmt.Errorf("the state of the stream has %d numbers, want 6", len(v))
+	}
+	w.page.found = true
+	w.page.state = state{id: v[0], sealed: v[1] != 0, pending: v[2] != 0, trim: position{v[3], v[4], int32(v[5])}}
+	return nil
+}
+
+func (w *scanner) record(rows pgx.Rows) error {
+	if err := rows.Scan(nil, &w.place.turn, &w.place.batch, &w.place.no, &w.values, &w.headers, &w.at); err != nil {
+		return err
+	}
+	headers, err := decodeHeaders(w.headers.last)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", w.place, err)
+	}
+	p := w.page
+	r := backend.Record{Value: w.values.last, Headers: headers, Time: time.Unix(0, w.at).UTC()}
+	if n := len(p.recs); n > 0 && w.place == p.last.behind() {
+		r.Offset = p.recs[n-1].Next
+	} else {
+		r.Offset = w.offset(w.place)
+	}
+	r.Next = w.offset(w.place.behind())
+	p.recs = append(p.recs, r)
+	p.last = w.place
+	p.bytes += len(r.Value)
+	return nil
+}
+
+// offset returns an offset that shares the memory of its neighbours, as the values in an arena do.
+func (w *scanner) offset(p position) backend.Offset {
+	const longest, chunk = 64, 16 << 10
+	if w.text.Cap()-w.text.Len() < longest {
+		w.text = strings.Builder{}
+		w.text.Grow(chunk)
+	}
+	from := w.text.Len()
+	var b [longest]byte
+	w.text.Write(p.append(b[:0]))
+	return backend.Offset(w.text.String()[from:])
 }
 
 // An arena copies the values of a column into shared memory, which saves allocations. A program that keeps one value
@@ -47,6 +127,7 @@ const arenaBytes = 64 << 10
 // ScanBytes implements [pgtype.BytesScanner].
 func (a *arena) ScanBytes(v []byte) error {
 	if v == nil {
+		a.last = nil
 		return nil
 	}
 	if len(v) > cap(a.free)-len(a.free) {
@@ -56,51 +137,4 @@ func (a *arena) ScanBytes(v []byte) error {
 	a.free = append(a.free, v...)
 	a.last = a.free[at:len(a.free):len(a.free)]
 	return nil
-}
-
-// A page holds the records of one query.
-type page struct {
-	recs   []backend.Record
-	places []position
-	bytes  int
-}
-
-func (p *page) add(w *row) error {
-	if !w.batch.Valid || !w.no.Valid || !w.at.Valid {
-		return fmt.Errorf("a record without its place in turn %d", w.turn.Int64)
-	}
-	place := position{w.turn.Int64, w.batch.Int64, w.no.Int32}
-	headers, err := decodeHeaders(w.headers.last)
-	if err != nil {
-		return fmt.Errorf("record %s: %w", place, err)
-	}
-	value := w.value.last
-	if value == nil {
-		value = []byte{}
-	}
-	p.recs = append(p.recs, backend.Record{Value: value, Headers: headers, Time: time.Unix(0, w.at.Int64).UTC()})
-	p.places = append(p.places, place)
-	p.bytes += len(value)
-	return nil
-}
-
-// records returns the records with their offsets. All offsets are parts of one string, and cost one allocation.
-func (p *page) records() []backend.Record {
-	if len(p.recs) == 0 {
-		return nil
-	}
-	ends := make([]int, 0, 2*len(p.places))
-	text := make([]byte, 0, 40*len(p.places))
-	for _, place := range p.places {
-		text = place.append(text)
-		ends = append(ends, len(text))
-		text = place.behind().append(text)
-		ends = append(ends, len(text))
-	}
-	all, at := string(text), 0
-	for i := range p.recs {
-		p.recs[i].Offset, p.recs[i].Next = backend.Offset(all[at:ends[2*i]]), backend.Offset(all[ends[2*i]:ends[2*i+1]])
-		at = ends[2*i+1]
-	}
-	return p.recs
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Bounds of a batch from Read. The last record of a batch may exceed readBytes.
+// Bounds of a batch from Read. A batch of records that are larger than the records before may have twice readBytes, and
+// its last record may exceed that.
 const (
 	readRecords = 4000
 	readBytes   = 1 << 20
@@ -31,21 +32,33 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 		return nil, s.failed("open reader of", err)
 	}
 	life, cancel := context.WithCancel(context.Background())
-	return &reader{stream: s, id: v.id, at: at, tail: v.tail, fresh: true, relative: from.Relative(), earliest: from == backend.Earliest, life: life, cancel: cancel}, nil
+	return &reader{stream: s, id: v.id, at: at, tail: v.tail, fresh: true, relative: from.Relative(), earliest: from == backend.Earliest,
+		limit: readRecords, life: life, cancel: cancel}, nil
 }
 
+// A reader asks for the next page before the caller asks for it, when there is more to read: the server works while the
+// caller consumes a page. So a reader holds two pages at most, and it holds a connection only during a query.
 type reader struct {
 	stream   *Stream
 	id       int64 // 0: the stream did not exist
 	at, tail position
-	fresh    bool // no Read has returned yet
-	relative bool // the start was relative, so the first Read returns the place without waiting for a record
-	earliest bool // opened at Earliest, so a trim before the first record may move the place
+	fresh    bool          // no Read has returned yet
+	relative bool          // the start was relative, so the first Read returns the place without waiting for a record
+	earliest bool          // opened at Earliest, so a trim before the first record may move the place
+	limit    int           // how many records to ask for
+	asked    <-chan answer // of the query that is running or has ended; nil if there is none
 	failure  error
 
 	life   context.Context
 	cancel context.CancelFunc
 	closed atomic.Bool
+}
+
+// An answer is what a query has returned. changed is closed at a notification after the beginning of the query.
+type answer struct {
+	*page
+	err     error
+	changed <-chan struct{}
 }
 
 // Read returns the records that have arrived, or waits for records.
@@ -66,106 +79,112 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 		err = r.stream.failed("read", err)
 	}
 	r.failure = err
+	r.cancel() // nobody will take the answer of a query that is still running
 	return backend.Batch{}, err
 }
 
 func (r *reader) read(ctx context.Context) (backend.Batch, error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	defer context.AfterFunc(r.life, stop)()
 	for {
 		if err := ctx.Err(); err != nil {
-			return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, err)
+			return backend.Batch{}, ended(ctx)
 		}
-		// We get the channel before the query. In the other order, a commit between the query and the wait would go
-		// unnoticed until the next poll.
-		changed := r.stream.db.listener.next(r.id)
-		b, pending, err := r.ask(ctx)
+		a, err := r.answer(ctx)
+		if err != nil {
+			return backend.Batch{}, err
+		}
+		b, err := r.take(a)
 		if err != nil || len(b.Records) > 0 || r.fresh && (b.CaughtUp || r.relative) {
 			r.fresh = false
 			return b, err
 		}
 		pause := r.stream.db.cfg.poll
-		if pending {
+		if a.pending {
 			pause = min(pause, 20*time.Millisecond)
 		}
 		t := time.NewTimer(pause)
 		select {
-		case <-changed:
+		case <-a.changed:
 		case <-t.C:
 		case <-ctx.Done():
+		case <-r.life.Done():
 		}
 		t.Stop()
 	}
 }
 
-// ask makes one query. more reports whether there are records that no reader may see yet.
-func (r *reader) ask(ctx context.Context) (b backend.Batch, more bool, err error) {
-	page, row, err := r.page(ctx)
-	if err != nil {
-		return b, false, err
-	}
-	if !row.seen && r.id != 0 {
-		return b, false, fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
-	}
-	b.Records = page.records()
-	n, pending := len(b.Records), row.pending
-	if n == 0 && row.sealed && !pending && !r.fresh { // the first Read must return the place, even at the end
-		return b, false, io.EOF
-	}
-	if n > 0 {
-		r.at = page.places[n-1].behind()
-	}
-	b.Next, b.CaughtUp = r.at.offset(), r.at.compare(r.tail) >= 0
-	b.Closed = row.sealed && !pending && n < readRecords && page.bytes < readBytes // this batch is the last one
-	return b, pending, nil
+// ask starts a query at the present place. The query runs beside the caller, and ends with the reader: a caller whose
+// ctx ends need not wait for the server.
+func (r *reader) ask(expected int) {
+	// We get the channel before the query. In the other order, a commit between the query and the wait would go
+	// unnoticed until the next poll.
+	changed := r.stream.db.listener.next(r.id)
+	asked := make(chan answer, 1) // one answer, so the goroutine ends even if nobody takes the answer
+	go func(from position, limit int) {
+		p, err := r.stream.fetch(r.life, from, limit, expected)
+		asked <- answer{p, err, changed}
+	}(r.at, r.limit)
+	r.asked = asked
 }
 
-// page reads the rows of one query. last is the last row: each row holds the state of the stream too.
-func (r *reader) page(ctx context.Context) (p page, last row, err error) {
-	rows, err := r.stream.db.pool.Query(ctx, r.stream.db.tables.sql(readSQL), r.stream.name, r.at.turn, r.at.batch, r.at.no, readRecords, readBytes)
-	if err != nil {
-		return p, last, classify(ctx, err)
+// answer waits for the answer to a query.
+func (r *reader) answer(ctx context.Context) (answer, error) {
+	if r.asked == nil {
+		r.ask(0)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := last.scan(rows); err != nil {
-			return p, last, classify(ctx, err)
-		}
-		if last.first {
-			if err := r.look(&last); err != nil {
-				return p, last, err
-			}
-		}
-		if !last.turn.Valid {
-			break
-		}
-		if err := p.add(&last); err != nil {
-			return p, last, err
-		}
+	select {
+	case a := <-r.asked:
+		r.asked = nil
+		return a, a.err
+	case <-ctx.Done():
+		return answer{}, ended(ctx)
+	case <-r.life.Done():
+		return answer{}, ended(r.life)
 	}
-	rows.Close()
-	if err := rows.Err(); err != nil {
-		return p, last, classify(ctx, err)
+}
+
+func ended(ctx context.Context) error { return fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()) }
+
+// take makes a batch of an answer, and asks for the next page if there may be one.
+func (r *reader) take(a answer) (b backend.Batch, err error) {
+	if err := r.look(a.page); err != nil {
+		return b, err
 	}
-	return p, last, nil
+	n := len(a.recs)
+	if n == 0 && a.sealed && !a.pending && !r.fresh { // the first Read must return the place, even at the end
+		return b, io.EOF
+	}
+	if n > 0 {
+		r.at = a.last.behind()
+		r.limit = max(1, min(readRecords, readBytes/max(1, a.bytes/n))) // records as large as these will fill a page
+	}
+	if a.full {
+		r.ask(r.limit)
+	}
+	return backend.Batch{
+		Records: a.recs, Next: r.at.offset(), CaughtUp: r.at.compare(r.tail) >= 0,
+		Closed: a.sealed && !a.pending && !a.full, // this batch is the last one
+	}, nil
 }
 
 // look compares the state of the stream with the state that the reader knows.
-func (r *reader) look(row *row) error {
-	if r.id == 0 {
-		r.id = row.id
-	}
-	if r.id != row.id {
+func (r *reader) look(p *page) error {
+	switch {
+	case !p.found && r.id != 0:
+		return fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
+	case !p.found:
+		return nil
+	case r.id == 0:
+		r.id = p.id
+	case r.id != p.id:
 		return fmt.Errorf("the stream was deleted, and another one has its name: %w", backend.ErrNotFound)
 	}
-	if row.trim.compare(r.at) > 0 {
+	if p.trim.compare(r.at) > 0 {
 		if !r.earliest {
-			return fmt.Errorf("offset %s is trimmed, the first place kept is %s: %w", r.at, row.trim, backend.ErrOutOfRange)
+			return fmt.Errorf("offset %s is trimmed, the first place kept is %s: %w", r.at, p.trim, backend.ErrOutOfRange)
 		}
-		r.at = row.trim
+		r.at = p.trim
 	}
-	if row.turn.Valid {
+	if len(p.recs) > 0 {
 		r.earliest = false
 	}
 	return nil

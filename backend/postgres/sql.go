@@ -121,21 +121,31 @@ const (
 	sinceSQL = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4) AND at >= $5
 		ORDER BY turn, batch, no LIMIT 1`
 
-	// readSQL returns the state of the stream, and the records that no running transaction can still precede, about $6
-	// bytes of them. State and records come from one snapshot.
+	// readSQL returns the state of the stream in one row, and behind it the records that no running transaction can still
+	// precede, each in a row. State and records come from one snapshot. Only the row of the state has an array in the
+	// first column: in the rows of records, columns of the state would cost the server as much as the columns of the
+	// record.
+	//
+	// The rows are cut at about $6 bytes. The usual case is that $5 records have twice that size at most, and that a sum
+	// shows it. Only otherwise the server computes the running sum of all sizes, which costs more than reading a small
+	// record.
 	readSQL = `WITH x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running),
 		s AS MATERIALIZED (SELECT id, sealed, trim_turn, trim_batch, trim_no, COALESCE((SELECT running FROM x) <= (
 			SELECT p.turn FROM headrace_records p WHERE p.stream = t.id ORDER BY p.turn DESC LIMIT 1), FALSE) AS pending
-			FROM headrace_streams t WHERE name = $1)
-		SELECT s.id, s.sealed, s.trim_turn, s.trim_batch, s.trim_no, s.pending,
-			r.turn, r.batch, r.no, r.value, r.headers, r.at
-		FROM s LEFT JOIN LATERAL (
-			SELECT turn, batch, no, value, headers, at FROM (
-				SELECT q.*, sum(octet_length(q.value)) OVER (ORDER BY q.turn, q.batch, q.no ROWS UNBOUNDED PRECEDING) - octet_length(q.value) AS before
-				FROM headrace_records q
-				WHERE q.stream = s.id AND (q.turn, q.batch, q.no) >= ($2, $3, $4) AND q.turn < (SELECT running FROM x)
-				ORDER BY q.turn, q.batch, q.no LIMIT $5) w
-			WHERE before < $6) r ON TRUE`
+			FROM headrace_streams t WHERE name = $1),
+		n AS MATERIALIZED (SELECT CASE
+			WHEN (SELECT sum(bytes) FROM (SELECT octet_length(value) AS bytes` + readable + ` LIMIT $5) y) <= 2 * $6::bigint THEN $5::bigint
+			ELSE (SELECT count(*) FROM (
+				SELECT sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) - bytes AS before FROM (
+					SELECT octet_length(value) AS bytes` + readable + ` LIMIT $5) y) z
+				WHERE before < $6::bigint) END AS rows)
+		SELECT ARRAY[id, sealed::int, pending::int, trim_turn, trim_batch, trim_no]::bigint[],
+			NULL::bigint, NULL::bigint, NULL::int, NULL::bytea, NULL::bytea, NULL::bigint FROM s
+		UNION ALL SELECT NULL, r.* FROM (SELECT turn, batch, no, value, headers, at` + readable + ` LIMIT (SELECT rows FROM n)) r`
+
+	// readable is the part of readSQL that finds the records.
+	readable = ` FROM headrace_records WHERE stream = (SELECT id FROM s) AND (turn, batch, no) >= ($2, $3, $4)
+		AND turn < (SELECT running FROM x) ORDER BY turn, batch, no`
 )
 
 // tables holds the statements for one schema. Only Open looks at search_path, because a transaction of a caller may
