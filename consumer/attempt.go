@@ -19,6 +19,10 @@ func (w *workers[T]) try(t *task[T]) bool {
 		if w.rate != nil && !w.rate.wait(w.life) {
 			return false
 		}
+		if w.hold.Over() {
+			w.stop()
+			return false
+		}
 		err = w.attempt(t)
 	}
 	if err == nil {

@@ -33,6 +33,9 @@ func (l *loop[T]) batches(ctx context.Context, yield func([]Message[T], error) b
 		if len(batch) == 0 {
 			return false, l.waitAllDone(ctx)
 		}
+		if err := l.stopped(ctx); err != nil { // collecting may have waited
+			return false, err
+		}
 		if !yield(batch, nil) {
 			return true, nil
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/internal/ahead"
+	"github.com/headrace/headrace/internal/inhand"
 )
 
 // A Consumer reads one stream and remembers its place in the stream. It runs one loop at a time: [Consumer.Messages],
@@ -195,7 +196,7 @@ func (c *Consumer[T]) swapFinalSaveErr(err error) (before error) {
 func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 	c.endHooks = startHooks(c.cfg.hooks, c.Stats)
 	beside, stop := context.WithCancel(ctx)
-	l := &loop[T]{c: c, run: r, stop: stop, cur: new(chunk[T])}
+	l := &loop[T]{c: c, run: r, stop: stop, cur: new(chunk[T]), hold: inhand.From(ctx)}
 	from, _ := r.track.position()
 	l.pipe = newPipeline(c.codec, c.cfg.decoders, r.track)
 	l.pipe.start(beside, &fetcher{

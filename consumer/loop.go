@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/headrace/headrace/internal/inhand"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -28,6 +29,7 @@ type loop[T any] struct {
 	gathered int
 	batch    []Message[T]   // of Batches: the batch in hand, whose memory the next batch uses again
 	receipts *receiptWaiter // in a Pipe; nil in other loops
+	hold     *inhand.Hold   // the lease, in a group; nil outside a group
 
 	ended   bool  // no more record comes,
 	endErr  error // because of this error; nil at the end of the stream or at the tail
@@ -60,7 +62,7 @@ func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 		if l.ended {
 			return false, l.endErr
 		}
-		if err := ctx.Err(); err != nil {
+		if err := l.stopped(ctx); err != nil {
 			return false, err
 		}
 		// No record is in hand here, because the caller has asked for the next one. So this save cannot overtake, and
@@ -95,6 +97,12 @@ func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 			return false, err
 		}
 	}
+}
+
+// stopped returns ctx's error if no record may begin any more. In a group it asks the clock first: see [inhand.Hold].
+func (l *loop[T]) stopped(ctx context.Context) error {
+	l.hold.Over()
+	return ctx.Err()
 }
 
 // endWith records why no more record comes. The error is kept and not yielded at once, because a batch that was begun

@@ -77,7 +77,7 @@ func (l *loop[T]) messages(ctx context.Context, yield func(Message[T], error) bo
 			case <-stopped:
 				open = false
 			default:
-				open = !l.run.saveDue()
+				open = !l.run.saveDue() && !l.hold.Over()
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // Pipe hands every record to f, in order and one at a time. It marks a record done when the receipt that f returned is
 // durable. f returns the receipt of Enqueue, or [producer.Skip] for a record that f filters out. A zero receipt without
-// an error ends Pipe with an error before the record: f has withoutReceipt an error of Enqueue, and to go on would lose the
+// an error ends Pipe with an error before the record: f has dropped an error of Enqueue, and to go on would lose the
 // record.
 //
 // Pipe does not wait for a receipt before it hands on the next record. Up to [BufferBytes] of records are read ahead or
@@ -70,7 +70,7 @@ func (l *loop[T]) pipeAll(ctx context.Context, f func(context.Context, Message[T
 	ended := ctx.Err() != nil && errors.Is(err, ctx.Err())
 	switch {
 	case s.err != nil && (broken || ended):
-		// The error of the receipt is returned alone. Joined with the error of ctx, it would be withoutReceipt by callers
+		// The error of the receipt is returned alone. Joined with the error of ctx, it would be dropped by callers
 		// that ignore a cancelled ctx.
 		return s.err
 	case s.err != nil:
@@ -107,7 +107,7 @@ func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]
 			case <-stopped:
 				open = false
 			default:
-				open = !l.run.saveDue()
+				open = !l.run.saveDue() && !l.hold.Over()
 			}
 		}
 	}

@@ -19,7 +19,8 @@ type workers[T any] struct {
 	kill    context.CancelFunc
 	stop    context.CancelFunc // ends the dispatch
 	running sync.WaitGroup
-	rate    *pacer // nil: no limit
+	rate    *pacer       // nil: no limit
+	hold    *inhand.Hold // nil outside a group
 
 	mu     sync.Mutex
 	change sync.Cond     // of mu: ready, closed or the low-water mark has changed
@@ -41,9 +42,9 @@ func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop conte
 	w.change.L = &w.mu
 	w.gate.track = l.run.track
 	w.life, w.kill = context.WithCancel(context.WithoutCancel(ctx))
-	if work := inhand.From(ctx); work != nil { // in a group, a lease that was lost ends the handlers at once
+	if w.hold = l.hold; w.hold != nil { // in a group, a lease that was lost ends the handlers at once
 		kill := w.kill
-		unhook := context.AfterFunc(work, kill)
+		unhook := context.AfterFunc(w.hold.Work, kill)
 		w.kill = func() { unhook(); kill() }
 	}
 	if cfg.limited {

@@ -26,7 +26,8 @@
 //
 // [Leases] is a Store that also keeps leases. With leases, the members of a group share streams: see package
 // consumer/group. [Leases.Acquire] takes a lease and raises the epoch of the stream's checkpoint in one transaction.
-// The clock of the database decides when a lease ends. Renewals need a connection every few seconds. Give the leases
+// The clock of the database decides when a lease ends. [Leases.SaveTx] and [SavePgx] save only under a valid lease, so no
+// effect is committed with its checkpoint after the time of the lease. Renewals need a connection every few seconds. Give the leases
 // their own pool, or a pool that the handlers' transactions cannot use up. An acquisition waits for open transactions
 // with SaveTx. If a process is suspended inside such a transaction, nobody else gets the stream until PostgreSQL ends
 // the transaction, so set idle_in_transaction_session_timeout.

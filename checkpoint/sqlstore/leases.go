@@ -5,9 +5,13 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/consumer/group/lease"
 )
 
@@ -27,18 +31,18 @@ func NewLeases(db *sql.DB, d Dialect) *Leases { return &Leases{New(db), d} }
 var errHeld = errors.New("the lease is held")
 
 // Acquire implements [lease.Store].
-func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (cp checkpoint.Checkpoint, ok bool, err error) {
 	if err := begin(ctx, checkLease(group, member, stream), lease.CheckTTL(ttl)); err != nil {
-		return false, failed("acquire", stream, err)
+		return cp, false, failed("acquire", stream, err)
 	}
 	// Most attempts end here. Without this query, every attempt would wait for the owner's transactions with SaveTx.
 	var held bool
-	err := l.db.QueryRowContext(ctx, l.dialect.heldSQL, group, stream, member).Scan(&held)
+	err = l.db.QueryRowContext(ctx, l.dialect.heldSQL, group, stream, member).Scan(&held)
 	if err == nil && !held {
-		err = l.inTx(ctx, func(tx *sql.Tx) error {
+		err = l.inTx(ctx, func(tx *sql.Tx) (err error) {
 			// The checkpoint comes first, because claim may wait for a transaction of the earlier owner. If we held the
 			// row of the lease while waiting, the owner could not renew its other leases.
-			if _, err := claim(ctx, tx, lease.Key(group, stream)); err != nil {
+			if cp, err = claim(ctx, tx, lease.Key(group, stream)); err != nil {
 				return err
 			}
 			res, err := tx.ExecContext(ctx, l.dialect.acquireSQL, group, stream, member, ttl.Milliseconds())
@@ -55,9 +59,12 @@ func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl 
 		held = errors.Is(err, errHeld)
 	}
 	if err != nil && !held {
-		return false, failed("acquire", stream, err)
+		return checkpoint.Checkpoint{}, false, failed("acquire", stream, err)
 	}
-	return !held, nil
+	if held {
+		return checkpoint.Checkpoint{}, false, nil
+	}
+	return cp, true, nil
 }
 
 // Renew implements [lease.Store].
@@ -131,6 +138,50 @@ func (l *Leases) Members(ctx context.Context, group string) (lease.State, error)
 		return lease.State{}, failed("members", group, err)
 	}
 	return s, nil
+}
+
+// SaveTx is [Store.SaveTx], and saves only while the lease on the stream is valid by the clock of the database. After
+// that it fails with [backend.ErrTransient]: if no other member has acquired the lease, the stream goes on after the next
+// renewal. From SaveTx to the end of tx no other member can acquire the lease, however long tx takes.
+//
+// A stream stands still while a member that was suspended keeps such a transaction open. PostgreSQL ends the transaction
+// if idle_in_transaction_session_timeout is set; the time of a lease is a good value.
+func (l *Leases) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
+	if err := begin(ctx, checkSave(key, cp)); err != nil {
+		return failed("save", key, err)
+	}
+	res, err := tx.ExecContext(ctx, l.dialect.saveSQL, saveArgs(key, cp)...)
+	if err != nil {
+		return failed("save", key, err)
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		var stored checkpoint.Checkpoint
+		if stored, err = load(ctx, tx, key); err == nil {
+			err = notSaved(stored, cp)
+		}
+	}
+	if err != nil {
+		return failed("save", key, err)
+	}
+	return nil
+}
+
+// saveArgs returns the arguments of the saveSQL of a dialect.
+func saveArgs(key string, cp checkpoint.Checkpoint) []any {
+	stream, group := key, ""
+	if i := strings.LastIndexByte(key, '/'); i >= 0 { // the reverse of lease.Key
+		stream, group = key[:i], key[i+1:]
+	}
+	return []any{string(cp.Offset), aheadColumn(cp), key, int64(cp.Epoch), group, stream}
+}
+
+// notSaved returns why the saveSQL of a dialect changed no row.
+func notSaved(stored, cp checkpoint.Checkpoint) error {
+	if err := checkpoint.Fence(stored, cp); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the lease on the stream is over by the clock of the database", backend.ErrTransient)
 }
 
 // state reads the members and the leases of a group.

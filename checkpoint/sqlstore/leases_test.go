@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -33,28 +34,33 @@ func TestAcquireWaitsForTheEffectsOfTheOwnerBefore(t *testing.T) {
 		makeEffects(t, db)
 		leases := sqlstore.NewLeases(db, m.dialect)
 		key := lease.Key("g", "s")
-		if ok, err := leases.Acquire(t.Context(), "g", "a", "s", time.Millisecond); err != nil || !ok {
-			t.Fatal(ok, err)
-		}
-		cp, err := leases.Claim(t.Context(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cp.Offset = "1"
-		tx, err := db.BeginTx(t.Context(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tx.ExecContext(t.Context(), "UPDATE effects SET n = n + 1"); err != nil {
-			t.Fatal(err)
-		}
-		if err := leases.SaveTx(t.Context(), tx, key, cp); err != nil {
-			t.Fatal(err)
+		var tx *sql.Tx
+		var cp checkpoint.Checkpoint
+		// The lease must outlast SaveTx, and must then expire.
+		for ttl := 20 * time.Millisecond; ; ttl *= 2 {
+			var ok bool
+			var err error
+			if cp, ok, err = leases.Acquire(t.Context(), "g", "a", "s", ttl); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			cp.Offset = "1"
+			if tx, err = db.BeginTx(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err = tx.ExecContext(t.Context(), "UPDATE effects SET n = n + 1"); err != nil {
+				t.Fatal(err)
+			}
+			if err = leases.SaveTx(t.Context(), tx, key, cp); err == nil {
+				break
+			}
+			if err = errors.Join(err, tx.Rollback()); !errors.Is(err, backend.ErrTransient) {
+				t.Fatal(err)
+			}
 		}
 		acquired := make(chan error, 1)
 		go func() {
 			for {
-				ok, err := leases.Acquire(t.Context(), "g", "b", "s", time.Hour)
+				_, ok, err := leases.Acquire(t.Context(), "g", "b", "s", time.Hour)
 				if err != nil || ok {
 					acquired <- err
 					return
@@ -102,7 +108,7 @@ func TestOldSchemaIsBroughtUpToDate(t *testing.T) {
 		if err := sqlstore.Migrate(t.Context(), db, m.dialect); err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := leases.Acquire(t.Context(), "g", "a", "s", time.Hour); err != nil || !ok {
+		if _, ok, err := leases.Acquire(t.Context(), "g", "a", "s", time.Hour); err != nil || !ok {
 			t.Fatal(ok, err)
 		}
 		if cp, err := leases.Load(t.Context(), "s/g"); err != nil || cp.Offset != "7" || cp.Epoch != 4 {
@@ -120,7 +126,7 @@ func TestRowsOfFormerMembersGo(t *testing.T) {
 			if _, err := leases.Renew(t.Context(), "g", member, nil, time.Hour); err != nil {
 				t.Fatal(err)
 			}
-			if ok, err := leases.Acquire(t.Context(), "g", member, "stream of "+member, time.Hour); err != nil || !ok {
+			if _, ok, err := leases.Acquire(t.Context(), "g", member, "stream of "+member, time.Hour); err != nil || !ok {
 				t.Fatal(ok, err)
 			}
 		}
@@ -136,6 +142,59 @@ func TestRowsOfFormerMembersGo(t *testing.T) {
 		err := db.QueryRowContext(t.Context(), "SELECT (SELECT COUNT(*) FROM headrace_members) + (SELECT COUNT(*) FROM headrace_leases)").Scan(&rows)
 		if err != nil || rows != 2 {
 			t.Errorf("%d rows, %v, want those of the member that is alive", rows, err)
+		}
+	})
+}
+
+// An effect that is committed with its checkpoint happens under a valid lease: after the time of the lease nothing is
+// saved, although nobody else has acquired the lease.
+func TestSaveTxNeedsAValidLease(t *testing.T) {
+	each(t, func(t *testing.T, m medium) {
+		db := m.migrated(t)
+		leases := sqlstore.NewLeases(db, m.dialect)
+		key := lease.Key("g", "a/stream")
+		cp, ok, err := leases.Acquire(t.Context(), "g", "a", "a/stream", time.Hour)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		save := func(offset backend.Offset) error {
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			cp.Offset = offset
+			if err := leases.SaveTx(t.Context(), tx, key, cp); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}
+		if err := save("1"); err != nil {
+			t.Errorf("under the lease: %v", err)
+		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE headrace_leases SET expires_at = expires_at - 7200000"); err != nil {
+			t.Fatal(err)
+		}
+		if err := save("2"); !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrFenced) || !strings.Contains(err.Error(), "the lease on the stream is over") {
+			t.Errorf("after the lease: %v, want ErrTransient", err)
+		}
+		if got, err := leases.Load(t.Context(), key); err != nil || got.Offset != "1" {
+			t.Errorf("%v, %v, want the checkpoint of before", got, err)
+		}
+		if _, err := leases.Renew(t.Context(), "g", "a", []string{"a/stream"}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if err := save("3"); err != nil {
+			t.Errorf("after a renewal: %v", err)
+		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE headrace_leases SET expires_at = expires_at - 7200000"); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := leases.Acquire(t.Context(), "g", "b", "a/stream", time.Hour); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if err := save("4"); !errors.Is(err, backend.ErrFenced) {
+			t.Errorf("under the lease of another member: %v, want ErrFenced", err)
 		}
 	})
 }

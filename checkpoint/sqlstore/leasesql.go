@@ -3,7 +3,7 @@ package sqlstore
 // leaseSQL holds the statements of Leases. Times are milliseconds since 1970, by the clock of the database. Each
 // statement uses its parameters in the order of their numbers, because SQLite numbers parameters by their first use.
 type leaseSQL struct {
-	heldSQL, acquireSQL, joinSQL, renewSQL, stateSQL, oldMembersSQL, oldLeasesSQL string
+	heldSQL, acquireSQL, joinSQL, renewSQL, stateSQL, oldMembersSQL, oldLeasesSQL, saveSQL string
 }
 
 // leaseTables is the migration that makes the tables of Leases.
@@ -42,6 +42,9 @@ func leaseStatements(now, elements string) leaseSQL {
 			ON CONFLICT (group_name, member) DO UPDATE SET expires_at = excluded.expires_at`,
 		renewSQL: `UPDATE headrace_leases SET expires_at = ` + now + ` + $1
 			WHERE group_name = $2 AND member = $3 AND stream IN (` + elements + `)`,
+		// A key without a lease is not of a group, and is saved as in a Store.
+		saveSQL: `UPDATE headrace_checkpoints SET stream_offset = $1, ahead = $2, updated_at = CURRENT_TIMESTAMP WHERE checkpoint_key = $3 AND epoch = $4
+			AND NOT EXISTS (SELECT 1 FROM headrace_leases WHERE group_name = $5 AND stream = $6 AND expires_at <= ` + now + `)`,
 		// Members are the rows with an empty stream. One statement reads members and leases, so that both are from the
 		// same moment.
 		stateSQL: `SELECT '' AS stream, member FROM headrace_members WHERE group_name = $1 AND expires_at > ` + now + `

@@ -13,12 +13,13 @@ type PgxTx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error 
 }
 
 // SavePgx is [Store.SaveTx] for a transaction of package pgx, for programs that use pgx without database/sql. The type
-// parameters spare this package an import of pgx.
+// parameters spare this package an import of pgx. Under a key of a group it saves only while the lease is valid, as
+// [Leases.SaveTx] does.
 func SavePgx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error }](ctx context.Context, tx PgxTx[R, W], key string, cp checkpoint.Checkpoint) error {
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
-	res, err := tx.Exec(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch), aheadColumn(cp))
+	res, err := tx.Exec(ctx, PostgreSQL.leaseSQL.saveSQL, saveArgs(key, cp)...)
 	if err != nil {
 		return failed("save", key, err)
 	}
@@ -27,7 +28,7 @@ func SavePgx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) erro
 		if err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(epoch), 0) FROM headrace_checkpoints WHERE checkpoint_key = $1`, key).Scan(&epoch); err != nil {
 			return failed("save", key, err)
 		}
-		return failed("save", key, refused(checkpoint.Checkpoint{Epoch: uint64(epoch)}, cp))
+		return failed("save", key, notSaved(checkpoint.Checkpoint{Epoch: uint64(epoch)}, cp))
 	}
 	return nil
 }

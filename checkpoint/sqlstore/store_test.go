@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -283,6 +284,38 @@ func TestTransactionOfPgx(t *testing.T) {
 	}
 	if err := save(); !errors.Is(err, backend.ErrFenced) {
 		t.Errorf("under an epoch that is over: %v", err)
+	}
+}
+
+// A transaction of pgx saves under a key of a group while the lease is valid, and not after that.
+func TestTransactionOfPgxNeedsAValidLease(t *testing.T) {
+	db, dsn := openPostgres(t)
+	if err := sqlstore.Migrate(t.Context(), db, sqlstore.PostgreSQL); err != nil {
+		t.Fatal(err)
+	}
+	cp, ok, err := sqlstore.NewLeases(db, sqlstore.PostgreSQL).Acquire(t.Context(), "g", "a", "s", time.Hour)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	cp.Offset = "7"
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	save := func() error {
+		return pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+			return sqlstore.SavePgx(t.Context(), tx, "s/g", cp)
+		})
+	}
+	if err := save(); err != nil {
+		t.Errorf("under the lease: %v", err)
+	}
+	if _, err := db.ExecContext(t.Context(), "UPDATE headrace_leases SET expires_at = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := save(); !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrFenced) {
+		t.Errorf("after the lease: %v, want ErrTransient", err)
 	}
 }
 

@@ -8,17 +8,29 @@
 //
 // # Delivery
 //
-// Leases make it quiet, epochs make it right. A lease is the right of one member to work on one stream until a time. It
-// keeps two members from doing the same work. It stands in a database, and the clock of the database decides when it is
-// over; the clocks of the members may differ by any amount. What is correct rests on no clock: with the lease a member
-// takes the epoch of the stream's checkpoint, in one step. From then on no checkpoint of the member before can be saved,
-// neither by the consumer nor with SaveTx in a transaction of the user's. So an effect that is committed together with
-// its checkpoint happens once, and never under a lease that another member has acquired, even when the member before was
-// suspended for an hour and believes that it still holds the lease.
+// A lease is the right of one member to work on one stream until a time. The lease stands in a database, and the clock of
+// the database decides when the lease is over; the clocks of the members may differ by any amount. Leases keep two members
+// from doing the same work. Epochs keep the result right: a member takes the epoch of the stream's checkpoint together
+// with the lease, in one step, and in no other way. After that step no checkpoint of the member before can be saved,
+// neither by its consumer nor with SaveTx in a transaction of the user.
 //
-// All other effects happen at least once, as with a consumer alone: a member that takes a stream over repeats what was
-// not saved. A handler that obeys its ctx has returned before another member begins, because its ctx ends before the
-// lease does.
+// Effects that are committed together with their checkpoint, with SaveTx of sqlstore.Leases: each effect happens exactly
+// once. No effect happens under the lease of another member, and none after the time of the member's own lease, not even
+// when the member was suspended for an hour and believes that it still holds the lease. SaveTx is the moment that counts:
+// from SaveTx until the end of its transaction, no other member can acquire the lease.
+//
+// All other effects happen at least once, as with a consumer alone: a member that takes a stream over repeats what was not
+// saved. Nothing can fence such an effect, so the member stops in time. It counts the time of a lease from before the
+// request that renewed the lease, with a stopwatch of its own. No record begins later than 2 times [DrainTimeout] before
+// the end of the lease. The ctx of a handler ends 1 DrainTimeout before the end of the lease. So a handler that returns
+// within DrainTimeout after the end of its ctx has no effect under a lease that is over. There are four exceptions, and
+// only an effect together with its checkpoint survives them:
+//
+//   - The process is suspended (or waits for its garbage collector or for its disk) between the last look at the time and
+//     the effect. A handler that asks InHand(ctx).Err() directly before the effect keeps this gap as small as it can be.
+//   - The machine sleeps. The stopwatch of a process stands still in that time on some systems.
+//   - The clock of the database jumps ahead by more than DrainTimeout. The member notices with its next renewal.
+//   - The effect itself is slow: a request that was sent in time arrives after the lease.
 //
 // # Leases
 //

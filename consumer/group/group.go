@@ -103,12 +103,16 @@ func (g *Group[T]) Each(ctx context.Context, f func(ctx context.Context, stream 
 	return newMember(g, f).run(ctx)
 }
 
-// InHand returns the context of the work in hand. It ends DrainTimeout after ctx, which must be the context that
-// [Group.Each] gave to its function or one derived from it. It ends at once when the lease is lost. The ctx of a handler in
-// [consumer.Consumer.Process] ends with it, too.
+// InHand returns the context of the work in hand, given ctx or a context derived from ctx: the context that [Group.Each]
+// gave to its function, or the context of a handler. The context of the work ends DrainTimeout after the context of Each,
+// and at the latest DrainTimeout before the lease can end. When the lease is lost, it ends at once. The context of a
+// handler in [consumer.Consumer.Process] ends with it, too.
+//
+// The method Err of the returned context asks the clock. Ask Err directly before an effect that is not in a transaction
+// with SaveTx: Err also knows of the end in a process that was suspended and has just gone on.
 func InHand(ctx context.Context) context.Context {
-	if work := inhand.From(ctx); work != nil {
-		return work
+	if hold := inhand.From(ctx); hold != nil {
+		return hold.Work
 	}
 	return ctx
 }

@@ -89,8 +89,8 @@ func TestStandbyDoesNotDisturbTheOwner(t *testing.T) {
 		w.until("a holds the stream", time.Minute, w.shared("a"))
 		b := w.start("b", time.Second)
 		time.Sleep(10 * time.Minute)
-		if a.line.claims.Load() != 1 || b.line.claims.Load() != 0 || w.repeated() != 0 || !w.allHandled(100)() {
-			t.Errorf("%d and %d claims in ten minutes, %d repeated", a.line.claims.Load(), b.line.claims.Load(), w.repeated())
+		if a.line.acquired.Load() != 1 || b.line.acquired.Load() != 0 || w.repeated() != 0 || !w.allHandled(100)() {
+			t.Errorf("%d and %d claims in ten minutes, %d repeated", a.line.acquired.Load(), b.line.acquired.Load(), w.repeated())
 		}
 		a.kill()
 		w.until("b holds the stream", 18*time.Second, func() bool { return w.holds()["b"] == 1 })
@@ -203,7 +203,7 @@ func TestClaimFromOutsideIsNoCircle(t *testing.T) {
 			}
 		}()
 		time.Sleep(5 * time.Minute)
-		if n := a.line.claims.Load(); n < 10 || n > 21 {
+		if n := a.line.acquired.Load(); n < 10 || n > 21 {
 			t.Errorf("%d claims in 20 leases", n)
 		}
 		end()
@@ -226,7 +226,7 @@ func TestTransientErrorOfTheWorkBeginsAgain(t *testing.T) {
 		w.until("half is handled", time.Minute, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.handled["s00"]) == 5 })
 		down.Store(true)
 		time.Sleep(10 * time.Minute)
-		if n := a.line.claims.Load(); n < 60 || n > 250 {
+		if n := a.line.acquired.Load(); n < 60 || n > 250 {
 			t.Errorf("the work began %d times in ten minutes, want pauses that grow to 5 s", n)
 		}
 		down.Store(false)
@@ -287,9 +287,9 @@ func TestStreamThatHasEndedStaysWithItsMember(t *testing.T) {
 		a, b := w.start("a", time.Second), w.start("b", time.Second)
 		w.until("all is handled", time.Minute, w.allHandled(10))
 		w.until("the streams are shared", time.Minute, w.shared("a", "b"))
-		before := a.line.claims.Load() + b.line.claims.Load()
+		before := a.line.acquired.Load() + b.line.acquired.Load()
 		time.Sleep(10 * time.Minute)
-		if n := a.line.claims.Load() + b.line.claims.Load() - before; n != 0 || w.repeated() != 0 {
+		if n := a.line.acquired.Load() + b.line.acquired.Load() - before; n != 0 || w.repeated() != 0 {
 			t.Errorf("%d claims in ten minutes, %d repeated", n, w.repeated())
 		}
 		canceled(t, a.stop())

@@ -168,8 +168,8 @@ func (m *member[T]) renewed(t *tenure, state lease.State, begun time.Time) {
 	lost := t.acquired // otherwise the tenure itself has released the lease meanwhile
 	m.mu.Unlock()
 	if lost {
-		m.log.WarnContext(t.hard, "group: lost the lease on a stream", "stream", t.stream, "owner", state.Owners[t.stream])
-		t.kill()
+		m.log.WarnContext(t.hold.Work, "group: lost the lease on a stream", "stream", t.stream, "owner", state.Owners[t.stream])
+		t.hold.Kill()
 	}
 }
 
@@ -210,7 +210,7 @@ func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 	if t := m.held[p.give]; t != nil && t.acquired {
 		m.log.InfoContext(ctx, "group: gives a stream away, because others have fewer", "stream", p.give)
 		t.leaving = true
-		t.stop()
+		t.hold.Stop()
 	}
 }
 
@@ -220,7 +220,7 @@ func (m *member[T]) dropVanishedLocked(v view) {
 		if _, listed := v.owners[s]; !listed && !t.leaving {
 			m.log.Info("group: gives a stream back, because it is not listed any more", "stream", s)
 			t.leaving = true
-			t.stop()
+			t.hold.Stop()
 		}
 	}
 }
@@ -242,7 +242,7 @@ func (m *member[T]) end() {
 	m.ending = true
 	for _, t := range m.held {
 		t.leaving = true
-		t.stop()
+		t.hold.Stop()
 	}
 }
 

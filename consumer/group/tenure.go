@@ -9,36 +9,43 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/internal/backoff"
 	"github.com/headrace/headrace/internal/inhand"
 )
 
 // A tenure is the time in which this member works on a stream: from the attempt to acquire the lease until the lease is
-// released. Two contexts end it. Reading stops with soft, and the work in hand stops with hard.
+// released. Its hold has two contexts: reading stops with Reading, and the work in hand stops with Work.
 type tenure struct {
-	stream   string
-	soft     context.Context
-	stop     context.CancelFunc // ends soft
-	hard     context.Context
-	kill     context.CancelFunc // ends hard, and soft with it
-	expiring *time.Timer        // ends soft when the lease was not renewed in time
+	stream string
+	hold   *inhand.Hold
+	timers [2]*time.Timer // end Reading, and Work, when the lease was not renewed in time
 
 	// The fields below belong to the lock of the member.
-	acquired bool // the lease is renewed in every round
-	leaving  bool // the member gives the stream away
+	acquired bool                   // the lease is renewed in every round
+	leaving  bool                   // the member gives the stream away
+	unused   *checkpoint.Checkpoint // what the last acquisition returned, until a loop begins with it
 }
 
 func newTenure(ctx context.Context, stream string) *tenure {
-	t := &tenure{stream: stream}
-	t.hard, t.kill = context.WithCancel(context.WithoutCancel(ctx))
-	t.soft, t.stop = context.WithCancel(inhand.With(t.hard, t.hard))
-	t.expiring = time.AfterFunc(never, t.stop)
-	t.expiring.Stop()
+	t := &tenure{stream: stream, hold: inhand.New(ctx)}
+	for i := range t.timers {
+		t.timers[i] = time.AfterFunc(never, func() { t.hold.Over() })
+		t.timers[i].Stop()
+	}
 	return t
 }
 
 const never = 1<<63 - 1
+
+// until ends the tenure at two times, unless the lease is renewed before. After the first, no record begins; after the
+// second, no work goes on.
+func (t *tenure) until(read, work time.Time) {
+	t.hold.Until(read, work)
+	t.timers[0].Reset(time.Until(read))
+	t.timers[1].Reset(time.Until(work))
+}
 
 // errStuck is the cause of a stream whose function does not return.
 var errStuck = errors.New("the function has not returned long after its context ended")
@@ -46,13 +53,13 @@ var errStuck = errors.New("the function has not returned long after its context 
 // serve is the goroutine of a tenure.
 func (m *member[T]) serve(t *tenure) {
 	defer m.over(t)
-	if !m.acquire(t) {
+	if !m.begin(t) {
 		return
 	}
 	err := m.work(t)
 	switch {
-	case err == nil || err == context.Canceled && t.soft.Err() != nil:
-	case t.soft.Err() == nil || err == errStuck:
+	case err == nil || err == context.Canceled && t.hold.Reading.Err() != nil:
+	case t.hold.Reading.Err() == nil || err == errStuck:
 		m.fail(fmt.Errorf("group: %s: stream %s: %w", m.g.name, t.stream, err))
 	default:
 		m.endedBadly(t, err)
@@ -60,13 +67,10 @@ func (m *member[T]) serve(t *tenure) {
 	m.release(t)
 }
 
-// acquire takes the lease. It reports whether the member has it.
-func (m *member[T]) acquire(t *tenure) bool {
-	// An acquisition waits for transactions with SaveTx. Longer than this, the lease could be over when it is told.
-	ctx, cancel := context.WithTimeout(t.soft, m.g.cfg.lease/2)
-	defer cancel()
-	begun := time.Now()
-	ok, err := m.g.leases.Acquire(ctx, m.g.name, m.id, t.stream, m.g.cfg.lease)
+// begin takes the lease for a new tenure. It reports whether the member has the lease.
+func (m *member[T]) begin(t *tenure) bool {
+	ctx := t.hold.Reading
+	cp, ok, err := m.acquire(ctx, t)
 	switch {
 	case err != nil && !errors.Is(err, backend.ErrTransient):
 		m.fail(fmt.Errorf("group: %s: stream %s: %w", m.g.name, t.stream, err))
@@ -74,19 +78,33 @@ func (m *member[T]) acquire(t *tenure) bool {
 		m.log.WarnContext(ctx, "group: could not acquire the lease on a stream", "stream", t.stream, "err", err)
 	case ok:
 		m.mu.Lock()
-		t.acquired = true
+		t.acquired, t.unused = true, &cp
 		m.mu.Unlock()
-		m.prolong(t, begun)
 		m.log.InfoContext(ctx, "group: acquired the lease on a stream", "stream", t.stream)
 	}
 	return ok && err == nil
 }
 
-// prolong makes soft end in time when no further renewal succeeds: the work in hand and the save behind it have a
-// DrainTimeout each before the lease is over. The lease is counted from the beginning of the call that renewed it,
-// which is earlier than the database counts it from.
+// acquire takes the lease, or takes it again.
+func (m *member[T]) acquire(ctx context.Context, t *tenure) (checkpoint.Checkpoint, bool, error) {
+	// An acquisition waits for transactions with SaveTx. If it waited for longer than half a lease, the lease could be
+	// over when the member learns that it has the lease.
+	ctx, cancel := context.WithTimeout(ctx, m.g.cfg.lease/2)
+	defer cancel()
+	begun := time.Now()
+	cp, ok, err := m.g.leases.Acquire(ctx, m.g.name, m.id, t.stream, m.g.cfg.lease)
+	if ok && err == nil {
+		m.prolong(t, begun)
+	}
+	return cp, ok, err
+}
+
+// prolong makes the tenure end in time when no further renewal succeeds: the work in hand and the save behind it have a
+// DrainTimeout each before the lease is over. The lease is counted from the beginning of the call that renewed it. The
+// database counts from a later moment, so the lease cannot be over before.
 func (m *member[T]) prolong(t *tenure, begun time.Time) {
-	t.expiring.Reset(m.g.cfg.lease - 2*m.g.cfg.drain - time.Since(begun))
+	over := begun.Add(m.g.cfg.lease)
+	t.until(over.Add(-2*m.g.cfg.drain), over.Add(-m.g.cfg.drain))
 }
 
 // work runs the user's function until the stream needs no more work here, and returns why. The error is nil only after
@@ -96,7 +114,7 @@ func (m *member[T]) work(t *tenure) error {
 	for failures := 1; ; failures++ {
 		begun := time.Now()
 		err := m.callOnce(t)
-		if t.soft.Err() != nil {
+		if t.hold.Reading.Err() != nil {
 			return err
 		}
 		if retry.Progress(time.Since(begun)) {
@@ -105,8 +123,8 @@ func (m *member[T]) work(t *tenure) error {
 		pause, again := m.pauseAfter(err, retry.Delay(failures, err))
 		switch {
 		case err == nil: // the member keeps the lease, so that nobody else reads to the end again
-			m.log.InfoContext(t.soft, "group: a stream needs no more work", "stream", t.stream)
-			<-t.soft.Done()
+			m.log.InfoContext(t.hold.Reading, "group: a stream needs no more work", "stream", t.stream)
+			<-t.hold.Reading.Done()
 			return nil
 		case !again:
 			return err
@@ -115,8 +133,8 @@ func (m *member[T]) work(t *tenure) error {
 		if failures > 1 { // an outage is told once, and not with every attempt
 			level = slog.LevelDebug
 		}
-		m.log.Log(t.soft, level, "group: the work on a stream failed and begins again", "stream", t.stream, "again_in", pause, "err", err)
-		if !backoff.Sleep(t.soft, pause) {
+		m.log.Log(t.hold.Reading, level, "group: the work on a stream failed and begins again", "stream", t.stream, "again_in", pause, "err", err)
+		if !backoff.Sleep(t.hold.Reading, pause) {
 			return nil
 		}
 	}
@@ -159,11 +177,11 @@ func (m *member[T]) guarded(t *tenure, result chan<- error) {
 
 // open opens the stream and runs the user's function.
 func (m *member[T]) open(t *tenure) error {
-	c, err := m.g.consumer(t.stream)
+	c, err := m.g.consumer(t.stream, &places[T]{Store: m.g.leases, m: m, t: t})
 	if err != nil {
 		return err
 	}
-	return m.f(t.soft, t.stream, c)
+	return m.f(t.hold.Reading, t.stream, c)
 }
 
 // await waits for the function, and ends its contexts when their time has come.
@@ -171,7 +189,7 @@ func (m *member[T]) await(t *tenure, result <-chan error) error {
 	select {
 	case err := <-result:
 		return err
-	case <-t.soft.Done():
+	case <-t.hold.Reading.Done():
 	}
 	drain := m.g.cfg.drain
 	for _, wait := range []time.Duration{drain, 3 * drain} {
@@ -181,23 +199,23 @@ func (m *member[T]) await(t *tenure, result <-chan error) error {
 			timer.Stop()
 			return err
 		case <-timer.C:
-			t.kill()
+			t.hold.Kill()
 		}
 	}
 	return errStuck
 }
 
-// consumer returns a consumer of the stream that keeps its place in the store of the group.
-func (g *Group[T]) consumer(stream string) (*consumer.Consumer[T], error) {
+// consumer returns a consumer of the stream that keeps its place in places.
+func (g *Group[T]) consumer(stream string, places checkpoint.Store) (*consumer.Consumer[T], error) {
 	opts := append(g.cfg.consumer[:len(g.cfg.consumer):len(g.cfg.consumer)],
-		consumer.Checkpoint(g.leases, g.Key(stream)), consumer.DrainTimeout(g.cfg.drain))
+		consumer.Checkpoint(places, g.Key(stream)), consumer.DrainTimeout(g.cfg.drain))
 	return consumer.New(g.streams.open(stream), g.codec, opts...)
 }
 
 // endedBadly tells an error that came while the stream was given away. The next owner repeats what was not saved, so the
 // group goes on. At the end of the group the caller is told.
 func (m *member[T]) endedBadly(t *tenure, err error) {
-	m.log.WarnContext(t.hard, "group: a stream was stopped, and ended with an error", "stream", t.stream, "err", err)
+	m.log.WarnContext(t.hold.Work, "group: a stream was stopped, and ended with an error", "stream", t.stream, "err", err)
 	// After ErrFenced a newer owner has the stream, and nothing is lost. Nor is it when the end of a context interrupted
 	// the work in hand.
 	if errors.Is(err, backend.ErrFenced) || errors.Is(err, context.Canceled) {
@@ -215,7 +233,7 @@ func (m *member[T]) release(t *tenure) {
 	m.mu.Lock()
 	t.acquired = false
 	m.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.hard), m.g.cfg.drain)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.hold.Work), m.g.cfg.drain)
 	defer cancel()
 	if err := m.g.leases.Release(ctx, m.g.name, m.id, t.stream); err != nil {
 		m.log.WarnContext(ctx, "group: could not release the lease on a stream; it ends by itself", "stream", t.stream, "err", err)
@@ -226,8 +244,10 @@ func (m *member[T]) release(t *tenure) {
 
 // over forgets a tenure and wakes the member.
 func (m *member[T]) over(t *tenure) {
-	t.expiring.Stop()
-	t.kill()
+	for _, timer := range t.timers {
+		timer.Stop()
+	}
+	t.hold.Kill()
 	m.mu.Lock()
 	delete(m.held, t.stream)
 	m.mu.Unlock()

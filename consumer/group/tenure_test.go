@@ -70,7 +70,7 @@ func TestLostLeaseEndsTheWorkInHandAndIsFenced(t *testing.T) {
 		<-inHand
 		// The store believes that the lease is over, as after a jump of its clock, and gives it to another.
 		w.leases.Shift(20 * time.Second)
-		if ok, err := w.leases.Acquire(t.Context(), "billing", "x", "s00", time.Hour); !ok || err != nil {
+		if _, ok, err := w.leases.Acquire(t.Context(), "billing", "x", "s00", time.Hour); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		begun := time.Now()
@@ -132,7 +132,7 @@ func TestLostLeaseEndsTheHandlersAtOnce(t *testing.T) {
 		}, LeaseTime(time.Minute), DrainTimeout(15*time.Second))
 		w.until("a has the record in hand", time.Minute, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.busy["s00"] == "a" })
 		w.leases.Shift(2 * time.Minute)
-		if ok, err := w.leases.Acquire(t.Context(), "billing", "x", "s00", time.Hour); !ok || err != nil {
+		if _, ok, err := w.leases.Acquire(t.Context(), "billing", "x", "s00", time.Hour); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		w.until("the next renewal ends the handler", 12*time.Second, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.busy["s00"] == "" })

@@ -67,29 +67,58 @@ func (w *world) open(name string) backend.Source { return w.streams[name] }
 type line struct {
 	lease.Store
 	cut            atomic.Bool
-	claims         atomic.Int64
 	acquired       atomic.Int64
 	releasesToFail atomic.Int64
+	request, reply atomic.Int64 // how long a renewal is on its way, and its reply
+	loseReplies    atomic.Bool
+}
+
+// mend makes the line good again.
+func (l *line) mend() {
+	l.cut.Store(false)
+	l.loseReplies.Store(false)
+	l.request.Store(0)
+	l.reply.Store(0)
+}
+
+// travel waits for d, or until ctx is over.
+func travel(ctx context.Context, d int64) error {
+	select {
+	case <-time.After(time.Duration(d)):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
+	}
 }
 
 var errCut = fmt.Errorf("%w: the line is cut", backend.ErrTransient)
 
-func (l *line) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+func (l *line) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
 	if l.cut.Load() {
-		return false, errCut
+		return checkpoint.Checkpoint{}, false, errCut
 	}
-	ok, err := l.Store.Acquire(ctx, group, member, stream, ttl)
+	cp, ok, err := l.Store.Acquire(ctx, group, member, stream, ttl)
 	if ok {
 		l.acquired.Add(1)
 	}
-	return ok, err
+	return cp, ok, err
 }
 
 func (l *line) Renew(ctx context.Context, group, member string, streams []string, ttl time.Duration) (lease.State, error) {
 	if l.cut.Load() {
 		return lease.State{}, errCut
 	}
-	return l.Store.Renew(ctx, group, member, streams, ttl)
+	if err := travel(ctx, l.request.Load()); err != nil {
+		return lease.State{}, err
+	}
+	state, err := l.Store.Renew(ctx, group, member, streams, ttl)
+	if late := travel(ctx, l.reply.Load()); late != nil {
+		return lease.State{}, late
+	}
+	if l.loseReplies.Load() {
+		return lease.State{}, errCut
+	}
+	return state, err
 }
 
 func (l *line) Release(ctx context.Context, group, member, stream string) error {
@@ -108,14 +137,6 @@ func (l *line) Leave(ctx context.Context, group, member string) error {
 		return errCut
 	}
 	return l.Store.Leave(ctx, group, member)
-}
-
-func (l *line) Claim(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
-	l.claims.Add(1)
-	if l.cut.Load() {
-		return checkpoint.Checkpoint{}, errCut
-	}
-	return l.Store.Claim(ctx, key)
 }
 
 func (l *line) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) error {

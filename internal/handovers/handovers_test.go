@@ -45,8 +45,11 @@ func TestGroupSurvivesKillsAndOutages(t *testing.T) {
 		t.Skip("HEADRACE_POSTGRES and HEADRACE_POSTGRES_RESTART are not set: no PostgreSQL to test with; use .ci/postgres")
 	}
 	length := 20 * time.Second
-	if os.Getenv("HEADRACE_LONG") != "" {
+	if long := os.Getenv("HEADRACE_LONG"); long != "" {
 		length = 3 * time.Minute
+		if d, err := time.ParseDuration(long); err == nil && d > 0 {
+			length = d.Truncate(10 * time.Second)
+		}
 	}
 	r := newRun(t, dsn)
 	ctx, stop := context.WithCancel(t.Context())
@@ -76,9 +79,10 @@ func newRun(t *testing.T, dsn string) *run {
 		t.Fatal(err)
 	}
 	for _, q := range []string{
-		"DROP TABLE IF EXISTS effects",
+		"DROP TABLE IF EXISTS effects, outside",
 		"DELETE FROM headrace_checkpoints WHERE checkpoint_key LIKE '%/" + groupName + "'",
 		"CREATE TABLE effects (stream TEXT, number BIGINT, worker TEXT, at TIMESTAMPTZ, owner TEXT, lease_left BIGINT)",
+		"CREATE TABLE outside (LIKE effects)",
 	} {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(err)

@@ -107,6 +107,9 @@ func (w *worker) follow(ctx context.Context, stream string, c *consumer.Consumer
 		if err != nil {
 			return err
 		}
+		if err := w.outside(group.InHand(ctx), stream, m); err != nil {
+			return sqlstore.Classify(err)
+		}
 		if err := w.effect(group.InHand(ctx), stream, m); err != nil {
 			return sqlstore.Classify(err)
 		}
@@ -114,23 +117,34 @@ func (w *worker) follow(ctx context.Context, stream string, c *consumer.Consumer
 	return nil
 }
 
-// effect commits the effect of a record with the place behind it, and notes who had the lease at that moment. The row of
-// the checkpoint is locked then, so nobody acquires the lease between the note and the commit.
+// note is a statement that notes an effect, who has the lease on the stream at that moment, and how long the lease still
+// lasts, in milliseconds.
+const note = `
+	SELECT CAST($1 AS TEXT), $2, CAST($3 AS TEXT), clock_timestamp(), split_part(l.member, '#', 1),
+		l.expires_at - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
+	FROM (SELECT 1) AS one LEFT JOIN headrace_leases AS l ON l.group_name = $4 AND l.stream = $1`
+
+// outside is an effect that is in no transaction with the checkpoint.
+func (w *worker) outside(ctx context.Context, stream string, m consumer.Message[int]) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, err := w.db.ExecContext(ctx, "INSERT INTO outside"+note, stream, m.Value, w.name, groupName)
+	return err
+}
+
+// effect commits the effect of a record with the place behind it. SaveTx comes last, and decides whether the effect is
+// committed: it saves only under a valid lease.
 func (w *worker) effect(ctx context.Context, stream string, m consumer.Message[int]) error {
 	tx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // does nothing behind a commit
-	if err := w.leases.SaveTx(ctx, tx, w.group.Key(stream), m.Checkpoint()); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO effects"+note, stream, m.Value, w.name, groupName); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO effects
-		SELECT CAST($1 AS TEXT), $2, CAST($3 AS TEXT), clock_timestamp(), split_part(l.member, '#', 1),
-			l.expires_at - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)
-		FROM (SELECT 1) AS one LEFT JOIN headrace_leases AS l ON l.group_name = $4 AND l.stream = $1`,
-		stream, m.Value, w.name, groupName)
-	if err != nil {
+	if err := w.leases.SaveTx(ctx, tx, w.group.Key(stream), m.Checkpoint()); err != nil {
 		return err
 	}
 	return tx.Commit()

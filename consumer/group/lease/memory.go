@@ -47,20 +47,20 @@ func (m *Memory) Shift(d time.Duration) {
 }
 
 // Acquire implements [Store].
-func (m *Memory) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+func (m *Memory) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (cp checkpoint.Checkpoint, ok bool, err error) {
 	g, now, err := m.begin(ctx, group, Check(group, member, stream), CheckTTL(ttl))
 	if err != nil {
-		return false, failed("acquire", group, err)
+		return cp, false, failed("acquire", group, err)
 	}
 	defer m.mu.Unlock()
-	if l, ok := g.leases[stream]; ok && l.owner != member && l.until.After(now) {
-		return false, nil
+	if l, held := g.leases[stream]; held && l.owner != member && l.until.After(now) {
+		return cp, false, nil
 	}
-	if _, err := m.Claim(ctx, Key(group, stream)); err != nil {
-		return false, failed("acquire", group, err)
+	if cp, err = m.Claim(ctx, Key(group, stream)); err != nil {
+		return cp, false, failed("acquire", group, err)
 	}
 	g.leases[stream] = memoryLease{member, now.Add(ttl)}
-	return true, nil
+	return cp, true, nil
 }
 
 // Renew implements [Store].

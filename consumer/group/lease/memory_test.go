@@ -14,12 +14,12 @@ func TestMemoryContract(t *testing.T) {
 
 func TestShiftedClockEndsLeases(t *testing.T) {
 	s := lease.NewMemory()
-	ok, err := s.Acquire(t.Context(), "g", "a", "s", time.Minute)
+	_, ok, err := s.Acquire(t.Context(), "g", "a", "s", time.Minute)
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	s.Shift(time.Hour)
-	if ok, err := s.Acquire(t.Context(), "g", "b", "s", time.Minute); err != nil || !ok {
+	if _, ok, err := s.Acquire(t.Context(), "g", "b", "s", time.Minute); err != nil || !ok {
 		t.Errorf("after an hour: %v, %v", ok, err)
 	}
 }

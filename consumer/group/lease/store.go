@@ -18,10 +18,14 @@ import (
 type Store interface {
 	checkpoint.Store
 
-	// Acquire takes the lease on stream for ttl and raises the epoch of the stream's checkpoint, in one step. It returns
-	// false, and changes nothing, while another member holds the lease. A member that holds the lease may acquire it
-	// again. Acquire waits for transactions that have saved the stream's checkpoint and are not committed yet.
-	Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error)
+	// Acquire takes the lease on stream for ttl, raises the epoch of the stream's checkpoint, and returns the checkpoint,
+	// in one step. It returns false, and changes nothing, while another member holds the lease. A member that holds the
+	// lease may acquire it again. Acquire waits for transactions that have saved the stream's checkpoint and are not
+	// committed yet.
+	//
+	// A member must take its epochs from Acquire alone. Claim does not look at the lease: a member that was suspended for
+	// longer than its lease would fence the member that holds the lease now.
+	Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error)
 
 	// Renew says that member is alive for another ttl, and prolongs its leases on streams by ttl from now. It returns the
 	// state of the group after that. A stream that the state does not show under member was lost to another member,

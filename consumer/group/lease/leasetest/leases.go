@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/consumer/group/lease"
 )
 
@@ -175,4 +176,28 @@ func failedAcquire(ctx context.Context, s lease.Store) error {
 	}
 	save, err := claimed(ctx, s, "s")
 	return errors.Join(err, acquire(ctx, s, "b", "s", long, false), save())
+}
+
+// acquiredCheckpoint checks that a member can save with what Acquire returned, and that its next acquisition returns what
+// was saved.
+func acquiredCheckpoint(ctx context.Context, s lease.Store) error {
+	key := lease.Key(group, "s")
+	for _, offset := range []backend.Offset{"", "1"} {
+		cp, ok, err := s.Acquire(ctx, group, "a", "s", long)
+		if err != nil || !ok || cp.Offset != offset {
+			return fmt.Errorf("Acquire returned the checkpoint %v, %v, %v, want the offset %q", cp, ok, err, offset)
+		}
+		if stored, err := s.Load(ctx, key); err != nil || stored != cp {
+			return fmt.Errorf("the store holds %v, %v, and Acquire returned %v", stored, err, cp)
+		}
+		cp.Offset = "1"
+		if err := s.Save(ctx, key, cp); err != nil {
+			return fmt.Errorf("a save under the epoch that Acquire returned: %w", err)
+		}
+	}
+	cp, ok, err := s.Acquire(ctx, group, "b", "s", long)
+	if err != nil || ok || cp != (checkpoint.Checkpoint{}) {
+		return fmt.Errorf("Acquire by another member returned %v, %v, %v, want nothing", cp, ok, err)
+	}
+	return nil
 }

@@ -21,7 +21,7 @@ func groupsApart(ctx context.Context, s lease.Store) error {
 	if err != nil {
 		return err
 	}
-	if ok, err := s.Acquire(ctx, "shipping", "b", "s", long); err != nil || !ok {
+	if _, ok, err := s.Acquire(ctx, "shipping", "b", "s", long); err != nil || !ok {
 		return fmt.Errorf("the same stream in another group: %v, %v", ok, err)
 	}
 	state, err := s.Renew(ctx, "shipping", "b", []string{"s"}, long)
@@ -42,7 +42,7 @@ func concurrentAcquire(ctx context.Context, s lease.Store) error {
 				ok, err := false, error(nil)
 				for {
 					// A store may ask for another attempt where transactions collide.
-					ok, err = s.Acquire(ctx, group, fmt.Sprint("member", m), fmt.Sprint("stream", i), long)
+					_, ok, err = s.Acquire(ctx, group, fmt.Sprint("member", m), fmt.Sprint("stream", i), long)
 					if !errors.Is(err, backend.ErrTransient) || ctx.Err() != nil {
 						break
 					}
@@ -68,7 +68,7 @@ func concurrentRenew(ctx context.Context, s lease.Store) error {
 		all.Go(func() {
 			member, stream := fmt.Sprint("member", m), fmt.Sprint("stream", m)
 			for range 10 {
-				_, err := s.Acquire(ctx, group, member, stream, long)
+				_, _, err := s.Acquire(ctx, group, member, stream, long)
 				if err == nil {
 					_, err = s.Renew(ctx, group, member, []string{stream}, long)
 				}
@@ -107,7 +107,7 @@ func strangeNames(ctx context.Context, s lease.Store) error {
 		want[name] = "m"
 	}
 	for _, name := range []string{"NUL\x00", "latin-1: K\xf6ln"} {
-		ok, err := s.Acquire(ctx, group, "m", name, long)
+		_, ok, err := s.Acquire(ctx, group, "m", name, long)
 		if ok {
 			want[name] = "m"
 		} else if !errors.Is(err, backend.ErrRejected) {
@@ -131,7 +131,7 @@ func wrongArguments(ctx context.Context, s lease.Store) error {
 		{"", "m", "s"}, {group, "", "s"}, {group, "m", ""}, {"a/b", "m", "s"},
 		{tooLong, "m", "s"}, {group, tooLong, "s"}, {group, "m", tooLong},
 	} {
-		_, acquired := s.Acquire(ctx, n.group, n.member, n.stream, long)
+		_, _, acquired := s.Acquire(ctx, n.group, n.member, n.stream, long)
 		_, renewed := s.Renew(ctx, n.group, n.member, []string{n.stream}, long)
 		for _, err := range []error{acquired, renewed, s.Release(ctx, n.group, n.member, n.stream)} {
 			if !errors.Is(err, backend.ErrRejected) && !errors.Is(err, backend.ErrTooLarge) {
@@ -139,7 +139,7 @@ func wrongArguments(ctx context.Context, s lease.Store) error {
 			}
 		}
 	}
-	_, acquired := s.Acquire(ctx, group, "m", "s", 0)
+	_, _, acquired := s.Acquire(ctx, group, "m", "s", 0)
 	_, renewed := s.Renew(ctx, group, "m", nil, -1)
 	if !errors.Is(acquired, backend.ErrRejected) || !errors.Is(renewed, backend.ErrRejected) {
 		return fmt.Errorf("no time: %v, %v, want ErrRejected", acquired, renewed)
@@ -153,7 +153,7 @@ func wrongArguments(ctx context.Context, s lease.Store) error {
 func endedContext(ctx context.Context, s lease.Store) error {
 	ended, end := context.WithCancel(ctx)
 	end()
-	_, acquired := s.Acquire(ended, group, "m", "s", long)
+	_, _, acquired := s.Acquire(ended, group, "m", "s", long)
 	_, renewed := s.Renew(ended, group, "m", nil, long)
 	_, asked := s.Members(ended, group)
 	for _, err := range []error{acquired, renewed, asked, s.Release(ended, group, "m", "s"), s.Leave(ended, group, "m")} {

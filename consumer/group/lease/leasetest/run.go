@@ -48,6 +48,7 @@ var rules = []rule{
 	{"LeaveReleasesAndEndsTheMembership", leaveEnds},
 	{"AcquireFencesTheOwnerBefore", acquireFences},
 	{"AcquireThatFailsFencesNobody", failedAcquire},
+	{"AcquireReturnsTheCheckpointUnderItsEpoch", acquiredCheckpoint},
 	{"GroupsAreIndependent", groupsApart},
 	{"OfManyThatAcquireAtOnceOneSucceeds", concurrentAcquire},
 	{"ManyMembersRenewAtOnce", concurrentRenew},
@@ -64,7 +65,7 @@ const (
 
 // acquire is Acquire that must return want.
 func acquire(ctx context.Context, s lease.Store, member, stream string, ttl time.Duration, want bool) error {
-	ok, err := s.Acquire(ctx, group, member, stream, ttl)
+	_, ok, err := s.Acquire(ctx, group, member, stream, ttl)
 	if err != nil || ok != want {
 		return fmt.Errorf("the result of Acquire of %s by %s: %v, %v, want %v", stream, member, ok, err, want)
 	}

@@ -14,13 +14,13 @@ import (
 // A faulty store is a good one with one thing wrong.
 type faulty struct {
 	*lease.Memory
-	acquire func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error)
+	acquire func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error)
 	renew   func(f *faulty, ctx context.Context, group, member string, streams []string, ttl time.Duration) (lease.State, error)
 	release func(f *faulty, ctx context.Context, group, member, stream string) error
 	leave   func(f *faulty, ctx context.Context, group, member string) error
 }
 
-func (f *faulty) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+func (f *faulty) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
 	if f.acquire != nil {
 		return f.acquire(f, ctx, group, member, stream, ttl)
 	}
@@ -51,34 +51,44 @@ func (f *faulty) Leave(ctx context.Context, group, member string) error {
 // TestEveryFaultIsNoticed gives a broken store to the suite and wants a rule to notice.
 func TestEveryFaultIsNoticed(t *testing.T) {
 	for fault, f := range map[string]*faulty{
-		"Acquire takes what another holds": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+		"Acquire takes what another holds": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
 			if s, err := f.Members(ctx, group); err != nil || s.Owners[stream] == "" {
 				return f.Memory.Acquire(ctx, group, member, stream, ttl)
 			}
 			err := f.Memory.Release(ctx, group, "a", stream)
-			ok, _ := f.Memory.Acquire(ctx, group, member, stream, ttl)
-			return ok, err
+			cp, ok, _ := f.Memory.Acquire(ctx, group, member, stream, ttl)
+			return cp, ok, err
 		}},
-		"Acquire does not fence": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+		"Acquire does not fence": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
 			kept := f.Memory.Memory
 			f.Memory.Memory = checkpoint.NewMemory()
 			defer func() { f.Memory.Memory = kept }()
 			return f.Memory.Acquire(ctx, group, member, stream, ttl)
 		}},
-		"Acquire that fails fences": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
-			ok, err := f.Memory.Acquire(ctx, group, member, stream, ttl)
+		"Acquire that fails fences": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
+			cp, ok, err := f.Memory.Acquire(ctx, group, member, stream, ttl)
 			if err == nil && !ok {
 				_, err = f.Claim(ctx, lease.Key(group, stream))
 			}
-			return ok, err
+			return cp, ok, err
 		}},
-		"Acquire again is refused": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+		"Acquire again is refused": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
 			if s, err := f.Members(ctx, group); err != nil || s.Owners[stream] == member {
-				return false, err
+				return checkpoint.Checkpoint{}, false, err
 			}
 			return f.Memory.Acquire(ctx, group, member, stream, ttl)
 		}},
-		"Acquire takes an empty time": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (bool, error) {
+		"Acquire returns the epoch of before": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
+			cp, ok, err := f.Memory.Acquire(ctx, group, member, stream, ttl)
+			cp.Epoch = max(cp.Epoch, 1) - 1
+			return cp, ok, err
+		}},
+		"Acquire returns no offset": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
+			cp, ok, err := f.Memory.Acquire(ctx, group, member, stream, ttl)
+			cp.Offset = ""
+			return cp, ok, err
+		}},
+		"Acquire takes an empty time": {acquire: func(f *faulty, ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error) {
 			return f.Memory.Acquire(ctx, group, member, stream, max(ttl, time.Second))
 		}},
 		"Renew makes no member": {renew: func(f *faulty, ctx context.Context, group, member string, streams []string, ttl time.Duration) (lease.State, error) {
