@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,6 +30,18 @@ type fetcher struct {
 	// deliver takes a batch. start is the place where the first batch after a relative start begins, and is empty for
 	// all other batches. deliver fails only when ctx is over.
 	deliver func(ctx context.Context, b backend.Batch, start backend.Offset) error
+}
+
+// runGuarded is run, and returns a panic of the source or of a hook as an error. Otherwise the panic would end the process,
+// because nobody can recover it in the goroutine of the reader.
+func (f *fetcher) runGuarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := new(PanicError); errors.As(err, &p) {
+			err = fmt.Errorf("consumer: read from %q: %w", f.at, p)
+		}
+	}()
+	defer panicToError(&err)
+	return f.run(ctx)
 }
 
 // run reads until nothing more comes, and returns why. It returns nil at the end of a closed stream and, with

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -45,14 +46,23 @@ func (e *retryAfterError) Error() string             { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error             { return e.err }
 func (e *retryAfterError) RetryAfter() time.Duration { return e.after }
 
-// A PanicError is the error that a panic of a handler becomes, or a panic of the function given to [Consumer.KeyBy]. A
-// PanicError counts as a failure like any other error.
+// A PanicError is what a panic becomes that would otherwise end the process, because it happened in a goroutine of the
+// consumer. In [Consumer.Process] a panic of a handler, and of the function given to [Consumer.KeyBy], counts as a failure
+// of the record like any other error. A panic of the [DeadLetters], of the source, or of a hook that is called while
+// reading ends the loop.
 type PanicError struct {
 	Value any    // of the panic
 	Stack []byte // where it came from
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// panicToError makes *err of a panic. It must be deferred directly.
+func panicToError(err *error) {
+	if p := recover(); p != nil {
+		*err = &PanicError{Value: p, Stack: debug.Stack()}
+	}
+}
 
 // A ProcessError ends [Consumer.Process]: a record has failed for good, and there are no [DeadLetters] to take the
 // record. The checkpoint stays before the record.

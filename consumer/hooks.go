@@ -8,7 +8,9 @@ import (
 
 // Hooks are functions that the consumer calls when something happens that an application wants to count or trace. Any
 // of them may be nil. The consumer calls them without holding a lock, from several goroutines. A slow hook delays
-// reading or the loop, so hooks should be short. A hook must not wait for the consumer itself.
+// reading or the loop, so hooks should be short. A hook must not wait for the consumer itself. A panic of ReaderOpened,
+// ReaderReopened, ReaderLost or BatchRead ends the loop with a [*PanicError]. The other hooks are called in the goroutine of the
+// loop, and a panic passes to the caller of the loop.
 type Hooks struct {
 	// LoopStarted: a loop begins. stats is [Consumer.Stats]. The function that LoopStarted returns, which may be nil, is
 	// called when the loop has ended.

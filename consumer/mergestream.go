@@ -60,9 +60,9 @@ func (s *mergeStream[T]) read(ctx context.Context, events chan<- *mergeStream[T]
 	s.err = nil
 }
 
-// raise raises a panic of the goroutine again.
+// raise raises a panic of the goroutine again. A PanicError inside another error is an error of the loop, and no panic.
 func (s *mergeStream[T]) raise() {
-	if p := new(PanicError); errors.As(s.err, &p) {
+	if p, panicked := s.err.(*PanicError); panicked {
 		panic(p)
 	}
 }

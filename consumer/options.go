@@ -217,11 +217,15 @@ func OnPoison(decide func(*DecodeError) error) Option { return func(c *config) {
 // DeadLetters sends every record that is given up to the producer to: a record that [OnPoison] skips, and in
 // [Consumer.Pipe] a record that the destination refuses. to is a Producer[DeadLetter], or any other value whose Send
 // returns when the letters are durable. The checkpoint does not pass the record before Send has returned. If Send
-// fails, the loop ends before the record. A Pipe calls Send from two goroutines.
+// fails or panics, the loop ends before the record. Process and Pipe call Send from several goroutines.
 func DeadLetters(to interface {
 	Send(context.Context, ...DeadLetter) error
 }) Option {
-	return func(c *config) { c.hasLetters, c.letters = true, to }
+	return func(c *config) {
+		if c.hasLetters, c.letters = true, nil; to != nil {
+			c.letters = carefulLetters{to}
+		}
+	}
 }
 
 // Observe adds hooks. Given several times, all hooks are called, in order.

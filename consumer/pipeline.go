@@ -36,7 +36,7 @@ func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T]
 func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
 	f.deliver = p.cut
 	p.goroutines.Go(func() {
-		err := f.run(ctx)
+		err := f.runGuarded(ctx)
 		// The end of the stream goes through the queue like a chunk, so all records before the end are handed out
 		// first. handOver fails only when ctx is over, and then the loop does not receive any more.
 		_ = p.handOver(ctx, &chunk[T]{first: p.seq, last: true, err: err})

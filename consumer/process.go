@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 )
 
@@ -130,9 +129,10 @@ func (do *work[T]) appendTask(batch []task[T], keys []string, ch *chunk[T], at i
 // keyOf returns the key of v. A panic of key becomes the failure of the record.
 func keyOf[T any](key func(T) string, v T) (k string, fault error) {
 	defer func() {
-		if p := recover(); p != nil {
-			fault = Permanent(fmt.Errorf("KeyBy: %w", &PanicError{p, debug.Stack()}))
+		if fault != nil {
+			fault = Permanent(fmt.Errorf("KeyBy: %w", fault))
 		}
 	}()
+	defer panicToError(&fault)
 	return key(v), nil
 }

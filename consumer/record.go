@@ -93,3 +93,11 @@ type DeadLetter struct {
 type letterbox interface {
 	Send(context.Context, ...DeadLetter) error
 }
+
+// carefulLetters returns a panic of Send as an error.
+type carefulLetters struct{ to letterbox }
+
+func (c carefulLetters) Send(ctx context.Context, letters ...DeadLetter) (err error) {
+	defer panicToError(&err)
+	return c.to.Send(ctx, letters...)
+}

@@ -47,7 +47,7 @@ func (m *member[T]) follow(ctx context.Context) {
 
 // list asks for the names once. The next round acts on them.
 func (m *member[T]) list(ctx context.Context) error {
-	names, err := m.g.streams.list(ctx)
+	names, err := m.g.streams.listGuarded(ctx)
 	if err == nil {
 		names, err = sorted(m.g.name, names)
 	}

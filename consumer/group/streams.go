@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/consumer/group/lease"
 )
 
@@ -30,9 +32,19 @@ func Fixed(open func(stream string) backend.Source, names ...string) Streams {
 // gives back a stream that is not listed any more. open is called as with [Fixed].
 //
 // If list fails at the beginning with an error that is not [backend.ErrTransient], the group ends with that error. Later
-// errors are logged, and the names stay as they were.
+// errors are logged, and the names stay as they were until list succeeds again. A panic of list is an error with the stack.
 func Discover(open func(stream string) backend.Source, list func(ctx context.Context) ([]string, error), every time.Duration) Streams {
 	return Streams{open: open, list: list, every: every}
+}
+
+// listGuarded calls list. A panic would end the process where the member lists the streams again, in a goroutine of its own.
+func (s Streams) listGuarded(ctx context.Context) (names []string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &consumer.PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return s.list(ctx)
 }
 
 func (s Streams) check(group string) error {

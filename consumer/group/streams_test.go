@@ -1,9 +1,11 @@
 package group
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -110,6 +112,39 @@ func TestListThatFails(t *testing.T) {
 		canceled(t, a.stop())
 		b := w.startWith("b", Discover(w.open, list, time.Second), handle)
 		if err := <-b.err; !errors.Is(err, failure) || !strings.Contains(err.Error(), "list the streams") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// A panic of the list function ends neither the process nor the group: it is logged with its stack, and the next call
+// counts. At the beginning it ends the group, as any error does that does not pass.
+func TestPanicOfTheListIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, 10)
+		var calls atomic.Int64
+		var out bytes.Buffer
+		list := func(context.Context) ([]string, error) {
+			switch calls.Add(1) {
+			case 1:
+				return w.names[:1], nil
+			case 2:
+				panic("no list today")
+			}
+			return w.names, nil
+		}
+		handle := func(ctx context.Context, stream string, m consumer.Message[int]) error {
+			return w.handle(ctx, "a", stream, m.Value, time.Second)
+		}
+		a := w.startWith("a", Discover(w.open, list, time.Second), handle, Logger(slog.New(slog.NewTextHandler(&out, nil))))
+		w.until("the stream that was listed after the panic is handled", time.Minute, w.allHandled(10))
+		canceled(t, a.stop())
+		if said := out.String(); strings.Count(said, "no list today") != 1 || !strings.Contains(said, "streams_test.go") {
+			t.Errorf("the log does not tell the panic once with its stack: %s", said)
+		}
+		b := w.startWith("b", Discover(w.open, func(context.Context) ([]string, error) { panic("no list at all") }, time.Second), handle)
+		var p *consumer.PanicError
+		if err := <-b.err; !errors.As(err, &p) || p.Value != "no list at all" || !strings.Contains(err.Error(), "list the streams") {
 			t.Errorf("%v", err)
 		}
 	})
