@@ -26,7 +26,9 @@ func TestCloseInAHookIsAnErrorAndNoDeadlock(t *testing.T) {
 				var p *producer.Producer[string]
 				closed := make(chan error, 1)
 				begun := time.Now()
+				accepted := make(chan struct{}) // closed when all records are enqueued, because a closed producer accepts no more
 				h := hooks(func() {
+					<-accepted
 					select {
 					case closed <- p.Close():
 					default:
@@ -35,6 +37,7 @@ func TestCloseInAHookIsAnErrorAndNoDeadlock(t *testing.T) {
 				sink := backendtest.NewFlakySink(memory.New(), backendtest.Nth(backendtest.OnSend, 2, backendtest.DropBefore(errors.New("burnt"))))
 				p = open(t, sink, oneEach, producer.DrainTimeout(time.Second), producer.Observe(h))
 				enqueue(t, p, "a", "b")
+				close(accepted)
 				<-p.Done()
 				err := <-closed
 				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "hook") {

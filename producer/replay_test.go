@@ -106,7 +106,9 @@ func TestSeqIsDenseOverSessions(t *testing.T) {
 func TestAcksBeforeTheReasonCount(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := memory.New()
+		// The delay holds the first batch until all records are enqueued, because a stopped producer accepts no more.
 		p := open(t, backendtest.NewFlakySink(s,
+			backendtest.Nth(backendtest.OnSend, 1, backendtest.Delay(time.Second)),
 			backendtest.Nth(backendtest.OnSend, 3, backendtest.DropBefore(errors.New("wires cut")))), oneEach)
 		rs := enqueue(t, p, "0", "1", "2", "3")
 		for i, r := range rs {
