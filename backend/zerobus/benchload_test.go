@@ -1,3 +1,5 @@
+//go:build unix
+
 package zerobus_test
 
 import (
@@ -76,9 +78,12 @@ func (l *load[T]) run(b *testing.B, f func(n int) error) {
 	loop := newLoop(b, l.srv, l.of, l.codec.Format().Schema, values...)
 	b.SetBytes(int64(perBatch * len(l.value)))
 	took, loopTook := beside(b, loop.pipelined, f)
-	b.ReportMetric(float64(b.N*perBatch)/took.Seconds(), "records/s")
-	b.ReportMetric(float64(b.N*perBatch)/loopTook.Seconds(), "loop-records/s")
-	b.ReportMetric(loopTook.Seconds()/took.Seconds(), "of-loop")
+	n := float64(b.N * perBatch)
+	b.ReportMetric(n/took.wall.Seconds(), "records/s")
+	b.ReportMetric(n/loopTook.wall.Seconds(), "loop-records/s")
+	b.ReportMetric(loopTook.wall.Seconds()/took.wall.Seconds(), "of-loop")
+	b.ReportMetric(float64(took.processor.Nanoseconds())/n, "cpu-ns/record")
+	b.ReportMetric(float64(loopTook.processor.Nanoseconds())/n, "loop-cpu-ns/record")
 }
 
 // session sends batches over a session.
