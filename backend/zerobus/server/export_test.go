@@ -6,9 +6,17 @@ var (
 	CreatedWith  = created
 	NewFieldSet  = newFieldSet
 	ParseDetails = parseDetails
-	ProtoCheck   = (*fieldSet).protoCheck
 	JSONCheck    = (*fieldSet).jsonCheck
 )
+
+// ProtoCheck is the check of a PROTO stream, or the status with which the stream is refused.
+func ProtoCheck(s *fieldSet, descriptor []byte) (func([]byte) error, error) {
+	check, err := s.protoCheck(descriptor)
+	if err != nil {
+		return nil, refuseSchema("cat.sch.tbl", "", err)
+	}
+	return check, nil
+}
 
 type (
 	FrameCodec = frameCodec

@@ -27,12 +27,14 @@ func (c *config) listen(addr string) (net.Listener, error) {
 
 // pipes is a network for one server, inside the process. It has no delays from the operating system.
 type pipes struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // not held while a call waits for Accept
 	open map[string]*pipeListener
 	last int // the last number that a listener or a client's end has got as its port
 }
 
-func (p *pipes) name(host string) pipeAddr {
+// nameLocked makes an address that no other listener or client has. The server recognizes peers by their addresses, so two
+// clients with the same address would be cut off together.
+func (p *pipes) nameLocked(host string) pipeAddr {
 	p.last++
 	return pipeAddr(fmt.Sprintf("%s:%d", host, p.last))
 }
@@ -42,7 +44,7 @@ func (p *pipes) listen(addr string) (net.Listener, error) {
 	defer p.mu.Unlock()
 	at := pipeAddr(addr)
 	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		at = p.name("localhost") // the certificate is valid for localhost
+		at = p.nameLocked("localhost") // the certificate is valid for localhost
 	}
 	if p.open[string(at)] != nil {
 		return nil, &net.OpError{Op: "listen", Net: at.Network(), Addr: at, Err: syscall.EADDRINUSE}
@@ -54,7 +56,7 @@ func (p *pipes) listen(addr string) (net.Listener, error) {
 
 func (p *pipes) dial(ctx context.Context, addr string) (net.Conn, error) {
 	p.mu.Lock()
-	l, from := p.open[addr], p.name("client")
+	l, from := p.open[addr], p.nameLocked("client")
 	p.mu.Unlock()
 	refused := &net.OpError{Op: "dial", Net: from.Network(), Addr: pipeAddr(addr), Err: syscall.ECONNREFUSED}
 	if l == nil {
@@ -71,6 +73,8 @@ func (p *pipes) dial(ctx context.Context, addr string) (net.Conn, error) {
 	}
 }
 
+// A pipeListener hands each call to Accept and keeps no queue: a client waits until the server accepts, so no connection is
+// lost when the listener closes.
 type pipeListener struct {
 	pipes *pipes
 	at    pipeAddr

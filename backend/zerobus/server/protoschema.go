@@ -1,12 +1,11 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -20,19 +19,19 @@ import (
 func (s *fieldSet) protoCheck(descriptor []byte) (func([]byte) error, error) {
 	var dp descriptorpb.DescriptorProto
 	if err := proto.Unmarshal(descriptor, &dp); err != nil {
-		return nil, status.Error(codes.InvalidArgument, "descriptor_proto is not a DescriptorProto")
+		return nil, errors.New("descriptor_proto is not a DescriptorProto: send the descriptor of the message, and not of its file")
 	}
 	if s == nil {
 		return nil, nil
 	}
 	md, err := message(&dp)
 	if err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "descriptor_proto: %v", err)
+		return nil, fmt.Errorf("descriptor_proto: %w: the descriptor must contain all messages and enums that its fields use", err)
 	}
 	var c comparison
 	c.message("", s, md)
 	if len(c.causes) > 0 {
-		return nil, (&schemaError{causes: c.causes, text: strings.Join(c.texts, "; ")}).rejected("")
+		return nil, &schemaError{causes: c.causes, text: strings.Join(c.texts, "; ")}
 	}
 	return func(rec []byte) error {
 		m := dynamicpb.NewMessage(md)

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -19,7 +18,7 @@ const (
 	countMismatch = "FIELD_COUNT_MISMATCH"
 )
 
-// A schemaError says why a record or a descriptor does not fit the table.
+// A schemaError says why a record or a descriptor does not fit the table. The text names the field or the column.
 type schemaError struct {
 	causes []string
 	text   string
@@ -31,7 +30,8 @@ func mismatch(cause, format string, args ...any) *schemaError {
 	return &schemaError{causes: []string{cause}, text: fmt.Sprintf(format, args...)}
 }
 
-// rejected returns the status of a schema rejection, with the same detail as from the service.
+// rejected returns the status of a schema rejection, with the same detail as from the service. Clients read the detail and
+// not the text, so the spelling of the detail must be the service's.
 func (e *schemaError) rejected(prefix string) error {
 	s, err := status.New(codes.InvalidArgument, prefix+e.text).WithDetails(&errdetails.ErrorInfo{
 		Domain: "zerobus.databricks.com", Reason: "SCHEMA_VALIDATION_FAILED",
@@ -41,15 +41,4 @@ func (e *schemaError) rejected(prefix string) error {
 		return status.Error(codes.Internal, err.Error())
 	}
 	return s.Err()
-}
-
-// refusal returns the status for a request with a record that does not fit. index is the place of the record in the
-// request.
-func refusal(index int, err error) error {
-	prefix := fmt.Sprintf("record %d: ", index)
-	var s *schemaError
-	if errors.As(err, &s) {
-		return s.rejected(prefix)
-	}
-	return status.Error(codes.InvalidArgument, prefix+err.Error())
 }

@@ -6,10 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
-	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -238,103 +235,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.readers.Wait()
 	return err
-}
-
-// A listener keeps its open connections, so that faults can cut them.
-type listener struct {
-	net.Listener
-	log  *transcripts
-	mu   sync.Mutex
-	open map[string]*conn // by the peer's address
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	raw, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	c := &conn{Conn: raw, l: l}
-	l.mu.Lock()
-	l.open[c.RemoteAddr().String()] = c
-	l.mu.Unlock()
-	l.log.connected()
-	return c, nil
-}
-
-// find returns the connection of a peer, or nil.
-func (l *listener) find(peer string) *conn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.open[peer]
-}
-
-// cut resets the connection of a peer.
-func (l *listener) cut(peer string) {
-	if c := l.find(peer); c != nil {
-		c.reset()
-	}
-}
-
-// cutAfter resets the connection of a peer after the given number of further bytes.
-func (l *listener) cutAfter(peer string, bytes int) {
-	if c := l.find(peer); c != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.cut, c.room = true, bytes
-	}
-}
-
-func (l *listener) drop() {
-	l.mu.Lock()
-	all := slices.Collect(maps.Values(l.open))
-	l.mu.Unlock()
-	for _, c := range all {
-		c.reset()
-	}
-}
-
-// A conn is a connection that a fault can cut. Close removes it from its listener.
-type conn struct {
-	net.Conn
-	l    *listener
-	once sync.Once
-
-	mu   sync.Mutex // guards the fields below
-	cut  bool       // the connection is reset when room is used up
-	room int        // bytes
-}
-
-// Write implements [net.Conn].
-func (c *conn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	over := c.cut && len(p) >= c.room
-	if over {
-		p = p[:c.room]
-	}
-	c.room -= len(p)
-	c.mu.Unlock()
-	n, err := c.Conn.Write(p)
-	if over {
-		_ = c.Conn.Close() // with a FIN and not a reset, so that the client receives the bytes before the cut
-		return n, net.ErrClosed
-	}
-	return n, err
-}
-
-// reset breaks the connection without a FIN or a GOAWAY. Bytes that were not sent are lost.
-func (c *conn) reset() {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // without linger, Close sends a reset; other kinds of connections are closed normally
-	}
-	_ = c.Conn.Close() // an error means only that the connection is closed already
-}
-
-// Close implements [net.Conn].
-func (c *conn) Close() error {
-	c.once.Do(func() {
-		c.l.mu.Lock()
-		delete(c.l.open, c.RemoteAddr().String())
-		c.l.mu.Unlock()
-	})
-	return c.Conn.Close()
 }

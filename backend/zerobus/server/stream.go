@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -23,6 +24,13 @@ const payloadLimit = 10 << 20
 // A stream is one RPC. gRPC ends an RPC when its handler returns. A handler that reads requests cannot return for
 // another reason, such as a rotation, while it waits for the next request. So a goroutine of its own reads the
 // requests, and the handler only waits for the reason in end.
+//
+// Three kinds of goroutines work on a stream: the reader, which alone checks and stores requests; timers, for acks and for
+// the rotation; and callers of the Server, for example of End. Only the reader writes the fields before mu. Everything that
+// is sent to the client goes through sendLocked.
+//
+// Lock order: mu, then the lock of transcripts. mu is not held while rows are stored, because Rows and the timers of other
+// streams must not wait for a slow client.
 type stream struct {
 	srv    *Server
 	rpc    grpc.ServerStream
@@ -31,7 +39,7 @@ type stream struct {
 	named  string        // the table in the request's headers
 	n      int           // the number of the stream, from 0
 	id     string        // stream id that the client gets
-	gone   chan struct{} // closed when the stream can store nothing any more
+	gone   chan struct{} // closed when the reader has returned, so that the stream can store nothing any more
 
 	table  *table
 	kind   recordType
@@ -53,7 +61,7 @@ type stream struct {
 	log     *transcript
 }
 
-// errEOF ends a stream with the status OK.
+// errEOF ends a stream with the status OK. nil would not do: nil says that the stream goes on.
 var errEOF = errors.New("end of the stream")
 
 func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
@@ -66,7 +74,8 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
 	s.log.opened(st, md)
 	defer s.log.closed(st)
 	s.readers.Go(func() {
-		// Only this goroutine stores records, so the stream stores nothing more after run has returned.
+		// Only this goroutine stores records, so the stream stores nothing more after run has returned. DropConnections
+		// relies on that.
 		defer close(st.gone)
 		st.finish(st.run(md))
 	})
@@ -80,7 +89,8 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
 }
 
 // finish ends the stream. Only the first reason counts, and the stream sends nothing afterwards. Several goroutines may
-// call finish: the reader, a timer of the rotation, and Server.End.
+// call finish: the reader, a timer of the rotation, and Server.End. The reader also calls finish after another goroutine has:
+// the end of the RPC makes RecvMsg fail, and that error must not replace the reason.
 func (st *stream) finish(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -124,26 +134,35 @@ func (st *stream) run(md metadata.MD) error {
 	}
 }
 
+// request answers one message of the client. Each refusal ends the stream: the client has sent further requests already, and
+// their offsets would have a gap.
 func (st *stream) request(req *request, msg []byte, md metadata.MD) error {
 	if len(msg) > payloadLimit {
-		return status.Errorf(codes.InvalidArgument, "message of %d bytes exceeds the limit of %d", len(msg), payloadLimit)
+		return st.refuse(codes.InvalidArgument, "a message of %d bytes exceeds the limit of %d: send smaller batches", len(msg), payloadLimit)
 	}
 	if err := req.parse(msg); err != nil {
-		return status.Errorf(codes.InvalidArgument, "malformed request: %v", err)
+		return st.refuse(codes.InvalidArgument, "malformed request: %v: send a serialized EphemeralStreamRequest", err)
 	}
 	if req.kind == createRequest {
 		if st.first {
-			return status.Error(codes.InvalidArgument, "the stream is created already")
+			return st.refuse(codes.InvalidArgument, "the stream is created already: send records, or open another stream")
 		}
 		st.first = true
 		return st.create(req, md)
 	}
 	if !st.first {
-		return status.Error(codes.InvalidArgument, "the first message must create the stream")
+		return st.refuse(codes.InvalidArgument, "the first message must create the stream: send a create_stream request first")
 	}
 	return st.ingest(req)
 }
 
+// refuse returns a status about the table that the headers name, which is known before the create request.
+func (st *stream) refuse(code codes.Code, format string, args ...any) error {
+	return refuse(code, st.named, format, args...)
+}
+
+// create checks the create request and opens the stream. The token is checked before the table is looked up. Otherwise a client
+// without rights could find out which tables exist.
 func (st *stream) create(req *request, md metadata.MD) error {
 	// The transcript gets the request before any check, so that a test also sees refused requests.
 	st.log.create(req)
@@ -151,7 +170,7 @@ func (st *stream) create(req *request, md metadata.MD) error {
 		return err
 	}
 	if st.named != req.table {
-		return status.Errorf(codes.InvalidArgument, "header names table %q, the request %q", st.named, req.table)
+		return st.refuse(codes.InvalidArgument, "the header names this table, and the create request names %q: name the same table in both", req.table)
 	}
 	var err error
 	if st.table, err = st.srv.tables.find(req.table); err != nil {
@@ -159,20 +178,20 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	}
 	switch st.kind = req.recordType; {
 	case !req.hasType || st.kind == unspecified:
-		return status.Error(codes.InvalidArgument, "record type is not specified")
+		return st.refuse(codes.InvalidArgument, "the record type is not specified: set record_type to PROTO or JSON")
 	case st.kind == protoRecord:
 		if !req.hasDescriptor {
-			return status.Error(codes.InvalidArgument, "a PROTO stream needs descriptor_proto")
+			return st.refuse(codes.InvalidArgument, "a PROTO stream needs descriptor_proto: send the DescriptorProto of the records' message")
 		}
 		if st.check, err = st.table.schema.protoCheck(req.descriptor); err != nil {
-			return err
+			return refuseSchema(st.named, "", err)
 		}
 	case st.kind == jsonRecord:
 		st.check = st.table.schema.jsonCheck()
 	default:
-		return status.Errorf(codes.InvalidArgument, "record type %d is not supported", st.kind)
+		return st.refuse(codes.InvalidArgument, "record type %d is not supported: set record_type to PROTO or JSON", st.kind)
 	}
-	// The id is set before any answer, because scripts use it too.
+	// The id is set before any answer, because scripts and the row log use the id too.
 	st.id = rand.Text()
 	if st.script = st.srv.scripts.find(req.table); st.script != nil {
 		return st.script.create(st)
@@ -180,7 +199,7 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	if done, err := st.stage(Creating); done || err != nil {
 		return err
 	}
-	st.log.named(st.id)
+	st.log.named(st.id) // before the client has the id: a test that has the id must find the transcript
 	if err := st.send(created(st.id), Event{Kind: Opened, Offset: -1}); err != nil {
 		return err
 	}
@@ -189,7 +208,8 @@ func (st *stream) create(req *request, md metadata.MD) error {
 }
 
 // live starts the rotation of a stream, if the Config asks for rotation: a close signal first, and the end when the
-// notice is over.
+// notice is over. Between the two the stream works as before, because a client that stops at the signal must still get the
+// acks of what is in flight.
 func (st *stream) live() {
 	cfg := st.srv.cfg
 	if cfg.Lifetime <= 0 {
@@ -208,14 +228,19 @@ func (st *stream) live() {
 	})
 }
 
+// ingest stores one request. The order of the steps decides what a client may believe: check, store, note what is stored,
+// acknowledge. A fault at Receiving acts before anything is stored, and a fault at Stored acts before the ack, so a test can
+// lose the request or only its ack.
 func (st *stream) ingest(req *request) error {
 	st.log.request(req)
 	// The service demands offsets without a gap. A client that loses or repeats a request must not go unnoticed here.
-	if !req.hasOffset || req.offset != st.next {
-		return status.Errorf(codes.OutOfRange, "wire offset %d, want %d", req.offset, st.next)
-	}
-	if req.recordType != st.kind {
-		return status.Errorf(codes.InvalidArgument, "a %v record on a %v stream", req.recordType, st.kind)
+	switch {
+	case !req.hasOffset:
+		return st.refuse(codes.OutOfRange, "a request without a wire offset, want offset %d: number the requests of each stream from 0", st.next)
+	case req.offset != st.next:
+		return st.refuse(codes.OutOfRange, "wire offset %d, want %d: number the requests of each stream from 0 without a gap", req.offset, st.next)
+	case req.recordType != st.kind:
+		return st.refuse(codes.InvalidArgument, "a %v record on a %v stream: open a stream for each type of records", req.recordType, st.kind)
 	}
 	if st.script == nil {
 		if done, err := st.stage(Receiving); done || err != nil {
@@ -246,17 +271,18 @@ func (st *stream) ingest(req *request) error {
 }
 
 // checkRecords refuses the whole request if one of its records does not fit, because a batch is stored whole or not at
-// all.
+// all. The text names the first record at fault. Clients cannot rely on the text, so they find the record by sending parts of
+// the batch.
 func (st *stream) checkRecords(req *request) error {
 	for i, r := range req.records {
 		if st.kind == jsonRecord && !utf8.Valid(r) {
-			return status.Errorf(codes.InvalidArgument, "record %d is not UTF-8", i)
+			return st.refuse(codes.InvalidArgument, "record %d is not UTF-8: JSON text must be UTF-8", i)
 		}
 		if st.check == nil {
 			continue
 		}
 		if err := st.check(r); err != nil {
-			return refusal(i, err)
+			return refuseSchema(st.named, fmt.Sprintf("record %d: ", i), err)
 		}
 	}
 	return nil
@@ -275,79 +301,12 @@ func (st *stream) tap(req *request) {
 	f(st.table.name, st.tapped)
 }
 
-// acknowledge acknowledges a stored request, now or later, as the policy demands.
-func (st *stream) acknowledge(offset int64) error {
-	p := st.srv.cfg.Acks
-	switch {
-	case p.never:
-	case p.every == 0:
-		st.after(p.after, func() { st.ackTo(offset) })
-	default:
-		st.mu.Lock()
-		// Only one timer waits at a time: it acknowledges everything that is stored when it fires. A timer for each
-		// request would only acknowledge the same offsets again.
-		due := offset-st.acked >= int64(p.every)
-		wait := !due && !st.ackDue
-		st.ackDue = st.ackDue || wait
-		st.mu.Unlock()
-		if due {
-			return st.ack(offset)
-		}
-		if wait {
-			st.after(p.after, func() {
-				st.mu.Lock()
-				st.ackDue = false
-				upTo := st.stored
-				st.mu.Unlock()
-				st.ackTo(upTo)
-			})
-		}
-	}
-	return nil
-}
-
-// ackTo acknowledges from a timer. A timer has no caller who could handle the error, so an error ends the stream.
-func (st *stream) ackTo(offset int64) {
-	if err := st.ack(offset); err != nil {
-		st.finish(err)
-	}
-}
-
-// ack acknowledges up to offset, unless a later offset was acknowledged already. Timers may fire in any order, and an
-// ack with a smaller offset would be an error of the protocol.
-func (st *stream) ack(offset int64) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if offset <= st.acked {
-		return nil
-	}
-	st.acked = offset
-	return st.sendLocked(acked(offset), Event{Kind: Acked, Offset: offset})
-}
-
+// signal asks the client to go within d.
 func (st *stream) signal(d time.Duration) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.signals++
 	return st.sendLocked(signal(d), Event{Kind: Signalled, Offset: -1, Duration: d})
-}
-
-// halfClosed ends a stream after the client has sent everything. It first acknowledges all stored requests, whatever
-// the policy has left over. Otherwise the client would have to send the last requests again.
-func (st *stream) halfClosed() error {
-	st.log.add(Event{Kind: HalfClosed, Offset: -1})
-	if done, err := st.stage(Closing); done || err != nil {
-		return err
-	}
-	if st.script == nil && !st.srv.cfg.Acks.never {
-		st.mu.Lock()
-		upTo := st.stored
-		st.mu.Unlock()
-		if err := st.ack(upTo); err != nil {
-			return err
-		}
-	}
-	return errEOF
 }
 
 func (st *stream) send(msg []byte, e Event) error {
@@ -357,8 +316,9 @@ func (st *stream) send(msg []byte, e Event) error {
 }
 
 // sendLocked sends a message and adds the event to the transcript. mu is held for two reasons: gRPC allows only one
-// sender at a time, and messages must leave in the order in which we decided on them. A client that does not read
-// delays only its own stream, until the client goes or is cut off.
+// sender at a time, and messages must leave in the order in which we decided on them. Without the second, a timer that has
+// decided on ack 7 could send after the reader has sent ack 8, and the client would end the stream because of an ack that
+// goes back. A client that does not read delays only its own stream, until the client goes or is cut off.
 func (st *stream) sendLocked(msg []byte, e Event) error {
 	if st.ended {
 		return errEOF // nobody sees this error, because the stream has its reason already
@@ -370,7 +330,8 @@ func (st *stream) sendLocked(msg []byte, e Event) error {
 	return nil
 }
 
-// after calls f when d has passed, unless the stream has ended.
+// after calls f when d has passed, unless the stream has ended. The end of the stream stops the timers, so a test that has
+// ended leaves no timers behind, which testing/synctest would wait for.
 func (st *stream) after(d time.Duration, f func()) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

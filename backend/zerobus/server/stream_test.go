@@ -55,7 +55,7 @@ func TestFirstMessageRules(t *testing.T) {
 		"a record first":          {tbl, unhex(t, goldenRecordJSON), codes.InvalidArgument, "first message"},
 		"an empty message":        {tbl, nil, codes.InvalidArgument, "first message"},
 		"garbage":                 {tbl, []byte{0x0a, 0xff}, codes.InvalidArgument, "malformed"},
-		"another table in header": {"a.b.c", unhex(t, goldenCreateJSON), codes.PermissionDenied, "not for table"},
+		"another table in header": {"a.b.c", unhex(t, goldenCreateJSON), codes.PermissionDenied, "not for this table"},
 		"no such table":           {"a.b.c", createJSON("a.b.c"), codes.NotFound, "a.b.c"},
 		"two parts":               {tbl, createJSON("a.b"), codes.PermissionDenied, ""},
 		"record type 0":           {tbl, []byte("\x0a\x0f\x0a\x0bcat.sch.tbl\x20\x00"), codes.InvalidArgument, "not specified"},

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -23,13 +22,18 @@ type Row struct {
 	Index  int    // in its batch
 }
 
+// tables holds all tables of a server. Tables are never removed.
+//
+// Lock order: the lock of tables, then the lock of a table, then config.rowLogMu. The lock of tables is not held while rows
+// are stored, so streams on different tables wait for each other only at the row log.
 type tables struct {
 	cfg *config
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards byName
 	byName map[string]*table
 }
 
+// A table holds the rows of all streams on the table.
 type table struct {
 	cfg    *config
 	name   string
@@ -37,7 +41,6 @@ type table struct {
 
 	mu         sync.Mutex // guards the fields below
 	rows       []Row
-	records    int64
 	duplicates int64
 	seen       map[uint64]struct{} // hashes of all stored rows, with CountDuplicates
 	seed       maphash.Seed
@@ -49,7 +52,7 @@ func (ts *tables) init(cfg *config) error {
 		if err := checkTable(declared.Name); err != nil {
 			return err
 		}
-		t := ts.declare(declared.Name)
+		t := ts.declareLocked(declared.Name) // no other goroutine has the tables yet
 		if len(declared.Columns) == 0 {
 			continue
 		}
@@ -61,8 +64,8 @@ func (ts *tables) init(cfg *config) error {
 	return nil
 }
 
-// declare makes a table without columns.
-func (ts *tables) declare(name string) *table {
+// declareLocked makes a table without columns.
+func (ts *tables) declareLocked(name string) *table {
 	t := &table{cfg: ts.cfg, name: name, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
 	ts.byName[name] = t
 	return t
@@ -76,18 +79,18 @@ func (ts *tables) find(name string) (*table, error) {
 		return t, nil
 	}
 	if err := checkTable(name); err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return nil, status.Error(codes.InvalidArgument, err.Error()) // names the table already
 	}
 	if !ts.cfg.CreateTables {
-		return nil, status.Errorf(codes.NotFound, "table %q does not exist", name)
+		return nil, refuse(codes.NotFound, name, "the table does not exist: create the table before the stream, or start this server with CreateTables")
 	}
-	return ts.declare(name), nil
+	return ts.declareLocked(name), nil
 }
 
 func checkTable(name string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 || slices.Contains(parts, "") {
-		return fmt.Errorf("table name %q: it must have exactly 3 parts", name)
+		return fmt.Errorf("table name %q: a name has exactly 3 parts: write catalog.schema.table", name)
 	}
 	return nil
 }
@@ -106,17 +109,20 @@ func (s *Server) Rows(table string) []Row {
 	return slices.Clone(t.rows)
 }
 
-// store adds the records of a request. The records are valid. The table keeps the bytes of the records, except with
-// DiscardRows. The row log comes first: if it fails, nothing of the request is stored.
+// store adds the records of a request, which are valid. The table keeps the bytes of the records, except with DiscardRows.
+//
+// The lock is held for the whole request, because a batch is stored whole: Rows must not return a part of a batch, and the
+// rows of two batches must not mix. The row log comes first. If the row log fails, nothing of the request is stored, and the
+// client may send the request again. If the rows were stored first, the request sent again would store the rows twice.
 func (t *table) store(st *stream, req *request) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cfg.RowLog != nil {
-		if err := t.write(st, req); err != nil {
-			return status.Errorf(codes.Internal, "cannot write rows: %v", err)
+		if err := t.logLocked(st, req); err != nil {
+			return refuse(codes.Internal, t.name, "nothing of request %d is stored, because the row log failed: %v: send the request again",
+				req.offset, err)
 		}
 	}
-	t.records += int64(len(req.records))
 	if t.cfg.CountDuplicates {
 		for _, r := range req.records {
 			h := maphash.Bytes(t.seed, r)
@@ -137,8 +143,9 @@ func (t *table) store(st *stream, req *request) error {
 	return nil
 }
 
-// write adds the rows of a request to the row log with a single Write, so that a reader never sees half a batch.
-func (t *table) write(st *stream, req *request) error {
+// logLocked adds the rows of a request to the row log with a single Write, so that a reader never sees half a batch. The lock
+// of the table keeps the row log in the order of the rows.
+func (t *table) logLocked(st *stream, req *request) error {
 	var out bytes.Buffer
 	for i, r := range req.records {
 		line := struct {
@@ -156,7 +163,7 @@ func (t *table) write(st *stream, req *request) error {
 		}
 		b, err := json.Marshal(line)
 		if err != nil {
-			return errors.Join(errors.New("row log"), err)
+			return fmt.Errorf("record %d: %w", i, err)
 		}
 		out.Write(append(b, '\n'))
 	}

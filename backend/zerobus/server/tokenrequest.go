@@ -78,7 +78,8 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // an error means only that the client has gone
 }
 
-// readForm reads the whole body, even if the body is no form, and then parses the form.
+// readForm reads the whole body, even if the body is no form, and then parses the form. ParseForm alone would leave the body of
+// another content type unread, and then a client that hangs up during a delay would go unnoticed.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
@@ -122,13 +123,14 @@ func (r *refusedToken) kind() string {
 	return "invalid_request"
 }
 
-// authorize checks a token request and returns the table of the token.
+// authorize checks a token request and returns the table of the token. The credentials are checked before the form: a client
+// without credentials must learn that first, and nothing about tables.
 func (ts *tokens) authorize(r *http.Request, malformed error) (table string, refused *refusedToken) {
 	if r.Method != http.MethodPost {
-		return "", &refusedToken{http.StatusMethodNotAllowed, fmt.Errorf("method %s", r.Method)}
+		return "", &refusedToken{http.StatusMethodNotAllowed, fmt.Errorf("method %s: use POST", r.Method)}
 	}
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/x-www-form-urlencoded" {
-		return "", &refusedToken{http.StatusBadRequest, fmt.Errorf("content type %q", r.Header.Get("Content-Type"))}
+		return "", &refusedToken{http.StatusBadRequest, fmt.Errorf("content type %q: send application/x-www-form-urlencoded", r.Header.Get("Content-Type"))}
 	}
 	if err := ts.checkClient(r); err != nil {
 		return "", &refusedToken{http.StatusUnauthorized, err}
@@ -143,18 +145,21 @@ func (ts *tokens) authorize(r *http.Request, malformed error) (table string, ref
 	return table, nil
 }
 
+// checkClient compares the id and the secret together and in constant time. The text of the error is the same for both: whoever
+// guesses must not learn that a client id exists.
 func (ts *tokens) checkClient(r *http.Request) error {
 	id, secret, ok := r.BasicAuth()
 	if !ok || id == "" || secret == "" {
-		return errors.New("no client credentials")
+		return errors.New("no client credentials: send the client id and the client secret with HTTP basic authentication")
 	}
 	if c := ts.cfg; c.ClientID != "" && subtle.ConstantTimeCompare([]byte(id+"\x00"+secret), []byte(c.ClientID+"\x00"+c.ClientSecret)) != 1 {
-		return errors.New("unknown client")
+		return errors.New("unknown client: the client id or the client secret is wrong")
 	}
 	return nil
 }
 
-// checkForm checks the four fields of a token request and returns the table of the token.
+// checkForm checks the four fields of a token request and returns the table of the token. A field that the service does not
+// know is refused too: a client that misspells a field must notice here, and not at the service.
 func (ts *tokens) checkForm(form url.Values) (table string, err error) {
 	for _, name := range []string{"grant_type", "scope", "resource", "authorization_details"} {
 		if len(form[name]) != 1 {
@@ -162,18 +167,18 @@ func (ts *tokens) checkForm(form url.Values) (table string, err error) {
 		}
 	}
 	if len(form) != 4 {
-		return "", fmt.Errorf("the form has %d fields, want 4", len(form))
+		return "", fmt.Errorf("the form has %d fields: send only grant_type, scope, resource and authorization_details", len(form))
 	}
 	if g := form.Get("grant_type"); g != "client_credentials" {
-		return "", fmt.Errorf("grant_type %q", g)
+		return "", fmt.Errorf("grant_type %q: send client_credentials", g)
 	}
 	if g := form.Get("scope"); g != "all-apis" {
-		return "", fmt.Errorf("scope %q", g)
+		return "", fmt.Errorf("scope %q: send all-apis", g)
 	}
 	ws, pre := strings.CutPrefix(form.Get("resource"), "api://databricks/workspaces/")
 	ws, post := strings.CutSuffix(ws, "/zerobusDirectWriteApi")
 	if !pre || !post || ws == "" || ts.cfg.Workspace != "" && ws != ts.cfg.Workspace {
-		return "", fmt.Errorf("resource %q", form.Get("resource"))
+		return "", fmt.Errorf("resource %q: send api://databricks/workspaces/ID/zerobusDirectWriteApi with the id of the workspace", form.Get("resource"))
 	}
 	return parseDetails(form.Get("authorization_details"))
 }

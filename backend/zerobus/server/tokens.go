@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/headrace/headrace/internal/fault"
 )
 
+// tokens holds the tokens that the OAuth endpoint has issued, and its latest requests.
 type tokens struct {
 	cfg *config
 
@@ -26,6 +26,7 @@ type tokens struct {
 	kept     []TokenRequest
 }
 
+// A grant is what a token allows.
 type grant struct {
 	table   string
 	expires time.Time
@@ -46,11 +47,12 @@ func (ts *tokens) counts() (requests, issued int64) {
 	return ts.requests, ts.issued
 }
 
-// check checks the authorization header of a stream on a table.
+// check checks the authorization header of a stream on a table. As at the service, only the opening of a stream checks the
+// token: a stream goes on after its token has expired or was revoked. The texts do not contain the token.
 func (ts *tokens) check(authorization, table string) error {
 	token, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok || token == "" {
-		return status.Error(codes.Unauthenticated, "no bearer token")
+		return refuse(codes.Unauthenticated, table, `no bearer token: send the header "authorization: Bearer TOKEN"`)
 	}
 	if ts.cfg.AnyToken || slices.Contains(ts.cfg.Tokens, token) {
 		return nil
@@ -59,15 +61,16 @@ func (ts *tokens) check(authorization, table string) error {
 	defer ts.mu.Unlock()
 	switch g, ok := ts.valid[token]; {
 	case !ok:
-		return status.Error(codes.Unauthenticated, "invalid token")
+		return refuse(codes.Unauthenticated, table, "invalid token: this server did not issue the token, or has revoked the token: get a new token")
 	case !time.Now().Before(g.expires):
-		return status.Error(codes.Unauthenticated, "token has expired")
+		return refuse(codes.Unauthenticated, table, "the token has expired: get a new token")
 	case g.table != table:
-		return status.Errorf(codes.PermissionDenied, "token is not for table %q", table)
+		return refuse(codes.PermissionDenied, table, "the token is not for this table: get a token with privileges on the table")
 	}
 	return nil
 }
 
+// issue makes a token for a table. The token is random and says nothing: only this server can check the token.
 func (ts *tokens) issue(table string) string {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

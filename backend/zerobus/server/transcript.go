@@ -75,17 +75,20 @@ type Stats struct {
 	Tokens        int64 // issued
 }
 
+// A transcript is what happened on one stream. The lock of all guards t.
 type transcript struct {
 	all *transcripts
 	t   Transcript
 }
 
+// transcripts holds the counters and the transcripts of a server, under one lock: a test that reads both must not see an ack
+// that is not counted. No other lock is taken while mu is held.
 type transcripts struct {
 	mu    sync.Mutex
 	stats Stats
 	max   int64 // MaxOffset + 1, so that the zero value is right
 	kept  []*transcript
-	open  map[*stream]struct{}
+	open  map[*stream]struct{} // streams whose handler has not returned
 }
 
 func (ts *transcripts) connected() {
@@ -94,6 +97,7 @@ func (ts *transcripts) connected() {
 	ts.stats.Connections++
 }
 
+// opened numbers a stream and begins its transcript.
 func (ts *transcripts) opened(st *stream, md metadata.MD) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -138,7 +142,7 @@ func (l *transcript) add(e Event) {
 	if e.Kind == Acked {
 		l.all.stats.Acks++
 	}
-	l.keep(e)
+	l.keepLocked(e)
 }
 
 // create keeps the create request. It clones the descriptor, because the memory of the message is used again.
@@ -146,7 +150,7 @@ func (l *transcript) create(req *request) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
 	l.t.Create = &CreateRequest{Table: req.table, RecordType: req.recordType.String(), Descriptor: bytes.Clone(req.descriptor)}
-	l.keep(Event{Kind: Created, Offset: -1})
+	l.keepLocked(Event{Kind: Created, Offset: -1})
 }
 
 // named keeps the stream id. It is called before the client gets the id.
@@ -161,7 +165,7 @@ func (l *transcript) request(req *request) {
 	defer l.all.mu.Unlock()
 	l.all.stats.Requests++
 	l.all.max = max(l.all.max, req.offset+1)
-	l.keep(Event{Kind: Ingested, Offset: req.offset, Records: len(req.records), Batch: req.kind == batchRequest})
+	l.keepLocked(Event{Kind: Ingested, Offset: req.offset, Records: len(req.records), Batch: req.kind == batchRequest})
 }
 
 func (l *transcript) stored(n int) {
@@ -170,7 +174,9 @@ func (l *transcript) stored(n int) {
 	l.all.stats.Records += int64(n)
 }
 
-func (l *transcript) keep(e Event) {
+// keepLocked adds an event, unless the transcript is full. A full transcript keeps its first events: the create request and
+// the first batches say more about a stream than the latest of a million acks.
+func (l *transcript) keepLocked(e Event) {
 	if len(l.t.Events) < keptEvents {
 		e.Time = time.Now()
 		l.t.Events = append(l.t.Events, e)
