@@ -40,8 +40,8 @@ func encodeInto[T any](c codec.Codec[T], buf []byte, v T) func() error {
 	return func() error { _, err := c.AppendEncode(buf, v); return err }
 }
 
-// What decoding allocates is the value itself: the backing array of SKUs, which grows once, and at most its four strings
-// (those that the engine has seen lately are shared).
+// What decoding allocates is the backing array of SKUs, which grows once, and at most the four strings of the value (those
+// that the engine has seen lately are shared). The memory of the value itself is used again.
 func TestDecodeAllocations(t *testing.T) {
 	js, str := codec.JSON[order](), codec.String()
 	text, err := js.AppendEncode(nil, sampleOrder)
@@ -53,7 +53,7 @@ func TestDecodeAllocations(t *testing.T) {
 		limit  float64
 		decode func() error
 	}{
-		{"JSON", 6, func() error { _, err := js.Decode(text); return err }},
+		{"JSON", 5, func() error { _, err := js.Decode(text); return err }},
 		{"Bytes", 0, func() error { _, err := codec.Bytes().Decode(text); return err }},
 		{"String", 1, func() error { _, err := str.Decode(text); return err }},
 	} {

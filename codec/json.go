@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -28,10 +29,11 @@ var jsonOptions = json.JoinOptions(json.Deterministic(true), jsonv1.FormatDurati
 // value, copies, and never aliases src. Strings of up to 256 bytes that repeat from record to record may be shared between
 // values. Options change what decoding accepts: [RejectUnknown], [IgnoreCase].
 func JSON[T any](opts ...JSONOption) Codec[T] {
-	c := &jsonCodec[T]{accept: jsonOptions}
+	c := &jsonCodec[T]{accept: jsonOptions, plain: plain(reflect.TypeFor[T]())}
 	for _, o := range opts {
 		c.accept = json.JoinOptions(c.accept, o())
 	}
+	c.values.New = func() any { return new(T) }
 	c.encoders.New = func() any {
 		e := new(jsonEncoder[T])
 		e.engine = jsontext.NewEncoder(e, jsonOptions)
@@ -40,10 +42,12 @@ func JSON[T any](opts ...JSONOption) Codec[T] {
 	return c
 }
 
-// jsonCodec may be used inside and outside of a testing/synctest bubble, because its pool holds memory only: no channel, timer
+// jsonCodec may be used inside and outside of a testing/synctest bubble, because its pools hold memory only: no channel, timer
 // or goroutine.
 type jsonCodec[T any] struct {
 	encoders sync.Pool    // of *jsonEncoder[T]
+	values   sync.Pool    // of *T; every T in it is zero
+	plain    bool         // values may be used again
 	accept   json.Options // of Decode
 }
 
@@ -88,14 +92,20 @@ func (c *jsonCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 }
 
 func (c *jsonCodec[T]) Decode(src []byte) (T, error) {
-	// The memory of the value cannot be pooled, because UnmarshalJSON of T may make the value point into itself, for example with
-	// a slice of an inline buffer. Such a slice still refers to v after the value is copied.
-	v := new(T)
-	if err := json.Unmarshal(src, v, c.accept); err != nil {
-		var zero T
+	var zero T
+	v := c.values.Get().(*T)
+	err := json.Unmarshal(src, v, c.accept)
+	out := *v
+	// A value that may point into itself keeps its memory, see plain. Without the reset to zero, the engine would write the next
+	// record into the maps, slices and pointers that out has too.
+	if c.plain {
+		*v = zero
+		c.values.Put(v)
+	}
+	if err != nil {
 		return zero, fmt.Errorf("codec: json: decode: %w", err)
 	}
-	return *v, nil
+	return out, nil
 }
 
 // rebase makes the offset in an error of the engine count from the start of the value. The engine counts from the first value of

@@ -1,6 +1,7 @@
 package codec_test
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/headrace/headrace/codec"
@@ -51,4 +52,42 @@ func TestJSONValueThatPointsIntoItselfStaysWhole(t *testing.T) {
 	text := func(s string) inline { return inline{text: []byte(s)} }
 	codectest.Run(t, codec.JSON[inline](), text(`"first"`), text(`2`))
 	codectest.Run(t, codec.JSON[holder](), holder{"a", [1]inline{text(`"first"`)}}, holder{"b", [1]inline{text(`2`)}})
+}
+
+// graph is a type whose values own all kinds of memory that a decoder could use again by mistake.
+type graph struct {
+	Tags   []string       `json:"tags"`
+	Counts map[string]int `json:"counts"`
+	Any    any            `json:"any"`
+	Next   *graph         `json:"next"`
+	Number int            `json:"number"`
+}
+
+func TestADecodedValueIsNotChangedByTheNext(t *testing.T) {
+	c := codec.JSON[graph]()
+	decode := func(text string, refused bool) graph {
+		t.Helper()
+		v, err := c.Decode([]byte(text))
+		if (err != nil) != refused {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return v
+	}
+	const one = `{"tags":["a","b"],"counts":{"x":1},"any":{"k":["v"]},"next":{"tags":["c"],"number":7},"number":1}`
+	const two = `{"tags":["z"],"counts":{"y":2},"any":{"k":[]},"next":{"tags":["q"]},"number":2}`
+	first, want := decode(one, false), decode(one, false)
+	decode(two, false)
+	decode(two[:len(two)-1], true)
+	if !reflect.DeepEqual(first, want) {
+		t.Errorf("the first value became %+v", first)
+	}
+	if empty := decode(`{}`, false); !reflect.DeepEqual(empty, graph{}) {
+		t.Errorf("a value without members has %+v of the value before", empty)
+	}
+	if broken := decode(`{"number":3,`, true); !reflect.DeepEqual(broken, graph{}) {
+		t.Errorf("a refused value is %+v, want zero", broken)
+	}
+	if empty := decode(`{}`, false); !reflect.DeepEqual(empty, graph{}) {
+		t.Errorf("a value without members has %+v of the refused value before", empty)
+	}
 }

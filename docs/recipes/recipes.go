@@ -4,6 +4,7 @@ package recipes
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -175,7 +176,20 @@ func versions(firstVersion codec.Codec[order]) codec.Codec[order] {
 		})
 }
 
+// otherJSON decodes with the engine that is imported as json.
+func otherJSON() codec.Codec[order] {
+	return codec.Func("application/json",
+		func(dst []byte, o order) ([]byte, error) {
+			text, err := json.Marshal(o)
+			return append(dst, text...), err
+		},
+		func(src []byte) (o order, err error) {
+			err = json.Unmarshal(src, &o)
+			return o, err
+		})
+}
+
 // All of it is here to be compiled and shown.
 var _ = []any{
-	workers, batches, lag, replay, exactlyOnce, machines, partitioned, union, skipUnknown, put, forward, observed, traced, versions, merged,
+	workers, batches, lag, replay, exactlyOnce, machines, partitioned, union, skipUnknown, put, forward, observed, traced, versions, merged, otherJSON,
 }
