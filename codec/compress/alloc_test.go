@@ -31,7 +31,7 @@ func TestAllocations(t *testing.T) {
 }
 
 func TestAllocationsWithDictionary(t *testing.T) {
-	c := compress.Zstd(codec.Bytes(), 1<<20, compress.Dictionary(trained(t, 1)))
+	c := compress.Zstd(codec.Bytes(), 1<<20, compress.Dictionary(trained(t)))
 	v := mustEncode(t, codec.JSON[event](), sampleEvent(3))
 	buf, record := make([]byte, 0, 4096), mustEncode(t, c, v)
 	if n := testing.AllocsPerRun(200, func() { _, _ = c.AppendEncode(buf, v) }); n != 0 {

@@ -34,7 +34,7 @@ func BenchmarkEncode(b *testing.B) {
 		run(b, fmt.Sprintf("%d/library-zstd", n), n, func() error { encoder.EncodeAll(v, buf); return nil })
 		run(b, fmt.Sprintf("%d/library-s2", n), n, func() error { s2.Encode(buf[:cap(buf)], v); return nil })
 	}
-	dictionary := compress.Zstd(codec.Bytes(), 1<<20, compress.Dictionary(trained(b, 1)))
+	dictionary := compress.Zstd(codec.Bytes(), 1<<20, compress.Dictionary(trained(b)))
 	v, buf := batch(b, 100), make([]byte, 0, 32<<10)
 	run(b, "100/Zstd-dictionary", 100, func() error { _, err := dictionary.AppendEncode(buf, v); return err })
 }

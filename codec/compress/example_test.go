@@ -31,6 +31,26 @@ func ExampleZstd() {
 	// {ContentType:text/plain; charset=utf-8 ContentEncoding:zstd Schema:[]}
 }
 
+// A small record alone does not become smaller. With a dictionary it does.
+func ExampleTrain() {
+	record := func(i int) string {
+		return fmt.Sprintf(`{"order":%d,"status":"paid","currency":"EUR","warehouse":"north","customer":"customer-%d"}`, 1000+i, i%7)
+	}
+	var samples [][]byte
+	for i := range 500 {
+		samples = append(samples, []byte(record(i)))
+	}
+	dictionary, err := compress.Train(samples, 16<<10)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c := compress.Zstd(codec.String(), 1<<20, compress.Dictionary(dictionary))
+	b, err := c.AppendEncode(nil, record(777))
+	fmt.Println(len(record(777)), "bytes, compressed to fewer than 60:", len(b) < 60, err)
+	// Output: 91 bytes, compressed to fewer than 60: true <nil>
+}
+
 // A record that would decompress to more than the reader allows is refused before the memory is taken.
 func ExampleSizeError() {
 	bomb, _ := compress.Gzip(codec.Bytes(), 1<<30).AppendEncode(nil, make([]byte, 10<<20))

@@ -14,7 +14,7 @@ func Level(n int) Option { return func(c *config) { c.level = &n } }
 // the format is compressed at any size.
 func MinSize(n int) Option { return func(c *config) { c.minSize = n } }
 
-// Dictionary compresses with a zstd dictionary, for example a dictionary that "zstd --train" made from samples. Small records that
+// Dictionary compresses with a zstd dictionary, made by [Train] or by "zstd --train". Small records that
 // resemble each other become much smaller with a dictionary. Only [Zstd] takes a dictionary. A record names its dictionary by an
 // id, so every reader needs the dictionary for as long as the stream holds records made with the dictionary; the older dictionaries
 // are for reading only. A record whose dictionary is missing fails to decode. The constructor panics when an argument is not a
