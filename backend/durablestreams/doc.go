@@ -9,11 +9,12 @@
 //     and the server recognizes a resend by the three. A server may forget the three, for example at a restart without
 //     storing them. The client notices the loss: the session ends with [backend.ErrIndeterminate], and the producer goes on
 //     under a new epoch.
-//   - Resume grain: every record. A place is "<offset>/<n>": n messages or bytes behind an offset of the server. A reader
-//     asks for the offset and drops n. Our server says in a header of its own, Headrace-Stream-Id, which stream is meant; the
-//     id stands before the places of readers and of acks. So a place in a deleted stream is [backend.ErrOutOfRange] on the
-//     next stream of the same name. Other servers send no id: there an old place is read from as soon as the new stream is
-//     long enough. Earliest and Latest are the only starts, because the protocol cannot count back.
+//   - Resume grain: every record. A place is "<offset>/<n>": n messages or bytes behind an offset of the server, and a "+" for
+//     each message more. A reader asks for the offset and drops as many. Our server says in a header of its own,
+//     Headrace-Stream-Id, which stream is meant; the id stands before the places of readers and of acks. So a place in a
+//     deleted stream is [backend.ErrOutOfRange] on the next stream of the same name. Other servers send no id: there an old
+//     place is read from as soon as the new stream is long enough. Earliest and Latest are the only starts, because the
+//     protocol cannot count back.
 //   - Limits: [BatchBytes] and [InFlight]. The protocol has no way to ask for the server's limits.
 //   - Times and headers: kept in framed streams; a record without a time gets the time of the sending. JSON streams have no
 //     room for either: times are dropped, and records with headers are refused, unless [Envelope] makes room.

@@ -11,7 +11,7 @@ import (
 
 // place makes a place in a stream. It is "<offset>/<n>": n messages, or bytes of a framed stream, behind an offset of the
 // server. If the server gives the stream an id, other than those of earlier and later streams of the same name, the id stands
-// first: "<id>/<offset>/<n>".
+// first: "<id>/<offset>/<n>". The places of messages end with marks, see places.
 func place(id, offset string, n int64) backend.Offset {
 	if id != "" {
 		offset = id + "/" + offset
@@ -56,9 +56,12 @@ func parsePlace(o backend.Offset) (id, offset string, n int64, err error) {
 	if !validOffset(offset) {
 		return "", "", 0, fmt.Errorf("%w: %.80q is not a place in a durable stream", backend.ErrOutOfRange, o)
 	}
-	n, ok := number(string(o[i+1:]))
-	if !ok || len(o)-i > 2 && o[i+1] == '0' {
+	digits := strings.TrimRight(string(o[i+1:]), string(mark))
+	marked := int64(len(o) - (i + 1) - len(digits))
+	n, ok := number(digits)
+	// Marks stand only behind a multiple of marks, because every place has one spelling.
+	if !ok || len(digits) > 1 && digits[0] == '0' || marked >= marks || marked > 0 && n%marks != 0 {
 		return "", "", 0, fmt.Errorf("%w: %.80q is not a place in a durable stream", backend.ErrOutOfRange, o)
 	}
-	return id, offset, n, nil
+	return id, offset, n + marked, nil
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
@@ -253,30 +251,14 @@ func (r *reader) noProgress() error {
 	return fmt.Errorf("%w: %w", backend.ErrTransient, protocolErrorf("no progress: the server returned the offset that it was asked for, %.40q", r.start))
 }
 
-// setPlaces gives the records their places and moves r.at behind the records. All places are cut from one string: a record costs
-// no allocation.
+// setPlaces gives the records their places and moves r.at behind the records.
 func (r *reader) setPlaces(recs []backend.Record) {
 	last := len(recs) - 1
 	if last >= 0 {
-		var text strings.Builder // String makes no copy, and the text does not move while there is room
-		start := r.start
-		if r.id != "" {
-			start = r.id + "/" + start
-		}
-		text.Grow(len(recs) * (len(start) + 1 + decimals(r.counts[last])))
-		// line is the place being written. Its head, up to the slash, stays the same for the whole response.
-		line := append(append(make([]byte, 0, 2*(maxOffset+1)+20), start...), '/')
-		head := len(line)
-		for i, n := range r.counts {
-			if i > 0 && n == r.counts[i-1]+1 && line[len(line)-1] < '9' {
-				line[len(line)-1]++ // most places differ in the last digit only
-			} else {
-				line = strconv.AppendInt(line[:head], n, 10)
-			}
-			from := text.Len()
-			text.Write(line)
+		places := r.placesBehind(last)
+		for i := range recs {
 			recs[i].Offset = r.at
-			r.at = backend.Offset(text.String()[from:])
+			r.at = places.next(r.counts[i])
 			recs[i].Next = r.at
 		}
 	}
@@ -286,13 +268,4 @@ func (r *reader) setPlaces(recs []backend.Record) {
 			recs[last].Next = r.at
 		}
 	}
-}
-
-// decimals is how many decimal digits n has.
-func decimals(n int64) int {
-	d := 1
-	for ; n >= 10; n /= 10 {
-		d++
-	}
-	return d
 }
