@@ -1,6 +1,10 @@
 package durablestreams
 
-import "unicode/utf8"
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
 
 // nesting is how deep a value may be nested: encoding/json and the server refuse to decode a deeper value.
 const nesting = 10_000
@@ -125,6 +129,19 @@ func checkEnd(b []byte, i int, nonASCII bool) string {
 // checkString returns where the string ends whose opening quote is before i, or -1 for a malformed string.
 func checkString(b []byte, i int, nonASCII *bool) int {
 	for i < len(b) {
+		// Most bytes of most records are plain, so we pass over eight bytes at once.
+		if len(b)-i >= 8 {
+			w := binary.LittleEndian.Uint64(b[i:])
+			special := specials(w)
+			if w&(special&-special-1)&highs != 0 {
+				*nonASCII = true
+			}
+			if special == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(special) / 8
+		}
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1
@@ -144,6 +161,17 @@ func checkString(b []byte, i int, nonASCII *bool) int {
 		}
 	}
 	return -1
+}
+
+// lows and highs have the lowest and the highest bit of each of eight bytes.
+const lows, highs = 0x0101010101010101, 0x8080808080808080
+
+// specials finds the quotes, backslashes and control characters among the eight bytes of w. The lowest bit of the result is in
+// the first of them in memory; 0 means: there is none. Each of the three terms sets the high bit of the bytes of one kind. A
+// subtraction may borrow from the next byte and set a wrong bit there, but only behind a right bit.
+func specials(w uint64) uint64 {
+	quote, slash := w^'"'*lows, w^'\\'*lows
+	return ((w-' '*lows)&^w | (quote-lows)&^quote | (slash-lows)&^slash) & highs
 }
 
 // escapeLen returns the length of the escape with which b begins, or 0 for a malformed escape.

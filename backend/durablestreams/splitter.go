@@ -151,7 +151,6 @@ var meanings = [256]meaning{'"': aString, '{': opens, '[': opens, '}': closes, '
 // 0 means: no quote. The exclusive or makes the bytes with a quote zero, and the last line sets the high bit of the first zero
 // byte.
 func quotes(w uint64) uint64 {
-	const lows, highs = 0x0101010101010101, 0x8080808080808080
 	w ^= '"' * lows
 	return (w - lows) &^ w & highs
 }
