@@ -61,13 +61,6 @@ func sizeMessage(r *backend.Record) (int, error) { return len(r.Value) + 1, nil 
 
 // bodyJSON makes a single array. The server takes the elements as messages, and an array as a value stays one message.
 func bodyJSON(dst []byte, recs []backend.Record) []byte {
-	n := 2
-	for i := range recs {
-		n += len(recs[i].Value) + 1
-	}
-	if cap(dst) < n {
-		dst = make([]byte, 0, n)
-	}
 	sep := byte('[')
 	for i := range recs {
 		dst = append(dst, sep)
