@@ -17,6 +17,7 @@ import (
 func (s *Stream) call(ctx context.Context, op, method string, header http.Header, body []byte, repeatable bool) (info Info, err error) {
 	unsure := false
 	err = httpwire.Retry(ctx, s.client.config.retry, func(int) (again bool, err error) {
+		// Each attempt builds a request of its own, so it has fresh credentials and a fresh body.
 		if info, err = s.attemptOnce(ctx, op, method, header, body); err == nil {
 			return false, nil
 		}
@@ -30,6 +31,7 @@ func (s *Stream) call(ctx context.Context, op, method string, header http.Header
 		default:
 			err = unrepeatable(err)
 		}
+		// Retry waits as long as the server asks, and ends with the context of the caller.
 		return errors.Is(err, backend.ErrTransient), err
 	}, nil)
 	if err != nil {
@@ -49,6 +51,7 @@ func (s *Stream) attemptOnce(ctx context.Context, op, method string, header http
 		defer payload.Close() // the caller may write to body again
 	}
 	ctx, cancel := s.client.attempt(ctx)
+	// The context bounds the reading of the answer too: discard reads from a server that may stall.
 	defer cancel()
 	req, err := s.request(ctx, method, nil, payload)
 	if err != nil {

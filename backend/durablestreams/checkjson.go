@@ -80,7 +80,8 @@ func checkName(b []byte, i int, nonASCII *bool) (int, string) {
 	return i + 1, ""
 }
 
-// checkScalar returns where the string, number or literal ends that is at i.
+// checkScalar returns where the string, number or literal ends that is at i. Numbers are only checked and never
+// converted: a number of any size keeps its digits.
 func checkScalar(b []byte, i int, nonASCII *bool) (int, string) {
 	if i >= len(b) {
 		return i, endsTooEarly

@@ -9,16 +9,21 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A conn carries the batches of one session. HTTP does not keep requests in order. Each batch therefore travels in a request of
-// its own, with a goroutine of its own, and Read returns the answers in the order of the batches.
+// A conn carries the batches of one session. HTTP does not keep requests in order. Each batch therefore travels in a
+// request of its own, with a goroutine of its own, and Read returns the answers in the order of the batches.
 //
-// A batch goes through these steps: Write makes the body and waits until the window has room; run sends the body as often as
-// deliver decides, and closes done; poll takes the batch from the head of the queue, and Read returns the ack. An error of a
-// batch waits at the head of the queue too, behind the acks of the batches before.
+// A batch goes through these steps: Write makes the body and waits until the window has room; run sends the body as
+// often as deliver decides, and closes done; poll takes the batch from the head of the queue, and Read returns the ack.
+// An error of a batch waits at the head of the queue too, behind the acks of the batches before.
 //
-// The lock of the appender guards every field below the channels, and the fields of the batches. The order of locks is: first
-// the lock of [backend.Pipelined], which is held during Finish, then the lock of the appender. A payload has a lock of its own,
-// and never takes another.
+// The lock of the appender guards every field below the channels, and the fields of the batches. The order of locks is:
+// first the lock of [backend.Pipelined], which is held during Finish, then the lock of the appender. A payload has a
+// lock of its own, and never takes another.
+//
+// A record changes goroutines six times on its way to the receipt: to the sender of the producer, to run, to the writer
+// of the transport, from the reader of the transport back to run, to the receiver of the producer, and to the waiter.
+// Four are the producer's and the transport's. The two around run remain, because a call of an http.Client blocks: if
+// Read made the requests itself, a batch would not leave before somebody calls Recv.
 type conn struct {
 	appender  *appender
 	life      context.Context
@@ -76,6 +81,7 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 		select {
 		case <-c.writeWake:
 		case <-ctx.Done():
+			// The batch is not in the queue, so no request can read the body.
 			a.reuse(b.body)
 			return a.stream.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
 		}
@@ -98,6 +104,7 @@ func (c *conn) start(b *batch) (started bool, err error) {
 	// The queue holds batches until Read has returned their acks. Most of these batches have ended, and deliver does not wait
 	// for them.
 	if n := len(c.queue); n > 0 {
+		// Only the batch directly in front matters: the batch in front has looked at the batch before itself.
 		b.before = c.queue[n-1]
 	}
 	c.queue = append(c.queue, b)
@@ -171,6 +178,7 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 		return backend.Ack{Seq: b.seq, Next: b.next}, true, nil
 	case c.failure != nil:
 		return ack, false, c.failure
+	// Every batch was answered and returned, so the session may end in order.
 	case c.finished && len(c.queue) == 0:
 		return ack, false, io.EOF
 	}
@@ -206,6 +214,7 @@ func (c *conn) failLocked(err error) {
 	if c.failure == nil {
 		c.failure = err
 	}
+	// The requests in flight end at once, and each run returns an error in doubt. Close waits for them.
 	c.cancel(err)
 	c.wakeBoth()
 }
@@ -234,6 +243,7 @@ func (c *conn) Fate(err error, unanswered int) error {
 // Close gives up the requests in flight and waits for their goroutines. A transport that heeds the context of a request ends each
 // at once; nothing of the conn runs when Close has returned.
 func (c *conn) Close() error {
+	// The order matters: first no new request starts, then the wait ends for good.
 	c.fail(backend.ErrClosed)
 	c.requests.Wait()
 	return nil

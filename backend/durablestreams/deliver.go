@@ -27,6 +27,8 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 		if err != nil {
 			return "", err
 		}
+		// first was read before the sending. If the batch in front ends during the request, its absence may still be
+		// the reason of a gap in this answer, and the batch is sent once more in vain: harmless, and seldom.
 		t, ans, err := c.post(b)
 		reply := classify(ans, err, first, c.appender.highestSent())
 		switch act := actions[reply][t.standing]; act {
@@ -39,6 +41,8 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 			err = c.waitTurn(b)
 		default:
 			resumed := c.appender.resumed
+			// newEpoch only marks the batch. endLocked begins the epoch later, when the error has reached the head of
+			// the queue: until then, batches in front may be acknowledged in the old epoch.
 			b.newEpoch = !resumed && (act == actFailForgotten || act == actFailNewEpoch)
 			err = finalError(act, ans, err, resumed)
 		}
@@ -70,6 +74,7 @@ func (c *conn) claimNext(b *batch, t ticket, err error) error {
 		return fmt.Errorf("%w: %d epochs in a row were taken by other producers with this id", backend.ErrFenced, maxClaims)
 	}
 	c.appender.claim(max(t.epoch, staleEpoch(err)) + 1)
+	// Nothing of this batch was sent in the new epoch, so an answer cannot be about an earlier request.
 	b.sent = false // in the new epoch
 	return nil
 }
@@ -137,6 +142,8 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	stream := c.appender.stream
 	ctx, cancel := stream.client.attempt(c.life)
 	defer cancel()
+	// Each attempt has its own payload, because the transport may still read the payload of an attempt that was given
+	// up.
 	body := payloadOf(b.body)
 	defer body.Close() // the bytes of the batch are used again
 	req, err := stream.request(ctx, http.MethodPost, nil, body)
@@ -160,6 +167,8 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	resp, err := stream.do(req)
 	if err != nil {
 		err = lost(err, true)
+		// The error alone says that this request was not sent. The producer must still hear that the batch may be
+		// stored by the request before.
 		if t.standing == mayBeStored && !errors.Is(err, backend.ErrIndeterminate) {
 			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 		}
@@ -168,6 +177,7 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
 		return t, ans, stream.statusError("append", resp)
 	}
+	// The answer to an append has no body that counts. It is read to its end, so that the connection is used again.
 	discard(resp.Body)
 	ans, err = answerOf(resp, t)
 	return t, ans, err
@@ -185,6 +195,7 @@ func (a *appender) setHeaders(h http.Header, t ticket) {
 // answerOf reads the answer to a stored batch. Without a sequence in the answer nobody knows whether the server means this batch.
 func answerOf(resp *http.Response, t ticket) (ans answer, err error) {
 	ans.duplicate = resp.StatusCode == http.StatusNoContent
+	// A proxy that answers 200 by itself sends no Producer-Seq. To take such an answer for an ack would lose the batch.
 	highest, ok := number(resp.Header.Get("Producer-Seq"))
 	if !ok || highest < t.seq {
 		return ans, fmt.Errorf("%w: %w", backend.ErrIndeterminate, protocolErrorf("Producer-Seq %.40q", resp.Header.Get("Producer-Seq")))

@@ -75,6 +75,7 @@ func sizeEnvelope(r *backend.Record) int {
 func meterEnvelope(r *backend.Record) (int, error) { return sizeEnvelope(r), nil }
 
 func bodyEnvelopes(dst []byte, recs []backend.Record) []byte {
+	// One time for the whole batch: a resend must have the same bytes.
 	now, sep := time.Now(), byte('[')
 	for i := range recs {
 		dst = appendEnvelope(append(dst, sep), &recs[i], now)
@@ -150,6 +151,7 @@ func unwrap(message []byte) backend.Record {
 		Time *time.Time `json:"time"`
 	}
 	d := json.NewDecoder(bytes.NewReader(message))
+	// A message with further members is not ours: to unwrap it would lose the members.
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil || e.Value == nil || e.Time == nil {
 		return backend.Record{Value: message}

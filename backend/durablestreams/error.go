@@ -116,6 +116,7 @@ func (s *Stream) statusError(op string, resp *http.Response) *Error {
 		Op: op, Status: resp.StatusCode, Message: s.message(resp),
 		Epoch: -1, Expected: -1, Received: -1, wait: httpwire.RetryAfter(resp.Header),
 	}
+	// The meaning is decided once, here, because e.Op and the headers belong to this answer.
 	e.kinds = e.meaning(resp.Header)
 	return e
 }
@@ -130,6 +131,7 @@ func (e *Error) meaning(h http.Header) []error {
 		return []error{backend.ErrFenced}
 	case e.Status == http.StatusConflict:
 		return e.conflict(h)
+	// ErrIndeterminate speaks of data that may be stored, and would make no sense for a read.
 	case failed && (e.Op == "read" || e.Op == "head"):
 		return []error{backend.ErrTransient}
 	case failed:

@@ -48,6 +48,7 @@ type control struct {
 // does not count.
 func (e *events) next() (c control, err error) {
 	for {
+		// The room shrinks with each data event, so the sum before a control event is bounded too.
 		event, err := e.in.Next(eventBytes - len(e.data))
 		switch {
 		case errors.Is(err, httpwire.ErrCutEvent):
@@ -64,6 +65,7 @@ func (e *events) next() (c control, err error) {
 			} else if e.data, err = base64.StdEncoding.AppendDecode(e.data, event.Data); err != nil {
 				return c, protocolErrorf("a data event is not base64")
 			}
+		// Other events are ignored: the protocol allows servers to add some.
 		case "control":
 			if len(event.Data) > maxControls || json.Unmarshal(event.Data, &c) != nil {
 				return c, protocolErrorf("a control event of %d bytes is not the JSON object of the protocol", len(event.Data))

@@ -46,7 +46,8 @@ func uvarintLen(n int) int {
 	return l
 }
 
-// bodyFrames appends the frames of a batch. Records without a time get the time of the sending.
+// bodyFrames appends the frames of a batch. Records without a time get the time of the sending. All records of a batch
+// get the same time, and a resend of the batch has the same body.
 func bodyFrames(dst []byte, recs []backend.Record) []byte {
 	now := time.Now()
 	for i := range recs {
@@ -79,6 +80,7 @@ func bodyFrames(dst []byte, recs []backend.Record) []byte {
 // nextFrame returns the frame at the start of b and its whole length, or a length of 0 when b has to grow first.
 // A frame that is larger than limit is refused before its bytes are there, because a reader would have to hold the bytes.
 func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
+	// A length has a single spelling here. Two spellings would be two sizes of one frame, and places count bytes.
 	size, w := binary.Uvarint(b)
 	switch {
 	case w < 0, w > 0 && (size < frameHead || w != uvarintLen(int(min(size, maxNumber)))):
@@ -91,12 +93,14 @@ func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
 		return r, 0, nil
 	}
 	n = w + int(size)
+	// The capacity ends with the frame, so an append of the caller cannot overwrite the next record.
 	body := b[w:n:n]
 	kind := body[0]
 	seconds, nanos := int64(binary.BigEndian.Uint64(body[1:])), binary.BigEndian.Uint32(body[9:])
 	if kind > frameHeaders || nanos >= 1e9 {
 		return r, 0, protocolErrorf("a frame of kind %d", kind)
 	}
+	// UTC, because the frame holds no zone: readers in different places must see equal records.
 	r.Time = time.Unix(seconds, int64(nanos)).UTC()
 	body = body[frameHead:]
 	if kind == frameHeaders {
@@ -110,6 +114,7 @@ func nextFrame(b []byte, limit int) (r backend.Record, n int, err error) {
 
 // headersOf takes the headers from the beginning of b, and returns the bytes behind the headers.
 func headersOf(b []byte) (backend.Headers, []byte, error) {
+	// The count of 0 is refused, because a frame without headers has the other kind. So each record has a single form.
 	count, w := binary.Uvarint(b)
 	if w <= 0 || count == 0 || count > uint64(len(b)-w)/2 { // a header takes two bytes at least
 		return nil, nil, protocolErrorf("the headers of a frame")

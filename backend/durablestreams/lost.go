@@ -11,6 +11,7 @@ import (
 
 // lost classifies the failure of a request without an answer. stores says whether the request could have stored something.
 func lost(err error, stores bool) error {
+	// A wrong setting gets a hint first: the error of the transport is the same for a wrong port and for an outage.
 	err = settings.Explain(err)
 	switch {
 	case misconfig.Due(err): // no further attempt helps
@@ -24,6 +25,7 @@ func lost(err error, stores bool) error {
 // unsent reports whether there was no connection: nothing of the request has left the process then.
 func unsent(err error) bool {
 	var op *net.OpError
+	// Every other error of the network may come after the server has the whole request.
 	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 

@@ -14,6 +14,7 @@ const oneWrite = 4 << 10
 // payloadOf makes b the body of one request. When the payload is closed, the owner of b may use b again.
 func payloadOf(b []byte) io.ReadCloser {
 	if len(b) <= oneWrite {
+		// The clone belongs to the request alone, so nothing has to be taken back later.
 		return io.NopCloser(bytes.NewReader(bytes.Clone(b)))
 	}
 	return &payload{b: b}
@@ -32,6 +33,8 @@ func (p *payload) Read(dst []byte) (int, error) {
 	if len(p.b) == 0 {
 		return 0, io.EOF
 	}
+	// The copy is made under the lock. Otherwise Close could give the bytes back while the transport reads them, and
+	// another batch would go out in their place.
 	n := copy(dst, p.b)
 	p.b = p.b[n:]
 	return n, nil

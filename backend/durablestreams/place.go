@@ -28,6 +28,8 @@ func (r *reader) identify(h http.Header) error {
 		return nil
 	case !validOffset(id):
 		return protocolErrorf("Headrace-Stream-Id %.40q", id)
+	// The reader may hold a place of the deleted stream, or the stream was replaced between two requests. Both would
+	// skip or mix records without a word.
 	case r.id != "" && r.id != id:
 		return fmt.Errorf("%w: the place belongs to another stream of this name, an earlier or a later one", backend.ErrOutOfRange)
 	}
@@ -49,6 +51,7 @@ func parsePlace(o backend.Offset) (id, offset string, n int64, err error) {
 	i := strings.LastIndexByte(string(o), '/')
 	if i >= 0 {
 		offset = string(o[:i])
+		// An offset of a server holds no slash, so a second slash separates the id.
 		if before, behind, ok := strings.Cut(offset, "/"); ok && validOffset(before) {
 			id, offset = before, behind
 		}

@@ -39,7 +39,8 @@ func (r *reader) placesBehind(last int) *places {
 	return p
 }
 
-// next returns the place with the count n.
+// next returns the place with the count n. The counts of a batch only grow, so a text is left for good when the next
+// begins.
 func (p *places) next(n int64) backend.Offset {
 	behind := int64(0)
 	if p.shared {
@@ -55,7 +56,8 @@ func (p *places) next(n int64) backend.Offset {
 	return p.line[:len(p.line)-(marks-1)+int(behind)]
 }
 
-// write writes one text.
+// write writes one text, and returns it as a string without a copy. The text must not outgrow its room: the Builder
+// would copy all texts, and the places before would keep the old memory.
 func (p *places) write(n int64) backend.Offset {
 	from := p.text.Len()
 	p.text.Write(p.head)

@@ -19,6 +19,8 @@ import (
 // Each Read runs alone. Only Close may run beside a Read, and Close uses nothing but the lock, the reason and cancel.
 type reader struct {
 	stream *Stream
+	// life ends with Close, with the first error, and with the context of a Read. All requests of the reader run under
+	// life.
 	life   context.Context
 	cancel context.CancelCauseFunc
 
@@ -138,6 +140,7 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	// The end of ctx ends the reader for good: the response may have been cut anywhere.
 	stop := context.AfterFunc(ctx, func() { r.cancel(ctx.Err()) })
 	defer stop()
+	// The records before the error were returned by the Read before.
 	if r.pending != nil {
 		return backend.Batch{}, r.end(r.stream.failed("read", r.pending))
 	}
@@ -157,6 +160,7 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 		// A batch without records tells the caller something only at the end of a response: a new place, or the tail. In the
 		// middle of a response there was less than a whole record, and the loop reads on.
 		if len(b.Records) > 0 || r.body == nil {
+			// The caller owns the batch now, and the reader writes nothing more to its memory.
 			return b, nil
 		}
 	}
@@ -177,6 +181,7 @@ func (r *reader) end(err error) error {
 func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// Close replaces an earlier reason, io.EOF too: a Read after Close must say that the reader is closed.
 	if r.reason == nil || !errors.Is(r.reason, backend.ErrClosed) {
 		r.reason = r.stream.failed("close", backend.ErrClosed)
 	}

@@ -31,6 +31,8 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	if buf == nil {
 		return b, err
 	}
+	// The records are not cleared and used again for the next batch. They are the caller's for good, so half of what a
+	// small record allocates is the record itself.
 	recs := make([]backend.Record, 0, r.expect(len(buf)))
 	r.counts = r.counts[:0]
 	var wrong error
@@ -77,6 +79,8 @@ func (r *reader) fill() (buf []byte, end bool, err error) {
 	// If a message is longer than the buffer, the next buffer has twice the size: the bytes are moved few times.
 	buf = make([]byte, len(r.rest), len(r.rest)+max(r.fillSize(), len(r.rest)))
 	copy(buf, r.rest)
+	// A short read would make a small batch: the transport returns what one packet has brought. At the tail the buffer
+	// is small, and a response with little data ends soon.
 	n, err := readFull(r.body, buf[len(buf):cap(buf)])
 	buf = buf[:len(buf)+n]
 	if r.length >= 0 { // the length is a forecast for the next buffer, not a check: the transport checks it
@@ -139,6 +143,7 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 		if hi-lo > limit {
 			return recs, fmt.Errorf("%w: a message of %d bytes, the limit MessageBytes is %d", backend.ErrTooLarge, hi-lo, limit)
 		}
+		// The count moves for skipped messages too, because a place counts from the start of the response.
 		r.count++
 		if r.skip > 0 {
 			r.skip--
@@ -155,6 +160,8 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 		}
 		r.counts = append(r.counts, r.count)
 	}
+	// rest shares the memory of the batch that was just returned. fill copies rest before the next read, so nothing is
+	// written to memory of the caller.
 	r.rest = buf[r.split.from:]
 	r.split.dropped(r.split.from)
 	return recs, nil
@@ -162,6 +169,8 @@ func (r *reader) takeMessages(recs []backend.Record, buf []byte) ([]backend.Reco
 
 // passOver drops the bytes before the caller's place.
 func (r *reader) passOver(buf []byte) []byte {
+	// The bytes before the place may be the middle of a frame, because a place counts from the offset of the server.
+	// passOver does not look at them.
 	k := min(r.skip, int64(len(buf)))
 	r.skip -= k
 	r.count += k
@@ -223,13 +232,18 @@ func (r *reader) takeFrames(recs []backend.Record, buf []byte) ([]backend.Record
 // finish ends the response and prepares the next request. It refuses four kinds of end, which would lose records or never end:
 // no progress, an array without its end, a place beyond the tail, and half a frame at the tail.
 func (r *reader) finish() error {
+	// The body is at its end, so the connection is free for the next request.
 	_ = r.body.Close()
 	moved := r.start != r.response.next
 	switch {
 	case !moved && (r.count > 0 || !r.tail && r.events == nil): // an SSE event without progress is a sign of life
 		return r.noProgress()
+	// A proxy has cut the answer and called it whole. The next reader asks for the records behind the last whole
+	// message.
 	case r.as == messages && r.split.phase != afterArray:
 		return fmt.Errorf("%w: %w", backend.ErrTransient, protocolErrorf("a JSON array that ends too early"))
+	// The place comes from another stream, or the server has lost data. To wait for the missing messages would skip new
+	// records later.
 	case r.tail && r.skip > 0:
 		return fmt.Errorf("%w: the stream holds less behind %.40q than the place counts", backend.ErrOutOfRange, r.start)
 	case r.tail && len(r.rest) > 0:

@@ -51,6 +51,8 @@ func (r *reader) connect(ctx context.Context) error {
 	late := !timer.Stop()
 	if err != nil {
 		cancel()
+		// The connection stood, but no answer came: a proxy holds the response back until its end, and an SSE response
+		// has no end for a minute. All readers of the Stream go to long-polls at once.
 		if late && r.life.Err() == nil {
 			r.stream.shortSSE.Store(shortLives)
 			return nil
@@ -108,6 +110,8 @@ func (r *reader) await() (bool, error) {
 	if !e.controlSeen {
 		patience = firstEvent
 	}
+	// A dead connection gives no error by itself: without the timer a reader would wait for ever behind a router that
+	// has forgotten the connection.
 	timer := time.AfterFunc(patience, e.cancel)
 	c, err := e.next()
 	late := !timer.Stop()
@@ -116,6 +120,7 @@ func (r *reader) await() (bool, error) {
 			return true, nil
 		}
 	}
+	// The connection is given up after every error. The next turn of request opens another, or goes to long-polls.
 	r.events = nil
 	e.close()
 	return false, r.disconnected(e, err, late)
@@ -153,7 +158,8 @@ func (r *reader) disconnected(e *events, err error, late bool) error {
 // event makes a response of the data before a control event. Each data event of a JSON stream is an array of its own, and the
 // splitter takes several arrays as one.
 func (r *reader) event(e *events, c control) error {
-	// The offset must not go back: records before it would be read twice.
+	// A control event has got through, so nothing on the way holds events back, and a later silence is no reason to
+	// give SSE up. The offset must not go back: records before it would be read twice.
 	e.controlSeen = true
 	if !validOffset(c.Next) || c.Next < r.ask {
 		return protocolErrorf("streamNextOffset %.40q behind %.40q", c.Next, r.ask)

@@ -57,6 +57,7 @@ func (r *reader) send(ctx context.Context) (*http.Response, error) {
 	params := url.Values{"offset": {r.ask}}
 	if r.atTail {
 		params.Set("live", "long-poll")
+		// The pause comes before the request and not after an answer, so an answer with records is returned at once.
 		if !backoff.Sleep(r.life, r.pace.pause()) {
 			return nil, r.failure(context.Cause(r.life))
 		}
@@ -80,6 +81,8 @@ func (r *reader) send(ctx context.Context) (*http.Response, error) {
 // receive begins the response, or closes the response. again means: ask once more, because another request may bring an answer.
 func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	switch status := resp.StatusCode; {
+	// Without this case, the reader would take the tail for reached, and a consumer that stops at the tail would leave
+	// records out.
 	case status == http.StatusNoContent && !r.atTail:
 		discard(resp.Body)
 		return false, protocolErrorf("status 204 for a read that does not wait")
@@ -93,6 +96,7 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	default:
 		return false, r.refusal(resp)
 	}
+	// From here on the response belongs to the reader, and its body is read by later calls of Read.
 	err = r.begin(resp)
 	if err == nil {
 		return false, nil

@@ -27,9 +27,11 @@ const (
 
 // request makes one request, with the headers and query parameters of the client and the stream.
 func (s *Stream) request(ctx context.Context, method string, params url.Values, body io.ReadCloser) (*http.Request, error) {
+	// A wrong option or name is found before the credentials are asked for.
 	if err := s.checkAddress(); err != nil {
 		return nil, err
 	}
+	// The URL is copied, because the Stream is shared by many goroutines.
 	u := *s.url
 	q := make(url.Values, len(params)+len(s.client.config.query)+len(s.config.query))
 	if err := setDynamic(ctx, q.Set, s.client.config.query, s.config.query); err != nil {
@@ -115,9 +117,12 @@ func (s *Stream) do(req *http.Request) (*http.Response, error) {
 	resp, err := s.client.config.http.Do(req)
 	if err != nil {
 		var u *url.Error
+		// url.Error prints the whole URL, with the values of query parameters, which may be secret.
 		if errors.As(err, &u) {
 			err = u.Err
 		}
+		// The transport says "context canceled" where the cause says what has ended the request: a timeout, Close, or
+		// the end of the session.
 		if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) {
 			err = cause
 		}
@@ -150,12 +155,14 @@ func (s *Stream) secrets(req *http.Request) (hidden redact.Secrets) {
 // discard reads the little that may be left of a body and closes the body. Otherwise the transport would close the connection
 // instead of using the connection again.
 func discard(body io.ReadCloser) {
+	// A body that goes on is not read to its end: a new connection costs less.
 	_, _ = io.CopyN(io.Discard, body, maxDrain)
 	_ = body.Close()
 }
 
 // number reads a number as the protocol writes numbers: digits only, up to 2^53-1.
 func number(v string) (int64, bool) {
+	// Sixteen digits are enough for 2^53-1. Longer texts are refused before ParseInt looks at them.
 	if v == "" || len(v) > 16 {
 		return 0, false
 	}

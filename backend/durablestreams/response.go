@@ -24,6 +24,7 @@ type response struct {
 // of the response is returned: a record with a wrong place could be skipped or read twice later.
 func (r *reader) begin(resp *http.Response) error {
 	h := resp.Header
+	// The id comes first: in another stream, none of the other headers means what the reader expects.
 	if err := r.identify(h); err != nil {
 		return err
 	}
@@ -31,6 +32,7 @@ func (r *reader) begin(resp *http.Response) error {
 	if err != nil {
 		return err
 	}
+	// An answer that ends before the place is stale or about other data. Its records would come a second time.
 	if err := r.checkOrder(next); err != nil {
 		return err
 	}
@@ -39,6 +41,7 @@ func (r *reader) begin(resp *http.Response) error {
 	if err := r.takeCursor("Stream-Cursor", h.Get("Stream-Cursor")); err != nil {
 		return err
 	}
+	// The start is the base of every place in this response.
 	start, err := startOffset(r.ask, next, h)
 	if err != nil {
 		return err
@@ -51,7 +54,10 @@ func (r *reader) begin(resp *http.Response) error {
 		r.pace.still++
 	}
 	waited := resp.StatusCode == http.StatusNoContent // for nothing
+	// A 204 has no content type, so only an answer with a body tells how its records are found.
 	if !waited {
+		// A proxy may compress although nobody has asked. The counts of a place are counts of bytes as the server
+		// stores them, so the reader refuses and does not decode.
 		if encoded(h) {
 			return protocolErrorf("content encoding %.40q, although the request asked for none", h.Get("Content-Encoding"))
 		}
@@ -65,6 +71,8 @@ func (r *reader) begin(resp *http.Response) error {
 	}
 	// The end of a sealed stream is its tail, and a long-poll without data was at the tail all the time.
 	r.tail = r.tail || r.closed || waited
+	// A frame may begin in one response and end in the next. Its first bytes lie before the offset of this response, so
+	// the count begins below zero.
 	r.count, r.split = -int64(len(r.rest)), splitter{}
 	if waited {
 		r.split.phase = afterArray // the body is empty
@@ -85,7 +93,8 @@ func (r *reader) checkOrder(next string) error {
 	return err
 }
 
-// takeCursor keeps the server's cursor from a header or a field. A server need not send a cursor, and the last cursor stays then.
+// takeCursor keeps the server's cursor from a header or a field. A server need not send a cursor, and the last cursor
+// stays then. A cursor is digits, of any number.
 func (r *reader) takeCursor(name, cursor string) error {
 	switch {
 	case cursor == "":

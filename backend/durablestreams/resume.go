@@ -19,6 +19,7 @@ func (s *Stream) Resume(_ context.Context, f backend.Format, from backend.Resump
 		return nil, "", s.failed("resume", err)
 	}
 	first := from.Seq
+	// The batches from.Seq, …, from.Sent-1 may be stored, and the server recognizes them only in their old epoch.
 	if from.Sent > from.Seq {
 		n, err := strconv.ParseUint(from.Origin, 10, 53) // 53 bits: maxNumber
 		if err != nil || n > from.Seq {
@@ -33,6 +34,7 @@ func (s *Stream) Resume(_ context.Context, f backend.Format, from backend.Resump
 	// The server counts from first, and this appender counts its seq from from.Seq: sequence = seq + from.Seq - first. The base is
 	// first - from.Seq, at most 0. As a uint64 the base wraps around, and the subtraction of the base wraps back.
 	a.base = first - from.Seq
+	// Everything up to here counts as sent before, so an answer "duplicate" is an ack and not a rival.
 	a.highest = int64(from.Sent-first) - 1
 	return s.pipelined(a), strconv.FormatUint(first, 10), nil
 }

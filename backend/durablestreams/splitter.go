@@ -46,6 +46,7 @@ func (s *splitter) next(b []byte) (lo, hi int, ok bool, err error) {
 			return 0, 0, false, err
 		}
 		lo, hi = s.from, s.at
+		// White space between a value and its comma belongs to the array, and not to the message.
 		for isSpace(b[hi-1]) {
 			hi--
 		}
@@ -104,6 +105,8 @@ func (s *splitter) scan(b []byte) (end bool, err error) {
 			quote = i
 		case m == opens:
 			depth++
+		// A comma or a closing bracket outside of all brackets ends the message. The kinds of inner brackets are not
+		// compared, because the decoder of the caller does so.
 		case depth == 0:
 			s.at, s.depth, s.quote = i, depth, quote
 			if b[i] == '}' {

@@ -59,6 +59,8 @@ func (c *conn) take(b *batch) (t ticket, ok bool) {
 	default:
 		t.standing = epochContested
 	}
+	// sent is set before the request leaves. If it were set after the answer, a request without an answer would look as
+	// if it had never been made.
 	b.sent = true
 	a.highest = max(a.highest, t.seq)
 	return t, true

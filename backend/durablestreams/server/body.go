@@ -78,6 +78,7 @@ func (h *handler) passOver(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
+// earlier returns the earlier of two times.
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a

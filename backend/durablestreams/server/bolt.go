@@ -96,6 +96,7 @@ func rowOf(d *draft) *row {
 	if !utf8.ValidString(r.Sequence) {
 		r.RawSequence = []byte(r.Sequence)
 	}
+	// The times and the count of waiting readers are not part of a row: both begin again when the file is opened.
 	return r
 }
 

@@ -74,6 +74,7 @@ func (h *handler) readCreation(w http.ResponseWriter, r *http.Request) (c Creati
 		contentType = source.ContentType
 		c.ContentType = contentType
 	}
+	// A body that cannot be stored refuses the whole creation: no stream is made without its first data.
 	c.Data, err = content(body, contentType)
 	return c, err
 }
@@ -162,6 +163,7 @@ func (h *handler) fork(r *http.Request, c *Creation) error {
 	return nil
 }
 
+// delete removes a stream. A stream with forks only disappears from readers: see drop.
 func (h *handler) delete(w http.ResponseWriter, r *http.Request, name string) error {
 	if err := h.storage.Delete(r.Context(), name); err != nil {
 		return err

@@ -26,6 +26,7 @@ func (x *reply) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // strike applies the fault of this moment, if there is a fault. It returns the reason for refusing the request, or nil.
 func (x *reply) strike(at Stage) error {
+	// A preflight has no class, and no fault strikes it.
 	if x.op == 0 {
 		return nil
 	}

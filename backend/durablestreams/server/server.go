@@ -113,13 +113,16 @@ func (s *Server) stop(end func(*http.Server) error) (err error) {
 		s.closed = true
 		started, served := s.http, s.served
 		s.mu.Unlock()
+		// The waits end before http does. Otherwise Shutdown would wait for live readers until their time is over.
 		s.handler.endWaits()
 		if started != nil {
 			err = end(started)
+			// The goroutine of Serve has ended when stop returns, and its own error is not lost.
 			if cause := <-served; !errors.Is(cause, http.ErrServerClosed) {
 				err = errors.Join(err, cause)
 			}
 		}
+		// The storage is closed last, because requests use it until http has ended.
 		if s.opened != nil {
 			err = errors.Join(err, s.opened.Close())
 		}

@@ -34,10 +34,13 @@ type splitter struct {
 	stack []byte // '{' or '[' for each open value of the message
 }
 
+// fail returns the error for a body that is no JSON. The place of the fault helps a client more than its text, and no
+// byte of the body is repeated, because a log may show the answer.
 func (s *splitter) fail(what string) error {
 	return fmt.Errorf("%w: invalid JSON at byte %d: %s", ErrRequest, s.r, what)
 }
 
+// space skips white space. Only the four characters of JSON count: readers refuse others between tokens.
 func (s *splitter) space() {
 	for s.r < len(s.b) {
 		switch s.b[s.r] {
@@ -112,6 +115,7 @@ func (s *splitter) document() error {
 	if err := s.end(); err != nil {
 		return err
 	}
+	// body has one spare byte of capacity for this comma, so append moves nothing.
 	s.b = append(s.b[:s.w], ',')
 	s.w++
 	return nil
@@ -216,6 +220,7 @@ func (s *splitter) key() error {
 	if err := s.text(); err != nil {
 		return err
 	}
+	// White space around the colon is dropped, as all white space between tokens.
 	if s.peek() != ':' {
 		return s.fail("expected a colon")
 	}
@@ -290,6 +295,7 @@ func hexDigit(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
+// literal reads one of the three names. Other spellings, such as True, are no JSON.
 func (s *splitter) literal(word string) error {
 	end := s.r + len(word)
 	if end > len(s.b) || string(s.b[s.r:end]) != word {

@@ -190,6 +190,7 @@ func (l *lines) write(w http.ResponseWriter, p []byte) error {
 			_, err := w.Write(p)
 			return err
 		}
+		// p belongs to send, which fills it again before the next part. So the line end may be changed in place.
 		l.cr = p[n] == '\r'
 		p[n] = '\n'
 		if _, err := w.Write(p[:n+1]); err != nil {
