@@ -161,7 +161,7 @@ var (
 	allowHeaders = []string{"Content-Type, Authorization, If-None-Match, Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, " +
 		"Stream-Forked-From, Stream-Fork-Offset, Stream-Fork-Sub-Offset, Producer-Id, Producer-Epoch, Producer-Seq"}
 	exposeHeaders = []string{"Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Producer-Epoch, Producer-Seq, " +
-		"Producer-Expected-Seq, Producer-Received-Seq, ETag, Location, Stream-SSE-Data-Encoding, Stream-TTL, Stream-Expires-At, Retry-After, Headrace-Stream-Id"}
+		"Producer-Expected-Seq, Producer-Received-Seq, ETag, Location, Stream-SSE-Data-Encoding, Stream-TTL, Stream-Expires-At, Retry-After, Headrace-Stream-Id, Headrace-Start-Offset"}
 )
 
 // nameBytes bounds the name of a stream, because the name is a key of the storage.
