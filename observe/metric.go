@@ -1,6 +1,7 @@
 package observe
 
-// A Metric is a number of a snapshot S, as an exporter needs it. S is [Producer], [Consumer], [Handled] or [Group].
+// A Metric is a number of a snapshot S, as an exporter needs it. S is [Producer], [Consumer], [Handled],
+// [Group] or [Server].
 type Metric[S any] struct {
 	Name    string // words with underscores, without prefix and unit
 	Unit    string // "By", "s", or "" for a count
@@ -9,7 +10,7 @@ type Metric[S any] struct {
 	Read    func(*S) float64
 }
 
-func counter[S any](name, unit, help string, read func(*S) uint64) Metric[S] {
+func counter[S any, N int64 | uint64](name, unit, help string, read func(*S) N) Metric[S] {
 	return Metric[S]{name, unit, help, true, func(s *S) float64 { return float64(read(s)) }}
 }
 
@@ -64,4 +65,15 @@ var GroupMetrics = []Metric[Group]{
 	gauge("members", "", "Members of the group in this process.", func(g *Group) float64 { return float64(g.Members) }),
 	gauge("streams", "", "Streams of the whole group.", func(g *Group) float64 { return float64(g.Streams) }),
 	gauge("streams_held", "", "Streams whose leases this process holds.", func(g *Group) float64 { return float64(len(g.Held)) }),
+}
+
+// ServerMetrics are the numbers of a [Server], without its Calls.
+var ServerMetrics = []Metric[Server]{
+	gauge("open_calls", "", "Calls that have not ended: sessions, and readers that wait.", func(s *Server) float64 { return float64(s.Open) }),
+	gauge("streams", "", "Streams or tables that there are.", func(s *Server) float64 { return float64(s.Streams) }),
+	counter("appends_stored", "", "Batches stored.", func(s *Server) int64 { return s.Appends }),
+	counter("records_stored", "", "Records stored; 0 where the server sees only bytes.", func(s *Server) int64 { return s.Records }),
+	counter("stored", "By", "Bytes stored.", func(s *Server) int64 { return s.Bytes }),
+	counter("read", "By", "Bytes read by clients.", func(s *Server) int64 { return s.ReadBytes }),
+	counter("faults", "", "Injected faults that struck.", func(s *Server) int64 { return s.Faults }),
 }

@@ -7,20 +7,22 @@ import (
 	"time"
 )
 
-// A Registry knows the producers, consumers, handlers and groups that were given its options. All methods may be called at the same time.
+// A Registry knows the producers, consumers, handlers and groups that were given its options, and the servers that were shown to
+// it. All methods may be called at the same time.
 type Registry struct {
 	mu        sync.Mutex
 	producers map[string]*producerMeter
 	consumers map[string]*consumerMeter
 	handlers  map[string]*handlerMeter
 	groups    map[string]*groupMeter
+	servers   map[string]*serverMeter
 }
 
 // NewRegistry returns an empty Registry.
 func NewRegistry() *Registry {
 	return &Registry{
 		producers: make(map[string]*producerMeter), consumers: make(map[string]*consumerMeter), handlers: make(map[string]*handlerMeter),
-		groups: make(map[string]*groupMeter),
+		groups: make(map[string]*groupMeter), servers: make(map[string]*serverMeter),
 	}
 }
 
@@ -31,12 +33,14 @@ type Snapshot struct {
 	Consumers []Consumer
 	Handlers  []Handled
 	Groups    []Group
+	Servers   []Server
 }
 
 // Snapshot reads all numbers. It reads them one after the other, so numbers of the same moment may differ by a batch.
 func (r *Registry) Snapshot() Snapshot {
 	r.mu.Lock()
 	producers, consumers, handlers, groups := sorted(r.producers), sorted(r.consumers), sorted(r.handlers), sorted(r.groups)
+	servers := sorted(r.servers)
 	r.mu.Unlock()
 	s := Snapshot{Time: time.Now()}
 	for _, m := range producers {
@@ -50,6 +54,9 @@ func (r *Registry) Snapshot() Snapshot {
 	}
 	for _, m := range groups {
 		s.Groups = append(s.Groups, m.snapshot())
+	}
+	for _, m := range servers {
+		s.Servers = append(s.Servers, m.snapshot())
 	}
 	return s
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
+
+	"github.com/headrace/headrace/observe"
 )
 
 // drainTimeout is how long clients may take to finish their requests after the first signal.
@@ -28,13 +31,16 @@ type serveCmd struct {
 	ZerobusClient string   `help:"The service principal that Zerobus clients must be. Default: any." placeholder:"ID:SECRET"`
 	Table         []string `help:"Declare a Zerobus table, with the columns of the serialized DescriptorProto in FILE. May be repeated. Other tables are made at their first use." placeholder:"NAME[=FILE]" sep:"none"`
 	Rows          string   `help:"Append the rows that Zerobus stores to this file, as lines of JSON." placeholder:"FILE"`
+
+	Metrics string `help:"Serve a page that shows what the servers do, and the same numbers for Prometheus at /metrics." placeholder:"HOST:PORT"`
 }
 
 // Help is what serve --help prints behind its first line.
 func (c *serveCmd) Help() string {
-	return `Without an address, serve runs all servers on their usual ports and prints what clients need:
+	return `Without the address of a server, serve runs all servers on their usual ports and prints what clients need:
 
-    S2 on 127.0.0.1:4243, Zerobus on 127.0.0.1:4244 with OAuth on 127.0.0.1:4245, Durable Streams on 127.0.0.1:4437
+    S2 on 127.0.0.1:4243, Zerobus on 127.0.0.1:4244 with OAuth on 127.0.0.1:4245, Durable Streams on 127.0.0.1:4437,
+    the page on 127.0.0.1:4246
 
 Each server writes one line to standard output when it is ready. The first signal ends the servers within ten seconds, even if
 clients are connected; a second one ends the process at once.`
@@ -43,6 +49,11 @@ clients are connected; a second one ends the process at once.`
 // A server is a running service.
 type server interface {
 	Address() string
+	numbers() observe.Server
+	shutdowner
+}
+
+type shutdowner interface {
 	Shutdown(ctx context.Context) error
 }
 
@@ -50,7 +61,7 @@ type server interface {
 type service struct {
 	name  string // as in the line that says that the server is ready
 	addr  *string
-	usual string // the address when no address is given at all
+	usual string // the address when no server is given an address
 	start func(*serveCmd) (server, error)
 	hint  func(server) string // what a shell needs to reach the server
 }
@@ -76,17 +87,17 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 		for _, s := range all {
 			*s.addr = s.usual
 		}
-		if c.OAuth == "" {
-			c.OAuth = "127.0.0.1:4245"
-		}
+		c.OAuth = cmp.Or(c.OAuth, "127.0.0.1:4245")
+		c.Metrics = cmp.Or(c.Metrics, "127.0.0.1:4246")
 	}
 	if c.Data != "" {
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
 		}
 	}
-	var running []server
+	var running []shutdowner
 	defer func() { err = errors.Join(err, stop(running)) }()
+	reg := observe.NewRegistry()
 	for _, service := range all {
 		if *service.addr == "" {
 			continue
@@ -96,11 +107,22 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 			return fmt.Errorf("serve %s: %w", service.name, err)
 		}
 		running = append(running, s)
+		reg.Server(service.name, s.numbers)
 		if _, err := fmt.Fprintf(out, "headrace: %s ready on %s\n", service.name, s.Address()); err != nil {
 			return err
 		}
 		if everything {
 			fmt.Fprintln(out, service.hint(s))
+		}
+	}
+	if c.Metrics != "" {
+		p, err := startPage(c.Metrics, reg)
+		if err != nil {
+			return fmt.Errorf("serve the page: %w", err)
+		}
+		running = append(running, p)
+		if _, err := fmt.Fprintf(out, "headrace: page ready on %s, metrics on %s/metrics\n", p.url, p.url); err != nil {
+			return err
 		}
 	}
 	<-ctx.Done()
@@ -109,7 +131,7 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 
 // stop ends all servers at the same time, within drainTimeout. Clients that had to be disconnected after drainTimeout
 // are not an error.
-func stop(running []server) error {
+func stop(running []shutdowner) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	ended := make(chan error)

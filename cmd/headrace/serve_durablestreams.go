@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	dsserver "github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/observe"
 )
 
 // streamRoot is the path under which the test suites of the protocol expect streams.
@@ -29,5 +30,12 @@ func startDurableStreams(c *serveCmd) (server, error) {
 type durableStreamsServer struct{ *dsserver.Server }
 
 func (s durableStreamsServer) Address() string { return s.URL() + streamRoot }
+
+func (s durableStreamsServer) numbers() observe.Server {
+	n := s.Stats()
+	return observe.Server{
+		Calls: n.Calls, Open: n.Open, Streams: n.Streams, Appends: n.Appends, Bytes: n.Bytes, ReadBytes: n.ReadBytes, Faults: n.Faults,
+	}
+}
 
 func durableStreamsHint(s server) string { return "  headrace create ds+" + s.Address() + "orders" }

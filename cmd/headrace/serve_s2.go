@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	s2server "github.com/headrace/headrace/backend/s2/server"
+	"github.com/headrace/headrace/observe"
 )
 
 // startS2 serves S2. The account and its basins share one address.
@@ -30,6 +31,14 @@ type s2Server struct {
 }
 
 func (s s2Server) Address() string { return s.URL() }
+
+func (s s2Server) numbers() observe.Server {
+	n := s.Stats()
+	return observe.Server{
+		Calls: n.Calls, Open: n.Open, Streams: n.Streams, Appends: n.Batches, Records: n.Records, Bytes: n.Bytes, ReadBytes: n.ReadBytes,
+		Faults: n.Faults,
+	}
+}
 
 func s2Hint(s server) string {
 	token := s.(s2Server).token

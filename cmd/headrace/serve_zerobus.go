@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	zbserver "github.com/headrace/headrace/backend/zerobus/server"
+	"github.com/headrace/headrace/observe"
 )
 
 // startZerobus serves Zerobus, and the OAuth endpoint where its clients get their tokens. It keeps received rows in memory. With
@@ -76,6 +77,13 @@ type zerobusServer struct {
 
 func (s zerobusServer) Address() string {
 	return fmt.Sprintf("%s, OAuth on %s", s.URL(), s.OAuthURL())
+}
+
+func (s zerobusServer) numbers() observe.Server {
+	n := s.Stats()
+	return observe.Server{
+		Calls: n.Calls, Open: n.Open, Streams: n.Tables, Records: n.Records, Bytes: n.Bytes, Faults: n.Faults,
+	}
 }
 
 func (s zerobusServer) Shutdown(ctx context.Context) error {

@@ -33,10 +33,14 @@ type Fault[O ~uint16, S comparable, D any] struct {
 
 // A Set is the faults of one server. Any goroutine may call its methods. The zero Set has no faults.
 type Set[O ~uint16, S comparable, D any] struct {
-	any  atomic.Bool // whether list has an entry, so that a server without faults takes no lock
-	mu   sync.Mutex  // guards list, and the counters of its entries
-	list []*entry[O, S, D]
+	any    atomic.Bool  // whether list has an entry, so that a server without faults takes no lock
+	struck atomic.Int64 // how often any fault has struck, removed faults too
+	mu     sync.Mutex   // guards list, and the counters of its entries
+	list   []*entry[O, S, D]
 }
+
+// Struck returns how often the faults of the set have struck. Faults that were removed count too.
+func (s *Set[O, S, D]) Struck() int64 { return s.struck.Load() }
 
 type entry[O ~uint16, S comparable, D any] struct {
 	Fault[O, S, D]
@@ -106,6 +110,9 @@ func (s *Set[O, S, D]) Strike(op O, on string, stage S) (do D, struck bool) {
 			e.hits++
 			do, struck = e.Do, true
 		}
+	}
+	if struck {
+		s.struck.Add(1)
 	}
 	return do, struck
 }

@@ -1,6 +1,8 @@
 package debug
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/observe"
@@ -13,6 +15,28 @@ type sample struct {
 	Consumers []consumerSample `json:"consumers"`
 	Handlers  []handlerSample  `json:"handlers"`
 	Groups    []groupSample    `json:"groups"`
+	Servers   []serverSample   `json:"servers"`
+}
+
+type serverSample struct {
+	Name      string       `json:"name"`
+	Calls     []callSample `json:"calls"` // in order of name and status
+	CallRate  float64      `json:"callRate"`
+	Open      int64        `json:"open"`
+	Streams   int          `json:"streams"`
+	Appends   int64        `json:"appends"`
+	Records   int64        `json:"records"`
+	Bytes     int64        `json:"bytes"`
+	ByteRate  float64      `json:"byteRate"` // stored
+	ReadBytes int64        `json:"readBytes"`
+	ReadRate  float64      `json:"readRate"`
+	Faults    int64        `json:"faults"`
+}
+
+type callSample struct {
+	Name   string `json:"name"`
+	Status string `json:"status"`
+	Count  int64  `json:"count"`
 }
 
 type groupSample struct {
@@ -80,7 +104,10 @@ type lastError struct {
 func sampleOf(before, now observe.Snapshot) sample {
 	seconds := max(now.Time.Sub(before.Time).Seconds(), 0.001) // the first sample of a page has no interval yet
 	rate := func(before, now uint64) float64 { return float64(now-before) / seconds }
-	s := sample{Time: now.Time, Producers: []producerSample{}, Consumers: []consumerSample{}, Handlers: []handlerSample{}, Groups: []groupSample{}}
+	s := sample{
+		Time: now.Time, Producers: []producerSample{}, Consumers: []consumerSample{}, Handlers: []handlerSample{}, Groups: []groupSample{},
+		Servers: []serverSample{},
+	}
 	for _, p := range now.Producers {
 		was := find(before.Producers, func(b observe.Producer) bool { return b.Name == p.Name })
 		s.Producers = append(s.Producers, producerSample{
@@ -107,6 +134,24 @@ func sampleOf(before, now observe.Snapshot) sample {
 	for _, g := range now.Groups {
 		s.Groups = append(s.Groups, groupSample{Name: g.Name, Members: g.Members, Streams: g.Streams, Held: append([]string{}, g.Held...)})
 	}
+	for _, v := range now.Servers {
+		was := find(before.Servers, func(b observe.Server) bool { return b.Name == v.Name })
+		s.Servers = append(s.Servers, serverSampleOf(was, v, seconds))
+	}
+	return s
+}
+
+func serverSampleOf(was, now observe.Server, seconds float64) serverSample {
+	s := serverSample{
+		Name: now.Name, Calls: []callSample{}, Open: now.Open, Streams: now.Streams, Appends: now.Appends, Records: now.Records,
+		Bytes: now.Bytes, ByteRate: float64(now.Bytes-was.Bytes) / seconds, ReadBytes: now.ReadBytes,
+		ReadRate: float64(now.ReadBytes-was.ReadBytes) / seconds, Faults: now.Faults,
+	}
+	for call, n := range now.Calls {
+		s.Calls = append(s.Calls, callSample{call.Name, call.Status, n})
+		s.CallRate += float64(n-was.Calls[call]) / seconds
+	}
+	slices.SortFunc(s.Calls, func(a, b callSample) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Status, b.Status)) })
 	return s
 }
 

@@ -12,50 +12,65 @@ import (
 )
 
 // Metrics registers the numbers of reg with the meter provider, or with the global one when none is given. The names begin with
-// headrace.producer, headrace.consumer, headrace.handler and headrace.group; the attribute name is the name that was given to the Registry. The
-// numbers are read when the SDK collects, and cost nothing between. Histograms are not exported: an instrument that is read in this
-// way cannot be one.
+// headrace.producer, headrace.consumer, headrace.handler, headrace.group and headrace.server; the attribute name is the name that
+// was given to the Registry. The numbers are read when the SDK collects, and cost nothing between. Histograms are not exported: an
+// instrument that is read in this way cannot be one.
 func Metrics(reg *observe.Registry, provider ...metric.MeterProvider) error {
 	meters := otel.GetMeterProvider()
 	if len(provider) > 0 {
 		meters = provider[0]
 	}
 	meter := meters.Meter(scope)
-	producers, err1 := instruments(meter, "producer", observe.ProducerMetrics)
-	consumers, err2 := instruments(meter, "consumer", observe.ConsumerMetrics)
-	handlers, err3 := instruments(meter, "handler", observe.HandlerMetrics)
-	groups, err5 := instruments(meter, "group", observe.GroupMetrics)
-	sent, err4 := meter.Float64ObservableCounter("headrace.producer.batches_sent",
+	producers, err1 := newFamily(meter, "producer", observe.ProducerMetrics)
+	consumers, err2 := newFamily(meter, "consumer", observe.ConsumerMetrics)
+	handlers, err3 := newFamily(meter, "handler", observe.HandlerMetrics)
+	groups, err4 := newFamily(meter, "group", observe.GroupMetrics)
+	servers, err5 := newFamily(meter, "server", observe.ServerMetrics)
+	sent, err6 := meter.Float64ObservableCounter("headrace.producer.batches_sent",
 		metric.WithDescription("Batches sent for the first time, by the reason why each one ended."))
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	served, err7 := meter.Float64ObservableCounter("headrace.server.calls", metric.WithDescription("Calls that have ended, by name and status."))
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return err
 	}
-	all := []metric.Observable{sent}
-	for _, more := range [][]metric.Observable{observables(producers), observables(consumers), observables(handlers), observables(groups)} {
+	all := []metric.Observable{sent, served}
+	for _, more := range [][]metric.Observable{
+		producers.observables(), consumers.observables(), handlers.observables(), groups.observables(), servers.observables(),
+	} {
 		all = append(all, more...)
 	}
 	_, err := meter.RegisterCallback(func(_ context.Context, out metric.Observer) error {
 		s := reg.Snapshot()
 		for i := range s.Producers {
 			p := &s.Producers[i]
-			report(out, producers, p, p.Name)
+			producers.report(out, p, p.Name)
 			for cause, n := range p.Sent {
 				out.ObserveFloat64(sent, float64(n), metric.WithAttributes(attribute.String("name", p.Name), attribute.String("cause", cause)))
 			}
 		}
 		for i := range s.Consumers {
-			report(out, consumers, &s.Consumers[i], s.Consumers[i].Name)
+			consumers.report(out, &s.Consumers[i], s.Consumers[i].Name)
 		}
 		for i := range s.Handlers {
-			report(out, handlers, &s.Handlers[i], s.Handlers[i].Name)
+			handlers.report(out, &s.Handlers[i], s.Handlers[i].Name)
 		}
 		for i := range s.Groups {
-			report(out, groups, &s.Groups[i], s.Groups[i].Name)
+			groups.report(out, &s.Groups[i], s.Groups[i].Name)
+		}
+		for i := range s.Servers {
+			server := &s.Servers[i]
+			servers.report(out, server, server.Name)
+			for call, n := range server.Calls {
+				out.ObserveFloat64(served, float64(n), metric.WithAttributes(attribute.String("name", server.Name),
+					attribute.String("call", call.Name), attribute.String("status", call.Status)))
+			}
 		}
 		return nil
 	}, all...)
 	return err
 }
+
+// A family is the metrics of one kind S, such as consumers.
+type family[S any] []instrument[S]
 
 // An instrument is a metric of the registry and what the SDK made of it.
 type instrument[S any] struct {
@@ -63,8 +78,8 @@ type instrument[S any] struct {
 	read func(*S) float64
 }
 
-func instruments[S any](meter metric.Meter, kind string, metrics []observe.Metric[S]) ([]instrument[S], error) {
-	var all []instrument[S]
+func newFamily[S any](meter metric.Meter, kind string, metrics []observe.Metric[S]) (family[S], error) {
+	var all family[S]
 	for _, m := range metrics {
 		name := "headrace." + kind + "." + m.Name
 		var o metric.Float64Observable
@@ -82,15 +97,17 @@ func instruments[S any](meter metric.Meter, kind string, metrics []observe.Metri
 	return all, nil
 }
 
-func observables[S any](all []instrument[S]) (out []metric.Observable) {
-	for _, i := range all {
+func (f family[S]) observables() (out []metric.Observable) {
+	for _, i := range f {
 		out = append(out, i.Float64Observable)
 	}
 	return out
 }
 
-func report[S any](out metric.Observer, all []instrument[S], s *S, name string) {
-	for _, i := range all {
-		out.ObserveFloat64(i.Float64Observable, i.read(s), metric.WithAttributes(attribute.String("name", name)))
+// report gives the SDK the numbers of the one that has the given name.
+func (f family[S]) report(out metric.Observer, s *S, name string) {
+	attributes := metric.WithAttributes(attribute.String("name", name))
+	for _, i := range f {
+		out.ObserveFloat64(i.Float64Observable, i.read(s), attributes)
 	}
 }

@@ -4,8 +4,8 @@
 //	prometheus.MustRegister(headraceprom.New(reg))
 //
 // All metrics begin with headrace_. Those of producers have the label producer, those of consumers the label consumer, those of
-// handlers the label handler, those of groups the label group; the values are the names that were given to the Registry. A scrape reads the Registry once and costs
-// producers and consumers nothing.
+// handlers the label handler, those of groups the label group, those of servers the label server; the values are the names that
+// were given to the Registry. A scrape reads the Registry once and costs producers and consumers nothing.
 package prometheus
 
 import (
@@ -48,12 +48,14 @@ var (
 	consumerMetrics = metrics("consumer", observe.ConsumerMetrics)
 	handlerMetrics  = metrics("handler", observe.HandlerMetrics)
 	groupMetrics    = metrics("group", observe.GroupMetrics)
+	serverMetrics   = metrics("server", observe.ServerMetrics)
 )
 
 var (
 	batchesSent     = describe("producer_batches_sent_total", "Batches sent for the first time, by the reason why each one ended.", "producer", "cause")
 	ackLatency      = describe("producer_ack_seconds", "Time from the first record of a batch to its ack.", "producer")
 	handlerDuration = describe("handler_seconds", "Duration of the attempts of a handler.", "handler")
+	serverCalls     = describe("server_calls_total", "Calls that have ended, by name and status.", "server", "call", "status")
 )
 
 // Describe sends the description of every metric.
@@ -70,6 +72,10 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range groupMetrics {
 		out <- m.desc
 	}
+	for _, m := range serverMetrics {
+		out <- m.desc
+	}
+	out <- serverCalls
 	out <- batchesSent
 	out <- ackLatency
 	out <- handlerDuration
@@ -91,6 +97,13 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i := range s.Groups {
 		send(out, groupMetrics, &s.Groups[i], s.Groups[i].Name)
+	}
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		send(out, serverMetrics, server, server.Name)
+		for call, n := range server.Calls {
+			out <- prometheus.MustNewConstMetric(serverCalls, prometheus.CounterValue, float64(n), server.Name, call.Name, call.Status)
+		}
 	}
 	for i := range s.Handlers {
 		h := &s.Handlers[i]

@@ -39,6 +39,9 @@ func observed(t *testing.T) *observe.Registry {
 			t.Fatal(err)
 		}
 	}
+	reg.Server("dev", func() observe.Server {
+		return observe.Server{Calls: map[observe.Call]int64{{Name: "append", Status: "200"}: 4, {Name: "read", Status: "404"}: 1}, Bytes: 7}
+	})
 	return reg
 }
 
@@ -58,9 +61,17 @@ headrace_producer_batches_sent_total{cause="wanted",producer="orders"} 1
 # HELP headrace_producer_records_acked_total Records that are durable.
 # TYPE headrace_producer_records_acked_total counter
 headrace_producer_records_acked_total{producer="orders"} 3
+# HELP headrace_server_calls_total Calls that have ended, by name and status.
+# TYPE headrace_server_calls_total counter
+headrace_server_calls_total{call="append",server="dev",status="200"} 4
+headrace_server_calls_total{call="read",server="dev",status="404"} 1
+# HELP headrace_server_stored_bytes_total Bytes stored.
+# TYPE headrace_server_stored_bytes_total counter
+headrace_server_stored_bytes_total{server="dev"} 7
 `
 	err := testutil.CollectAndCompare(got, strings.NewReader(want),
-		"headrace_consumer_records_done_total", "headrace_producer_batches_sent_total", "headrace_producer_records_acked_total")
+		"headrace_consumer_records_done_total", "headrace_producer_batches_sent_total", "headrace_producer_records_acked_total",
+		"headrace_server_calls_total", "headrace_server_stored_bytes_total")
 	if err != nil {
 		t.Error(err)
 	}

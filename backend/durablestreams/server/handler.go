@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/headrace/headrace/internal/calls"
 	"github.com/headrace/headrace/internal/fault"
 )
 
@@ -19,6 +20,7 @@ type handler struct {
 	Config
 	storage Storage
 	faults  fault.Set[Op, Stage, Effect]
+	stats   counters
 
 	// live holds the requests that wait: readers, batches that came too early, and requests that a fault delays.
 	// endWaits ends them; otherwise a shutdown would wait for the readers. The lock of live is never held together with
@@ -67,7 +69,10 @@ func (h *handler) waitContext(r *http.Request, d time.Duration) (context.Context
 
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(to http.ResponseWriter, r *http.Request) {
-	w := &reply{ResponseWriter: to, handler: h, request: r, op: opOf(r)}
+	w := &reply{Response: calls.Response{ResponseWriter: to}, handler: h, request: r, op: opOf(r)}
+	whole := false
+	h.stats.calls.Begin()
+	defer func() { h.stats.calls.End(w.op.name(), w.Status(whole)) }()
 	header := w.Header()
 	header["X-Content-Type-Options"] = nosniff
 	header["Cross-Origin-Resource-Policy"] = crossOrigin
@@ -85,6 +90,7 @@ func (h *handler) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		h.refuse(w, r, w.stream, err)
 	}
+	whole = true
 }
 
 func (h *handler) serve(w *reply, r *http.Request) error {

@@ -34,6 +34,7 @@ func (h *handler) create(w http.ResponseWriter, r *http.Request, name string) er
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	h.stats.stored(c.Data)
 	scheme := "http"
 	// The server believes no Forwarded header, because any client can send one. Behind a proxy that ends TLS, the
 	// Location therefore has the scheme of the connection to the proxy.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/headrace/headrace/internal/calls"
 )
 
 // A reply is the ResponseWriter of one request. Faults strike here.
 type reply struct {
-	http.ResponseWriter
+	calls.Response
 	handler *handler
 	request *http.Request
 	op      Op
@@ -20,9 +22,6 @@ type reply struct {
 	cutting       bool // the connection breaks when bytesLeft is used up
 	bytesLeft     int  // bytes of the body
 }
-
-// Unwrap lets an http.ResponseController find the real ResponseWriter.
-func (x *reply) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // strike applies the fault of this moment, if there is a fault. It returns the reason for refusing the request, or nil.
 func (x *reply) strike(at Stage) error {
@@ -49,11 +48,11 @@ func (x *reply) WriteHeader(status int) {
 			// From now on Write drops the bytes of the handler, which knows nothing of the fault.
 			x.replaced = true
 			clear(x.Header())
-			x.handler.refuse(x.ResponseWriter, x.request, x.stream, err)
+			x.handler.refuse(&x.Response, x.request, x.stream, err)
 			return
 		}
 	}
-	x.ResponseWriter.WriteHeader(status)
+	x.Response.WriteHeader(status)
 }
 
 var errReplaced = errors.New("server: the answer was replaced by a fault")

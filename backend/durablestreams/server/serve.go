@@ -160,6 +160,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 			return nil
 		}
 	}
+	h.stats.read(c)
 	json := isJSON(c.ContentType)
 	// Stored messages end with a comma each: the array has an opening bracket more, and the last comma becomes the
 	// closing bracket. An empty array has two bytes.

@@ -42,6 +42,7 @@ func (h *handler) follow(w http.ResponseWriter, r *http.Request, name string, q 
 	control := http.NewResponseController(w)
 	for {
 		if c.Next > c.From {
+			h.stats.read(c)
 			// The data and its control event are flushed together. Without its control event, a client drops the data.
 			if err := h.event(w, c, json, binary); err != nil {
 				return nil // the client reads on from its last control event

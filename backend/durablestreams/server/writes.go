@@ -46,6 +46,9 @@ func (h *handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	if err != nil {
 		return err
 	}
+	if !out.Duplicate {
+		h.stats.stored(a.Data)
+	}
 	header["Cache-Control"] = noStore
 	status := http.StatusNoContent
 	if a.Producer != nil {

@@ -311,7 +311,7 @@ func (x *exchange) beginFrames() {
 	x.flush()
 }
 
-func (x *exchange) flush() { _ = http.NewResponseController(x.w).Flush() }
+func (x *exchange) flush() { _ = http.NewResponseController(&x.w).Flush() }
 
 // takeInputs reads inputs and gives them to the stream, until the client ends or something fails, and returns the
 // reason. io.EOF means the end by the client. After an input has failed, takeInputs reads nothing more, because S2

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/headrace/headrace/internal/calls"
 )
 
 // A slow client must not hold up the server: while an answer is written, the catalog is not locked.
@@ -18,7 +20,7 @@ func TestCatalogIsFreeWhileAnAnswerIsWritten(t *testing.T) {
 		r.Header.Set("authorization", "Bearer any")
 		r.Header.Set("s2-basin", "test-basin")
 		w := &lockWatcher{ResponseRecorder: httptest.NewRecorder(), srv: s}
-		x := &exchange{srv: s, w: w, r: r}
+		x := &exchange{srv: s, w: calls.Response{ResponseWriter: w}, r: r}
 		if err := x.route(); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}

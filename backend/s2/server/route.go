@@ -38,7 +38,7 @@ func (x *exchange) route() error {
 	// These methods need no body. If a body comes, we read the body to keep the connection usable.
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
-		if err := unread.PassOver(x.w, x.r, unreadTime); err != nil {
+		if err := unread.PassOver(&x.w, x.r, unreadTime); err != nil {
 			return fail(http.StatusRequestTimeout, "request_timeout", "%v", err)
 		}
 	}
@@ -120,11 +120,11 @@ func (x *exchange) accepts(is func(string) bool) bool {
 
 // body reads the whole body of a request and decompresses it.
 func (x *exchange) body() ([]byte, error) {
-	control := http.NewResponseController(x.w)
+	control := http.NewResponseController(&x.w)
 	if err := unread.ReadBefore(control, time.Now().Add(bodyTime)); err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, maxBody))
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, fail(http.StatusRequestTimeout, "request_timeout", "the body took longer than %v", bodyTime)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/headrace/headrace/internal/calls"
 	"github.com/headrace/headrace/internal/fault"
 	"github.com/headrace/headrace/internal/unread"
 )
@@ -39,6 +40,7 @@ type Server struct {
 
 	faults fault.Set[Op, Stage, Effect]
 	stats  counters
+	calls  calls.Counter
 	meter  *meter // counts the calls of the account
 
 	mu      sync.Mutex // guards catalog
@@ -216,7 +218,7 @@ var (
 // An exchange is one request and its answer.
 type exchange struct {
 	srv        *Server
-	w          http.ResponseWriter
+	w          calls.Response
 	r          *http.Request
 	op         Op
 	stream     string // the name of the stream as the client wrote it
@@ -235,10 +237,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.handlers.Done()
 	defer c.handlers.Done()
 	allowAllOrigins(w.Header())
-	x := &exchange{srv: s, w: w, r: r}
+	x := &exchange{srv: s, w: calls.Response{ResponseWriter: w}, r: r}
+	whole := false
+	s.calls.Begin()
+	defer func() { s.calls.End(x.op.name(), x.w.Status(whole)) }()
 	err := x.route()
 	switch {
 	case err == nil || err == errEnd:
+		whole = true
 	// After the status line, only a broken connection tells the client that the answer is not complete. An answer that
 	// ends normally would look complete.
 	case err == errAbort || x.statusSent:
@@ -249,7 +255,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 {
 			_ = unread.PassOver(w, r, unreadTime)
 		}
-		asAPIError(err).write(w)
+		asAPIError(err).write(&x.w)
+		whole = true
 	}
 }
 

@@ -4,31 +4,50 @@ import (
 	"hash/maphash"
 	"sync/atomic"
 	"time"
+
+	"github.com/headrace/headrace/internal/calls"
 )
+
+// A Call is a kind of call and how the call ended.
+type Call = calls.Call
 
 // Stats is what a server has counted since New.
 type Stats struct {
-	Requests   int64 // that named an endpoint
+	Calls    map[Call]int64 // requests that have ended
+	Open     int64          // requests that have not ended: sessions, and readers that wait
+	Requests int64          // that named an endpoint
+
 	Sessions   int64 // append and read sessions that began
 	Batches    int64 // stored
 	Records    int64 // stored
 	Bytes      int64 // metered, stored
+	ReadBytes  int64 // metered, read by clients
 	Acks       int64 // written to append sessions
 	Faults     int64 // injected faults that struck
 	Duplicates int64 // stored batches that equal an earlier batch of their stream, if the Config has CountDuplicates
+
+	Streams int // that there are now; a deleted stream counts until it is removed
 }
 
 type counters struct {
-	requests, sessions, batches, records, bytes, acks, faults, duplicates atomic.Int64
+	requests, sessions, batches, records, bytes, readBytes, acks, duplicates atomic.Int64
 }
 
 // Stats returns the counts so far.
 func (s *Server) Stats() Stats {
 	c := &s.stats
-	return Stats{
+	out := Stats{
 		Requests: c.requests.Load(), Sessions: c.sessions.Load(), Batches: c.batches.Load(), Records: c.records.Load(),
-		Bytes: c.bytes.Load(), Acks: c.acks.Load(), Faults: c.faults.Load(), Duplicates: c.duplicates.Load(),
+		Bytes: c.bytes.Load(), ReadBytes: c.readBytes.Load(), Acks: c.acks.Load(), Faults: s.faults.Struck(),
+		Duplicates: c.duplicates.Load(),
 	}
+	out.Calls, out.Open = s.calls.Counts()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.catalog.basins {
+		out.Streams += len(b.streams)
+	}
+	return out
 }
 
 var seed = maphash.MakeSeed()
@@ -70,6 +89,7 @@ func (s *Server) countLocked(st *stream, in *input, c *chunk, now time.Time) {
 
 // countRead counts a batch of a read.
 func (s *Server) countRead(st *stream, op Op, b *batch) {
+	s.stats.readBytes.Add(int64(b.metered))
 	st.meter.add(s.now(), func(m *minute) {
 		m.read += uint64(b.metered)
 		if op == UnaryRead {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/headrace/headrace/internal/calls"
 	"github.com/headrace/headrace/internal/fault"
 )
 
@@ -43,6 +44,7 @@ type Server struct {
 	faults  fault.Set[Op, Stage, Effect]
 	scripts scripts
 	log     transcripts
+	calls   calls.Counter
 }
 
 // New makes a server, which serves nothing before Start. Close the server at the end.

@@ -64,7 +64,9 @@ type stream struct {
 // errEOF ends a stream with the status OK. nil would not do: nil says that the stream goes on.
 var errEOF = errors.New("end of the stream")
 
-func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
+func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) (err error) {
+	s.calls.Begin()
+	defer func() { s.calls.End("stream", status.Code(err).String()) }()
 	st := &stream{srv: s, rpc: rpc, listen: l, gone: make(chan struct{}), end: make(chan error, 1), acked: -1, stored: -1}
 	if p, ok := peer.FromContext(rpc.Context()); ok {
 		st.peer = p.Addr.String()
@@ -79,7 +81,7 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) error {
 		defer close(st.gone)
 		st.finish(st.run(md))
 	})
-	err := <-st.end
+	err = <-st.end
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, t := range st.timers {
@@ -259,7 +261,7 @@ func (st *stream) ingest(req *request) error {
 	// Timers and the half-close acknowledge up to stored. The request is in the table, so they may acknowledge it now.
 	st.stored = req.offset
 	st.mu.Unlock()
-	st.log.stored(len(req.records))
+	st.log.stored(req.records)
 	st.tap(req)
 	if st.script != nil {
 		return st.script.ingested(st, req.offset)

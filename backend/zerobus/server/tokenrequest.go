@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/headrace/headrace/internal/calls"
 )
 
 // keptTokenRequests is how many of the latest requests of the OAuth endpoint are kept. Without a bound, a server that
@@ -52,7 +54,10 @@ func (ts *tokens) keep(r TokenRequest) {
 }
 
 // token serves the OAuth endpoint.
-func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+func (s *Server) token(to http.ResponseWriter, r *http.Request) {
+	w, whole := &calls.Response{ResponseWriter: to}, false
+	s.calls.Begin()
+	defer func() { s.calls.End("token", w.Status(whole)) }()
 	f := s.tokens.due()
 	said := TokenRequest{Time: time.Now()}
 	said.ClientID, _, _ = r.BasicAuth()
@@ -76,6 +81,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(said.Status)
 	_, _ = w.Write(body) // an error means only that the client has gone
+	whole = true
 }
 
 // readForm reads the whole body, even if the body is no form, and then parses the form. ParseForm alone would leave the body of

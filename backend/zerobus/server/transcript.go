@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/headrace/headrace/internal/calls"
 )
 
 // Transcripts are bounded, because a server may run for days. A transcript keeps the first events of its stream, and
@@ -61,18 +63,28 @@ type Transcript struct {
 	Events []Event        // the first 4096
 }
 
+// A Call is a kind of call and how the call ended.
+type Call = calls.Call
+
 // Stats count everything since the server started.
 type Stats struct {
+	Calls map[Call]int64 // streams and requests for tokens that have ended
+	Open  int64          // streams and requests for tokens that have not ended
+
 	Connections int64 // TCP connections accepted by the gRPC endpoint
 	Streams     int64 // RPCs
 	Requests    int64 // records and batches that arrived, including refused ones
 	Records     int64 // rows stored
+	Bytes       int64 // of the rows stored
 	Duplicates  int64 // rows with the same bytes as an earlier row (see [Config.CountDuplicates])
 	Acks        int64
 	MaxOffset   int64 // the largest wire offset that arrived; -1 before the first
 
 	TokenRequests int64
 	Tokens        int64 // issued
+
+	Faults int64 // injected faults that struck
+	Tables int   // that there are now
 }
 
 // A transcript is what happened on one stream. The lock of all guards t.
@@ -168,10 +180,15 @@ func (l *transcript) request(req *request) {
 	l.keepLocked(Event{Kind: Ingested, Offset: req.offset, Records: len(req.records), Batch: req.kind == batchRequest})
 }
 
-func (l *transcript) stored(n int) {
+func (l *transcript) stored(records [][]byte) {
+	size := 0
+	for _, r := range records {
+		size += len(r)
+	}
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
-	l.all.stats.Records += int64(n)
+	l.all.stats.Records += int64(len(records))
+	l.all.stats.Bytes += int64(size)
 }
 
 // keepLocked adds an event, unless the transcript is full. A full transcript keeps its first events: the create request and
@@ -202,8 +219,11 @@ func (s *Server) Stats() Stats {
 	out.MaxOffset = s.log.max - 1
 	s.log.mu.Unlock()
 	out.TokenRequests, out.Tokens = s.tokens.counts()
+	out.Calls, out.Open = s.calls.Counts()
+	out.Faults = s.faults.Struck() + s.tokens.faults.Struck()
 	s.tables.mu.Lock()
 	defer s.tables.mu.Unlock()
+	out.Tables = len(s.tables.byName)
 	for _, t := range s.tables.byName {
 		t.mu.Lock()
 		out.Duplicates += t.duplicates
