@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headrace/headrace/backend/s2/s2test"
@@ -51,26 +52,26 @@ func TestRequestsMayBeCompressed(t *testing.T) {
 // The batches of a following reader name the tail. Batches before the reader has reached the tail do not. A record starts
 // the wait again.
 func TestAFollowerHearsOfTheTailAndWaitsAnewForEachRecord(t *testing.T) {
-	t.Parallel()
-	const now = 1_700_000_000_000
-	p := start(t, s2test.Clock(func() time.Time { return time.UnixMilli(now) }))
-	p.append("s", `{"body":"a"}`)
-	record := func(seq uint64, body string) pb {
-		return pb{}.bytes(1, position(seq, now).bytes(4, []byte(body)))
-	}
-	r := p.readSession("s", "seq_num=0&wait=5")
-	r.wantFrame(0, record(0, "a"))
-	r.wantFrame(0, pb{}.bytes(2, position(1, now)))
-	var last time.Time
-	for i := range uint64(3) {
-		timer := time.NewTimer(1700 * time.Millisecond)
-		<-timer.C
-		last = time.Now()
-		p.append("s", `{"body":"b"}`)
-		r.wantFrame(0, append(record(1+i, "b"), pb{}.bytes(2, position(2+i, now))...))
-	}
-	r.wantEnd()
-	if waited := time.Since(last); waited < 5*time.Second {
-		t.Errorf("it ended %v after the last record, want 5 s", waited)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const now = 1_700_000_000_000
+		p := quiet(t, s2test.Clock(func() time.Time { return time.UnixMilli(now) }))
+		p.append("s", `{"body":"a"}`)
+		record := func(seq uint64, body string) pb {
+			return pb{}.bytes(1, position(seq, now).bytes(4, []byte(body)))
+		}
+		r := p.readSession("s", "seq_num=0&wait=5")
+		r.wantFrame(0, record(0, "a"))
+		r.wantFrame(0, pb{}.bytes(2, position(1, now)))
+		var last time.Time
+		for i := range uint64(3) {
+			<-time.After(4 * time.Second)
+			last = time.Now()
+			p.append("s", `{"body":"b"}`)
+			r.wantFrame(0, append(record(1+i, "b"), pb{}.bytes(2, position(2+i, now))...))
+		}
+		r.wantEnd()
+		if waited := time.Since(last); waited != 5*time.Second {
+			t.Errorf("it ended %v after the last record, want 5 s", waited)
+		}
+	})
 }

@@ -3,9 +3,11 @@ package server_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,6 +24,7 @@ type peer struct {
 	h2   *http.Client
 	h1   *http.Client
 	auth string
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 func start(t testing.TB, opts ...s2test.Option) *peer {
@@ -35,7 +38,12 @@ func newPeer(t testing.TB, srv *s2test.Server) *peer {
 	h2 := &http.Transport{Protocols: p, DisableCompression: true, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 8 << 20, MaxReceiveBufferPerConnection: 32 << 20, MaxReadFrameSize: 1 << 20}}
 	h1 := &http.Transport{DisableCompression: true}
 	t.Cleanup(func() { h2.CloseIdleConnections(); h1.CloseIdleConnections() })
-	return &peer{t, srv, &http.Client{Transport: h2}, &http.Client{Transport: h1}, "Bearer " + srv.Token()}
+	peer := &peer{t, srv, &http.Client{Transport: h2}, &http.Client{Transport: h1}, "Bearer " + srv.Token(), new(net.Dialer).DialContext}
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return peer.dial(ctx, network, addr)
+	}
+	h1.DialContext, h2.DialContext = dial, dial
+	return peer
 }
 
 // request makes one with alternating header names and values.

@@ -3,10 +3,10 @@ package server_test
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headrace/headrace/backend/s2/s2test"
@@ -28,19 +28,20 @@ func TestReadFromInsideABatchIsFull(t *testing.T) {
 
 // Only records begin the wait anew.
 func TestHeartbeatsDoNotExtendTheWait(t *testing.T) {
-	t.Parallel()
-	p := start(t, s2test.Heartbeat(100*time.Millisecond, 100*time.Millisecond))
-	p.append("s", `{"body":"a"}`)
-	r := p.readSession("s", "seq_num=1&wait=1")
-	beats := 0
-	for ; beats < 100; beats++ {
-		if _, _, err := r.frame(); err != nil {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		p := quiet(t, s2test.Heartbeat(100*time.Millisecond, 100*time.Millisecond))
+		p.append("s", `{"body":"a"}`)
+		r := p.readSession("s", "seq_num=1&wait=1")
+		beats := 0
+		for ; beats < 100; beats++ {
+			if _, _, err := r.frame(); err != nil {
+				break
+			}
 		}
-	}
-	if beats < 2 || beats == 100 {
-		t.Errorf("%d heartbeats within a wait of 1 s", beats)
-	}
+		if beats < 10 || beats > 11 { // with the frame that tells the tail at once
+			t.Errorf("%d heartbeats of 100 ms within a wait of 1 s", beats)
+		}
+	})
 }
 
 func TestTrimRemovesExactlyWhatLiesBelowItsPoint(t *testing.T) {
@@ -142,18 +143,23 @@ func TestStatsCountSessions(t *testing.T) {
 
 // A request that announces a body and never sends it is answered.
 func TestRequestWithoutItsBodyIsAnswered(t *testing.T) {
-	t.Parallel()
-	p := start(t)
-	for line, status := range map[string]int{"GET /v1/streams": 408, "DELETE /v1/streams/s": 408, "PATCH /v1/nothing": 404} {
-		c, err := net.Dial("tcp", strings.TrimPrefix(p.srv.URL(), "http://"))
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		p := quiet(t)
+		for line, status := range map[string]int{"GET /v1/streams": 408, "DELETE /v1/streams/s": 408, "PATCH /v1/nothing": 404} {
+			c, err := p.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			began := time.Now()
+			fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", line)
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil || resp.StatusCode != status {
+				t.Errorf("%s: %v, %v; want %d", line, resp, err, status)
+			}
+			if d := time.Since(began); d != 2*time.Second {
+				t.Errorf("%s: answered after %v, want 2 s", line, d)
+			}
 		}
-		defer c.Close()
-		fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", line)
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil || resp.StatusCode != status {
-			t.Errorf("%s: %v, %v; want %d", line, resp, err, status)
-		}
-	}
+	})
 }

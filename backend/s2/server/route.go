@@ -38,6 +38,7 @@ func (x *exchange) route() error {
 	// These methods need no body. If a body comes, we read the body to keep the connection usable.
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
+		x.bodyPassed = true
 		if err := unread.PassOver(&x.w, x.r, unreadTime); err != nil {
 			return fail(http.StatusRequestTimeout, "request_timeout", "%v", err)
 		}

@@ -72,6 +72,12 @@ func (s *Server) Start(addr string) error {
 	if err != nil {
 		return fmt.Errorf("s2 server: start: %w", err)
 	}
+	s.serveLocked(l)
+	return nil
+}
+
+// serveLocked serves the connections that l accepts. startMu must be held.
+func (s *Server) serveLocked(l net.Listener) {
 	s.listener = &listener{Listener: l, conns: map[*conn]struct{}{}}
 	s.http = s.newHTTP()
 	s.served = make(chan struct{})
@@ -79,7 +85,6 @@ func (s *Server) Start(addr string) error {
 		defer close(s.served)
 		_ = s.http.Serve(s.listener) // it returns an error when the listener is closed, which is the normal end
 	}()
-	return nil
 }
 
 func (s *Server) newHTTP() *http.Server {
@@ -224,6 +229,7 @@ type exchange struct {
 	stream     string // the name of the stream as the client wrote it
 	who        *grant // the rights of the request's token; nil may do everything
 	statusSent bool   // the status line was sent, so an error can no longer change the status
+	bodyPassed bool   // we have waited for the rest of a body that we do not need, and must not wait again
 }
 
 // serve handles one request. Only serve decides how a failure reaches the client: as an HTTP error before the status is
@@ -252,7 +258,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		// An HTTP/1.1 client may send its whole body before it reads the answer. If we answered and closed the
 		// connection at once, the client would see a reset and not the error.
-		if r.ProtoMajor == 1 {
+		if r.ProtoMajor == 1 && !x.bodyPassed {
 			_ = unread.PassOver(w, r, unreadTime)
 		}
 		asAPIError(err).write(&x.w)
