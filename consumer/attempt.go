@@ -126,6 +126,7 @@ func (w *workers[T]) again(t *task[T], err error) {
 	if w.closed.Load() {
 		return
 	}
+	w.gaps += int(t.gaps)
 	w.timers[t.seq()] = w.delayedLocked(*t, pause)
 }
 
@@ -135,6 +136,7 @@ func (w *workers[T]) delayedLocked(next task[T], pause time.Duration) *time.Time
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.timers, next.seq())
+		w.gaps -= int(next.gaps)
 		if !w.closed.Load() {
 			w.ready.push(next)
 			w.wakeLocked(1)

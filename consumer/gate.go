@@ -7,8 +7,9 @@ import (
 )
 
 // A gate lets records begin only while a checkpoint can hold all that they may leave behind. Every record that finishes
-// above the low-water mark may begin a new run of done records, and a checkpoint holds up to ahead.Runs runs. While the
-// gate is shut, only the record at the low-water mark may begin, so there is always one that may.
+// above the low-water mark may begin a new run of done records, and a checkpoint holds up to ahead.Runs runs. A batch may
+// begin one run, and one more for each of its gaps. While the gate is shut, only the record at the low-water mark may
+// begin, so there is always one record that may.
 //
 // The lock of the workers guards a gate.
 type gate struct {
@@ -17,18 +18,24 @@ type gate struct {
 	shut  atomic.Bool // workers wait until the low-water mark moves
 }
 
-// admit returns how many of n records may begin. inHand is how many more may be in hand.
-func (g *gate) admit(n, inHand int) int {
-	if g.left < n {
+// admit returns how many runs may begin, at least least and at most most, or 0. inHand is how many runs the records in hand
+// may begin.
+func (g *gate) admit(least, most, inHand int) int {
+	if g.left < most {
 		// Set shut before counting: a worker that finishes a record in between sees it, and wakes the others.
 		g.shut.Store(true)
 		// With very many handlers we accept that a checkpoint has no room for some records.
 		g.left = ahead.Runs - min(inHand, ahead.Runs/2) - g.track.runs()
 	}
-	n = max(0, min(n, g.left))
-	g.left -= n
-	if n > 0 {
-		g.shut.Store(false)
+	n := min(most, g.left)
+	if n < least {
+		return 0
 	}
+	g.left -= n
+	g.shut.Store(false)
 	return n
 }
+
+// mostGaps returns how many gaps a batch may have, so that a batch of each handler fits into half of the runs of a
+// checkpoint. If one batch took all runs, only one handler would work.
+func mostGaps(handlers int) int32 { return max(0, int32(ahead.Runs/2/handlers)-1) }

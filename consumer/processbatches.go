@@ -8,7 +8,8 @@ import (
 // ProcessBatches is [Consumer.Process] for handlers that do the work of many records at once, such as one statement for
 // a hundred rows. A batch has up to [BatchRecords] records and waits at most [BatchWait] for them, as in
 // [Consumer.Batches]. With [Consumer.KeyBy] it holds records of one key, in order; as many as have gathered while the
-// batch before them was in hand.
+// batch before them was in hand, and of records that do not follow one another directly at most about 500 divided by
+// [Concurrency]: otherwise one batch would fill the list of done records in the checkpoint.
 //
 // All that Process promises holds here too: retries, dead letters, order per key, checkpoints, shutdown. A batch whose
 // handler fails with an error that names no record is tried again as a whole, as [Retries] says. After that each of its
@@ -58,7 +59,10 @@ func (l *loop[T]) collectTasks(ctx context.Context, w *workers[T]) error {
 		}
 		if w.work.key == nil {
 			whole := batch[0]
-			for _, t := range batch[1:] {
+			for i, t := range batch[1:] {
+				if t.seq() != batch[i].seq()+1 { // behind records that are left out
+					whole.gaps++
+				}
 				whole.rest = append(whole.rest, t.entry)
 			}
 			batch = append(batch[:0], whole)
@@ -91,7 +95,7 @@ func (w *workers[T]) finishOthers(t *task[T], err error) error {
 	for i := range failed {
 		first = min(first, i)
 	}
-	t.entry, t.rest = all[first], nil
+	t.entry, t.rest, t.gaps = all[first], nil, 0
 	for i, e := range all {
 		one := &task[T]{entry: e}
 		switch _, bad := failed[i]; {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/ahead"
 )
 
 func valuesOf(batch []consumer.Message[int]) (vs []int) {
@@ -107,6 +108,48 @@ func TestProcessBatchesKeepsTheOrderOfAKey(t *testing.T) {
 			if v != n+k {
 				t.Errorf("key %d ended before %d", k, v)
 			}
+		}
+	})
+}
+
+// When the list of done records is full, no other batch begins than the one that shortens the list: all records that are
+// done are in the list.
+func TestBatchesWaitWhileTheListOfDoneRecordsIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 20000
+		store := newSpy()
+		c := newConsumer(t, count(t, n), consumer.Checkpoint(store, key), consumer.StopAtTail())
+		var ended journal
+		err := c.ProcessBatches(t.Context(), func(ctx context.Context, batch []consumer.Message[int]) error {
+			if batch[0].Value != 1 { // the others wait for each other, so their batches become large
+				<-time.After(time.Millisecond)
+			} else { // holds up all odd numbers
+				<-time.After(time.Minute)
+				cp, err := store.Load(ctx, key)
+				if err != nil {
+					t.Error(err)
+				}
+				runs, err := ahead.Decode(cp.Offset, cp.Ahead)
+				ended.mu.Lock()
+				done := len(ended.all)
+				ended.mu.Unlock()
+				if err != nil || len(runs) < ahead.Runs/4 || len(runs) < done-1 {
+					t.Errorf("the list has %d runs, %v; %d records are done", len(runs), err, done)
+				}
+			}
+			for _, m := range batch {
+				ended.note(m.Value)
+			}
+			return nil
+		}, consumer.Concurrency(4), c.KeyBy(func(v int) string {
+			if v%2 == 1 {
+				return "odd"
+			}
+			return fmt.Sprint(v % 20)
+		}))
+		slices.Sort(ended.all)
+		if err != nil || !slices.Equal(ended.all, upTo(0, n)) {
+			t.Errorf("%d records, %v", len(ended.all), err)
 		}
 	})
 }

@@ -23,6 +23,7 @@ type task[T any] struct {
 	// more is how many records directly behind entry are tasks of their own, too: of records without a key, one task
 	// stands for all of a chunk. It costs a copy a chunk, where a copy a record would be most of what Process costs.
 	more  int32
+	gaps  int32      // how many records of rest do not follow directly the record before them; see gate
 	rest  []entry[T] // of a batch, in the order of the stream
 	lane  *lane[T]   // nil: the record has no key
 	fault error      // why the record is given up without an attempt
@@ -56,7 +57,14 @@ func (w *workers[T]) nextLocked(l *lane[T]) task[T] {
 	waiting := l.waiting.waiting()
 	t, n := task[T]{entry: waiting[0], lane: l}, 1
 	if w.work.batch != nil && !t.alone {
-		for most := w.loop.c.cfg.batchRecords; n < len(waiting) && n < most && !waiting[n].alone; n++ {
+		most := w.loop.c.cfg.batchRecords
+		for ; n < len(waiting) && n < most && !waiting[n].alone; n++ {
+			if waiting[n].seq() != waiting[n-1].seq()+1 {
+				if t.gaps == w.mostGaps {
+					break
+				}
+				t.gaps++
+			}
 			t.rest = append(t.rest, waiting[n])
 		}
 	}

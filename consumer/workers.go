@@ -32,8 +32,12 @@ type workers[T any] struct {
 	fresh  []*lane[T]             // made by add
 	timers map[uint64]*time.Timer // of records that wait for their next attempt, by seq
 	gate   gate
-	closed atomic.Bool // nothing begins any more; set with the lock held
-	err    error       // the first failure that ends the loop
+	// gaps is how many gaps the batches have that are in hand or wait for their next attempt. mostGaps is the limit of one
+	// batch.
+	gaps     int
+	mostGaps int32
+	closed   atomic.Bool // nothing begins any more; set with the lock held
+	err      error       // the first failure that ends the loop
 }
 
 func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop context.CancelFunc) *workers[T] {
@@ -41,6 +45,7 @@ func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop conte
 	w := &workers[T]{loop: l, work: do, cfg: cfg, stop: stop, lanes: map[string]*lane[T]{}, timers: map[uint64]*time.Timer{}}
 	w.change.L = &w.mu
 	w.gate.track = l.run.track
+	w.mostGaps = mostGaps(cfg.concurrency)
 	w.life, w.kill = context.WithCancel(context.WithoutCancel(ctx))
 	if w.hold = l.hold; w.hold != nil { // in a group, a lease that was lost ends the handlers at once
 		kill := w.kill
@@ -112,6 +117,7 @@ func (w *workers[T]) run() {
 				if w.try(&one) && one.lane != nil {
 					w.leave(one.lane)
 				}
+				w.addGaps(-mine[i].gaps)
 			}
 		}
 	}
@@ -135,18 +141,20 @@ func (w *workers[T]) take(mine []task[T]) []task[T] {
 func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 	single := w.cfg.concurrency == 1
 	for w.ready.len() > 0 && (single || len(mine) == 0) {
-		n := 1
+		least := 1 + int(w.ready.waiting()[0].gaps)
+		most := least
 		if single {
-			n += int(w.ready.waiting()[0].more)
+			most += int(w.ready.waiting()[0].more) // without a key, and so without gaps
 		}
-		n = w.gate.admit(n, w.cfg.concurrency+len(w.timers))
-		if n == 0 && len(mine) == 0 && w.lowestLocked() {
-			n = 1
-		}
-		if n == 0 {
+		n := w.gate.admit(least, most, w.cfg.concurrency+len(w.timers)+w.gaps)
+		if n == 0 && (len(mine) > 0 || !w.lowestLocked()) {
 			break
 		}
-		t := &w.ready.waiting()[0]
+		t := &w.ready.waiting()[0] // lowestLocked may have put another task there
+		if n -= int(t.gaps); n < 1 {
+			n = 1
+		}
+		w.gaps += int(t.gaps)
 		mine = append(mine, *t)
 		mine[len(mine)-1].more = int32(n) - 1
 		if left := t.more + 1 - int32(n); left > 0 {
@@ -157,6 +165,16 @@ func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 		w.ready.pop(1)
 	}
 	return mine
+}
+
+// addGaps counts the gaps of a batch that is in hand from now on, or of one that is not any more.
+func (w *workers[T]) addGaps(n int32) {
+	if n == 0 {
+		return
+	}
+	w.mu.Lock()
+	w.gaps += int(n)
+	w.mu.Unlock()
 }
 
 // lowestLocked moves the record at the low-water mark to the head of ready. It reports whether ready has that record.
