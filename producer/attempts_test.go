@@ -52,6 +52,27 @@ func TestOneAttemptEndsWithItsSession(t *testing.T) {
 	})
 }
 
+// Openings that failed count until something was acknowledged. A store that lets every second opening succeed, and stores nothing,
+// is given up after as many attempts as a store that refuses every opening.
+func TestAGoodOpeningIsNoProgress(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(),
+			backendtest.Every(backendtest.OnOpen, 2, backendtest.Fail(backend.ErrTransient)),
+			backendtest.Every(backendtest.OnSend, 1, backendtest.DropBefore(nil)))
+		p := open(t, sink, producer.Attempts(4))
+		r := enqueue(t, p, "a")[0]
+		if _, err := r.Wait(t.Context()); err == nil || !strings.Contains(err.Error(), "gave up after 4 attempts") {
+			t.Error(err)
+		}
+		if n := sink.Calls(backendtest.OnOpen); n != 4 { // good, lost, failed, good, lost, failed
+			t.Errorf("%d openings, want 4", n)
+		}
+		if err := p.Close(); err == nil {
+			t.Error("Close has nothing to say")
+		}
+	})
+}
+
 // A store that takes everything and acknowledges nothing is given up, however long each session lasts; one that was idle
 // for a day before it fell silent has all its attempts.
 func TestASilentStoreIsGivenUp(t *testing.T) {

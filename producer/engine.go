@@ -70,7 +70,7 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 		// A buffer of less than 870,400 bytes counts less overhead, at most one byte in 1,024. The full overhead of a batch would
 		// leave no room for records in a buffer of a few hundred bytes, as tests use it.
 		batcher.BatchOverhead(min(batchDataBytes, c.bufferBytes>>10)))
-	first, err := e.open(ctx, attempts{}, c.openingBudget(ctx))
+	first, err := e.open(ctx, new(attempts), c.openingBudget(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 			}
 			return err
 		}
-		if s, err = e.open(ctx, tries, e.retry.Budget); err != nil {
+		if s, err = e.open(ctx, &tries, e.retry.Budget); err != nil {
 			return err
 		}
 	}

@@ -41,8 +41,8 @@ func (e *engine) pause(ctx context.Context, tries *attempts, reason error, budge
 }
 
 // open opens a session. open tries again after a transient error, within the budget and ctx. tries counts the attempts that
-// failed before the call.
-func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.Session, error) {
+// failed; the attempts of this call stay in tries when an opening succeeds, because a session is no progress yet.
+func (e *engine) open(ctx context.Context, tries *attempts, budget int) (backend.Session, error) {
 	for {
 		began := time.Now()
 		s, err := e.openOnce(ctx)
@@ -60,7 +60,7 @@ func (e *engine) open(ctx context.Context, tries attempts, budget int) (backend.
 			return nil, fmt.Errorf("producer: open: %w", err)
 		}
 		e.openingFailed(tries.failed+1, err)
-		if perr := e.pause(ctx, &tries, err, budget); perr != nil {
+		if perr := e.pause(ctx, tries, err, budget); perr != nil {
 			if ctx.Err() != nil {
 				// ctx has ended during the wait, and perr is only the error of ctx. err says why the store could not be reached.
 				perr = fmt.Errorf("%w: last attempt: %w", perr, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -160,10 +161,22 @@ func (p *Partitioned[T]) each(f func(i int) error) error {
 	for i := range p.producers {
 		all.Go(func() {
 			if err := f(i); err != nil {
-				failures[i] = fmt.Errorf("producer: partition %d of %d: %w", i, len(p.producers), err)
+				failures[i] = &partitionError{i, len(p.producers), err}
 			}
 		})
 	}
 	all.Wait()
 	return errors.Join(failures...)
 }
+
+// A partitionError is an error of one of n producers.
+type partitionError struct {
+	i, n int
+	err  error
+}
+
+func (e *partitionError) Error() string {
+	return fmt.Sprintf("producer: partition %d of %d: %s", e.i, e.n, strings.TrimPrefix(e.err.Error(), "producer: "))
+}
+
+func (e *partitionError) Unwrap() error { return e.err }

@@ -242,7 +242,7 @@ func TestNewPartitionedRefusesWrongArguments(t *testing.T) {
 			t.Error("no key")
 		}
 		_, err := producer.NewPartitioned(ctx, []backend.Sink{memory.New(), nil, memory.New()}, text(), keyOf)
-		if err == nil || !strings.Contains(err.Error(), "partition 1 of 3") {
+		if err == nil || !strings.Contains(err.Error(), "producer: partition 1 of 3: the sink is nil") {
 			t.Errorf("a nil sink: %v", err)
 		}
 		ended, end := context.WithCancel(ctx)
