@@ -55,7 +55,9 @@ func twoPages(t *testing.T, q *queries) backend.Reader {
 	t.Helper()
 	pool := newPool(t)
 	large := strings.Repeat("x", 1<<20-64)
-	send(t, newDB(t, pool).Stream("orders"), large, large, large)
+	s := newDB(t, pool).Stream("orders")
+	send(t, s, large, large, large)
+	readAll(t, s, backend.Earliest) // a transaction elsewhere in the server may hold up records at first
 	traced := newDB(t, configured(t, pool, func(c *pgxpool.Config) { c.ConnConfig.Tracer = q }))
 	r, err := traced.Stream("orders").OpenReader(patience(t), backend.Earliest)
 	if err != nil {

@@ -37,15 +37,17 @@ func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl 
 	}
 	// Most attempts end here. Without this query, every attempt would wait for the owner's transactions with SaveTx.
 	var held bool
-	err = l.db.QueryRowContext(ctx, l.dialect.heldSQL, group, stream, member).Scan(&held)
+	if err = l.locate(ctx); err == nil {
+		err = l.db.QueryRowContext(ctx, l.sql(l.dialect.heldSQL), group, stream, member).Scan(&held)
+	}
 	if err == nil && !held {
 		err = l.inTx(ctx, func(tx *sql.Tx) (err error) {
 			// The checkpoint comes first, because claim may wait for a transaction of the earlier owner. If we held the
 			// row of the lease while waiting, the owner could not renew its other leases.
-			if cp, err = claim(ctx, tx, lease.Key(group, stream)); err != nil {
+			if cp, err = l.claim(ctx, tx, lease.Key(group, stream)); err != nil {
 				return err
 			}
-			res, err := tx.ExecContext(ctx, l.dialect.acquireSQL, group, stream, member, ttl.Milliseconds())
+			res, err := tx.ExecContext(ctx, l.sql(l.dialect.acquireSQL), group, stream, member, ttl.Milliseconds())
 			if err != nil {
 				return err
 			}
@@ -79,14 +81,14 @@ func (l *Leases) Renew(ctx context.Context, group, member string, streams []stri
 	err = l.inTx(ctx, func(tx *sql.Tx) error {
 		// The write comes first, so that SQLite waits for its turn before the transaction reads. A transaction that
 		// reads first may be unable to write, if another process has written in between.
-		if _, err := tx.ExecContext(ctx, l.dialect.joinSQL, group, member, ttl.Milliseconds()); err != nil {
+		if _, err := tx.ExecContext(ctx, l.sql(l.dialect.joinSQL), group, member, ttl.Milliseconds()); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, l.dialect.renewSQL, ttl.Milliseconds(), group, member, string(names)); err != nil {
+		if _, err := tx.ExecContext(ctx, l.sql(l.dialect.renewSQL), ttl.Milliseconds(), group, member, string(names)); err != nil {
 			return err
 		}
 		for _, old := range []string{l.dialect.oldMembersSQL, l.dialect.oldLeasesSQL} {
-			if _, err := tx.ExecContext(ctx, old, group); err != nil {
+			if _, err := tx.ExecContext(ctx, l.sql(old), group); err != nil {
 				return err
 			}
 		}
@@ -104,7 +106,7 @@ func (l *Leases) Release(ctx context.Context, group, member, stream string) erro
 	if err := begin(ctx, checkLease(group, member, stream)); err != nil {
 		return failed("release", stream, err)
 	}
-	if _, err := l.db.ExecContext(ctx, releaseSQL, group, member, stream); err != nil {
+	if _, err := l.db.ExecContext(ctx, l.sql(releaseSQL), group, member, stream); err != nil {
 		return failed("release", stream, err)
 	}
 	return nil
@@ -116,9 +118,9 @@ func (l *Leases) Leave(ctx context.Context, group, member string) error {
 		return failed("leave", group, err)
 	}
 	err := l.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, leaveSQL, group, member)
+		_, err := tx.ExecContext(ctx, l.sql(leaveSQL), group, member)
 		if err == nil {
-			_, err = tx.ExecContext(ctx, releaseAllSQL, group, member)
+			_, err = tx.ExecContext(ctx, l.sql(releaseAllSQL), group, member)
 		}
 		return err
 	})
@@ -146,18 +148,20 @@ func (l *Leases) Members(ctx context.Context, group string) (lease.State, error)
 //
 // A stream stands still while a member that was suspended keeps such a transaction open. PostgreSQL ends the transaction
 // if idle_in_transaction_session_timeout is set; the time of a lease is a good value.
+//
+// The search_path of tx does not matter, because Acquire has found the schema of the tables.
 func (l *Leases) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
-	res, err := tx.ExecContext(ctx, l.dialect.saveSQL, saveArgs(key, cp)...)
+	res, err := tx.ExecContext(ctx, l.sql(l.dialect.saveSQL), saveArgs(key, cp)...)
 	if err != nil {
 		return failed("save", key, err)
 	}
 	n, err := res.RowsAffected()
 	if err == nil && n == 0 {
 		var stored checkpoint.Checkpoint
-		if stored, err = load(ctx, tx, key); err == nil {
+		if stored, err = l.load(ctx, tx, key); err == nil {
 			err = notSaved(stored, cp)
 		}
 	}
@@ -189,7 +193,7 @@ func (l *Leases) state(ctx context.Context, q interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }, group string) (s lease.State, err error) {
 	s.Owners = make(map[string]string)
-	rows, err := q.QueryContext(ctx, l.dialect.stateSQL, group)
+	rows, err := q.QueryContext(ctx, l.sql(l.dialect.stateSQL), group)
 	if err != nil {
 		return s, err
 	}

@@ -12,20 +12,22 @@ type PgxTx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error 
 	QueryRow(ctx context.Context, sql string, args ...any) W
 }
 
-// SavePgx is [Store.SaveTx] for a transaction of package pgx, for programs that use pgx without database/sql. The type
-// parameters spare this package an import of pgx. Under a key of a group it saves only while the lease is valid, as
+const epochSQL = `SELECT COALESCE(MAX(epoch), 0) FROM headrace_checkpoints WHERE checkpoint_key = $1`
+
+// SavePgx is [Store.SaveTx] of s for a transaction of package pgx, for programs whose other statements use pgx without
+// database/sql. The type parameters spare this package an import of pgx. Under a key of a group it saves only while the lease is valid, as
 // [Leases.SaveTx] does.
-func SavePgx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error }](ctx context.Context, tx PgxTx[R, W], key string, cp checkpoint.Checkpoint) error {
+func SavePgx[R interface{ RowsAffected() int64 }, W interface{ Scan(...any) error }](ctx context.Context, s *Store, tx PgxTx[R, W], key string, cp checkpoint.Checkpoint) error {
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
-	res, err := tx.Exec(ctx, PostgreSQL.leaseSQL.saveSQL, saveArgs(key, cp)...)
+	res, err := tx.Exec(ctx, s.sql(PostgreSQL.leaseSQL.saveSQL), saveArgs(key, cp)...)
 	if err != nil {
 		return failed("save", key, err)
 	}
 	if res.RowsAffected() == 0 {
 		var epoch int64
-		if err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(epoch), 0) FROM headrace_checkpoints WHERE checkpoint_key = $1`, key).Scan(&epoch); err != nil {
+		if err := tx.QueryRow(ctx, s.sql(epochSQL), key).Scan(&epoch); err != nil {
 			return failed("save", key, err)
 		}
 		return failed("save", key, notSaved(checkpoint.Checkpoint{Epoch: uint64(epoch)}, cp))

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
@@ -16,7 +17,8 @@ import (
 
 // A Store is a [checkpoint.Store] in a SQL database. Many goroutines and many processes may use it.
 type Store struct {
-	db *sql.DB
+	db     *sql.DB
+	prefix atomic.Pointer[string] // of the tables' names, with the schema; nil: not known yet
 }
 
 var (
@@ -28,11 +30,13 @@ var (
 func New(db *sql.DB) *Store { return &Store{db: db} }
 
 // Load implements [checkpoint.Store].
-func (s *Store) Load(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
+func (s *Store) Load(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
 	if err := begin(ctx, checkKey(key)); err != nil {
 		return checkpoint.Checkpoint{}, failed("load", key, err)
 	}
-	cp, err := load(ctx, s.db, key)
+	if err = s.locate(ctx); err == nil {
+		cp, err = s.load(ctx, s.db, key)
+	}
 	if err != nil {
 		return checkpoint.Checkpoint{}, failed("load", key, err)
 	}
@@ -40,19 +44,21 @@ func (s *Store) Load(ctx context.Context, key string) (checkpoint.Checkpoint, er
 }
 
 // Claim implements [checkpoint.Store]. It waits for the end of transactions that have saved under key.
-func (s *Store) Claim(ctx context.Context, key string) (checkpoint.Checkpoint, error) {
+func (s *Store) Claim(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
 	if err := begin(ctx, checkKey(key)); err != nil {
 		return checkpoint.Checkpoint{}, failed("claim", key, err)
 	}
-	cp, err := claim(ctx, s.db, key)
+	if err = s.locate(ctx); err == nil {
+		cp, err = s.claim(ctx, s.db, key)
+	}
 	if err != nil {
 		return checkpoint.Checkpoint{}, failed("claim", key, err)
 	}
 	return cp, nil
 }
 
-func claim(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, error) {
-	cp, err := scan(q.QueryRowContext(ctx, claimSQL, key))
+func (s *Store) claim(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, error) {
+	cp, err := scan(q.QueryRowContext(ctx, s.sql(claimSQL), key))
 	if errors.Is(err, sql.ErrNoRows) { // the epoch cannot grow any more
 		return checkpoint.Raise(checkpoint.Checkpoint{Epoch: math.MaxInt64})
 	}
@@ -78,7 +84,7 @@ func (s *Store) keys(ctx context.Context) (keys []string, err error) {
 	if err := begin(ctx); err != nil {
 		return nil, err
 	}
-	rows, err := s.db.QueryContext(ctx, keysSQL)
+	rows, err := s.db.QueryContext(ctx, s.sql(keysSQL))
 	if err != nil {
 		return nil, err
 	}
@@ -103,11 +109,14 @@ type Tx interface {
 // roll tx back: after [backend.ErrFenced] another consumer owns the stream, and the effect in tx must not be committed.
 // If tx reads from a snapshot (REPEATABLE READ or stricter), a concurrent Claim may cause [backend.ErrTransient]. Then
 // repeat the whole transaction.
+//
+// The search_path of tx does not matter: SaveTx names the schema in which Claim or Load of this Store has found the
+// table. A Store that has neither claimed nor loaded anything does not know the schema, and follows search_path.
 func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
-	res, err := tx.ExecContext(ctx, saveSQL, string(cp.Offset), key, int64(cp.Epoch), aheadColumn(cp))
+	res, err := tx.ExecContext(ctx, s.sql(saveSQL), string(cp.Offset), key, int64(cp.Epoch), aheadColumn(cp))
 	if err != nil {
 		return failed("save", key, err)
 	}
@@ -117,14 +126,14 @@ func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Che
 	}
 	// There is no row with this key and this epoch: a newer consumer has claimed the key, or nobody has.
 	if n == 0 {
-		return failed("save", key, fenced(ctx, tx, key, cp))
+		return failed("save", key, s.fenced(ctx, tx, key, cp))
 	}
 	return nil
 }
 
 // fenced returns the reason why no row has the epoch of cp.
-func fenced(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
-	stored, err := load(ctx, tx, key)
+func (s *Store) fenced(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
+	stored, err := s.load(ctx, tx, key)
 	if err != nil {
 		return err
 	}
@@ -145,8 +154,8 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func load(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, error) {
-	cp, err := scan(q.QueryRowContext(ctx, loadSQL, key))
+func (s *Store) load(ctx context.Context, q querier, key string) (checkpoint.Checkpoint, error) {
+	cp, err := scan(q.QueryRowContext(ctx, s.sql(loadSQL), key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return checkpoint.Checkpoint{}, nil
 	}

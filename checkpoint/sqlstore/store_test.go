@@ -273,7 +273,7 @@ func TestTransactionOfPgx(t *testing.T) {
 	defer conn.Close(context.Background())
 	save := func() error {
 		return pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-			return sqlstore.SavePgx(t.Context(), tx, "k", cp)
+			return sqlstore.SavePgx(t.Context(), s, tx, "k", cp)
 		})
 	}
 	if err := save(); err != nil {
@@ -293,7 +293,8 @@ func TestTransactionOfPgxNeedsAValidLease(t *testing.T) {
 	if err := sqlstore.Migrate(t.Context(), db, sqlstore.PostgreSQL); err != nil {
 		t.Fatal(err)
 	}
-	cp, ok, err := sqlstore.NewLeases(db, sqlstore.PostgreSQL).Acquire(t.Context(), "g", "a", "s", time.Hour)
+	leases := sqlstore.NewLeases(db, sqlstore.PostgreSQL)
+	cp, ok, err := leases.Acquire(t.Context(), "g", "a", "s", time.Hour)
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
@@ -305,7 +306,7 @@ func TestTransactionOfPgxNeedsAValidLease(t *testing.T) {
 	defer conn.Close(context.Background())
 	save := func() error {
 		return pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-			return sqlstore.SavePgx(t.Context(), tx, "s/g", cp)
+			return sqlstore.SavePgx(t.Context(), leases.Store, tx, "s/g", cp)
 		})
 	}
 	if err := save(); err != nil {
