@@ -57,6 +57,9 @@ func (f *feed) read(ctx context.Context) error {
 			if err == io.EOF {
 				return nil
 			}
+			if err == nil {
+				b, err = located(f.at, b)
+			}
 			if err != nil {
 				return err
 			}
@@ -71,6 +74,29 @@ func (f *feed) read(ctx context.Context) error {
 			}
 		}
 	}, func() bool { return moved })
+}
+
+// located returns b with its Next, where the source leaves it out. at is the place before b. The checkpoint needs places:
+// if it held an empty one, no later relay could go on, and a relative one, such as Latest, would lose the records that
+// arrive between two relays.
+func located(at backend.Offset, b backend.Batch) (backend.Batch, error) {
+	n := len(b.Records)
+	for i := range b.Records {
+		if b.Records[i].Offset == "" || b.Records[i].Next == "" {
+			return b, fmt.Errorf("the source is faulty: record %d of the batch behind %q does not say where it begins and ends", i, at)
+		}
+	}
+	switch {
+	case b.Next != "":
+	case n > 0:
+		b.Next = b.Records[n-1].Next
+	default: // the source has only said that the connection is alive, or that the tail is reached
+		b.Next = at
+	}
+	if b.Next.Relative() {
+		return b, fmt.Errorf("the source is faulty: the first batch does not say at which offset it begins, only %q", b.Next)
+	}
+	return b, nil
 }
 
 // next waits for a batch, unless there are records in rest. The batch may be empty. At the end of the source, next
