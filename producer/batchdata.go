@@ -20,8 +20,10 @@ type batchData struct {
 	no        uint64 // number of the batch, counted in the order in which batches begin
 	latch     *latch
 	arena     []byte           // the newest chunk of memory for the values of the records
-	spare     *[]byte          // the entry of spareArenas: recycle puts the newest chunk into the entry, and allocates no other
+	largest   []byte           // the largest chunk before arena
+	spare     *[]byte          // the entry of spareArenas: recycle puts a chunk into the entry, and allocates no other
 	copied    int              // bytes copied into all chunks
+	bound     int              // BatchBytes: about as many bytes are copied at most
 	headers   []backend.Header // the newest chunk of memory for the headers of the records
 	undecided int              // number of records not decided; at 0 the latch opens
 }
@@ -66,12 +68,22 @@ const headerBytes = 40 // size of a backend.Header: a string and a slice
 // copy copies p into the arena. The capacity of the result ends with p, so that nobody can append into the next record.
 func (d *batchData) copy(p []byte) []byte {
 	if cap(d.arena)-len(d.arena) < len(p) {
-		d.arena = make([]byte, 0, max(2*cap(d.arena), len(p), firstChunk))
+		d.addChunk(len(p))
 	}
 	first := len(d.arena)
 	d.arena = append(d.arena, p...)
 	d.copied += len(p)
 	return d.arena[first:len(d.arena):len(d.arena)]
+}
+
+// addChunk begins a chunk that holds at least n bytes. Chunks double, but a chunk is not larger than what the batch may still
+// hold: with records of mixed sizes, nearly every second batch is a little larger than the batch before, and would otherwise
+// take three times its bytes.
+func (d *batchData) addChunk(n int) {
+	if cap(d.arena) > cap(d.largest) {
+		d.largest = d.arena
+	}
+	d.arena = make([]byte, 0, max(min(2*cap(d.arena), d.bound-d.copied), n, firstChunk))
 }
 
 // decide records the decision on a run of records. Runs are decided in order. decide returns true when the run held the last

@@ -89,7 +89,8 @@ func (e *engine) keep(b *batch) {
 		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
 		spare := e.newArena()
 		e.batchCount++
-		b.Companion = &batchData{batch: b, no: e.batchCount, latch: l, arena: *spare, spare: spare}
+		bound := least(e.batchBytes, e.limits.Load().BatchBytes)
+		b.Companion = &batchData{batch: b, no: e.batchCount, latch: l, arena: *spare, spare: spare, bound: bound}
 	}
 	d := b.Companion
 	d.keep()

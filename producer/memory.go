@@ -42,10 +42,17 @@ func (e *engine) sendReturned() {
 	}
 }
 
-// recycle gives the arena of a decided batch to later batches, and the room of the batch in the buffer to callers who wait.
+// recycle gives the largest chunk of a decided batch to later batches, and the room of the batch in the buffer to callers who
+// wait. A chunk that held only a part of the batch is not worth keeping: every later batch would need more chunks beside it.
 func (e *engine) recycle(d *batchData) {
-	*d.spare = d.arena[:0]
-	e.spareArenas.Put(d.spare)
-	d.arena, d.spare, d.headers = nil, nil, nil
+	largest := d.arena
+	if cap(d.largest) > cap(largest) {
+		largest = d.largest
+	}
+	if cap(largest) >= d.copied/4*3 {
+		*d.spare = largest[:0]
+		e.spareArenas.Put(d.spare)
+	}
+	d.arena, d.largest, d.spare, d.headers = nil, nil, nil, nil
 	e.queue.Release(d.batch)
 }
