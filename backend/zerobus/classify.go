@@ -22,9 +22,11 @@ const (
 	moments
 )
 
+// momentOf returns the moment on an open stream.
 func momentOf(unanswered int) moment { return idle + moment(min(unanswered, 2)) }
 
-// A verdict gives, for each moment, the errors of package backend to wrap.
+// A verdict gives, for each moment, the errors of package backend to wrap. The moment matters because the same error means two
+// things: before a batch was sent, trying again is safe; with a batch in flight, trying again may store rows twice.
 type verdict [moments][]error
 
 // The parts of verdicts.
@@ -75,8 +77,8 @@ var verdicts = map[codes.Code]verdict{
 	codes.Unimplemented:    always(backend.ErrUnsupported),
 }
 
-// verdictOn classifies an error of any kind. ownToken says that the stream was opened with a token of the client's own, and
-// not with provided headers.
+// verdictOn classifies an error of any kind. The order of the cases counts: an error that says more stands before an error that
+// it wraps. ownToken says that the stream was opened with a token of the client's own, and not with provided headers.
 func verdictOn(err error, ownToken bool) verdict {
 	var said *Error
 	var proxy *ProxyError

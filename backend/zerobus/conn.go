@@ -29,7 +29,11 @@ import (
 // nothing is sent, and the server goes on to acknowledge. over says that RecvMsg has returned the end, so nobody needs to read
 // the rest of the stream.
 //
-// We cut the stream off only if the server does not end the stream in time, or if the server holds up a message.
+// We cut the stream off only if the server does not end the stream in time, or if the server holds up a message. A stream that
+// is cut off loses the acks that the server has sent already, and a producer then sends durable rows again.
+//
+// Lock order: the lock of the session that Pipelined makes, then mu. Pipelined calls Finish and Fate with its own lock held, so
+// no code under mu may call the session. The locks of the token cache and of the connections are never taken under mu.
 type conn struct {
 	sink    *Sink
 	id      string // the server's name of the stream
@@ -137,7 +141,7 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 		return backend.Ack{}, backend.ErrClosed
 	}
 	c.watchLocked(ctx, &c.reader, &c.reading)
-	c.reading = true
+	c.reading = true // from here on the end of ctx half-closes the stream, also while RecvMsg blocks
 	c.calls.Add(1)
 	c.mu.Unlock()
 	defer c.calls.Done()

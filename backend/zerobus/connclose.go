@@ -99,8 +99,8 @@ func (c *conn) Close() error {
 		// has cut the stream off.
 		c.calls.Wait()
 		c.mu.Lock()
-		c.writer.end()
-		c.reader.end()
+		c.writer.endLocked()
+		c.reader.endLocked()
 		over := c.over
 		c.mu.Unlock()
 		// Acks that come now have no receiver. The batches count as not acknowledged, and a producer sends them again.

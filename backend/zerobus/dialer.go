@@ -22,7 +22,8 @@ const proxyBytes = 64 << 10
 
 // A dialer makes the network connections of one grpc.ClientConn. Where there is a proxy, the dialer asks the proxy for a
 // tunnel with HTTP CONNECT. The dialer remembers why the latest connection could not be made, if another attempt would not
-// help or if the type of the error matters. gRPC keeps only the text of the error.
+// help or if the type of the error matters. gRPC keeps only the text of the error, and reports every failure as UNAVAILABLE:
+// a producer with a wrong setting would try again for ever.
 type dialer struct {
 	refusal atomic.Pointer[error] // nil if there is nothing to remember
 }
@@ -68,7 +69,8 @@ func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 	return through, nil
 }
 
-// tunnel asks the proxy at the other end of conn for a tunnel.
+// tunnel asks the proxy at the other end of conn for a tunnel. An answer other than 200 is a [ProxyError], because a refusal of
+// the proxy says nothing about the service.
 func tunnel(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: hostport}, Host: hostport, Header: http.Header{}}
 	var hidden redact.Secrets
@@ -81,6 +83,7 @@ func tunnel(conn net.Conn, proxy *url.URL, hostport string) (net.Conn, error) {
 	if err := req.Write(conn); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", proxy.Host, err)
 	}
+	// The reader may read more than the answer. These bytes are the first from the service, so prefixed returns them.
 	r := bufio.NewReader(io.LimitReader(conn, proxyBytes))
 	res, err := http.ReadResponse(r, req) // the body needs no Close: whoever closes conn frees everything
 	if err != nil {

@@ -65,7 +65,8 @@ func parseEndpoint(s string) (endpoint, error) {
 	return endpoint{target: "passthrough:///" + host, host: host, plaintext: u.Scheme == "http", workspace: first}, nil
 }
 
-// parseTarget reads a target of gRPC. rest is the target without its scheme.
+// parseTarget reads a target of gRPC. rest is the target without its scheme. Such a target always has TLS: gRPC's targets cannot
+// say otherwise, and credentials must not go in plaintext.
 func parseTarget(target, rest string) (endpoint, error) {
 	if rest == "" || strings.HasPrefix(rest, ":") {
 		return endpoint{}, badEndpoint(target, "no host")
@@ -81,7 +82,8 @@ func badEndpoint(s, fault string) error {
 	return fmt.Errorf("the Endpoint %q: %s: %w", httpwire.Clip(s), fault, backend.ErrRejected)
 }
 
-// endpointFault describes the fault in the address of the service; "" if the address is right.
+// endpointFault describes the fault in the address of the service; "" if the address is right. gRPC would take many of these
+// addresses, and fail at the first stream with an error that does not name the Endpoint.
 func endpointFault(u *url.URL) string {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":

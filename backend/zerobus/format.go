@@ -61,9 +61,10 @@ var (
 	errObject  = fmt.Errorf("a row of a JSON stream is an object, whose keys are columns: use a codec of a struct or a map: %w", backend.ErrRejected)
 )
 
-// size is the meter of a stream, and refuses a record that no table takes. The check of UTF-8 is necessary: gRPC on
-// the server's side would refuse wrong JSON before the service's own checks, and end the stream again and again, with an error
-// that names no record.
+// size is the meter of a stream, and refuses a record that no table takes. A record that is refused here costs its own receipt.
+// A record that the service refuses costs the stream, and all records behind have to be sent again. The check of UTF-8 is
+// necessary: gRPC on the server's side would refuse wrong JSON before the service's own checks, and end the stream again and
+// again, with an error that names no record.
 func (t recordType) size(r *backend.Record) (int, error) {
 	switch {
 	case len(r.Headers) > 0:

@@ -28,7 +28,7 @@ type handshake struct {
 	plaintext bool
 }
 
-// ClientHandshake is gRPC's.
+// ClientHandshake is gRPC's. Its error goes to the dialer before gRPC sees the error: gRPC would turn the error into a text.
 func (h *handshake) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	h.dialer.note(settings.Explain(err))

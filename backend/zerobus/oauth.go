@@ -13,7 +13,8 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// A privilege is an authorization detail of a token request.
+// A privilege is an authorization detail of a token request. The names and the order are those of the vendor's
+// clients.
 type privilege struct {
 	Type       string   `json:"type"`
 	ObjectType string   `json:"object_type"`
@@ -34,7 +35,7 @@ func privileges(table string) (string, error) {
 	return string(b), err
 }
 
-// mint asks the token endpoint once.
+// mint asks the token endpoint once. Trying again is the producer's work, as for every other part of an opening.
 func (c *Client) mint(ctx context.Context, table string) (*token, error) {
 	details, err := privileges(table)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
+// errProxy does not quote the variable, because the variable may contain a password.
 var errProxy = fmt.Errorf("the proxy of the environment is not http://host[:port]: %w", backend.ErrRejected)
 
 // proxyFor returns the proxy for a host:port, or nil. It reads the same variables as gRPC clients in other languages.
@@ -32,7 +33,7 @@ func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
-		return nil, errProxy // not the text of the variable: it may contain a password
+		return nil, errProxy
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), "80")
@@ -43,7 +44,8 @@ func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
 	return u, nil
 }
 
-// bypassed reports whether the list contains the host, a domain above the host, or "*" for everything.
+// bypassed reports whether the list contains the host, a domain above the host, or "*" for everything. An entry example.com also
+// stands for db.example.com, and not for badexample.com.
 func bypassed(host, list string) bool {
 	for e := range strings.SplitSeq(list, ",") {
 		e = strings.TrimPrefix(strings.TrimSpace(e), ".")

@@ -43,7 +43,8 @@ func (d *streamDialer) Limits() backend.Limits {
 }
 
 // Dial opens a stream, on which batch seq has wire offset 0. Every error says what to do: see verdictOn. The producer, and not
-// this client, decides whether and when to try again.
+// this client, decides whether and when to try again. If both did, their attempts would multiply, and a service in trouble
+// would get many more requests than the producer's options allow.
 func (d *streamDialer) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	c, err := d.open(ctx, seq)
 	if err != nil {
@@ -61,7 +62,7 @@ func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.sink.client.cfg.timeout)
 	defer cancel()
-	// Timeout bounds both attempts together: a producer counts them as one opening.
+	// Timeout bounds both attempts together, because a producer counts them as one opening.
 	for again := false; ; again = true {
 		g, err := d.sink.grant(ctx)
 		if err != nil {
@@ -90,7 +91,8 @@ func (d *streamDialer) check() error {
 	return d.refused
 }
 
-// attempt makes a connection and opens a stream. ctx bounds the opening and not the stream; the stream keeps its values.
+// attempt makes a connection and opens a stream. ctx bounds the opening and not the stream; the stream keeps its values. A
+// failed attempt gives the connection back: without that, a Client whose openings fail would collect connections.
 func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn, error) {
 	l, release, err := d.sink.client.connect()
 	if err != nil {
@@ -114,7 +116,8 @@ func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn,
 	if ctx.Err() != nil {
 		err = fmt.Errorf("no answer: %w", ctx.Err()) // gRPC says only: cancelled
 	}
-	// No answer, and UNAVAILABLE, may come from a shared connection that is dead.
+	// No answer, and UNAVAILABLE, may come from a shared connection that is dead. If the next attempt used the same connection,
+	// a producer would fail until TCP gives the connection up, which takes about a quarter of an hour on Linux.
 	if code, _ := codeOf(err); ctx.Err() != nil || code == codes.Unavailable {
 		d.sink.client.shared.distrust(l)
 	}
@@ -122,7 +125,9 @@ func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn,
 	return nil, err
 }
 
-// create sends the first request of a stream, and returns the stream and the server's id of the stream.
+// create sends the first request of a stream, and returns the stream and the server's id of the stream. create waits for the
+// response. Without the wait, a producer would send batches on a stream that the service refuses, and all of these batches would
+// be in doubt.
 func (d *streamDialer) create(ctx context.Context, l *link, g grant) (grpc.ClientStream, string, error) {
 	stream, err := l.NewStream(metadata.NewOutgoingContext(ctx, g.header), &streamDesc, method)
 	if err != nil {

@@ -22,7 +22,7 @@ func (c *conn) watchLocked(ctx context.Context, w *watch, running *bool) {
 	if done == w.done {
 		return
 	}
-	w.end()
+	w.endLocked()
 	if w.done = done; done == nil {
 		return
 	}
@@ -35,8 +35,9 @@ func (c *conn) watchLocked(ctx context.Context, w *watch, running *bool) {
 	})
 }
 
-// end is called at the end of the stream.
-func (w *watch) end() {
+// endLocked is called at the end of the stream, and before another context is watched. A watch that stayed registered would
+// keep the whole stream in memory for as long as the context lives.
+func (w *watch) endLocked() {
 	if w.stop != nil {
 		w.stop()
 		w.stop = nil

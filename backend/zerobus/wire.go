@@ -168,7 +168,7 @@ func (r *response) parsePause(b []byte) error {
 var errWire = errors.New("malformed protobuf message")
 
 // fields calls f for each field of a message. A length-delimited field has its bytes in sub, never nil. Any
-// other field has its varint in v.
+// other field has its varint in v. Fields of the wire types that the protocol does not use are skipped.
 func fields(b []byte, f func(num protowire.Number, v uint64, sub []byte) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
@@ -232,11 +232,18 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 // An outgoing message is encoded into memory of a pool. The pool gets the memory back when gRPC has written the message.
+//
+// The records are copied. gRPC could take the records themselves as a mem.BufferSlice, without the copy. But gRPC reads a
+// message until the transport has written it, which may be after the stream was cancelled, and a server that reads nothing
+// holds the transport up. The records are only lent: Close must return in bounded time, and nothing may read the records
+// afterwards. The copy takes about 6 of 70 ns for a record of 20 bytes, and about 20 of 450 ns for a record of 1 KiB.
 type outgoing struct {
 	buf mem.Buffer
 }
 
-// encode makes the message ready for SendMsg. The records of r are not read after encode has returned.
+// encode makes the message ready for SendMsg. The records of r are not read after encode has returned. The size comes from a
+// pass over the lengths: protobuf puts the length of a message in front, and a message that was encoded without the length
+// would have to be moved.
 func (m *outgoing) encode(r *ingestion) {
 	whole, body, list := r.sizes()
 	if mem.IsBelowBufferPoolingThreshold(whole) { // gRPC does not give small buffers back
@@ -248,7 +255,7 @@ func (m *outgoing) encode(r *ingestion) {
 	m.buf = mem.NewBuffer(b, &messages)
 }
 
-// discard gives back the memory of an unsent message.
+// discard gives back the memory of an unsent message. gRPC does not take the memory over if SendMsg fails before Marshal.
 func (m *outgoing) discard() {
 	if m.buf != nil {
 		m.buf.Free()

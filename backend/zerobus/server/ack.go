@@ -32,7 +32,7 @@ func (st *stream) acknowledge(offset int64) error {
 	return nil
 }
 
-// ackTo acknowledges from a timer. A timer has no caller who could handle the error, so an error ends the stream.
+// ackTo acknowledges from a timer. The stream may have ended since the timer was set; then finish does nothing. A timer has no caller who could handle the error, so an error ends the stream.
 func (st *stream) ackTo(offset int64) {
 	if err := st.ack(offset); err != nil {
 		st.finish(err)

@@ -162,7 +162,8 @@ func (s *Server) Heal() {
 	s.scripts.clear()
 }
 
-// stage performs the fault that acts on the stream at this stage, if there is one.
+// stage performs the fault that acts on the stream at this stage, if there is one. stage returns true if the server must leave
+// out its own next step. No lock is held meanwhile: a fault may wait for seconds, and other streams must go on.
 func (st *stream) stage(at Stage) (bool, error) {
 	if e, struck := st.srv.faults.Strike(Ingest, st.named, at); struck {
 		return e.run(st)
@@ -178,6 +179,8 @@ func (s *Server) Signal(table string, d time.Duration) { s.act(table, CloseSigna
 // request.
 func (s *Server) End(table string, a Effect) { s.act(table, a) }
 
+// act performs an effect from the goroutine of the caller. The reader of the stream may wait in RecvMsg meanwhile, so an effect
+// that ends the stream goes through finish, and not through the reader.
 func (s *Server) act(table string, a Effect) {
 	for _, st := range s.log.live(table) {
 		if _, err := a.run(st); err != nil {

@@ -93,6 +93,7 @@ func (t *deltaType) checkJSON(path string, v []byte) *schemaError {
 	return nil
 }
 
+// checkJSONElements checks an array. A null element fits every type.
 func (t *deltaType) checkJSONElements(path string, v []byte) *schemaError {
 	var elems []json.RawMessage
 	if json.Unmarshal(v, &elems) != nil {

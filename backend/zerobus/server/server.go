@@ -30,8 +30,10 @@ type Server struct {
 
 	readers sync.WaitGroup // goroutines of streams and of the listeners; a stream's goroutine may end a moment after its RPC
 
-	turn   chan struct{} // held by Start, Restart and Shutdown
-	closed bool          // guarded by turn
+	// turn is held by Start, Restart and Shutdown, which may take long. mu cannot do that: URL must not wait for a Shutdown.
+	// Lock order: turn, then mu.
+	turn   chan struct{}
+	closed bool // guarded by turn
 
 	mu       sync.Mutex // guards the fields below
 	rpc      *grpc.Server
@@ -126,6 +128,8 @@ func (s *Server) serve(addr string) error {
 	if err != nil {
 		return err
 	}
+	// WaitForHandlers makes Stop wait for the handlers. Otherwise streams of the old server could still be open when Restart
+	// has started the new server.
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(frameCodec{}), grpc.MaxRecvMsgSize(messageLimit), grpc.ReadBufferSize(256 << 10),
 		grpc.InitialWindowSize(s.cfg.Window), grpc.InitialConnWindowSize(2 * s.cfg.Window), grpc.WaitForHandlers(true),
@@ -152,6 +156,7 @@ func (s *Server) serve(addr string) error {
 // CertPool returns a pool that trusts the certificate of a server with [Config.TLS]. It returns nil without TLS.
 func (s *Server) CertPool() *x509.CertPool { return s.pool }
 
+// serving returns the gRPC server that runs now, which Restart replaces.
 func (s *Server) serving() (*grpc.Server, *listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +171,7 @@ func (s *Server) DropConnections() {
 	if l == nil {
 		return
 	}
-	open := s.log.live("")
+	open := s.log.live("") // before the cut, or a stream that ends at once would be missing
 	l.drop()
 	for _, st := range open {
 		<-st.gone
@@ -206,7 +211,8 @@ func (s *Server) Close() error {
 	return err
 }
 
-// Shutdown waits until the clients have gone, and ends the server. If ctx ends first, Shutdown cuts the clients off and
+// Shutdown waits until the clients have gone, and ends the server. GracefulStop sends GOAWAY, so clients open their next stream
+// elsewhere, while open streams go on to their end. If ctx ends first, Shutdown cuts the clients off and
 // returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.turn <- struct{}{}

@@ -64,6 +64,8 @@ type stream struct {
 // errEOF ends a stream with the status OK. nil would not do: nil says that the stream goes on.
 var errEOF = errors.New("end of the stream")
 
+// ephemeralStream is the handler of the RPC. The handler returns only when a reason is in end, and the reason is sent to the
+// client by gRPC as the status, behind all messages that the stream has sent before.
 func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) (err error) {
 	s.calls.Begin()
 	defer func() { s.calls.End("stream", status.Code(err).String()) }()
@@ -149,7 +151,7 @@ func (st *stream) request(req *request, msg []byte, md metadata.MD) error {
 		if st.first {
 			return st.refuse(codes.InvalidArgument, "the stream is created already: send records, or open another stream")
 		}
-		st.first = true
+		st.first = true // also if the create is refused, because a refusal ends the stream
 		return st.create(req, md)
 	}
 	if !st.first {
@@ -262,7 +264,7 @@ func (st *stream) ingest(req *request) error {
 	st.stored = req.offset
 	st.mu.Unlock()
 	st.log.stored(req.records)
-	st.tap(req)
+	st.tap(req) // before the ack: a client that has its ack may look at what Tap has done
 	if st.script != nil {
 		return st.script.ingested(st, req.offset)
 	}
@@ -361,7 +363,8 @@ func (st *stream) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// one returns the value of a header. It returns "" if the header is missing or occurs twice; both are errors.
+// one returns the value of a header. one returns "" if the header is missing or occurs twice. Both are errors, because a proxy
+// and the service could believe different ones of two tokens.
 func one(md metadata.MD, name string) string {
 	if v := md.Get(name); len(v) == 1 {
 		return strings.TrimSpace(v[0])

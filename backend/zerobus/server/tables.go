@@ -71,7 +71,8 @@ func (ts *tables) declareLocked(name string) *table {
 	return t
 }
 
-// find returns a table, or the status of the refusal if the table does not exist.
+// find returns a table, or the status of the refusal if the table does not exist. The codes differ, because a client can mend a
+// wrong name only in its own code, while a table that does not exist may be created.
 func (ts *tables) find(name string) (*table, error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -134,7 +135,7 @@ func (t *table) store(st *stream, req *request) error {
 		}
 	}
 	if t.cfg.DiscardRows {
-		return nil
+		return nil // the next message overwrites the memory of these records
 	}
 	isJSON := req.recordType == jsonRecord
 	for i, r := range req.records {

@@ -28,6 +28,7 @@ func (frameCodec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 }
 
+// Unmarshal copies the message, because gRPC uses its own memory again for the next message, and stored rows alias the frame.
 func (frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	f, ok := v.(*frame)
 	if !ok {
@@ -66,8 +67,8 @@ func (r recordType) String() string {
 	return fmt.Sprintf("RecordType(%d)", int32(r))
 }
 
-// A request is one decoded message of a client. It is used again for the next message, and its records alias the
-// message.
+// A request is one decoded message of a client. A stream uses its request again for the next message, and the records alias the
+// message. So a request costs no allocation, and whoever keeps a record keeps the whole message in memory.
 type request struct {
 	kind requestKind
 
@@ -108,6 +109,8 @@ func (r *request) parse(b []byte) error {
 	})
 }
 
+// parseCreate notes which fields are present. The service tells a missing record type from UNSPECIFIED and an empty descriptor
+// from a missing one, so zero values are not enough.
 func (r *request) parseCreate(b []byte) error {
 	return fields(b, func(num protowire.Number, n uint64, v []byte, isBytes bool) error {
 		switch {
@@ -232,6 +235,7 @@ func signal(d time.Duration) []byte {
 	return response(3, protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), in))
 }
 
+// response encodes an EphemeralStreamResponse with one field.
 func response(num protowire.Number, in []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(make([]byte, 0, 2+len(in)), num, protowire.BytesType), in)
 }
