@@ -8,9 +8,9 @@ import (
 // written is the byte with which the suite overwrites memory that belongs to the suite.
 const written = 0xA5
 
-// owner checks that each encoding belongs to the caller, spare capacity included. It overwrites one encoding, and then
-// looks at the values and at the other encodings. Afterwards it restores the overwritten bytes, so that one fault is
-// reported once.
+// owner checks that each encoding belongs to the caller, spare capacity included. owner overwrites an encoding, and then
+// looks at the values and at the other encodings. Afterwards owner restores the overwritten bytes. Otherwise a single fault
+// would be reported several times.
 func (s *suite[T]) owner() error {
 	for _, room := range []int{0, 1, 64, 4096} {
 		outs := make([][]byte, len(s.values))

@@ -14,7 +14,7 @@ import (
 // Run checks c against the contract of [codec.Codec]. The caller gives at least one value, and c must be able to encode
 // every value. Choose extreme values of T: empty, large, every kind of field.
 //
-// If T has a method Equal(T) bool, Run compares values with Equal. Otherwise it uses bytes.Equal for []byte and
+// If T has a method Equal(T) bool, Run compares values with Equal. Otherwise Run uses bytes.Equal for []byte and
 // reflect.DeepEqual for other types; see [RunFunc]. A codec whose Decode fails with [errors.ErrUnsupported] is
 // write-only, and Run skips the checks that decode.
 func Run[T any](t *testing.T, c codec.Codec[T], values ...T) {
@@ -55,8 +55,8 @@ func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, val
 			}
 		})
 	}
-	// The checks above have used pools, channels and lazily made state outside a bubble. If the codec ties any of these
-	// to the place of its first use, it panics in the bubble. If the codec hands state from the bubble to the outside,
+	// The checks above have used pools, channels and lazily made state outside a bubble. If the codec ties such state to
+	// the place of its first use, the codec panics in the bubble. If the codec hands state from the bubble to the outside,
 	// the second call panics.
 	t.Run("bubble", func(t *testing.T) {
 		var inside error
@@ -81,6 +81,7 @@ func Refuses[T any](t *testing.T, c codec.Codec[T], values ...T) {
 	}
 }
 
+// refuses checks one value with a dst without memory, a full dst, and a dst with room.
 func refuses[T any](c codec.Codec[T], v T) error {
 	for _, dst := range [][]byte{nil, []byte("exact"), append(make([]byte, 0, 4096), "room"...)} {
 		before := string(dst)

@@ -23,8 +23,8 @@ func (s *suite[T]) source() error {
 	return nil
 }
 
-// aliasesSource decodes from the middle of a buffer, because records lie like this in a batch. A value may point into
-// its record. But if a slice of the value has the next record as its spare capacity, an append to the slice would
+// aliasesSource decodes from the middle of a buffer, because the records of a batch lie one behind another. A value may
+// point into its record. But if a slice of the value has the next record as its spare capacity, an append to the slice would
 // destroy the next record.
 func (s *suite[T]) aliasesSource() error {
 	for i, b := range s.encoded {
@@ -41,7 +41,7 @@ func (s *suite[T]) aliasesSource() error {
 	return nil
 }
 
-// A visit is a place that overhangs has looked at already. Without visits, overhangs would not return on a cyclic value.
+// A visit is a place where overhangs has been already. Without visits, overhangs would not return on a cyclic value.
 type visit struct {
 	p unsafe.Pointer
 	t reflect.Type
@@ -72,7 +72,7 @@ func overhangs(v reflect.Value, end, limit uintptr, seen map[visit]bool) bool {
 	return false
 }
 
-// parts yields the values that v is made of, one step down.
+// parts yields the values directly inside v: fields, elements, or the target of a pointer.
 func parts(v reflect.Value) iter.Seq[reflect.Value] {
 	return func(yield func(reflect.Value) bool) {
 		switch v.Kind() {
@@ -93,8 +93,8 @@ func parts(v reflect.Value) iter.Seq[reflect.Value] {
 	}
 }
 
-// independence decodes all records twice before it compares. So it finds a value whose memory the next Decode uses
-// again.
+// independence decodes all records twice, and compares afterwards. So independence finds a value whose memory the next
+// Decode uses again.
 func (s *suite[T]) independence() error {
 	decoded := make([]T, 0, 2*len(s.encoded))
 	for range 2 {
@@ -123,8 +123,8 @@ func (s *suite[T]) independence() error {
 	return unchanged()
 }
 
-// mutated decodes records that were cut short, altered or made up. The suite cannot know which of the records must
-// fail. It checks only that decoding never panics, and that every decoded value can be used.
+// mutated decodes records cut short, altered or made up. The suite cannot know whether such a record must fail. mutated
+// checks only that decoding never panics, and that every decoded value can be used.
 func (s *suite[T]) mutated() error {
 	rng := rand.New(rand.NewPCG(1, 2)) // a fixed seed, so that every run decodes the same records
 	for _, b := range s.encoded {

@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// A suite is a codec with its values and their encodings. Each check returns an error instead of failing a test, so
-// that tests can check the suite itself with broken codecs.
+// A suite is a codec with its values and their encodings. Each check returns an error instead of failing a test. Therefore
+// the tests of the suite can use broken codecs.
 type suite[T any] struct {
 	codec     codec.Codec[T]
 	equal     func(a, b T) bool
@@ -95,8 +95,8 @@ func (s *suite[T]) roundTrip() error {
 	return nil
 }
 
-// appends encodes into a dst with every amount of room that a codec might treat differently. dst lies in a larger
-// array, and the bytes around dst must not change because they belong to somebody else.
+// appends encodes into a dst with each amount of room for which a codec may behave differently. dst lies in a larger
+// array, and the bytes around dst belong to somebody else, so they must not change.
 func (s *suite[T]) appends() error {
 	const prefix, guard = "prefix", 0xA5
 	for i, v := range s.values {
@@ -126,9 +126,8 @@ func (s *suite[T]) appends() error {
 	return nil
 }
 
-// aliasesValue overwrites every encoding and encodes again. The second encodings must be right, which shows that the
-// first ones shared no memory with the values. The overwritten bytes must stay as they are, because they belong to the
-// caller.
+// aliasesValue overwrites every encoding and encodes again. If an encoding shared memory with its value, the second
+// encoding would be wrong. The overwritten bytes must stay as they are, because the bytes belong to the caller.
 func (s *suite[T]) aliasesValue() error {
 	encode := func() (outs [][]byte, err error) {
 		for i, v := range s.values {
@@ -167,7 +166,7 @@ func (s *suite[T]) aliasesValue() error {
 	return nil
 }
 
-// concurrent encodes and decodes all values from several goroutines. It works inside and outside a synctest bubble.
+// concurrent encodes and decodes all values from several goroutines, inside or outside a synctest bubble.
 func (s *suite[T]) concurrent() error {
 	const goroutines = 4
 	rounds := max(1, min(20, 4<<20/max(1, len(bytes.Join(s.encoded, nil)))/goroutines))

@@ -18,8 +18,8 @@ var errNil = errors.New("nil message")
 // Codec returns the codec for messages of type T. T is the pointer to a generated struct, such as *orderspb.Order.
 // Without options the encoding is binary.
 //
-// Codec panics if T is not the type of a generated message: use [Dynamic] for *dynamicpb.Message. It also panics if a
-// rule that [Validate] needs does not compile. Both are mistakes in the program.
+// Codec panics if T is not the type of a generated message: use [Dynamic] for *dynamicpb.Message. Codec also panics if a
+// rule for [Validate] does not compile. Both are mistakes in the program.
 func Codec[T proto.Message](opts ...Option) codec.Codec[T] {
 	return newCodec[T](messageType[T](), opts)
 }
@@ -68,6 +68,7 @@ func messageType[T proto.Message]() (mt protoreflect.MessageType) {
 	return mt
 }
 
+// contentType returns the media type of the records. In binary the media type names the message, because the bytes do not.
 func contentType(c *config, name protoreflect.FullName) string {
 	switch {
 	case c.contentType != nil:

@@ -9,24 +9,24 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// Dynamic returns the codec for messages that the descriptor describes. It is for programs that have no generated type,
-// because the descriptor comes from a schema registry, a file or a server. With the same options, Dynamic writes the
+// Dynamic returns the codec for the messages of a descriptor. Dynamic is for programs without a generated type, for
+// example because the descriptor comes from a schema registry, a file or a server. With the same options, Dynamic writes the
 // same bytes as [Codec] with the generated type. A message of another type is refused.
 //
-// Dynamic panics if the descriptor is nil, or is a placeholder for a descriptor that was not found. It also panics if a
-// rule that [Validate] needs does not compile.
+// Dynamic panics if the descriptor is nil, or is a placeholder for a descriptor that was not found. Dynamic also panics
+// if a rule for [Validate] does not compile.
 func Dynamic(message protoreflect.MessageDescriptor, opts ...Option) codec.Codec[*dynamicpb.Message] {
 	mustDescribe("Dynamic", message)
 	return newCodec[*dynamicpb.Message](dynamicpb.NewMessageType(message), opts)
 }
 
-// Raw returns the codec for values that are encoded messages already, in binary. Its format is the format of [Codec]
+// Raw returns the codec for values in the form of encoded messages, in binary. Its format is the format of [Codec]
 // for the described message.
 //
-// Encoding and decoding refuse a value that is not a well-formed sequence of fields. They do not check whether the
-// fields belong to the message, because such a check would cost as much as decoding. An empty value is the empty
+// Encoding and decoding refuse a value that is not a well-formed sequence of fields. Neither checks whether the
+// fields belong to the message, because the check would cost as much as decoding. An empty value is the empty
 // message. Encoding copies v behind dst. Decoding copies nothing: the returned slice is the record itself. So a program
-// that keeps a small slice keeps the buffer of the whole batch in memory.
+// with a small slice keeps the buffer of the whole batch in memory.
 //
 // Raw panics if the descriptor is nil, or is a placeholder for a descriptor that was not found.
 func Raw(message protoreflect.MessageDescriptor) codec.Codec[[]byte] {
@@ -73,6 +73,8 @@ func (c *rawCodec) Decode(src []byte) ([]byte, error) {
 	return src[:len(src):len(src)], nil
 }
 
+// wellFormed refuses bytes that no reader of protobuf can split into fields. A store that unpacks records would refuse such
+// a record too, but together with its whole batch.
 func wellFormed(b []byte) error {
 	for at := 0; at < len(b); {
 		_, _, n := protowire.ConsumeField(b[at:])

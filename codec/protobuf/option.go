@@ -13,24 +13,24 @@ type config struct {
 	rules         *[]protovalidate.ValidatorOption // nil without Validate
 }
 
-// JSON writes and reads the canonical JSON of Protocol Buffers instead of binary. It writes field names in
+// JSON writes and reads the canonical JSON of Protocol Buffers instead of binary. JSON writes field names in
 // lowerCamelCase, and reads both spellings of a name. protojson varies the white space between builds of a program on
 // purpose, so do not compare the bytes. JSON costs several times as much as binary.
 func JSON() Option { return func(c *config) { c.json = true } }
 
-// ProtoNames is [JSON] with the field names as the .proto file spells them. Use it for a store that takes field names
-// as column names.
+// ProtoNames is [JSON] with the field names as the .proto file spells them. Use ProtoNames for a store with the field
+// names as column names.
 func ProtoNames() Option { return func(c *config) { c.json, c.protoNames = true, true } }
 
-// Deterministic writes maps in the order of their keys, so that one build of a program encodes equal messages to equal
+// Deterministic writes maps in the order of their keys, so that a build of a program encodes equal messages to equal
 // bytes. Another build or another language may write other bytes. JSON writes maps in order anyway.
 func Deterministic() Option { return func(c *config) { c.deterministic = true } }
 
-// ContentType replaces the content type that this package chooses. Use it for a stream that somebody else has created.
+// ContentType replaces the content type of this package. Use ContentType for a stream of somebody else.
 func ContentType(mediaType string) Option { return func(c *config) { c.contentType = &mediaType } }
 
-// Validate checks every message against its protovalidate rules, before encoding and after decoding. A message that
-// breaks a rule is refused with a [*ValidationError] inside a codec.InvalidError. A message without rules is always
+// Validate checks every message against its protovalidate rules, before encoding and after decoding. A message
+// against a rule is refused with a [*ValidationError] inside a codec.InvalidError. A message without rules is always
 // valid.
 //
 // Making the codec compiles the rules of the message and of all messages in it. If a rule does not compile, [Codec]

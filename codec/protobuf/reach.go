@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// A closure lists all types that can occur in the values of a message.
+// A closure lists all types in the reach of a message.
 type closure struct {
 	messages   []protoreflect.MessageDescriptor // the root first; no map entries
 	enums      []protoreflect.EnumDescriptor
@@ -18,8 +18,8 @@ type closure struct {
 func newClosure(root protoreflect.MessageDescriptor) *closure {
 	c := &closure{seen: map[protoreflect.FullName]bool{}}
 	c.message(root)
-	// Extensions in other files are left out. Whether they are known depends on what else is linked into the program, and
-	// the schema must not depend on that.
+	// Extensions in other files are left out. A program knows only the extensions in the files that are linked into the
+	// program, and the schema must not depend on the other code of a program.
 	declared := extensionsOf(root.ParentFile(), map[string]bool{})
 	for done := 0; done < len(c.messages); {
 		done = len(c.messages)
@@ -34,6 +34,7 @@ func newClosure(root protoreflect.MessageDescriptor) *closure {
 	return c
 }
 
+// message adds a message and everything in its fields. A message can contain itself, so seen is set first.
 func (c *closure) message(m protoreflect.MessageDescriptor) {
 	if c.seen[m.FullName()] {
 		return
@@ -47,6 +48,7 @@ func (c *closure) message(m protoreflect.MessageDescriptor) {
 	}
 }
 
+// field adds the type of a field.
 func (c *closure) field(f protoreflect.FieldDescriptor) {
 	if m := f.Message(); m != nil {
 		c.message(m)

@@ -20,6 +20,8 @@ func schema(m protoreflect.MessageDescriptor) []byte {
 	return b
 }
 
+// fold makes the descriptor of a message, with all types in the reach of the message inside. The order of the steps counts:
+// enums and fields refer to messages, and a reference is known only when all messages have their places.
 func fold(root protoreflect.MessageDescriptor) *descriptorpb.DescriptorProto {
 	f := &folder{
 		root:    root,
@@ -61,16 +63,17 @@ func (f *folder) bare(m protoreflect.MessageDescriptor) *descriptorpb.Descriptor
 	d.Field, d.NestedType, d.EnumType, d.Extension, d.Visibility = nil, nil, nil, nil, nil
 	d.Options = layout(d.Options)
 	for _, r := range d.ExtensionRange {
-		r.Options = nil // they may name types that are not nested here
+		r.Options = nil // the options may name types outside of the descriptor
 	}
-	// The compiler puts the oneofs that it makes for optional fields behind the real ones, so no index changes.
+	// The compiler puts its own oneofs, for optional fields, behind the others, so no index changes.
 	d.OneofDecl = nil
 	for i := range m.Oneofs().Len() {
 		if o := m.Oneofs().Get(i); !o.IsSynthetic() {
 			d.OneofDecl = append(d.OneofDecl, &descriptorpb.OneofDescriptorProto{Name: proto.String(string(o.Name()))})
 		}
 	}
-	// A type that is moved into this message must not get one of these names.
+	// A type moved into this message must not get any of these names. Otherwise two declarations would have the same name,
+	// and linkers refuse the descriptor.
 	taken := map[string]bool{}
 	for i := range m.Fields().Len() {
 		field := m.Fields().Get(i)
@@ -113,8 +116,8 @@ func (f *folder) home(d protoreflect.Descriptor) (into protoreflect.MessageDescr
 	return f.root, f.free(f.root, strings.ReplaceAll(string(d.FullName()), ".", "_"), false), false
 }
 
-// free returns name, with underscores appended until nothing else in m has the name. A type that was declared in m
-// keeps its name.
+// free returns name, with underscores appended until nothing else in m has the name. A type declared in m keeps its
+// name.
 func (f *folder) free(m protoreflect.MessageDescriptor, name string, declared bool) string {
 	taken := f.taken[f.folded[m.FullName()]]
 	for !declared && taken[name] {
@@ -124,6 +127,7 @@ func (f *folder) free(m protoreflect.MessageDescriptor, name string, declared bo
 	return name
 }
 
+// message places a message in the nearest message around it, or in the root.
 func (f *folder) message(m protoreflect.MessageDescriptor) {
 	if m == f.root {
 		return
@@ -160,6 +164,8 @@ func (f *folder) parent(d protoreflect.Descriptor) protoreflect.MessageDescripto
 	return f.root
 }
 
+// enum places an enum where the enum was declared, or in a message of its own. Enum values share the names of the scope
+// around the enum, so the values of two enums in the root could collide.
 func (f *folder) enum(e protoreflect.EnumDescriptor) {
 	d := protodesc.ToEnumDescriptorProto(e)
 	d.Visibility = nil
@@ -189,8 +195,7 @@ func (f *folder) fields(m protoreflect.MessageDescriptor) {
 	}
 }
 
-// entry folds the message that the compiler makes for a map field. The entry must be nested in the message of its
-// field.
+// entry folds the compiler's message for a map field. Linkers demand the entry inside the message of its field.
 func (f *folder) entry(m, entry protoreflect.MessageDescriptor) *descriptorpb.DescriptorProto {
 	f.names[entry.FullName()] = f.reference(m) + "." + string(entry.Name())
 	return &descriptorpb.DescriptorProto{
@@ -216,7 +221,7 @@ func (f *folder) extension(x protoreflect.ExtensionDescriptor) {
 
 func (f *folder) field(field protoreflect.FieldDescriptor) *descriptorpb.FieldDescriptorProto {
 	d := protodesc.ToFieldDescriptorProto(field)
-	// A file of an edition gives kind and cardinality in features, so we write out what they mean.
+	// A file of an edition gives kind and cardinality in features, so we write out the meaning of the features.
 	d.Type = descriptorpb.FieldDescriptorProto_Type(field.Kind()).Enum()
 	d.Label = descriptorpb.FieldDescriptorProto_Label(field.Cardinality()).Enum()
 	d.Proto3Optional = nil
@@ -252,8 +257,8 @@ func packable(f protoreflect.FieldDescriptor) bool {
 	return true
 }
 
-// layout returns only the options that descriptor.proto itself declares. It leaves out the features, because the fields
-// write out their meaning. If no option is left, layout returns nil.
+// layout returns only the options of descriptor.proto itself, and no extensions. layout leaves out the features, because
+// the fields write out their meaning. If no option is left, layout returns nil.
 func layout[T interface {
 	comparable
 	proto.Message

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// A ValidationError lists the rules that a message breaks. It comes inside a codec.InvalidError, and wraps a
+// A ValidationError lists the broken rules of a message. A ValidationError comes inside a codec.InvalidError, and wraps a
 // protovalidate.ValidationError.
 type ValidationError struct {
 	Name       string // full name of the message, such as "acme.orders.v1.Order"
@@ -21,7 +21,7 @@ type ValidationError struct {
 	cause error
 }
 
-// A Violation is one rule that one field breaks.
+// A Violation is a rule and the field that breaks the rule.
 type Violation struct {
 	Field   string // the path to the field, such as "lines[2].price.currency"; "" if the rule is for the whole message
 	Rule    string // the id of the rule, such as "string.min_len"
@@ -54,15 +54,15 @@ func (e *ValidationError) Error() string {
 // Unwrap returns the *protovalidate.ValidationError, with the values and descriptors.
 func (e *ValidationError) Unwrap() error { return e.cause }
 
-// newValidator compiles the rules of all types that a message can contain. So making the codec fails if a rule is
-// broken; otherwise only the first record with the field would show the mistake.
+// newValidator compiles the rules of all types in the reach of a message. So making the codec fails if a rule does not
+// compile. Otherwise only the first record with the field would show the mistake.
 func newValidator(root protoreflect.MessageDescriptor, opts []protovalidate.ValidatorOption) protovalidate.Validator {
 	messages := newClosure(root).messages
 	v, err := protovalidate.New(append([]protovalidate.ValidatorOption{protovalidate.WithMessageDescriptors(messages...)}, opts...)...)
 	if err != nil {
 		panic(fmt.Sprintf("protobuf: validate %s: %v", root.FullName(), err))
 	}
-	// New does not report rules that do not compile. Only validating a message reports them.
+	// New says nothing about a rule that does not compile. Only validating a message does.
 	for _, m := range messages {
 		var broken *protovalidate.CompilationError
 		if err := v.Validate(dynamicpb.NewMessage(m)); errors.As(err, &broken) {
