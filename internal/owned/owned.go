@@ -3,14 +3,22 @@
 // uses its memory again would write over a value that belongs to somebody else.
 package owned
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
+
+// room is how many bytes new memory has behind an encoding. JSON writes a newline behind each value and cuts the newline off.
+// Without room, memory of exactly the size of a record would never hold the next record of this size with its newline: each
+// record of 1,024 bytes cost an allocation.
+const room = 16
 
 // Append returns dst with the bytes behind it that an append-style function has returned in out for dst. The result lies
 // in the memory of dst or in new memory, so the caller may append to it and use it again. It reports false when out does
 // not begin with the bytes of dst, and returns dst then.
 //
 // An out in the memory of dst is returned as it is. Any other out is copied: memory that the function's append has
-// allocated looks like memory of the value.
+// allocated looks like memory of the value. New memory has room for a few bytes more than out.
 func Append(dst, out []byte) ([]byte, bool) {
 	switch {
 	case len(out) < len(dst):
@@ -20,5 +28,10 @@ func Append(dst, out []byte) ([]byte, bool) {
 	case !bytes.Equal(out[:len(dst)], dst):
 		return dst, false
 	}
-	return append(dst, out[len(dst):]...), true
+	tail := out[len(dst):]
+	if len(tail) > 0 {
+		// Also when tail alone would fit: the function has just found too little room in dst.
+		dst = slices.Grow(dst, len(tail)+room)
+	}
+	return append(dst, tail...), true
 }

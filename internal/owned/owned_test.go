@@ -44,3 +44,21 @@ func TestAppendRefusesWhatDoesNotBeginWithDst(t *testing.T) {
 		}
 	}
 }
+
+// An encoder may need a byte more than its result has. JSON writes a newline behind each value and cuts the newline off.
+func TestAppendLeavesRoomForTheNextEncodingOfTheSameSize(t *testing.T) {
+	encode := func(dst, value []byte) []byte {
+		out := append(dst, value...)
+		return append(out, '\n')[:len(out)]
+	}
+	for n := 32; n < 5_000; n++ {
+		var dst []byte
+		for _, size := range []int{n - 16, n - 1, n} { // the memory of smaller encodings is used again
+			value := make([]byte, size)
+			dst, _ = owned.Append(dst[:0], encode(dst[:0], value))
+			if again := encode(dst[:0], value); &again[0] != &dst[0] {
+				t.Fatalf("an encoding of %d bytes does not fit into memory of %d bytes that held the same encoding before", size, cap(dst))
+			}
+		}
+	}
+}
