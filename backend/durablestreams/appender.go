@@ -74,7 +74,6 @@ type appender struct {
 	highest        int64      // highest sequence sent in this epoch, -1 before the first
 	highestEarlier int64      // highest sequence sent in this epoch by sessions before the open session
 	free           [][]byte   // buffers for bodies, not in use
-	lastBody       int        // bytes of the body that came back last
 	window         window
 }
 
@@ -178,8 +177,7 @@ func (a *appender) highestSent() int64 {
 	return a.highest
 }
 
-// buffer returns an empty buffer for a body, used before if possible. A new buffer has the size of the last body, because the
-// bodies of a producer have similar sizes. To measure the records first would be the third look at the length of each.
+// buffer returns an empty buffer, used before if possible.
 func (a *appender) buffer() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -188,7 +186,7 @@ func (a *appender) buffer() []byte {
 		a.free = a.free[:n-1]
 		return b[:0]
 	}
-	return make([]byte, 0, a.lastBody)
+	return nil
 }
 
 // reuse keeps a buffer for a later batch.
@@ -200,7 +198,6 @@ func (a *appender) reuse(b []byte) {
 
 // reuseLocked keeps a buffer for a later batch. More buffers than batches in flight are never in use at once.
 func (a *appender) reuseLocked(b []byte) {
-	a.lastBody = len(b)
 	if len(a.free) < a.stream.config.inFlight {
 		a.free = append(a.free, b)
 	}

@@ -75,6 +75,13 @@ func sizeEnvelope(r *backend.Record) int {
 func meterEnvelope(r *backend.Record) (int, error) { return sizeEnvelope(r), nil }
 
 func bodyEnvelopes(dst []byte, recs []backend.Record) []byte {
+	n := 1
+	for i := range recs {
+		n += sizeEnvelope(&recs[i])
+	}
+	if cap(dst) < n {
+		dst = make([]byte, 0, n)
+	}
 	// One time for the whole batch: a resend must have the same bytes.
 	now, sep := time.Now(), byte('[')
 	for i := range recs {
