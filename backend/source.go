@@ -24,7 +24,7 @@ type Reader interface {
 	// before it.
 	//
 	// What it returns is the caller's to keep for good, and to read only: a reader never writes to those records and
-	// bytes again, and may have handed the same ones to others.
+	// bytes again, and may have handed the same ones to others. [Batch] says what Free changes.
 	Read(ctx context.Context) (Batch, error)
 
 	// Close releases the reader and ends a blocked Read with [ErrClosed]. A second Close does nothing and returns nil.
@@ -48,4 +48,10 @@ type Batch struct {
 	// reaches the end of a stream that is closed by then says it; a reader that waits at the tail may learn of the end by
 	// io.EOF alone.
 	Closed bool
+
+	// Free, if not nil, gives the slice Records back to the reader, who uses it for a later batch. Who has copied the
+	// records out of the slice may call Free, once, from any goroutine, also after Close, and does not look at the slice
+	// again. The values, headers and places in the copies stay the caller's for good. Without a call of Free the slice
+	// stays the caller's, too.
+	Free func()
 }

@@ -25,6 +25,7 @@ const (
 type chunk[T any] struct {
 	first   uint64           // number of the first record
 	recs    []backend.Record // shared with the batch of the reader, and never written to
+	lent    *lentBatch       // nil if the reader does not want the slice of recs back
 	next    backend.Offset   // the place behind the chunk
 	start   backend.Offset   // the place that a relative start turned out to be; empty in all chunks but the first
 	bytes   int              // charged to the budget

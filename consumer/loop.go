@@ -188,7 +188,11 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 		l.run.track.extend(ch.next)
 		return nil
 	}
-	done, err := l.run.track.push(span{first: ch.first, recs: ch.recs, next: ch.next, bytes: ch.bytes})
+	s := span{first: ch.first, recs: ch.recs, next: ch.next, bytes: ch.bytes}
+	if l.run.mode != handled { // a handler may look at a record that is done
+		s.lent = ch.lent
+	}
+	done, err := l.run.track.push(s)
 	if err != nil {
 		l.c.cfg.logger.WarnContext(ctx, "consumer: some records that were done run again", "at", ch.recs[0].Offset, "err", err)
 	}

@@ -52,6 +52,7 @@ func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
 func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Offset) error {
 	now := time.Now()
 	recs := b.Records
+	lent := lend(b)
 	for first := true; first || len(recs) > 0; first = false {
 		n, bytes := 0, 0
 		for n < len(recs) && n < chunkRecords && bytes < chunkBytes {
@@ -59,8 +60,9 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 			n++
 		}
 		// The chunk shares its records with the batch. That is safe: neither side ever writes again to what a reader
-		// returned.
-		ch := &chunk[T]{first: p.seq, recs: recs[:n:n], bytes: bytes, start: start, arrived: now}
+		// returned, unless the slice is given back: see lentBatch.
+		ch := &chunk[T]{first: p.seq, recs: recs[:n:n], bytes: bytes, start: start, arrived: now, lent: lent}
+		lent.use()
 		// The last chunk carries the place behind the batch, which may be further than the place behind its last
 		// record.
 		if recs = recs[n:]; len(recs) == 0 {
@@ -79,6 +81,7 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 			return err
 		}
 	}
+	lent.leave()
 	return nil
 }
 

@@ -170,6 +170,13 @@ func (st *step) batch() backend.Batch {
 	if b.Next == "" && st.to > 0 {
 		b.Next = offset(st.to)
 	}
+	// Who looks at the slice after Free gets wrong records.
+	recs := b.Records
+	b.Free = func() {
+		for i := range recs {
+			recs[i] = backend.Record{Value: []byte("bad: looked at after Free"), Offset: "after Free", Next: "after Free"}
+		}
+	}
 	return b
 }
 

@@ -57,6 +57,7 @@ type span struct {
 	recs  []backend.Record
 	next  backend.Offset            // behind the records, and behind filtered records that followed them
 	bytes int                       // charged to the budget
+	lent  *lentBatch                // the owner of recs; nil if recs is not given back
 	done  [chunkRecords / 64]uint64 // one bit for each record that was finished out of order
 }
 
@@ -203,9 +204,13 @@ func (t *tracker) markDone(seq uint64) {
 func (t *tracker) dropDone() {
 	t.mu.Lock()
 	low, n, freed := t.low.Load(), 0, 0
+	var ended []*lentBatch // the owners of the spans that are done
 	for n < len(t.spans) && t.spans[n].end() <= low {
 		t.pos = t.spans[n].next
 		freed += t.spans[n].bytes
+		if lent := t.spans[n].lent; lent != nil {
+			ended = append(ended, lent)
+		}
 		n++
 	}
 	// The array behind the slice lives on. Without clear it would keep the records of removed spans in memory.
@@ -217,8 +222,12 @@ func (t *tracker) dropDone() {
 		t.oldestEnd.Store(t.spans[0].end())
 	}
 	t.mu.Unlock()
-	// free wakes the reader, so we call it after mu is unlocked.
+	// free wakes the reader, and leave calls the reader's Free, so we call both after mu is unlocked. No span holds the
+	// records any more.
 	t.budget.free(freed)
+	for _, lent := range ended {
+		lent.leave()
+	}
 }
 
 // position returns the place where a consumer must go on, which is behind the last done record before the low-water

@@ -262,7 +262,11 @@ func readBatches(b *testing.B, p *process, s *durablestreams.Stream) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if n += len(batch.Records); batch.CaughtUp {
+			n += len(batch.Records)
+			if batch.Free != nil {
+				batch.Free()
+			}
+			if batch.CaughtUp {
 				break
 			}
 		}

@@ -70,7 +70,8 @@
 //
 // A reader decodes the bytes as they come. It holds 256 KiB, or one message ([MessageBytes]). Over SSE it also holds an event
 // of up to 4 MiB, for a moment twice, and reads a larger event without SSE. Data of an event without a control event behind it
-// is dropped and asked for again. The records of a batch share one piece of memory: to keep a record keeps its neighbours too.
+// is dropped and asked for again. The records of a batch share one piece of memory: to keep a record keeps its neighbours too. The slice
+// of the records goes back to the reader with [backend.Batch.Free].
 //
 // Behind a cache, answers to long-polls may come at once and move nothing. A reader makes one or two requests a second then.
 // A gateway may wait for a shorter time than the server and answer 504, 408 or 524. Such an answer ends no reader: a request

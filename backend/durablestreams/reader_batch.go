@@ -31,9 +31,7 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	if buf == nil {
 		return b, err
 	}
-	// The records are not cleared and used again for the next batch. They are the caller's for good, so half of what a
-	// small record allocates is the record itself.
-	recs := make([]backend.Record, 0, r.expect(len(buf)))
+	recs := newRecords(r.expect(len(buf)))
 	r.counts = r.counts[:0]
 	var wrong error
 	switch r.as {
@@ -66,7 +64,7 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	}
 	// Only at the end of a response do the headers say something about the place behind the batch.
 	whole := r.body == nil
-	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended}, nil
+	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended, Free: freeRecords(recs)}, nil
 }
 
 // fill reads into a new buffer, behind the rest of the last buffer. end means: the response has ended. An error together with a
