@@ -76,7 +76,7 @@ func (c *benchCmd) Run(ctx context.Context, std streams) error {
 		return fmt.Errorf("%w: --size must be at least %d, --records at least 1", errUsage, leastRecord)
 	}
 	return with(ctx, c.URL, func(t *target) error {
-		if err := errors.Join(t.writable(), t.readable()); err != nil {
+		if err := errors.Join(t.writable(ctx), t.readable(ctx)); err != nil {
 			return err
 		}
 		b := newBench(c)

@@ -57,7 +57,7 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	}
 	return withExisting(ctx, c.From, func(from *target) error {
 		return with(ctx, c.To, func(to *target) error {
-			if err := errors.Join(from.readable(), to.writable()); err != nil {
+			if err := errors.Join(from.readable(ctx), to.writable(ctx)); err != nil {
 				return err
 			}
 			return withStore(ctx, places, func(s checkpoint.Store) error {
@@ -101,7 +101,7 @@ func (t *transfer) relay(ctx context.Context, to backend.Resumer) error {
 	if !t.Follow {
 		opts = append(opts, relay.StopAtTail())
 	}
-	return relay.Run(ctx, t.from.source, to, t.places, t.key, opts...)
+	return relay.Run(ctx, checked{t.from.source, bytesCodec(t.ContentType)}, to, t.places, t.key, opts...)
 }
 
 func (t *transfer) pipe(ctx context.Context) (err error) {

@@ -25,8 +25,8 @@ type dlqListCmd struct {
 }
 
 // letters reads the dead letters of a stream.
-func letters(t *target, opts ...consumer.Option) (*consumer.Consumer[consumer.DeadLetter], error) {
-	if err := t.readable(); err != nil {
+func letters(ctx context.Context, t *target, opts ...consumer.Option) (*consumer.Consumer[consumer.DeadLetter], error) {
+	if err := t.readable(ctx); err != nil {
 		return nil, err
 	}
 	return consumer.New(t.source, codec.JSON[consumer.DeadLetter](), append(opts, consumer.StopAtTail())...)
@@ -35,7 +35,7 @@ func letters(t *target, opts ...consumer.Option) (*consumer.Consumer[consumer.De
 // Run prints a table.
 func (c *dlqListCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
-		reader, err := letters(t)
+		reader, err := letters(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ type dlqShowCmd struct {
 // Run prints what the letter holds.
 func (c *dlqShowCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
-		reader, err := letters(t, consumer.StartAt(backend.Offset(c.Letter)))
+		reader, err := letters(ctx, t, consumer.StartAt(backend.Offset(c.Letter)))
 		if err != nil {
 			return err
 		}
@@ -109,14 +109,14 @@ func (c *dlqRedriveCmd) Run(ctx context.Context, std streams) error {
 }
 
 func (c *dlqRedriveCmd) redrive(ctx context.Context, std streams, from, to *target, places checkpoint.Store) (err error) {
-	if err := to.writable(); err != nil {
+	if err := to.writable(ctx); err != nil {
 		return err
 	}
 	key := "redrive " + from.name + " to " + to.name
 	if c.Consumer != "" {
 		key += " of " + c.Consumer // or the place would pass the letters of other consumers, which nobody has sent
 	}
-	reader, err := letters(from, consumer.Checkpoint(places, key))
+	reader, err := letters(ctx, from, consumer.Checkpoint(places, key))
 	if err != nil {
 		return err
 	}

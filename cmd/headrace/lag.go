@@ -20,7 +20,7 @@ type lagCmd struct {
 // Run prints the lag at the oldest record that is not done.
 func (c *lagCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
-		if err := t.readable(); err != nil {
+		if err := t.readable(ctx); err != nil {
 			return err
 		}
 		return withStore(ctx, c.Store, func(s checkpoint.Store) error {

@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	case exited >= 0: // help or the version was printed
 		return exited
 	case err != nil:
-		fmt.Fprintf(std.err, "headrace: %v\nTry: headrace %s--help\n", err, commandOf(args, parser))
+		fmt.Fprintf(std.err, "headrace: %v\n%s\n", err, usageOf(err))
 		return exitUsage
 	}
 	err = k.Run()
@@ -104,6 +104,9 @@ func run(ctx context.Context, args []string, std streams) int {
 		return exitUsage
 	}
 	fmt.Fprintln(std.err, "headrace:", err)
+	if hint := advice(err, args); hint != "" {
+		fmt.Fprintln(std.err, hint)
+	}
 	return exitFailed
 }
 
@@ -124,13 +127,3 @@ func joinNegative(args []string) []string {
 
 // errUsage is in the error of a command whose arguments do not make sense.
 var errUsage = errors.New("wrong usage")
-
-// commandOf returns the command in args, with a space behind it, or "".
-func commandOf(args []string, parser *kong.Kong) string {
-	for _, n := range parser.Model.Children {
-		if n.Name == args[0] {
-			return n.Name + " "
-		}
-	}
-	return ""
-}

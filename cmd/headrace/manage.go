@@ -68,7 +68,7 @@ type headCmd struct {
 // Run prints what the store says, and the first and the last record.
 func (c *headCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
-		if err := t.readable(); err != nil {
+		if err := t.readable(ctx); err != nil {
 			return err
 		}
 		facts := []fact{{"stream", t.name}}
@@ -155,7 +155,11 @@ func (c *trimCmd) Run(ctx context.Context) error {
 		if err := t.can("trimmed", t.trim != nil); err != nil {
 			return err
 		}
-		return t.trim(ctx, backend.Offset(c.Before))
+		before, err := printedOffset(c.Before)
+		if err != nil {
+			return err
+		}
+		return t.trim(ctx, before)
 	})
 }
 

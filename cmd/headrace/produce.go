@@ -33,7 +33,7 @@ func (c *produceCmd) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.writable(); err != nil {
+	if err := t.writable(ctx); err != nil {
 		return err
 	}
 	p, err := producer.New(ctx, t.sink, bytesCodec(cmp.Or(c.ContentType, t.contentType)))

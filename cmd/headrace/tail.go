@@ -47,7 +47,7 @@ func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.readable(); err != nil {
+	if err := t.readable(ctx); err != nil {
 		return err
 	}
 	if c.From == "" {

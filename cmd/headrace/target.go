@@ -90,9 +90,22 @@ func streamOf(u *url.URL) (string, error) {
 	return name, nil
 }
 
-// writable, readable and can return an error where a store cannot do what a command needs.
-func (t *target) writable() error { return t.can("written", t.sink != nil) }
-func (t *target) readable() error { return t.can("read", t.source != nil) }
+// writable and readable return an error where a store cannot do what a command needs, or does not answer.
+func (t *target) writable(ctx context.Context) error {
+	if err := t.can("written", t.sink != nil); err != nil {
+		return err
+	}
+	return t.reach(ctx)
+}
+
+func (t *target) readable(ctx context.Context) error {
+	if err := t.can("read", t.source != nil); err != nil {
+		return err
+	}
+	return t.reach(ctx)
+}
+
+// can returns an error where a store cannot do something.
 
 func (t *target) can(what string, ok bool) error {
 	if ok {

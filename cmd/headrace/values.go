@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -29,20 +30,30 @@ func bytesCodec(contentType string) codec.Codec[[]byte] {
 // for that long ago, or an offset as it is printed by tail.
 func parseOffset(s string, now time.Time) (backend.Offset, error) {
 	switch s {
-	case "":
-		return "", fmt.Errorf("%w: an empty offset", errUsage)
 	case "start":
 		return backend.Earliest, nil
 	case "now":
 		return backend.Latest, nil
 	}
-	if s[0] == '-' {
-		if n, err := strconv.Atoi(s[1:]); err == nil {
+	if last, ok := strings.CutPrefix(s, "-"); ok {
+		if n, err := strconv.Atoi(last); err == nil {
 			return backend.Last(n), nil
 		}
 	}
 	if t, ok := parseTime(s, now); ok {
 		return backend.AtTime(t), nil
+	}
+	return printedOffset(s)
+}
+
+// placeForms are the forms that parseOffset takes.
+const placeForms = "start, now, -N (the last N records), an offset as tail prints it, a time (2026-11-29T10:00:00Z) or a duration (1h: an hour ago)"
+
+// printedOffset reads an offset as tail prints it. The offsets of every store begin with a digit, or with @ if they are relative.
+// A word would reach the store otherwise, and checkpoint reset would even save the word.
+func printedOffset(s string) (backend.Offset, error) {
+	if s == "" || s[0] != '@' && (s[0] < '0' || s[0] > '9') {
+		return "", fmt.Errorf("%w: %q is no place in a stream: want %s", errUsage, s, placeForms)
 	}
 	return backend.Offset(s), nil
 }

@@ -90,7 +90,8 @@ func (h *handler) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		h.refuse(w, r, w.stream, err)
 	}
-	whole = true
+	// A client that has left gets no answer, whatever the error says.
+	whole = err == nil || r.Context().Err() == nil
 }
 
 func (h *handler) serve(w *reply, r *http.Request) error {

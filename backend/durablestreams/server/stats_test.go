@@ -1,9 +1,11 @@
 package server_test
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -47,5 +49,29 @@ func TestStatsCountWhatIsStoredAndReadOnce(t *testing.T) {
 	}
 	if !maps.Equal(got.Calls, want) {
 		t.Errorf("calls %v", got.Calls)
+	}
+}
+
+func TestACallWhoseClientLeavesCountsAsCut(t *testing.T) {
+	s, err := server.New(server.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	create := httptest.NewRequest("PUT", "/s", nil)
+	s.ServeHTTP(httptest.NewRecorder(), create)
+	ctx, leave := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/s?offset=now&live=long-poll", nil).WithContext(ctx))
+	}()
+	for s.Stats().Open == 0 {
+		runtime.Gosched()
+	}
+	leave()
+	<-done
+	if got := s.Stats(); got.Calls[server.Call{Name: "long poll", Status: "cut"}] != 1 || got.Open != 0 {
+		t.Errorf("calls %v, %d open", got.Calls, got.Open)
 	}
 }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/headrace/headrace/backend"
+)
+
+// addresses say where a user has given the address of a server, by the beginning of the URL.
+var addresses = []struct{ scheme, from string }{
+	{"s2:", "the variables S2_BASIN_ENDPOINT and S2_ACCOUNT_ENDPOINT"},
+	{"zerobus:", "the variables ZEROBUS_ENDPOINT and ZEROBUS_WORKSPACE_URL"},
+	{"ds+", "the URL"},
+	{"postgres", "the URL"},
+}
+
+// advice returns what to do about an error that often has a simple reason, or "".
+func advice(err error, args []string) string {
+	text := err.Error()
+	var where []string
+	for _, a := range addresses {
+		for _, arg := range args {
+			if strings.HasPrefix(arg, a.scheme) {
+				where = append(where, a.from)
+				break
+			}
+		}
+	}
+	var unknown *net.DNSError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "Another program serves at this address. End it, or name other addresses (headrace serve --help)."
+	case errors.Is(err, backend.ErrOutOfRange):
+		return "A place in a stream is " + placeForms + "."
+	case len(where) == 0:
+		return ""
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("There is no host with this name. The address comes from %s.", strings.Join(where, " or "))
+	// gRPC keeps only the text of the error.
+	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(text, "connection refused"):
+		return fmt.Sprintf("Nothing listens at this address: is the server running? The address comes from %s.", strings.Join(where, " or "))
+	case errors.Is(err, backend.ErrNotFound) && (strings.Contains(text, "no such endpoint") || strings.Contains(text, "status 404: ")):
+		return fmt.Sprintf("A server answers at this address, but it is of another kind, or the path is wrong. The address comes from %s.",
+			strings.Join(where, " or "))
+	}
+	return ""
+}
+
+// usageOf returns what a command that was not understood expects: its form, what each missing flag is for, and where to read
+// more.
+func usageOf(err error) string {
+	var failed *kong.ParseError
+	if !errors.As(err, &failed) {
+		return "Try: headrace --help"
+	}
+	node := failed.Context.Selected()
+	if node == nil {
+		return "Try: headrace --help"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Usage: headrace %s\n", node.Summary())
+	if strings.HasPrefix(err.Error(), "missing flags:") {
+		for _, f := range node.Flags {
+			if f.Required && !f.Set {
+				fmt.Fprintf(&b, "  %s: %s\n", f.Summary(), f.Help)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "Try: %s --help", node.FullPath())
+	return b.String()
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/codec"
+)
+
+// A checked source fails at the first record that the codec cannot write. A relay moves records without a codec, so a stream of
+// JSON would get records that are no JSON.
+type checked struct {
+	backend.Source
+	codec codec.Codec[[]byte]
+}
+
+// OpenReader implements [backend.Source].
+func (c checked) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
+	r, err := c.Source.OpenReader(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	return &checkedReader{Reader: r, codec: c.codec}, nil
+}
+
+type checkedReader struct {
+	backend.Reader
+	codec   codec.Codec[[]byte]
+	scratch []byte
+	failed  error // of the record behind those that Read has returned
+}
+
+// Read returns the records before a wrong record first, so that they are copied.
+func (r *checkedReader) Read(ctx context.Context) (backend.Batch, error) {
+	if r.failed != nil {
+		return backend.Batch{}, r.failed
+	}
+	b, err := r.Reader.Read(ctx)
+	for i := range b.Records {
+		var bad error
+		if r.scratch, bad = r.codec.AppendEncode(r.scratch[:0], b.Records[i].Value); bad == nil {
+			continue
+		}
+		at := b.Records[i].Offset
+		r.failed = fmt.Errorf("record at %q: %w (leave --json out to copy the bytes as they are)", at, bad)
+		if i == 0 {
+			return backend.Batch{}, r.failed
+		}
+		return backend.Batch{Records: b.Records[:i], Next: at}, nil
+	}
+	return b, err
+}
