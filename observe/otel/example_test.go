@@ -42,3 +42,32 @@ func ExampleHandler() {
 	}
 	// Output: an order has a trace: true
 }
+
+func ExampleNewMeter() {
+	ctx := context.Background()
+	stream := memory.New()
+	m, err := otel.NewMeter("memory", "orders") // measures for the global MeterProvider
+	if err != nil {
+		log.Fatal(err)
+	}
+	p, err := producer.New(ctx, stream, codec.String(), m.Producer())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Send(ctx, "an order"); err != nil {
+		log.Fatal(err)
+	}
+	c, err := consumer.New(stream, codec.String(), consumer.StopAtTail())
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = c.Process(ctx, func(_ context.Context, m consumer.Message[string]) error {
+		fmt.Println(m.Value)
+		return nil
+	}, consumer.Use(otel.Measure[string](m)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: an order
+}

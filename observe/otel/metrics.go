@@ -4,23 +4,18 @@ import (
 	"context"
 	"errors"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/headrace/headrace/observe"
 )
 
-// Metrics registers the numbers of reg with the meter provider, or with the global one when none is given. The names begin with
-// headrace.producer, headrace.consumer, headrace.handler, headrace.group and headrace.server; the attribute name is the name that
-// was given to the Registry. The numbers are read when the SDK collects, and cost nothing between. Histograms are not exported: an
-// instrument that is read in this way cannot be one.
-func Metrics(reg *observe.Registry, provider ...metric.MeterProvider) error {
-	meters := otel.GetMeterProvider()
-	if len(provider) > 0 {
-		meters = provider[0]
-	}
-	meter := meters.Meter(scope)
+// Metrics registers the numbers of reg with the meter provider of the options. The names begin with headrace.producer,
+// headrace.consumer, headrace.handler, headrace.group and headrace.server; the attribute name is the name that
+// was given to the Registry. The numbers are read when the SDK collects, and cost nothing between. An instrument that is
+// read in this way cannot be a histogram; a [Meter] has the histograms.
+func Metrics(reg *observe.Registry, opts ...Option) error {
+	meter := configOf(opts).meters.Meter(scope)
 	producers, err1 := newFamily(meter, "producer", observe.ProducerMetrics)
 	consumers, err2 := newFamily(meter, "consumer", observe.ConsumerMetrics)
 	handlers, err3 := newFamily(meter, "handler", observe.HandlerMetrics)

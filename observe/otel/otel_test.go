@@ -137,7 +137,7 @@ func TestARefusedValueEndsItsSpanWithAnError(t *testing.T) {
 func TestNumbersOfTheRegistryAreCollected(t *testing.T) {
 	reg := observe.NewRegistry()
 	reader := sdkmetric.NewManualReader()
-	if err := otel.Metrics(reg, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))); err != nil {
+	if err := otel.Metrics(reg, otel.MeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))); err != nil {
 		t.Fatal(err)
 	}
 	p, err := producer.New(t.Context(), memory.New(), codec.String(), reg.Producer("orders"))

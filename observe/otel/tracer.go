@@ -3,7 +3,6 @@ package otel
 import (
 	"context"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -25,24 +24,12 @@ type Tracer struct {
 	attributes []attribute.KeyValue
 }
 
-// An Option changes a [Tracer].
-type Option func(*config)
-
-type config struct{ provider trace.TracerProvider }
-
-// TracerProvider sets where the spans go. The default is the global provider.
-func TracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.provider = p } }
-
 // NewTracer returns a Tracer. system names the kind of store, for example "s2", and stream the stream: they become the attributes
 // messaging.system and messaging.destination.name.
 func NewTracer(system, stream string, opts ...Option) *Tracer {
-	c := config{provider: otel.GetTracerProvider()}
-	for _, o := range opts {
-		o(&c)
-	}
 	return &Tracer{
-		tracer: c.provider.Tracer(scope), propagator: propagation.TraceContext{}, stream: stream,
-		attributes: []attribute.KeyValue{semconv.MessagingSystemKey.String(system), semconv.MessagingDestinationName(stream)},
+		tracer: configOf(opts).tracers.Tracer(scope), propagator: propagation.TraceContext{}, stream: stream,
+		attributes: streamAttributes(system, stream),
 	}
 }
 
