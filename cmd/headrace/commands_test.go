@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -86,6 +87,36 @@ func TestLinesAreWrittenAndReadBack(t *testing.T) {
 	out, _ = s.run(exitOK, "head", u)
 	if !strings.Contains(out, "first record") || !strings.Contains(out, string(l.Offset)) {
 		t.Errorf("head: %s", out)
+	}
+}
+
+func TestTailShowsARecordWhileItFollows(t *testing.T) {
+	s := newShell(t)
+	server, err := startDurableStreams(&serveCmd{DurableStreams: "127.0.0.1:0", LongPoll: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown(t.Context())
+	u := "ds+" + server.Address() + "n"
+	s.run(exitOK, "create", u)
+	ctx, stop := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- exitError(run(ctx, []string{"tail", u, "--from", "start", "-o", "raw"}, streams{nil, w, io.Discard}))
+		_ = w.Close()
+	}()
+	lines := bufio.NewReader(r)
+	for _, record := range []string{"a\n", "b\n"} {
+		s.in = record
+		s.run(exitOK, "produce", u)
+		if got, err := lines.ReadString('\n'); got != record { // without the record this waits for ever
+			t.Fatalf("tail printed %q, want %q: %v", got, record, err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

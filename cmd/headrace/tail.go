@@ -107,23 +107,25 @@ func parseEnd(s string, now time.Time) (e end, err error) {
 
 func printAll(ctx context.Context, c *consumer.Consumer[[]byte], e end, out *printer) error {
 	n := 0
-	for m, err := range c.Messages(ctx) {
+	for batch, err := range c.Batches(ctx) {
 		if err != nil {
 			return err
 		}
-		if !e.time.IsZero() && !m.Time.Before(e.time) {
-			return nil
-		}
-		if err := out.print(&m.Record); err != nil {
-			return err
-		}
-		if n++; n == e.records {
-			return nil
-		}
-		if c.Stats().BufferedBytes == 0 { // nothing is waiting: show what there is
-			if err := out.flush(); err != nil {
+		for i := range batch {
+			r := &batch[i].Record
+			if !e.time.IsZero() && !r.Time.Before(e.time) {
+				return nil
+			}
+			if err := out.print(r); err != nil {
 				return err
 			}
+			if n++; n == e.records {
+				return nil
+			}
+		}
+		// Whoever follows a stream sees a record at once, and a long stream is not written record by record.
+		if err := out.flush(); err != nil {
+			return err
 		}
 	}
 	return nil
