@@ -48,6 +48,8 @@ func advice(err error, args []string) string {
 	case errors.Is(err, backend.ErrNotFound) && (strings.Contains(text, "no such endpoint") || strings.Contains(text, "status 404: ")):
 		return fmt.Sprintf("A server answers at this address, but it is of another kind, or the path is wrong. The address comes from %s.",
 			strings.Join(where, " or "))
+	case strings.Contains(text, "no such stream"), strings.Contains(text, "stream_not_found"), strings.Contains(text, "basin_not_found"):
+		return "headrace create makes a stream, and with --basin the basin of S2 too."
 	}
 	return ""
 }

@@ -85,7 +85,8 @@ func TestAdviceIsGivenOnlyWhereItFits(t *testing.T) {
 		{refused, []string{"produce", "zerobus://a.b.c"}, "ZEROBUS_ENDPOINT"},
 		{refused, []string{"produce", "bolt:a.db?stream=n"}, ""},
 		{fmt.Errorf("dial: %w", &net.DNSError{Err: "no such host", Name: "nowhere"}), []string{"tail", "ds+http://nowhere/n"}, "no host with this name"},
-		{backend.ErrNotFound, []string{"tail", "s2://b/n"}, ""},
+		{fmt.Errorf("stream_not_found: %w", backend.ErrNotFound), []string{"tail", "s2://b/n"}, "headrace create"},
+		{backend.ErrNotFound, []string{"produce", "zerobus://a.b.c"}, ""},
 		{backend.ErrOutOfRange, []string{"tail", "bolt:a.db?stream=n"}, "an offset as tail prints it"},
 		{errors.New("other"), nil, ""},
 	} {

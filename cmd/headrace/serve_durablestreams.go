@@ -38,4 +38,7 @@ func (s durableStreamsServer) numbers() observe.Server {
 	}
 }
 
-func durableStreamsHint(s server) string { return "  headrace create ds+" + s.Address() + "orders" }
+func durableStreamsHint(s server) string {
+	stream := "ds+" + s.Address() + "orders"
+	return "  headrace create " + stream + "\n  headrace tail " + stream
+}
