@@ -50,8 +50,12 @@ func TestAllocationsPerRecord(t *testing.T) {
 			}
 		}
 	}
-	// Bytes for each record. New memory for the values would be 24 bytes a record, and for the messages of a batch 144.
-	limits := map[string]uint64{"Messages": 12, "ManualAck": 12, "Batches": 20, "Pipe": 40}
+	// Bytes for each record. New memory for the values would be 24 bytes a record, and for the messages of a batch 144. A handler of
+	// ProcessBatches owns its slice of messages.
+	limits := map[string]uint64{
+		"Messages": 12, "ManualAck": 12, "Batches": 20, "Pipe": 40,
+		"Process": 50, "Process with 8 workers": 50, "Process with a key": 130, "ProcessBatches": 350,
+	}
 	for name, pass := range map[string]func(){
 		"Process":                process(false),
 		"Process with 8 workers": process(false, consumer.Concurrency(8)),
