@@ -95,9 +95,15 @@ func browse(t *testing.T, path, url string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The browser's helpers may still write for a moment when the browser has ended. t.TempDir would call that a failure.
+	profile, err := os.MkdirTemp("", "webtail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
+		"--user-data-dir="+profile, "--remote-debugging-pipe", "about:blank")
 	cmd.ExtraFiles = []*os.File{theirsIn, theirsOut} // 3 and 4
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
