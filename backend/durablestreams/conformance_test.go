@@ -3,11 +3,14 @@ package durablestreams_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -28,6 +31,11 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	flag.Parse()
+	// More parallel tests may run at once than there are processors, because most of them wait.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = f.Value.Set("8")
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -72,17 +80,20 @@ func serveFrom(t testing.TB, store store, via func(http.Handler) http.Handler, o
 
 // A place opens a storage, where it can, on what the one before it has left there.
 type place struct {
-	keeps bool // beyond the end of the storage
-	open  func(t testing.TB, file string) store
+	keeps  bool // beyond the end of the storage
+	beside bool // other tests run at the same time
+	open   func(t testing.TB, file string) store
 }
 
-// eachStore runs a suite on both storages of the server.
+// eachStore runs a suite on both storages of the server. In memory the suite runs alone, because it counts goroutines. On disk it
+// mostly waits, so it runs beside other tests.
 func eachStore(t *testing.T, suite func(t *testing.T, at place)) {
 	t.Run("memory", func(t *testing.T) {
 		suite(t, place{open: func(testing.TB, string) store { return server.NewMemory() }})
 	})
+	t.Parallel()
 	t.Run("bolt", func(t *testing.T) {
-		suite(t, place{keeps: true, open: func(t testing.TB, file string) store {
+		suite(t, place{keeps: true, beside: true, open: func(t testing.TB, file string) store {
 			b, err := server.OpenBolt(file)
 			if err != nil {
 				t.Fatal(err)
@@ -131,6 +142,7 @@ func TestConformanceJSONLongPoll(t *testing.T) { conformanceJSON(t, durablestrea
 func conformanceJSON(t *testing.T, opts ...durablestreams.StreamOption) {
 	eachStore(t, func(t *testing.T, at place) {
 		backendtest.Run(t, backendtest.Harness{
+			Beside: at.beside,
 			Open: func(t testing.TB) backendtest.Target {
 				return at.target(t, "application/json", opts...)
 			},
@@ -153,6 +165,7 @@ func TestConformanceFramedSSE(t *testing.T) { conformanceFramed(t, durablestream
 func conformanceFramed(t *testing.T, opts ...durablestreams.StreamOption) {
 	eachStore(t, func(t *testing.T, at place) {
 		backendtest.Run(t, backendtest.Harness{
+			Beside: at.beside,
 			Open: func(t testing.TB) backendtest.Target {
 				return at.target(t, "application/octet-stream", opts...)
 			},
@@ -169,6 +182,7 @@ func conformanceFramed(t *testing.T, opts ...durablestreams.StreamOption) {
 func TestConformanceExclusive(t *testing.T) {
 	eachStore(t, func(t *testing.T, at place) {
 		backendtest.Run(t, backendtest.Harness{
+			Beside: at.beside,
 			Open: func(t testing.TB) backendtest.Target {
 				return at.target(t, "application/octet-stream", durablestreams.ProducerID("the writer"))
 			},

@@ -14,6 +14,7 @@ import (
 func TestConformanceEnvelope(t *testing.T) {
 	eachStore(t, func(t *testing.T, at place) {
 		backendtest.Run(t, backendtest.Harness{
+			Beside: at.beside,
 			Open: func(t testing.TB) backendtest.Target {
 				return at.target(t, "application/json", durablestreams.Envelope())
 			},
