@@ -177,7 +177,8 @@ func TestWriterIsHeldBackAndBatchesAreBounded(t *testing.T) {
 		}
 		return false
 	}, durablestreams.BatchBytes(limit))
-	p, err := producer.New(t.Context(), s, codec.JSON[string](), producer.BatchRecords(100_000), producer.BufferBytes(100_000))
+	p, err := producer.New(t.Context(), s, codec.JSON[string](), producer.BatchRecords(100_000), producer.BufferBytes(100_000),
+		producer.Linger(time.Hour)) // only a full batch goes, at any speed
 	if err != nil {
 		t.Fatal(err)
 	}
