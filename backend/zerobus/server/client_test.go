@@ -52,14 +52,14 @@ type rawClient struct {
 	cancel context.CancelFunc
 }
 
-func dial(t testing.TB, srv *zerobustest.Server) *grpc.ClientConn {
+func dial(t testing.TB, srv *zerobustest.Server, opts ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	creds := insecure.NewCredentials()
 	if srv.CertPool() != nil {
 		creds = credentials.NewClientTLSFromCert(srv.CertPool(), "")
 	}
 	_, target, _ := strings.Cut(srv.Endpoint, "://")
-	c, err := grpc.NewClient("passthrough:///"+target, grpc.WithTransportCredentials(creds))
+	c, err := grpc.NewClient("passthrough:///"+target, append(opts, grpc.WithTransportCredentials(creds))...)
 	if err != nil {
 		t.Fatal(err)
 	}

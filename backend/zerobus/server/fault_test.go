@@ -6,9 +6,11 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/headrace/headrace/backend/zerobus/server"
@@ -161,14 +163,25 @@ func TestEndDropAndRestart(t *testing.T) {
 }
 
 func TestLifetimeSignalsAndThenEnds(t *testing.T) {
-	srv := zerobustest.New(t, zerobustest.Table(tbl), zerobustest.Lifetime(time.Millisecond, time.Second+500*time.Millisecond, zerobustest.EOF()))
-	s := authorized(t, srv, dial(t, srv), tbl)
-	s.send(createJSON(tbl))
-	s.opened()
-	s.want(goldenSignal)
-	if _, err := s.recv(); err != io.EOF {
-		t.Errorf("after the notice: %v, want EOF", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := zerobustest.New(t, zerobustest.Table(tbl), zerobustest.InMemory(), zerobustest.Token("mine"),
+			zerobustest.Lifetime(time.Hour, time.Second+500*time.Millisecond, zerobustest.EOF()))
+		conn := dial(t, srv, grpc.WithContextDialer(srv.Dial))
+		s := openStream(t, conn, "authorization", "Bearer mine", "x-databricks-zerobus-table-name", tbl)
+		s.send(createJSON(tbl))
+		s.opened()
+		began := time.Now()
+		s.want(goldenSignal)
+		if d := time.Since(began); d != time.Hour {
+			t.Errorf("the notice came after %v, want an hour", d)
+		}
+		if _, err := s.recv(); err != io.EOF {
+			t.Errorf("after the notice: %v, want EOF", err)
+		}
+		if d := time.Since(began); d != time.Hour+1500*time.Millisecond {
+			t.Errorf("it ended after %v, want 1.5 s behind the notice", d)
+		}
+	})
 }
 
 func TestLifetimeMayEndWithADroppedConnection(t *testing.T) {
