@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
@@ -49,7 +50,7 @@ func TestABreachOfTheProtocolOnAnOpenStream(t *testing.T) {
 		"a create response on an open stream":                          zerobustest.Reply([]byte{0x0a, 0}),
 		"an unknown message on an open stream":                         zerobustest.Reply([]byte{0x22, 0}),
 		"the server broke the protocol: malformed protobuf message: ":  zerobustest.Reply([]byte{0x12, 0xff}),
-		"the server broke the protocol: malformed protobuf message:  ": zerobustest.Then(zerobustest.CloseSignal(1e9), zerobustest.Reply([]byte{0x12, 0xff})),
+		"the server broke the protocol: malformed protobuf message:  ": zerobustest.Then(zerobustest.CloseSignal(time.Minute), zerobustest.Reply([]byte{0x12, 0xff})),
 	} {
 		t.Run(says, func(t *testing.T) {
 			srv := serve(t)

@@ -25,7 +25,9 @@ func (c *config) listen(addr string) (net.Listener, error) {
 	return c.pipes.listen(addr)
 }
 
-// pipes is a network for one server, inside the process. It has no delays from the operating system.
+// pipes is a network for one server, inside the process. Its errors are those of the operating system, so that a client under
+// test treats the errors as it treats those of a network. A goroutine that waits for a pipe is durably blocked for
+// testing/synctest, and a goroutine that waits for a socket is not.
 type pipes struct {
 	mu   sync.Mutex // not held while a call waits for Accept
 	open map[string]*pipeListener

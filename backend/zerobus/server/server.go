@@ -76,6 +76,8 @@ func (s *Server) Start(addr string) error {
 	case s.closed:
 		return errors.New("zerobus server: closed")
 	}
+	// The OAuth endpoint listens first. If the gRPC endpoint then fails, a listener without clients is easy to close. A gRPC
+	// server would have clients already.
 	oauth, err := s.cfg.listen(s.cfg.OAuthAddr)
 	if err != nil {
 		return fmt.Errorf("zerobus server: start: %w", err)
@@ -89,6 +91,7 @@ func (s *Server) Start(addr string) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/oidc/v1/token", s.token)
+	// The timeouts free the goroutine of a client that sends only a part of its request.
 	h := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
 	s.readers.Go(func() { _ = h.Serve(oauth) }) // the error is always ErrServerClosed, because the listener fails only when it is closed
 	s.mu.Lock()
@@ -123,6 +126,10 @@ func (s *Server) OAuthURL() string {
 }
 
 // serve starts the gRPC server.
+//
+// The window of a connection is twice the window of a stream. With the same size, a stream that the server does not read, for
+// example because of a fault, would use up the window of the connection and stop all other streams of the client. The read
+// buffer is large so that a benchmark of a client does not measure this server's calls of the operating system.
 func (s *Server) serve(addr string) error {
 	l, err := s.cfg.listen(addr)
 	if err != nil {
@@ -178,7 +185,8 @@ func (s *Server) DropConnections() {
 	}
 }
 
-// Restart ends the gRPC server, waits for down, and starts a new gRPC server at the same address. Tables, tokens and
+// Restart ends the gRPC server, waits for down, and starts a new gRPC server at the same address. Meanwhile clients get
+// connections refused, as from a service that is being replaced. Tables, tokens and
 // counters stay. A graceful Restart first tells the clients to go (GOAWAY) and waits until their streams have ended.
 // Otherwise Restart cuts the clients off.
 func (s *Server) Restart(graceful bool, down time.Duration) error {

@@ -129,6 +129,7 @@ func (ts *transcripts) opened(st *stream, md metadata.MD) {
 	ts.open[st] = struct{}{}
 }
 
+// closed takes a stream out of the open streams. Its transcript stays.
 func (ts *transcripts) closed(st *stream) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -148,6 +149,8 @@ func (ts *transcripts) live(table string) []*stream {
 	return out
 }
 
+// add adds an event. The event of a message is added after the message was sent, so a transcript never shows an ack that could
+// not be sent.
 func (l *transcript) add(e Event) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
@@ -172,6 +175,7 @@ func (l *transcript) named(id string) {
 	l.t.ID = id
 }
 
+// request counts a request before any check, so that a test can tell a request that was refused from one that never came.
 func (l *transcript) request(req *request) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
