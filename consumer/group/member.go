@@ -15,11 +15,12 @@ import (
 	"github.com/headrace/headrace/consumer/group/lease"
 )
 
-// idBytes is what a member's name grows by: a mark and 80 random bits.
+// idBytes is the length of the random part of a member's name: a mark and 80 random bits.
 const idBytes = 1 + 16
 
-// A member is one run of a group in this process. It renews its leases in rounds, and after each renewal it decides what
-// to take and what to give away. Each stream it holds has a tenure with a goroutine of its own.
+// A member is one run of a group in this process. A member renews its leases in rounds. After each renewal the member
+// plans: some streams to take, some streams to give away. For each stream, the member has a tenure with a goroutine of
+// its own.
 type member[T any] struct {
 	g      *Group[T]
 	id     string
@@ -96,10 +97,10 @@ func (m *member[T]) rounds(life context.Context) {
 	}
 }
 
-// pause is the time between two rounds. It is random by a tenth, so that members that were started together do not
-// renew together for ever. Behind the first renewal, or the first after an outage, it is longer than the pause of any other
-// member: all members that can renew have then renewed before this one takes streams. Otherwise it would take streams
-// that it has to give to them soon after.
+// pause is the time between two rounds. A tenth of the pause is random: otherwise members started together would renew
+// together for ever. After the first renewal, and after the first renewal behind an outage, the pause of this member is
+// longer than the pause of all others. So every living member has renewed before this member takes streams. Otherwise
+// this member would take streams and give them away soon after.
 func (m *member[T]) pause() time.Duration {
 	p := m.g.cfg.lease / roundsPerLease
 	jitter := mrand.N(p/10 + 1)
@@ -109,7 +110,7 @@ func (m *member[T]) pause() time.Duration {
 	return p - jitter
 }
 
-// round renews the leases, and acts on what the store says about the group.
+// round renews the leases, and acts on the new state of the group.
 func (m *member[T]) round(ctx context.Context, down *outage) {
 	renewed := m.renewable()
 	begun := time.Now()
@@ -137,7 +138,7 @@ func (m *member[T]) round(ctx context.Context, down *outage) {
 	m.act(ctx, state, first)
 }
 
-// renewable returns the tenures whose leases the store knows of.
+// renewable returns the tenures with an acquired lease.
 func (m *member[T]) renewable() []*tenure {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,8 +174,8 @@ func (m *member[T]) renewed(t *tenure, state lease.State, begun time.Time) {
 	}
 }
 
-// act begins and ends tenures. In the first round, and in the first after an outage, it takes no stream that is free: the
-// members that began at the same time have not renewed yet, and one member would take everything.
+// act begins and ends tenures. In the first round, and in the first round after an outage, act takes no free stream:
+// other members that began at the same time have not renewed yet, and this member would take everything.
 func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -207,10 +208,12 @@ func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 		m.held[s] = t
 		m.goroutines.Go(func() { m.serve(t) })
 	}
-	if t := m.held[p.give]; t != nil && t.acquired {
-		m.log.InfoContext(ctx, "group: gives a stream away, because others have fewer", "stream", p.give)
-		t.leaving = true
-		t.hold.Stop()
+	for _, s := range p.give {
+		if t := m.held[s]; t != nil && t.acquired {
+			m.log.InfoContext(ctx, "group: gives a stream away, because others have fewer", "stream", s)
+			t.leaving = true
+			t.hold.Stop()
+		}
 	}
 }
 
@@ -261,7 +264,7 @@ func (m *member[T]) wake() {
 	}
 }
 
-// leave ends the membership, so that the others need not wait for its end.
+// leave ends the membership. Without leave, the other members would wait until the membership has expired.
 func (m *member[T]) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.g.cfg.drain)
 	defer cancel()
