@@ -2,11 +2,12 @@ package streamstore
 
 import "context"
 
-// compact drops what newer records have replaced, once there is much of it. The newest record of every key must stay, so
-// it writes those keys again that were not written since the last compaction.
+// compact drops replaced records, once there are many of them. The newest record of every key must stay. Therefore
+// compact first writes the keys again that were not written since the last compaction.
 //
-// It trims only what was old at the last compaction already, so that at least every records stay. Otherwise another Store
-// could find its newest record trimmed before it has read it, and could not know whether the record took effect.
+// compact trims only records that were old at the last compaction already. So at least every records stay. Otherwise
+// another Store could find its newest record trimmed before reading the record, and could not know whether the record
+// took effect.
 //
 // A failure harms nobody: a later compaction does the same.
 func (s *Store) compact(ctx context.Context) {

@@ -17,7 +17,7 @@ import (
 // A Store is a [checkpoint.Store] in a stream. Any goroutine may use it, and any number of Stores a stream.
 //
 // Errors, in addition to those of [checkpoint.Store]: [*checkpoint.CorruptError] for a record that is no checkpoint, and
-// what the stream's backend returns.
+// the errors of the stream's backend.
 type Store struct {
 	stream backend.Stream
 	trim   func(context.Context, backend.Offset) error // nil: records are kept for ever
@@ -32,7 +32,7 @@ type Store struct {
 	cut       backend.Offset // what is before it was replaced at the last compaction; "" before the first one
 }
 
-// A kept is the newest record of a key that took effect, and where it is.
+// A kept is the newest record of a key that took effect, and the place of the record.
 type kept struct {
 	entry
 	place backend.Offset
@@ -47,15 +47,15 @@ var (
 // An Option tunes a Store.
 type Option func(*Store)
 
-// Trim drops records that newer ones have replaced: f is the Trim method of the stream. It is called about once in every
-// records, or in twice as many as there are keys if that is more, and leaves at least so many. A Store that loses the race
-// against so many records of others between its append and its read cannot tell what became of it: then the call fails
-// with [backend.ErrIndeterminate]. A good value is 1,000.
+// Trim drops replaced records; f is the Trim method of the stream. The Store calls f about once in every records, or once
+// in twice the number of the keys if this number is larger, and leaves at least as many records. If others append more
+// records than that between an append of a Store and its next read, the Store cannot know whether its own record took
+// effect. The call then fails with [backend.ErrIndeterminate]. A good value is 1,000.
 func Trim(f func(ctx context.Context, before backend.Offset) error, every int) Option {
 	return func(s *Store) { s.trim, s.every = f, every }
 }
 
-// New returns the store in stream. It does no I/O.
+// New returns the store in stream, and does no I/O.
 func New(stream backend.Stream, opts ...Option) *Store {
 	s := &Store{stream: stream, turn: make(chan struct{}, 1), at: backend.Earliest, keys: make(map[string]*kept)}
 	for _, o := range opts {
@@ -142,7 +142,7 @@ func (s *Store) stored(key string) checkpoint.Checkpoint {
 	return checkpoint.Checkpoint{}
 }
 
-// update replaces what is stored under key by the result of change. It tries again while others are faster.
+// update replaces the content of key by the result of change, and tries again while others are faster.
 func (s *Store) update(ctx context.Context, key string, change func(checkpoint.Checkpoint) (checkpoint.Checkpoint, error)) (checkpoint.Checkpoint, error) {
 	if _, err := s.catchUp(ctx, ""); err != nil {
 		return checkpoint.Checkpoint{}, err
@@ -163,7 +163,7 @@ func (s *Store) update(ctx context.Context, key string, change func(checkpoint.C
 	}
 }
 
-// write appends the next version of key. It reports whether this record made it.
+// write appends the next version of key, and reports whether the appended record took effect.
 func (s *Store) write(ctx context.Context, key string, cp checkpoint.Checkpoint) (won bool, err error) {
 	e := entry{Key: []byte(key), Version: 1, Writer: rand.Text(), Epoch: cp.Epoch, Offset: []byte(cp.Offset), Ahead: []byte(cp.Ahead)}
 	if k := s.keys[key]; k != nil {
@@ -187,7 +187,8 @@ func (s *Store) write(ctx context.Context, key string, cp checkpoint.Checkpoint)
 	return o.won, nil
 }
 
-// append stores one record. Each one has an appender of its own: after a failure nobody has to know what became of it.
+// append stores one record. Each record has an appender of its own: an appender that has failed would need its fate
+// cleared up before the next record.
 func (s *Store) append(ctx context.Context, value []byte) error {
 	session, err := s.stream.NewAppender(backend.Format{ContentType: "application/json"}).Open(ctx)
 	if err != nil {
@@ -203,7 +204,7 @@ func (s *Store) append(ctx context.Context, value []byte) error {
 	return err
 }
 
-// An outcome is what became of a record.
+// An outcome says whether a record took effect.
 type outcome struct {
 	seen bool // the record was read, and everything before it: only then it is known whether it took effect
 	won  bool // it took effect
@@ -215,8 +216,9 @@ func (s *Store) catchUp(ctx context.Context, writer string) (outcome, error) {
 	if !errors.Is(err, backend.ErrOutOfRange) || s.at == backend.Earliest {
 		return o, err
 	}
-	// Another Store has trimmed what this one has not read. What is left holds the newest record of every key, so at the
-	// tail the state is right again. But a record that lost against one that was trimmed looks here as if it had won.
+	// Another Store has trimmed records that this Store has not read. The records that are left hold the newest version
+	// of every key, so at the tail the state is right again. But here a record that lost against a trimmed record looks
+	// as if the record had won.
 	s.at = backend.Earliest
 	_, err = s.follow(ctx, "")
 	return outcome{}, err
@@ -260,8 +262,8 @@ func (s *Store) follow(ctx context.Context, writer string) (o outcome, err error
 	}
 }
 
-// take lets a record take effect if it makes a newer version of its key. A version that is more than one higher is newer
-// too: the records between were trimmed, and its writer had seen them.
+// take lets a record take effect if its version is newer than the version of its key. A version that is higher by more
+// than one is newer, too: the records in between were trimmed, and the writer had read them.
 func (s *Store) take(e *entry, place backend.Offset) bool {
 	s.read++
 	if k := s.keys[string(e.Key)]; k != nil && e.Version <= k.Version {

@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/internal/backoff"
 )
 
-// discover finds out the names of the streams, and follows them until ctx is over. It reports whether they are known.
+// discover lists the streams, and lists them again and again until ctx is over. discover reports whether the first list
+// succeeded.
 func (m *member[T]) discover(ctx context.Context) bool {
 	if m.g.streams.list == nil {
 		m.names, _ = sorted(m.g.name, m.g.streams.names) // New has checked them
@@ -36,7 +37,7 @@ func (m *member[T]) discover(ctx context.Context) bool {
 	}
 }
 
-// follow lists the streams again and again. A list that fails leaves the names as they are.
+// follow lists the streams again and again. A failed list leaves the names unchanged.
 func (m *member[T]) follow(ctx context.Context) {
 	for backoff.Sleep(ctx, m.g.streams.every) {
 		if err := m.list(ctx); err != nil && ctx.Err() == nil {

@@ -7,8 +7,8 @@ import (
 
 // Hooks are functions for metrics. Any of them may be nil.
 type Hooks struct {
-	// MemberStarted: [Group.Each] or [Group.Process] begins, as a member of the group. state may be called at any time. The
-	// function that MemberStarted returns, which may be nil, is called when the member has left.
+	// MemberStarted: [Group.Each] or [Group.Process] begins, as a member of the group. state may be called at any time.
+	// MemberStarted returns a function, or nil, for the moment when the member has left.
 	MemberStarted func(state func() State) (ended func())
 }
 

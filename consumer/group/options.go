@@ -58,8 +58,8 @@ func newConfig(opts []Option) (config, error) {
 // may have one name.
 func Member(name string) Option { return func(c *config) { c.member = name } }
 
-// LeaseTime sets how long a lease lasts without renewal. It bounds how long a stream stands still after its member was
-// killed, and how long a database may be away before members stop. The default is 15 s, the minimum is 100 ms and 4
+// LeaseTime sets how long a lease lasts without renewal. LeaseTime bounds how long a stream stands still after its member
+// was killed, and how long a database may be away before members stop. The default is 15 s, the minimum is 100 ms and 4
 // times DrainTimeout. Give all members the same.
 func LeaseTime(d time.Duration) Option { return func(c *config) { c.lease = d } }
 
@@ -73,9 +73,9 @@ func Consumer(opts ...consumer.Option) Option {
 	return func(c *config) { c.consumer = append(c.consumer, opts...) }
 }
 
-// Logger receives what an operator wants to know: streams that begin and end, leases that were lost, outages of the
-// database. The consumers of the streams log to it too, unless [Consumer] gives them another logger. By default only one
-// event is logged, with [slog.Default]: the group cannot reach its database, or list its streams, for the first time.
+// Logger receives news for an operator: streams that begin and end, lost leases, outages of the database. The consumers
+// of the streams log there too, unless [Consumer] gives them another logger. By default only one event is logged, with
+// [slog.Default]: the group cannot reach its database, or list its streams, for the first time.
 func Logger(l *slog.Logger) Option {
 	return func(c *config) {
 		c.logger, c.starting = l, l

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// An outage is a time in which no renewal succeeds. The operator gets a warning when it begins and when it ends.
+// An outage is a time without a successful renewal. The operator gets a warning when an outage begins and when the outage
+// ends.
 type outage struct {
 	log   *slog.Logger
 	begun time.Time // zero while renewals succeed

@@ -8,9 +8,9 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// places is the checkpoint store of one tenure. Its Claim takes an epoch together with the lease, and never without it.
-// A plain Claim would raise the epoch even for a member that was suspended and has lost its lease meanwhile: the member
-// that has the lease would be fenced, and the effects of the suspended member would be stored.
+// places is the checkpoint store of one tenure. Its Claim takes an epoch only together with the lease. A plain Claim
+// would raise the epoch even for a member that was suspended and has lost its lease meanwhile: the new owner of the lease
+// would be fenced, and the effects of the suspended member would be stored.
 type places[T any] struct {
 	checkpoint.Store
 	m *member[T]

@@ -13,7 +13,7 @@ import (
 	"github.com/headrace/headrace/consumer/group/lease"
 )
 
-// Streams are the streams of a group: which there are, and how to open each. [Fixed] and [Discover] make them.
+// Streams are the streams of a group: their names, and how to open each stream. [Fixed] and [Discover] make Streams.
 type Streams struct {
 	open  func(stream string) backend.Source
 	names []string
@@ -21,18 +21,18 @@ type Streams struct {
 	every time.Duration
 }
 
-// Fixed are streams whose names do not change while the group runs. open is called for each stream when this member
-// takes it, and must do no I/O. All members must have the same names: a member works on the streams of its own list
-// only.
+// Fixed are streams whose names do not change while the group runs. When this member takes a stream, open is called, and
+// must do no I/O. All members must have the same names: a member works on the streams of its own list only.
 func Fixed(open func(stream string) backend.Source, names ...string) Streams {
 	return Streams{open: open, names: slices.Clone(names)}
 }
 
-// Discover are streams that come and go: list is asked for their names when the group begins, and after every. A member
-// gives back a stream that is not listed any more. open is called as with [Fixed].
+// Discover are streams that come and go: the group calls list for their names when the group begins, and after every. A
+// member gives back a stream that is not listed any more. open is called as with [Fixed].
 //
-// If list fails at the beginning with an error that is not [backend.ErrTransient], the group ends with that error. Later
-// errors are logged, and the names stay as they were until list succeeds again. A panic of list is an error with the stack.
+// If list fails at the beginning, the group ends with the error of list, except after [backend.ErrTransient]. Later
+// errors are logged, and the names stay as they were until list succeeds again. A panic of list is an error with the
+// stack.
 func Discover(open func(stream string) backend.Source, list func(ctx context.Context) ([]string, error), every time.Duration) Streams {
 	return Streams{open: open, list: list, every: every}
 }

@@ -67,7 +67,7 @@ func (m *member[T]) serve(t *tenure) {
 	m.release(t)
 }
 
-// begin takes the lease for a new tenure. It reports whether the member has the lease.
+// begin takes the lease for a new tenure, and reports whether the member has the lease.
 func (m *member[T]) begin(t *tenure) bool {
 	ctx := t.hold.Reading
 	cp, ok, err := m.acquire(ctx, t)
@@ -87,8 +87,8 @@ func (m *member[T]) begin(t *tenure) bool {
 
 // acquire takes the lease, or takes it again.
 func (m *member[T]) acquire(ctx context.Context, t *tenure) (checkpoint.Checkpoint, bool, error) {
-	// An acquisition waits for transactions with SaveTx. If it waited for longer than half a lease, the lease could be
-	// over when the member learns that it has the lease.
+	// An acquisition waits for transactions with SaveTx. After a wait of more than half a lease, the lease could be over
+	// when the member learns of the acquisition.
 	ctx, cancel := context.WithTimeout(ctx, m.g.cfg.lease/2)
 	defer cancel()
 	begun := time.Now()
@@ -100,15 +100,15 @@ func (m *member[T]) acquire(ctx context.Context, t *tenure) (checkpoint.Checkpoi
 }
 
 // prolong makes the tenure end in time when no further renewal succeeds: the work in hand and the save behind it have a
-// DrainTimeout each before the lease is over. The lease is counted from the beginning of the call that renewed it. The
-// database counts from a later moment, so the lease cannot be over before.
+// DrainTimeout each before the lease is over. The time of the lease counts from the beginning of the call for the
+// renewal. The database counts from a later moment, so the lease cannot be over before.
 func (m *member[T]) prolong(t *tenure, begun time.Time) {
 	over := begun.Add(m.g.cfg.lease)
 	t.until(over.Add(-2*m.g.cfg.drain), over.Add(-m.g.cfg.drain))
 }
 
 // work runs the user's function until the stream needs no more work here, and returns why. The error is nil only after
-// the end of soft.
+// the end of Reading.
 func (m *member[T]) work(t *tenure) error {
 	retry := backoff.Default()
 	for failures := 1; ; failures++ {
@@ -144,11 +144,11 @@ func (m *member[T]) work(t *tenure) error {
 func (m *member[T]) pauseAfter(err error, delay time.Duration) (pause time.Duration, again bool) {
 	switch {
 	case errors.Is(err, backend.ErrFenced):
-		// If another member of the group has the lease, the next renewal says so and ends soft during the pause. Otherwise
+		// If another member of the group has the lease, the next renewal ends Reading during the pause. Otherwise
 		// somebody outside the group has claimed the checkpoint, and the pause keeps the two from a circle.
 		return m.g.cfg.lease, true
 	case errors.Is(err, backend.ErrNotFound) && m.g.streams.list != nil:
-		// The stream was deleted. If the list does not show it any more when it is asked next, soft ends.
+		// The stream was deleted. If the next list does not show the stream any more, Reading ends.
 		return m.g.streams.every, true
 	}
 	return delay, errors.Is(err, backend.ErrTransient)
@@ -163,7 +163,7 @@ func (m *member[T]) callOnce(t *tenure) error {
 
 var errGoexit = errors.New("the function called runtime.Goexit, as FailNow of a test does, and did not return")
 
-// guarded makes an error of a panic, which would end the process in a goroutine that the caller cannot see.
+// guarded turns a panic into an error. In this goroutine the caller cannot recover, so the panic would end the process.
 func (m *member[T]) guarded(t *tenure, result chan<- error) {
 	err := errGoexit
 	defer func() {
@@ -205,19 +205,19 @@ func (m *member[T]) await(t *tenure, result <-chan error) error {
 	return errStuck
 }
 
-// consumer returns a consumer of the stream that keeps its place in places.
+// consumer returns a consumer of the stream with places as its checkpoint store.
 func (g *Group[T]) consumer(stream string, places checkpoint.Store) (*consumer.Consumer[T], error) {
 	opts := append(g.cfg.consumer[:len(g.cfg.consumer):len(g.cfg.consumer)],
 		consumer.Checkpoint(places, g.Key(stream)), consumer.DrainTimeout(g.cfg.drain))
 	return consumer.New(g.streams.open(stream), g.codec, opts...)
 }
 
-// endedBadly tells an error that came while the stream was given away. The next owner repeats what was not saved, so the
-// group goes on. At the end of the group the caller is told.
+// endedBadly logs an error after the end of Reading. The next owner repeats the records behind the last save, so the
+// group goes on. At the end of the group the caller learns of the error.
 func (m *member[T]) endedBadly(t *tenure, err error) {
 	m.log.WarnContext(t.hold.Work, "group: a stream was stopped, and ended with an error", "stream", t.stream, "err", err)
-	// After ErrFenced a newer owner has the stream, and nothing is lost. Nor is it when the end of a context interrupted
-	// the work in hand.
+	// After ErrFenced a newer owner has the stream, and nothing is lost. Nothing is lost either when the end of a context
+	// has interrupted the work in hand.
 	if errors.Is(err, backend.ErrFenced) || errors.Is(err, context.Canceled) {
 		return
 	}
@@ -228,7 +228,7 @@ func (m *member[T]) endedBadly(t *tenure, err error) {
 	}
 }
 
-// release gives the lease back. If that fails, the lease ends by itself, because nobody renews it.
+// release gives the lease back. After a failure the lease ends by itself, because nobody renews the lease.
 func (m *member[T]) release(t *tenure) {
 	m.mu.Lock()
 	t.acquired = false

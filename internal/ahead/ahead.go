@@ -1,10 +1,10 @@
 // Package ahead writes and reads Checkpoint.Ahead: which records behind the place of a checkpoint are done already.
 //
-// Records are counted from 0 in the order in which a reader that is opened at the place returns them. Offsets cannot be
-// compared, so a count is the only short name of a record that a later reader knows. A count is right only as long as
-// the reader returns the same records. Therefore the text holds hashes of offsets, and a reader of the text can notice
-// that the count does not fit: a hash of the place itself, and a hash of the first record of each run. An operator may
-// have changed the place by hand, and a source may filter out other records than before.
+// Records are counted from 0, in the order of a reader opened at the place. Offsets cannot be compared, so a count is the
+// only short name of a record that a later reader knows, too. A count is right only as long as readers return the same
+// records. An operator may change the place by hand, and a source may begin to filter out other records. Then a wrong
+// count would make the consumer leave out records that are not done. Therefore the text holds a hash of the place, and a
+// hash of the first record of each run: a count that does not fit is noticed.
 package ahead
 
 import (
@@ -15,21 +15,21 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Bytes is the limit of a text. It fits into a row or a page of all known stores.
+// Bytes is the limit of a text. A text of this length fits into a row or a page of all known stores.
 const Bytes = 8 << 10
 
 // Runs is how many runs fit into a text, in a window of up to 2^24 records: a run has two numbers of up to 3 bytes and a
 // hash of 2 bytes, and the hash of the place takes the room of one run.
 const Runs = Bytes/8 - 1
 
-// A Run is a number of records in a row that are done: From, From+1, … To-1.
+// A Run is a number of done records in a row: From, From+1, … To-1.
 type Run struct {
 	From, To uint64
 	Mark     uint16 // of the offset of the record From; see [Mark]
 }
 
 var (
-	// ErrOtherPlace is returned when a text belongs to another place than the one it is stored with.
+	// ErrOtherPlace is returned for a text that was written for another place.
 	ErrOtherPlace = errors.New("the list of done records belongs to another offset")
 
 	errDamaged = errors.New("the list of done records is damaged")
@@ -47,13 +47,12 @@ func hash(at backend.Offset) uint32 {
 	return h
 }
 
-// Encode writes runs that are counted from the place at. The runs must be in order, and between two runs there must be
-// at least one record. Runs that do not fit into [Bytes] are left out; their records run again. The text is empty
-// without runs.
+// Encode writes runs, counted from the place at. The runs must be in order, and between two runs there must be at least
+// one record. Runs behind the limit of [Bytes] are left out; their records run again. Without runs the text is empty.
 //
-// The text begins with the hash of the place (4 bytes). For each run follow the number of records before it that are not
-// done, the number of records in it, and its Mark (2 bytes). A run that begins at the place itself has no Mark, because
-// the record there may not be known; the hash of the place stands for it.
+// The text begins with the hash of the place (4 bytes). For each run follow the number of unfinished records before the
+// run, the number of records in the run, and its Mark (2 bytes). A run at the place itself has no Mark, because the
+// record there may not be known; the hash of the place takes the part of the Mark.
 func Encode(at backend.Offset, runs []Run) string {
 	if len(runs) == 0 {
 		return ""
@@ -75,7 +74,7 @@ func Encode(at backend.Offset, runs []Run) string {
 	return string(b)
 }
 
-// Decode reads a text of Encode. It returns [ErrOtherPlace] when the text is sound and belongs to another place than at.
+// Decode reads a text of Encode. Decode returns [ErrOtherPlace] for a sound text of another place than at.
 func Decode(at backend.Offset, text string) ([]Run, error) {
 	if text == "" {
 		return nil, nil
@@ -102,7 +101,8 @@ func Decode(at backend.Offset, text string) ([]Run, error) {
 	return runs, nil
 }
 
-// decodeRun reads the run behind the record end. It refuses what Encode does not write.
+// decodeRun reads the run behind the record end. Encode writes each run in one way only, and decodeRun refuses all
+// others.
 func decodeRun(b []byte, end uint64) (r Run, rest []byte, ok bool) {
 	const most = 1 << 48 // records; sums stay far from the end of uint64
 	gap, n := binary.Uvarint(b)

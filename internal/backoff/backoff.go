@@ -40,10 +40,10 @@ func (p Policy) Check() error {
 	return nil
 }
 
-// Progress reports whether a connection or session that lasted for lived has made progress, so that the count of
-// attempts starts again. Only a life longer than the longest delay counts. The policy's own Max may be very short, so
-// the life must also exceed the longest delay of Default. Otherwise a client would never give up on a server that
-// accepts every connection and drops it soon after.
+// Progress reports whether a connection or session that lasted for lived has made progress. After progress, the count of
+// attempts starts again. Only a life longer than the longest delay counts. The policy's own Max may be very short;
+// therefore the life must also exceed the longest delay of Default. Otherwise a client would never give up on a server
+// that accepts every connection and drops the connection soon after.
 func (p Policy) Progress(lived time.Duration) bool { return lived > max(p.Max, longest) }
 
 // Delay returns how long to wait before the next attempt. failures counts the failures in a row, 1 or more; err is the

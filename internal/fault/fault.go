@@ -1,10 +1,10 @@
-// Package fault makes servers fail on purpose, at a chosen moment. The servers of this module share it, so a fault is
-// described with the same words for each of them.
+// Package fault makes servers fail on purpose, at a chosen moment. All servers of this module use this package, and
+// describe a fault with the same words.
 //
-// A server asks Strike at each moment at which something may go wrong. What a fault does is a type of the server, because
-// each protocol fails in ways of its own. But an effect that several servers have bears the same name everywhere:
+// A server asks Strike at each moment at which something may go wrong. The effect of a fault is a type of the server,
+// because each protocol fails in its own ways. But the same effect has the same name in every server:
 //
-//	Drop()       breaks the connection, and what was not sent is lost
+//	Drop()       breaks the connection; unsent bytes are lost
 //	Delay(d)     waits, and goes on
 //	Stall()      says nothing more until the client gives up or the server is closed
 //	CutAfter(n)  breaks the connection after n more bytes
@@ -20,8 +20,8 @@ import (
 // Always, as the Times of a Fault, makes the fault strike until it is removed.
 const Always = -1
 
-// A Fault is something that goes wrong on purpose. O is the classes of requests, which are combined with |; S is the moments
-// in the handling of a request; D is what can go wrong.
+// A Fault makes something go wrong on purpose. O is the type of the classes of requests, combined with |; S is the type
+// of the moments in the handling of a request; D is the type of the effects.
 type Fault[O ~uint16, S comparable, D any] struct {
 	Op    O      // the classes of requests; 0 is every class
 	On    string // the stream or table; "" is every one
@@ -56,7 +56,7 @@ type Injection struct {
 // Hits returns how often the fault has struck.
 func (in *Injection) Hits() int { return in.hits() }
 
-// Remove ends the fault. A request that the fault holds up stays held up.
+// Remove ends the fault. A request held up by the fault stays held up.
 func (in *Injection) Remove() { in.remove() }
 
 // Inject puts f to work.
@@ -92,8 +92,8 @@ func (s *Set[O, S, D]) Clear() {
 	s.any.Store(false)
 }
 
-// Strike returns what is to go wrong at this moment of a request, if anything. Of several faults that fit, the one that was
-// injected first strikes. The moment counts for the Skip of the others as well.
+// Strike returns the effect of a fault at a moment of a request, if a fault strikes. If several faults fit, the first
+// injected fault strikes. The moment counts for the Skip of the other faults as well.
 func (s *Set[O, S, D]) Strike(op O, on string, stage S) (do D, struck bool) {
 	if !s.any.Load() {
 		return do, false

@@ -1,5 +1,6 @@
 // Package misconfig tells a wrong setting from a failure of the network. An attempt that fails for a wrong setting fails
-// again every time: a producer or consumer that tried on would hide for a long time what its user has to mend.
+// again every time: a producer or consumer with endless attempts would hide the wrong setting from its user for a long
+// time.
 package misconfig
 
 import (
@@ -14,7 +15,7 @@ import (
 // A Cause is how a setting and a server do not fit.
 type Cause int
 
-// The causes that can be told from an error.
+// The causes that an error can reveal.
 const (
 	Untrusted Cause = iota + 1 // the server's certificate is not trusted, or is for another name
 	NoTLS                      // the server does not speak TLS, and the setting says TLS
@@ -23,11 +24,11 @@ const (
 	OnlyHTTP2                  // the server speaks HTTP/2, and what was to be asked speaks HTTP/1
 )
 
-// Hints say for each cause how to mend the setting, in the words of one backend. A cause without a hint is none for that
-// backend.
+// Hints say for each cause how to mend the setting, in the words of one backend. For a backend without a hint for a
+// cause, the cause does not exist.
 type Hints map[Cause]string
 
-// An Error is a failure that a wrong setting is the cause of.
+// An Error is a failure with a wrong setting as its cause.
 type Error struct {
 	Cause Cause
 	Hint  string // how to mend the setting
@@ -43,7 +44,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Explain returns err as an [*Error] when a wrong setting is the cause of err, and err itself otherwise.
 func (h Hints) Explain(err error) error { return h.Blame(cause(err), err) }
 
-// Blame returns err as an [*Error] with the hint for c, and err itself when there is none. It is for a caller that knows
+// Blame returns err as an [*Error] with the hint for c, and err itself without a hint. Blame is for a caller that knows
 // the cause from elsewhere.
 func (h Hints) Blame(c Cause, err error) error {
 	if hint := h[c]; hint != "" && err != nil {
@@ -75,16 +76,16 @@ func cause(err error) Cause {
 	return 0
 }
 
-// What net/http quotes of an answer that is none of HTTP/1: the alert by which a TLS server answers a plain request, and
-// the first frame of HTTP/2. These errors have no types.
+// If an answer is not HTTP/1, net/http quotes its first bytes: the alert by which a TLS server answers a plain request,
+// or the first frame of HTTP/2. The errors have no types.
 const (
 	quotedAlert = `malformed HTTP response "\x15\x03`
 	quotedFrame = `malformed HTTP response "\x00\x00`
 )
 
-// spokeFirst is how net/http says that a server sent bytes on a new connection before the request. A server of HTTP/1 waits for
-// the request, and a server of HTTP/2 sends a frame at once. On a connection that was used before, net/http sends the request
-// again over another connection, and there is no such error.
+// spokeFirst is how net/http says that a server sent bytes on a new connection before the request. A server of HTTP/1
+// waits for the request, and a server of HTTP/2 sends a frame at once. On a connection that was used before, net/http
+// sends the request again over another connection, without an error.
 const spokeFirst = "readLoopPeekFailLocked: %!w(<nil>)"
 
 // missingALPN is how grpc-go says that a server agreed to no protocol in the handshake of TLS. The error has no type.

@@ -1,5 +1,5 @@
-// Package outcome says what an error means as a value, so that code can change one part of the meaning and keep the rest. Without the
-// value, each such place would need an error type of its own that hides some sentinels of its cause.
+// Package outcome turns the meaning of an error into a value. Code can change one part of the value and keep the rest.
+// Without the value, each place in the code would need its own error type to hide some sentinels of a cause.
 package outcome
 
 import (
@@ -10,21 +10,21 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// An Outcome is what an error tells a caller to do.
+// An Outcome tells a caller how to go on after an error.
 type Outcome struct {
 	MaybeStored bool    // [backend.ErrIndeterminate]: it may be stored
 	Retry       bool    // [backend.ErrTransient]: trying again is safe
 	Kinds       []error // the other sentinels that the error wraps
 }
 
-// kinds are the sentinels by which callers decide, apart from the two that have fields. The errors of a context are among them,
-// because callers treat an error that wraps them as a clean end.
+// kinds are the sentinels by which callers decide, apart from the two with a field in Outcome. The errors of a context
+// are among the kinds, because callers treat the end of a context as a clean end.
 var kinds = []error{
 	backend.ErrRejected, backend.ErrTooLarge, backend.ErrFenced, backend.ErrConflict, backend.ErrOutOfRange, backend.ErrNotFound,
 	backend.ErrUnauthorized, backend.ErrUnsupported, backend.ErrStreamClosed, backend.ErrClosed, context.Canceled, context.DeadlineExceeded,
 }
 
-// Of returns what err means.
+// Of returns the meaning of err.
 func Of(err error) Outcome {
 	o := Outcome{MaybeStored: errors.Is(err, backend.ErrIndeterminate), Retry: errors.Is(err, backend.ErrTransient)}
 	for _, k := range kinds {
@@ -47,8 +47,8 @@ func (o Outcome) Not(not ...error) Outcome {
 	return o
 }
 
-// Error returns an error with the text of err that means o. Everything in the tree of err that is no sentinel is found by errors.Is
-// and errors.As as before.
+// Error returns an error with the text of err and the meaning o. errors.Is and errors.As find everything else in the tree
+// of err as before.
 func (o Outcome) Error(err error) error { return &outcomeError{err, o} }
 
 // The wrapped error is embedded and not unwrapped: otherwise errors.Is would find the sentinels of the wrapped error.
@@ -57,7 +57,7 @@ type outcomeError struct {
 	outcome Outcome
 }
 
-// Is reports whether target is a sentinel that the outcome has, or another error in the tree.
+// Is reports whether target is a sentinel of the outcome, or another error in the tree.
 func (e *outcomeError) Is(target error) bool {
 	switch {
 	case target == backend.ErrIndeterminate:

@@ -14,11 +14,11 @@ import (
 const room = 16
 
 // Append returns dst with the bytes behind it that an append-style function has returned in out for dst. The result lies
-// in the memory of dst or in new memory, so the caller may append to it and use it again. It reports false when out does
-// not begin with the bytes of dst, and returns dst then.
+// in the memory of dst or in new memory, so the caller may append to the result and use its memory again. When out does
+// not begin with the bytes of dst, Append returns dst and false.
 //
-// An out in the memory of dst is returned as it is. Any other out is copied: memory that the function's append has
-// allocated looks like memory of the value. New memory has room for a few bytes more than out.
+// An out in the memory of dst is returned unchanged. Any other out is copied: nobody can distinguish memory allocated by
+// the function from memory of the value. New memory has room for a few bytes more than out.
 func Append(dst, out []byte) ([]byte, bool) {
 	switch {
 	case len(out) < len(dst):

@@ -1,10 +1,10 @@
 // Package redact keeps credentials out of errors and logs. Some services and proxies repeat parts of a request in their
 // answer. So every answer goes through this package before people can read it.
 //
-// The package hides as little as it can, so that a message stays readable. A secret of fewer than [Least] bytes is not
-// hidden, because a short word also stands in messages by chance. A longer secret is hidden only where it is a whole
-// token: the secret "readings" does not change "all_readings". A code stays as it is, because programs compare codes:
-// see [Secrets.Code].
+// The package hides as little as possible, to keep messages readable. A secret of fewer than [Least] bytes is not hidden,
+// because a short word also stands in messages by chance. A longer secret is hidden only where it is a whole token: the
+// secret "readings" does not change "all_readings". A code is never changed, because programs compare codes: see
+// [Secrets.Code].
 package redact
 
 import (
@@ -38,7 +38,7 @@ func Authorization(value string) Secrets {
 	return Secrets{value, credentials}
 }
 
-// Text returns text with every secret replaced by Hidden. It also finds a secret that the text quotes or escapes.
+// Text returns text with every secret replaced by Hidden. Text also finds quoted and escaped secrets.
 func (s Secrets) Text(text string) string {
 	var found []span
 	for _, secret := range s {
@@ -66,9 +66,9 @@ func (s Secrets) Text(text string) string {
 	return b.String()
 }
 
-// Code returns the code by which a service names a failure. If code has the form of a code, Code returns it unchanged,
-// whatever the secrets are: a token that is a common word must not change a code, because programs compare codes. Every
-// other string goes through Text.
+// Code returns the code by which a service names a failure. If code has the form of a code, Code returns the code
+// unchanged, whatever the secrets are: programs compare codes, and a secret may happen to be a common word. Every other
+// string goes through Text.
 func (s Secrets) Code(code string) string {
 	if isCode(code) {
 		return code
@@ -89,8 +89,8 @@ func (s Secrets) Error(err error) error {
 	return err
 }
 
-// Cause returns the original error that Error has wrapped. Use it only to classify a failure, never to print it,
-// because its text has a secret.
+// Cause returns the original error inside an error of Error. Use the original only to classify a failure, and never print
+// the original: its text has a secret.
 func Cause(err error) error {
 	var hidden *hiddenError
 	if errors.As(err, &hidden) {
@@ -99,7 +99,7 @@ func Cause(err error) error {
 	return err
 }
 
-// A hiddenError answers errors.Is as the original error does. It has no Unwrap, because Unwrap would give access to the
+// A hiddenError answers errors.Is as the original error does. There is no Unwrap, because Unwrap would give access to the
 // text with the secret.
 type hiddenError struct {
 	text string

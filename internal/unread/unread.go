@@ -1,7 +1,7 @@
-// Package unread reads and drops request bodies that the answer does not depend on.
+// Package unread reads and drops request bodies that do not matter for the answer.
 //
-// Before net/http sends an answer, it reads the rest of the request body, and waits for the rest without a time limit.
-// So a client that announces a body and does not send the body would get no answer, and would hold its connection for
+// Before net/http sends an answer, it reads the rest of the request body, and waits for the rest without a time limit. A
+// client may announce a body and not send the body. Such a client would get no answer, and would hold its connection for
 // ever.
 package unread
 
@@ -22,9 +22,9 @@ var (
 	ErrLong    = errors.New("the rest of the request body is not needed, and is too long to read and drop")
 )
 
-// PassOver reads the rest of a body, so that the client can use the connection again. If the rest does not arrive
-// within the given time, PassOver returns ErrStalled. If the rest is longer than Bytes, PassOver returns ErrLong. After
-// an error the connection ends behind the answer.
+// PassOver reads the rest of a body, to let the client use the connection again. If the rest does not arrive within the
+// given time, PassOver returns ErrStalled. If the rest is longer than Bytes, PassOver returns ErrLong. After an error the
+// connection ends behind the answer.
 func PassOver(w http.ResponseWriter, r *http.Request, within time.Duration) error {
 	if r.ContentLength == 0 || r.Body == http.NoBody {
 		return nil

@@ -1,21 +1,20 @@
-// Package lease says who works on which stream. It is what package group stands on, and what the author of a store
-// implements.
+// Package lease says which member of a group works on a stream. Package group uses a [Store], and the author of a store
+// implements a Store.
 //
 // # Contract
 //
-// A group has a name, members and streams. A member proves that it is alive by calling [Store.Renew] again and again. A
-// lease is the right of one member to work on one stream of the group, until a time. The store's clock alone decides
-// when a time is over: no method takes a time from a member, and none returns one. So the clocks of the members may
-// differ by any amount.
+// A group has a name, members and streams. A member that is alive calls [Store.Renew] again and again. A lease is the
+// right of one member to work on one stream of the group, until a time. The store's clock alone decides when a time is
+// over: no method takes or returns a time. So the clocks of the members may differ by any amount.
 //
-//   - A lease has one owner. [Store.Acquire] gives it only when nobody holds it, when it has expired, or to the member
-//     that holds it already.
-//   - An acquisition fences. In the same step in which the lease changes hands, the epoch of the stream's checkpoint
-//     ([Key]) is raised, as [checkpoint.Store.Claim] does. From then on, no Save and no SaveTx of the owner before
-//     succeeds. So correctness rests on the epoch and never on a clock: the leases only keep two members from doing the
-//     same work.
-//   - A lease that has expired stays with its owner until another member acquires it, and Renew prolongs it again. After
-//     an outage of the store the members therefore go on with the streams they had.
+//   - A lease has one owner. [Store.Acquire] gives a lease that nobody holds, a lease that has expired, or the member's
+//     own lease again.
+//   - An acquisition fences. Acquire raises the epoch of the stream's checkpoint ([Key]) in the same step, as
+//     [checkpoint.Store.Claim] does, and returns the checkpoint. After that, every Save and SaveTx of the owner before
+//     fails. So a stored result is right because of the epochs, whatever the clocks say. Leases only keep two members
+//     from doing the same work.
+//   - An expired lease stays with its owner until another member acquires the lease, and Renew prolongs an expired lease,
+//     too. Therefore the members go on with their own streams after an outage of the store.
 //   - Every call may be repeated after a lost reply.
 //
 // [NewMemory] is a store for tests. Package checkpoint/sqlstore keeps leases in PostgreSQL and SQLite. leasetest.Run

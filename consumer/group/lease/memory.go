@@ -12,8 +12,8 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// Memory is a [Store] in memory, for tests. It forgets everything when the process ends. It is safe for use from many
-// goroutines.
+// Memory is a [Store] in memory, for tests. Its content is gone when the process ends. Many goroutines may use a Memory
+// at once.
 type Memory struct {
 	*checkpoint.Memory
 

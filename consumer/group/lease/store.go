@@ -10,39 +10,38 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// A Store keeps the leases of groups, and the checkpoints of their streams. It keeps both, because an acquisition must
-// raise the epoch of the checkpoint in the same step. Many goroutines and many processes may use a Store at once.
+// A Store keeps the leases of groups together with the checkpoints of their streams, because an acquisition must raise
+// the epoch of the checkpoint in the same step. Many goroutines and many processes may use a Store at once.
 //
-// A failure that may pass wraps [backend.ErrTransient], the end of ctx included. An argument that no retry mends is
+// A failure that may pass wraps [backend.ErrTransient], the end of ctx included. A wrong argument is
 // [backend.ErrRejected] or [backend.ErrTooLarge].
 type Store interface {
 	checkpoint.Store
 
 	// Acquire takes the lease on stream for ttl, raises the epoch of the stream's checkpoint, and returns the checkpoint,
-	// in one step. It returns false, and changes nothing, while another member holds the lease. A member that holds the
-	// lease may acquire it again. Acquire waits for transactions that have saved the stream's checkpoint and are not
-	// committed yet.
+	// in one step. While another member holds the lease, Acquire returns false and changes nothing. A member may acquire
+	// its own lease again. Acquire waits for open transactions that have saved the stream's checkpoint.
 	//
-	// A member must take its epochs from Acquire alone. Claim does not look at the lease: a member that was suspended for
-	// longer than its lease would fence the member that holds the lease now.
+	// A member must take its epochs from Acquire alone. Claim does not look at the lease: with Claim, a member that was
+	// suspended for longer than its lease would fence the new owner.
 	Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (checkpoint.Checkpoint, bool, error)
 
-	// Renew says that member is alive for another ttl, and prolongs its leases on streams by ttl from now. It returns the
-	// state of the group after that. A stream that the state does not show under member was lost to another member,
-	// and was not prolonged. The first call makes member a member of the group.
+	// Renew says that member is alive for another ttl, and prolongs its leases on streams by ttl from now. Renew returns
+	// the new state of the group. If the state does not show a stream under member, another member has acquired the
+	// lease, and Renew did not prolong the lease. The first call makes member a member of the group.
 	Renew(ctx context.Context, group, member string, streams []string, ttl time.Duration) (State, error)
 
-	// Release gives the lease on stream back. It changes nothing if member does not hold it.
+	// Release gives the lease on stream back. If member does not hold the lease, Release changes nothing.
 	Release(ctx context.Context, group, member, stream string) error
 
 	// Leave gives all leases of member back, and ends its membership.
 	Leave(ctx context.Context, group, member string) error
 
-	// Members returns the state of the group. It is for observers.
+	// Members returns the state of the group, for observers.
 	Members(ctx context.Context, group string) (State, error)
 }
 
-// A State is what a group looks like at one moment.
+// A State describes a group at one moment.
 type State struct {
 	Members []string          // that are alive, in the order of their bytes
 	Owners  map[string]string // the member that holds each stream; streams that nobody holds are missing
@@ -51,11 +50,11 @@ type State struct {
 // MemberBytes is the limit of a member's name.
 const MemberBytes = 256
 
-// Key is the key of the checkpoint of a stream in a group. A group's name contains no slash, so two pairs never have the
-// same key.
+// Key is the key of the checkpoint of a stream in a group. A group's name contains no slash, so two different pairs have
+// different keys.
 func Key(group, stream string) string { return stream + "/" + group }
 
-// Check is for authors of a [Store]: it returns why no store takes these names, or nil.
+// Check is for authors of a [Store]: it returns the reason to refuse these names, or nil.
 func Check(group, member string, streams ...string) error {
 	switch {
 	case len(member) == 0:
@@ -77,7 +76,7 @@ func Check(group, member string, streams ...string) error {
 	return nil
 }
 
-// CheckGroup is for authors of a [Store]: it returns why no store takes the name of this group, or nil.
+// CheckGroup is for authors of a [Store]: it returns the reason to refuse the name of a group, or nil.
 func CheckGroup(group string) error {
 	switch {
 	case group == "":
@@ -89,7 +88,7 @@ func CheckGroup(group string) error {
 	return checkpoint.CheckKey(group)
 }
 
-// CheckTTL is for authors of a [Store]: it returns why no store takes ttl, or nil. Stores count in milliseconds.
+// CheckTTL is for authors of a [Store]: it returns the reason to refuse ttl, or nil. Stores count in milliseconds.
 func CheckTTL(ttl time.Duration) error {
 	if ttl < time.Millisecond {
 		return fmt.Errorf("%w: a lease of %v: must be at least 1 ms", backend.ErrRejected, ttl)

@@ -178,8 +178,8 @@ func failedAcquire(ctx context.Context, s lease.Store) error {
 	return errors.Join(err, acquire(ctx, s, "b", "s", long, false), save())
 }
 
-// acquiredCheckpoint checks that a member can save with what Acquire returned, and that its next acquisition returns what
-// was saved.
+// acquiredCheckpoint checks whether a member can save under the checkpoint of Acquire, and whether the next Acquire
+// returns the saved offset.
 func acquiredCheckpoint(ctx context.Context, s lease.Store) error {
 	key := lease.Key(group, "s")
 	for _, offset := range []backend.Offset{"", "1"} {

@@ -94,7 +94,7 @@ func concurrentRenew(ctx context.Context, s lease.Store) error {
 	return nil
 }
 
-// strangeNames checks that the store keeps names byte for byte, or refuses those that are not text.
+// strangeNames checks whether the store keeps names byte for byte. The store may refuse names other than text.
 func strangeNames(ctx context.Context, s lease.Store) error {
 	want := make(map[string]string)
 	for _, name := range []string{

@@ -11,9 +11,9 @@ import (
 	"github.com/headrace/headrace/consumer/group/lease"
 )
 
-// Run checks the store that newStore makes against every rule of the contract. Each rule is a subtest. Run calls newStore
-// once for each rule; newStore returns an empty store, and closes with t.Cleanup what it opens. The rules wait for
-// leases of a few milliseconds to expire, and assert no timing.
+// Run checks a store against every rule of the contract. Each rule is a subtest. Run calls newStore once for each rule;
+// newStore returns an empty store, and closes its resources with t.Cleanup. The rules wait for leases of a few
+// milliseconds to expire, and assert no timing.
 func Run(t *testing.T, newStore func(t *testing.T) lease.Store) {
 	t.Helper()
 	for _, r := range rules {
@@ -25,8 +25,8 @@ func Run(t *testing.T, newStore func(t *testing.T) lease.Store) {
 	}
 }
 
-// A rule returns what a store does wrong, and does not fail a test itself. So the suite's own tests can give a broken
-// store to every rule.
+// A rule returns the fault of a store as an error, and does not fail a test itself. Therefore the suite's own tests can
+// give a broken store to every rule.
 type rule struct {
 	name  string
 	check func(ctx context.Context, s lease.Store) error
@@ -72,7 +72,7 @@ func acquire(ctx context.Context, s lease.Store, member, stream string, ttl time
 	return nil
 }
 
-// owners checks who holds what.
+// owners checks the owners of all leases.
 func owners(ctx context.Context, s lease.Store, want map[string]string) error {
 	state, err := s.Members(ctx, group)
 	if err != nil || !maps.Equal(state.Owners, want) {
@@ -103,7 +103,7 @@ func untilFree(ctx context.Context, s lease.Store, stream string) error {
 	})
 }
 
-// claimed claims the checkpoint of stream, and returns a function that saves under that claim.
+// claimed claims the checkpoint of stream, and returns a function that saves under the claim.
 func claimed(ctx context.Context, s lease.Store, stream string) (save func() error, err error) {
 	key := lease.Key(group, stream)
 	cp, err := s.Claim(ctx, key)
