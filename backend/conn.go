@@ -2,9 +2,9 @@ package backend
 
 import "context"
 
-// A Conn is one connection to a store that answers batches in the order in which they were written. [Pipelined] makes a
-// [Session] of a Conn. The Conn knows the wire and what the store's errors mean. Pipelined keeps the order of the seqs,
-// limits the number of batches in flight, and decides how a session ends.
+// A Conn is one connection to a store that answers batches in the order of writing. [Pipelined] makes a [Session] of a
+// Conn. The Conn knows the wire and the meaning of the store's errors. Pipelined keeps the order of the seqs, limits the
+// number of batches in flight, and decides how a session ends.
 //
 // One goroutine calls Write, another goroutine calls Read, and any goroutine calls Close. Finish and Fate are called while
 // a lock of Pipelined is held, so they must not wait, and must not call the session. Pipelined checks every batch against
@@ -25,14 +25,14 @@ type Conn interface {
 	// lost, and says why. The end of ctx also loses the connection.
 	Read(ctx context.Context) (Ack, error)
 
-	// Finish says that no Write follows. Afterwards Read returns the answers that the store still owes, and io.EOF after
-	// the last answer. When the store does not answer in the time that the Conn allows, Read returns another error.
-	// Finish is never called while Write runs.
+	// Finish says that no Write follows. Afterwards Read returns the remaining answers of the store, and io.EOF after the
+	// last answer. When the store does not answer in time, Read returns another error. Finish is never called while Write
+	// runs.
 	Finish()
 
-	// Fate wraps err, an error of Read, in the sentinels of this package. The sentinels say what err means for the batches
-	// that were written and not answered. When unanswered is 0, err is about the connection alone. The goroutine that
-	// calls Read calls Fate, at most once, and never while Write runs.
+	// Fate wraps err, an error of Read, in the sentinels of this package. The sentinels say what err means for the
+	// unanswered batches. When unanswered is 0, err is about the connection alone. The goroutine that calls Read calls
+	// Fate, at most once, and never while Write runs.
 	Fate(err error, unanswered int) error
 
 	// Close gives up the connection in bounded time, and makes Write and Read return. When Close has returned, no

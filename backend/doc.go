@@ -1,27 +1,28 @@
-// Package backend holds the nouns that every store of Headrace speaks: records, offsets, sinks and sources, and the
-// errors that say what to do. It imports the standard library only and does no work of its own.
+// Package backend holds the nouns of every store of Headrace: records, offsets, sinks and sources, and the errors that
+// say what to do. The package imports the standard library only and does no work of its own.
 //
 // # Delivery
 //
-// A backend is dumb, ordered and mortal: it opens sessions, moves batches and reports errors. It never retries an
-// append or a read; the producer and the consumer do that once, for all backends, by these rules:
+// A backend is dumb, ordered and mortal: a backend opens sessions, moves batches and reports errors, and never retries an
+// append or a read. The producer and the consumer retry, once for all backends, by these rules:
 //
-//   - A batch is stored whole or not at all, and what is stored of the batches a session took is always a prefix.
-//   - An [Ack] for a batch means that it and all before it are durable. Acks come in order.
-//   - A batch that failed with [ErrTransient] may be sent again under the same seq without being stored twice; one that
-//     failed with [ErrIndeterminate] may be stored. The two are separate facts and one error may wrap both.
-//   - A reader returns every record from the place asked for, in order, or says with [ErrOutOfRange] that there is a
-//     hole. Whatever came before an error is returned before the error.
-//   - Nothing ever turns a failure into silence. An error that wraps none of the sentinels here is fatal.
+//   - A batch is stored whole or not at all, and the stored batches of a session are always the first batches that the
+//     session took.
+//   - An [Ack] for a batch means that the batch and all batches before are durable. Acks come in order.
+//   - After [ErrTransient] a batch may be sent again under the same seq without being stored twice. After
+//     [ErrIndeterminate] a batch may be stored. The two are separate facts, and an error may wrap both.
+//   - A reader returns every record from the place asked for, in order, or reports a hole with [ErrOutOfRange]. A reader
+//     returns all records before an error, and then the error.
+//   - Nothing ever turns a failure into silence. An error without a sentinel of this package is fatal.
 //
 // # Capabilities
 //
-// What a store can do is in its types: a store that cannot be read simply is no [Source], so a consumer on it does not
-// compile. There are no feature flags.
+// The types of a store say what the store can do: a store that cannot be read is no [Source], so a consumer on such a
+// store does not compile. There are no feature flags.
 //
 // # Writing a backend
 //
-// Implement [Sink] with its [Appender] and [Session], and [Source] with its [Reader], where the store has such a
-// thing; a store with one blocking call an append needs only [Serial]. Then run backendtest.Run against it: the suite is
-// the executable form of the contracts on this page.
+// Implement [Sink] with its [Appender] and [Session], and for a readable store [Source] with its [Reader]. A store with
+// one blocking call an append needs only [Serial]. Then run backendtest.Run against the backend: the suite is the
+// executable form of the contracts on this page.
 package backend

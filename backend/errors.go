@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// The errors of a backend say what to do. A backend wraps one or two of them and the cause:
+// The errors of a backend say what to do. A backend wraps one or two of these errors and the cause:
 //
 //	fmt.Errorf("s2: append: %w: %w", backend.ErrTransient, cause)
 //
-// An error that wraps none of them is fatal.
+// An error without any of these errors in its tree is fatal.
 var (
-	// ErrTransient: trying again is safe. It was not stored, or the store knows a resend by its seq.
+	// ErrTransient: trying again is safe. The batch was not stored, or the store knows a resend by its seq.
 	ErrTransient = errors.New("transient failure")
 
-	// ErrIndeterminate: it may be stored. Together with ErrTransient: it may be stored, and a resend will not store it
-	// twice.
+	// ErrIndeterminate: the batch may be stored. Together with ErrTransient: the batch may be stored, and a resend does
+	// not store the batch twice.
 	ErrIndeterminate = errors.New("outcome unknown")
 
-	// ErrRejected: the store will never take this record or batch. Together with ErrIndeterminate from Recv: it is one of
-	// the batches not acknowledged, and those before it may be stored.
+	// ErrRejected: the store will never take this record or batch. Together with ErrIndeterminate from Recv: the store
+	// refused one of the unacknowledged batches, and the batches before the refused batch may be stored.
 	ErrRejected = errors.New("rejected")
 
 	// ErrTooLarge: a record or batch exceeds a limit. The message names the limit, the size and the record.
@@ -32,8 +32,8 @@ var (
 	// ErrConflict: the stream does not hold what was expected, or a seq was used again.
 	ErrConflict = errors.New("conflict")
 
-	// ErrOutOfRange: the offset is trimmed, beyond the tail, or not one of this stream; or records are missing between
-	// the place asked for and the first record there is.
+	// ErrOutOfRange: the offset is trimmed, beyond the tail, or an offset of another stream; or records are missing
+	// between the place asked for and the first record of the stream.
 	ErrOutOfRange = errors.New("offset out of range")
 
 	// ErrNotFound: there is no such stream.
@@ -42,7 +42,7 @@ var (
 	// ErrUnauthorized: the credentials are missing, expired or not enough.
 	ErrUnauthorized = errors.New("unauthorized")
 
-	// ErrUnsupported: this backend cannot do that. It wraps [errors.ErrUnsupported].
+	// ErrUnsupported: the backend has no such function. ErrUnsupported wraps [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("not supported by this backend: %w", errors.ErrUnsupported)
 
 	// ErrStreamClosed: an append to a stream that is closed for good. A reader gets io.EOF instead.
@@ -52,7 +52,7 @@ var (
 	ErrClosed = errors.New("used after Close")
 )
 
-// A RecordError names the record of a batch that the store refused, where a store says so.
+// A RecordError names the refused record of a batch, where a store names the record.
 type RecordError struct {
 	Index int // in the batch
 	Err   error
@@ -74,8 +74,8 @@ func RetryAfter(err error) time.Duration {
 }
 
 // Routine reports whether err is part of a store's normal work, such as a server that asks its clients to move to another
-// one: it is in err's tree an error with a method Routine() bool that says so. Whoever opens again after such an error
-// waits as after any other, but does not count it as a failed attempt.
+// server: the tree of err has an error with a method Routine() bool, and the method returns true. After a routine error,
+// a caller waits before the next opening as after any other error, but does not count a failed attempt.
 func Routine(err error) bool {
 	var r interface{ Routine() bool }
 	return errors.As(err, &r) && r.Routine()

@@ -1,7 +1,7 @@
 package backend
 
-// A Format says what the bytes of a stream's records are, in HTTP's terms, plus the schema of their type when the type has
-// one. Package codec has the same type under the same name.
+// A Format describes the bytes of a stream's records, in HTTP's terms, plus the schema of their type when the type has a
+// schema. Package codec has the same type under the same name.
 type Format struct {
 	ContentType     string // a media type such as "application/json"; "" is unknown
 	ContentEncoding string // such as "zstd"; "" is none

@@ -8,19 +8,19 @@ import (
 
 // A Lag is how far a place is behind the tail of its stream.
 type Lag struct {
-	// Records and Bytes are what lies between the place and the tail; see [Tail]. -1: unknown.
+	// Records and Bytes count from the place to the tail; see [Tail]. -1: unknown.
 	Records, Bytes int64
 
-	// Age is the age of the first record from the place on that is not done, by its time and the clock of this machine.
-	// It is 0 without such a record, and where the store gives no times.
+	// Age is the age of the first unfinished record from the place on, by its time and the clock of this machine. Age is
+	// 0 when all records are done, and where the store gives no times.
 	Age time.Duration
 
 	// CaughtUp means that no record lies between the place and the tail.
 	CaughtUp bool
 }
 
-// LagAt asks src how far the place from is behind the tail. It reads the first record from there on, for its age; where
-// src is no [Tailer], this is all that LagAt can tell.
+// LagAt asks src how far the place from is behind the tail. LagAt reads the first record from the place on, for its age;
+// where src is no [Tailer], the age is all that LagAt can tell.
 func LagAt(ctx context.Context, src Source, from Offset) (Lag, error) {
 	l := Lag{Records: -1, Bytes: -1}
 	if t, ok := src.(Tailer); ok {

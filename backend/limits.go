@@ -2,21 +2,21 @@ package backend
 
 import "fmt"
 
-// Limits say what one batch may hold. A field of 0 is no known limit.
+// Limits are the limits of one batch. A field of 0 is no known limit.
 type Limits struct {
 	BatchRecords int // records in one batch
 	BatchBytes   int // sum of Size over a batch
 	RecordBytes  int // Size of one record
 	InFlight     int // batches taken by a session and not yet acknowledged
 
-	// Size is the store's own meter and door: what the record counts against BatchBytes and RecordBytes, or an error that
-	// refuses this record alone ([ErrRejected] or [ErrTooLarge]). It is called from many goroutines, does no I/O and
-	// keeps nothing of the record. Nil meters len(Value).
+	// Size is the store's own meter and door: Size returns how many bytes the record counts against BatchBytes and
+	// RecordBytes, or an error that refuses the record alone ([ErrRejected] or [ErrTooLarge]). Many goroutines call Size;
+	// Size does no I/O and keeps nothing of the record. Nil meters len(Value).
 	Size func(*Record) (int, error)
 }
 
-// Meter returns what r counts against the byte limits, by Size where the store has one. It does not compare the result
-// with RecordBytes: whoever does can name the limit in its error.
+// Meter returns how many bytes r counts against the byte limits, by Size where the store has a Size. Meter does not
+// compare the result with RecordBytes: the caller compares, and can name the limit in an error.
 func (l *Limits) Meter(r *Record) (int, error) {
 	if l.Size == nil {
 		return len(r.Value), nil
@@ -24,8 +24,8 @@ func (l *Limits) Meter(r *Record) (int, error) {
 	return l.Size(r)
 }
 
-// Check refuses a batch without records with [ErrRejected], and one that exceeds a limit with [ErrTooLarge]. Its error
-// names the limit and the size, and is a *[RecordError] where one record is at fault. bytes is the sum of Size.
+// Check refuses a batch without records with [ErrRejected], and a batch beyond a limit with [ErrTooLarge]. The error
+// names the limit and the size, and is a *[RecordError] where a single record is at fault. bytes is the sum of Size.
 func (l *Limits) Check(recs []Record) (bytes int, err error) {
 	switch {
 	case len(recs) == 0:

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// An Offset is an opaque place in a stream: reading from it returns the record at that place first. Only the backend
-// that minted it can read it.
+// An Offset is an opaque place in a stream: reading from an Offset returns the record at the place first. Only the
+// backend that made an Offset can read the Offset.
 //
-// The empty Offset is no offset: absent or unknown, never a place. Offsets written '@…' are starts, relative to what the
-// store holds when they are first resolved; a backend may mint further ones. Compare with == only: "10" < "9".
+// The empty Offset is no offset: absent or unknown, never a place. Offsets written '@…' are starts, relative to the
+// content of the store when the start is first resolved; a backend may make further starts. Compare with == only: "10" <
+// "9".
 type Offset string
 
 // The portable starts, which every readable backend takes. See also [Last] and [AtTime].
@@ -25,7 +26,7 @@ const (
 )
 
 // Last starts at the n-th record from the end, or at [Earliest] when there are fewer. Last(0) is [Latest]; a negative n
-// counts as 0. A backend that cannot count from the end opens it with [ErrUnsupported].
+// counts as 0. A backend that cannot count from the end refuses with [ErrUnsupported].
 func Last(n int) Offset {
 	if n <= 0 {
 		return Latest
@@ -33,8 +34,8 @@ func Last(n int) Offset {
 	return Offset(lastPrefix + strconv.Itoa(n))
 }
 
-// AtTime starts at the first record whose Time is not before t, or at [Latest] when there is none. Stores keep times to
-// their own precision, often milliseconds. A backend without a time index opens it with [ErrUnsupported].
+// AtTime starts at the first record whose Time is not before t, or at [Latest] when all records are earlier. Stores keep
+// times to their own precision, often milliseconds. A backend without a time index refuses with [ErrUnsupported].
 func AtTime(t time.Time) Offset {
 	return Offset(atTimePrefix + t.UTC().Format(time.RFC3339Nano))
 }
@@ -42,7 +43,7 @@ func AtTime(t time.Time) Offset {
 // Relative reports whether o is a start ('@…') and not a place.
 func (o Offset) Relative() bool { return strings.HasPrefix(string(o), "@") }
 
-// LastN takes apart what [Last] made: how many records from the end. It is for implementers of backends.
+// LastN returns the number of records in an offset of [Last], for implementers of backends.
 func (o Offset) LastN() (n int, ok bool) {
 	s, ok := strings.CutPrefix(string(o), lastPrefix)
 	if !ok {
@@ -55,7 +56,7 @@ func (o Offset) LastN() (n int, ok bool) {
 	return n, true
 }
 
-// Since takes apart what [AtTime] made. It is for implementers of backends.
+// Since returns the time in an offset of [AtTime], for implementers of backends.
 func (o Offset) Since() (t time.Time, ok bool) {
 	s, ok := strings.CutPrefix(string(o), atTimePrefix)
 	if !ok {

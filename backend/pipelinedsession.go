@@ -8,8 +8,8 @@ import (
 )
 
 // A pipelinedSession decides under one lock which batches are taken, which batches are acknowledged, and why the session
-// ends. With two locks, Send could take a batch after Recv has returned the reason for the end. Then nobody would say what
-// became of the batch.
+// ends. With two locks, Send could take a batch after Recv has returned the reason for the end. Then nobody would report
+// the fate of the batch.
 //
 //	seqs    [ acknowledged | in flight | not taken yet ]
 //	                       ^ acked     ^ next

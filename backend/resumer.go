@@ -8,24 +8,26 @@ import (
 	"unicode/utf8"
 )
 
-// A Resumer is a Sink whose store knows a resend also when another process sends it. Where the batches follow from the source of their
-// records, as in package relay, each record is then stored once, however often the process is killed.
+// A Resumer is a Sink whose store knows a resend of another process, too. Package relay cuts batches only by the source
+// of their records. So with a Resumer each record is stored once, however often the process is killed.
 type Resumer interface {
 	Sink
 
-	// Resume makes the appender that goes on for a name where an earlier one was stopped: its batch 0 is batch from.Seq of the name.
+	// Resume makes an appender that goes on for a name where an earlier appender was stopped: its batch 0 is batch
+	// from.Seq of the name.
 	//
-	// A batch that is stored under its number already is acknowledged and not stored again. Several appenders of one name may be alive:
-	// of two batches with one number the first to arrive is stored. They must hold the same records; where the store sees that they do
-	// not, the second is [ErrConflict]. Where the store cannot tell a resend from a new batch any more, because it has forgotten the name,
-	// for example, the batch is refused with an error that is neither [ErrTransient] nor [ErrIndeterminate].
+	// If a batch is stored under its number already, the batch is acknowledged and not stored again. Several appenders of
+	// a name may be alive: of two batches with the same number the first to arrive is stored. Both must hold the same
+	// records; where the store notices a difference, the second batch is [ErrConflict]. Sometimes the store cannot tell a
+	// resend from a new batch any more, for example because the store has forgotten the name. Then the batch is refused
+	// with an error that is neither [ErrTransient] nor [ErrIndeterminate].
 	//
-	// origin is what the store must be told again when the batches of this appender come again: keep it before the first of them is
-	// sent. It is from.Origin where from.Sent is more than from.Seq, and may be another one otherwise.
+	// The store must be told origin again when the batches of this appender come again: keep origin before the first
+	// batch is sent. origin is from.Origin where from.Sent is more than from.Seq, and may be another origin otherwise.
 	Resume(ctx context.Context, f Format, from Resumption) (a Appender, origin string, err error)
 }
 
-// A Resumption says how far the appenders of a name have come. The zero one, with a name, is the beginning.
+// A Resumption says how far the appenders of a name have come. The zero value with a name is the beginning.
 type Resumption struct {
 	Name    string // of the producer, in all its processes: 1 to 256 bytes of UTF-8 without control characters
 	Seq     uint64 // how many batches of the name are acknowledged
@@ -37,7 +39,7 @@ type Resumption struct {
 // resumptionName is the longest name: DNS names and keys of checkpoints fit in.
 const resumptionName = 256
 
-// Check is for authors of a [Resumer]: it returns why no store takes r, or nil.
+// Check is for authors of a [Resumer]: it returns the reason to refuse r, or nil.
 func (r Resumption) Check() error {
 	switch {
 	case r.Name == "" || len(r.Name) > resumptionName:

@@ -8,14 +8,13 @@ import (
 	"sync"
 )
 
-// Serial makes a Sink of a store that has one blocking call an append: SQL inserts, a file, an HTTP POST. Send makes the
-// call in its own goroutine, so one batch is on its way while the producer fills the next.
+// Serial makes a Sink of a store with one blocking call an append: SQL inserts, a file, an HTTP POST. Send makes the call
+// in its own goroutine: a batch is on its way while the producer fills the next batch.
 //
-// appendBatch stores recs and returns when they are durable; the Seq of the Ack it returns is ignored. It must return
-// soon after ctx ends and may not keep recs. An error that wraps neither [ErrTransient], [ErrIndeterminate] nor another
-// sentinel of this package is fatal, with one exception: a bare context error is [ErrIndeterminate], because the call
-// had begun. A store that knows a resend by its seq may deduplicate with it; seq runs per Appender, so several
-// producers on one Sink need an identity of their own.
+// appendBatch stores recs and returns when recs are durable; the Seq of the returned Ack is ignored. appendBatch must
+// return soon after ctx ends and may not keep recs. An error without a sentinel of this package is fatal, with one
+// exception: a bare context error is [ErrIndeterminate], because the call had begun. A store may recognize a resend by
+// its seq. But seq runs per Appender: several producers on a Sink need an identity of their own.
 func Serial(l Limits, appendBatch func(ctx context.Context, seq uint64, recs []Record) (Ack, error)) Sink {
 	return &serialSink{limits: l, appendBatch: appendBatch}
 }
@@ -33,7 +32,7 @@ func (s *serialSink) Dial(context.Context, uint64) (Conn, error) {
 	return &serialConn{appendBatch: s.appendBatch, abort: func() {}, changed: make(chan struct{}, 1)}, nil
 }
 
-// A serialConn keeps what the calls returned until Read asks for it.
+// A serialConn keeps the results of the calls for Read.
 type serialConn struct {
 	appendBatch func(context.Context, uint64, []Record) (Ack, error)
 	changed     chan struct{} // one token: acks, failure or finished changed
@@ -45,7 +44,8 @@ type serialConn struct {
 	finished bool
 }
 
-// Write makes the call. A call that fails may have stored the batch, so its error is for Read to return.
+// Write makes the call. A failed call may have stored the batch. Therefore Read returns the error of a call, and Write
+// does not.
 func (c *serialConn) Write(ctx context.Context, seq uint64, recs []Record) error {
 	call, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,7 +86,7 @@ func (c *serialConn) Read(ctx context.Context) (Ack, error) {
 	}
 }
 
-// poll returns the next ack, or why there is no further one.
+// poll returns the next ack, or the reason why no further ack comes.
 func (c *serialConn) poll() (ack Ack, ok bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,8 +118,8 @@ func (c *serialConn) Finish() {
 	wake(c.changed)
 }
 
-// Fate classifies a bare context error, which appendBatch or the caller of Recv brought. Any other error says itself what
-// it means.
+// Fate classifies a bare context error, which appendBatch or the caller of Recv brought. Any other error has its own
+// sentinels.
 func (c *serialConn) Fate(err error, unanswered int) error {
 	bare := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	switch {

@@ -11,11 +11,11 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A disk is the part of the operating system that the file store needs. It has one method for each step that can fail.
-// So tests can make each step fail, cut each step short, or cut the power after each step.
+// A disk is the part of the operating system under the file store, with one method for each step that can fail. Therefore
+// tests can make each step fail, cut each step short, or cut the power after each step.
 type disk interface {
-	// read returns the content and the permission bits of a regular file of at most limit bytes. It returns errNoFile
-	// if the directory exists and the file does not.
+	// read returns the content and the permission bits of a regular file of at most limit bytes. If the directory exists
+	// and the file does not, read returns errNoFile.
 	read(name string, limit int) ([]byte, fs.FileMode, error)
 	// create makes a file that must not exist yet. With mode 0 the system chooses the permission bits.
 	create(name string, mode fs.FileMode) (diskFile, error)
@@ -36,17 +36,17 @@ type diskFile interface {
 // errNoFile is not fs.ErrNotExist, because a directory that does not exist gives fs.ErrNotExist too.
 var errNoFile = errors.New("no such checkpoint file")
 
-// replace replaces the content of path by text: it writes the file path + ".tmp" and renames that file to path. The
-// caller holds the lock, so at most one such file exists. A failure before the rename leaves path unchanged.
+// replace replaces the content of path by text: replace writes the file path + ".tmp" and renames the file to path. The
+// caller holds the lock, so at most one temporary file exists. A failure before the rename leaves path unchanged.
 func replace(d disk, path string, text []byte, mode fs.FileMode) error {
 	tmp := path + ".tmp"
-	// A process that was killed may have left the temporary file. We remove that file and create a new one, and never
-	// open the old one: in a directory that others may write to, the old one could be a link to another place.
+	// A process that was killed may have left the temporary file. We remove the file and create a new file, and never
+	// open the old file: in a directory where others may write, the old file could be a link to another place.
 	if err := d.remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := writeNew(d, tmp, text, mode); err != nil {
-		// Remove the file, because it needs space on a full disk. If that fails, the next replace removes the file.
+		// Remove the file to free its space on a full disk. If the removal fails, the next replace removes the file.
 		_ = d.remove(tmp)
 		return err
 	}
@@ -97,8 +97,8 @@ func (osDisk) read(name string, limit int) ([]byte, fs.FileMode, error) {
 		return nil, 0, fmt.Errorf("%w: %s is not a regular file (mode %v)", backend.ErrRejected, name, info.Mode())
 	}
 	if n := links(info); n > 1 {
-		// A rename would separate this name from the others, and each name has a lock file of its own. So two consumers
-		// could get the same epoch.
+		// A rename would separate this name from the others, and each name has a lock file of its own. Two consumers
+		// could then get the same epoch.
 		return nil, 0, fmt.Errorf("%w: %s has %d hard links: two names of one file would give two consumers the same epoch", backend.ErrRejected, name, n)
 	}
 	f, err := os.Open(name)

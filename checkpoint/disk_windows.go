@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// renameNeedsNoReader is true because Windows cannot replace a file that somebody has open. So readers take the lock
-// too.
+// renameNeedsNoReader is true because Windows cannot replace a file while somebody has the file open. Therefore readers
+// take the lock, too.
 const renameNeedsNoReader = true
 
 // rename asks for write-through, because Windows cannot sync a directory.

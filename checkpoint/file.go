@@ -16,18 +16,18 @@ import (
 
 // File is a Store in one file, for any number of keys, processes and goroutines on one machine.
 //
-// The file is text with a version and a checksum, one line for each key. It may be read and copied at any time, because
-// it is only ever replaced as a whole. Claim and Save read the file, write a new one beside it, fsync the new file,
-// rename it over the old one, and fsync the directory. (Windows cannot fsync a directory; there the rename uses
-// write-through.) All this happens under an OS lock on a third file: flock, or LockFileEx on Windows. So a kill or a
-// power cut at any point leaves either the old content or the new one, and two processes that claim at once get two
-// epochs.
+// The file is text with a version and a checksum, one line for each key. The file may be read and copied at any time,
+// because every write replaces the whole file in one step. Claim and Save read the file, write a new file beside the old
+// file, fsync the new file, rename the new file over the old file, and fsync the directory. (Windows cannot fsync a
+// directory; there the rename uses write-through.) The whole update happens under an OS lock on a third file: flock, or
+// LockFileEx on Windows. Therefore a kill or a power cut at any point leaves either the old content or the new content,
+// and two processes that claim at once get two epochs.
 //
-// Two more names beside path are used. path + ".lock" stays, and must not be removed while a process uses the store.
-// path + ".tmp" may remain after a kill, and the next write replaces it. The directory must exist; if the file does not
-// exist, the store is empty. The processes need permission to write in the directory and to the lock file, so it is
-// best to run them as one user. Load alone needs only to read, except on Windows. New files have mode 0644 before
-// umask; a replaced file keeps its permission bits.
+// Two more names beside path are used. path + ".lock" stays, and must not be removed while a process uses the store. path
+// + ".tmp" may remain after a kill, and the next write replaces it. The directory must exist; if the file does not exist,
+// the store is empty. The processes need permission to write in the directory and to the lock file. Best run all
+// processes as one user. Load alone needs only to read, except on Windows. New files have mode 0644 before umask; a
+// replaced file keeps its permission bits.
 //
 // Every write costs two fsyncs and rewrites all keys. The file is limited to 16 MiB; for more than some thousand keys
 // use another store. On a network file system, the store is only as good as the file system's flock and rename.
@@ -39,8 +39,8 @@ import (
 //   - [backend.ErrTooLarge]: the file would have more than 16 MiB.
 //   - [backend.ErrIndeterminate]: the new content is in place, but its directory could not be synced.
 //   - [backend.ErrRejected]: path is a symbolic link, has a second hard link, or is not a regular file. A rename would
-//     separate the names, and each name has a lock file of its own, so processes that use two names would see two
-//     different files.
+//     separate the names, and each name has a lock file of its own: processes with two names would see two different
+//     files.
 //
 // Other failures, such as a full disk, are returned with their cause and leave the old content.
 type File struct {
@@ -48,8 +48,8 @@ type File struct {
 	bad   error  // why path cannot be used; nil if it can
 	disk  disk
 	limit int // fileBytes, or less in tests
-	// turn is full while a goroutine works on the file. It is a channel and not a mutex, so that a caller can stop
-	// waiting when its ctx ends. Lock order: turn first, then the OS lock.
+	// turn is full while a goroutine works on the file. With a channel in place of a mutex, a caller can stop waiting
+	// when its ctx ends. Lock order: turn first, then the OS lock.
 	turn chan struct{}
 }
 
@@ -61,9 +61,8 @@ var (
 // fileBytes bounds how much of a file is read into memory, and therefore how much is written.
 const fileBytes = 16 << 20
 
-// NewFile returns the store in the file at path. It does no I/O and leaves nothing to close. An error in path is
-// reported by the first call; no file is open between calls. Several File values, in one process or in many, may share
-// a path.
+// NewFile returns the store in the file at path, does no I/O and leaves nothing to close. The first call reports an error
+// in path; no file is open between calls. Several File values, in one process or in many, may share a path.
 func NewFile(path string) *File { return newFile(path, osDisk{}) }
 
 func newFile(path string, d disk) *File {
@@ -76,7 +75,7 @@ func newFile(path string, d disk) *File {
 	return f
 }
 
-// Load implements [Store]. It does not wait for writers, except on Windows: a rename replaces the file in one step, so
+// Load implements [Store]. Load does not wait for writers, except on Windows: a rename replaces the file in one step, and
 // Load always finds a whole file.
 func (f *File) Load(ctx context.Context, key string) (Checkpoint, error) {
 	all, err := f.load(ctx, CheckKey(key))
@@ -86,7 +85,7 @@ func (f *File) Load(ctx context.Context, key string) (Checkpoint, error) {
 	return all[key], nil
 }
 
-// Keys implements [Lister]. Like Load, it does not wait for writers.
+// Keys implements [Lister]. Like Load, Keys does not wait for writers.
 func (f *File) Keys(ctx context.Context) ([]string, error) {
 	all, err := f.load(ctx, nil)
 	if err != nil {
@@ -106,8 +105,8 @@ func (f *File) Claim(ctx context.Context, key string) (Checkpoint, error) {
 
 // Save implements [Store].
 func (f *File) Save(ctx context.Context, key string, cp Checkpoint) error {
-	// We write the file even when it holds this checkpoint already: an earlier Save that failed may have put the
-	// content in place without making it durable.
+	// We write the file even when the file holds the checkpoint already: an earlier failed Save may have put the content
+	// in place without making the content durable.
 	_, err := f.update(ctx, key, CheckSave(key, cp), func(stored Checkpoint) (Checkpoint, error) {
 		return cp, Fence(stored, cp)
 	})
@@ -133,8 +132,8 @@ func (f *File) load(ctx context.Context, refused error) (map[string]Checkpoint, 
 	return all, err
 }
 
-// update replaces the checkpoint under key by the result of change. It holds the lock from the read to the rename, so
-// no other process can write in between. refused is the error of the arguments, or nil.
+// update replaces the checkpoint under key by the result of change. update holds the lock from the read to the rename: no
+// other process can write in between. refused is the error of the arguments, or nil.
 func (f *File) update(
 	ctx context.Context, key string, refused error, change func(Checkpoint) (Checkpoint, error),
 ) (Checkpoint, error) {
@@ -189,7 +188,7 @@ func (f *File) read() (map[string]Checkpoint, fs.FileMode, error) {
 	return all, mode, nil
 }
 
-// lock waits until nobody else works on the file, in this process or in another one.
+// lock waits until no other goroutine and no other process works on the file.
 func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case f.turn <- struct{}{}:
@@ -204,9 +203,9 @@ func (f *File) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { release(); <-f.turn }, nil
 }
 
-// lockOS waits for the OS lock by trying again and again. A thread that blocks in flock could not be woken when ctx
-// ends. The lock is held for as long as two fsyncs take, so the longest pause is of that order. The pauses are random,
-// so that two processes do not try at the same moments for ever.
+// lockOS waits for the OS lock by trying again and again. A thread that blocks in flock could not be woken when ctx ends.
+// A holder keeps the lock for two fsyncs; the longest pause is of the same order. The pauses are random: otherwise two
+// processes could try at the same moments for ever.
 func (f *File) lockOS(ctx context.Context) (release func(), err error) {
 	const shortest, longest = time.Millisecond, 16 * time.Millisecond
 	name := f.path + ".lock"

@@ -14,7 +14,7 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// The file is text, so that an operator can see at night where a consumer is:
+// The file is text, for an operator who must find the place of a consumer at night:
 //
 //	headrace checkpoints 2
 //	"orders/billing" "4711" 2
@@ -22,8 +22,8 @@ import (
 //	crc32c 46cfc2ec
 //
 // A line holds key, offset and epoch, and Ahead in base64 unless it is empty. Key and offset are quoted as Go strings,
-// which can hold any bytes in one line. Version 1, which is still read, had no Ahead.
-// The last line is the checksum of all lines before it. A file that was cut has no such line, wherever it was cut.
+// which can hold any bytes in one line. Version 1 can still be read, and had no Ahead. The last line is the checksum of
+// all lines before. A cut file has no checksum line, whatever the place of the cut.
 const (
 	fileMagic   = "headrace checkpoints "
 	fileVersion = "2"
@@ -34,8 +34,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// encodeFile writes the keys in sorted order. So the same checkpoints give the same bytes, and two copies can be
-// compared.
+// encodeFile writes the keys in sorted order. The same checkpoints give the same bytes, and people can compare two
+// copies.
 func encodeFile(all map[string]Checkpoint) []byte {
 	b := []byte(fileMagic + fileVersion + "\n")
 	for _, key := range slices.Sorted(maps.Keys(all)) {
@@ -53,8 +53,7 @@ func encodeFile(all map[string]Checkpoint) []byte {
 	return fmt.Appendf(b, sumPrefix+"%08x\n", checksum(b))
 }
 
-// decodeFile reads a text of encodeFile. A version that this release does not know is backend.ErrUnsupported. Every
-// other error means damage.
+// decodeFile reads a text of encodeFile. An unknown version is backend.ErrUnsupported. Every other error means damage.
 func decodeFile(text []byte) (map[string]Checkpoint, error) {
 	if len(text) == 0 {
 		return nil, errors.New("the file is empty")
@@ -78,8 +77,8 @@ func decodeFile(text []byte) (map[string]Checkpoint, error) {
 	return decodeLines(string(text[len(head)+1 : sumAt]))
 }
 
-// decodeLines checks every line although the checksum was right. The checksum only proves that the lines were not
-// changed since somebody wrote them; it does not prove that the lines are valid.
+// decodeLines checks every line although the checksum was right. The checksum only proves that nobody has changed the
+// lines since the writing, and not that the lines are valid.
 func decodeLines(lines string) (map[string]Checkpoint, error) {
 	all := make(map[string]Checkpoint)
 	for line := range strings.Lines(lines) {

@@ -6,9 +6,9 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Lag returns how far the checkpoint under key is behind the tail of src. It does not claim, so it disturbs no consumer:
-// it is for dashboards and alarms, also while the consumer does not run. A consumer that runs saves its place from time
-// to time, and knows better by itself how far it is (Consumer.Lag). Without a checkpoint all of the stream is behind.
+// Lag returns how far the checkpoint under key is behind the tail of src. Lag does not claim, and disturbs no consumer:
+// use Lag for dashboards and alarms, also while the consumer does not run. A running consumer saves its place only from
+// time to time, and its own Consumer.Lag is more exact. Without a checkpoint all of the stream is behind.
 //
 // Records that are done already behind the place count.
 func Lag(ctx context.Context, s Store, key string, src backend.Source) (backend.Lag, error) {

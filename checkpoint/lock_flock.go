@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes the lock if it is free. A flock belongs to the open file and not to the process. So it also works
-// between two stores of one process, and the kernel releases it when the process is killed.
+// lockFile takes the lock if the lock is free. A flock belongs to the open file and not to the process. Therefore a flock
+// also works between two stores of one process, and the kernel releases the flock of a killed process.
 func lockFile(f *os.File) (locked bool, err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -14,5 +14,5 @@ func lockFile(*os.File) (locked bool, err error) { return false, backend.ErrUnsu
 
 func unlockFile(*os.File) error { return nil }
 
-// links returns 1: this system does not tell how many names a file has without opening it.
+// links returns 1: this system tells the number of names of a file only after opening the file.
 func links(fs.FileInfo) uint64 { return 1 }

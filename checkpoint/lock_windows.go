@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile takes the lock if it is free. The lock belongs to the handle, and the system releases it when the process
-// ends.
+// lockFile takes the lock if the lock is free. The lock belongs to the handle, and the system releases the lock when the
+// process ends.
 func lockFile(f *os.File) (locked bool, err error) {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
@@ -23,5 +23,5 @@ func unlockFile(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, new(windows.Overlapped))
 }
 
-// links returns 1: this system does not tell how many names a file has without opening it.
+// links returns 1: this system tells the number of names of a file only after opening the file.
 func links(fs.FileInfo) uint64 { return 1 }

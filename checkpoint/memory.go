@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Memory is a Store in the memory of the process; nothing is left when the process ends. It is for tests, and for
-// consumers that follow a stream from its tail and have nothing to resume. It is as strict as the durable stores:
+// Memory is a Store in the memory of the process; nothing is left when the process ends. Use Memory for tests, and for
+// consumers that follow a stream from its tail and have nothing to resume. Memory is as strict as the durable stores:
 // claims, fencing and refusals are the same.
 type Memory struct {
 	mu    sync.Mutex
@@ -75,7 +75,7 @@ func (m *Memory) Keys(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(m.byKey)), nil
 }
 
-// checkCall returns why a call must end before it changes anything. A refused argument comes before the end of ctx,
+// checkCall returns the reason to end a call before any change, or nil. A refused argument comes before the end of ctx,
 // because no retry can help a refused argument.
 func checkCall(ctx context.Context, refused error) error {
 	if refused != nil {

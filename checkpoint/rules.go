@@ -17,12 +17,11 @@ const (
 	AheadBytes  = ahead.Bytes
 )
 
-// CheckKey is for authors of a [Store]: it returns why no store takes key, or nil.
+// CheckKey is for authors of a [Store]: it returns the reason to refuse key, or nil.
 func CheckKey(key string) error {
 	switch {
 	case key == "":
-		// An empty key is a setting that somebody forgot. All consumers whose owner forgot it would share one
-		// checkpoint.
+		// An empty key is a forgotten setting. All consumers with a forgotten key would share one checkpoint.
 		return fmt.Errorf("%w: the key is empty", backend.ErrRejected)
 	case len(key) > KeyBytes:
 		return fmt.Errorf("%w: the key has %d bytes, the limit is %d", backend.ErrTooLarge, len(key), KeyBytes)
@@ -30,7 +29,7 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// CheckSave is for authors of a [Store]: it returns why no store takes cp under key, whatever the store holds, or nil.
+// CheckSave is for authors of a [Store]: it returns the reason to refuse cp under key, whatever the store holds, or nil.
 func CheckSave(key string, cp Checkpoint) error {
 	if err := CheckKey(key); err != nil {
 		return err
@@ -41,8 +40,7 @@ func CheckSave(key string, cp Checkpoint) error {
 	case len(cp.Offset) > OffsetBytes:
 		return fmt.Errorf("%w: the offset has %d bytes, the limit is %d", backend.ErrTooLarge, len(cp.Offset), OffsetBytes)
 	case cp.Epoch == 0:
-		// A key that nobody has claimed has the epoch 0. Without this rule, anybody could save under such a key without
-		// a claim.
+		// An unclaimed key has the epoch 0. Without this rule, anybody could save under an unclaimed key.
 		return fmt.Errorf("%w: epoch 0 comes from no claim", backend.ErrFenced)
 	}
 	if _, err := ahead.Decode(cp.Offset, cp.Ahead); err != nil {
@@ -51,9 +49,9 @@ func CheckSave(key string, cp Checkpoint) error {
 	return nil
 }
 
-// CheckAhead is for authors of a [Store]: it returns why the Ahead of a checkpoint that was read from the medium is
-// damaged, or nil. An Ahead that is sound and belongs to another offset is not damaged: somebody has changed the offset
-// by hand, and a consumer ignores such an Ahead.
+// CheckAhead is for authors of a [Store]: after reading a checkpoint from the medium, CheckAhead returns the damage of
+// its Ahead, or nil. A sound Ahead of another offset is not damaged: somebody has changed the offset by hand, and a
+// consumer ignores the Ahead.
 func CheckAhead(cp Checkpoint) error {
 	_, err := ahead.Decode(cp.Offset, cp.Ahead)
 	if errors.Is(err, ahead.ErrOtherPlace) {
@@ -62,24 +60,24 @@ func CheckAhead(cp Checkpoint) error {
 	return err
 }
 
-// Fence is for authors of a [Store]: it returns nil when saved has the epoch of stored. Otherwise it returns
-// [backend.ErrFenced] and says what has happened. The caller must make sure that no claim happens between this check
-// and the storing of saved.
+// Fence is for authors of a [Store]: Fence returns nil when saved has the epoch of stored. Otherwise Fence returns
+// [backend.ErrFenced] and describes the newer claim. The caller must prevent a claim between this check and the storing
+// of saved.
 func Fence(stored, saved Checkpoint) error {
 	switch {
 	case saved.Epoch < stored.Epoch:
 		return fmt.Errorf("%w: epoch %d was claimed after %d", backend.ErrFenced, stored.Epoch, saved.Epoch)
 	case saved.Epoch > stored.Epoch:
-		// The store has lost the claim that gave out this epoch. To go on would hide the loss.
+		// The store has lost the claim of this epoch. To go on would hide the loss.
 		return fmt.Errorf("%w: epoch %d is ahead of the stored %d: the store was removed, restored or exchanged",
 			backend.ErrFenced, saved.Epoch, stored.Epoch)
 	}
 	return nil
 }
 
-// Raise is for authors of a [Store]: it returns what a Claim stores when it finds stored. Epochs end at 2^63-1, the
-// largest value of a signed 64-bit column. Only a forged epoch can be that large. Raise refuses it, because otherwise
-// the epoch would wrap around and be older than all others.
+// Raise is for authors of a [Store]: Raise returns the checkpoint that a Claim stores in place of stored. Epochs end at
+// 2^63-1, the largest value of a signed 64-bit column. Only a forged epoch can be as large. Raise refuses the largest
+// epoch: otherwise the epoch would wrap around and be older than all others.
 func Raise(stored Checkpoint) (Checkpoint, error) {
 	if stored.Epoch >= math.MaxInt64 {
 		return Checkpoint{}, fmt.Errorf("%w: epoch %d cannot be raised", backend.ErrRejected, stored.Epoch)

@@ -11,10 +11,11 @@ type Checkpoint struct {
 	Offset backend.Offset // where to go on; empty means that no place is stored, which is not the start of the stream
 	Epoch  uint64         // every Claim raises it; 0 before the first Claim
 
-	// Ahead says which records behind Offset are done already, because records finished out of order. It holds bytes and
-	// not text, at most [AheadBytes], and is empty if there are no such records. Only package consumer makes it and reads
-	// it, and it belongs to this Offset: whoever sets another Offset must make it empty. It is a string so that a
-	// Checkpoint can be compared and no caller can change a stored one.
+	// Ahead says which records behind Offset are done already, because records finished out of order. Ahead holds bytes
+	// and not text, at most [AheadBytes], and is empty if all records behind Offset remain to be done. Only package
+	// consumer makes and reads an Ahead. An Ahead belongs to its Offset: whoever sets another Offset must empty the
+	// Ahead. The type is string for two reasons: a Checkpoint can be compared, and no caller can change a stored
+	// Checkpoint.
 	Ahead string
 }
 
@@ -22,8 +23,8 @@ type Checkpoint struct {
 // processes. Put the stream's name into the key.
 //
 // Keys have 1 to [KeyBytes] bytes and offsets 1 to [OffsetBytes]. A longer key or offset is [backend.ErrTooLarge], an
-// empty one is [backend.ErrRejected]. Both are kept byte for byte. A store whose medium cannot hold NUL, or bytes that
-// are not UTF-8, refuses such keys and offsets with [backend.ErrRejected] and never alters them.
+// empty key or offset is [backend.ErrRejected]. Stores keep both byte for byte. If a medium cannot hold NUL, or bytes
+// other than UTF-8, the store refuses the key or offset with [backend.ErrRejected], and never alters any.
 //
 // Ahead is stored and replaced in one step with the offset that it belongs to, and kept byte for byte, whatever bytes
 // it has. Bytes that package consumer did not make, or made for another offset, are [backend.ErrRejected].

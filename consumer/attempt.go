@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// try makes one attempt at a record. It reports whether the record is done or given up, so that the next record of its
-// key may begin.
+// try makes an attempt at a record. If the record is done or given up, try returns true, and the next record of its key
+// may begin.
 func (w *workers[T]) try(t *task[T]) bool {
 	err := t.fault
 	if err == nil {
@@ -61,8 +61,8 @@ func (w *workers[T]) finish(t *task[T]) {
 	}
 	w.loop.run.lowMoved()
 	if w.loop.run.saveDue() {
-		// Let the loop save now. Handlers that only compute would keep it off the processors for many milliseconds, and
-		// all that they finish until the save would run again after a kill.
+		// Let the loop save now. Handlers that only compute would keep the loop off the processors for many milliseconds,
+		// and after a kill everything finished before the save would run again.
 		runtime.Gosched()
 	}
 	if w.gate.shut.Load() {
@@ -91,8 +91,9 @@ func (w *workers[T]) attempt(t *task[T]) error {
 
 var errGoexit = errors.New("the handler called runtime.Goexit, as FailNow of a test does, and did not return")
 
-// guarded runs the handler and returns a panic as an error. A handler that calls runtime.Goexit, as FailNow of a test
-// does, takes the goroutine of the worker with it. Then no other worker may be left, so the loop ends.
+// guarded runs the handler and returns a panic as an error. When a handler calls runtime.Goexit, as FailNow of a test
+// does, the goroutine of the worker ends. Then no worker may be left, and the records would wait for ever; therefore the
+// loop ends.
 func (w *workers[T]) guarded(ctx context.Context, t *task[T]) (err error) {
 	returned := false
 	defer func() {
@@ -115,7 +116,7 @@ func (w *workers[T]) guarded(ctx context.Context, t *task[T]) (err error) {
 	return err
 }
 
-// again lets the record begin once more after a pause. During the pause the record occupies no worker, and it keeps its
+// again lets the record begin once more after a pause. During the pause the record occupies no worker, and keeps its
 // lane.
 func (w *workers[T]) again(t *task[T], err error) {
 	pause := w.cfg.backoff.Delay(int(t.attempts), err)
@@ -144,7 +145,7 @@ func (w *workers[T]) delayedLocked(next task[T], pause time.Duration) *time.Time
 	})
 }
 
-// giveUp makes the records dead letters. Without DeadLetters it ends the loop.
+// giveUp makes the records dead letters. Without DeadLetters giveUp ends the loop.
 func (w *workers[T]) giveUp(t *task[T], err error) bool {
 	c, first := &w.loop.c.cfg, t.record()
 	if !c.hasLetters {

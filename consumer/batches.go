@@ -8,13 +8,13 @@ import (
 )
 
 // Batches follows the stream and hands out up to [BatchRecords] records at a time, at the latest [BatchWait] after the
-// first of them arrived. A whole batch is done when the loop asks for the next one, unless [ManualAck] was given. When
-// the loop is left, [Message.Ack] of one record keeps the part of the batch up to that record. Records before an error
-// or before the end of the stream are handed out first.
+// arrival of the first record. A whole batch is done when the loop asks for the next batch, unless [ManualAck] was given.
+// A body that leaves the loop in the middle of a batch may call [Message.Ack] of a record: the batch is then done up to
+// the record. Records before an error or before the end of the stream are handed out first.
 //
-// The slice is lent until the loop asks for the next batch, which uses the same memory again. A body that keeps a batch
-// for longer, or hands it to another goroutine, must copy the slice with slices.Clone. The messages themselves are values:
-// a copy of a message stays valid for ever, and so do its Value and its bytes.
+// The slice is lent until the loop asks for the next batch, which uses the same memory again. To keep a batch for longer,
+// or to hand a batch to another goroutine, copy the slice with slices.Clone. The messages themselves are values: a copy
+// of a message stays valid for ever, with its Value and its bytes.
 //
 // Always range over both values, as with [Consumer.Messages]: an error comes with an empty batch.
 func (c *Consumer[T]) Batches(ctx context.Context) iter.Seq2[[]Message[T], error] {
@@ -23,7 +23,7 @@ func (c *Consumer[T]) Batches(ctx context.Context) iter.Seq2[[]Message[T], error
 	}
 }
 
-// batches hands out batches until the end. It reports whether the body left the loop.
+// batches hands out batches until the end, and reports whether the body left the loop.
 func (l *loop[T]) batches(ctx context.Context, yield func([]Message[T], error) bool) (left bool, err error) {
 	for {
 		batch, err := l.gather(ctx)
@@ -48,8 +48,8 @@ func (l *loop[T]) batches(ctx context.Context, yield func([]Message[T], error) b
 
 // gather returns the next batch. The batch is empty at the end of the stream.
 //
-// All batches of a loop share one slice, which is why a batch is lent. New memory for each batch cost four times as much
-// as the rest of a record together (measured with 100 bytes a record from memory: 144 bytes a message must be allocated,
+// All batches of a loop share one slice; therefore a batch is lent. New memory for each batch cost four times as much as
+// the rest of a record together (measured with 100 bytes a record from memory: 144 bytes a message must be allocated,
 // cleared and collected again).
 func (l *loop[T]) gather(ctx context.Context) ([]Message[T], error) {
 	was := len(l.batch)
@@ -72,18 +72,18 @@ func (l *loop[T]) gather(ctx context.Context) ([]Message[T], error) {
 	return batch, err
 }
 
-// collect gathers up to BatchRecords records, and waits up to BatchWait for them. For each part it calls take with the
-// number of records from index at of cur on that belong to the batch. It returns how many records the batch has: none at
-// the end of the stream.
+// collect gathers up to BatchRecords records, and waits up to BatchWait for them. For each part of the batch, collect
+// calls take with the number of records of the part; the part begins at index at of cur. collect returns the number of
+// records in the batch: 0 at the end of the stream.
 func (l *loop[T]) collect(ctx context.Context, take func(n int)) (int, error) {
 	cfg, got := &l.c.cfg, 0
 	var until time.Time
 	for got < cfg.batchRecords {
 		ok, err := l.ready(ctx, until)
 		if !ok {
-			// The records before an end of the stream are handed out first, and ready returns the same error again at
-			// the next call. A ctx that is over and a save that failed end the loop at once: nobody wants the records
-			// that follow, or nobody could save their place.
+			// The records before an end of the stream are handed out first, and ready returns the same error again at the
+			// next call. The end of ctx and a failed save end the loop at once: nobody wants further records, or nobody
+			// could save their place.
 			if err != nil && (got == 0 || !l.ended) {
 				return 0, err
 			}

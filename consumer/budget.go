@@ -12,8 +12,8 @@ import (
 // the bytes alone would not: many empty records would use memory without a limit.
 const recordOverhead = 160
 
-// A budget bounds the records that were read and are not done. One goroutine, the reader, waits for room. Any goroutine
-// may free room.
+// A budget bounds the unfinished records in memory. One goroutine, the reader, waits for room. Any goroutine may free
+// room.
 type budget struct {
 	limit  int64
 	used   atomic.Int64
@@ -27,9 +27,9 @@ func newBudget(limit int, onFull func()) *budget {
 	return &budget{limit: int64(limit), freed: make(chan struct{}, 1), onFull: onFull}
 }
 
-// waitForRoom waits until less than limit is used and full returns false. Only the store knows how large the next batch is, so the real bound
-// is the limit plus one batch. We cannot wait for the room of a whole batch: when the batch is larger than the limit,
-// that wait would never end.
+// waitForRoom waits until less than limit is used and full returns false. Only the store knows the size of the next
+// batch, so the real bound is the limit plus one batch. We cannot wait for the room of a whole batch: with a batch larger
+// than the limit, the wait would never end.
 func (b *budget) waitForRoom(ctx context.Context, full func() bool, stalls func() *stall) error {
 	if b.used.Load() < b.limit && !full() {
 		return nil
@@ -54,8 +54,8 @@ func (b *budget) waitForRoom(ctx context.Context, full func() bool, stalls func(
 // charge counts n bytes that were read.
 func (b *budget) charge(n int) { b.used.Add(int64(n)) }
 
-// free counts n bytes that are done. It never blocks, because Message.Ack calls it. One token is enough, since the
-// reader looks at used again after each token.
+// free counts n bytes as done. free never blocks, because Message.Ack calls free. One token is enough, since the reader
+// looks at used again after each token.
 func (b *budget) free(n int) {
 	if n == 0 {
 		return

@@ -10,9 +10,9 @@ import (
 	"github.com/headrace/headrace/internal/ahead"
 )
 
-// A chunk is the unit in which goroutines hand records over. Its limits are large enough that a hand-over costs next to
-// nothing per record. They are small enough that several decoders share a batch, and that the first record of a large
-// batch does not wait until the last is decoded.
+// A chunk is the unit in which goroutines hand records over. With large limits, a hand-over costs next to nothing per
+// record. With small limits, several decoders share a batch, and the first record of a large batch does not wait for the
+// last record. The limits are a compromise.
 const (
 	chunkRecords = 256
 	// chunkBytes may be exceeded by the last record of a chunk, so a single larger record fits too.
@@ -39,17 +39,17 @@ type chunk[T any] struct {
 	ready  chan struct{} // closed when the chunk is decoded; nil when the queue carries decoded chunks only
 }
 
-// decode fills values and bad. A record that fails to decode stays in the chunk: the loop decides about it when the
-// record's turn comes.
+// decode fills values and bad. A record that fails to decode stays in the chunk: the loop decides about the record when
+// the record's turn comes.
 //
 // We store values beside the records, and not messages. The loop builds a message when it hands the message out, so each
 // record is copied once only. values is zero at the call.
 func (ch *chunk[T]) decode(c codec.Codec[T]) {
 	i := 0
 	defer func() {
-		// A panic of the codec would end the process here, because nobody can recover it in this goroutine. So we keep
-		// the panic, and the loop raises it again, in its own goroutine, when it reaches the record. Nothing behind
-		// that record is decoded, because the loop never gets further.
+		// In this goroutine nobody can recover, and a panic of the codec would end the process. Therefore we keep the
+		// panic. When the loop reaches the record, the loop raises the panic again, in its own goroutine. The records
+		// behind are not decoded, because the loop never gets further.
 		if p := recover(); p != nil {
 			ch.bad = append(ch.bad, bad{at: i, panicked: fmt.Sprintf("%v\n\n%s", p, debug.Stack())})
 		}

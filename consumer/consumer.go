@@ -14,12 +14,13 @@ import (
 	"github.com/headrace/headrace/internal/inhand"
 )
 
-// A Consumer reads one stream and remembers its place in the stream. It runs one loop at a time: [Consumer.Messages],
-// [Consumer.Batches] or [Consumer.Pipe]. A loop goes on behind the last done record of the loop before. With
-// [Checkpoint] it goes on from the place in the store, because another consumer may have moved the place on in between.
+// A Consumer reads one stream and remembers its place in the stream. A Consumer runs one loop at a time:
+// [Consumer.Messages], [Consumer.Batches], [Consumer.Process] or [Consumer.Pipe]. A loop goes on behind the last done
+// record of the loop before. With [Checkpoint] a loop goes on from the place in the store, because another consumer may
+// have moved the place on in between.
 //
-// Any goroutine may call Commit and Stats at any time. There is nothing to close: when a loop has ended, everything
-// that the loop started has ended too.
+// Any goroutine may call Commit and Stats at any time. There is nothing to close: when a loop has ended, all its
+// goroutines have ended, too.
 type Consumer[T any] struct {
 	src      backend.Source
 	codec    codec.Codec[T]
@@ -34,8 +35,8 @@ type Consumer[T any] struct {
 	finalSaveErr error // why the last loop's final save failed, until a caller is told
 }
 
-// New returns a consumer of src. It does no I/O: an error in the address of src is reported by the first loop. New
-// fails when src or c is nil, or when an option has a value that it does not allow.
+// New returns a consumer of src, and does no I/O: the first loop reports an error in the address of src. New fails when
+// src or c is nil, or when an option has a forbidden value.
 func New[T any](src backend.Source, c codec.Codec[T], opts ...Option) (*Consumer[T], error) {
 	if src == nil || c == nil {
 		return nil, errors.New("consumer: the source or the codec is nil: give New both")
@@ -48,15 +49,15 @@ func New[T any](src backend.Source, c codec.Codec[T], opts ...Option) (*Consumer
 }
 
 // Commit saves what is done now. The record in hand is not done unless [Message.Ack] was called for it. A nil error
-// means that the place is stored, or that nothing is done that was not stored before: for example, a later place that
-// [Message.Checkpoint] gave out may be stored already.
+// means: the place is stored, or there was nothing new to store. For example, the body may have stored a later place of
+// [Message.Checkpoint] already.
 //
-// Commit fails without [Checkpoint]. It fails with [backend.ErrFenced] once a newer consumer has claimed the key. Other
-// errors are those of the store, after Commit has repeated, within ctx, what is safe to repeat.
+// Commit fails without [Checkpoint]. Once a newer consumer has claimed the key, Commit fails with [backend.ErrFenced].
+// Other errors come from the store: within ctx, Commit repeats a failed save where a repetition is safe.
 //
-// If the loop's body stores [Message.Checkpoint] itself, only the body may call Commit: a call from another goroutine
-// may come between the body's two steps. A hook must not call Commit: a save calls hooks, so Commit would wait for that
-// save until ctx is over.
+// If the loop's body stores [Message.Checkpoint] itself, only the body may call Commit: a call from another goroutine may
+// come between the body's two steps. A hook must not call Commit: a save calls hooks, and Commit in a hook would wait for
+// the same save until ctx is over.
 func (c *Consumer[T]) Commit(ctx context.Context) error {
 	if !c.cfg.hasStore {
 		return errors.New("consumer: commit: there is no checkpoint store: give the option Checkpoint")
@@ -113,7 +114,7 @@ func (c *Consumer[T]) beginLoop(ctx context.Context, m mode) (*loop[T], error) {
 		}
 		return nil, err
 	}
-	// What the previous loop found at its tail says nothing about this one.
+	// The tail of the previous loop says nothing about this loop.
 	c.counters.caughtUp.Store(false)
 	c.counters.closed.Store(false)
 	c.mu.Lock()
@@ -141,9 +142,8 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 		return newRun(&c.cfg, m, &c.counters, from, done), nil
 	}
 	if before != nil {
-		// Records that were acknowledged after the last loop's final save are saved now. Otherwise they would come
-		// again. With ErrFenced another consumer has the key, and its place is the one to go on from, so the claim
-		// below is right.
+		// Save the records acknowledged after the last loop's final save. Otherwise the records would come again. With
+		// ErrFenced another consumer has the key, and we must go on from the other's place: the claim below is right.
 		if err := before.save(ctx); err != nil && !errors.Is(err, backend.ErrFenced) {
 			return nil, fmt.Errorf("consumer: save the checkpoint of the last loop: %w", err)
 		}
@@ -158,7 +158,7 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 	if err != nil {
 		return nil, fmt.Errorf("consumer: claim the checkpoint: %w", err)
 	}
-	// An empty offset means that there is no checkpoint. It does not mean the start of the stream.
+	// An empty offset means: there is no checkpoint. An empty offset does not mean the start of the stream.
 	if cp.Offset != "" {
 		from = cp.Offset
 	}
@@ -184,7 +184,7 @@ func (c *Consumer[T]) loopEnded(finalSaveErr error) {
 	c.running, c.finalSaveErr, c.endHooks = false, finalSaveErr, nil
 }
 
-// swapFinalSaveErr makes err the error that the next loop begins with, and returns the error that stood there.
+// swapFinalSaveErr makes err the first error of the next loop, and returns the error from before.
 func (c *Consumer[T]) swapFinalSaveErr(err error) (before error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/headrace/headrace/internal/backoff"
 )
 
-// A fetcher reads a source from one place on. When a reader fails, the fetcher opens another at the place that it has
-// reached. It runs in one goroutine and does not depend on the type parameter T.
+// A fetcher reads a source from one place on. When a reader fails, the fetcher opens another reader at the place reached.
+// A fetcher runs in one goroutine and does not depend on the type parameter T.
 type fetcher struct {
 	src      backend.Source
 	at       backend.Offset // the place where the next batch begins
@@ -44,17 +44,17 @@ func (f *fetcher) runGuarded(ctx context.Context) (err error) {
 	return f.run(ctx)
 }
 
-// run reads until nothing more comes, and returns why. It returns nil at the end of a closed stream and, with
+// run reads until nothing more comes, and returns why. The reason is nil at the end of a closed stream and, with
 // StopAtTail, at the tail.
 func (f *fetcher) run(ctx context.Context) error {
 	down := outage{logger: f.startLog}
-	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader
-	// that lived longer than the longest backoff: a server that accepts a reader and drops it at once must not be asked
-	// again and again without a pause.
+	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader that
+	// lived longer than the longest backoff: otherwise a server that accepts readers and drops each reader at once would
+	// be asked again and again without a pause.
 	//
 	// spent counts the attempts that use up the budget. A routine end of a reader (backend.Routine) does not count. A
-	// reader that reached the tail sets spent back to 0, because opening it was useful: otherwise an idle consumer
-	// would not survive routine disconnections.
+	// reader that reached the tail was useful, and sets spent back to 0: otherwise an idle consumer would not survive
+	// routine disconnections.
 	for attempt, spent, lost := 1, 0, false; ; attempt++ {
 		begun, from := time.Now(), f.at
 		f.sawTail = false
@@ -92,15 +92,15 @@ func (f *fetcher) run(ctx context.Context) error {
 	}
 }
 
-// readUntilLost opens one reader and reads with it until the reader fails. It returns true when nothing more is to be
-// read: at the end of a closed stream and, with StopAtTail, at the tail.
+// readUntilLost opens one reader and reads with it until the reader fails. At the end of a closed stream and, with
+// StopAtTail, at the tail, readUntilLost returns true.
 func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, down *outage) (ended bool, err error) {
 	begun := time.Now()
 	r, err := f.open(ctx, f.at)
 	if err != nil {
 		return false, err
 	}
-	// Close may fail without harm: everything that the reader returned was complete.
+	// Close may fail without harm: all batches of the reader were complete.
 	defer r.Close()
 	ev := ReaderEvent{From: f.at, Attempt: attempt, Elapsed: time.Since(begun)}
 	if lost {
@@ -111,8 +111,8 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 		fire(f.hooks, readerOpened, ev)
 	}
 	for {
-		// Wait before the read and not after it. A batch that was read and then held back would use memory that the
-		// budget does not know.
+		// Wait before the read and not after it. Otherwise a batch would be held back after the read, in memory unknown
+		// to the budget.
 		if err := f.track.budget.waitForRoom(ctx, f.track.aheadFull, f.stalls); err != nil {
 			return false, err
 		}
@@ -142,7 +142,7 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 	}
 }
 
-// open opens a reader. When OpenReader fails with io.EOF, open wraps it, because only Read may tell the end of the
+// open opens a reader. When OpenReader fails with io.EOF, open wraps the error, because only Read may tell the end of the
 // stream. Otherwise the loop would end without an error although nothing was read.
 func (f *fetcher) open(ctx context.Context, at backend.Offset) (backend.Reader, error) {
 	r, err := f.src.OpenReader(ctx, at)
@@ -159,9 +159,9 @@ func (f *fetcher) moveOn(ctx context.Context, b backend.Batch) error {
 	if b.Next == "" && n > 0 {
 		b.Next = b.Records[n-1].Next
 	}
-	// A relative start, such as Latest, stays in f.at until here: before a reader has said which place it is, we have
-	// no other place to open. After this batch the relative start is never sent again. Otherwise a reconnect would move
-	// Latest to a later tail and lose the records in between.
+	// A relative start, such as Latest, stays in f.at until here: before the first batch of a reader, we know no absolute
+	// place to open. After this batch the relative start is never sent again. Otherwise a reconnect would move Latest to
+	// a later tail and lose the records in between.
 	var start backend.Offset
 	if f.at.Relative() {
 		if start = b.Next; n > 0 {
@@ -177,8 +177,7 @@ func (f *fetcher) moveOn(ctx context.Context, b backend.Batch) error {
 	}
 	f.observe(b)
 	if b.Next == "" || n == 0 && b.Next == f.at {
-		// The batch has no records and no new place: the store only said that the connection is alive, or that we have
-		// caught up.
+		// The batch has no records and no new place: the batch is only a sign of life, or tells that we have caught up.
 		return nil
 	}
 	f.at = b.Next

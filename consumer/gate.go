@@ -6,10 +6,10 @@ import (
 	"github.com/headrace/headrace/internal/ahead"
 )
 
-// A gate lets records begin only while a checkpoint can hold all that they may leave behind. Every record that finishes
-// above the low-water mark may begin a new run of done records, and a checkpoint holds up to ahead.Runs runs. A batch may
-// begin one run, and one more for each of its gaps. While the gate is shut, only the record at the low-water mark may
-// begin, so there is always one record that may.
+// A gate bounds the runs of done records above the low-water mark, because a checkpoint lists up to ahead.Runs runs:
+// after a kill, done records outside of the list run again. Every record finished above the mark may begin a new run. A
+// batch may begin a run, and another run for each of its gaps. While the gate is shut, only the record at the low-water
+// mark may begin, so the loop always goes on.
 //
 // The lock of the workers guards a gate.
 type gate struct {
@@ -22,9 +22,9 @@ type gate struct {
 // may begin.
 func (g *gate) admit(least, most, inHand int) int {
 	if g.left < most {
-		// Set shut before counting: a worker that finishes a record in between sees it, and wakes the others.
+		// Set shut before counting: a worker that finishes a record in between sees shut, and wakes the others.
 		g.shut.Store(true)
-		// With very many handlers we accept that a checkpoint has no room for some records.
+		// With very many handlers, some done records may find no room in a checkpoint.
 		g.left = ahead.Runs - min(inHand, ahead.Runs/2) - g.track.runs()
 	}
 	n := min(most, g.left)
@@ -36,6 +36,6 @@ func (g *gate) admit(least, most, inHand int) int {
 	return n
 }
 
-// mostGaps returns how many gaps a batch may have, so that a batch of each handler fits into half of the runs of a
-// checkpoint. If one batch took all runs, only one handler would work.
+// mostGaps returns how many gaps a batch may have. The limit lets the batches of all handlers fit into half of the runs
+// of a checkpoint. If one batch took all runs, only one handler would work.
 func mostGaps(handlers int) int32 { return max(0, int32(ahead.Runs/2/handlers)-1) }

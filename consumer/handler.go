@@ -10,13 +10,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Handler does the work of one record. When it returns nil, the record is done. Any error is a failure: the record is
-// tried again as [Retries] says, unless [Permanent] says that no further attempt helps. ctx ends with the attempt
-// ([AttemptTimeout]), and when a shutdown has waited for [DrainTimeout]. A handler must return soon after the end of
-// ctx.
+// A Handler does the work of one record. When the Handler returns nil, the record is done. Any error is a failure: the
+// record is tried again as [Retries] says, unless [Permanent] says that no further attempt helps. ctx ends with the
+// attempt ([AttemptTimeout]), and when a shutdown has waited for [DrainTimeout]. A handler must return soon after the end
+// of ctx.
 type Handler[T any] func(ctx context.Context, m Message[T]) error
 
-// Permanent marks err as an error that further attempts cannot repair: the record is given up at once.
+// Permanent marks err: further attempts cannot help, and the record is given up at once.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -46,10 +46,9 @@ func (e *retryAfterError) Error() string             { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error             { return e.err }
 func (e *retryAfterError) RetryAfter() time.Duration { return e.after }
 
-// A PanicError is what a panic becomes that would otherwise end the process, because it happened in a goroutine of the
-// consumer. In [Consumer.Process] a panic of a handler, and of the function given to [Consumer.KeyBy], counts as a failure
-// of the record like any other error. A panic of the [DeadLetters], of the source, or of a hook that is called while
-// reading ends the loop.
+// A PanicError is the error for a panic in a goroutine of the consumer, where the panic would otherwise end the process.
+// In [Consumer.Process] a panic of a handler, and of the function given to [Consumer.KeyBy], counts as a failure of the
+// record like any other error. A panic of the [DeadLetters], of the source, or of a hook of the reader ends the loop.
 type PanicError struct {
 	Value any    // of the panic
 	Stack []byte // where it came from
@@ -57,7 +56,7 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// panicToError makes *err of a panic. It must be deferred directly.
+// panicToError makes *err of a panic. Defer panicToError directly, because recover works only there.
 func panicToError(err *error) {
 	if p := recover(); p != nil {
 		*err = &PanicError{Value: p, Stack: debug.Stack()}

@@ -6,14 +6,13 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Hooks are functions that the consumer calls when something happens that an application wants to count or trace. Any
-// of them may be nil. The consumer calls them without holding a lock, from several goroutines. A slow hook delays
-// reading or the loop, so hooks should be short. A hook must not wait for the consumer itself. A panic of ReaderOpened,
-// ReaderReopened, ReaderLost or BatchRead ends the loop with a [*PanicError]. The other hooks are called in the goroutine of the
-// loop, and a panic passes to the caller of the loop.
+// Hooks are functions for counting and tracing. Any of them may be nil. The consumer calls hooks from several goroutines,
+// with no lock held. A slow hook delays reading or the loop, so hooks should be short. A hook must not wait for the
+// consumer itself. A panic of ReaderOpened, ReaderReopened, ReaderLost or BatchRead ends the loop with a [*PanicError].
+// The other hooks are called in the goroutine of the loop, and a panic passes to the caller of the loop.
 type Hooks struct {
-	// LoopStarted: a loop begins. stats is [Consumer.Stats]. The function that LoopStarted returns, which may be nil, is
-	// called when the loop has ended.
+	// LoopStarted: a loop begins. stats is [Consumer.Stats]. LoopStarted returns a function, or nil, for the end of the
+	// loop.
 	LoopStarted func(stats func() Stats) (ended func())
 
 	ReaderOpened   func(ReaderEvent) // the first reader of a loop was opened
@@ -37,15 +36,15 @@ type ReaderEvent struct {
 	Delay   time.Duration  // time until the next attempt; ReaderLost only
 }
 
-// A ReadEvent is about what one Read returned.
+// A ReadEvent is about one Read.
 type ReadEvent struct {
 	Records  int
 	Bytes    int  // as they count against BufferBytes: values, headers, and 160 for each record
 	CaughtUp bool // the batch reached the tail; records that were read may not be done
 
-	// Lag is the age of the oldest record that was read and is not done, records of this batch included. It is computed
-	// from the record's Time and the clock of this machine. It is 0 when there is no such record, or when the store
-	// gives no times. Records that were not read yet are newer.
+	// Lag is the age of the oldest unfinished record in memory, records of this batch included, by the record's Time and
+	// the clock of this machine. Lag is 0 when all records in memory are done, or when the store gives no times. Unread
+	// records are newer.
 	Lag time.Duration
 }
 
@@ -66,8 +65,8 @@ type SaveEvent struct {
 
 type hooks []Hooks
 
-// fire calls one hook of each Hooks. pick is a plain function and not a closure, so that a consumer without hooks pays
-// only for a loop over an empty slice.
+// fire calls one hook of each Hooks. pick is a plain function and not a closure: a consumer without hooks pays only for a
+// loop over an empty slice.
 func fire[E any](hs hooks, pick func(*Hooks) func(E), ev E) {
 	for i := range hs {
 		if f := pick(&hs[i]); f != nil {

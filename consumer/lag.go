@@ -11,13 +11,12 @@ import (
 // A Lag is how far a consumer is behind the tail of its stream.
 type Lag = backend.Lag
 
-// Lag asks the store of the stream how far the consumer is behind its tail, counted from the low-water mark: the oldest
-// record that is not done. Records that are done already behind it count. Where the source is no [backend.Tailer],
-// Records and Bytes are -1, and Age and CaughtUp are still true. Before the first loop, the lag is that of the
-// checkpoint or of [StartAt].
+// Lag asks the store of the stream how far the consumer is behind the tail, counted from the low-water mark: the oldest
+// unfinished record. Done records behind the mark count, too. Where the source is no [backend.Tailer], Records and Bytes
+// are -1, and Age and CaughtUp are still true. Before the first loop, Lag counts from the checkpoint or from [StartAt].
 //
-// Lag costs the store a request or two, and is not repeated when it fails; [Stats].Lag costs nothing and knows what was
-// read. For a consumer that runs elsewhere, or not at all, there is [checkpoint.Lag].
+// Lag costs the store a request or two, and does not retry; [Stats].Lag costs nothing and knows only the records in
+// memory. For a consumer that runs elsewhere, or not at all, there is [checkpoint.Lag].
 func (c *Consumer[T]) Lag(ctx context.Context) (Lag, error) {
 	at := c.cfg.startAt
 	r := c.latest()
@@ -40,9 +39,9 @@ func (c *Consumer[T]) Lag(ctx context.Context) (Lag, error) {
 }
 
 // Reset makes the consumers of key go on at the place at: to process records again, or to leave some out. at may be a
-// start, such as [backend.Earliest] or [backend.AtTime]; the next loop resolves it. Reset claims key, so a consumer that
-// runs ends with [backend.ErrFenced] at its next save, and a restarted one begins at the new place. What the checkpoint
-// lists as done behind the old place is forgotten.
+// start, such as [backend.Earliest] or [backend.AtTime]; the next loop resolves it. Reset claims key: a running consumer
+// ends with [backend.ErrFenced] at its next save, and a restarted consumer begins at the new place. Reset forgets the
+// list of done records behind the old place.
 func Reset(ctx context.Context, s checkpoint.Store, key string, at backend.Offset) error {
 	if err := checkpoint.CheckSave(key, checkpoint.Checkpoint{Offset: at, Epoch: 1}); err != nil {
 		return fmt.Errorf("consumer: reset: %w", err) // before the claim fences anybody

@@ -9,11 +9,11 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A loop is one pass over the stream, in the goroutine that ranges over it. Messages, Batches and Pipe differ in what
-// they do with the next record. The loop has what they share: it gets the next record, saves places between two
+// A loop is one pass over the stream, in the goroutine that ranges over it. Messages, Batches, Process and Pipe differ in
+// their work with the next record. The loop is their common part: the loop gets the next record, saves places between two
 // records, and ends everything.
 //
-// Only this one goroutine uses the fields; what other goroutines share is in run and in pipe.
+// Only this goroutine uses the fields; run and pipe hold everything shared with other goroutines.
 type loop[T any] struct {
 	c     *Consumer[T]
 	run   *run
@@ -24,8 +24,8 @@ type loop[T any] struct {
 	cur *chunk[T] // the chunk whose records are handed out now
 	at  int       // index of the next record in cur
 	got int64     // number of chunks received from pipe
-	// gathered is the number of records of a batch that is not handed out yet. They are not done, so skip must not move
-	// the low-water mark past them.
+	// gathered is the number of records of a batch that is not handed out yet. The records are not done, so skip must not
+	// move the low-water mark past the records.
 	gathered int
 	batch    []Message[T]   // of Batches: the batch in hand, whose memory the next batch uses again
 	receipts *receiptWaiter // in a Pipe; nil in other loops
@@ -52,11 +52,11 @@ func (l *loop[T]) decodedEnd() int {
 // next returns the number of the next record.
 func (l *loop[T]) next() uint64 { return l.cur.first + uint64(l.at) }
 
-// ready makes cur.recs[at] a record that decoded. On the way it saves when a save is due and deals with poison.
+// ready makes cur.recs[at] a decoded record. On the way ready does a save that is due, and deals with poison.
 //
-// It returns false without an error when the stream has ended, or when no record arrived before until (a zero until
-// waits without a limit). When nothing more comes, ended is true and ready returns endErr; further calls return the
-// same. Any other error, of ctx or of a save, ends the loop at once.
+// When the stream has ended, or when no record arrived before until, ready returns false without an error (a zero until
+// waits without a limit). When nothing more comes, ended is true and ready returns endErr; further calls return the same.
+// Any other error, of ctx or of a save, ends the loop at once.
 func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 	for {
 		if l.ended {
@@ -65,8 +65,8 @@ func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 		if err := l.stopped(ctx); err != nil {
 			return false, err
 		}
-		// No record is in hand here, because the caller has asked for the next one. So this save cannot overtake, and
-		// undo, a place that the loop's body stores for a record in hand.
+		// No record is in hand here, because the caller has asked for the next one. While a record is in hand, the loop's
+		// body may be storing its place, and a save here could overtake and undo the place.
 		if l.run.saveDue() {
 			if err := l.saveBetween(ctx); err != nil {
 				return false, err
@@ -99,7 +99,8 @@ func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 	}
 }
 
-// stopped returns ctx's error if no record may begin any more. In a group it asks the clock first: see [inhand.Hold].
+// stopped returns ctx's error if no record may begin any more. In a group, stopped asks the clock first: see
+// [inhand.Hold].
 func (l *loop[T]) stopped(ctx context.Context) error {
 	l.hold.Over()
 	return ctx.Err()
@@ -112,10 +113,10 @@ func (l *loop[T]) endWith(err error) error {
 	return err
 }
 
-// receive returns the next chunk, decoded. It returns nil without an error when no chunk arrived before until.
+// receive returns the next chunk, decoded. When no chunk arrived before until, receive returns nil without an error.
 func (l *loop[T]) receive(ctx context.Context, until time.Time) (*chunk[T], error) {
-	// Look at the queue alone first. The select below takes any case that is ready: when the time of a batch is over,
-	// it would cut the batch short at random although more records are here.
+	// Look at the queue alone first. The select below takes any ready case: when the time of a batch is over, the select
+	// would cut the batch short at random although more records are here.
 	select {
 	case ch := <-l.pipe.queue:
 		return l.waitDecoded(ctx, ch)
@@ -167,8 +168,8 @@ func (l *loop[T]) waitDecoded(ctx context.Context, ch *chunk[T]) (*chunk[T], err
 	}
 }
 
-// starved reports whether reading has stopped because BufferBytes is full, and all that was read is here. A batch that
-// waits for more records then holds the memory itself, so no more records come until the batch is handed out.
+// starved reports whether reading has stopped because BufferBytes is full, and all chunks are here. A batch that waits
+// for more records then holds the memory itself: further records come only after the batch is handed out.
 func (l *loop[T]) starved() bool {
 	return l.run.track.budget.full.Load() && l.got == l.pipe.handedOver.Load()
 }
@@ -176,9 +177,9 @@ func (l *loop[T]) starved() bool {
 // startChunk makes ch the chunk whose records are handed out next. A chunk without records only moves the place on.
 func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 	if ch.start != "" {
-		// ch.start is the place that a relative start, such as Latest, turned out to be. Save it before any record is
-		// handed out. Otherwise a consumer that is killed in its first record would begin at a later tail the next
-		// time, and lose the records in between.
+		// ch.start is the absolute place of a relative start, such as Latest. Save the place before any record is handed
+		// out. Otherwise, after a kill in its first record, a consumer would begin at a later tail and lose the records
+		// in between.
 		l.run.track.pin(ch.start)
 		if err := l.save(ctx); err != nil {
 			return err
@@ -206,9 +207,9 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 	return nil
 }
 
-// skipDone leaves the records behind, from the record at hand on, that an earlier loop has finished. It reports whether
-// there were any. Such a record may fail to decode now, which means nothing any more, except that a codec which has
-// panicked decoded no record behind it.
+// From the record at hand on, skipDone skips the records finished by an earlier loop, and reports whether there were any.
+// A finished record may fail to decode now, without harm. But after a panic of the codec, no record behind was decoded,
+// and the loop ends at the panic.
 func (l *loop[T]) skipDone() bool {
 	ch := l.cur
 	if len(ch.done) == 0 || ch.done[0].From > l.next() {
@@ -230,8 +231,8 @@ func (l *loop[T]) skipDone() bool {
 	return true
 }
 
-// skip leaves the record at hand behind, because nothing remains to be done for it. How it becomes done depends on the
-// mode.
+// skip leaves the record at hand behind, because nothing remains to be done. The mode decides how the record becomes
+// done.
 func (l *loop[T]) skip() {
 	switch seq := l.next(); {
 	case l.run.mode == byAck, l.run.mode == handled:
@@ -241,8 +242,8 @@ func (l *loop[T]) skip() {
 		l.receipts.push(producer.Skip)
 	case l.gathered == 0:
 		l.run.track.doneBelow(seq + 1)
-	// Records of a batch that is being gathered are before this one and are not handed out yet. This record becomes
-	// done together with them.
+	// Earlier records of the same batch are gathered and not handed out yet. The record at hand becomes done together
+	// with the batch.
 	default:
 	}
 	l.at++
@@ -260,8 +261,8 @@ func (l *loop[T]) saveBetween(ctx context.Context) error {
 	return err
 }
 
-// save saves the place in the middle of the loop. When a save fails for good, or when the retry policy gives up, the
-// loop ends. To go on would mean doing work without bound that a restart must repeat.
+// save saves the place in the middle of the loop. When a save fails for good, or when the retry policy gives up, the loop
+// ends. Otherwise the loop would do more and more work, and a restart would have to repeat the work.
 func (l *loop[T]) save(ctx context.Context) error {
 	err := l.run.save(ctx)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/internal/outcome"
 )
 
-// waitAllDone waits, at the end of the stream, until all records that were handed out are done. A loop in the mode
-// inOrder does not wait: all its records are done when the body asks for the next one.
+// At the end of the stream, waitAllDone waits until all records handed out are done. A loop in the mode inOrder does not
+// wait: all its records are done when the body asks for the next one.
 func (l *loop[T]) waitAllDone(ctx context.Context) error {
 	// From here on lowMoved wakes us when the last record is done.
 	head := l.next()
@@ -34,8 +34,8 @@ func (l *loop[T]) waitAllDone(ctx context.Context) error {
 	return nil
 }
 
-// close ends the reader, the decoders and the timer, and saves the last place. The caller's ctx may be over already:
-// most loops end by a cancelled ctx, and their place must be saved too. So the save has a time budget of its own,
+// close ends the reader, the decoders and the timer, and saves the last place. The caller's ctx may be over already: most
+// loops end by a cancelled ctx, and their place must be saved too. Therefore the save has a time budget of its own,
 // DrainTimeout.
 func (l *loop[T]) close(ctx context.Context) error {
 	l.stop()
@@ -51,24 +51,23 @@ func (l *loop[T]) close(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// The error hides context errors, even when the time for the save ran out. A caller that treats a cancelled or
-	// expired ctx as a clean end must not treat a lost save as clean. The error also hides ErrTransient: the loop is
-	// over, so there is nothing that the caller could try again.
+	// The error hides context errors, even when the time for the save ran out. A caller may treat a cancelled or expired
+	// ctx as a clean end, and must not treat a lost save as clean. The error also hides ErrTransient: the loop is over,
+	// and the caller has nothing to try again.
 	meaning := outcome.Of(err).Not(context.Canceled, context.DeadlineExceeded)
 	meaning.Retry = false
 	err = meaning.Error(fmt.Errorf("consumer: save the final checkpoint: %w", err))
-	// We log the error even though a caller may receive it, because a body that breaks out of the loop may never call
-	// the consumer again.
+	// We log the error even though a caller may receive the error: after a break, the body may never call the consumer
+	// again.
 	l.c.cfg.logger.ErrorContext(ctx, "consumer: the final save of the checkpoint failed", "err", err)
 	return err
 }
 
-// closeAfterBreak ends a loop whose body broke out, returned or panicked. Such a loop cannot yield an error any more,
-// so the next loop of the consumer begins with the error of the final save.
+// closeAfterBreak ends a loop whose body broke out, returned or panicked. The loop cannot yield an error any more.
+// Therefore the next loop of the consumer begins with the error of the final save.
 func (l *loop[T]) closeAfterBreak(ctx context.Context) { l.c.loopEnded(l.close(ctx)) }
 
-// closeWith ends a loop that has ended because of err (nil at the end of the stream). It returns the error that the
-// loop yields last.
+// closeWith ends a loop because of err (nil at the end of the stream), and returns the last error for the loop to yield.
 func (l *loop[T]) closeWith(ctx context.Context, err error) error {
 	failed := l.close(ctx)
 	l.c.loopEnded(nil)

@@ -9,33 +9,34 @@ import (
 	"time"
 )
 
-// A MergedMessage is a message of one of the streams that [Merge] reads.
+// A MergedMessage is a message of a stream of [Merge].
 type MergedMessage[T any] struct {
 	Message[T]
 	Stream int // which consumer of Merge has read the message, counted from 0
 }
 
-// Merge follows several streams as one, in the order of the records' times. Each stream keeps the options, the
-// checkpoint and the memory bound of its own consumer. Asking for the next message marks the one before done, in its
-// own stream; [Message.Ack] does so before the loop is left.
+// Merge follows several streams as one, in the order of the records' times. Each stream keeps the options, the checkpoint
+// and the memory bound of its own consumer. Asking for the next message marks the message before as done, in its own
+// stream. A body that leaves the loop may mark the message in hand with [Message.Ack].
 //
 // A record is given out when every other stream has shown a later record, has ended, or has been at its tail for
 // [MergeWait] (100 ms by default). Records of equal times come in the order of the arguments. A record without a time
 // is given out as soon as it has arrived. Within one stream the order of the stream always counts, whatever the times
 // are. A record that arrives after the others have gone on without its stream comes late, behind later records.
 //
-// A stream that cannot be read is not at its tail. So while its store is down, the merge waits and gives out no record
-// that has a time; [Attempts] ends such a wait. Give consumers [StopAtTail] or [StopAt] to merge what is there now:
-// then the order does not depend on MergeWait.
+// A stream that cannot be read is not at its tail. While the store of a stream is down, the merge waits and gives out
+// only records without a time; [Attempts] ends the wait. To merge only the present records, give all consumers
+// [StopAtTail] or [StopAt]: then the order does not depend on MergeWait.
 //
 // The loop ends without an error when all streams have ended. An error of one stream ends the loop, is final, and names
-// the checkpoint key of the stream, or the number of the stream where there is no key. Whatever ends the loop, it ends
-// all readers and saves the place of every stream. Always range over both values, as with [Consumer.Messages].
+// the checkpoint key of the stream, or the number of the stream where there is no key. The end of the loop, for whatever
+// reason, ends all readers and saves the place of every stream. Always range over both values, as with
+// [Consumer.Messages].
 //
-// Every consumer runs its loop in a goroutine of its own, and saves its place while it looks for its next message, not
-// while that message waits for other streams. So a kill repeats as much as without Merge. The functions of [OnPoison] and hooks of different
-// consumers may run at once. When such a function or a codec panics, Merge raises a [*PanicError] in the goroutine that
-// ranges. [ManualAck] is refused.
+// Every consumer runs its loop in a goroutine of its own, and saves its place while looking for its next message, not
+// while a message waits for other streams. A kill repeats as much as without Merge. The functions of [OnPoison] and hooks
+// of different consumers may run at once. When one of these functions, or a codec, panics, Merge raises a [*PanicError]
+// in the goroutine that ranges. [ManualAck] is refused.
 func Merge[T any](ctx context.Context, cs ...*Consumer[T]) iter.Seq2[MergedMessage[T], error] {
 	return func(yield func(MergedMessage[T], error) bool) {
 		g, err := newMerge(cs)
@@ -74,7 +75,7 @@ type merge[T any] struct {
 }
 
 func newMerge[T any](cs []*Consumer[T]) (*merge[T], error) {
-	// A stream that is told to end may have an unread event, and then adds that of its end.
+	// When told to end, a stream may have an unread event, and adds the event of its end.
 	g := &merge[T]{running: len(cs), events: make(chan *mergeStream[T], 2*len(cs))}
 	for i, c := range cs {
 		s := &mergeStream[T]{c: c, no: i, next: make(chan struct{}, 1)}
@@ -98,8 +99,8 @@ func (g *merge[T]) start(ctx context.Context) {
 	}
 }
 
-// handOut hands out messages until the end. It reports whether the body left the loop. The error is that of ctx; those
-// of the streams are kept in the streams.
+// handOut hands out messages until the end, and reports whether the body left the loop. handOut returns the error of ctx;
+// errors of the streams stay in the streams.
 func (g *merge[T]) handOut(ctx context.Context, yield func(MergedMessage[T], error) bool) (left bool, err error) {
 	for {
 		s, err := g.next(ctx)
@@ -115,7 +116,7 @@ func (g *merge[T]) handOut(ctx context.Context, yield func(MergedMessage[T], err
 	}
 }
 
-// next waits for the stream whose message is to be given out. It returns nil when the loop ends.
+// next waits for the stream whose message is to be given out, and returns nil when the loop ends.
 func (g *merge[T]) next(ctx context.Context) (*mergeStream[T], error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -154,8 +155,8 @@ func (g *merge[T]) take(s *mergeStream[T]) {
 	g.waiting = append(g.waiting, s)
 }
 
-// earliest returns the stream whose message is to be given out now. Without one it returns when to look again; 0 means
-// that only an event can change the answer.
+// earliest returns the stream whose message is to be given out now. When no message may be given out yet, earliest
+// returns the time to look again; 0 means: only an event can change the answer.
 func (g *merge[T]) earliest() (first *mergeStream[T], again time.Duration) {
 	for _, s := range g.waiting {
 		if s.head.Time.IsZero() {
@@ -194,7 +195,7 @@ func (g *merge[T]) close() {
 }
 
 // closeAfterBreak ends a merge whose body broke out, returned or panicked. The errors of the streams cannot be yielded
-// any more, so each is the error of the next loop of its consumer.
+// any more: each error becomes the error of the next loop of its consumer.
 func (g *merge[T]) closeAfterBreak() {
 	g.close()
 	for _, s := range g.streams {
@@ -204,8 +205,8 @@ func (g *merge[T]) closeAfterBreak() {
 	}
 }
 
-// closeWith ends a merge that has ended because of err: the error of ctx, or nil. It returns the error that the merge
-// yields last. An error of a stream hides that of ctx, because callers may take a cancelled ctx for success.
+// closeWith ends a merge because of err: the error of ctx, or nil. closeWith returns the last error for the merge to
+// yield. An error of a stream hides the error of ctx, because callers may take a cancelled ctx for success.
 func (g *merge[T]) closeWith(err error) error {
 	g.close()
 	var failures []error

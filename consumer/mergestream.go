@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// mergeLook is how often a merge looks whether a silent stream has reached its tail. It looks only while it waits.
+// mergeLook is the interval at which a waiting merge looks whether a silent stream has reached its tail.
 const mergeLook = 10 * time.Millisecond
 
-// A mergeStream is one stream of a merge. Its goroutine runs the loop of the consumer, and stands still while the message
-// that it has read waits in the merge or is in hand. So the loop saves places between two messages, as always.
+// A mergeStream is one stream of a merge. Its goroutine runs the loop of the consumer, and stands still while its message
+// waits in the merge or is in hand. So the loop saves places between two messages, as always.
 type mergeStream[T any] struct {
 	c      *Consumer[T]
 	no     int
@@ -20,8 +20,8 @@ type mergeStream[T any] struct {
 	// next receives a value when the message in hand is done, and is closed when the merge has ended.
 	next chan struct{}
 
-	// The goroutine writes these fields before it sends an event. The merge reads them after it has received the event,
-	// or when the goroutine has ended.
+	// The goroutine writes these fields before sending an event. The merge reads the fields after receiving the event, or
+	// when the goroutine has ended.
 	head  Message[T]
 	ended bool
 	left  bool  // the goroutine has left the loop before its end, so the consumer keeps an error of the last save
@@ -35,7 +35,7 @@ type mergeStream[T any] struct {
 
 // read is the goroutine.
 func (s *mergeStream[T]) read(ctx context.Context, events chan<- *mergeStream[T]) {
-	// A function of the caller may end this goroutine by runtime.Goexit, as t.Fatal does. This error stays then.
+	// A function of the caller may end the goroutine by runtime.Goexit, as t.Fatal does. Then the error below stays.
 	s.err = errors.New("a function of the caller has ended the goroutine of the stream")
 	defer func() {
 		// Nobody could recover a panic in this goroutine.
@@ -94,11 +94,11 @@ func (s *mergeStream[T]) atTail() bool {
 	if r == s.before {
 		return false // the loop has not begun
 	}
-	// The reader counts the records of a batch before it sets caughtUp. In this order no record on its way is overlooked.
+	// The reader counts the records of a batch before setting caughtUp. In this order no record on its way is overlooked.
 	return n.caughtUp.Load() && n.read.Load()-r.readBefore == r.track.low.Load()
 }
 
-// failure returns the error of a stream that has ended, other than ended, which is that of the context.
+// failure returns the error of an ended stream, except ended, the error of the context.
 func (s *mergeStream[T]) failure(ended error) error {
 	if s.left {
 		return s.c.swapFinalSaveErr(nil)

@@ -115,54 +115,54 @@ func (c *config) check() error {
 }
 
 // Checkpoint keeps the consumer's place in store under key. The key should contain the stream's name, because nothing
-// else ties the key to the stream. Every loop claims the key. So, of several consumers on one key, the newest reads on,
-// and the others end with [backend.ErrFenced]. Without this option a consumer remembers its place only as long as it
-// lives.
+// else ties the key to the stream. Every loop claims the key. Of several consumers on one key, the newest reads on, and
+// the others end with [backend.ErrFenced]. Without Checkpoint a consumer forgets its place at its end.
 func Checkpoint(store checkpoint.Store, key string) Option {
 	return func(c *config) { c.hasStore, c.store, c.key = true, store, key }
 }
 
 // CheckpointEvery sets when the place is saved: as soon as n records are done and not saved, and after every d. The
-// default is 0 records and 1 s. An n or d of 0 or less switches that bound off. Without both bounds the place is saved
-// only at the end of the loop and by [Consumer.Commit].
+// default is 0 records and 1 s. With an n or d of 0 or less there is no bound by n or d. Without both bounds the place is
+// saved only at the end of the loop and by [Consumer.Commit].
 //
-// The loop waits for each save. So n bounds what a consumer that was killed sees again, in addition to the records in
-// hand, and costs one save for every n records. Nothing is saved while the loop's body runs.
+// The loop waits for each save. After a kill a consumer sees up to n records again, in addition to the records in hand; n
+// costs a save for every n records. Nothing is saved while the loop's body runs.
 func CheckpointEvery(n int, d time.Duration) Option {
 	return func(c *config) { c.every, c.interval = n, d }
 }
 
 // StartAt sets where to begin when there is no checkpoint; the default is [backend.Earliest]. A relative start, such as
-// [backend.Latest], is used until the first batch says which place it is. The consumer remembers that place, and saves
-// it before it hands out the first record, so that neither a reconnect nor a restart moves the start.
+// [backend.Latest], is used until the first batch tells the absolute place. The consumer remembers the absolute place,
+// and saves the place before handing out the first record. Therefore neither a reconnect nor a restart moves the start.
 func StartAt(o backend.Offset) Option { return func(c *config) { c.startAt = o } }
 
 // StopAtTail ends the loop without an error, when everything up to the tail is done. The tail is taken when the loop
 // begins. Records that are appended later, by the loop's body or by others, are left to the next loop.
 //
-// Sometimes the loop cannot see that place among the places it reads; then it ends where it next reaches the tail. This
-// happens where a store writes one place in several ways, as Durable Streams does within an answer, and where the
-// records at that place are filtered out.
+// Sometimes the loop cannot find the place of the tail while reading; then the loop ends where the loop next reaches the
+// tail. A store may write a place in several ways, as Durable Streams does within an answer, or filter out the records at
+// the place.
 func StopAtTail() Option { return StopAt(backend.Latest) }
 
-// StopAt ends the loop without an error before the place at, when everything before it is done. It is for a part of a
-// stream: to process records again up to where another consumer is, or those of a day. at may be a start:
-// [backend.AtTime](t) ends the loop before the first record with the time t or a later one. A start is looked up when
-// the loop begins, so a time to come stands for the tail of that moment.
+// StopAt ends the loop without an error before the place at, when all records before at are done. Use StopAt for a part
+// of a stream: to process records again up to the place of another consumer, or to process the records of a day. at may
+// be a start: [backend.AtTime](t) ends the loop before the first record with the time t or later. The loop looks a start
+// up at its beginning: a future time stands for the present tail.
 //
-// The loop does not go on behind the tail either: where it cannot see the place among the places it reads, it ends as
-// [StopAtTail] says. A loop that begins behind at ends at once where the source is a [backend.Tailer]; other sources
-// cannot tell, and such a loop goes on to the tail. Of StopAt and StopAtTail the last one given counts.
+// The loop does not go on behind the tail either: if the loop cannot find the place at while reading, the loop ends as
+// [StopAtTail] says. A loop that begins behind at ends at once where the source is a [backend.Tailer]; with other sources
+// the loop goes on to the tail. Of StopAt and StopAtTail, the last given option counts.
 func StopAt(at backend.Offset) Option { return func(c *config) { c.stops, c.stopAt = true, at } }
 
-// ManualAck means that only [Message.Ack] marks records done, from any goroutine and in any order. The checkpoint
-// follows the low-water mark: it never passes a record that is not marked. It lists the records behind it that are
-// marked, so that they do not come again after a restart.
+// ManualAck means: only [Message.Ack] marks records done, from any goroutine and in any order. The checkpoint follows the
+// low-water mark and never passes an unmarked record. The checkpoint lists marked records behind the mark, and after a
+// restart listed records do not come again.
 //
-// Mark records in time, or from another goroutine, because an unmarked record can stop the loop. Reading stops while
-// the records from the first unmarked one on fill [BufferBytes], or leave about 1,000 gaps between marked ones. A loop that has reached the end or, with [StopAtTail],
-// the tail waits until all records are marked. While the loop waits in one of these two ways and no record is finished,
-// a warning with the offset of the first unmarked record is logged once a minute.
+// Mark records in time, or from another goroutine, because an unmarked record can stop the loop. Reading stops while the
+// records from the first unmarked record on fill [BufferBytes], or leave about 1,000 gaps between marked records. At the
+// end or, with [StopAtTail], at the tail, the loop waits until all records are marked. While the loop waits in one of
+// these two ways and no record is finished, a warning with the offset of the first unmarked record is logged once a
+// minute.
 //
 // ManualAck does not change [Consumer.Pipe].
 func ManualAck() Option { return func(c *config) { c.manual = true } }
@@ -175,49 +175,49 @@ func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } 
 // the batch. The default is 5 ms. BatchWait(0) hands out the records that have been read.
 func BatchWait(d time.Duration) Option { return func(c *config) { c.batchWait = d } }
 
-// MergeWait sets how long the stream must have been at its tail before [Merge] gives out records of other streams
-// without it. Choose it longer than a record is on its way into the stream: a record that arrives later comes out of
+// MergeWait sets how long the stream must have been at its tail before [Merge] stops waiting for the stream and gives out
+// records of other streams. Choose MergeWait longer than the way of a record into the stream: a late record comes out of
 // order. The default is 100 ms. With 0 or less, Merge goes on as soon as the stream is at its tail.
 func MergeWait(d time.Duration) Option { return func(c *config) { c.mergeWait = d } }
 
-// BufferBytes bounds the records that have been read and are not done: their bytes as read, and 160 bytes more for
-// each. Reading goes on while there is room, so one batch of the store comes on top of the bound. The bound should be
-// as large as several such batches; otherwise reading does not run ahead. Under [ManualAck] and in [Consumer.Pipe], it
-// also limits the records that are in work. The default is 8 MiB, the minimum is 1.
+// BufferBytes bounds the unfinished records in memory: their bytes as read, and 160 bytes more for each. Reading goes on
+// while there is room, so one batch of the store comes on top of the bound. The bound should be as large as several
+// batches of the store; otherwise reading does not run ahead. Under [ManualAck] and in [Consumer.Pipe], BufferBytes also
+// limits the records in work. The default is 8 MiB, the minimum is 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 
 // Decoders sets how many goroutines decode records ahead of the loop. The order of the records is kept. The default is
 // 1. Use more when the codec needs more than about a microsecond for a record and there are idle cores.
 func Decoders(n int) Option { return func(c *config) { c.decoders = n } }
 
-// Attempts sets how many times in a row reading, claiming or saving may fail without progress. After that the loop ends
-// with the error, which is then final and no longer [backend.ErrTransient]. Progress is a new place, a reader that
+// Attempts sets how many times in a row reading, claiming or saving may fail without progress. Then the loop ends with
+// the error, and the error is final and not [backend.ErrTransient] any more. Progress is a new place, a reader that
 // reached the tail, or a reader that lived for longer than 5 s and the longest backoff. Without this option there is no
 // limit: the consumer tries again, as [Backoff] says, until the store is back or the loop's ctx is over. The minimum is
 // 1.
 func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } }
 
-// Backoff sets how long the consumer waits before it tries again: least at first, then twice as long each time, up to
-// most. The upper half of each wait is random. A store that asks for a longer wait gets it. The default is 50 ms to 5
-// s; with zeros the consumer does not wait.
+// Backoff sets how long the consumer waits before another attempt: least at first, then twice as long each time, up to
+// most. The upper half of each wait is random. A store may ask for a longer wait. The default is 50 ms to 5 s; with zeros
+// the consumer does not wait.
 func Backoff(least, most time.Duration) Option {
 	return func(c *config) { c.retry.Base, c.retry.Max = least, most }
 }
 
 // DrainTimeout sets three limits at the end of a loop, whether its ctx is over or not: how long the save of the last
-// place may take; before that, how long dead letters that were sent may take to become durable; and how long a
-// [Consumer.Pipe] that was stopped waits for the receipts it was given. The default is 10 s.
+// place may take; earlier, how long unfinished dead letters may take to become durable; and how long a stopped
+// [Consumer.Pipe] waits for its receipts. The default is 10 s.
 func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTimeout = d } }
 
 // OnPoison decides about a record that cannot be decoded. When decide returns nil, the record is skipped; when decide
-// returns an error, the loop ends with that error before the record. Use [Skip], [Stop] or a function of your own,
-// which is called in the loop's goroutine and in order. The default is Stop and, with [DeadLetters], Skip.
+// returns an error, the loop ends with the error, before the record. Use [Skip], [Stop] or a function of your own; the
+// loop calls decide in its own goroutine and in order. The default is Stop and, with [DeadLetters], Skip.
 func OnPoison(decide func(*DecodeError) error) Option { return func(c *config) { c.onPoison = decide } }
 
-// DeadLetters sends every record that is given up to the producer to: a record that [OnPoison] skips, and in
-// [Consumer.Pipe] a record that the destination refuses. to is a Producer[DeadLetter], or any other value whose Send
-// returns when the letters are durable. The checkpoint does not pass the record before Send has returned. If Send
-// fails or panics, the loop ends before the record. Process and Pipe call Send from several goroutines.
+// DeadLetters sends given-up records to the producer to: a record that [Consumer.Process] gives up, a record that
+// [OnPoison] skips, and in [Consumer.Pipe] a record that the destination refuses. to is a Producer[DeadLetter], or any
+// other value whose Send returns when the letters are durable. The checkpoint does not pass the record before Send has
+// returned. If Send fails or panics, the loop ends before the record. Process and Pipe call Send from several goroutines.
 func DeadLetters(to interface {
 	Send(context.Context, ...DeadLetter) error
 }) Option {
@@ -231,8 +231,7 @@ func DeadLetters(to interface {
 // Observe adds hooks. Given several times, all hooks are called, in order.
 func Observe(h Hooks) Option { return func(c *config) { c.hooks = append(c.hooks, h) } }
 
-// Logger receives what an operator wants to know: readers that were lost and opened again, poison, and saves that
-// failed. By default only one event is logged, with [slog.Default]: a loop cannot read its first batch, and tries again.
-// Without that warning, a consumer with a wrong address would try for ever and say nothing. With [Checkpoint], every
-// event has the attribute "key".
+// Logger receives news for an operator: lost and reopened readers, poison, and failed saves. By default only one event is
+// logged, with [slog.Default]: a loop cannot read its first batch, and tries again. Without the warning, a consumer with
+// a wrong address would try for ever and say nothing. With [Checkpoint], every event has the attribute "key".
 func Logger(l *slog.Logger) Option { return func(c *config) { c.logger, c.startLogger = l, l } }

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// An outage is a time in which an operation fails again and again. The operator gets a warning when the outage begins
-// and another when it ends. A warning for each attempt would bury those two, so the attempts in between are logged at
-// debug level.
+// An outage is a time of repeated failures of an operation. The operator gets a warning when the outage begins and
+// another warning when the outage ends. A warning for each attempt would bury both; therefore the attempts in between are
+// logged at debug level.
 type outage struct {
 	logger *slog.Logger
 	begun  time.Time // zero while nothing fails

@@ -9,23 +9,23 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// Pipe hands every record to f, in order and one at a time. It marks a record done when the receipt that f returned is
-// durable. f returns the receipt of Enqueue, or [producer.Skip] for a record that f filters out. A zero receipt without
-// an error ends Pipe with an error before the record: f has dropped an error of Enqueue, and to go on would lose the
-// record.
+// Pipe hands every record to f, in order and one at a time. When the receipt of f is durable, Pipe marks the record done.
+// f returns the receipt of Enqueue, or [producer.Skip] for a record that f filters out. A zero receipt without an error
+// ends Pipe with an error before the record: f has dropped an error of Enqueue, and to go on would lose the record.
 //
 // Pipe does not wait for a receipt before it hands on the next record. Up to [BufferBytes] of records are read ahead or
 // wait for their receipts, and the producer's own buffer bounds what f enqueues.
 //
-// The checkpoint follows the low-water mark: it passes a record when that record and all records before it are durable.
+// The checkpoint follows the low-water mark: the checkpoint passes a record when the record and all earlier records are
+// durable.
 //
 // With [DeadLetters], a record that the destination refuses becomes a dead letter, and is done when the dead letter is
 // durable. A refusal is [backend.ErrRejected] or [backend.ErrTooLarge], from the receipt or from f.
 //
 // Pipe returns nil at the end of a closed stream or, with [StopAtTail], at the tail, when all receipts are durable. Any
-// other receipt that fails ends Pipe with an error that names the offset of its record, and so does an error of f. No
-// later record is handed on, and the ctx that f was given is over by then. When f or ctx ends Pipe, Pipe waits up to
-// [DrainTimeout] for the receipts that it has, saves the place, and returns the error of f or of ctx.
+// other failed receipt, and any other error of f, ends Pipe with an error that names the offset of the record. No later
+// record is handed on, and the ctx of f ends. When f or ctx ends Pipe, Pipe waits up to [DrainTimeout] for the open
+// receipts, saves the place, and returns the error of f or of ctx.
 func (c *Consumer[T]) Pipe(ctx context.Context, f func(context.Context, Message[T]) (producer.Receipt, error)) error {
 	if f == nil {
 		return errors.New("consumer: pipe: the function is nil")

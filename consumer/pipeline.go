@@ -46,9 +46,9 @@ func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
 	}
 }
 
-// cut makes chunks of the batch b. Each chunk carries the place behind it, so the end of a chunk is a place like the
-// end of a record. If the store filtered records out behind the last record of b, they belong to the last chunk. A
-// batch without records makes one empty chunk.
+// cut makes chunks of the batch b. Each chunk carries the place behind its end: a loop may save there as behind a record.
+// Records filtered out by the store behind the last record of b belong to the last chunk. A batch without records makes
+// one empty chunk.
 func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Offset) error {
 	now := time.Now()
 	recs := b.Records
@@ -87,10 +87,10 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 
 // handOver passes ch on to the decoders and to the loop.
 //
-// Several decoders finish chunks in any order. So the loop gets the chunks from the reader, in the order read and
-// before they are decoded, and waits for each until ready is closed. A single decoder keeps the order by itself, so it
-// passes a chunk to the loop after decoding it. Then the loop is woken once for each chunk and not twice; the second
-// wake-up would be most of the latency at the tail.
+// Several decoders finish chunks in any order. Therefore the loop gets the chunks from the reader, in the order read and
+// before decoding, and waits until a chunk's ready is closed. A single decoder keeps the order by itself, and passes a
+// chunk to the loop after decoding. Then the loop is woken once for each chunk and not twice; the second wake-up would be
+// most of the latency at the tail.
 func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
 	p.handedOver.Add(1)
 	if p.decoders > 1 {

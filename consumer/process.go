@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Process runs h for every record. It runs up to [Concurrency] handlers at once, and keeps the order of records with
-// the same key ([Consumer.KeyBy]). A record that failed is tried again, as [Retries], [RetryBackoff], [Permanent] and
-// [RetryAfter] say. A panic of h is a failure.
+// Process runs h for every record: up to [Concurrency] handlers at once, in order for records with the same key
+// ([Consumer.KeyBy]). A failed record is tried again, as [Retries], [RetryBackoff], [Permanent] and [RetryAfter] say. A
+// panic of h is a failure.
 //
 // With [DeadLetters], a record that has failed for good becomes a dead letter, and is done when the letter is durable.
 // Without DeadLetters, Process stops with a [*ProcessError], so no record is dropped. While a record waits for its next
-// attempt, records of other keys go on, up to [BufferBytes] of records that were read and are not done.
+// attempt, records of other keys go on, up to [BufferBytes] of unfinished records.
 //
-// The checkpoint follows the low-water mark: it passes a record when that record and all records before it are done. The
-// records above the mark that are done are listed in the checkpoint (Ahead). So after a crash those records run again
-// that were in hand or had finished since the last save ([CheckpointEvery]), however many others are between them. The
-// list has room for about 1,000 gaps. While it is full, only the oldest record begins; with more than 500 handlers at
+// The checkpoint follows the low-water mark: the checkpoint passes a record when the record and all earlier records are
+// done. The checkpoint also lists the done records above the mark (Ahead). So after a crash only the records in hand and
+// the records finished since the last save ([CheckpointEvery]) run again, however many others are in between. The list
+// has room for about 1,000 gaps. While the list is full, only the oldest record begins; with more than 500 handlers at
 // once, some more records may run again instead.
 //
 // Process returns nil at the end of a closed stream or, with [StopAtTail], at the tail. When ctx ends, waiting records

@@ -5,16 +5,16 @@ import (
 	"errors"
 )
 
-// ProcessBatches is [Consumer.Process] for handlers that do the work of many records at once, such as one statement for
-// a hundred rows. A batch has up to [BatchRecords] records and waits at most [BatchWait] for them, as in
-// [Consumer.Batches]. With [Consumer.KeyBy] it holds records of one key, in order; as many as have gathered while the
-// batch before them was in hand, and of records that do not follow one another directly at most about 500 divided by
-// [Concurrency]: otherwise one batch would fill the list of done records in the checkpoint.
+// ProcessBatches is [Consumer.Process] for handlers that do the work of many records at once, such as one statement for a
+// hundred rows. A batch has up to [BatchRecords] records and waits at most [BatchWait] for them, as in
+// [Consumer.Batches]. With [Consumer.KeyBy] a batch holds records of one key, in order: the records gathered while the
+// batch before was in hand. Between the records of a batch there may be at most about 500 gaps, divided by [Concurrency]:
+// otherwise one batch would fill the list of done records in the checkpoint.
 //
-// All that Process promises holds here too: retries, dead letters, order per key, checkpoints, shutdown. A batch whose
-// handler fails with an error that names no record is tried again as a whole, as [Retries] says. After that each of its
-// records gets one more attempt in a batch of its own, so only those records are given up that fail alone. A handler
-// that knows which records failed returns a [*BatchError]. [Permanent] gives up all records of the batch.
+// All promises of Process hold here, too: retries, dead letters, order per key, checkpoints, shutdown. If the error of a
+// handler names no record, the batch is tried again as a whole, as [Retries] says. After the last retry each record of
+// the batch gets one more attempt in a batch of its own, and only records that fail alone are given up. A handler that
+// knows the failed records returns a [*BatchError]. [Permanent] gives up all records of the batch.
 //
 // [RateLimit] counts batches. [Use] is for Process only.
 func (c *Consumer[T]) ProcessBatches(ctx context.Context, h BatchHandler[T], opts ...ProcessOption) error {
@@ -83,8 +83,8 @@ func (w *workers[T]) messages(t *task[T]) []Message[T] {
 	return batch
 }
 
-// finishOthers finishes the records of a batch that did not fail, as err says. What remains in t has failed with the error
-// that finishOthers returns.
+// finishOthers finishes the records of a batch that did not fail according to err. The records that remain in t have
+// failed with the returned error.
 func (w *workers[T]) finishOthers(t *task[T], err error) error {
 	all := append([]entry[T]{t.entry}, t.rest...)
 	failed := make(map[int]error)

@@ -13,9 +13,9 @@ import (
 )
 
 // A receiptWaiter waits for the receipts of a Pipe, in the order in which Pipe handed the records on. Because of this
-// order the low-water mark is a simple count: a receipt that becomes durable early has no effect while a receipt before
-// it is open. Every record of the loop has a receipt, producer.Skip where there is nothing to wait for, so the number of
-// a record follows from its place among the receipts.
+// order the low-water mark is a simple count: an early durable receipt has no effect while an earlier receipt is open.
+// Every record of the loop has a receipt, producer.Skip where there is nothing to wait for. Therefore the number of a
+// record follows from its place among the receipts.
 //
 // One goroutine (waitAll) waits. The loop adds receipts with push, and ends the goroutine with drain or abandon.
 type receiptWaiter struct {
@@ -36,9 +36,9 @@ type receiptWaiter struct {
 	spare  atomic.Pointer[receiptBlock]
 }
 
-// A receiptBlock holds receipts in order. The loop writes a receipt and then counts it in filled; the goroutine reads the
-// receipts that filled counts. So neither needs a lock: with a lock and a wake-up for every record, the hand-over was
-// half of the time of a record.
+// A receiptBlock holds receipts in order. The loop writes a receipt and then counts the receipt in filled; the goroutine
+// reads only counted receipts. Neither needs a lock: with a lock and a wake-up for every record, the hand-over was half
+// of the time of a record.
 type receiptBlock struct {
 	receipts [chunkRecords]producer.Receipt
 	filled   atomic.Int64
@@ -144,8 +144,8 @@ func (s *receiptWaiter) awaitPush(ctx context.Context, b *receiptBlock, n int) b
 	}
 }
 
-// waitFirst waits until the first of the records is done, whose number is seq. It returns how many records are done: all
-// that are known to be durable without a gap, or several that became dead letters together.
+// waitFirst waits until the record with the number seq is done, and returns how many records are done: all records known
+// to be durable without a gap, or several records that became dead letters together.
 func (s *receiptWaiter) waitFirst(ctx context.Context, receipts []producer.Receipt, seq uint64) (int, error) {
 	// WaitFirst tells the producer that somebody waits. The producer then sends the batch of the oldest record at once,
 	// instead of waiting for its Linger while nothing else is in flight.
@@ -164,9 +164,9 @@ func refused(err error) bool {
 	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 }
 
-// sendLetters sends the record with the number seq to the dead letters, because the destination refused that record with
-// err. It adds the records that follow directly and are known to be refused too, because each Send costs a round trip. It
-// returns how many records became dead letters. When Send fails, none of the records is done.
+// sendLetters sends the record with the number seq to the dead letters, because the destination refused the record with
+// err. Each Send costs a round trip; therefore sendLetters adds the records directly behind that are known to be refused,
+// too. sendLetters returns how many records became dead letters. When Send fails, none of the records is done.
 func (s *receiptWaiter) sendLetters(ctx context.Context, receipts []producer.Receipt, seq uint64, err error) (n int, _ error) {
 	var letters []DeadLetter
 	for refused(err) {
@@ -198,8 +198,8 @@ func failedAlready(r producer.Receipt) error {
 	}
 }
 
-// drain waits up to d for the receipts of all records that were pushed. It reports whether no receipt is open any more;
-// a receipt that failed is not open. After d it abandons the rest.
+// drain waits up to d for all pushed receipts, and reports whether no receipt is open any more; a failed receipt is not
+// open. After d drain abandons the rest.
 func (s *receiptWaiter) drain(d time.Duration) bool {
 	s.closed.Store(true)
 	s.signal()

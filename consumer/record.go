@@ -9,16 +9,16 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// A Message is a decoded record. It is a value and may be kept. A message that is kept keeps in memory the bytes of the
-// whole batch that it was read in.
+// A Message is a decoded record. A Message is a value and may be kept. A kept message keeps the bytes of its whole batch
+// in memory.
 //
-// Offset, Next, Headers and Time are those of the record. The raw bytes are m.Record.Value.
+// Offset, Next, Headers and Time come from the record. The raw bytes are m.Record.Value.
 type Message[T any] struct {
 	backend.Record
 	Value T
 
-	// run and seq say which record this is, so that Ack needs no allocation for a record: all messages of a loop share
-	// the run, and the place in the loop is a number.
+	// run and seq identify the record. All messages of a loop share the run, and the place in the loop is a number: Ack
+	// needs no allocation for a record.
 	run *run
 	seq uint64
 }
@@ -36,15 +36,15 @@ func (m Message[T]) Ack() {
 // Checkpoint returns the place that says: m and all records before m are done. Store the checkpoint in the transaction
 // that holds the effect of m. Then both are one commit, which is exactly-once processing.
 //
-// The consumer's own saves never move such a stored place back. While m is not done, a save of a place before m first
-// loads what the store holds. If the place of m is stored, the consumer saves nothing; otherwise it saves its own
-// place. So a place that you asked for and never stored prevents no save. For this to work, the transaction must have
-// ended when the body of the loop calls [Consumer.Commit], asks for the next message, or leaves the loop. If the
-// outcome of a transaction is unknown, find out the outcome before you leave the loop.
+// The consumer's own saves never move a place stored by the body back. While m is not done, a save of a place before m
+// first loads the stored place. If the place of m is stored, the consumer saves nothing; otherwise the consumer saves its
+// own place. So a place that you asked for and never stored prevents no save. The transaction must have ended when the
+// body of the loop calls [Consumer.Commit], asks for the next message, or leaves the loop. If the outcome of a
+// transaction is unknown, find out the outcome before you leave the loop.
 //
-// Checkpoint is empty where records finish out of order: in [Consumer.Pipe] and under [ManualAck]. It is also empty for
-// a Message that was not made by a loop. Every store refuses to save an empty checkpoint. Without the option
-// [Checkpoint], the epoch is 0, which is the epoch of a key that nobody has claimed.
+// Checkpoint is empty where records finish out of order: in [Consumer.Pipe] and under [ManualAck]. Checkpoint is also
+// empty for a Message that was not made by a loop. Every store refuses to save an empty checkpoint. Without the option
+// [Checkpoint], the epoch is 0, the epoch of an unclaimed key.
 func (m Message[T]) Checkpoint() checkpoint.Checkpoint {
 	if m.run == nil || m.run.mode != inOrder {
 		return checkpoint.Checkpoint{}
@@ -58,9 +58,8 @@ func (m Message[T]) Checkpoint() checkpoint.Checkpoint {
 	return cp
 }
 
-// A DecodeError is a record that the codec could not decode; such a record is called poison. The DecodeError holds the
-// record as it was read: Value is the raw bytes, Offset is the record's place, and Next is where a consumer may start
-// that wants to leave the record out.
+// A DecodeError is a record that the codec could not decode, also called poison. The DecodeError holds the record as
+// read: Value is the raw bytes, and Offset is the record's place. To leave the record out, start at Next.
 type DecodeError struct {
 	backend.Record
 	Err error // the error of the codec

@@ -21,9 +21,9 @@ const (
 	handled             // a record is done when its handler has succeeded or its dead letter is durable
 )
 
-// A run is what remains of a loop after the loop has ended: which records are done, and under which epoch their place
-// may be saved. Messages point at their run, because an Ack may come after the end of the loop. The consumer keeps a
-// run until the next loop begins. A run does not depend on the type parameter T.
+// A run is the part of a loop that remains after the end of the loop: which records are done, and the epoch under which
+// their place may be saved. Messages point at their run, because an Ack may come after the end of the loop. The consumer
+// keeps a run until the next loop begins. A run does not depend on the type parameter T.
 //
 // The loop, the timer of CheckpointEvery, Ack in any goroutine, and Commit use a run at the same time: all fields that
 // change are atomic, channels, or guarded by the token saving.
@@ -123,13 +123,12 @@ func (r *run) nudge() {
 func (r *run) saveDue() bool { return r.tick.Load() || r.done() >= r.saveAt.Load() }
 
 // save stores the place behind the last done record, unless the store holds that place already. save repeats a failed
-// attempt where repeating is safe: under one epoch, a save that has succeeded without our knowledge can only be
-// repeated.
+// attempt where repeating is safe: a save may have succeeded without our knowledge, and under the same epoch another save
+// only stores the same again.
 //
-// Only the loop calls save on its own account, and only between two records. A goroutine that saves in the background
-// would be a danger: it could send a place to the store, then the loop's body could commit a later place in a
-// transaction of its own, and then the late save would move the stored place back before an effect that is already
-// committed.
+// Only the loop calls save on its own account, and only between two records. A save in the background would be a danger:
+// the save could be on its way to the store while the loop's body commits a later place in a transaction of its own. The
+// late save would then move the stored place back before a committed effect, and the effect would happen twice.
 func (r *run) save(ctx context.Context) error {
 	if r.store == nil {
 		return nil
@@ -166,9 +165,9 @@ func (r *run) save(ctx context.Context) error {
 }
 
 // storedFurther reports whether the store holds at, or a place behind at that Message.Checkpoint has given out. In both
-// cases a save of at would be wrong or useless: it would move the stored place back, before an effect that the loop's
-// body has committed. A place that was given out and not stored prevents no save: the body may have asked for the place
-// only to log it, or may have rolled its transaction back.
+// cases a save of at would be wrong or useless: the save would move the stored place back, before a committed effect of
+// the loop's body. A place that was given out and not stored prevents no save: the body may have asked for the place only
+// for its log, or may have rolled its transaction back.
 func (r *run) storedFurther(ctx context.Context, at backend.Offset, low, given uint64) (bool, error) {
 	var cp checkpoint.Checkpoint
 	err := r.retry.do(ctx, "load the checkpoint", func(int) (err error) {

@@ -11,8 +11,8 @@ import (
 const stallWarning = time.Minute
 
 // A stall watches the low-water mark while the loop or the reader waits for the mark to move. When records are finished
-// by hand or by receipts, one forgotten record stops everything without an error. So the operator is told which record
-// it is.
+// by hand or by receipts, one forgotten record stops everything without an error. Therefore the warning names the
+// forgotten record.
 type stall struct {
 	run    *run
 	logger *slog.Logger

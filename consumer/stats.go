@@ -20,8 +20,8 @@ type Stats struct {
 	// CaughtUp means: the last batch reached the tail, and its reader is still open. Records that were read may not be
 	// done.
 	CaughtUp bool
-	// Closed means: the stream is closed for good, and all of it was read. It tells whether a loop that ended without an
-	// error, such as one with StopAtTail, will ever find more.
+	// Closed means: the stream is closed for good, and was read to its end. After a loop with StopAtTail, Closed tells
+	// whether another loop will ever find more records.
 	Closed bool
 	// Lag is how far the low-water mark is behind the tail, as far as it is known without asking the store: Records only
 	// while reading has caught up, and Age of records that were read. [Consumer.Lag] asks the store.
@@ -36,7 +36,7 @@ type counters struct {
 	caughtUp, closed                             atomic.Bool
 }
 
-// Stats returns a snapshot. It reads the counters one after the other, so a running loop may change some of them in
+// Stats returns a snapshot. Stats reads the counters one after the other, and a running loop may change some counters in
 // between. Done is read before Read, so Done never exceeds Read.
 func (c *Consumer[T]) Stats() Stats {
 	n := &c.counters

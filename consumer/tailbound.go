@@ -22,9 +22,9 @@ type tailBound struct {
 	reached bool           // the reader has passed the tail, so the loop ends
 }
 
-// apply looks up the tail if that was not done before, and cuts off the records of b behind the tail. The fetcher calls
-// apply before it hands b on, so the tail is always before the records that the loop's body appends, even for the
-// records of the first batch.
+// The first call of apply looks up the tail. Every call cuts off the records of b behind the tail. The fetcher calls
+// apply before handing b on. Therefore the tail is always before records appended by the loop's body, even in the first
+// batch.
 func (t *tailBound) apply(ctx context.Context, f *fetcher, b backend.Batch) (backend.Batch, error) {
 	// A batch that has caught up ends at the tail, so no look-up is needed for StopAtTail.
 	if !t.known && !(t.at == backend.Latest && b.CaughtUp) {

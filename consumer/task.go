@@ -21,7 +21,7 @@ func (e *entry[T]) message(r *run) Message[T] {
 type task[T any] struct {
 	entry[T]
 	// more is how many records directly behind entry are tasks of their own, too: of records without a key, one task
-	// stands for all of a chunk. It costs a copy a chunk, where a copy a record would be most of what Process costs.
+	// stands for a whole chunk. A task for each record would cost a copy a record, most of the cost of Process.
 	more  int32
 	gaps  int32      // how many records of rest do not follow directly the record before them; see gate
 	rest  []entry[T] // of a batch, in the order of the stream

@@ -8,16 +8,15 @@ import (
 	"github.com/headrace/headrace/internal/ahead"
 )
 
-// errAheadDoesNotFit says that the records which the checkpoint lists as done are not the records that the stream has
-// there now.
+// errAheadDoesNotFit says: the stream has other records now at the places of the listed done records.
 var errAheadDoesNotFit = errors.New("the records that the checkpoint lists as done are not in the stream at their places")
 
 // resumeLocked sets the bits of the records in s that an earlier loop has finished, and returns these records.
 func (t *tracker) resumeLocked(s *span) (done []ahead.Run, err error) {
 	for len(t.resumed) > 0 && t.resumed[0].From < s.end() {
 		r := &t.resumed[0]
-		// Check the first record of the run before the run is trusted. A run that began in an earlier span was checked
-		// there, and one that begins with the first record of the loop was checked with the place of the checkpoint.
+		// Check the first record of the run before the run is trusted. A run from an earlier span was checked there, and
+		// a run at the first record of the loop was checked with the place of the checkpoint.
 		if first := r.From; first > 0 && first >= s.first && r.Mark != ahead.Mark(s.recs[first-s.first].Offset) {
 			t.resumed = nil
 			return done, errAheadDoesNotFit

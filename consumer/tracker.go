@@ -11,13 +11,13 @@ import (
 	"github.com/headrace/headrace/internal/ahead"
 )
 
-// A tracker knows which records of a loop are done, and which place in the stream follows the done records. The
-// pipeline numbers the records 0, 1, 2, … in the order in which they were read. The tracker uses neither the loop nor a
-// store, so any goroutine may finish a record.
+// A tracker knows which records of a loop are done, and which place in the stream follows the done records. The pipeline
+// numbers the records 0, 1, 2, … in the order of reading. The tracker uses neither the loop nor a store: any goroutine
+// may finish a record.
 //
-// Offsets are opaque: two offsets cannot be compared. Therefore the numbers of the records define the order. The
-// tracker looks a place up, by its number, in the records themselves, and only when a caller asks for a place. So to
-// finish a record in order costs one atomic store, and the tracker remembers nothing about that record.
+// Offsets are opaque: two offsets cannot be compared. Therefore the numbers of the records define the order. The tracker
+// looks a place up, by its number, in the records themselves, and only when a caller asks for a place. To finish a record
+// in order costs one atomic store, and the tracker remembers nothing about the record.
 //
 // Every record with a number below low is done; low is called the low-water mark. Records above low that were finished
 // out of order have a bit in their span.
@@ -78,9 +78,9 @@ func (t *tracker) pin(at backend.Offset) {
 	t.pos = at
 }
 
-// push adds a span with at least one record. The loop calls push before it hands out the first record of the span. It
-// returns the records of the span that an earlier loop has finished. If those do not fit to the records of the stream,
-// push forgets them, so that they run again, and returns errAheadDoesNotFit.
+// push adds a span with at least one record. The loop calls push before it hands out the first record of the span. push
+// returns the records of the span that an earlier loop has finished. If the list of finished records does not fit the
+// stream, push forgets the list and returns errAheadDoesNotFit; the listed records run again.
 func (t *tracker) push(s span) ([]ahead.Run, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,9 +144,9 @@ func (t *tracker) extend(next backend.Offset) {
 }
 
 // doneBelow marks all records with a number below seq done. Only the loop calls doneBelow (in a Pipe, the receipt
-// waiter), each time with the number behind the record that was finished last, so seq never gets smaller. A concurrent
-// Ack can only be for a record that was already handed out, which has a number below seq. Therefore a plain store
-// cannot move low backwards, and we need no comparison.
+// waiter), each time with the number behind the last finished record, so seq never gets smaller. A concurrent Ack can
+// only be for a record handed out before, with a number below seq. Therefore a plain store cannot move low backwards, and
+// we need no comparison.
 func (t *tracker) doneBelow(seq uint64) {
 	t.low.Store(seq)
 	if seq >= t.oldestEnd.Load() {
@@ -154,15 +154,15 @@ func (t *tracker) doneBelow(seq uint64) {
 	}
 }
 
-// raiseDoneBelow does the same as doneBelow for callers that may come late, such as an Ack after the loop went on. It
-// never moves low backwards.
+// raiseDoneBelow does the same as doneBelow for callers that may come late, such as an Ack after the loop went on.
+// raiseDoneBelow never moves low backwards.
 func (t *tracker) raiseDoneBelow(seq uint64) {
 	storeMax(&t.low, seq)
 	t.dropDone()
 }
 
-// markDone marks one record done, in any order. When seq is the low-water mark, it also moves the low-water mark over
-// all records behind seq that are done without a gap.
+// markDone marks one record done, in any order. When seq is the low-water mark, markDone also moves the low-water mark
+// over all done records directly behind seq.
 func (t *tracker) markDone(seq uint64) {
 	t.mu.Lock()
 	i := 0

@@ -9,8 +9,8 @@ import (
 	"github.com/headrace/headrace/internal/inhand"
 )
 
-// workers run the handlers. A fixed number of goroutines takes tasks that may begin. A record that must wait, for the
-// record before it or for its next attempt, occupies no goroutine.
+// workers run the handlers. A fixed number of goroutines takes tasks that may begin. A waiting record, for an earlier
+// record of its key or for its next attempt, occupies no goroutine.
 type workers[T any] struct {
 	loop    *loop[T]
 	work    work[T]
@@ -123,7 +123,7 @@ func (w *workers[T]) run() {
 	}
 }
 
-// take waits for tasks that may begin and appends them to mine. It returns none when nothing begins any more.
+// take waits for tasks that may begin and appends the tasks to mine. When nothing begins any more, take returns no task.
 func (w *workers[T]) take(mine []task[T]) []task[T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -136,8 +136,8 @@ func (w *workers[T]) take(mine []task[T]) []task[T] {
 	return mine
 }
 
-// takeLocked appends to mine what may begin now. A single worker takes everything, which costs one use of the lock. With
-// several workers each takes one record; otherwise a slow handler would delay records that another worker could begin.
+// takeLocked appends the tasks that may begin now to mine. A single worker takes all, for one use of the lock. With
+// several workers each takes one task; otherwise a slow handler would delay records while other workers are free.
 func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 	single := w.cfg.concurrency == 1
 	for w.ready.len() > 0 && (single || len(mine) == 0) {
@@ -167,7 +167,7 @@ func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 	return mine
 }
 
-// addGaps counts the gaps of a batch that is in hand from now on, or of one that is not any more.
+// addGaps counts the gaps of a batch in hand; with a negative n the batch has left the hand.
 func (w *workers[T]) addGaps(n int32) {
 	if n == 0 {
 		return

@@ -15,9 +15,9 @@ import (
 
 // Store is a [checkpoint.Store] in a bucket of a bbolt database.
 //
-// bbolt does not know contexts. So the end of ctx does not interrupt a call that waits for another writer of the
+// bbolt does not know contexts. Therefore the end of ctx does not interrupt a call that waits for another writer of the
 // database. But if ctx has ended when the call gets its turn, the call changes nothing. Claim and Save wait for the
-// writer: inside a read-write transaction of the same goroutine they would wait for ever, so use SaveTx there.
+// writer. Inside a read-write transaction of the same goroutine, Claim and Save would wait for ever: use SaveTx there.
 //
 // Errors, in addition to those of [checkpoint.Store]: [*checkpoint.CorruptError] for a value that cannot be read,
 // [backend.ErrClosed] when the database is closed, [backend.ErrIndeterminate] when the commit failed. Other errors,
@@ -33,14 +33,14 @@ var (
 	_ checkpoint.Lister = (*Store)(nil)
 )
 
-// New returns the store in the bucket with the given name at the top level of db. It does no I/O: the first Claim makes
-// the bucket, and the first call reports what is wrong. The bucket must hold nothing else. Names that begin with
-// "headrace/" belong to the bolt backend.
+// New returns the store in the bucket with the given name at the top level of db. New does no I/O: the first Claim makes
+// the bucket, and the first call reports any fault. The bucket must hold nothing else. Names that begin with "headrace/"
+// belong to the bolt backend.
 func New(db *bbolt.DB, bucket string) *Store {
 	return &Store{db: db, file: boltfile.Of(db), bucket: []byte(bucket)}
 }
 
-// Load implements [checkpoint.Store]. It does not wait for a writer.
+// Load implements [checkpoint.Store], and does not wait for a writer.
 func (s *Store) Load(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
 	if err := s.checkCall(ctx, checkpoint.CheckKey(key)); err != nil {
 		return checkpoint.Checkpoint{}, failed("load", key, err)
@@ -82,7 +82,7 @@ func (s *Store) Save(ctx context.Context, key string, cp checkpoint.Checkpoint) 
 	return nil
 }
 
-// Keys implements [checkpoint.Lister]. It does not wait for a writer.
+// Keys implements [checkpoint.Lister], and does not wait for a writer.
 func (s *Store) Keys(ctx context.Context) (keys []string, err error) {
 	if err = s.checkCall(ctx, nil); err == nil {
 		err = s.file.View(func(tx *bbolt.Tx) error {
@@ -103,9 +103,9 @@ func (s *Store) Keys(ctx context.Context) (keys []string, err error) {
 	return keys, nil
 }
 
-// SaveTx is Save inside tx, a read-write transaction of the store's own database: cp is stored when tx is committed.
-// When SaveTx returns an error, the caller must roll tx back; otherwise the effect would be kept without its
-// checkpoint. SaveTx refuses what Save refuses. It also refuses, with [backend.ErrRejected], a transaction of another
+// SaveTx is Save inside tx, a read-write transaction of the store's own database: cp is stored when tx is committed. When
+// SaveTx returns an error, the caller must roll tx back; otherwise the effect would be kept without its checkpoint.
+// SaveTx refuses the same arguments as Save. With [backend.ErrRejected] SaveTx also refuses a transaction of another
 // database, because epochs claimed here mean nothing there.
 func (s *Store) SaveTx(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	if err := s.file.Write(func() error { return s.saveTx(tx, key, cp) }); err != nil {
@@ -127,7 +127,7 @@ func (s *Store) saveTx(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error
 	return s.save(tx, key, cp)
 }
 
-// save compares the epochs and stores cp in one transaction, so no claim can happen in between.
+// save compares the epochs and stores cp in one transaction: no claim can happen in between.
 func (s *Store) save(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	stored, err := s.stored(tx, key)
 	if err != nil {
@@ -145,8 +145,8 @@ func (s *Store) update(ctx context.Context, refused error, change func(*bbolt.Tx
 	if err := s.checkCall(ctx, refused); err != nil {
 		return err
 	}
-	// committing is true once change has succeeded. An error of bbolt after that is an error of the commit, whose
-	// outcome is unknown.
+	// committing is true once change has succeeded. A later error of bbolt is an error of the commit, and nobody knows
+	// whether the commit took effect.
 	committing := false
 	err := s.file.Update(func(tx *bbolt.Tx) error {
 		// ctx may have ended while we waited for another writer.
@@ -163,7 +163,7 @@ func (s *Store) update(ctx context.Context, refused error, change func(*bbolt.Tx
 	return err
 }
 
-// checkCall returns why a call must end before it changes anything. A refused argument comes first, because no retry
+// checkCall returns the reason to end a call before any change, or nil. A refused argument comes first, because no retry
 // can help.
 func (s *Store) checkCall(ctx context.Context, refused error) error {
 	switch {
@@ -177,8 +177,7 @@ func (s *Store) checkCall(ctx context.Context, refused error) error {
 	return nil
 }
 
-// stored returns the checkpoint that tx sees under key. It returns the zero Checkpoint if the bucket does not exist
-// yet.
+// stored returns the checkpoint under key in tx. Without a bucket, stored returns the zero Checkpoint.
 func (s *Store) stored(tx *bbolt.Tx, key string) (checkpoint.Checkpoint, error) {
 	b := tx.Bucket(s.bucket)
 	if b == nil {
@@ -204,8 +203,8 @@ func (s *Store) put(tx *bbolt.Tx, key string, cp checkpoint.Checkpoint) error {
 	return b.Put([]byte(key), encode(key, cp))
 }
 
-// failed names the call and the key (or the bucket), cut to 64 bytes, which fit into a log line. It reports a closed database as
-// backend.ErrClosed.
+// failed names the call and the key (or the bucket), cut to 64 bytes, which fit into a log line. A closed database
+// becomes backend.ErrClosed.
 func failed(op, key string, err error) error {
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		err = fmt.Errorf("%w: %w", backend.ErrClosed, err)

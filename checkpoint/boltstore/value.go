@@ -12,9 +12,9 @@ import (
 )
 
 // A value consists of a version (1 byte), the epoch (8 bytes), the length of the offset (2 bytes), the offset, Ahead, and
-// a checksum (4 bytes) over the key and everything before. Version 1, which is still read, had neither the length nor
-// Ahead. Numbers are big-endian. We need a checksum of our own, because bbolt has checksums for its meta
-// pages only. The checksum includes the key, so that a page in the wrong place is noticed too.
+// a checksum (4 bytes) over the key and everything before. Version 1 can still be read, and had neither the length nor
+// Ahead. Numbers are big-endian. We need a checksum of our own, because bbolt has checksums for its meta pages only. The
+// checksum includes the key: otherwise a page in the wrong place would go unnoticed.
 const (
 	valueVersion  = 2
 	withoutAhead  = 1 // the version before
@@ -36,8 +36,7 @@ func encode(key string, cp checkpoint.Checkpoint) []byte {
 	return binary.BigEndian.AppendUint32(b, checksum(key, b))
 }
 
-// decode reads a value that encode made for key. A version that this release does not know is backend.ErrUnsupported.
-// Every other error means damage.
+// decode reads a value of encode for key. An unknown version is backend.ErrUnsupported. Every other error means damage.
 func decode(key string, value []byte) (checkpoint.Checkpoint, error) {
 	var none checkpoint.Checkpoint
 	least := offsetAt

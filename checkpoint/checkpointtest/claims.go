@@ -25,7 +25,7 @@ func holds(ctx context.Context, s checkpoint.Store, key string, want checkpoint.
 	return nil
 }
 
-// claimAndSave claims key, saves offset under that claim, and returns what is stored afterwards.
+// claimAndSave claims key, saves offset under the claim, and returns the stored checkpoint.
 func claimAndSave(
 	ctx context.Context, s checkpoint.Store, key string, offset backend.Offset,
 ) (checkpoint.Checkpoint, error) {
@@ -40,8 +40,7 @@ func claimAndSave(
 	return cp, holds(ctx, s, key, cp)
 }
 
-// refuses saves cp and expects the error want. It also expects that the store still holds held: a refusal must change
-// nothing.
+// refuses saves cp and expects the error want. The store must still hold held: a refusal must change nothing.
 func refuses(ctx context.Context, s checkpoint.Store, key string, cp, held checkpoint.Checkpoint, want error) error {
 	err := s.Save(ctx, key, cp)
 	if err == nil {
@@ -76,7 +75,7 @@ func loadDoesNotClaim(ctx context.Context, s checkpoint.Store) error {
 	return s.Save(ctx, key, cp)
 }
 
-// claimRaises checks that each Claim gives a higher epoch, and that the store keeps that epoch.
+// claimRaises checks whether each Claim gives a higher epoch, and whether the store keeps the epoch.
 func claimRaises(ctx context.Context, s checkpoint.Store) error {
 	var last checkpoint.Checkpoint
 	for range 5 {
@@ -176,8 +175,8 @@ func aheadKept(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// damagedAhead checks that a store refuses a damaged Ahead. With a damaged list, a consumer would leave out records
-// that are not done.
+// damagedAhead checks that a store refuses a damaged Ahead. With a damaged list, a consumer would leave out unfinished
+// records.
 func damagedAhead(ctx context.Context, s checkpoint.Store) error {
 	held, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -258,8 +257,7 @@ func saveOlder(ctx context.Context, s checkpoint.Store) error {
 	return refuses(ctx, s, key, older, newer, backend.ErrFenced)
 }
 
-// saveUnclaimed checks that the store refuses an epoch which no Claim has given out, both below and above the current
-// epoch.
+// saveUnclaimed checks whether the store refuses unclaimed epochs, both below and above the current epoch.
 func saveUnclaimed(ctx context.Context, s checkpoint.Store) error {
 	nothing := checkpoint.Checkpoint{}
 	for _, epoch := range []uint64{0, 1, 1 << 62, 1<<64 - 1} {

@@ -11,7 +11,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// endedContext checks that a call under an ended ctx changes nothing, and that the error allows a retry.
+// endedContext checks whether a call under an ended ctx changes nothing, and whether the error allows a retry.
 func endedContext(ctx context.Context, s checkpoint.Store) error {
 	held, err := claimAndSave(ctx, s, key, "1")
 	if err != nil {
@@ -31,7 +31,7 @@ func endedContext(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, key, held)
 }
 
-// concurrentClaims checks that concurrent claims get different epochs, and that only the highest epoch may save.
+// concurrentClaims checks whether concurrent claims get different epochs, and whether only the highest epoch may save.
 func concurrentClaims(ctx context.Context, s checkpoint.Store) error {
 	const claimers, each = 8, 8
 	if _, err := claimAndSave(ctx, s, key, "1"); err != nil {
@@ -115,9 +115,9 @@ func claimAgainstSaves(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// saveUntilFenced saves until the store refuses a save, and returns the last stored offset. It closes saving after its
-// first save. A save that begins after claimed was closed must be refused. Therefore saveUntilFenced ends also on a
-// store that never fences.
+// saveUntilFenced saves until the store refuses a save, and returns the last stored offset. saveUntilFenced closes saving
+// after its first save. The store must refuse every save that begins after claimed was closed. Therefore saveUntilFenced
+// ends also on a store without fencing.
 func saveUntilFenced(
 	ctx context.Context, s checkpoint.Store, cp checkpoint.Checkpoint, saving, claimed chan struct{},
 ) (last backend.Offset, err error) {
@@ -146,8 +146,8 @@ func saveUntilFenced(
 	}
 }
 
-// concurrentKeys checks that consumers of different keys do not disturb each other. A store that keeps all keys in one
-// place could lose the save of one consumer while it stores the save of another.
+// concurrentKeys checks whether consumers of different keys disturb each other. A store with all keys in one place could
+// lose the save of a consumer while storing the save of another consumer.
 func concurrentKeys(ctx context.Context, s checkpoint.Store) error {
 	const consumers, saves = 8, 10
 	held := make([]checkpoint.Checkpoint, consumers)

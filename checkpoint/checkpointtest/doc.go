@@ -1,11 +1,10 @@
-// Package checkpointtest checks whether a checkpoint store keeps its contract. It can also let a good store fail on
-// purpose.
+// Package checkpointtest checks whether a checkpoint store keeps its contract, and can let a good store fail on purpose.
 //
 // # The suite
 //
-// [Run] is the executable form of the contract of [checkpoint.Store]: claims and fencing, refusals, keys and offsets
-// kept byte for byte, concurrent claims, the end of a context. The caller gives Run a function that makes an empty
-// store. With [Reopen], Run also checks whether a new handle finds the checkpoints of an old one:
+// [Run] is the executable form of the contract of [checkpoint.Store]: claims and fencing, refusals, keys and offsets kept
+// byte for byte, concurrent claims, the end of a context. The caller gives Run a function that makes an empty store. With
+// [Reopen], Run also checks whether a new handle finds the checkpoints of an old handle:
 //
 //	func TestContract(t *testing.T) {
 //		checkpointtest.Run(t, func(t *testing.T) checkpoint.Store {
@@ -15,6 +14,6 @@
 //
 // # Faults
 //
-// [NewFlaky] wraps a store so that chosen calls fail, before or after the call took effect. If the call took effect and
-// then fails, the reply is lost. Code that was never tested with lost replies usually handles them wrongly.
+// [NewFlaky] wraps a store and makes chosen calls fail, before or after the call took effect. If the call took effect and
+// then fails, the reply is lost. Code without tests of lost replies usually handles lost replies wrongly.
 package checkpointtest

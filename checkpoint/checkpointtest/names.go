@@ -30,8 +30,8 @@ var distinctKeys = []string{
 	"a", "A", "a ", " a", "a/", "a/b", "a/b/../b", "aa", "%", "_", "é", "e\u0301", "ß", "ss", "0", "00", "null",
 }
 
-// keysIndependent checks that each of distinctKeys has a checkpoint of its own. The number of claims differs from key
-// to key, so that the epochs differ too.
+// keysIndependent checks whether each of distinctKeys has a checkpoint of its own. The number of claims differs from key
+// to key, and with it the epoch.
 func keysIndependent(ctx context.Context, s checkpoint.Store) error {
 	held := make(map[string]checkpoint.Checkpoint)
 	for i, key := range distinctKeys {
@@ -54,7 +54,7 @@ func keysIndependent(ctx context.Context, s checkpoint.Store) error {
 	return nil
 }
 
-// strange holds keys and offsets that a medium may change. A store may refuse only the strings that are not text.
+// strange holds keys and offsets that a medium may change. A store may refuse only strings other than text.
 var strange = []struct {
 	s    string
 	text bool
@@ -101,7 +101,7 @@ func atTheLimit(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, long[1:]+"l", checkpoint.Checkpoint{})
 }
 
-// beyondTheLimit checks that the store refuses longer keys and offsets, and that a refusal changes nothing.
+// beyondTheLimit checks whether the store refuses longer keys and offsets, and whether a refusal changes nothing.
 func beyondTheLimit(ctx context.Context, s checkpoint.Store) error {
 	long := strings.Repeat("k", checkpoint.KeyBytes+1)
 	_, errLoad := s.Load(ctx, long)
@@ -124,8 +124,8 @@ func beyondTheLimit(ctx context.Context, s checkpoint.Store) error {
 	return holds(ctx, s, key, held)
 }
 
-// keysListed checks that a [checkpoint.Lister] lists the claimed keys byte for byte and sorted, that Load of another
-// key adds none, and that the end of ctx is an error.
+// keysListed checks whether a [checkpoint.Lister] lists the claimed keys byte for byte and sorted, whether Load of
+// another key adds no key, and whether the end of ctx is an error.
 func keysListed(ctx context.Context, s checkpoint.Store) error {
 	l, ok := s.(checkpoint.Lister)
 	if !ok {

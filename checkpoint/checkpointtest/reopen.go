@@ -33,7 +33,7 @@ func reopenKeeps(ctx context.Context, s checkpoint.Store, reopen func(checkpoint
 	return nil
 }
 
-// reopenEpochs checks that the store keeps an epoch even if nothing was saved under it. Otherwise a consumer from
+// reopenEpochs checks whether the store keeps an epoch even without a save under the epoch. Otherwise a consumer from
 // before the restart and a consumer from after the restart would share an epoch, and both could save.
 func reopenEpochs(ctx context.Context, s checkpoint.Store, reopen func(checkpoint.Store) checkpoint.Store) error {
 	older, err := claimAndSave(ctx, s, key, "1")

@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// An Option tells Run what else a store can do.
+// An Option tells Run more about a store.
 type Option func(*config)
 
 type config struct {
@@ -22,9 +22,9 @@ func Reopen(f func(t *testing.T, old checkpoint.Store) checkpoint.Store) Option 
 	return func(c *config) { c.reopen = f }
 }
 
-// Run checks the store that newStore makes against every rule of the contract. Each rule is a subtest, so that a single
-// rule can be run with -run. Run calls newStore once for each rule; newStore returns an empty store, and closes with
-// t.Cleanup what it opens. The rules use no clock.
+// Run checks the store that newStore makes against every rule of the contract. Each rule is a subtest, and -run selects a
+// single rule. Run calls newStore once for each rule; newStore returns an empty store, and closes its resources with
+// t.Cleanup. The rules use no clock.
 func Run(t *testing.T, newStore func(t *testing.T) checkpoint.Store, opts ...Option) {
 	t.Helper()
 	var c config
@@ -62,7 +62,7 @@ type rule struct {
 	check func(ctx context.Context, s checkpoint.Store) error
 }
 
-// errNotOffered is returned by a rule about an optional interface that the store does not have.
+// A rule about an optional interface returns errNotOffered for a store without the interface.
 var errNotOffered = errors.New("the store does not offer this")
 
 // A reopenRule is a rule that also needs a new handle.

@@ -12,7 +12,7 @@ import (
 )
 
 // An entry is the content of one record: from this record on, the store holds the entry under its key. Strings may hold
-// any bytes, so JSON has the strings in base64.
+// any bytes; JSON has the strings in base64.
 type entry struct {
 	Key     []byte `json:"key"`
 	Version uint64 `json:"version"` // counts the records of the key that took effect

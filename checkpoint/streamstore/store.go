@@ -14,7 +14,7 @@ import (
 	"github.com/headrace/headrace/checkpoint"
 )
 
-// A Store is a [checkpoint.Store] in a stream. Any goroutine may use it, and any number of Stores a stream.
+// A Store is a [checkpoint.Store] in a stream. Many goroutines may use a Store, and many Stores may use a stream.
 //
 // Errors, in addition to those of [checkpoint.Store]: [*checkpoint.CorruptError] for a record that is no checkpoint, and
 // the errors of the stream's backend.
@@ -178,7 +178,7 @@ func (s *Store) write(ctx context.Context, key string, cp checkpoint.Checkpoint)
 	}
 	o, err := s.catchUp(ctx, e.Writer)
 	if err != nil {
-		// The record is stored, and a call that is repeated stores the same or claims anew.
+		// The record is stored, and a repeated call stores the same or claims anew.
 		return false, fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 	}
 	if !o.seen {
@@ -216,9 +216,9 @@ func (s *Store) catchUp(ctx context.Context, writer string) (outcome, error) {
 	if !errors.Is(err, backend.ErrOutOfRange) || s.at == backend.Earliest {
 		return o, err
 	}
-	// Another Store has trimmed records that this Store has not read. The records that are left hold the newest version
-	// of every key, so at the tail the state is right again. But here a record that lost against a trimmed record looks
-	// as if the record had won.
+	// Another Store has trimmed records before this Store has read the records. The remaining records hold the newest
+	// version of every key. Therefore the state is right again at the tail. But here a record that lost against a trimmed
+	// record looks as if the record had won.
 	s.at = backend.Earliest
 	_, err = s.follow(ctx, "")
 	return outcome{}, err

@@ -174,6 +174,30 @@ func TestNoMoveTooMany(t *testing.T) {
 	}
 }
 
+// A second member has its half of 32 streams after a few rounds, because a member gives half of its surplus away in a round.
+func TestSurplusGoesInAFewRounds(t *testing.T) {
+	s := &simulation{members: []string{"a", "b"}, owners: make(map[string]string)}
+	for i := range 32 {
+		s.streams = append(s.streams, fmt.Sprintf("s%02d", i))
+		s.owners[s.streams[i]] = "a"
+	}
+	rounds := 0
+	for ; !s.even(); rounds++ {
+		for _, me := range s.members {
+			p := view{me, s.members, s.streams, s.owners}.plan()
+			for _, name := range p.give {
+				s.owners[name] = ""
+			}
+			for _, name := range p.take {
+				s.owners[name] = me
+			}
+		}
+	}
+	if rounds != 5 { // 8, 4, 2, 1 and 1 streams
+		t.Errorf("%d rounds, want 5", rounds)
+	}
+}
+
 func TestMemberThatTheStateDoesNotHoldPlansNothing(t *testing.T) {
 	for _, members := range [][]string{nil, {"b"}} {
 		v := view{me: "a", members: members, streams: []string{"s0", "s1"}, owners: map[string]string{"s0": "a"}}
