@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -31,11 +32,11 @@ type benchCmd struct {
 	Chart    string        `help:"Write a chart of throughput and latency over time to this file (SVG)." placeholder:"FILE"`
 }
 
-// leastRecord is the size of what every record holds: its number, the time when it was handed over, and a hash of everything written
-// so far.
+// leastRecord is the size of the fields of every record: its number, the time when the producer got the record, and a hash of
+// all numbers and times up to here. A store that loses, repeats, changes or reorders a record cannot keep the hash right.
 const leastRecord = 24
 
-// A report is what bench prints. Latencies are from the moment when a record was handed to the producer.
+// A report is the result of bench. Latencies begin when the producer gets a record.
 type report struct {
 	Stream   string    `json:"stream"`
 	Records  int       `json:"records"`
@@ -64,13 +65,17 @@ type bench struct {
 	ack, delivery *hdrhistogram.Histogram // of one goroutine each
 	chart         *chart
 
-	written  int // by the writer; the reader gets it through total
+	written  int // only the writer uses written while it works
 	writeSum uint64
 	readSum  uint64
-	total    chan int // how many records there are, when the writer has finished
+
+	// The last record may be read before the writer says how many records there are, or after. So the writer stores total and then
+	// looks at seen, and the reader stores seen and then looks at total: at least one of the two sees that all is read.
+	total atomic.Int64 // records, when the writer has finished; -1 before
+	seen  atomic.Int64 // records that were read
 }
 
-// Run writes and reads at the same time, and checks that what was read is what was written.
+// Run writes and reads at the same time, and compares every record that it reads with the one written.
 func (c *benchCmd) Run(ctx context.Context, std streams) error {
 	if c.Size < leastRecord || c.Records < 1 {
 		return fmt.Errorf("%w: --size must be at least %d, --records at least 1", errUsage, leastRecord)
@@ -93,10 +98,12 @@ func (c *benchCmd) Run(ctx context.Context, std streams) error {
 }
 
 func newBench(c *benchCmd) *bench {
-	return &bench{
-		benchCmd: c, total: make(chan int, 1), chart: newChart(),
+	b := &bench{
+		benchCmd: c, chart: newChart(),
 		ack: hdrhistogram.New(1, int64(10*time.Minute), 3), delivery: hdrhistogram.New(1, int64(10*time.Minute), 3),
 	}
+	b.total.Store(-1)
+	return b
 }
 
 func (b *bench) run(ctx context.Context, t *target) error {
@@ -116,9 +123,11 @@ func (b *bench) run(ctx context.Context, t *target) error {
 	b.begun = time.Now()
 	receipts := make(chan sent, 1<<16)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return b.write(ctx, p, receipts) })
+	reading, allRead := context.WithCancel(ctx)
+	defer allRead()
+	g.Go(func() error { return b.write(ctx, p, receipts, allRead) })
 	g.Go(func() error { return b.awaitAcks(ctx, receipts) })
-	g.Go(func() error { return b.read(ctx, reader) })
+	g.Go(func() error { return b.read(reading, reader) })
 	return g.Wait()
 }
 
@@ -133,16 +142,17 @@ func tailOf(ctx context.Context, src backend.Source) (next backend.Offset, err e
 	return b.Next, err
 }
 
-// sent is a record on its way. Only some records are followed, because a goroutine cannot wait for millions in a second.
+// sent is a record on its way. bench times only some of the records: one goroutine cannot wait for millions of acks in a second,
+// and would be measured instead of the stream.
 type sent struct {
 	receipt producer.Receipt
 	at      time.Time
 }
 
-// followed is how many records there are for each one whose ack is timed.
+// followed says that every 64th record is timed.
 const followed = 64
 
-func (b *bench) write(ctx context.Context, p *producer.Producer[[]byte], receipts chan<- sent) error {
+func (b *bench) write(ctx context.Context, p *producer.Producer[[]byte], receipts chan<- sent, allRead func()) error {
 	defer close(receipts)
 	value := make([]byte, b.Size)
 	sum := fnv.New64a()
@@ -171,7 +181,10 @@ func (b *bench) write(ctx context.Context, p *producer.Producer[[]byte], receipt
 			}
 		}
 	}
-	b.total <- b.written
+	b.total.Store(int64(b.written))
+	if b.seen.Load() == int64(b.written) {
+		allRead() // otherwise the reader would wait for one more record
+	}
 	return p.Flush(ctx)
 }
 
@@ -181,7 +194,7 @@ func (b *bench) awaitAcks(ctx context.Context, receipts <-chan sent) error {
 			return err
 		}
 		d := time.Since(s.at)
-		_ = b.ack.RecordValue(int64(d)) // what is above 10 min does not count, and would have failed before
+		_ = b.ack.RecordValue(int64(d)) // fails only above 10 minutes, and a record fails earlier
 		b.chart.acked(time.Since(b.begun), d)
 	}
 	return nil
@@ -189,16 +202,17 @@ func (b *bench) awaitAcks(ctx context.Context, receipts <-chan sent) error {
 
 func (b *bench) read(ctx context.Context, c *consumer.Consumer[[]byte]) error {
 	sum := fnv.New64a()
-	total, n := -1, 0
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	n := 0
 	for m, err := range c.Messages(ctx) {
 		if err != nil {
+			if b.total.Load() == int64(n) {
+				return nil // the writer has ended the loop
+			}
 			return err
 		}
 		v := m.Value
 		if len(v) != b.Size || binary.BigEndian.Uint64(v) != uint64(n) {
-			return fmt.Errorf("record %d at %s is not the one that was written there: lost, repeated or out of order", n, m.Offset)
+			return fmt.Errorf("record %d at %s is another record than was written there: lost, repeated or out of order", n, m.Offset)
 		}
 		sum.Write(v[:16])
 		if b.readSum = sum.Sum64(); binary.BigEndian.Uint64(v[16:]) != b.readSum {
@@ -209,13 +223,8 @@ func (b *bench) read(ctx context.Context, c *consumer.Consumer[[]byte]) error {
 			b.chart.read(time.Since(b.begun), followed) // at most 63 too many
 			_ = b.delivery.RecordValue(time.Now().UnixNano() - int64(binary.BigEndian.Uint64(v[8:])))
 		}
-		if total < 0 {
-			select {
-			case total = <-b.total:
-			default:
-			}
-		}
-		if n == total {
+		b.seen.Store(int64(n))
+		if b.total.Load() == int64(n) {
 			return nil
 		}
 	}

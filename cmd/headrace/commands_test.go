@@ -326,6 +326,12 @@ func (r swappedReader) Read(ctx context.Context) (backend.Batch, error) {
 	return b, err
 }
 
+func TestBenchEndsWithoutARecord(t *testing.T) {
+	if out, _ := newShell(t).run(exitOK, "bench", "mem:", "--duration", "1ns"); !strings.HasPrefix(out, "0 records") {
+		t.Errorf("said %q", out)
+	}
+}
+
 func TestBenchFindsRecordsOutOfOrder(t *testing.T) {
 	target, err := openTarget(t.Context(), "mem:")
 	if err != nil {
