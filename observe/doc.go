@@ -8,7 +8,7 @@
 //	c, err := consumer.New(source, c, reg.Consumer("billing"))
 //	err = c.Process(ctx, handler, consumer.Use(observe.Handler[Order](reg, "billing")))
 //
-// The names are those of the metrics. Producers with the same name are added up, and so are consumers: an instance that ends keeps
-// its share of the counters. A Registry costs a few atomic additions for each batch, and nothing for each record; [Handler] reads the
+// The names become labels of the metrics. The numbers of producers with the same name are added up, and those of consumers too. An
+// instance that ends leaves its counts in the sum: counters that fell would look like a restart to Prometheus. A Registry costs a few atomic additions for each batch, and nothing for each record; [Handler] reads the
 // clock twice for each record.
 package observe

@@ -33,7 +33,7 @@ func Handler[T any](r *Registry, name string) func(consumer.Handler[T]) consumer
 			begun := time.Now()
 			m.running.Add(1)
 			returned := false
-			defer func() { // a panic passes, and Process makes a failure of it
+			defer func() { // runs in a panic too: the panic passes, and Process turns it into a failure
 				m.running.Add(-1)
 				m.durations.observe(time.Since(begun))
 				if !returned || err != nil {

@@ -36,7 +36,8 @@ type Snapshot struct {
 	Servers   []Server
 }
 
-// Snapshot reads all numbers. It reads them one after the other, so numbers of the same moment may differ by a batch.
+// Snapshot reads all numbers, one after the other and without stopping the producers. So two numbers of one Snapshot may differ by
+// the batch that was counted between them.
 func (r *Registry) Snapshot() Snapshot {
 	r.mu.Lock()
 	producers, consumers, handlers, groups := sorted(r.producers), sorted(r.consumers), sorted(r.handlers), sorted(r.groups)

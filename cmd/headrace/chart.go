@@ -20,7 +20,8 @@ type bucket struct {
 	worst time.Duration // longest time to an ack
 }
 
-// Chart steps begin small, and double when there are too many for the width of the picture.
+// The steps of a chart begin small, and double when the picture is not wide enough for all of them. So a run of a second has
+// detail, and a run of a day uses no more memory than mostSteps buckets.
 const (
 	firstStep  = 50 * time.Millisecond
 	mostSteps  = 400
@@ -65,7 +66,8 @@ func (c *chart) bucketLocked(at time.Duration) *bucket {
 	return &c.buckets[i]
 }
 
-// svg draws two plots above one another, with the same axis of time. It needs no fonts and no scripts.
+// svg draws two plots above one another, with the same axis of time. The picture needs no fonts and no scripts, so every browser
+// and every viewer shows the same picture, also inside of other pages.
 func (c *chart) svg(title string) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()

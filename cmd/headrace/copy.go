@@ -68,7 +68,8 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// key returns the key of the place: both URLs where a key is long enough for them.
+// key returns the key of the place: both URLs, so that the same command finds the same place again. A key has at most 256 bytes, so
+// longer URLs are hashed.
 func (c *copyCmd) key(from, to *target) string {
 	key := c.Key
 	if key == "" {
@@ -80,8 +81,8 @@ func (c *copyCmd) key(from, to *target) string {
 	return key
 }
 
-// run copies each record exactly once where the target knows a resend of another process. Elsewhere a copy that was killed sends
-// some records again.
+// run copies each record exactly once if the target recognizes a resend of another process. Otherwise a copy that was killed sends
+// the records behind its last checkpoint again.
 func (t *transfer) run(ctx context.Context, out io.Writer) (err error) {
 	promise := "each record once"
 	resumer, ok := t.to.sink.(backend.Resumer)

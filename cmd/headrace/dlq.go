@@ -114,7 +114,7 @@ func (c *dlqRedriveCmd) redrive(ctx context.Context, std streams, from, to *targ
 	}
 	key := "redrive " + from.name + " to " + to.name
 	if c.Consumer != "" {
-		key += " of " + c.Consumer // or the place would pass the letters of other consumers, which nobody has sent
+		key += " of " + c.Consumer // a common place would pass the letters of other consumers, and nobody would send them
 	}
 	reader, err := letters(ctx, from, consumer.Checkpoint(places, key))
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// An input is a reader that ends when ctx does. A Read of standard input cannot be interrupted, and may wait for ever: for
+// An input is a reader that ends when ctx ends. A Read of standard input cannot be interrupted, and may wait for ever: for
 // a terminal, or for a pipe into which nobody writes.
 type input struct {
 	ctx    context.Context

@@ -28,7 +28,7 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 			if err != nil {
 				return err
 			}
-			if cp == (checkpoint.Checkpoint{}) { // a wrong key would look like a consumer that does nothing
+			if cp == (checkpoint.Checkpoint{}) { // without these words, a mistyped key looks like a consumer that does nothing
 				fmt.Fprintf(std.err, "headrace: there is no checkpoint %s: the whole stream counts as behind\n", c.Key)
 			}
 			lag, err := checkpoint.Lag(ctx, s, c.Key, t.source)

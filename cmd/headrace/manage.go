@@ -22,7 +22,7 @@ func with(ctx context.Context, address string, f func(*target) error) (err error
 	return f(t)
 }
 
-// withExisting is with for a command that does not make the stream.
+// withExisting is with for a command that needs the stream to exist.
 func withExisting(ctx context.Context, address string, f func(*target) error) error {
 	if err := existingStream(address); err != nil {
 		return err
@@ -106,7 +106,8 @@ func (c *headCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// oneRecord returns the first record from a place on, or nil when there is none up to the tail.
+// oneRecord returns the first record at or behind a place, or nil if the tail comes first. A stream without records must not hold
+// up head, so oneRecord never waits for a record.
 func oneRecord(ctx context.Context, src backend.Source, from backend.Offset) (r *backend.Record, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -186,7 +187,7 @@ func (c *rmCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// endIsNone returns nil for the end of a stream, where there is no record.
+// endIsNone turns the end of a sealed stream into nil: head prints "-" for a missing record.
 func endIsNone(err error) error {
 	if err == io.EOF {
 		return nil

@@ -56,7 +56,9 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	go func() { // a producer that has stopped must not wait for the next line to say so
+	// The loop below may wait a long time for a line. A producer that stops meanwhile ends the wait, so that the user hears of the
+	// failure at once.
+	go func() {
 		select {
 		case <-p.Done():
 			stop(p.Err())
@@ -69,7 +71,7 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 	n := 0
 	for ; lines.Scan(); n++ {
 		if ctx.Err() != nil {
-			break // the rest of a line that was cut is no line
+			break // the signal may have cut the last line, and half a line must not become a record
 		}
 		if c.Rate > 0 && !sleepUntil(ctx, begun.Add(time.Duration(float64(n)/c.Rate*float64(time.Second)))) {
 			return context.Cause(ctx)

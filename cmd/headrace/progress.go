@@ -12,15 +12,16 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// progress tells how far a copy is: as a bar on a terminal, as a line every ten seconds elsewhere.
+// progress tells how far a copy is: a bar on a terminal, elsewhere a line every ten seconds. A log file would fill up with the
+// drawings of a bar.
 type progress struct {
 	out            io.Writer
 	source         backend.Source
-	promise        string
+	promise        string                   // what a copy to this target guarantees, for the last line
 	bar            *progressbar.ProgressBar // nil without a terminal
 	begun          time.Time
 	records, bytes atomic.Int64
-	first          atomic.Pointer[backend.Offset] // of the first record; nil before
+	first          atomic.Pointer[backend.Offset] // of the first record; nil before. The records to copy are counted from here
 	total          int64                          // records to copy; -1 while it is not known
 	stop           context.CancelFunc
 	stopped        chan struct{}
@@ -71,7 +72,7 @@ func (p *progress) run(ctx context.Context, every time.Duration) {
 
 func (p *progress) show(ctx context.Context) {
 	if first := p.first.Load(); first != nil && p.total < 0 {
-		// A store that cannot count makes no error worth a word: there is a bar without an end.
+		// If the store cannot count, the copy still works, and the bar has no end.
 		if lag, err := backend.LagAt(ctx, p.source, *first); err == nil && lag.Records > 0 {
 			p.total = lag.Records
 			if p.bar != nil {
@@ -84,7 +85,7 @@ func (p *progress) show(ctx context.Context) {
 		return
 	}
 	p.bar.Describe(size(p.bytes.Load()))
-	_ = p.bar.Set64(p.records.Load()) // a terminal that is gone is no reason to stop
+	_ = p.bar.Set64(p.records.Load()) // if the terminal is gone, the copy goes on
 }
 
 func (p *progress) text() string {
@@ -98,7 +99,8 @@ func (p *progress) text() string {
 	return fmt.Sprintf("%d records%s, %s, %.0f records/s", n, of, size(p.bytes.Load()), rate)
 }
 
-// end prints the sum. err is how the copy ended.
+// end prints the sum. err says how the copy ended. The last line tells of loss and repetition, because a script reads only the
+// exit status and this line.
 func (p *progress) end(err error) {
 	p.stop()
 	<-p.stopped

@@ -67,7 +67,7 @@ func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	return errors.Join(printAll(ctx, reader, end, out), out.flush())
 }
 
-// orStart returns from, or the start where the store cannot find from.
+// orStart returns from, or the start if the store cannot find from. Durable Streams has no records to count back from the tail.
 func orStart(ctx context.Context, src backend.Source, from backend.Offset) (backend.Offset, error) {
 	r, err := src.OpenReader(ctx, from)
 	switch {
@@ -79,7 +79,7 @@ func orStart(ctx context.Context, src backend.Source, from backend.Offset) (back
 	return from, r.Close()
 }
 
-// An end is where tail ends; the zero value never does.
+// An end is where tail ends. With the zero value tail follows the stream.
 type end struct {
 	atTail  bool
 	time    time.Time
@@ -140,7 +140,7 @@ func isTerminal(w io.Writer) bool {
 type printer struct {
 	w      *bufio.Writer
 	format string
-	dim    string // the escape sequence for what stands beside a value; "" without colours
+	dim    string // the escape sequence before offset, time and headers; "" without colours
 	plain  string
 }
 

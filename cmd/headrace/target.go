@@ -10,13 +10,14 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A target is a stream named by a URL. A nil field is something that this kind of store cannot do.
+// A target is a stream named by a URL. A nil field means that the store cannot do this; can makes the error of it. Commands look at
+// the fields and know no store, so a new kind of store is only a new function that fills in a target.
 type target struct {
 	name   string // the URL without secrets
 	sink   backend.Sink
 	source backend.Source
 
-	contentType string // of records for which the user names none, if the store takes no bytes of an unknown kind
+	contentType string // the default, for a store that refuses bytes of an unknown kind
 
 	create      func(ctx context.Context, contentType string) error
 	createBasin func(ctx context.Context) error
@@ -53,7 +54,7 @@ func openTarget(ctx context.Context, address string) (*target, error) {
 	if err != nil {
 		var cause *url.Error
 		if errors.As(err, &cause) {
-			err = cause.Err // without the URL, which may hold a password
+			err = cause.Err // the outer error holds the whole URL, with its password
 		}
 		return nil, fmt.Errorf("%w: the URL of a stream: %w", errUsage, err)
 	}
@@ -127,7 +128,7 @@ func existingFile(u *url.URL) error {
 	return nil
 }
 
-// existingStream is existingFile for the URL of a stream. It leaves what is wrong with the URL itself to openTarget.
+// existingStream is existingFile for the URL of a stream. Mistakes in the URL are left to openTarget, which explains them better.
 func existingStream(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Query().Get("stream") == "" {

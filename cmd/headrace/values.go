@@ -13,7 +13,8 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// bytesCodec returns a codec for values that are encoded already, of a content type. JSON values are checked.
+// bytesCodec returns a codec for encoded values of a content type. Values of JSON are checked: a stream of JSON with a broken record
+// would stop every reader at this record.
 func bytesCodec(contentType string) codec.Codec[[]byte] {
 	switch contentType {
 	case "application/json":
@@ -26,8 +27,7 @@ func bytesCodec(contentType string) codec.Codec[[]byte] {
 		func(src []byte) ([]byte, error) { return src, nil })
 }
 
-// parseOffset reads the place of --from and the like: start, now, -N for the last N records, a time (RFC 3339), a duration such as 1h
-// for that long ago, or an offset as it is printed by tail.
+// parseOffset reads a place in a stream, for --from and for similar flags. placeForms lists the forms.
 func parseOffset(s string, now time.Time) (backend.Offset, error) {
 	switch s {
 	case "start":
@@ -58,7 +58,7 @@ func printedOffset(s string) (backend.Offset, error) {
 	return backend.Offset(s), nil
 }
 
-// parseTime reads a time (RFC 3339) or a duration for that long ago.
+// parseTime reads a time (RFC 3339), or a duration: 1h means an hour before now.
 func parseTime(s string, now time.Time) (time.Time, bool) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, true
@@ -69,7 +69,7 @@ func parseTime(s string, now time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// stamp formats a time, or returns "-" for the zero time.
+// stamp formats a time, or returns "-" for no time: a store without times gives the zero time or the beginning of 1970.
 func stamp(t time.Time) string {
 	if t.IsZero() || t.Unix() == 0 {
 		return "-"

@@ -14,8 +14,8 @@ type Call struct {
 	Status string // of the answer: a number of HTTP or a code of gRPC; Cut if the answer did not become complete
 }
 
-// Cut is the Status of a call whose answer ended before it was complete: the client has left, or a fault broke the
-// connection. A session that a client follows until it leaves ends in this way. The server often cannot tell which it was.
+// Cut is the Status of a call whose answer ended early: the client has left, or a fault broke the connection. A server often
+// cannot tell the two apart. Cut is the usual end of a session that a client follows.
 const Cut = "cut"
 
 // A Counter counts the calls of one server. Any goroutine may call its methods. The zero Counter has counted nothing.

@@ -44,7 +44,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "":
 		header := w.Header()
 		header.Set("Content-Type", "text/html; charset=utf-8")
-		// Nothing but the page itself runs: an error text of a store cannot bring a script along.
+		// The browser runs only the script of the page. An error text of a store could bring along another one.
 		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'")
 		header.Set("X-Content-Type-Options", "nosniff")
 		w.Write(page)
@@ -71,7 +71,8 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		// A client that does not read must not hold this goroutine for ever. Not every ResponseWriter has deadlines.
+		// A client that does not read must not hold this goroutine for ever. A ResponseWriter without deadlines returns an error
+		// here, and its writes are not bounded.
 		_ = out.SetWriteDeadline(time.Now().Add(10 * interval))
 		if _, err := w.Write([]byte("data: " + string(text) + "\n\n")); err != nil {
 			return

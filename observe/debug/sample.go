@@ -100,7 +100,8 @@ type lastError struct {
 	ErrorAt time.Time `json:"errorAt,omitzero"`
 }
 
-// sampleOf returns what happened between two snapshots.
+// sampleOf compares two snapshots. Rates and latencies are those of the interval, because a mean since the start would hide a
+// change; counts are since the start.
 func sampleOf(before, now observe.Snapshot) sample {
 	seconds := max(now.Time.Sub(before.Time).Seconds(), 0.001) // the first sample of a page has no interval yet
 	rate := func(before, now uint64) float64 { return float64(now-before) / seconds }

@@ -118,7 +118,8 @@ func send[S any](out chan<- prometheus.Metric, metrics []metric[S], s *S, name s
 	}
 }
 
-// constHistogram turns a histogram into one of Prometheus, whose buckets add up from the smallest.
+// constHistogram makes a histogram of Prometheus. A bucket of Prometheus counts everything up to its bound, and ours counts only
+// what is above the bound before.
 func constHistogram(desc *prometheus.Desc, h observe.Histogram, name string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	var n uint64
