@@ -137,6 +137,9 @@ func BenchmarkRead(b *testing.B) {
 				}
 				n += len(got.Records)
 				caughtUp = got.CaughtUp
+				if got.Free != nil {
+					got.Free()
+				}
 			}
 		}
 		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/records"
 )
 
 const (
@@ -31,7 +32,7 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	if buf == nil {
 		return b, err
 	}
-	recs := newRecords(r.expect(len(buf)))
+	recs := records.Slice(r.expect(len(buf)))
 	r.counts = r.counts[:0]
 	var wrong error
 	switch r.as {
@@ -64,7 +65,7 @@ func (r *reader) nextBatch() (b backend.Batch, err error) {
 	}
 	// Only at the end of a response do the headers say something about the place behind the batch.
 	whole := r.body == nil
-	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended, Free: freeRecords(recs)}, nil
+	return backend.Batch{Records: recs, Next: r.at, CaughtUp: whole && r.tail, Closed: whole && r.ended, Free: records.Free(recs)}, nil
 }
 
 // fill reads into a new buffer, behind the rest of the last buffer. end means: the response has ended. An error together with a

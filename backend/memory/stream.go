@@ -59,7 +59,7 @@ func (s *Stream) Records() []backend.Record {
 	st := s.store.Board().State()
 	recs := make([]backend.Record, 0, st.Tail-st.Head)
 	for seq := st.Head; seq < st.Tail; {
-		got, _ := s.store.Read(seq, streamlog.ReadLimit{Below: st.Tail, Records: int(st.Tail - st.Head), Bytes: 1 << 20})
+		got, _, _ := s.store.Read(seq, streamlog.ReadLimit{Below: st.Tail, Records: int(st.Tail - st.Head), Bytes: 1 << 20})
 		// Another goroutine has trimmed the stream since we took the state, so begin again.
 		if len(got) == 0 {
 			return s.Records()

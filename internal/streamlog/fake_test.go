@@ -107,17 +107,17 @@ func (s *slowStore) values() (vs []string) {
 	return vs
 }
 
-func (s *slowStore) Read(seq uint64, l streamlog.ReadLimit) ([]backend.Record, error) {
+func (s *slowStore) Read(seq uint64, l streamlog.ReadLimit) ([]backend.Record, func(), error) {
 	if s.reading != nil {
 		s.reading()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if seq < s.board.State().Head {
-		return nil, nil
+		return nil, nil, nil
 	}
 	end := min(l.Below, seq+uint64(l.Records))
-	return append([]backend.Record(nil), s.recs[seq:end]...), nil
+	return append([]backend.Record(nil), s.recs[seq:end]...), nil, nil
 }
 
 func (s *slowStore) Since(t time.Time, head, tail uint64) (uint64, error) { return tail, nil }

@@ -15,7 +15,7 @@ func (l *Log) holds(first uint64, n int, recs []backend.Record) (bool, error) {
 	}
 	end := first + uint64(n)
 	for seq := first; seq < end; {
-		got, err := l.store.Read(seq, ReadLimit{Below: end, Records: readRecords, Bytes: readBytes})
+		got, _, err := l.store.Read(seq, ReadLimit{Below: end, Records: readRecords, Bytes: readBytes})
 		if err != nil {
 			return false, err
 		}

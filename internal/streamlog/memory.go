@@ -101,12 +101,12 @@ func (s *Memory) snapshot() []chunk {
 const shareFrom = 64
 
 // Read returns records that all readers share. Nobody may write to the slice or to the bytes.
-func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
+func (s *Memory) Read(seq uint64, limit ReadLimit) (recs []backend.Record, free func(), err error) {
 	chunks := s.snapshot()
 	i := sort.Search(len(chunks), func(i int) bool { return chunks[i].first > seq }) - 1
 	// The board is read after the chunks. If a trim comes in between, the head shows it, and the chunks are only older.
 	if i < 0 || seq < s.board.State().Head {
-		return nil, nil
+		return nil, nil, nil
 	}
 	chunks = chunks[i:]
 	skip := int(seq - chunks[0].first)
@@ -116,7 +116,7 @@ func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 	if n := count(chunks[:1], skip, room, limit.Bytes); n >= shareFrom || n == room || len(chunks) == 1 {
 		end := skip + n
 		// The capacity ends at end, so an append to the slice makes a copy and does not overwrite the chunk.
-		return chunks[0].recs[skip:end:end], nil
+		return chunks[0].recs[skip:end:end], nil, nil
 	}
 	n := count(chunks, skip, room, limit.Bytes)
 	out := make([]backend.Record, 0, n)
@@ -124,7 +124,7 @@ func (s *Memory) Read(seq uint64, limit ReadLimit) ([]backend.Record, error) {
 		recs := chunks[0].recs[skip:]
 		out = append(out, recs[:min(len(recs), n-len(out))]...)
 	}
-	return out, nil
+	return out, nil, nil
 }
 
 // count returns how many records Read returns, after skipping the first skip records: at most room, and at least one,

@@ -126,7 +126,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if r.next < st.Tail {
 			// Only records below the tail of the board are read. A Store may hold later records that are not durable
 			// yet, and a crash would take them back.
-			recs, err := r.log.store.Read(r.next, ReadLimit{Below: st.Tail, Records: readRecords, Bytes: readBytes})
+			recs, free, err := r.log.store.Read(r.next, ReadLimit{Below: st.Tail, Records: readRecords, Bytes: readBytes})
 			if err != nil {
 				return backend.Batch{}, err
 			}
@@ -136,7 +136,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 			}
 			r.next += uint64(len(recs))
 			r.first = false
-			return backend.Batch{Records: recs, Next: recs[len(recs)-1].Next, CaughtUp: r.next == st.Tail, Closed: r.next == st.Tail && st.Closed}, nil
+			return backend.Batch{Records: recs, Next: recs[len(recs)-1].Next, CaughtUp: r.next == st.Tail, Closed: r.next == st.Tail && st.Closed, Free: free}, nil
 		}
 		// The first Read returns the reader's place, even if there is no record yet. Later calls need not do so,
 		// because the batch that reached the tail has returned the place.

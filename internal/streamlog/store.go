@@ -21,8 +21,8 @@ type Store interface {
 
 	// Read returns records from seq on, with their offsets: at least one record, and at most as many as limit allows.
 	// The caller asks only for records that are on the Board. If Read returns no records, seq was trimmed in the
-	// meantime.
-	Read(seq uint64, limit ReadLimit) ([]backend.Record, error)
+	// meantime. free is as [backend.Batch.Free], and nil if others share the slice.
+	Read(seq uint64, limit ReadLimit) (recs []backend.Record, free func(), err error)
 
 	// Since returns the first seq, from head on, whose time is not before t. If all records before tail are older, it
 	// returns tail.

@@ -55,7 +55,7 @@ func TestReadBesideTrimIsNotCalledCorrupt(t *testing.T) {
 	t.Run("read", func(t *testing.T) {
 		db, s := twoRecords(t)
 		err := besideCommit(db, trim(s), func() error {
-			recs, err := s.Read(0, everything)
+			recs, _, err := s.Read(0, everything)
 			if err == nil && len(recs) > 0 {
 				t.Errorf("%d records below the head", len(recs))
 			}
@@ -116,7 +116,7 @@ func TestReadBehindTrimOfUnknownOutcomeSaysSo(t *testing.T) {
 	if err := stream(db, "s").Trim(ctx, backend.Latest); !errors.Is(err, backend.ErrIndeterminate) {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(0, everything); !errors.Is(err, cause) || errors.Is(err, errCorrupt) {
+	if _, _, err := s.Read(0, everything); !errors.Is(err, cause) || errors.Is(err, errCorrupt) {
 		t.Fatalf("got %v, want the failed commit", err)
 	}
 }

@@ -62,7 +62,7 @@ func TestStreamWithoutIncarnationGetsOneWithItsNextWrite(t *testing.T) {
 
 func nextOf(t *testing.T, s streamlog.Store, seq uint64) backend.Offset {
 	t.Helper()
-	recs, err := s.Read(seq, streamlog.ReadLimit{Below: seq + 1, Records: 1, Bytes: 1})
+	recs, _, err := s.Read(seq, streamlog.ReadLimit{Below: seq + 1, Records: 1, Bytes: 1})
 	if err != nil || len(recs) != 1 {
 		t.Fatalf("%d records, %v", len(recs), err)
 	}

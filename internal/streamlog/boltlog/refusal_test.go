@@ -163,7 +163,7 @@ func TestDeletedStreamIsNotReadFromTheNextOne(t *testing.T) {
 	if _, err := streamlog.Commit(ctx, db.store("s"), &streamlog.Write{Records: one("next")}); err != nil {
 		t.Fatal(err)
 	}
-	if recs, err := before.Read(0, streamlog.ReadLimit{Below: 1, Records: 1, Bytes: 1}); !errors.Is(err, backend.ErrNotFound) {
+	if recs, _, err := before.Read(0, streamlog.ReadLimit{Below: 1, Records: 1, Bytes: 1}); !errors.Is(err, backend.ErrNotFound) {
 		t.Errorf("read: %d records, %v", len(recs), err)
 	}
 	if seq, err := before.Since(time.Unix(0, 0), 0, 1); !errors.Is(err, backend.ErrNotFound) {

@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/records"
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
@@ -106,15 +107,15 @@ func (s *store) Commit(w *streamlog.Write) {
 	s.db.committer.Do(o)
 }
 
-func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, error) {
+func (s *store) Read(seq uint64, limit streamlog.ReadLimit) (recs []backend.Record, free func(), err error) {
 	// seq was trimmed. Its block may still be in the file, because a sweep takes several rounds.
 	if s.board.State().Head > seq {
 		// seq was trimmed. Its block may still be in the file.
-		return nil, nil
+		return nil, nil, nil
 	}
 	raw, err := s.copyBlocks(seq, limit)
 	if err != nil || len(raw) == 0 {
-		return nil, err
+		return nil, nil, err
 	}
 	count := uint64(0)
 	for i := range raw {
@@ -123,14 +124,14 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 	// The capacity comes from counts that no checksum has confirmed yet, so room bounds it: a damaged count must not
 	// take much memory.
 	room := int(min(uint64(limit.Records), limit.Below-seq))
-	out := make([]backend.Record, 0, min(uint64(room), count))
+	out := records.Slice(int(min(uint64(room), count)))
 	for i := range raw {
 		// decode may append some records of a corrupt block before it fails. whole is the length without these records.
 		whole := len(out)
 		// decode checks the checksum. decode runs outside of the transaction, because a transaction must be short.
 		out, err = decode(out, raw[i].data, raw[i].first, seq, room-len(out))
 		if err != nil && whole == 0 {
-			return nil, fmt.Errorf("%s: block at seq %d: %w", s.db.path, raw[i].first, err)
+			return nil, nil, fmt.Errorf("%s: block at seq %d: %w", s.db.path, raw[i].first, err)
 		}
 		// We return the records before the corrupt block first. The next Read returns the error.
 		if err != nil {
@@ -144,7 +145,7 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) ([]backend.Record, e
 	// The present incarnation is right for every record. A stream that is older than incarnations gets an incarnation
 	// later, and its bare offsets stay valid.
 	streamlog.SetOffsets(out, seq, s.board.State().Incarnation)
-	return out, nil
+	return out, records.Free(out), nil
 }
 
 // A rawBlock is a block before decoding.
@@ -283,7 +284,7 @@ func (s *store) Since(t time.Time, head, tail uint64) (uint64, error) {
 	})
 	for seq := min(lo, tail); err == nil && seq < tail; {
 		var recs []backend.Record
-		recs, err = s.Read(seq, streamlog.ReadLimit{Below: tail, Records: 1000, Bytes: 1 << 20})
+		recs, _, err = s.Read(seq, streamlog.ReadLimit{Below: tail, Records: 1000, Bytes: 1 << 20})
 		for i := range recs {
 			if !recs[i].Time.Before(t) {
 				return seq + uint64(i), nil

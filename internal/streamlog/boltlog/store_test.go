@@ -63,7 +63,7 @@ func testStore(t *testing.T, s streamlog.Store) {
 		t.Fatal(err)
 	}
 	wantState(streamlog.State{Head: 1, Tail: 2, ContentType: "text/plain"})
-	if recs, err := s.Read(0, streamlog.ReadLimit{Below: 2, Records: 10, Bytes: 10}); len(recs) != 0 || err != nil {
+	if recs, _, err := s.Read(0, streamlog.ReadLimit{Below: 2, Records: 10, Bytes: 10}); len(recs) != 0 || err != nil {
 		t.Fatalf("what was trimmed is read: %v, %v", recs, err)
 	}
 
