@@ -18,7 +18,8 @@
 //
 // # How
 //
-// The target must recognize a resend from another process: it is a [backend.Resumer]. A write-only target without this
+// The target must recognize a resend from another process: it is a [backend.Resumer]. S2, bolt and memory recognize a
+// batch by its place, so nobody else may write to such a stream. A write-only target without this
 // ability, such as Zerobus, does not compile.
 //
 // Before the relay sends batches, it saves an announcement: the place in the source, the number of the first batch, and

@@ -96,3 +96,21 @@ func TestSourceWithoutPlacesIsFaulty(t *testing.T) {
 		})
 	}
 }
+
+func TestPlaceOfARelayIsBehindWhatItHasCopied(t *testing.T) {
+	from, to, store := fill(t, records), durableStreams(t)(), checkpoint.NewMemory()
+	if err := run(t.Context(), newProcess(-1, false), from, to, store); err != nil {
+		t.Fatal(err)
+	}
+	cp, err := store.Load(t.Context(), "copy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := from.Records()
+	if at, ok := relay.Place(cp.Offset); !ok || at != all[len(all)-1].Next {
+		t.Errorf("%q, %v; want %q", at, ok, all[len(all)-1].Next)
+	}
+	if at, ok := relay.Place(all[0].Offset); ok {
+		t.Errorf("the place of a consumer is taken for one of a relay at %q", at)
+	}
+}

@@ -34,6 +34,13 @@ func (n note) offset() backend.Offset {
 	return backend.Offset(b)
 }
 
+// Place returns the place in the source that the checkpoint of a relay holds: everything in front of it is in the target.
+// If o is not of a relay, ok is false. It is for programs that show how far a relay is behind.
+func Place(o backend.Offset) (from backend.Offset, ok bool) {
+	n, err := parseNote(o)
+	return n.From, err == nil
+}
+
 func parseNote(o backend.Offset) (n note, err error) {
 	rest, ok := strings.CutPrefix(string(o), notePrefix)
 	var origin, from string
@@ -44,7 +51,7 @@ func parseNote(o backend.Offset) (n note, err error) {
 		n.Counts = append(n.Counts, int(p.number()))
 	}
 	if !p.ok || from == "" || slices.Contains(n.Counts, 0) {
-		return note{}, fmt.Errorf("the checkpoint %.100q does not belong to a relay: %w", o, backend.ErrConflict)
+		return note{}, fmt.Errorf("the checkpoint %.100q does not belong to a relay (to copy from another place, use another name): %w", o, backend.ErrConflict)
 	}
 	n.Origin, n.From = origin, backend.Offset(from)
 	return n, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/bolt"
 	"github.com/headrace/headrace/backend/durablestreams"
 	"github.com/headrace/headrace/backend/durablestreams/server"
 	"github.com/headrace/headrace/backend/memory"
@@ -42,6 +44,8 @@ var targets = map[string]struct {
 	"durablestreams": {durableStreams, 1},
 	"s2":             {inS2, 1},
 	"postgres":       {inPostgres, 9},
+	"memory":         {inMemory, 1},
+	"bolt":           {inBolt, 3},
 }
 
 func durableStreams(t *testing.T) func() target {
@@ -85,6 +89,21 @@ func s2Server(t *testing.T) (func() target, *s2test.Server) {
 	srv := s2test.New(t, s2test.Basin("relay-tests", true))
 	basin := srv.Client().Basin("relay-tests")
 	return func() target { return basin.Stream(rand.Text()) }, srv // the first append makes it
+}
+
+func inMemory(*testing.T) func() target { return func() target { return memory.New() } }
+
+func inBolt(t *testing.T) func() target {
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "streams"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return func() target { return db.Stream(rand.Text()) }
 }
 
 func inPostgres(t *testing.T) func() target {

@@ -58,7 +58,9 @@ func resumedOnce(e *env) {
 		e.Fatal(err)
 	}
 	e.send(s, 2, b[2])
-	e.send(s, 3, b[3])
+	if n := a.Limits().InFlight; n != 1 { // with 1, Send would wait for the ack of the batch before
+		e.send(s, 3, b[3])
+	}
 	e.waitIdle()
 	e.close("session", s)
 

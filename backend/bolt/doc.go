@@ -8,7 +8,8 @@
 //   - Duplicates after a lost reply: none from one producer. For the life of the appender, the stream recognizes a
 //     resend by its seq, compares the records with the stored ones, and acknowledges the resend without storing it
 //     again. After a crash, the batches that were sent and not acknowledged may be stored: the first of them or all. A
-//     new producer that sends them again stores them twice.
+//     new producer that sends them again stores them twice. An appender of [Stream.Resume] recognizes them, also in
+//     another process, if nobody else writes to the stream.
 //   - Resume grain: every record. Every portable start is supported. An offset is a sequence number in decimal and the
 //     random name of the stream, such as 17@dGVzdGluZzE. An offset of an earlier stream of the same name, which was deleted
 //     or lay in another file, is [backend.ErrOutOfRange]. A bare number is read too, as offsets were before streams had

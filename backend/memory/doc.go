@@ -7,7 +7,8 @@
 //   - Durability: none beyond the process. An ack says that every reader can see the records.
 //   - Duplicates after a lost reply: none from one producer. The stream recognizes a resend by its seq, compares the
 //     records with the stored ones, and acknowledges the resend without storing it again. Other records under the same
-//     seq are [backend.ErrConflict].
+//     seq are [backend.ErrConflict]. An appender of [Stream.Resume] also recognizes what an earlier appender of its
+//     name has sent.
 //   - Resume grain: every record. Every portable start is supported. An offset is a sequence number in decimal and the
 //     random name of the stream, such as 17@dGVzdGluZzE. An offset of another Stream is [backend.ErrOutOfRange]; a bare number
 //     is a place in any Stream.

@@ -7,7 +7,10 @@ import (
 	"github.com/headrace/headrace/internal/streamlog"
 )
 
-var _ backend.Stream = (*Stream)(nil)
+var (
+	_ backend.Stream  = (*Stream)(nil)
+	_ backend.Resumer = (*Stream)(nil)
+)
 
 // A Stream holds its records until they are trimmed, or until the garbage collector frees the stream. Make one with
 // [New]. Any goroutine may call its methods.
@@ -30,6 +33,12 @@ func New(opts ...Option) *Stream {
 // content type of the stream. An appender with another content type is refused at Open with [backend.ErrRejected]. An
 // appender without a content type fits every stream.
 func (s *Stream) NewAppender(f backend.Format) backend.Appender { return s.log.NewAppender(f) }
+
+// Resume implements [backend.Resumer]. The appender recognizes a resend by its place in the stream, so nobody else may
+// write to the stream: a batch in whose place there are other records is refused with [backend.ErrConflict].
+func (s *Stream) Resume(ctx context.Context, f backend.Format, from backend.Resumption) (backend.Appender, string, error) {
+	return s.log.Resume(ctx, f, from)
+}
 
 // OpenReader starts reading at from. It refuses an empty offset, and an offset that is not a place in this stream, with
 // [backend.ErrOutOfRange].

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/relay"
 )
 
 // A lagCmd prints how far a consumer is behind.
@@ -31,7 +33,7 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 			if cp == (checkpoint.Checkpoint{}) { // without these words, a mistyped key looks like a consumer that does nothing
 				fmt.Fprintf(std.err, "headrace: there is no checkpoint %s: the whole stream counts as behind\n", c.Key)
 			}
-			lag, err := checkpoint.Lag(ctx, s, c.Key, t.source)
+			lag, err := backend.LagAt(ctx, t.source, placeOf(cp))
 			if err != nil {
 				return err
 			}
@@ -55,4 +57,15 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 			return nil
 		})
 	})
+}
+
+// placeOf returns the place in the stream of a consumer or of a copy.
+func placeOf(cp checkpoint.Checkpoint) backend.Offset {
+	if place, ok := relay.Place(cp.Offset); ok {
+		return place
+	}
+	if cp.Offset == "" {
+		return backend.Earliest
+	}
+	return cp.Offset
 }

@@ -24,13 +24,18 @@ type appender struct {
 	// is its seq minus acked, so no batch may leave the list except at its ends.
 	taken []*takenBatch
 	conn  *conn // of the latest session; nil before the first Dial
+
+	// The fields below are for an appender of Resume.
+	resumed  bool
+	doubtful bool   // another process may have stored batches of this appender
+	at       uint64 // seq of the first record of the batch acked
 }
 
 // A takenBatch is a batch from the Write of the batch until the ack was returned or the batch has failed.
 type takenBatch struct {
 	conn    *conn  // of the latest session that took the batch
 	n       int    // number of records
-	first   uint64 // seq of the first record; valid once stored is true
+	first   uint64 // seq of the first record; valid once stored is true, and from the beginning in a resumed appender
 	begun   bool   // the store has begun to store the batch, so only Done decides its fate
 	stored  bool   // the batch is durable
 	dropped bool   // the store must not begin the batch
@@ -67,7 +72,7 @@ func (a *appender) claim(ctx context.Context) error {
 	if st.Closed {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if len(a.taken) == 0 {
+		if len(a.taken) == 0 && !a.doubtful {
 			return backend.ErrStreamClosed
 		}
 		return nil
@@ -124,6 +129,7 @@ func (a *appender) ackLocked() backend.Ack {
 	a.taken = a.taken[1:]
 	a.acked++
 	first, n := t.first, t.n
+	a.at = first + uint64(n)
 	// The first Write of a stream gives the stream its incarnation, and the board shows the incarnation before Done is
 	// called.
 	incarnation := a.log.store.Board().State().Incarnation

@@ -89,6 +89,13 @@ func (s *State) Apply(w *Write, n int) error {
 	if s.Closed && n > 0 {
 		return backend.ErrStreamClosed
 	}
+	switch {
+	case w.At == nil || *w.At == s.Tail:
+	case *w.At < s.Tail:
+		return fmt.Errorf("%w: the stream ends at %d, and the batch belongs at %d: another process may have stored it", backend.ErrTransient, s.Tail, *w.At)
+	default:
+		return fmt.Errorf("%w: the stream ends at %d, and the batch belongs at %d: records that were acknowledged are missing", backend.ErrConflict, s.Tail, *w.At)
+	}
 	if w.ContentType != "" && w.ContentType != s.ContentType {
 		if s.ContentType != "" {
 			return fmt.Errorf("the stream holds %q, not %q: %w", s.ContentType, w.ContentType, backend.ErrRejected)

@@ -30,7 +30,9 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 		switch {
 		case err != nil:
 			return err
-		case !wait && t.conn == c:
+		case !wait && t.conn == c && !t.stored && c.isResend(t):
+			return c.resent(t, seq, recs)
+		case !wait && t.conn == c && !t.stored:
 			c.commit(t, recs)
 			return nil
 		case !wait:
@@ -65,7 +67,7 @@ func (c *conn) take(seq uint64, n int) (t *takenBatch, wait bool, err error) {
 	if i := int(seq - a.acked); i < len(a.taken) {
 		return a.taken[i], !a.taken[i].stored, nil
 	}
-	t = &takenBatch{conn: c, n: n}
+	t = &takenBatch{conn: c, n: n, first: a.placeLocked()}
 	a.taken = append(a.taken, t)
 	return t, false, nil
 }
@@ -74,11 +76,15 @@ func (c *conn) take(seq uint64, n int) (t *takenBatch, wait bool, err error) {
 // before Commit returns, and both take the lock.
 func (c *conn) commit(t *takenBatch, recs []backend.Record) {
 	a := c.appender
-	a.log.store.Commit(&Write{
+	w := &Write{
 		Records: recs,
 		Begin:   func() bool { return a.storingBegins(t) },
 		Done:    func(first uint64, err error) { a.storingEnded(t, first, err) },
-	})
+	}
+	if a.resumed {
+		w.At = &t.first
+	}
+	a.log.store.Commit(w)
 }
 
 // takeOver takes over a batch of an earlier session. The batch is stored, and the ack was lost together with the

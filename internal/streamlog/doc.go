@@ -11,6 +11,8 @@
 //     appender recognizes such a batch by its seq: it compares the resend with the stored records, acknowledges it, and
 //     does not store it again. Therefore every end of a session except a refusal is transient, and while a batch is not
 //     acknowledged, it is also indeterminate.
+//   - An appender of [Log.Resume] recognizes batches that another process has sent under the same name, by their places.
+//     It must be the only one that writes to the stream.
 //   - Readers see only durable records. At the tail they wait without polling.
 //   - These places are out of range: a trimmed place, a place beyond the tail, a place of another backend, and a place
 //     of another incarnation of the stream. Only a reader that starts at Earliest may skip trimmed records, and only

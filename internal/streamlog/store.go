@@ -43,8 +43,12 @@ type Write struct {
 	// ContentType sets the content type of the stream. If the stream already has another type, the Write fails with
 	// ErrRejected.
 	ContentType string
-	Trim        uint64 // drops all records with a smaller seq
-	Close       bool   // seals the stream, behind Records
+	// At, if it is not nil, is where Records must begin. A stream that ends behind At may hold the same Records already,
+	// from another process: the Write fails with ErrTransient, and the sender compares. A stream that ends in front of
+	// At has lost records, and the Write fails with ErrConflict.
+	At    *uint64
+	Trim  uint64 // drops all records with a smaller seq
+	Close bool   // seals the stream, behind Records
 
 	// If Begin is not nil, the Store calls it once, right before it stores w. If Begin returns false, the Store drops w
 	// and does not call Done.
