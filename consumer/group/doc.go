@@ -21,8 +21,8 @@
 //
 // All other effects happen at least once, as with a consumer alone: a member that takes a stream over repeats the records
 // behind the last save. Nothing can fence an effect outside the database, so the member stops in time. A member measures
-// the time of a lease with its own stopwatch, which starts before the request for the renewal. The last record begins 2
-// times [DrainTimeout] before the end of the lease. The ctx of a handler ends 1 DrainTimeout before the end of the lease.
+// the time of a lease with its own stopwatch, which starts before the request for the renewal. No record begins in the
+// last 2 times [DrainTimeout] of a lease. The ctx of a handler ends 1 DrainTimeout before the end of the lease.
 // So a handler has no effect after the lease if the handler returns within DrainTimeout after the end of its ctx. There
 // are four exceptions, and only an effect together with its checkpoint survives them:
 //
