@@ -70,6 +70,12 @@ const (
 
 	// appendSQL stores a batch in one round trip, unless the batch is stored already or the stream is sealed. If later
 	// batches of the same producer are stored, the producer gave this batch up long ago, and it is not stored.
+	//
+	// The number of the batch comes from a sequence without a cache: two transactions may have the same turn, and the one
+	// that appends later must get the higher number. With a cache, each connection would hand out numbers of its own.
+	//
+	// The lock on s and the INSERT are one statement. With two statements, a Seal could be committed in between, and
+	// readers that have seen the end of the stream would miss the batch.
 	appendSQL = `WITH s AS (SELECT sealed FROM headrace_streams WHERE id = $1 FOR KEY SHARE),
 		b AS (INSERT INTO headrace_batches (stream, producer, seq, hash, turn, batch, at, named)
 			SELECT $1, $2, $3, $4, ` + thisTurn + `, nextval(BATCH_NO), ` + now + `, $9 FROM s
@@ -82,6 +88,8 @@ const (
 		SELECT (SELECT sealed FROM s), (SELECT turn FROM b), (SELECT batch FROM b), pg_notify('headrace', $1::text)`
 	againSQL = `SELECT turn, batch, hash FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq = $3`
 
+	// appendTxSQL has no row in headrace_batches: the transaction of the caller decides whether the records are stored, and
+	// a caller that repeats the transaction after a lost reply must find out by itself whether it was committed.
 	appendTxSQL = `WITH s AS (SELECT id, sealed FROM headrace_streams WHERE name = $1 FOR KEY SHARE),
 		b AS (SELECT id, ` + thisTurn + ` AS turn, nextval(BATCH_NO) AS batch, ` + now + ` AS at FROM s WHERE NOT sealed),
 		r AS (INSERT INTO headrace_records (stream, turn, batch, no, value, headers, at)
@@ -108,6 +116,8 @@ const (
 )
 
 const (
+	// viewSQL returns two ends of the stream. c is the last committed record: Latest is behind it. r is the last record that
+	// readers may see: a Trim must not pass it, because an older transaction may still commit records in front of c.
 	viewSQL = `SELECT s.id, s.sealed, s.trim_turn, s.trim_batch, s.trim_no, c.turn, c.batch, c.no, r.turn, r.batch, r.no
 		FROM headrace_streams s LEFT JOIN LATERAL (
 			SELECT turn, batch, no FROM headrace_records WHERE stream = s.id ORDER BY turn DESC, batch DESC, no DESC LIMIT 1) c ON TRUE
