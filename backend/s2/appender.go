@@ -25,8 +25,9 @@ func (s *Stream) newAppender(size func(*backend.Record) (int, error)) *appender 
 	return &appender{stream: s, size: size, token: s.cfg.token}
 }
 
-// An appender keeps the state of a producer over all its connections. The appender's lock guards the state of the current
-// conn too, because a batch must enter the lists of both at once, or of neither.
+// An appender keeps the state of a producer over all its connections. The appender's lock guards the state of the current conn
+// too, because a batch must enter the lists of both at once, or of neither. With two locks, the connection could end in between:
+// the batch would be in flight and unknown to the appender, and an exclusive resend would get a wrong position.
 type appender struct {
 	stream *Stream
 	size   func(*backend.Record) (int, error) // sizeOfData, or sizeOf where command records are allowed
@@ -86,17 +87,16 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 func (a *appender) newConn(seq, tail uint64) *conn {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Batches of an earlier connection keep their entries in taken, so a resend is recognized by its seq.
 	a.acked = seq // the first seq of a connection is the first seq without an ack
 	c := &conn{
-		appender:  a,
-		stream:    a.stream,
-		tail:      tail,
-		token:     a.token,
-		readWake:  make(chan struct{}, 1),
-		writeWake: make(chan struct{}, 1),
-		received:  make(chan struct{}),
+		appender: a,
+		stream:   a.stream,
+		tail:     tail,
+		token:    a.token,
+		readWake: make(chan struct{}, 1),
+		received: make(chan struct{}),
 	}
-	c.out = newOutbox(c.writeWake)
 	c.life, c.kill = context.WithCancel(context.Background())
 	return c
 }
@@ -111,6 +111,7 @@ func (a *appender) claim(ctx context.Context) error {
 	if !need {
 		return nil
 	}
+	// A random token is as good as any: the fence only has to differ from the fences of all other producers.
 	if token == nil {
 		t := rand.Text()
 		token = &t
@@ -150,9 +151,13 @@ func (a *appender) locate(ctx context.Context) (uint64, error) {
 	case err != nil:
 		return 0, err
 	}
+	// Only the first opening chooses the place. If a later opening took the tail as the place, records of another writer in
+	// between would go unnoticed.
 	if !a.placed {
 		a.placed, a.next = true, pos.SeqNum
 	}
+	// The stream was deleted and created again, or the server has lost acknowledged records. Appending at the new tail would hide
+	// the loss from the readers.
 	if pos.SeqNum < a.next {
 		return 0, fmt.Errorf("s2: %s: the tail is at %d, behind %d that was acknowledged: %w", a.stream.op("open"),
 			pos.SeqNum, a.next, backend.ErrConflict)

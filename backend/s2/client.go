@@ -26,6 +26,7 @@ type Client struct {
 	auth   Auth
 	tokens tokenLog
 	unary  *transport
+	writes *transport  // of append sessions
 	http2  atomic.Bool // the server has answered a session over HTTP/2; see reader.fallBack
 
 	mu      sync.Mutex
@@ -55,12 +56,13 @@ func newClient(cfg Config, opts []Option) (c *Client, err error) {
 		return nil, err
 	}
 	c.agent = strings.TrimSpace("headrace " + c.cfg.userAgent)
-	c.unary = c.transport(nil)
+	c.unary = c.transport()
 	if c.unary.first == nil {
 		return nil, errors.New("the function given to RoundTripper returned nil")
 	}
 	c.unary.MaxIdleConnsPerHost = 32 // calls at the same time over HTTP/1.1 keep their connections; Go's default is 2
-	c.reads = c.streaming(nil)
+	c.reads = c.newReads()
+	c.writes = c.appending()
 	return c, nil
 }
 
@@ -105,21 +107,23 @@ func (c *Client) followAdvice(t *transport) bool {
 		return false
 	}
 	c.advised = time.Now()
-	c.reads = c.streaming(nil)
+	c.reads = c.newReads()
 	return true
 }
 
-// replaceReads makes later read sessions use new connections, because the connection of t was silent.
+// replaceReads makes later read sessions use new connections, because the connection of t was silent. The sessions still on t end
+// on their own when their timers fire. Without the replacement, each new session would wait on the dead connection first.
 func (c *Client) replaceReads(t *transport) {
 	c.mu.Lock()
 	if c.reads == t {
-		c.reads = c.streaming(nil)
+		c.reads = c.newReads()
 	}
 	c.mu.Unlock()
 	t.CloseIdleConnections()
 }
 
-// closeUnused closes the connections of t if no later session will use t.
+// closeUnused closes the connections of t if no later session will use t. Other sessions may still run on t: only idle
+// connections are closed, and the last session on t closes the last connection.
 func (c *Client) closeUnused(t *transport) {
 	c.mu.Lock()
 	idle := c.closed || c.reads != t
@@ -146,6 +150,7 @@ func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.
 	limit := c.cfg.connect + c.cfg.timeout
 	opening, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v, which is ConnectTimeout and Timeout together", limit))
 	defer stop()
+	// kill ends the request and not only the wait: a request that is given up must not begin a session later.
 	prevented := context.AfterFunc(opening, kill) // a call of prevented reports whether the call has prevented kill
 	defer prevented()
 	if err := c.authorize(opening, req); err != nil {
@@ -167,6 +172,7 @@ func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.
 		_ = res.Body.Close()
 		return nil, context.Cause(opening)
 	}
+	// The refusal of the server says more than the end of the opening, although both may be true.
 	var refused *Error
 	if err != nil && opening.Err() != nil && !errors.As(err, &refused) {
 		return nil, fmt.Errorf("%w: %w", context.Cause(opening), c.redact(err))
@@ -190,6 +196,7 @@ func (c *Client) refusal(res *http.Response) error {
 		body = nil // the error has the status alone
 	}
 	e := parseError(res.StatusCode, body, c.secrets(res.Request.Header))
+	// The pause is in the headers, and a proxy may send the header without a body.
 	e.wait = httpwire.RetryAfter(res.Header)
 	return e
 }

@@ -3,10 +3,10 @@ package s2
 import (
 	"context"
 	"io"
-	"net"
 	"sync"
 	"time"
 
+	"github.com/headrace/headrace/backend/s2/internal/h2"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
@@ -17,8 +17,8 @@ const lastAnswersWait = time.Second
 // A conn is an append session of S2 on an HTTP/2 connection of its own. The wire has no ids: ack number k of a connection
 // belongs to batch number k. Because of this order, the single queue inflight serves both directions.
 //
-// Goroutines: Write encodes batches and puts the frames into the outbox. The transport reads the outbox. receive reads the
-// server's answers and marks batches as answered. Read takes the answered batches off the queue.
+// Goroutines: Write encodes batches and sends the frames. receive reads the server's answers and marks batches as answered.
+// Read takes the answered batches off the queue.
 //
 //	inflight  [ answered batches | batches without an ack ]
 //	                             ^ answered
@@ -27,31 +27,27 @@ const lastAnswersWait = time.Second
 // response ends or the context of Read ends (ended), or somebody calls Close (closed). In the first two ways the server still
 // answers the batches it has got.
 //
-// Locks are taken in this order: writing, the lock of the pipelined session (held during Finish and Fate), appender.mu,
-// outbox.mu. socketMu is taken alone, and so are the locks of the Client, of the tokens and of the incarnation.
+// Lock order: writing, the lock of the pipelined session (held during Finish and Fate), appender.mu, the locks of out. The locks
+// of the Client, of the tokens and of the incarnation are taken alone.
 type conn struct {
-	appender  *appender
-	stream    *Stream
-	tail      uint64 // with Exclusive: records below it were stored before the connection was made
-	token     *string
-	transport *transport
-	body      io.ReadCloser
-	frames    *s2s.Reader
-	coder     *s2s.Coder // only Write uses the coder
-	out       *outbox
-	suffix    string // of offsets
+	appender *appender
+	stream   *Stream
+	tail     uint64 // with Exclusive: records below it were stored before the connection was made
+	token    *string
+	out      *h2.Stream // nil before the server has accepted the session
+	body     io.ReadCloser
+	frames   *s2s.Reader
+	coder    *s2s.Coder // only Write uses the coder
+	suffix   string     // of offsets
 
-	life      context.Context // of the request
-	kill      context.CancelFunc
-	readWake  chan struct{} // holds one token: Read may find something new
-	writeWake chan struct{} // holds one token: Write may find something new
-	received  chan struct{} // closed when receive has returned
-	closing   sync.Once
+	life     context.Context // of the request
+	kill     context.CancelFunc
+	readWake chan struct{}  // holds one token: Read may find something new
+	received chan struct{}  // closed when receive has returned
+	working  sync.WaitGroup // goroutines that write what nobody waits for
+	closing  sync.Once
 
 	writing sync.Mutex // held while Write runs
-
-	socketMu sync.Mutex
-	sockets  []net.Conn
 
 	// The appender's lock guards the rest.
 	inflight []batch
@@ -85,8 +81,8 @@ func (c *conn) Fate(err error, unanswered int) error {
 	return fate
 }
 
-// situationLocked says what may have become of the batches without an ack. Call situationLocked only after the outbox was stopped:
-// until then, frames still leave, and their batches may be stored.
+// situationLocked says what may have become of the batches without an ack. Call situationLocked only after the connection has
+// ended: until then, frames still leave, and their batches may be stored.
 //
 // In an exclusive session, a resent batch at the head decides first: an earlier connection may have stored the batch, whatever
 // this connection has sent.
@@ -96,7 +92,7 @@ func (c *conn) situationLocked(unanswered int) situation {
 		return whenIdle
 	case c.stream.cfg.exclusive && c.inflight[c.answered].resent:
 		return whenResent
-	case c.out.started() <= c.acks: // every frame that has begun to leave is acknowledged
+	case c.out.Begun() <= c.acks: // every frame that has begun to leave is acknowledged
 		return whenUnsent
 	case c.stream.cfg.exclusive:
 		return whenTraceable
@@ -104,8 +100,7 @@ func (c *conn) situationLocked(unanswered int) situation {
 	return whenSent
 }
 
-// Finish ends the request behind the frames in the outbox. The server then answers the batches it has got, and ends the
-// response.
+// Finish ends the request. The server then answers the batches it has got, and ends the response.
 func (c *conn) Finish() {
 	c.appender.mu.Lock()
 	defer c.appender.mu.Unlock()
@@ -113,15 +108,15 @@ func (c *conn) Finish() {
 	c.drainLocked()
 }
 
-// drainLocked lets nothing more into the outbox, and gives the server the time of a request to answer the batches in flight.
-// Without the time limit, a server without answers would keep the session open for ever.
+// drainLocked ends the request behind the frame now leaving, and gives the server the time of a request to answer the batches in
+// flight. Without the time limit, a server without answers would keep the session open for ever. The end of the request is
+// written by another goroutine, because the network may make it wait, and the callers hold locks.
 func (c *conn) drainLocked() {
-	c.out.finish()
+	c.working.Go(c.out.Finish)
 	if c.drain == nil && c.ended == nil && c.answered < len(c.inflight) {
 		c.drain = time.AfterFunc(c.stream.client().cfg.timeout, c.kill)
 	}
 	wake(c.readWake)
-	wake(c.writeWake)
 }
 
 // Close gives up the connection. Batches in flight get lastAnswersWait for their answers first. Without this wait, the server
@@ -139,47 +134,36 @@ func (c *conn) close() {
 	if c.drain != nil {
 		c.drain.Stop()
 	}
-	owed := c.frames != nil && c.answered < len(c.inflight)
+	// The server owes answers for batches it may have. A connection without such batches is cut at once.
+	owed := c.out != nil && c.answered < len(c.inflight)
 	wake(c.readWake)
-	wake(c.writeWake)
 	a.mu.Unlock()
 	if owed {
 		c.awaitAnswers()
 	}
-	c.kill()
-	_ = c.out.Close()
-	c.closeSockets()
-	if c.frames != nil {
+	if c.out != nil {
+		_ = c.out.Close()
 		<-c.received
 	}
-	// Write may still read lent records and use the coder, so we wait for Write. kill and wake above make Write return soon.
+	c.kill()
+	// Write may still read lent records and use the coder, so we wait for Write. The end of out makes Write return soon.
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	c.working.Wait()
 	if c.coder != nil {
 		c.coder.Close()
 	}
-	if c.transport != nil {
-		c.transport.CloseIdleConnections()
-	}
 }
 
-// awaitAnswers ends the request and waits for the end of the response, but not longer than lastAnswersWait.
+// awaitAnswers ends the request and waits for the end of the response, but not longer than lastAnswersWait. The end of the
+// request tells the server that no batch follows, so the server stores what it has, answers, and ends the response.
 func (c *conn) awaitAnswers() {
-	c.out.stop()
+	c.working.Go(c.out.Finish)
 	late := time.NewTimer(lastAnswersWait)
 	defer late.Stop()
 	select {
 	case <-c.received:
 	case <-late.C:
-	}
-}
-
-// closeSockets cuts the connection at once. The transport alone would keep a socket open until its peer reacts.
-func (c *conn) closeSockets() {
-	c.socketMu.Lock()
-	defer c.socketMu.Unlock()
-	for _, s := range c.sockets {
-		_ = s.Close()
 	}
 }
 

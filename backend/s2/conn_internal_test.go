@@ -3,85 +3,193 @@ package s2
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/s2/internal/s2s"
 )
 
-// unconnected makes a conn to a server without answers, until the test writes to end or closes end.
-func unconnected(t *testing.T, opts ...StreamOption) (c *conn, end *io.PipeWriter) {
+// A peer is the server's end of a conn, and does only what a test says.
+type peer struct {
+	net.Conn
+	data atomic.Int64 // bytes of the body that have come
+}
+
+// unanswered makes a conn whose server takes window bytes of batches and does not answer.
+func unanswered(t *testing.T, window int, opts ...StreamOption) (*conn, *peer) {
 	t.Helper()
-	client, err := New(Config{Token: "any-token"})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c = client.Basin("test-basin").Stream("s", opts...).newAppender(sizeOfData).newConn(0, 0)
-	if c.coder, err = s2s.NewCoder(s2s.None); err != nil {
+	defer l.Close()
+	client, err := New(Config{Token: "any-token", BasinEndpoint: "http://" + l.Addr().String()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	in, end := io.Pipe()
-	c.body, c.frames = in, s2s.NewReader(in)
-	go c.receive()
+	server := new(peer)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		var err error
+		if server.Conn, err = l.Accept(); err == nil {
+			server.serve(window)
+		}
+	}()
+	c := client.Basin("test-basin").Stream("s", append(opts, BareOffsets())...).newAppender(sizeOfData).newConn(0, 0)
+	if err := c.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		_ = end.Close() // or Close waits for answers
+		_ = server.Conn.Close() // or Close waits for answers
 		_ = c.Close()
 		_ = client.Close()
+		<-served
 	})
-	return c, end
+	return c, server
 }
+
+// serve reads to the end of the connection. It answers the settings and the request.
+func (p *peer) serve(window int) {
+	if _, err := io.CopyN(io.Discard, p, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
+		return
+	}
+	for {
+		var head [9]byte
+		if _, err := io.ReadFull(p, head[:]); err != nil {
+			return
+		}
+		length := binary.BigEndian.Uint32(head[:]) >> 8
+		if _, err := io.CopyN(io.Discard, p, int64(length)); err != nil {
+			return
+		}
+		switch head[3] {
+		case 0: // DATA
+			p.data.Add(int64(length))
+		case 1: // HEADERS: the settings with the window, and ":status: 200", which is number 8 of HPACK's table
+			p.send(4, 0, 0, append([]byte{0, 4}, binary.BigEndian.AppendUint32(nil, uint32(window))...))
+			p.send(1, 4, 1, []byte{0x88})
+		}
+	}
+}
+
+func (p *peer) send(typ, flags byte, stream uint32, payload []byte) {
+	frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(typ))
+	frame = binary.BigEndian.AppendUint32(append(frame, flags), stream)
+	_, _ = p.Write(append(frame, payload...)) // a conn that is closed reads no more
+}
+
+// end ends the response.
+func (p *peer) end() { p.send(0, 1, 1, nil) }
 
 func letter(value string) []backend.Record { return []backend.Record{{Value: []byte(value)}} }
 
-// A server, or a proxy, may end the response and go on reading the request. Fate says about frames still in the outbox: not
-// stored. Therefore these frames must not leave later.
+// A server, or a proxy, may end the response and go on reading the request. Fate speaks of what has left by then. Nothing may leave
+// later.
 func TestNothingLeavesBehindTheEndOfAnAppendSession(t *testing.T) {
-	c, end := unconnected(t)
-	if err := c.Write(t.Context(), 0, letter("a")); err != nil {
-		t.Fatal(err)
-	}
-	_ = end.Close()
+	c, server := unanswered(t, 0)
+	written := make(chan error, 1)
+	go func() { written <- c.Write(t.Context(), 0, letter("a")) }()
+	server.end()
 	_, err := c.Read(t.Context())
-	if err = c.Fate(err, 1); !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate) {
-		t.Errorf("%v, want ErrTransient alone: nothing has left", err)
+	if !errors.Is(err, errEnded) {
+		t.Errorf("Read: %v", err)
 	}
-	if left, err := io.ReadAll(c.out); len(left) > 0 || err != nil {
-		t.Errorf("%d bytes left afterwards, %v", len(left), err)
+	if err := <-written; err == nil || len(c.inflight) > 0 || server.data.Load() > 0 {
+		t.Errorf("Write: %v, with %d batches taken and %d bytes sent, want nothing of it", err, len(c.inflight), server.data.Load())
+	}
+	if err = c.Fate(err, 0); !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate) {
+		t.Errorf("%v, want ErrTransient alone: nothing has left", err)
 	}
 }
 
-// The caller of Recv may give up while frames wait in the outbox. The records may be stored only if their frame has begun to
-// leave.
+// The caller of Recv may give up while Write waits for the server. A batch of which no byte has left is not taken.
 func TestAReadThatIsGivenUpSaysWhetherRecordsHaveLeft(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, leave := range []bool{false, true} {
-		c, _ := unconnected(t)
-		if err := c.Write(t.Context(), 0, letter("a")); err != nil {
-			t.Fatal(err)
-		}
+		window, taken := 0, 0
 		if leave {
-			if _, err := c.out.Read(make([]byte, 1)); err != nil {
+			window, taken = 100, 1
+		}
+		c, _ := unanswered(t, window)
+		written := make(chan error, 1)
+		go func() { written <- c.Write(t.Context(), 0, letter("a")) }()
+		if leave {
+			if err := <-written; err != nil {
 				t.Fatal(err)
 			}
 		}
 		_, err := c.Read(canceled)
+		if !leave {
+			if err := <-written; err == nil {
+				t.Error("a batch is taken although the server takes no byte")
+			}
+		}
 		// A batch taken now could leave after Fate has said that nothing left.
 		if err := c.Write(t.Context(), 1, letter("b")); err == nil {
 			t.Error("a batch is taken although Recv has given up")
 		}
-		if err = c.Fate(err, 1); errors.Is(err, backend.ErrIndeterminate) != leave || !errors.Is(err, context.Canceled) {
-			t.Errorf("%v, where frames have left: %v", err, leave)
+		if err = c.Fate(err, taken); errors.Is(err, backend.ErrIndeterminate) != leave || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, where records have left: %v", err, leave)
 		}
+	}
+}
+
+// Half a batch has left when the server takes no more bytes. Its fate is open, and Close does not wait for the rest.
+func TestABatchThatHasLeftInPartIsTaken(t *testing.T) {
+	c, server := unanswered(t, 5)
+	written := make(chan error, 1)
+	go func() { written <- c.Write(t.Context(), 0, letter("a")) }()
+	for server.data.Load() < 5 {
+		runtime.Gosched()
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := c.Read(canceled)
+	if err := <-written; err != nil {
+		t.Errorf("Write: %v, although a part has left", err)
+	}
+	if err = c.Fate(err, 1); !errors.Is(err, backend.ErrIndeterminate) {
+		t.Errorf("%v, want ErrIndeterminate", err)
+	}
+}
+
+// The end of the request waits for the batch that is leaving: half a frame would break the protocol. The test ends only if the
+// rest of the batch leaves.
+func TestTheRequestEndsBehindABatchThatIsLeaving(t *testing.T) {
+	c, server := unanswered(t, 5)
+	written := make(chan error, 1)
+	go func() { written <- c.Write(t.Context(), 0, letter("a")) }()
+	for server.data.Load() < 5 {
+		runtime.Gosched()
+	}
+	c.appender.mu.Lock()
+	c.advised = true
+	c.drainLocked()
+	c.appender.mu.Unlock()
+	c.working.Wait()
+	if got := server.data.Load(); got != 5 {
+		t.Errorf("%d bytes have left through a window of 5", got)
+	}
+	server.send(8, 0, 1, []byte{0, 0, 0, 100}) // WINDOW_UPDATE
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	for server.data.Load() == 5 {
+		runtime.Gosched()
 	}
 }
 
 // Write notices the loss of a connection without batches in flight.
 func TestALostConnectionTakesNoBatch(t *testing.T) {
-	c, end := unconnected(t)
-	_ = end.Close()
+	c, server := unanswered(t, 100)
+	server.end()
 	<-c.received
 	if err := c.Write(t.Context(), 0, letter("a")); !errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate) {
 		t.Errorf("%v, want ErrTransient alone", err)
@@ -94,14 +202,11 @@ func TestALostConnectionTakesNoBatch(t *testing.T) {
 // A certain refusal frees the seq for another batch, also of another size.
 func TestARefusalFreesTheSeqsOfWhatIsNotStored(t *testing.T) {
 	for status, free := range map[int]bool{422: true, 500: false} {
-		c, end := unconnected(t, Exclusive())
+		c, server := unanswered(t, 100, Exclusive())
 		if err := c.Write(t.Context(), 0, letter("a")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.out.Read(make([]byte, 100)); err != nil {
-			t.Fatal(err)
-		}
-		go func() { _, _ = end.Write(terminal(status, `{"code":"invalid"}`)) }()
+		server.send(0, 0, 1, terminal(status, `{"code":"invalid"}`))
 		_, err := c.Read(t.Context())
 		err = c.Fate(err, 1)
 		next := c.appender.newConn(0, 0)

@@ -2,10 +2,12 @@ package s2
 
 import (
 	"context"
-	"net"
+	"errors"
 	"net/http"
 
+	"github.com/headrace/headrace/backend/s2/internal/h2"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/internal/misconfig"
 )
 
 // open sends the request and starts to receive. Then open asks for the incarnation of the stream, because offsets name the
@@ -14,6 +16,8 @@ func (c *conn) open(ctx context.Context) error {
 	if err := c.request(ctx); err != nil {
 		return err
 	}
+	// receive runs before the question for the incarnation: only receive reads the connection, and an unread connection looks
+	// dead to both sides.
 	go c.receive()
 	if c.stream.cfg.bareOffsets {
 		return nil
@@ -29,43 +33,33 @@ func (c *conn) open(ctx context.Context) error {
 	return nil
 }
 
-// request sends the request of the append session. The outbox is the body, so the request lasts as long as the session.
+// request sends the request of the append session. The request lasts as long as the session: Write sends each batch as a part
+// of its body.
 func (c *conn) request(ctx context.Context) (err error) {
 	client := c.stream.client()
-	var plain *settingsConn // nil with TLS: the bytes on the socket are encrypted, and their order says nothing
-	c.transport = client.streaming(func(socket net.Conn) net.Conn {
-		c.socketMu.Lock()
-		defer c.socketMu.Unlock()
-		c.sockets = append(c.sockets, socket) // the transport may dial again, and Close must cut every socket
-		if client.basin.scheme == "http" {
-			plain = newSettingsConn(socket)
-			return plain
-		}
-		return socket
-	})
-	life := afterSettings(c.life, func() *settingsConn {
-		c.socketMu.Lock()
-		defer c.socketMu.Unlock()
-		return plain
-	})
 	if c.coder, err = s2s.NewCoder(client.cfg.compression); err != nil {
 		return err
 	}
+	// The request belongs to c.life and not to ctx, because ctx limits the opening alone.
+	life, accepted := h2.Await(c.life)
 	req, err := c.stream.request(life, http.MethodPost, nil)
 	if err != nil {
 		return err
 	}
-	req.Body = c.out
-	req.ContentLength = -1 // unknown: batches come as long as the session lasts
 	req.Header.Set("Content-Type", "s2s/proto")
 	req.Header.Set("Accept", protobuf)
-	giveUp := func() {
-		c.kill()
-		_ = c.out.Close() // over HTTP/1.1, the transport waits for its read of the body even after the end of the request
-	}
-	res, err := client.open(ctx, giveUp, c.transport, req)
+	// The server answers with a status at once, before the first batch. A wrong token or name is therefore an error of the
+	// opening.
+	res, err := client.open(ctx, c.kill, client.writes, req)
 	if err != nil {
 		return err
+	}
+	if c.out = accepted(); c.out == nil {
+		_ = res.Body.Close()
+		return &misconfig.Error{
+			Hint: "let the next RoundTripper answer every request",
+			Err:  errors.New("the RoundTripper of the client has answered the request of an append session itself"),
+		}
 	}
 	c.body = res.Body
 	c.frames = s2s.NewReader(res.Body)

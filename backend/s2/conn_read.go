@@ -13,7 +13,8 @@ import (
 
 var errEnded = errors.New("the server ended the session")
 
-// Read returns one ack for each batch. When an ack and a failure are both there, the ack comes first.
+// Read returns one ack for each batch. When an ack and a failure are both there, the ack comes first. A token of readWake may
+// belong to something that an earlier Read has returned already, so Read polls again after every token.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	for {
 		ack, ok, err := c.poll(ctx)
@@ -48,7 +49,6 @@ func (c *conn) poll(ctx context.Context) (ack backend.Ack, ok bool, err error) {
 	case ctx.Err() != nil:
 		// Pipelined ends the session with this error, so the connection must not take or acknowledge anything from now on.
 		c.endLocked(ctx.Err())
-		c.kill()
 		return ack, false, c.ended
 	}
 	return ack, false, nil
@@ -80,8 +80,10 @@ func (c *conn) receive() {
 	defer close(c.received)
 	defer c.body.Close()
 	coder, _ := s2s.NewCoder(s2s.None) // without a codec NewCoder cannot fail, and the coder opens frames of all codecs
+	// The coder and the body live as long as this goroutine, and no other goroutine uses them.
 	defer coder.Close()
 	for {
+		// This read never stops, also while nothing is in flight: see h2.Stream.
 		flags, payload, err := c.frames.Borrow() // payload is valid until the next call; frame keeps nothing of it
 		if err == nil {
 			err = c.frame(coder, flags, payload)
@@ -100,6 +102,8 @@ func (c *conn) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error {
 		if err != nil {
 			return err
 		}
+		// A proxy may repeat the headers of the request in its answer, and with the headers the access token. parseError hides
+		// the token.
 		return parseError(status, body, c.stream.secrets())
 	}
 	payload, err := coder.Open(flags, payload)
@@ -122,18 +126,23 @@ func (c *conn) matchAck(ack wire.Ack, reconnect bool) error {
 	// The wire has no ids, so only these checks notice that an ack belongs to another batch: the number of records, the order of the
 	// positions, and with Exclusive the position itself.
 	start, end := ack.Start.SeqNum, ack.End.SeqNum
+	// A server that acknowledges more than it got has lost count. From now on every ack could belong to another batch.
 	if c.answered == len(c.inflight) {
 		return protocolErrorf("an ack of %d to %d, and no batch is in flight", start, end)
 	}
 	b := &c.inflight[c.answered]
 	switch {
+	// Both numbers come from the server: end may be the smaller one, and the difference would be a huge number.
 	case end < start || end-start != uint64(b.n):
 		return protocolErrorf("an ack of %d to %d for a batch of %d records", start, end, b.n)
+	// Two batches at the same positions: one of them was not stored.
 	case c.acks > 0 && start < c.ackEnd:
 		return protocolErrorf("an ack of %d to %d behind an ack up to %d", start, end, c.ackEnd)
 	case c.stream.cfg.exclusive && start != b.at:
 		return protocolErrorf("an ack of %d to %d for a batch at %d", start, end, b.at)
 	}
+	// b.at was the demanded position, or unknown. From here on b.at is the position of the stored records, and OffsetOf counts
+	// from there.
 	b.at, b.ack = start, ack
 	c.answered++
 	c.acks++
@@ -157,19 +166,19 @@ func (c *conn) end(err error) {
 	case errors.As(err, &malformed):
 		err = &ProtocolError{err}
 	}
+	// Redaction comes before the lock, because the locks of the tokens are taken alone.
 	err = c.stream.client().redact(err)
 	c.appender.mu.Lock()
 	defer c.appender.mu.Unlock()
 	c.endLocked(err)
 }
 
-// endLocked notes why no further ack comes. The first reason stays. endLocked stops the outbox, because nobody would wait for
-// the answer to a later frame. Frames still in the outbox are certainly not stored, and Write adds no frames any more.
+// endLocked notes why no further ack comes. The first reason stays. The connection is cut, because nobody would wait for the
+// answer to a later frame: a frame that left now could be stored although Fate has said otherwise.
 func (c *conn) endLocked(err error) {
 	if c.ended == nil {
 		c.ended = err
 	}
-	c.out.stop()
+	_ = c.out.Close()
 	wake(c.readWake)
-	wake(c.writeWake)
 }

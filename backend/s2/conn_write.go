@@ -3,18 +3,16 @@ package s2
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2/internal/h2"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// outboxBytes is how many bytes the outbox holds before Write waits. With 4 MiB, a batch of 1 MiB can be encoded while the
-// transport sends the batches before.
-const outboxBytes = 4 << 20
-
-// Write encodes recs into a frame of the outbox. The frame is a copy, and lent memory is not read after Write has returned.
-// Write waits while the outbox is full.
+// Write sends recs in a frame. The frame is a copy, and lent memory is not read after Write has returned. Write waits while the
+// server takes no more bytes.
 //
 // With Exclusive, an earlier connection may have stored the batch and lost the ack. Write then compares the stored records
 // with recs, and sends nothing. If the server does not answer the comparison, the batch may be stored, and the error wraps
@@ -23,13 +21,15 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	err := c.write(ctx, seq, recs)
-	if err != nil {
-		return fmt.Errorf("s2: %s: %w", c.op(), err)
+	if err == nil || err == io.EOF { // Pipelined knows io.EOF: see backend.Conn
+		return err
 	}
-	return nil
+	return fmt.Errorf("s2: %s: %w", c.op(), err)
 }
 
 func (c *conn) write(ctx context.Context, seq uint64, recs []backend.Record) error {
+	// admit, compare or encode, and take are three steps, because no lock is held while the network or the encoder works. take
+	// looks again at everything that admit has seen.
 	b, err := c.admit(ctx, seq, len(recs))
 	if err != nil {
 		return err
@@ -39,38 +39,54 @@ func (c *conn) write(ctx context.Context, seq uint64, recs []backend.Record) err
 		if err := c.compare(ctx, b, recs); err != nil {
 			return err
 		}
-		return c.take(b, nil)
+		return c.take(b, false)
 	}
-	frame, err := c.encode(recs, b)
+	buf := borrowBuffer()
+	err = c.encode(buf, recs, b)
+	if err == nil {
+		err = c.take(b, true)
+	}
 	if err != nil {
+		returnBuffer(buf)
 		return err
 	}
-	return c.take(b, frame)
+	c.send(ctx, buf)
+	return nil
 }
 
-// admit waits for room in the outbox. It returns the batch with its position.
+// send writes the frame in buf. The batch is taken, so send returns no error: a failure closes the connection, and Read says what
+// became of the batches in flight. If ctx ends while the server gives no room, the rest of the frame leaves later. Half a frame
+// would end the session, and with it the answers to the batches before.
+func (c *conn) send(ctx context.Context, buf *[]byte) {
+	rest, _ := c.out.Write(ctx, *buf)
+	if rest == nil {
+		returnBuffer(buf)
+		return
+	}
+	c.working.Go(func() {
+		_, _ = c.out.Write(context.Background(), rest)
+		returnBuffer(buf)
+	})
+}
+
+// admit waits until the server takes bytes, and returns the batch with its position. Without the wait, a batch would be taken
+// that cannot leave. A producer can give the batch to the next connection only as long as the batch is not taken.
 func (c *conn) admit(ctx context.Context, seq uint64, n int) (batch, error) {
+	failure := c.out.Ready(ctx)
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for {
-		// Look again after every wait. The connection may have ended meanwhile, and the end makes room too.
-		if err := c.refusalLocked(); err != nil {
-			return batch{}, err
-		}
-		if c.out.pending() < outboxBytes {
-			return a.placeLocked(seq, n)
-		}
-		a.mu.Unlock()
-		select {
-		case <-c.writeWake:
-		case <-ctx.Done():
-		}
-		a.mu.Lock()
-		if ctx.Err() != nil {
-			return batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
-		}
+	// What the server said explains more than the end of the stream.
+	if err := c.refusalLocked(); err != nil {
+		return batch{}, err
 	}
+	switch {
+	case failure == nil:
+		return a.placeLocked(seq, n)
+	case ctx.Err() != nil:
+		return batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
+	}
+	return batch{}, io.EOF // receive has not yet noted why the connection is lost
 }
 
 // refusalLocked returns why the connection takes no batch, or nil. If the connection is lost, the error is the fate of the
@@ -88,30 +104,34 @@ func (c *conn) refusalLocked() error {
 	return nil
 }
 
-// encode makes the frame of a batch in memory of the outbox.
-func (c *conn) encode(recs []backend.Record, b batch) ([]byte, error) {
-	size, err := encodedSize(recs)
+// encode makes the frame of a batch in buf, with room for the connection in front.
+func (c *conn) encode(buf *[]byte, recs []backend.Record, b batch) error {
+	var room [h2.HeadRoom + s2s.HeaderSize]byte // Seal fills in the header, and out its own
+	*buf = wire.AppendInput(append((*buf)[:0], room[:]...), recs, c.demand(b))
+	size := len(*buf) - len(room)
+	if size > s2s.MaxPayload {
+		return tooLargeBatch(size)
+	}
+	var spare *[]byte
+	if c.coder.Compresses(size) {
+		spare = borrowBuffer()
+		defer returnBuffer(spare)
+		if cap(*spare) < len(*buf) { // a result as large as the payload is of no use, so more memory is not needed
+			*spare = make([]byte, 0, len(*buf))
+		}
+	} else {
+		spare = new([]byte)
+	}
+	sealed, compressed, err := c.coder.Seal(*buf, *spare, h2.HeadRoom)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("encode: %w", err)
 	}
-	frame := append(c.out.buffer(s2s.HeaderSize+size), 0, 0, 0, 0) // Seal fills in the header
-	frame = wire.AppendInput(frame, recs, c.demand(b))
-	// Seal compresses into a second buffer. The buffer that does not hold the result goes back to the outbox.
-	var spare []byte
-	if c.coder.Compresses(len(frame) - s2s.HeaderSize) {
-		spare = c.out.buffer(0)
+	if compressed {
+		// Both buffers go back to the pool in the end, whichever holds the frame.
+		*spare = *buf // the two buffers change their places
 	}
-	sealed, compressed, err := c.coder.Seal(frame, spare)
-	switch {
-	case compressed:
-		c.out.recycle(frame)
-	case spare != nil:
-		c.out.recycle(spare)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
-	}
-	return sealed, nil
+	*buf = sealed
+	return nil
 }
 
 // demand is the condition for storing the batch. Exclusive demands the position, and the batch's own condition wins over the
@@ -128,26 +148,30 @@ func (c *conn) demand(b batch) wire.Condition {
 	return demand
 }
 
-// take queues the batch and its frame, unless the connection has ended since admit looked. A nil frame marks a batch that an
-// earlier connection has stored: take counts the batch as answered. Stored batches come first on a connection, because only
-// positions below the tail are compared. Therefore no batch that waits for its answer stands in front of a stored batch.
-func (c *conn) take(b batch, frame []byte) error {
+// take puts the batch in flight, unless the connection has ended since admit looked. leaves says that the frame of the batch
+// leaves next. Otherwise an earlier connection has stored the batch, and take counts the batch as answered. Stored batches come
+// first on a connection, because only positions below the tail are compared. Therefore no batch that waits for its answer stands
+// in front of a stored batch.
+func (c *conn) take(b batch, leaves bool) error {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := c.refusalLocked(); err != nil {
 		return err
 	}
+	// The claim and the entry in the lists are one step. Otherwise the server's advice could end the request in between, and a
+	// batch would wait for its answer that never left.
+	if leaves && !c.out.Claim() {
+		return io.EOF
+	}
 	// The batch enters the list of the connection and the list of the appender under one lock: see appender.
 	c.inflight = append(c.inflight, b)
 	if !b.resent { // a resent batch is in the list since an earlier connection took the batch
 		a.taken = append(a.taken, b.n)
 	}
-	if frame == nil {
+	if !leaves {
 		c.answered++
 		wake(c.readWake)
-		return nil
 	}
-	c.out.put(frame)
 	return nil
 }

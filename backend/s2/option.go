@@ -56,8 +56,9 @@ func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
 // RoundTripper puts a step of the caller before every request, for example to trace or count requests, or to add a header. wrap
 // gets the sending transport, and returns the RoundTripper to use instead. wrap is called for each transport: all unary calls
-// share a transport, all read sessions share another, and each append session has its own. The returned RoundTripper must send
-// each request at most once, must use the request's context, and must not wait for the end of a session's body.
+// share a transport, all read sessions share another, and all append sessions a third. The returned RoundTripper must send each
+// request at most once, must use the request's context, and must not wait for the end of a session's body. The request of an append
+// session has no Body: the batches go to the connection behind the RoundTripper.
 func RoundTripper(wrap func(next http.RoundTripper) http.RoundTripper) Option {
 	return func(c *config) { c.wrap = wrap }
 }

@@ -100,7 +100,7 @@ func rawFrame(t testing.TB, value []byte, codec s2s.Codec) (frame []byte, record
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, _, err := coder.Seal(frame, nil)
+	sealed, _, err := coder.Seal(frame, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

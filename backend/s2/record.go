@@ -68,21 +68,20 @@ func checkBatch(recs []backend.Record) error {
 	if _, err := l.Check(recs); err != nil {
 		return err
 	}
-	_, err := encodedSize(recs)
-	return err
-}
-
-// encodedSize returns the most bytes a batch can take on the wire. It refuses a batch too large for a frame: with very many
-// headers, a batch within the metered limit may exceed the limit of a frame.
-func encodedSize(recs []backend.Record) (int, error) {
 	n := conditionBytes
 	for i := range recs {
 		n += wire.SizeRecord(&recs[i])
 	}
 	if n > s2s.MaxPayload {
-		return 0, fmt.Errorf("batch of %d encoded bytes, at most %d: %w", n, s2s.MaxPayload, backend.ErrTooLarge)
+		return tooLargeBatch(n)
 	}
-	return n, nil
+	return nil
+}
+
+// tooLargeBatch refuses a batch too large for a frame: with very many headers, a batch within the metered limit may exceed the
+// limit of a frame.
+func tooLargeBatch(n int) error {
+	return fmt.Errorf("batch of %d encoded bytes, at most %d: %w", n, s2s.MaxPayload, backend.ErrTooLarge)
 }
 
 // checkToken refuses a fencing token beyond the limits of S2.

@@ -1,7 +1,6 @@
 package s2
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headrace/headrace/backend/s2/internal/h2"
 	"github.com/headrace/headrace/internal/misconfig"
 )
 
@@ -27,8 +27,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.first.RoundTrip(req)
 }
 
-// transport makes a transport for calls. wrap, if not nil, is given every new connection.
-func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
+// transport makes a transport for calls.
+func (c *Client) transport() *transport { return newTransport(c.dialing(), c.cfg.wrap) }
+
+// dialing holds the settings for new connections, which all transports share.
+func (c *Client) dialing() *http.Transport {
 	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second} // 15 s and 90 s below are Go's defaults
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -36,23 +39,24 @@ func (c *Client) transport(wrap func(net.Conn) net.Conn) *transport {
 		DisableCompression:  true, // the client asks for compression itself, and limits the decompressed size
 		ForceAttemptHTTP2:   true,
 		IdleConnTimeout:     90 * time.Second,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			if err == nil && wrap != nil {
-				conn = wrap(conn)
-			}
-			return conn, err
-		},
+		DialContext:         dialer.DialContext,
 	}
 	if c.cfg.tls != nil {
 		t.TLSClientConfig = c.cfg.tls.Clone()
 	}
+	return t
+}
+
+// appending makes the transport for append sessions. Each session has a connection of its own: see package h2.
+func (c *Client) appending() *transport {
+	t := c.dialing()
+	h2.Configure(t)
 	return newTransport(t, c.cfg.wrap)
 }
 
-// streaming makes a transport for sessions: HTTP/2 only, with prior knowledge on plain http.
-func (c *Client) streaming(wrap func(net.Conn) net.Conn) *transport {
-	t := c.transport(wrap)
+// newReads makes a transport for read sessions: HTTP/2 only, with prior knowledge on plain http.
+func (c *Client) newReads() *transport {
+	t := c.dialing()
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP2(true)
 	t.Protocols.SetUnencryptedHTTP2(true)
@@ -64,12 +68,13 @@ func (c *Client) streaming(wrap func(net.Conn) net.Conn) *transport {
 		PingTimeout:      15 * time.Second,
 		WriteByteTimeout: 30 * time.Second,
 	}
-	return t
+	return newTransport(t, c.cfg.wrap)
 }
 
-// observed adds two facts to the error of a request: whether there was no connection, and so nothing was sent; and whether a wrong
-// setting is the cause, and so a further attempt is useless. observed stands after the RoundTripper of the caller, because an
-// answer of the caller's own tells nothing about the connections.
+// observed adds two facts to the error of a request: whether there was no connection, and so nothing was sent; and whether a
+// wrong setting is the cause, and so a further attempt is useless. Both facts decide what an append may have done: see judge.
+// observed stands after the RoundTripper of the caller, because an answer of the caller's own tells nothing about the
+// connections.
 type observed struct{ connections *http.Transport }
 
 func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {

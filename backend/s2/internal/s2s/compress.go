@@ -30,26 +30,28 @@ func NewCoder(codec Codec) (*Coder, error) {
 	return &Coder{codec: codec}, nil
 }
 
-// Seal completes a frame. frame is HeaderSize free bytes and then a payload of at most MaxPayload bytes. Seal writes
-// the header. If the payload has at least CompressFrom bytes and becomes smaller by compression, compressed is true:
-// the result is in the memory of spare, and the caller may use the memory of frame again.
-func (c *Coder) Seal(frame, spare []byte) (sealed []byte, compressed bool, err error) {
+// Seal completes the frame in buf[at:]: HeaderSize free bytes and then a payload of at most MaxPayload bytes. Seal
+// writes the header. The bytes in front of at belong to the caller. If the payload has at least CompressFrom bytes and
+// becomes smaller by compression, compressed is true: the result is in the memory of spare, has at free bytes in front
+// too, and the caller may use the memory of buf again.
+func (c *Coder) Seal(buf, spare []byte, at int) (sealed []byte, compressed bool, err error) {
 	flags := Flags(0)
-	if payload := frame[HeaderSize:]; c.codec != None && len(payload) >= CompressFrom {
-		spare, err = c.compress(append(spare[:0], 0, 0, 0, 0), payload)
+	if payload := buf[at+HeaderSize:]; c.Compresses(len(payload)) {
+		spare, err = c.compress(append(spare[:0], buf[:at+HeaderSize]...), payload)
 		if err != nil {
 			return nil, false, err
 		}
-		if len(spare) < len(frame) {
-			frame, flags, compressed = spare, Flags(c.codec)<<codecShift, true
+		if len(spare) < len(buf) {
+			buf, flags, compressed = spare, Flags(c.codec)<<codecShift, true
 		}
 	}
+	frame := buf[at:]
 	length := len(frame) - HeaderSize + 1
 	if length > MaxLength {
 		return nil, false, fmt.Errorf("frame of length %d, at most %d is allowed", length, MaxLength)
 	}
 	frame[0], frame[1], frame[2], frame[3] = byte(length>>16), byte(length>>8), byte(length), byte(flags)
-	return frame, compressed, nil
+	return buf, compressed, nil
 }
 
 func (c *Coder) compress(dst, src []byte) ([]byte, error) {

@@ -30,7 +30,7 @@ func seal(t testing.TB, codec Codec, payload []byte) []byte {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	out, _, err := c.Seal(append(make([]byte, HeaderSize), payload...), nil)
+	out, _, err := c.Seal(append(make([]byte, HeaderSize), payload...), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,10 +95,10 @@ func TestCompressionBeginsAt1024Bytes(t *testing.T) {
 
 func TestAFrameThatIsTooLargeIsNotSealed(t *testing.T) {
 	c, _ := NewCoder(None)
-	if _, _, err := c.Seal(make([]byte, HeaderSize+MaxPayload+1), nil); err == nil {
+	if _, _, err := c.Seal(make([]byte, HeaderSize+MaxPayload+1), nil, 0); err == nil {
 		t.Error("sealed")
 	}
-	if _, _, err := c.Seal(make([]byte, HeaderSize+MaxPayload), nil); err != nil {
+	if _, _, err := c.Seal(make([]byte, HeaderSize+MaxPayload), nil, 0); err != nil {
 		t.Errorf("the largest one: %v", err)
 	}
 	if _, err := NewCoder(3); err == nil {

@@ -1,0 +1,209 @@
+package h2
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// Configure makes t send each request over a connection of its own, as a [Stream]. t makes the connections as its settings
+// say. Other than for net/http, the request has no Body: the caller writes to the Stream, see [Await].
+func Configure(t *http.Transport) {
+	t.DisableKeepAlives = true // every Stream has its own connection
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP2(true)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = new(tls.Config)
+	}
+	t.TLSClientConfig.NextProtos = []string{"h2"}
+	// net/http calls these functions with a new connection. The second name is the one for connections without TLS.
+	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{
+		"h2": func(_ string, c *tls.Conn) http.RoundTripper { return connection{c} },
+		"unencrypted_http2": func(_ string, c *tls.Conn) http.RoundTripper {
+			return connection{c.NetConn().(interface{ UnencryptedNetConn() net.Conn }).UnencryptedNetConn()}
+		},
+	}
+}
+
+type streamKey struct{}
+
+// Await returns a context for a request, and a function that returns the Stream of the request after its response has come,
+// or nil if the request was answered in another way. The context reaches the connection also where a RoundTripper of
+// somebody else stands in between, and a response may have a wrapped Body then.
+func Await(ctx context.Context) (context.Context, func() *Stream) {
+	var s *Stream
+	return context.WithValue(ctx, streamKey{}, &s), func() *Stream { return s }
+}
+
+// A connection is a new connection, on which no request was sent yet.
+type connection struct{ net.Conn }
+
+// RoundTrip sends the request, and returns the response when its headers have come. The end of the request's context closes
+// the connection, before and after.
+func (c connection) RoundTrip(req *http.Request) (*http.Response, error) {
+	s := newStream(c.Conn)
+	s.watch(req.Context())
+	res, err := s.open(req)
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	if to, ok := req.Context().Value(streamKey{}).(**Stream); ok {
+		*to = s
+	}
+	return res, nil
+}
+
+// open sends everything up to the headers of the request in one write, and waits for the headers of the response.
+func (s *Stream) open(req *http.Request) (*http.Response, error) {
+	first := []byte(preface)
+	first = appendFrame(first, frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0)
+	block := encodeHeaders(req)
+	if len(block) > leastMaxFrame {
+		return nil, fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", len(block), leastMaxFrame)
+	}
+	first = appendFrame(first, frameHeaders, flagEndHeaders, requestStream, block...)
+	if err := s.send(first); err != nil {
+		return nil, err
+	}
+	for {
+		fields, final, err := s.frame()
+		if err != nil {
+			return nil, err
+		}
+		if final {
+			return makeResponse(req, fields, s)
+		}
+	}
+}
+
+// encodeHeaders encodes the headers of the request. Every field is marked as sensitive, so that no proxy keeps the access
+// token in a table, and so that we need no table either.
+func encodeHeaders(req *http.Request) []byte {
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	put := func(name, value string) {
+		_ = enc.WriteField(hpack.HeaderField{Name: name, Value: value, Sensitive: true}) // cannot fail: block is memory
+	}
+	authority := req.Host
+	if authority == "" {
+		authority = req.URL.Host
+	}
+	put(":method", req.Method)
+	put(":scheme", req.URL.Scheme)
+	put(":authority", authority)
+	put(":path", req.URL.RequestURI())
+	for name, values := range req.Header {
+		for _, v := range values {
+			put(strings.ToLower(name), v)
+		}
+	}
+	return block.Bytes()
+}
+
+// mostHeaders bounds the encoded and the decoded headers of a response.
+const mostHeaders = 64 << 10
+
+// response reads a HEADERS frame and its continuations. final is false for an interim response, behind which the real
+// response follows, and for a trailer behind the body.
+func (s *Stream) response(length int, f flags, stream uint32) (fields []hpack.HeaderField, final bool, err error) {
+	if stream != requestStream {
+		return nil, false, fmt.Errorf("the server sent headers for stream %d", stream)
+	}
+	payload, err := s.payload(length)
+	if err != nil {
+		return nil, false, err
+	}
+	block, err := trim(payload, f)
+	if err != nil {
+		return nil, false, err
+	}
+	block = bytes.Clone(block)
+	s.last = f&flagEndStream != 0
+	for f&flagEndHeaders == 0 {
+		length, typ, more, of, err := s.head()
+		switch {
+		case err != nil:
+			return nil, false, err
+		case typ != frameContinuation || of != stream || len(block)+length > mostHeaders:
+			return nil, false, errors.New("the server broke off its headers, or they are too long")
+		}
+		if payload, err = s.payload(length); err != nil {
+			return nil, false, err
+		}
+		block, f = append(block, payload...), more
+	}
+	if s.headers == nil {
+		return nil, false, nil // a trailer: no headers follow that would need the decoder's table
+	}
+	if fields, err = s.decode(block); err != nil {
+		return nil, false, fmt.Errorf("the headers of the response: %w", err)
+	}
+	if len(fields) > 0 && fields[0].Name == ":status" && strings.HasPrefix(fields[0].Value, "1") {
+		return nil, false, nil
+	}
+	s.headers = nil
+	return fields, true, nil
+}
+
+// trim cuts the padding and the priority off the payload of a HEADERS frame.
+func trim(b []byte, f flags) ([]byte, error) {
+	padding := 0
+	if f&flagPadded != 0 && len(b) > 0 {
+		padding, b = int(b[0]), b[1:]
+	}
+	if f&flagPriority != 0 && len(b) >= 5 {
+		b = b[5:]
+	}
+	if padding > len(b) {
+		return nil, fmt.Errorf("a HEADERS frame of %d bytes with %d bytes of padding", len(b), padding)
+	}
+	return b[:len(b)-padding], nil
+}
+
+// decode decodes a block of headers. A block of a few bytes may repeat long fields, so the sum of the fields is bounded too.
+func (s *Stream) decode(block []byte) (fields []hpack.HeaderField, err error) {
+	size := 0
+	s.headers.SetEmitFunc(func(f hpack.HeaderField) {
+		if size += int(f.Size()); size <= mostHeaders {
+			fields = append(fields, f)
+		}
+	})
+	s.headers.SetMaxStringLength(mostHeaders)
+	if _, err = s.headers.Write(block); err == nil {
+		err = s.headers.Close()
+	}
+	if err == nil && size > mostHeaders {
+		err = fmt.Errorf("%d bytes, at most %d are allowed", size, mostHeaders)
+	}
+	return fields, err
+}
+
+func makeResponse(req *http.Request, fields []hpack.HeaderField, body io.ReadCloser) (*http.Response, error) {
+	res := &http.Response{Proto: "HTTP/2.0", ProtoMajor: 2, Header: http.Header{}, Body: body, ContentLength: -1, Request: req}
+	for _, f := range fields {
+		if f.Name == ":status" {
+			code, err := strconv.Atoi(f.Value)
+			if err != nil || code < 200 || code > 999 {
+				return nil, fmt.Errorf("a response with the status %.20q", f.Value)
+			}
+			res.StatusCode, res.Status = code, f.Value+" "+http.StatusText(code)
+			continue
+		}
+		res.Header.Add(f.Name, f.Value)
+	}
+	if res.StatusCode == 0 {
+		return nil, errors.New("a response without a status")
+	}
+	return res, nil
+}

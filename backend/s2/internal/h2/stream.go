@@ -1,0 +1,288 @@
+package h2
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// HeadRoom is how many free bytes [Stream.Write] needs in front of the data.
+const HeadRoom = headBytes
+
+const (
+	// A silent connection is asked for a sign of life after pingAfter, and is given up after pingAfter more.
+	pingAfter = 15 * time.Second
+
+	// writeWait is how long a write may make no progress.
+	writeWait = 30 * time.Second
+
+	// readBuffer has room for many acks of S2, and is most of what an idle Stream costs.
+	readBuffer = 2 << 10
+)
+
+var (
+	errClosed   = errors.New("the connection was closed")
+	errFinished = errors.New("the body of the request has ended")
+	errAnswered = errors.New("the server has ended the response")
+)
+
+// A Stream is a connection with its request. One goroutine calls Write, after Claim. Another goroutine calls Read, and must
+// call Read all the time: only Read handles the frames by which the server gives room for more data. Any goroutine calls
+// Finish, Begun and Close.
+//
+// Lock order: sending comes before mu.
+type Stream struct {
+	conn net.Conn
+	in   *bufio.Reader
+	room chan struct{} // holds one token: a Write is complete, the windows have grown, or the stream has ended
+
+	sending sync.Mutex // held while bytes are written, so that no frame begins inside another frame
+
+	mu        sync.Mutex
+	window    int         // of the stream; below 0 after the server has reduced its setting
+	common    int         // the window of the connection, which the stream has for itself
+	initial   int         // the server's setting for the window of a new stream
+	maxFrame  int         // the largest payload that the server accepts
+	writing   bool        // claimed, and the data has not left
+	partly    bool        // a part of the claimed data may have left
+	finishing bool        // the body ends behind the data of the writer
+	begun     int         // claims of which a byte may have left
+	ended     error       // why nothing more can be written
+	unwatch   func() bool // stops the watch over the context of the request
+
+	// Only the goroutine that reads uses these.
+	headers *hpack.Decoder // nil behind the headers of the response
+	left    int            // bytes of the current DATA frame
+	padding int            // bytes behind left
+	last    bool           // no frame with data follows the current frame
+	unsaid  int            // bytes of DATA frames that the server has not got back as a window
+	small   [64]byte       // the payload of most frames without data
+}
+
+func newStream(conn net.Conn) *Stream {
+	s := &Stream{
+		conn: conn, room: make(chan struct{}, 1), headers: hpack.NewDecoder(4096, nil),
+		window: firstWindow, common: firstWindow, initial: firstWindow, maxFrame: leastMaxFrame,
+	}
+	s.in = bufio.NewReaderSize(alive{s}, readBuffer)
+	return s
+}
+
+// Ready waits until the Write before is complete and the server has given room for more. Without room, a Write would begin
+// and stand still, and the caller could not take the data back any more.
+func (s *Stream) Ready(ctx context.Context) error {
+	_, err := s.admit(ctx, true)
+	return err
+}
+
+// Claim reserves the stream for one Write, which must follow. Claim returns false if nothing more can be written: the stream
+// or the body has ended.
+func (s *Stream) Claim() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil || s.finishing {
+		return false
+	}
+	s.writing = true
+	return true
+}
+
+// Write sends data[HeadRoom:] from the caller's memory, and changes data. Write waits for room. If ctx ends during the wait,
+// Write returns the rest of data, in the same form. The caller must call Write again with the rest: the beginning has left,
+// and the claim lasts. After an error, a part of the data may have left. The stream is of no use then, and is closed.
+func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error) {
+	rest, err = s.write(ctx, data)
+	if err != nil {
+		s.end(err)
+		_ = s.Close()
+	} else if rest != nil {
+		return rest, nil
+	}
+	s.mu.Lock()
+	s.writing, s.partly = false, false
+	finish := s.finishing && s.ended == nil
+	s.mu.Unlock()
+	wake(s.room)
+	if finish {
+		s.sendEnd()
+	}
+	return nil, err
+}
+
+func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error) {
+	for at := HeadRoom; at < len(data); {
+		room, err := s.admit(ctx, false)
+		switch {
+		case err != nil && err == ctx.Err():
+			return data[at-HeadRoom:], nil
+		case err != nil:
+			return nil, err
+		}
+		n := min(room, len(data)-at)
+		s.spend(n)
+		// The head overwrites bytes that have left already, or the room in front. So each frame is one write, without a copy.
+		frame := data[at-HeadRoom : at+n]
+		putHead(frame, n, frameData, 0, requestStream)
+		if err := s.send(frame); err != nil {
+			return nil, err
+		}
+		at += n
+	}
+	return nil, nil
+}
+
+// admit waits for room, and returns how many bytes the next frame may have. fresh: the data has not begun to leave. Then the
+// data before goes first, and the end of the body ends the wait too.
+func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
+	for {
+		s.mu.Lock()
+		room, err := min(s.window, s.common, s.maxFrame, mostData), s.ended
+		switch {
+		case err == nil && fresh && s.finishing:
+			err = errFinished
+		case fresh && s.writing:
+			room = 0
+		}
+		s.mu.Unlock()
+		if err != nil || room > 0 {
+			return room, err
+		}
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// spend takes n bytes from the windows, before the bytes leave.
+func (s *Stream) spend(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.window -= n
+	s.common -= n
+	if !s.partly {
+		s.partly = true
+		s.begun++
+	}
+}
+
+// send writes whole frames. A slow network may take its time, as long as bytes leave. With TLS, a deadline that has passed
+// spoils the connection, so there each frame has to leave in writeWait.
+func (s *Stream) send(frames []byte) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	for len(frames) > 0 {
+		if err := s.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+			return err
+		}
+		n, err := s.conn.Write(frames)
+		frames = frames[n:]
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Finish ends the body of the request, behind the data that was claimed. The response goes on. Finish may wait for the
+// network.
+func (s *Stream) Finish() {
+	s.mu.Lock()
+	done := s.finishing || s.ended != nil
+	s.finishing = true
+	writing := s.writing // Write ends the body itself
+	s.mu.Unlock()
+	wake(s.room)
+	if !done && !writing {
+		s.sendEnd()
+	}
+}
+
+func (s *Stream) sendEnd() {
+	if err := s.send(appendFrame(nil, frameData, flagEndStream, requestStream)); err != nil {
+		s.end(err)
+		_ = s.Close()
+	}
+}
+
+// Begun returns how many claims have begun to leave: the server may have bytes of their data, and of no other data.
+func (s *Stream) Begun() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
+// end notes why nothing more can be written. The first reason stays.
+func (s *Stream) end(why error) {
+	s.mu.Lock()
+	if s.ended == nil {
+		s.ended = why
+	}
+	s.mu.Unlock()
+	wake(s.room)
+}
+
+// Close cuts the connection, and makes Read and Write return.
+func (s *Stream) Close() error {
+	s.end(errClosed)
+	s.mu.Lock()
+	unwatch := s.unwatch
+	s.mu.Unlock()
+	if unwatch != nil {
+		unwatch()
+	}
+	// A tls.Conn says goodbye in its Close, and may wait for a dead network for seconds.
+	if secure, ok := s.conn.(*tls.Conn); ok {
+		return secure.NetConn().Close()
+	}
+	return s.conn.Close()
+}
+
+// watch closes the stream at the end of ctx.
+func (s *Stream) watch(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unwatch = context.AfterFunc(ctx, func() { _ = s.Close() })
+}
+
+// alive reads from the connection of a Stream, and asks a silent server for a sign of life. A dead connection may give no
+// other sign: the packets of both sides are lost without a word.
+type alive struct{ s *Stream }
+
+func (a alive) Read(p []byte) (int, error) {
+	for pinged := false; ; pinged = true {
+		if err := a.s.conn.SetReadDeadline(time.Now().Add(pingAfter)); err != nil {
+			return 0, err
+		}
+		n, err := a.s.conn.Read(p)
+		switch {
+		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
+			if n == 0 && err == io.EOF {
+				err = io.ErrUnexpectedEOF // a response ends with a flag, and never with its connection
+			}
+			return n, err
+		case pinged:
+			return 0, errors.New("the server has been silent for 30s, also after a ping")
+		}
+		if err := a.s.send(appendFrame(nil, framePing, 0, 0, make([]byte, 8)...)); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// wake leaves a token. One token is enough, because the receiver looks at everything again.
+func wake(token chan<- struct{}) {
+	select {
+	case token <- struct{}{}:
+	default:
+	}
+}
