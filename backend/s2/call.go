@@ -43,7 +43,8 @@ type answer struct {
 	body   []byte
 }
 
-// do makes attempts at a management call until an attempt succeeds, a failure is final, or the attempts are used up.
+// do makes attempts at a management call until an attempt succeeds, a failure is final, or the attempts are used up. A reply may
+// be lost after the call has had its effect, so do keeps in mind whether an earlier attempt may have had its effect.
 func (c *Client) do(ctx context.Context, r *call) (a answer, err error) {
 	unsure := false // an earlier attempt may have had its effect
 	err = httpwire.Retry(ctx, c.cfg.retry, func(int) (again bool, err error) {
@@ -54,6 +55,7 @@ func (c *Client) do(ctx context.Context, r *call) (a answer, err error) {
 		if unsure && r.method == http.MethodDelete && v.kind == backend.ErrNotFound {
 			return false, nil // the earlier attempt deleted the object, and its reply was lost
 		}
+		// A call that must not happen twice is repeated only after a failure without any effect.
 		unsure = unsure || !v.clean()
 		return v.retryable() && (v.clean() || !r.once), err
 	}, c.logRetries(ctx, r.op))
@@ -116,9 +118,12 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	}
 	req.Header.Set("Accept", kind)
 	c.setHeaders(req, r.basin)
+	// The token comes last and anew for each attempt, because a token may have expired since the attempt before.
 	if err := c.authorize(ctx, req); err != nil {
 		return answer{}, c.redact(err)
 	}
+	// RoundTrip and not http.Client: the client follows no redirects, because a redirect could take the access token to another
+	// host.
 	res, err := c.unary.RoundTrip(req)
 	if err != nil {
 		return answer{}, c.redact(err)
@@ -134,7 +139,8 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	return answer{res.StatusCode, res.Header, got}, nil
 }
 
-// readAll reads and decompresses a body of limited size.
+// readAll reads and decompresses a body of limited size. One byte more than the limit is read, to tell a body of exactly the
+// limit from a larger body.
 func readAll(res *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(res.Body, responseLimit+1))
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/headrace/headrace/internal/redact"
 )
 
-// An effect says what a failed request did, as far as its error tells.
+// An effect says what a failed request did, as far as its error tells. The effect is a property of the error alone. What the
+// effect means for batches depends on the situation: see outcomes.
 type effect int
 
 const (
@@ -90,7 +91,8 @@ var (
 	retryableStatus = []int{408, 429, 500, 502, 503, 504}
 )
 
-// judge returns the verdict of an error of any kind.
+// judge returns the verdict of an error of any kind. The order matters: an answer of the server says most, and counts even if the
+// connection broke afterwards.
 func judge(err error) verdict {
 	if answer := new(Error); errors.As(err, &answer) {
 		return judgeStatus(answer)
@@ -98,6 +100,7 @@ func judge(err error) verdict {
 	if errors.As(err, new(*ProtocolError)) {
 		return verdict{effect: effectBroken}
 	}
+	// A redacted error hides its types, so the checks below look at the error behind.
 	err = redact.Cause(err)
 	if errors.Is(err, backend.ErrUnauthorized) { // an Auth said so, before anything was sent
 		return verdict{effectRefused, backend.ErrUnauthorized}
@@ -109,6 +112,7 @@ func judgeStatus(e *Error) verdict {
 	if v, ok := verdicts[e.Code]; ok && v.status == e.Status {
 		return v.verdict
 	}
+	// A proxy in front of S2 sends statuses without S2's codes, for example 403 or 503.
 	kind := kinds[e.Status]
 	if kind != nil {
 		return verdict{effectRefused, kind}
@@ -130,7 +134,8 @@ func effectOf(clean, retryable bool) effect {
 	return effectHopeless
 }
 
-// A situation says what a failed request may have done.
+// A situation says what a failed request may have done. The same error is harmless for a batch that has not left, and leaves
+// doubt about a batch that has.
 type situation int
 
 const (
@@ -154,10 +159,11 @@ const (
 	outcomeResend                   // the records may be stored, and a resend does not store them twice
 )
 
-// outcomes says what each effect means in each situation.
+// outcomes says what each effect means in each situation. A cell is Final or Transient only if nothing can be stored, now or
+// later. In doubt a cell is Unknown: a producer with AtMostOnce must stop there, and every other producer sends the batch again.
 //
-// In row effectMisplaced, the last cell is special. The server may have stored the records of the earlier session since we read the
-// tail, or may be about to store the records. Therefore the position need not belong to another writer, and the next session
+// In row effectMisplaced, the last cell is special. The server may have stored the records of the earlier session since we read
+// the tail, or may be about to store the records. Therefore the position need not belong to another writer, and the next session
 // looks again.
 var outcomes = map[effect][situations]outcome{
 	// repeatable, idle, unsent, sent, traceable, resent
@@ -169,7 +175,8 @@ var outcomes = map[effect][situations]outcome{
 	effectBroken:    {outcomeFinal, outcomeFinal, outcomeTransient, outcomeUnknown, outcomeResend, outcomeResend},
 }
 
-// meaning wraps err in the sentinels for its outcome.
+// meaning wraps err in the sentinels for its outcome. err itself stays inside, with its text and its types, because an operator
+// needs the cause and not only the advice.
 func meaning(err error, s situation) error {
 	v := judge(err)
 	switch o := outcomes[v.effect][s]; {
@@ -193,7 +200,8 @@ func failedCall(op string, err error) error {
 	return fmt.Errorf("s2: %s: %w", op, repeatableMeaning(err))
 }
 
-// certainlyRefused reports whether err excludes both: records stored already, and records stored later.
+// certainlyRefused reports whether err excludes both: records stored already, and records stored later. Only then may another
+// batch have the seq: otherwise the server could store both batches.
 func certainlyRefused(err error) bool {
 	refused := errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 	return refused && !errors.Is(err, backend.ErrIndeterminate)

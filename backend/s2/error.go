@@ -40,6 +40,7 @@ func (e *Error) Error() string {
 	case CodeRangeNotSatisfiable:
 		return fmt.Sprintf("status %d: beyond the tail, which is at %d", e.Status, e.Tail.SeqNum)
 	}
+	// The code comes before the message: an operator searches for the code, and S2 may change its messages.
 	s := fmt.Sprintf("status %d", e.Status)
 	if e.Code != "" {
 		s += " " + e.Code

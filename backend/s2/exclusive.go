@@ -18,6 +18,7 @@ func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) erro
 	defer context.AfterFunc(c.life, cancel)() // Close ends the call
 	// A read returns at most 1000 records and 1 MiB, and commands count too: a batch may take several reads.
 	for done := 0; done < len(recs); {
+		// Every turn reads on behind the records that are compared, and asks for the rest of the batch at most.
 		at := b.at + uint64(done)
 		if at >= c.tail { // the records are fewer than the batch, and S2 stores no part of a batch
 			return fmt.Errorf("another writer's records are at %d: %w", b.at, backend.ErrConflict)
@@ -52,7 +53,9 @@ func (c *conn) compare(ctx context.Context, b batch, recs []backend.Record) erro
 	return nil
 }
 
-// same compares values and headers. Times are left out, because the server may have changed the times.
+// same compares values and headers. Times are left out, because the server may have changed the times: a stream may use the time
+// of the arrival, and times never go back. Two different batches with equal values and headers at one position are equal for
+// every reader too.
 func same(a, b *backend.Record) bool {
 	if !bytes.Equal(a.Value, b.Value) || len(a.Headers) != len(b.Headers) {
 		return false

@@ -20,6 +20,7 @@ func (f *frames) next() (b wire.Batch, reconnect bool, err error) {
 	if err != nil {
 		return b, false, err
 	}
+	// A terminal frame ends the session with the server's reason. Nothing behind the frame is read.
 	if flags.Terminal() {
 		status, body, err := s2s.Terminal(payload)
 		if err != nil {
@@ -27,6 +28,8 @@ func (f *frames) next() (b wire.Batch, reconnect bool, err error) {
 		}
 		return b, false, parseError(status, body, f.secrets())
 	}
+	// The payload belongs to the records from here on: values alias it, and the caller keeps the values. So Next gives new memory
+	// for each frame.
 	if payload, err = f.coder.Open(flags, payload); err != nil {
 		return b, false, err
 	}

@@ -41,6 +41,7 @@ func (s *Stream) holdIncarnation(ctx context.Context) (suffix string, err error)
 	suffix = in.suffix
 	known := in.sessions > 0 || time.Since(in.last) <= confirmedFor
 	in.mu.Unlock()
+	// The lock is not held while the server is asked. Two openings at once may both ask, and both get the same answer.
 	if !known {
 		if suffix, err = s.askIncarnation(ctx); err != nil {
 			return "", err
@@ -68,6 +69,8 @@ func (s *Stream) askIncarnation(ctx context.Context) (suffix string, err error) 
 	a, err := s.client().attempt(ctx, &call{op: s.op("look up"), method: http.MethodGet, url: s.basin.url("streams"), basin: s.basin.name,
 		query: url.Values{"prefix": {s.name}, "limit": {"1"}}})
 	if err != nil {
+		// A refusal, for example because the token may not list streams, repeats every time. Sessions must work without listings
+		// too.
 		if !judge(err).retryable() {
 			return "", nil
 		}

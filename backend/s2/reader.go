@@ -17,7 +17,8 @@ import (
 // lastByteWait is how long Close waits for the transport to let go of a response.
 const lastByteWait = time.Second
 
-// A reader has no goroutine: Read reads from the connection, and the connection buffers what comes meanwhile.
+// A reader has no goroutine: Read reads from the connection, and the connection buffers what comes meanwhile. A goroutine that
+// read ahead would hold batches in memory that a slow consumer does not want yet; HTTP/2's window bounds the memory instead.
 type reader struct {
 	stream    *Stream
 	transport *transport      // of the HTTP/2 connection, which read sessions share; nil with server-sent events
@@ -59,7 +60,8 @@ func (w watched) Read(p []byte) (int, error) {
 	return w.r.body.Read(p)
 }
 
-// endSilent ends the session, because no byte has come for too long. A dead connection may give no other sign.
+// endSilent ends the session, because no byte has come for too long. A dead connection may give no other sign. A living server
+// sends heartbeats, also on a stream without new records.
 func (r *reader) endSilent() {
 	r.silent.Store(true)
 	r.kill()
@@ -75,6 +77,8 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 		if err == nil {
 			return b, nil
 		}
+		// After an error the place in the response is lost: half a frame may be read. A further Read could return records twice
+		// or skip records.
 		r.dead = fmt.Errorf("s2: %s: %w", r.stream.op("read"), err)
 		if r.closed.Load() {
 			r.dead = r.errClosed()
@@ -99,6 +103,7 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if err != nil {
 			return backend.Batch{}, err
 		}
+		// The advice comes with a batch. This batch is returned first, and the next Read follows the advice.
 		r.advised = r.advised || reconnect && r.transport != nil // events give no advice
 		if len(b.Records) == 0 && !b.HasTail {
 			continue // a heartbeat of an older server, without a tail
@@ -129,6 +134,7 @@ func (r *reader) cause(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, new(*Error)):
 		return err
+	// The caller has ended the read, so the broken response below is our own doing and no breach of the protocol.
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	case r.silent.Load():
@@ -147,6 +153,8 @@ func (r *reader) cause(ctx context.Context, err error) error {
 // Close ends the session.
 func (r *reader) Close() error {
 	r.once.Do(func() {
+		// closed is set first. A Read that fails because of this Close then returns ErrClosed, and not the failure of the
+		// connection.
 		r.closed.Store(true)
 		r.silence.Stop()
 		if r.body != nil {
@@ -161,6 +169,7 @@ func (r *reader) Close() error {
 		if r.transport != nil {
 			r.stream.client().closeUnused(r.transport)
 		}
+		// The incarnation counts sessions, so every session that was counted must be released once: see incarnation.
 		if r.held {
 			r.stream.releaseIncarnation()
 		}

@@ -9,11 +9,13 @@ import (
 	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
-// batch makes the Batch for the caller from a batch of the server, and looks for missing records.
+// batch makes the Batch for the caller from a batch of the server, and looks for missing records. Records are missing if they
+// were trimmed before the reader got them. Without the check, a consumer would go on behind the gap and never know.
 func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error) {
 	if len(b.Records) == 0 {
 		return r.heartbeat(ctx, b)
 	}
+	// Gaps between two batches. Gaps within a batch follow below.
 	if err := r.expect(b.First); err != nil {
 		return backend.Batch{}, err
 	}
@@ -30,6 +32,7 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 	last := &b.Records[n-1] // before commands are filtered out: Next must be behind them
 	r.known, r.earliest, r.next = true, false, b.Seq(n-1)+1
 	out := backend.Batch{Records: b.Records, Next: last.Next, CaughtUp: b.HasTail && b.Tail.SeqNum <= r.next}
+	// Commands are filtered last, because they count as records for positions and gaps.
 	if !r.stream.cfg.commands {
 		out.Records = withoutCommands(out.Records)
 	}
@@ -42,6 +45,7 @@ func (r *reader) expect(seq uint64) error {
 	switch {
 	case !r.known || seq == r.next || r.earliest && seq > r.next:
 		return nil
+	// A repeated record would be delivered twice, and the consumer's place would go back.
 	case seq < r.next:
 		return protocolErrorf("record %d where %d is next", seq, r.next)
 	}
@@ -49,6 +53,7 @@ func (r *reader) expect(seq uint64) error {
 }
 
 // hole is the error for missing records, from next up to the record before to: somebody trimmed the stream while the reader read.
+// The consumer must decide about the loss; a reader that went on would hide the loss.
 func (r *reader) hole(to uint64) error {
 	return fmt.Errorf("records %d to %d are missing: %w", r.next, to-1, backend.ErrOutOfRange)
 }

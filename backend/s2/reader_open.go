@@ -41,6 +41,7 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 	}
 	r := &reader{stream: s}
 	r.life, r.kill = context.WithCancel(context.Background())
+	// With a known start, expect notices records that are missing from the start on.
 	if from == backend.Earliest {
 		r.known, r.earliest = true, true
 	} else if seq, err := SeqNum(from); err == nil {
@@ -74,6 +75,7 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	if r.stream.cfg.events {
 		return r.openEvents(ctx, q)
 	}
+	// Read sessions share the connection: a session that only waits costs a stream of HTTP/2 and no socket.
 	r.transport = client.reading()
 	req, err := r.stream.request(r.life, http.MethodGet, q)
 	if err != nil {
@@ -90,6 +92,7 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 		return r.fallBack(ctx, q, err)
 	}
 	r.body = res.Body
+	// The flags of each frame name the compression, so the coder needs no codec of its own.
 	coder, err := s2s.NewCoder(s2s.None)
 	if err != nil {
 		return err
@@ -112,6 +115,7 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	if err != nil {
 		return err
 	}
+	// The body is set before the check, so that the caller's Close closes the body of a wrong answer too.
 	r.body = res.Body
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))

@@ -81,6 +81,8 @@ func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, err
 
 // connection reads over a single connection until the connection or the range ends, or the caller leaves the loop.
 func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record, error) bool) (left bool, err error) {
+	// Each connection asks for the rest of the range only, so the server can apply the limits itself and a lost connection
+	// repeats nothing.
 	in, err := r.open(ctx)
 	if err != nil {
 		return false, r.atTail(err)
@@ -100,6 +102,7 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 		if err != nil {
 			return false, err
 		}
+		// A batch is progress: the attempts count failures in a row.
 		r.failed, r.tried = 0, 0
 		r.restOfWait = r.restOfWait && len(b.Records) == 0
 		if left := r.give(b.Records, yield); left || r.rangeEnded {
@@ -134,10 +137,14 @@ func (r *ReadSession) open(ctx context.Context) (*reader, error) {
 	rest.From = r.Next()
 	r.restOfWait = rest.Wait > 0 && !r.quietSince.IsZero()
 	if r.restOfWait {
+		// The wait goes on over connections. With the full wait for each connection, a session over a bad network would never
+		// end.
 		if rest.Wait -= time.Since(r.quietSince); rest.Wait <= 0 {
 			rest.Wait = NoWait
 		}
 	}
+	// Clamp is about the caller's start. Behind it, a place beyond the tail means that the stream was deleted, and must be an
+	// error.
 	rest.Clamp = rest.Clamp && rest.From == r.want.From
 	q, err := rest.query()
 	if err != nil {

@@ -35,6 +35,8 @@ func (s *Stream) tailFrom(ctx context.Context, from backend.Offset) (backend.Tai
 	if err := s.sameIncarnation(from, suffix); err != nil {
 		return backend.Tail{}, err
 	}
+	// The record is read before the tail is asked. In the other order, the tail could lie before the record, and the count would
+	// be negative.
 	first, found, err := s.firstSeq(ctx, from)
 	if err != nil {
 		return backend.Tail{}, repeatableMeaning(err)
@@ -46,6 +48,7 @@ func (s *Stream) tailFrom(ctx context.Context, from backend.Offset) (backend.Tai
 	if !found {
 		first = end.SeqNum
 	}
+	// A relative place never is out of range: it means the nearest record that is left.
 	if from.Relative() {
 		return backend.Tail{Next: offsetIn(end.SeqNum, suffix), Records: int64(end.SeqNum - min(first, end.SeqNum)), Bytes: -1}, nil
 	}
