@@ -185,7 +185,7 @@ func acquiredCheckpoint(ctx context.Context, s lease.Store) error {
 	for _, offset := range []backend.Offset{"", "1"} {
 		cp, ok, err := s.Acquire(ctx, group, "a", "s", long)
 		if err != nil || !ok || cp.Offset != offset {
-			return fmt.Errorf("Acquire returned the checkpoint %v, %v, %v, want the offset %q", cp, ok, err, offset)
+			return fmt.Errorf("the checkpoint that Acquire returned: %v, %v, %v, want the offset %q", cp, ok, err, offset)
 		}
 		if stored, err := s.Load(ctx, key); err != nil || stored != cp {
 			return fmt.Errorf("the store holds %v, %v, and Acquire returned %v", stored, err, cp)
@@ -197,7 +197,7 @@ func acquiredCheckpoint(ctx context.Context, s lease.Store) error {
 	}
 	cp, ok, err := s.Acquire(ctx, group, "b", "s", long)
 	if err != nil || ok || cp != (checkpoint.Checkpoint{}) {
-		return fmt.Errorf("Acquire by another member returned %v, %v, %v, want nothing", cp, ok, err)
+		return fmt.Errorf("the result of Acquire by another member: %v, %v, %v, want nothing", cp, ok, err)
 	}
 	return nil
 }
