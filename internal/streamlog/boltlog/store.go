@@ -135,6 +135,7 @@ func (s *store) Read(seq uint64, limit streamlog.ReadLimit) (recs []backend.Reco
 		}
 		// We return the records before the corrupt block first. The next Read returns the error.
 		if err != nil {
+			clear(out[whole:]) // whoever gets the slice after Free finds zero records behind its end
 			out = out[:whole]
 			break
 		}
