@@ -31,11 +31,16 @@ func (l *Log) resume(ctx context.Context, f backend.Format, from backend.Resumpt
 	if err := board.Err(); err != nil {
 		return nil, "", err
 	}
-	st, origin := board.State(), from.Origin
+	origin := from.Origin
 	// Only a new name may ask for the tail: batches of a known name may be stored already.
 	if origin == "" && from.Sent == 0 {
+		if err := l.identify(ctx); err != nil {
+			return nil, "", err
+		}
+		st := board.State()
 		origin = string(FormatOffset(st.Tail, st.Incarnation))
 	}
+	st := board.State()
 	begin, incarnation, ok := ParseOffset(backend.Offset(origin))
 	switch {
 	case !ok:
@@ -45,6 +50,17 @@ func (l *Log) resume(ctx context.Context, f backend.Format, from backend.Resumpt
 	}
 	a := &appender{log: l, contentType: f.ContentType, resumed: true, at: begin + from.Records, doubtful: from.Sent > from.Seq}
 	return a, origin, nil
+}
+
+// identify gives a stream without an incarnation one, by an empty Write. An origin without the incarnation would also fit
+// a stream that is made later under the same name: if the later stream had as many records as the producer has sent, the
+// producer would go on behind them.
+func (l *Log) identify(ctx context.Context) error {
+	if l.store.Board().State().Incarnation != "" {
+		return nil
+	}
+	_, err := Commit(ctx, l.store, &Write{})
+	return err
 }
 
 // placeLocked returns where the batch behind all taken batches begins.
