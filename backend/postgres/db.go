@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -21,31 +20,15 @@ type DB struct {
 	listener *listener
 }
 
-type config struct {
-	poll        time.Duration
-	recordBytes int
-}
-
-// An Option is an option of [Open].
-type Option func(*config)
-
-// Poll sets how often a reader at the tail asks for new records without a notification. Default 1 s, at least 1 ms.
-// While an older transaction is running, a reader asks every 20 ms, because no notification reports the end of that
-// transaction.
-func Poll(d time.Duration) Option { return func(c *config) { c.poll = max(d, time.Millisecond) } }
-
-// RecordBytes sets the size of the largest record, value and headers together. Default 1 MiB, at least 1.
-func RecordBytes(n int) Option { return func(c *config) { c.recordBytes = max(n, 1) } }
-
 // Open makes missing tables in the first schema of search_path, and remembers the schema. If the tables are up to date,
 // Open writes nothing, and the program needs no right to make tables. The caller closes the pool, after [DB.Close].
 func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*DB, error) {
-	if pool == nil {
-		return nil, errors.New("postgres: open: the pool is nil")
+	c, err := complete(opts)
+	if err == nil && pool == nil {
+		err = errors.New("the pool is nil")
 	}
-	c := config{poll: time.Second, recordBytes: 1 << 20}
-	for _, o := range opts {
-		o(&c)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
 	}
 	t, err := setUp(ctx, pool)
 	if err != nil {
