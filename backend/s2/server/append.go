@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"sync"
 )
@@ -335,7 +336,7 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 				return draining()
 			default:
 			}
-			return err
+			return orAbort(err)
 		}
 		// The stream has copied the records of the last input, so we use the memory of the last input again.
 		*in = input{recs: in.recs[:0], headers: in.headers[:0]}
@@ -371,6 +372,15 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 			return err
 		}
 	}
+}
+
+// orAbort returns errAbort for an error of the connection, when the client is gone. Without this, the failure of a client
+// would be logged as a failure of the storage.
+func orAbort(err error) error {
+	if _, refused := err.(*apiError); refused || err == io.EOF {
+		return err
+	}
+	return errAbort
 }
 
 // writeAcks writes acks until the queue ends. If the queue has ended with an error, writeAcks then writes a terminal

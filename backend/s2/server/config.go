@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"time"
 )
@@ -44,6 +45,11 @@ type Config struct {
 	// CountDuplicates makes the server count the batches that hold the same records as an earlier batch of the same
 	// stream: see [Stats.Duplicates]. Counting costs a hash of every batch, and eight bytes of memory for each batch.
 	CountDuplicates bool
+
+	// Logger gets the cause of each failure of the storage, for example a damaged file or a full disk. The client does
+	// not get the cause, because the cause may name files. Refusals of wrong requests are not logged: their answer says
+	// everything, and a client could fill the log with them. Default: [slog.Default].
+	Logger *slog.Logger
 }
 
 // A Basin is created when the server is made. With AutoCreate, an append to or a read of a missing stream creates the
@@ -57,6 +63,9 @@ type Basin struct {
 func (c Config) complete() Config {
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	orDefault := func(d *time.Duration, otherwise time.Duration) {
 		if *d == 0 {

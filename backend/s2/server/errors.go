@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -87,12 +88,22 @@ func draining() error {
 	return fail(http.StatusServiceUnavailable, "server_draining", "the server is shutting down: connect again")
 }
 
-// asAPIError returns err as an apiError. An error that is not an apiError becomes status 500.
-func asAPIError(err error) *apiError {
+// answerTo returns the answer about err. An error that is not an apiError is a failure of the storage: the client gets
+// status 500, and the log gets the cause. The client does not get the cause, because the cause may name files.
+func (x *exchange) answerTo(err error) *apiError {
 	if e, ok := err.(*apiError); ok {
 		return e
 	}
-	return fail(http.StatusInternalServerError, "storage", "%v", err)
+	x.report(err)
+	return fail(http.StatusInternalServerError, "storage", "the storage of the server has failed: the log of the server has the cause")
+}
+
+// report logs a failure of the storage. Without the log, the operator of a server with a damaged file or a full disk
+// would see failed requests, and nowhere a reason.
+func (x *exchange) report(err error) {
+	x.srv.cfg.Logger.LogAttrs(x.r.Context(), slog.LevelError, "s2: a request has failed in the storage",
+		slog.String("method", x.r.Method), slog.String("basin", x.r.Header.Get("s2-basin")), slog.String("stream", x.stream),
+		slog.Any("error", err))
 }
 
 func checkUTF8(what string, b []byte) error {

@@ -159,8 +159,8 @@ func (x *exchange) write(b []byte) error {
 }
 
 // endFrames writes out, and ends an answer in frames. If why is io.EOF, the answer ends cleanly. If why is an apiError,
-// a terminal frame tells the client the error. For any other error endFrames breaks the connection: either the client
-// is gone, or the client must not take the answer for complete.
+// a terminal frame tells the client the error. Any other error except errAbort is a failure of the storage: endFrames logs
+// the error and breaks the connection, because the client must not take the answer for complete.
 func (x *exchange) endFrames(out []byte, why error) error {
 	switch {
 	case why == errAbort:
@@ -170,7 +170,8 @@ func (x *exchange) endFrames(out []byte, why error) error {
 	default:
 		e, ok := why.(*apiError)
 		if !ok {
-			return errAbort // the connection failed
+			x.report(why)
+			return errAbort
 		}
 		out = appendTerminal(out, e)
 	}

@@ -47,8 +47,7 @@ func (x *exchange) route() error {
 		return nil
 	}
 	if x.r.URL.Path == "/health" || x.r.URL.Path == "/ping" {
-		_, err := io.WriteString(x.w, "OK")
-		return err
+		return x.write([]byte("OK"))
 	}
 	parts, err := segments(x.r.URL)
 	if err != nil {
@@ -84,8 +83,8 @@ func (x *exchange) basinName() (string, error) {
 }
 
 func checkBasinNameHeader(name string) error {
-	if err := checkBasinName(name); err != nil {
-		return badRequest("bad_header", "s2-basin: %s", asAPIError(err).message)
+	if e := (*apiError)(nil); errors.As(checkBasinName(name), &e) {
+		return badRequest("bad_header", "s2-basin: %s", e.message)
 	}
 	return nil
 }
@@ -122,8 +121,8 @@ func (x *exchange) accepts(is func(string) bool) bool {
 // body reads the whole body of a request and decompresses it.
 func (x *exchange) body() ([]byte, error) {
 	control := http.NewResponseController(&x.w)
-	if err := unread.ReadBefore(control, time.Now().Add(bodyTime)); err != nil {
-		return nil, err
+	if unread.ReadBefore(control, time.Now().Add(bodyTime)) != nil {
+		return nil, errAbort // the client is gone
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, maxBody))
 	if err != nil {
@@ -135,8 +134,8 @@ func (x *exchange) body() ([]byte, error) {
 		}
 		return nil, errAbort // the client is gone
 	}
-	if err := unread.ReadBefore(control, time.Time{}); err != nil {
-		return nil, err
+	if unread.ReadBefore(control, time.Time{}) != nil {
+		return nil, errAbort
 	}
 	how := plain
 	switch enc := strings.ToLower(x.r.Header.Get("content-encoding")); enc {

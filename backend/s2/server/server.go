@@ -262,7 +262,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && !x.bodyPassed {
 			_ = unread.PassOver(w, r, unreadTime)
 		}
-		asAPIError(err).write(&x.w)
+		x.answerTo(err).write(&x.w)
 		whole = true
 	}
 }

@@ -129,7 +129,7 @@ func (e *eventEmitter) end(why error) error {
 		why = e.x.write([]byte("data: [DONE]\n\n"))
 	case why == errAbort, why == errEnd, why == io.EOF:
 	default:
-		why = e.x.write(fmt.Appendf(nil, "event: error\ndata: %s\n\n", asAPIError(why).json()))
+		why = e.x.write(fmt.Appendf(nil, "event: error\ndata: %s\n\n", e.x.answerTo(why).json()))
 	}
 	if why == nil {
 		return errEnd

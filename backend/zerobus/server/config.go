@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -36,7 +37,7 @@ type Config struct {
 	CountDuplicates bool
 
 	// RowLog receives every row as a line of JSON, before the server acknowledges the row. If RowLog returns an error,
-	// the server refuses the request with INTERNAL.
+	// the server refuses the request with INTERNAL, and Logger gets the error.
 	RowLog io.Writer
 
 	// Tap receives every stored row, before the server acknowledges the row. One call gets all rows of a request. The
@@ -72,6 +73,11 @@ type Config struct {
 	// Window is the flow-control window of a stream in bytes, at least 64 KiB. Default: 4 MiB. A client can send so
 	// many bytes while the server does not read.
 	Window int32
+
+	// Logger gets the cause of each refusal with INTERNAL, for example a full disk under RowLog. The client does not get
+	// the cause, because the cause may name files. Other refusals are not logged: their text says everything, and a client
+	// could fill the log with them. Default: [slog.Default].
+	Logger *slog.Logger
 }
 
 // A Table is a table with the name catalog.schema.table. A Table without columns accepts every JSON object, and every
@@ -104,6 +110,9 @@ func (c Config) complete() *config {
 	}
 	if c.Window == 0 {
 		c.Window = 4 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	full := &config{Config: c}
 	if c.InMemory {

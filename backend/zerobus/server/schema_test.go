@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -207,12 +209,39 @@ type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
+// A lockedBuffer is a log that the goroutines of a server write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func TestWhatCannotBeLoggedIsNotAcknowledged(t *testing.T) {
-	srv := zerobustest.New(t, zerobustest.Table(tbl), zerobustest.RowLog(fullDisk{}))
+	var log lockedBuffer
+	logTo := func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+	srv := zerobustest.New(t, zerobustest.Table(tbl), zerobustest.RowLog(fullDisk{}), logTo)
 	s := authorized(t, srv, dial(t, srv), tbl)
 	s.send(createJSON(tbl), ingest(jsonRecord, 0, "{}"))
 	s.opened()
-	s.wantCode(codes.Internal, "disk full")
+	if text := s.wantCode(codes.Internal, "the row log failed").Message(); strings.Contains(text, "disk full") {
+		t.Errorf("the client gets the cause, which may name files: %s", text)
+	}
+	for _, want := range []string{"level=ERROR", "method=EphemeralStream", "table=" + tbl, "offset=0", `error="disk full"`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log has no %s: %s", want, log.String())
+		}
+	}
 	if n := len(srv.Rows(tbl)); n != 0 {
 		t.Errorf("%d rows", n)
 	}

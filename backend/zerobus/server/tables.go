@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -120,8 +121,11 @@ func (t *table) store(st *stream, req *request) error {
 	defer t.mu.Unlock()
 	if t.cfg.RowLog != nil {
 		if err := t.logLocked(st, req); err != nil {
-			return refuse(codes.Internal, t.name, "nothing of request %d is stored, because the row log failed: %v: send the request again",
-				req.offset, err)
+			t.cfg.Logger.LogAttrs(st.rpc.Context(), slog.LevelError, "zerobus: a request has failed in the row log",
+				slog.String("method", "EphemeralStream"), slog.String("table", t.name), slog.String("stream", st.id),
+				slog.Int64("offset", req.offset), slog.Any("error", err))
+			return refuse(codes.Internal, t.name, "nothing of request %d is stored, because the row log failed: send the request again; the log of the server has the cause",
+				req.offset)
 		}
 	}
 	if t.cfg.CountDuplicates {
