@@ -124,3 +124,15 @@ func TestTrainRefusesSamplesThatTeachNothing(t *testing.T) {
 		}
 	}
 }
+
+// One large record among the samples is as good as its beginning.
+func TestTrainTakesALargeSample(t *testing.T) {
+	small, large := samples(t, 500), text(1<<20)
+	for _, size := range []int{64, 16 << 10, 1 << 20} {
+		d, err := compress.Train(append(small[:500:500], large), size)
+		if err != nil {
+			t.Fatalf("size %d: %v", size, err)
+		}
+		codectest.Run(t, compress.Zstd(codec.JSON[event](), 1<<20, compress.Dictionary(d)), sampleEvent(600))
+	}
+}
