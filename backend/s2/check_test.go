@@ -8,6 +8,9 @@ import (
 	"github.com/headrace/headrace/backend/s2/admin"
 )
 
+// nobody is an address where nothing listens. A port that was free a moment ago will not do: another test may get it.
+const nobody = "http://127.0.0.1:1"
+
 // manage manages the streams of the basin that the tests use.
 func manage(c *s2.Client) *admin.Basin { return admin.New(c).Basin(basinName) }
 

@@ -167,7 +167,7 @@ func TestARoundTripperThatFailsLeavesTheOutcomeOpen(t *testing.T) {
 		"no connection": {http.RoundTripper.RoundTrip, backend.ErrTransient, backend.ErrIndeterminate},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, err := s2.New(s2.Config{Token: "token-of-nobody", BasinEndpoint: "http://127.0.0.1:1"}, s2.RoundTripper(func(next http.RoundTripper) http.RoundTripper {
+			client, err := s2.New(s2.Config{Token: "token-of-nobody", BasinEndpoint: nobody}, s2.RoundTripper(func(next http.RoundTripper) http.RoundTripper {
 				return tripper(func(r *http.Request) (*http.Response, error) { return c.send(next, r) })
 			}))
 			check(t, err)

@@ -121,11 +121,12 @@ func TestAHangingStreamEndsWithItsClientAndWithTheServer(t *testing.T) {
 }
 
 func TestEndDropAndRestart(t *testing.T) {
-	srv := zerobustest.New(t, zerobustest.Table(tbl))
-	conn := dial(t, srv)
+	// Restart listens at the same address again. On the network, another program could have taken the port meanwhile.
+	srv := zerobustest.New(t, zerobustest.Table(tbl), zerobustest.InMemory(), zerobustest.Token("mine"))
+	conn := dial(t, srv, grpc.WithContextDialer(srv.Dial))
 	open := func() *rawClient {
 		t.Helper()
-		s := authorized(t, srv, conn, tbl)
+		s := openStream(t, conn, "authorization", "Bearer mine", "x-databricks-zerobus-table-name", tbl)
 		s.send(createJSON(tbl))
 		s.opened()
 		return s
