@@ -12,21 +12,20 @@ import (
 )
 
 var (
-	// ErrInUse says that the file is open already, in another process or by another Open in this process.
+	// ErrInUse says: the file is open already, in another process or by another Open in this process.
 	ErrInUse = boltfile.ErrInUse
 
-	// ErrDamaged says that the file is not what was written: the file was cut short, or bytes in it have changed. Open
-	// reports the damage that it can see. A damaged page is found later, by a reader or by an append; after such an
-	// append nothing more is written. Restore the file from a backup.
+	// ErrDamaged reports a damaged file: the file was cut short, or bytes of the file have changed. Open does not read
+	// every page. A reader or an append may find a damaged page later; after such an append nothing more is written.
+	// Restore the file from a backup.
 	ErrDamaged = boltfile.ErrDamaged
 )
 
 // A DB is one file with any number of streams. Any goroutine may call its methods.
 type DB struct{ file *boltlog.DB }
 
-// Open opens the file at path, and creates the file if it does not exist. A file of length 0 was cut and is
-// [ErrDamaged]. Only one process can have the file open. If another process has it open, Open fails within a second
-// with an error that wraps [ErrInUse].
+// Open opens the file at path, and creates a missing file. A file of length 0 was cut and is [ErrDamaged]. Only one
+// process can have the file open. If another process has the file open, Open fails within a second with [ErrInUse].
 func Open(path string, opts ...Option) (*DB, error) {
 	c, err := complete(opts)
 	if err != nil {
@@ -40,13 +39,13 @@ func Open(path string, opts ...Option) (*DB, error) {
 }
 
 // Stream returns the stream with the given name of 1 to 512 bytes. The stream exists from its first append on; before
-// that it reads as an empty stream. The options apply to appends through the returned Stream, and not to other Streams
-// of the same name. Every operation reports an error in the name, in the options or in the stored data.
+// the first append, readers see an empty stream. The options apply to appends through the returned Stream, and not to
+// other Streams of the same name. Every operation reports an error in the name, in the options or in the stored data.
 func (db *DB) Stream(name string, opts ...StreamOption) *Stream {
 	store := db.file.Store(name)
 	limits, err := completeStream(opts)
 	if err != nil {
-		// An ended store in the place of the real one: every operation returns err. Other Streams of the name go on.
+		// An ended store replaces the store of the file: every operation returns err. Other Streams of the name go on.
 		ended := streamlog.NewMemory()
 		ended.Board().End(err)
 		store = ended
@@ -64,8 +63,8 @@ func (db *DB) Streams() ([]string, error) {
 }
 
 // Delete removes a stream with all its records. Its sessions and readers end with [backend.ErrNotFound]. To delete a
-// stream that does not exist fails with [backend.ErrNotFound] too. A new call of Stream may use the name again at once.
-// When ctx ends, Delete stops waiting and the outcome is unknown.
+// missing stream fails with [backend.ErrNotFound] too. A new call of Stream may use the name again at once. When ctx
+// ends, Delete stops waiting and the outcome is unknown.
 func (db *DB) Delete(ctx context.Context, name string) error {
 	if err := db.file.Delete(ctx, name); err != nil {
 		return fmt.Errorf("bolt: %w", err)
@@ -73,9 +72,9 @@ func (db *DB) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// Bolt returns the bbolt database, so that you can keep something else in the same file: in top-level buckets whose
-// names do not begin with "headrace/". A transaction that stays open delays Close. A read transaction that stays open
-// also delays appends, as soon as the file outgrows its mapping.
+// Bolt returns the bbolt database. You can keep other data in the same file, in top-level buckets with names that do
+// not begin with "headrace/". An open transaction delays Close. An open read transaction also delays appends, as soon
+// as the file outgrows its mapping.
 func (db *DB) Bolt() *bbolt.DB { return db.file.Bolt() }
 
 // Close commits the batches that were taken and closes the file. Then sessions and readers of all streams end with

@@ -46,13 +46,13 @@ func RecordBytes(n int) StreamOption {
 }
 
 // InFlight sets how many batches a session takes before it waits until the first acks are received. All batches that
-// have arrived when a commit begins share its fsync. The default is 16.
+// have arrived at the beginning of a commit share its fsync. The default is 16.
 func InFlight(n int) StreamOption {
 	return func(c *streamConfig) { c.limits.InFlight = n }
 }
 
-// atMost keeps a limit below 2 GiB, the largest value that bbolt takes; 0 is no limit. A larger value would be refused by
-// bbolt and would make every commit that contains the value fail.
+// atMost keeps a limit below 2 GiB, the largest value of bbolt; 0 is no limit. bbolt would refuse a larger value, and
+// every commit with the value would fail.
 func atMost(limit int) int {
 	const most = 1 << 30
 	if limit == 0 {

@@ -8,8 +8,8 @@ import (
 
 var _ backend.Tailer = (*Stream)(nil)
 
-// Tail returns where the stream ends and how many records lie between from and there. It refuses what OpenReader
-// refuses.
+// Tail returns the end of the stream, and the number of records between from and the end. Tail refuses the same offsets
+// as OpenReader.
 func (s *Stream) Tail(ctx context.Context, from backend.Offset) (backend.Tail, error) {
 	return s.log.Tail(ctx, from)
 }

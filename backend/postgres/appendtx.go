@@ -52,7 +52,7 @@ func (s *Stream) appendTx(ctx context.Context, tx pgx.Tx, recs []backend.Record)
 	return sealed, err
 }
 
-// create makes the stream. It does not wait long for a connection: other transactions that wait here too may hold all
+// create makes the stream. create does not wait long for a connection: other transactions in create may hold all
 // connections of the pool, and all would wait for ever.
 func (s *Stream) create(ctx context.Context, tx pgx.Tx) error {
 	pool, statement := s.db.pool, s.db.tables.sql(createSQL)

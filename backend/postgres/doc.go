@@ -7,25 +7,26 @@
 //     their order. If several transactions change the same row, and each calls [Stream.AppendTx] after its change, the
 //     records have the order of the changes. Transactions that do not touch the same rows may appear in another order
 //     than the order of their commits.
-//   - A reader never passes a transaction that may still commit: it reads a record only when no running transaction can
-//     come before the record. So an open transaction that has written something holds up all readers, whatever table or
-//     database of the server it has written to. Nothing is lost. A transaction that only reads holds up nobody.
-//     [backend.Latest] is behind the last committed record; records of older transactions that are still running will
-//     be before this place.
-//   - A reader fetches one page of records ahead of its caller, 4,000 records or about 1 MiB. So it may still return a page
-//     of a stream that was trimmed or deleted meanwhile. It holds a connection of the pool only during a query.
+//   - A reader never passes a running transaction: the reader reads a record only when no running transaction can still
+//     commit records in front of the record. So an open transaction with a change holds up all readers, whatever table
+//     or database of the server the transaction has changed. Nothing is lost. A transaction that only reads holds up
+//     nobody. [backend.Latest] is behind the last committed record; records of older running transactions will be
+//     before this place.
+//   - A reader fetches one page of records ahead of its caller, 4,000 records or about 1 MiB. So the reader may return
+//     a page of a stream that was trimmed or deleted meanwhile. The reader holds a connection of the pool only during a
+//     query.
 //   - Duplicates after a lost reply: none. The database remembers the batches of an appender until their acks were
-//     returned. So it acknowledges a resend, and does not store it again. It forgets a producer that was silent for 7
-//     days. After a crash of the process, a new producer has a new name, so records that its caller sends again are
-//     stored again. An appender of [Stream.Resume] keeps its name in all processes, and the database remembers the name
-//     for ever.
+//     returned. So the database acknowledges a resend, and does not store the records again. The database forgets a
+//     producer after 7 silent days. After a crash of the process, a new producer has a new name, and records sent again
+//     are stored again. An appender of [Stream.Resume] keeps its name in all processes, and the database remembers the
+//     name for ever.
 //   - Durability: an acknowledged append is committed, and as durable as synchronous_commit says.
 //   - Resume grain: a record. An offset consists of the turn, the append and the record: "<turn>.<append>.<record>".
 //   - Limits: a record of 1 MiB, a batch of 4 MiB or 1,000 records; see [RecordBytes].
 //   - End of stream: [Stream.Seal]. Afterwards appends fail with [backend.ErrStreamClosed], and readers get io.EOF
 //     behind the last record.
-//   - Transient failures wrap [backend.ErrTransient]: a lost connection, a restart, a failover to a server that is
-//     still read-only, a conflict of transactions, a timeout of a statement or a lock.
+//   - Transient failures wrap [backend.ErrTransient]: a lost connection, a restart, a failover to a read-only server, a
+//     conflict of transactions, a timeout of a statement or a lock.
 //
 // # Outbox
 //
@@ -44,7 +45,7 @@
 // continue the order of the records where the old server has ended.
 //
 // NOTIFY on the channel headrace wakes readers, and readers also ask every [Poll]. One connection listens, in addition
-// to the connections of the pool. PostgreSQL commits transactions with a NOTIFY one after another. Behind a pooler that
-// gives each transaction another connection, such as PgBouncer, no notification arrives. Then set a short [Poll], and
-// use pgx.QueryExecModeExec if the pooler does not support prepared statements.
+// to the connections of the pool. PostgreSQL commits transactions with a NOTIFY one after another. Behind a pooler such
+// as PgBouncer, with another connection for each transaction, no notification arrives. Then set a short [Poll], and use
+// pgx.QueryExecModeExec if the pooler does not support prepared statements.
 package postgres

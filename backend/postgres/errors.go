@@ -44,8 +44,8 @@ func classify(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", backend.ErrTransient, err) // no error of the server, so the connection has failed
 }
 
-// stored classifies an error of an append. A transient error is also indeterminate. The resend is safe, because the
-// database recognizes it by its seq.
+// stored classifies an error of an append. A transient error is also indeterminate. A resend is safe, because the
+// database recognizes a resend by its seq.
 func stored(ctx context.Context, err error) error {
 	c := classify(ctx, err)
 	if errors.Is(c, backend.ErrTransient) {

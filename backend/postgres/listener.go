@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A listener wakes waiting readers after a commit. It holds a connection in addition to the pool's, from the first
-// waiting reader until Close. If a notification is lost, the reader finds the records at its next Poll.
+// A listener wakes waiting readers after a commit. The listener holds a connection in addition to the pool's, from the
+// first waiting reader until Close. If a notification is lost, the reader finds the records at its next Poll.
 type listener struct {
 	pool *pgxpool.Pool
 
@@ -42,8 +42,9 @@ func (l *listener) next(stream int64) <-chan struct{} {
 	return c
 }
 
-// tell wakes the readers of the stream whose number is the payload of a notification. If the payload is no number, tell
-// wakes all readers. A reader of a stream that did not exist does not know the number yet, so it is always woken.
+// The payload of a notification is the number of a stream. tell wakes the readers of this stream. If the payload is no
+// number, tell wakes all readers. A reader of a missing stream does not know the number yet, and tell always wakes such
+// a reader.
 func (l *listener) tell(payload string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

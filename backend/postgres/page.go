@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A page is the answer to one query of a reader: the state of the stream and the records behind a place, both of one
-// moment.
+// A page is the answer to one query of a reader: the state of the stream and the records behind a place, both of the
+// same moment.
 type page struct {
 	found bool // the stream exists
 	state
@@ -29,7 +29,7 @@ type state struct {
 	trim            position
 }
 
-// fetch reads about readBytes of the records at from and behind it, limit of them at most. It makes room for as many
+// fetch reads about readBytes of the records at from and behind it, limit of them at most. fetch makes room for as many
 // records as the caller expects.
 func (s *Stream) fetch(ctx context.Context, from position, limit, expected int) (*page, error) {
 	rows, err := s.db.pool.Query(ctx, s.db.tables.sql(readSQL), s.name, from.turn, from.batch, from.no, limit, readBytes)
@@ -115,8 +115,8 @@ func (w *scanner) offset(p position) backend.Offset {
 	return backend.Offset(w.text.String()[from:])
 }
 
-// An arena copies the values of a column into shared memory, which saves allocations. A program that keeps one value
-// keeps the memory of the neighbours too.
+// An arena copies the values of a column into shared memory. The shared memory saves allocations, but a program with
+// one kept value keeps the memory of its neighbours too.
 type arena struct {
 	free []byte
 	last []byte // nil for NULL

@@ -10,15 +10,15 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// Bounds of a batch from Read. A batch of records that are larger than the records before may have twice readBytes, and
-// its last record may exceed that.
+// Bounds of a batch from Read. If the records of a batch are larger than the records before, the batch may have twice
+// readBytes, and the last record may exceed this limit.
 const (
 	readRecords = 4000
 	readBytes   = 1 << 20
 )
 
-// OpenReader starts reading at from. It resolves a relative start before it returns. If the offset is no place of this
-// stream, for example because it belongs to a deleted stream of the same name, the error is [backend.ErrOutOfRange].
+// OpenReader starts reading at from. OpenReader resolves a relative start before the return. If the offset is no place
+// of this stream, for example a place of a deleted stream of the same name, the error is [backend.ErrOutOfRange].
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.failed("open reader of", fmt.Errorf("%w: %w", backend.ErrTransient, err))
@@ -36,8 +36,8 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 		limit: readRecords, life: life, cancel: cancel}, nil
 }
 
-// A reader asks for the next page before the caller asks for it, when there is more to read: the server works while the
-// caller consumes a page. So a reader holds two pages at most, and it holds a connection only during a query.
+// When there is more to read, a reader asks for the next page before the caller does: the server works while the caller
+// consumes a page. So a reader holds two pages at most, and holds a connection only during a query.
 type reader struct {
 	stream   *Stream
 	id       int64 // 0: the stream did not exist

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// setUp finds the tables. It makes or changes tables only if necessary, because the program may have no right to do so,
-// and a read-only server cannot.
+// setUp finds the tables. setUp makes or changes tables only if necessary, because the program may have no right to
+// make tables, and a read-only server refuses the change.
 func setUp(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	if t, ok, err := find(ctx, pool); ok || err != nil {
 		return t, err
@@ -50,7 +50,7 @@ func find(ctx context.Context, q querier) (t *tables, ready bool, err error) {
 	return t, behind <= 0, err
 }
 
-// version returns the version of the tables. It returns 0 if headrace_schema exists without a version for streams:
+// version returns the version of the tables. version returns 0 if headrace_schema exists without a version for streams:
 // package sqlstore makes the same table.
 func (t *tables) version(ctx context.Context, q querier) (version int, err error) {
 	err = q.QueryRow(ctx, t.sql(versionSQL)).Scan(&version)
@@ -68,8 +68,8 @@ func (t *tables) behind(ctx context.Context, q querier) (n int64, err error) {
 	return n, err
 }
 
-// migrate makes the tables or brings them up to date. It runs under a lock: if two sessions run CREATE TABLE IF NOT
-// EXISTS at the same time, one of them may fail.
+// migrate makes the tables or brings them up to date. migrate runs under a lock: if two sessions run CREATE TABLE IF
+// NOT EXISTS at the same time, one session may fail.
 func migrate(ctx context.Context, tx pgx.Tx) error {
 	for _, statement := range []string{
 		`SELECT pg_advisory_xact_lock(7522535908310049637)`,
@@ -101,8 +101,8 @@ func migrate(ctx context.Context, tx pgx.Tx) error {
 	return t.catchUp(ctx, tx)
 }
 
-// catchUp raises the turns of this server above the turns in the tables. Without it, new records of a restored database
-// would be in front of the old records, where no reader looks for them.
+// catchUp raises the turns of this server above the turns in the tables. Without catchUp, new records of a restored
+// database would be in front of the old records, and no reader would find the new records.
 func (t *tables) catchUp(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, t.sql(lockSQL)); err != nil { // wait for appends with the old base, and make later appends wait for us
 		return err

@@ -20,8 +20,8 @@ const (
 	batchBytes   = 4 << 20
 )
 
-// resends is how many batches behind the newest the database remembers. It is more than can be unacknowledged at the
-// same time, so every resend is recognized.
+// resends is the number of batches behind the newest batch that the database remembers. Fewer batches can be
+// unacknowledged at the same time, so every resend is recognized.
 const resends = 2 * inFlight
 
 // inFlight is how many batches a session takes before the first ack.
@@ -30,8 +30,8 @@ const inFlight = 16
 // remembered is how long the database remembers the batches of a silent producer.
 const remembered = 7 * 24 * time.Hour
 
-// NewAppender makes the appender of one producer. The first appender that is opened with a content type sets the
-// content type of the stream. If a later appender has another type, Open fails with [backend.ErrRejected].
+// NewAppender makes the appender of one producer. The first opened appender with a content type sets the content type
+// of the stream. If a later appender has another type, Open fails with [backend.ErrRejected].
 func (s *Stream) NewAppender(f backend.Format) backend.Appender {
 	return s.newAppender(f, backend.Resumption{}, rand.Text())
 }
@@ -67,8 +67,8 @@ type appender struct {
 	id          int64              // of the stream; set by Open, before any append
 }
 
-// Open makes the stream if it does not exist. Opening a sealed stream is allowed, because the stream may hold batches
-// of this appender whose acks were lost. The append itself refuses new batches.
+// Open makes a missing stream. Opening a sealed stream is allowed, because the stream may hold batches of this appender
+// with lost acks. The append itself refuses new batches.
 func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, a.stream.failed("open", fmt.Errorf("%w: %w", backend.ErrTransient, err))
@@ -85,7 +85,8 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 	return a.Appender.Open(ctx)
 }
 
-// begin opens the appender for the first time. It also deletes the remembered batches of producers that ended long ago.
+// begin opens the appender for the first time. begin also deletes the remembered batches of producers that ended long
+// ago.
 func (a *appender) begin(ctx context.Context) error {
 	id, err := a.stream.claim(ctx, a.contentType)
 	if errors.Is(err, backend.ErrStreamClosed) && a.from.Sent > a.from.Seq {
@@ -102,7 +103,7 @@ func (a *appender) begin(ctx context.Context) error {
 	return nil
 }
 
-// still checks whether the stream exists, and makes no stream. A producer that does not know of a deletion must not
+// still checks whether the stream exists, and makes no stream. A producer may not know of a deletion, and must not
 // bring the stream back.
 func (a *appender) still(ctx context.Context) error {
 	id, _, _, err := a.stream.find(ctx)
@@ -134,8 +135,8 @@ func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record
 	case sealed == nil:
 		return backend.Ack{}, a.stream.failed("append to", fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound))
 	}
-	// The statement has stored nothing: the batch is stored already, or comes too late, or the stream is sealed. A
-	// batch that is stored already is acknowledged, even if the stream was sealed afterwards.
+	// The statement has stored nothing: the batch is stored already, or comes too late, or the stream is sealed. An
+	// already stored batch is acknowledged, even if the stream was sealed afterwards.
 	first, err := a.again(ctx, seq, hash)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if err = fmt.Errorf("batch %d of producer %.64q arrives after later batches were stored: %w", seq, a.producer, backend.ErrConflict); *sealed {

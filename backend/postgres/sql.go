@@ -69,10 +69,11 @@ const (
 	forgetSQL = `DELETE FROM headrace_batches WHERE stream = $1 AND NOT named AND at < ` + now + ` - $2`
 
 	// appendSQL stores a batch in one round trip, unless the batch is stored already or the stream is sealed. If later
-	// batches of the same producer are stored, the producer gave this batch up long ago, and it is not stored.
+	// batches of the same producer are stored, the producer gave this batch up long ago, and appendSQL does not store
+	// the batch.
 	//
-	// The number of the batch comes from a sequence without a cache: two transactions may have the same turn, and the one
-	// that appends later must get the higher number. With a cache, each connection would hand out numbers of its own.
+	// The number of the batch comes from a sequence without a cache: two transactions may have the same turn, and the
+	// later append must get the higher number. With a cache, each connection would hand out numbers of its own.
 	//
 	// The lock on s and the INSERT are one statement. With two statements, a Seal could be committed in between, and
 	// readers that have seen the end of the stream would miss the batch.
@@ -88,8 +89,8 @@ const (
 		SELECT (SELECT sealed FROM s), (SELECT turn FROM b), (SELECT batch FROM b), pg_notify('headrace', $1::text)`
 	againSQL = `SELECT turn, batch, hash FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq = $3`
 
-	// appendTxSQL has no row in headrace_batches: the transaction of the caller decides whether the records are stored, and
-	// a caller that repeats the transaction after a lost reply must find out by itself whether it was committed.
+	// appendTxSQL has no row in headrace_batches: the transaction of the caller decides whether the records are stored,
+	// and after a lost reply the caller must find out by itself whether the transaction was committed.
 	appendTxSQL = `WITH s AS (SELECT id, sealed FROM headrace_streams WHERE name = $1 FOR KEY SHARE),
 		b AS (SELECT id, ` + thisTurn + ` AS turn, nextval(BATCH_NO) AS batch, ` + now + ` AS at FROM s WHERE NOT sealed),
 		r AS (INSERT INTO headrace_records (stream, turn, batch, no, value, headers, at)
@@ -116,8 +117,9 @@ const (
 )
 
 const (
-	// viewSQL returns two ends of the stream. c is the last committed record: Latest is behind it. r is the last record that
-	// readers may see: a Trim must not pass it, because an older transaction may still commit records in front of c.
+	// viewSQL returns two ends of the stream. c is the last committed record: Latest is behind c. r is the last record
+	// that readers may see: a Trim must not pass r, because an older transaction may still commit records in front of
+	// c.
 	viewSQL = `SELECT s.id, s.sealed, s.trim_turn, s.trim_batch, s.trim_no, c.turn, c.batch, c.no, r.turn, r.batch, r.no
 		FROM headrace_streams s LEFT JOIN LATERAL (
 			SELECT turn, batch, no FROM headrace_records WHERE stream = s.id ORDER BY turn DESC, batch DESC, no DESC LIMIT 1) c ON TRUE
@@ -136,8 +138,8 @@ const (
 	// first column: in the rows of records, columns of the state would cost the server as much as the columns of the
 	// record.
 	//
-	// The rows are cut at about $6 bytes. The usual case is that $5 records have twice that size at most, and that a sum
-	// shows it. Only otherwise the server computes the running sum of all sizes, which costs more than reading a small
+	// The rows are cut at about $6 bytes. Usually $5 records have at most twice this size, and a plain sum shows the
+	// size. Otherwise the server computes the running sum of all sizes. A running sum costs more than reading a small
 	// record.
 	readSQL = `WITH x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running),
 		s AS MATERIALIZED (SELECT id, sealed, trim_turn, trim_batch, trim_no, COALESCE((SELECT running FROM x) <= (

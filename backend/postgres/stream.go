@@ -13,8 +13,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A Stream is a stream of a [DB]. It exists from its first append on, or from the first Open of an appender. Before
-// that, readers see an empty stream.
+// A Stream is a stream of a [DB]. The stream exists from its first append on, or from the first Open of an appender.
+// Before, readers see an empty stream.
 type Stream struct {
 	db   *DB
 	name string

@@ -10,8 +10,8 @@ import (
 var _ backend.Tailer = (*Stream)(nil)
 
 // Tail returns the end of the stream, and the number of committed records and bytes of values between from and the end.
-// The numbers include records that readers may not see yet, because an older transaction is running. PostgreSQL counts
-// the records one by one, and needs some milliseconds for 100,000 records.
+// The numbers include records that readers do not see before the end of an older transaction. PostgreSQL counts the
+// records one by one, and needs some milliseconds for 100,000 records.
 func (s *Stream) Tail(ctx context.Context, from backend.Offset) (backend.Tail, error) {
 	if err := ctx.Err(); err != nil {
 		return backend.Tail{}, s.failed("tail of", fmt.Errorf("%w: %w", backend.ErrTransient, err))
