@@ -20,7 +20,7 @@ var addresses = []struct{ scheme, from string }{
 	{"postgres", "the URL"},
 }
 
-// advice returns what to do about an error that often has a simple reason, or "".
+// advice returns the usual remedy for an error, or "".
 func advice(err error, args []string) string {
 	text := err.Error()
 	var where []string
@@ -54,8 +54,7 @@ func advice(err error, args []string) string {
 	return ""
 }
 
-// usageOf returns what a command that was not understood expects: its form, what each missing flag is for, and where to read
-// more.
+// usageOf explains the command of a wrong command line: its form, the meaning of each missing flag, and where to read more.
 func usageOf(err error) string {
 	var failed *kong.ParseError
 	if !errors.As(err, &failed) {

@@ -70,12 +70,12 @@ type bench struct {
 	readSum  uint64
 
 	// The last record may be read before the writer says how many records there are, or after. So the writer stores total and then
-	// looks at seen, and the reader stores seen and then looks at total: at least one of the two sees that all is read.
+	// looks at seen, and the reader stores seen and then looks at total: at least one of the two sees the end.
 	total atomic.Int64 // records, when the writer has finished; -1 before
 	seen  atomic.Int64 // records that were read
 }
 
-// Run writes and reads at the same time, and compares every record that it reads with the one written.
+// Run writes and reads at the same time, and compares every record read with the record written.
 func (c *benchCmd) Run(ctx context.Context, std streams) error {
 	if c.Size < leastRecord || c.Records < 1 {
 		return fmt.Errorf("%w: --size must be at least %d, --records at least 1", errUsage, leastRecord)
@@ -131,7 +131,7 @@ func (b *bench) run(ctx context.Context, t *target) error {
 	return g.Wait()
 }
 
-// tailOf returns the absolute place of the tail, so that bench on a stream with records reads only its own.
+// tailOf returns the absolute place of the tail. From there bench reads only its own records, also on a stream with older records.
 func tailOf(ctx context.Context, src backend.Source) (next backend.Offset, err error) {
 	r, err := src.OpenReader(ctx, backend.Latest)
 	if err != nil {

@@ -66,8 +66,8 @@ func (c *chart) bucketLocked(at time.Duration) *bucket {
 	return &c.buckets[i]
 }
 
-// svg draws two plots above one another, with the same axis of time. The picture needs no fonts and no scripts, so every browser
-// and every viewer shows the same picture, also inside of other pages.
+// svg draws two plots above one another, with the same axis of time. The picture needs no fonts and no scripts, and looks the same
+// in every browser and viewer, also inside of other pages.
 func (c *chart) svg(title string) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()

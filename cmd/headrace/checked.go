@@ -8,8 +8,8 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// A checked source fails at the first record that the codec cannot write. A relay moves records without a codec, so a stream of
-// JSON would get records that are no JSON.
+// A checked source fails at the first record that the codec cannot write. A relay moves records without a codec. Without the check,
+// a stream of JSON would get records with other bytes.
 type checked struct {
 	backend.Source
 	codec codec.Codec[[]byte]
@@ -31,7 +31,7 @@ type checkedReader struct {
 	failed  error // of the record behind those that Read has returned
 }
 
-// Read returns the records before a wrong record first, so that they are copied.
+// Read first returns the records before a wrong record, and the copy contains these records.
 func (r *checkedReader) Read(ctx context.Context) (backend.Batch, error) {
 	if r.failed != nil {
 		return backend.Batch{}, r.failed

@@ -24,7 +24,7 @@ type checkpointListCmd struct {
 	Store string `arg:"" help:"file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…"`
 }
 
-// Run prints the lines that show prints, sorted by key.
+// Run prints the lines of show, sorted by key.
 func (c *checkpointListCmd) Run(ctx context.Context, std streams) error {
 	return withExistingStore(ctx, c.Store, func(s checkpoint.Store) error {
 		lister, ok := s.(checkpoint.Lister)

@@ -30,7 +30,7 @@ type copyCmd struct {
 	DropHeaders bool   `help:"Leave headers out, for a target that keeps none."`
 }
 
-// A transfer is a copy with everything that it needs open.
+// A transfer is a copy whose streams and stores are open.
 type transfer struct {
 	*copyCmd
 	from, to *target
@@ -68,8 +68,8 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// key returns the key of the place: both URLs, so that the same command finds the same place again. A key has at most 256 bytes, so
-// longer URLs are hashed.
+// key returns the key of the place: both URLs. With the same URLs, a later command finds the same place. A key has at most 256
+// bytes, and longer URLs are hashed.
 func (c *copyCmd) key(from, to *target) string {
 	key := c.Key
 	if key == "" {
@@ -134,7 +134,7 @@ func (t *transfer) convert(r backend.Record) (backend.Record, bool) {
 	return backend.Record{Value: r.Value, Headers: r.Headers, Time: r.Time}, true
 }
 
-// defaultPlaces returns the file that keeps the places of copies for which none was named.
+// defaultPlaces returns the file for the place of a copy, if the command names no file.
 func defaultPlaces() (string, error) {
 	dir, err := os.UserConfigDir()
 	if err == nil {

@@ -67,7 +67,7 @@ type dlqShowCmd struct {
 	Letter string `arg:"" help:"The letter, by the first column of dlq list."`
 }
 
-// Run prints what the letter holds.
+// Run prints the content of the letter.
 func (c *dlqShowCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		reader, err := letters(ctx, t, consumer.StartAt(backend.Offset(c.Letter)))

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// An input is a reader that ends when ctx ends. A Read of standard input cannot be interrupted, and may wait for ever: for
-// a terminal, or for a pipe into which nobody writes.
+// An input is a reader that ends when ctx ends. A Read of standard input cannot be interrupted, and may wait for ever: for a
+// terminal, or for a pipe without a writer.
 type input struct {
 	ctx    context.Context
 	pieces chan piece
@@ -14,7 +14,7 @@ type input struct {
 	err    error // behind rest
 }
 
-// A piece is what one Read returned.
+// A piece is the result of one Read.
 type piece struct {
 	bytes []byte
 	err   error

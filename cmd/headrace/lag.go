@@ -19,7 +19,7 @@ type lagCmd struct {
 	JSON  bool   `help:"Print JSON."`
 }
 
-// Run prints the lag at the oldest record that is not done.
+// Run prints the lag at the oldest unfinished record.
 func (c *lagCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.readable(ctx); err != nil {

@@ -27,7 +27,7 @@ A stream is named by a URL:
                                             ZEROBUS_CLIENT_ID, ZEROBUS_CLIENT_SECRET)
   mem:                                      memory of this process, for bench`
 
-// commands are all commands and the flags that they share.
+// commands are all commands and their common flags.
 type commands struct {
 	Serve      serveCmd      `cmd:"" help:"Run servers for development and tests."`
 	Produce    produceCmd    `cmd:"" help:"Write the lines of standard input to a stream."`
@@ -48,7 +48,7 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
-// streams are standard input, output and error, or those of a test.
+// streams are standard input, output and error, or the streams of a test.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
@@ -61,14 +61,14 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// Exit codes. A command that ends because of a signal has done what it could: it exits with 0.
+// Exit codes. After a signal, a command exits with 0, because the user has asked for the end.
 const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
 )
 
-// run does the work of main without using the process, so that tests can call it. It returns the exit code.
+// run does the work of main without using the process, so tests can call run. The result is the exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	var c commands
 	exited := -1
@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintln(std.err, "headrace:", err)
 		return exitFailed
 	}
-	// A shell that completes asks by variables of the environment. The answer is all that is wanted then.
+	// A shell asks for completions by variables of the environment. Then the process prints the completions and does nothing else.
 	if kongplete.Complete(parser); exited >= 0 {
 		return exited
 	}

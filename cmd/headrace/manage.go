@@ -37,7 +37,7 @@ type createCmd struct {
 	Basin       bool   `help:"S2: make the basin too, if it is missing."`
 }
 
-// Run makes the stream; a stream that is there already is no error.
+// Run makes the stream; an existing stream is no error.
 func (c *createCmd) Run(ctx context.Context, std streams) error {
 	return with(ctx, c.URL, func(t *target) error {
 		if err := t.can("created", t.create != nil); err != nil {

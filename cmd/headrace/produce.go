@@ -56,7 +56,7 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	// The loop below may wait a long time for a line. A producer that stops meanwhile ends the wait, so that the user hears of the
+	// The loop below may wait a long time for a line. If the producer stops meanwhile, the wait ends, and the user hears of the
 	// failure at once.
 	go func() {
 		select {

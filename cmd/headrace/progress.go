@@ -99,8 +99,8 @@ func (p *progress) text() string {
 	return fmt.Sprintf("%d records%s, %s, %.0f records/s", n, of, size(p.bytes.Load()), rate)
 }
 
-// end prints the sum. err says how the copy ended. The last line tells of loss and repetition, because a script reads only the
-// exit status and this line.
+// end prints the sum. err says how the copy ended. The last line tells of loss and repetition, because a script reads only the exit
+// status and the last line.
 func (p *progress) end(err error) {
 	p.stop()
 	<-p.stopped

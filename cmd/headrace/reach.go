@@ -8,15 +8,15 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// patience is how long a command tries to reach a store before it gives up. A server that was started a moment ago answers
-// within this time. Tests set it to 0.
+// patience is how long a command tries to reach a store. A server that was started a moment ago answers within patience. Tests set
+// patience to 0.
 var patience = 10 * time.Second
 
-// attemptTime bounds one attempt. A host that answers nothing at all would otherwise hold up the command for ever.
+// attemptTime bounds one attempt. Without a bound, a silent host would hold up the command for ever.
 const attemptTime = 10 * time.Second
 
 // reach returns an error if the store does not answer. Without this check, a command with a wrong address would try again for ever,
-// because consumers and relays wait for a store that is away. Every other failure is left to the command itself.
+// because consumers and relays wait for the return of a store. Every other failure is left to the command itself.
 func (t *target) reach(ctx context.Context) error {
 	if t.source == nil {
 		return nil // a producer tries for half a minute when it begins

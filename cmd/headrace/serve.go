@@ -35,7 +35,7 @@ type serveCmd struct {
 	Metrics string `help:"Serve a page that shows what the servers do, and the same numbers for Prometheus at /metrics." placeholder:"HOST:PORT"`
 }
 
-// Help is what serve --help prints behind its first line.
+// Help is the text of serve --help behind the first line.
 func (c *serveCmd) Help() string {
 	return `Without the address of a server, serve runs all servers on their usual ports and prints what clients need:
 
@@ -129,8 +129,7 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// stop ends all servers at the same time, within drainTimeout. Clients that had to be disconnected after drainTimeout
-// are not an error.
+// stop ends all servers at the same time, within drainTimeout. It is no error if clients are disconnected after drainTimeout.
 func stop(running []shutdowner) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 	headraceprom "github.com/headrace/headrace/observe/prometheus"
 )
 
-// A pageServer shows what the servers of this process do: a page for people, and the same numbers for Prometheus.
+// A pageServer shows the work of the servers of this process: a page for people, and the same numbers for Prometheus.
 type pageServer struct {
 	http   http.Server
 	url    string
@@ -34,8 +34,8 @@ func startPage(addr string, reg *observe.Registry) (*pageServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A browser that shows the page has a request that never ends by itself. Shutdown would wait for this request, so it
-	// ends the contexts of all requests first.
+	// The request of a browser with the page open never ends by itself. Shutdown waits for open requests. So Shutdown first ends
+	// the contexts of all requests.
 	ctx, endRequests := context.WithCancel(context.Background())
 	p := &pageServer{url: "http://" + l.Addr().String(), served: make(chan struct{})}
 	p.http = http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}

@@ -11,8 +11,8 @@ import (
 	"github.com/headrace/headrace/observe"
 )
 
-// startZerobus serves Zerobus, and the OAuth endpoint where its clients get their tokens. It keeps received rows in memory. With
-// --rows it writes them to a file instead.
+// startZerobus serves Zerobus, and the OAuth endpoint where its clients get their tokens. The server keeps received rows in memory,
+// or with --rows in a file.
 func startZerobus(c *serveCmd) (server, error) {
 	config := zbserver.Config{CreateTables: true, OAuthAddr: c.OAuth}
 	if c.OAuth == "" {

@@ -26,7 +26,7 @@ type tailCmd struct {
 	Color  string `help:"Colours: auto, always or never." enum:"auto,always,never" default:"auto"`
 }
 
-// Run prints records until the end that was asked for, or until a signal.
+// Run prints records until the end of --until, or until a signal.
 func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	now := time.Now()
 	from := backend.Last(10)

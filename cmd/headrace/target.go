@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A target is a stream named by a URL. A nil field means that the store cannot do this; can makes the error of it. Commands look at
-// the fields and know no store, so a new kind of store is only a new function that fills in a target.
+// A target is a stream named by a URL. A nil field means: the store cannot do this operation, and can makes the error. Commands
+// look at the fields and know no store. So a new kind of store needs only a new function to fill in a target.
 type target struct {
 	name   string // the URL without secrets
 	sink   backend.Sink
@@ -30,7 +30,7 @@ type target struct {
 	close func() error
 }
 
-// A fact is a line that head prints.
+// A fact is a line of head.
 type fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -48,7 +48,7 @@ var schemes = map[string]func(ctx context.Context, u *url.URL, t *target) error{
 	"mem":        openMemory,
 }
 
-// openTarget opens the stream that a URL names. The caller closes it.
+// openTarget opens the stream of a URL. The caller closes the target.
 func openTarget(ctx context.Context, address string) (*target, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -115,8 +115,8 @@ func (t *target) can(what string, ok bool) error {
 	return fmt.Errorf("%s cannot be %s: %w", t.name, what, backend.ErrUnsupported)
 }
 
-// existingFile returns an error when a URL of a bolt or sqlite file names a file that is not there. A command that only reads must not
-// make a file for a URL with a mistake in it: the user would see an empty stream and no error.
+// existingFile returns an error when a URL of a bolt or sqlite file names a missing file. A command that only reads must not make a
+// file for a mistyped URL: the user would see an empty stream and no error.
 func existingFile(u *url.URL) error {
 	path := u.Opaque + u.Path
 	if u.Scheme != "bolt" && u.Scheme != "sqlite" || path == "" {
@@ -128,7 +128,8 @@ func existingFile(u *url.URL) error {
 	return nil
 }
 
-// existingStream is existingFile for the URL of a stream. Mistakes in the URL are left to openTarget, which explains them better.
+// existingStream is existingFile for the URL of a stream. Mistakes in the URL are left to openTarget, because openTarget explains
+// mistakes better.
 func existingStream(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Query().Get("stream") == "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/headrace/headrace/backend/postgres"
 )
 
-// openPostgres opens postgres://…?stream=NAME. The other parameters are those of a connection to PostgreSQL.
+// openPostgres opens postgres://…?stream=NAME. The other parameters are for the connection to PostgreSQL.
 func openPostgres(ctx context.Context, u *url.URL, t *target) error {
 	name, err := streamOf(u)
 	if err != nil {

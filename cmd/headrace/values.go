@@ -46,11 +46,11 @@ func parseOffset(s string, now time.Time) (backend.Offset, error) {
 	return printedOffset(s)
 }
 
-// placeForms are the forms that parseOffset takes.
+// placeForms are the forms of places for parseOffset.
 const placeForms = "start, now, -N (the last N records), an offset as tail prints it, a time (2026-11-29T10:00:00Z) or a duration (1h: an hour ago)"
 
 // printedOffset reads an offset as tail prints it. The offsets of every store begin with a digit, or with @ if they are relative.
-// A word would reach the store otherwise, and checkpoint reset would even save the word.
+// Without the check, a word would reach the store, and checkpoint reset would even save the word.
 func printedOffset(s string) (backend.Offset, error) {
 	if s == "" || s[0] != '@' && (s[0] < '0' || s[0] > '9') {
 		return "", fmt.Errorf("%w: %q is no place in a stream: want %s", errUsage, s, placeForms)
@@ -77,7 +77,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// A line is a record as tail --output json prints it.
+// A line is a record in the form of tail --output json.
 type line struct {
 	Offset  backend.Offset `json:"offset"`
 	Next    backend.Offset `json:"next"`
