@@ -37,8 +37,8 @@ type consumerMeter struct {
 	done, letters uint64 // of loops that have ended
 }
 
-// A loop is a live loop of a consumer. The Stats of a consumer count over all its loops, so we keep the Stats of the beginning.
-// Without them a second loop would count the records of the first loop again.
+// A loop is a live loop of a consumer. The Stats of a consumer count over all its loops. So we keep the Stats at the beginning of
+// the loop; otherwise a second loop would count the records of the first loop again.
 type loop struct {
 	stats func() consumer.Stats
 	begin consumer.Stats

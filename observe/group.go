@@ -7,7 +7,7 @@ import (
 	"github.com/headrace/headrace/consumer/group"
 )
 
-// A Group holds what the members of a group in this process hold. Members in other processes do not count.
+// A Group holds the numbers of the members of a group in this process. Members in other processes do not count.
 type Group struct {
 	Name    string
 	Members int      // in this process

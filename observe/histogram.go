@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// histogramBuckets is the number of buckets with an upper bound. The bounds are 0.125 ms, doubled from bucket to bucket: the last
-// one is 131 s, which is more than any timeout of this library.
+// histogramBuckets is the number of buckets with an upper bound. The first bound is 0.125 ms, and each next bound is twice the
+// bound before. The last bound is 131 s, more than any timeout of this library.
 const histogramBuckets = 21
 
 const leastBound = 125 * time.Microsecond
@@ -65,7 +65,7 @@ func (h Histogram) Count() (n uint64) {
 }
 
 // Quantile returns a duration that the share q of all durations does not exceed, 0 when there is no duration. The result is an
-// estimate: inside of a bucket, durations are taken as spread evenly, so it is at most twice the true value.
+// estimate: inside of a bucket, durations are taken as spread evenly. So the result is at most twice the true value.
 func (h Histogram) Quantile(q float64) time.Duration {
 	rank := q * float64(h.Count())
 	if rank == 0 {
@@ -88,7 +88,7 @@ func (h Histogram) Quantile(q float64) time.Duration {
 	return h.Bounds[len(h.Bounds)-1]
 }
 
-// Minus returns the durations that came between the snapshot before and h.
+// Minus returns the durations between the snapshot before and h.
 func (h Histogram) Minus(before Histogram) Histogram {
 	d := Histogram{Bounds: h.Bounds, Counts: make([]uint64, len(h.Counts)), Sum: h.Sum - before.Sum}
 	for i := range d.Counts {

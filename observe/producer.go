@@ -88,8 +88,8 @@ func (m *producerMeter) stopped(self *instance, err error) {
 	delete(m.live, self)
 }
 
-// onlyClosed reports whether a producer stopped because its owner closed it. The page would show every ordinary end as an error
-// otherwise.
+// onlyClosed reports whether a producer stopped because its owner closed the producer. Without onlyClosed, the page would show
+// every ordinary end as an error.
 func onlyClosed(err error) bool {
 	return errors.Unwrap(err) == backend.ErrClosed
 }

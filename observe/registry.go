@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Registry knows the producers, consumers, handlers and groups that were given its options, and the servers that were shown to
-// it. All methods may be called at the same time.
+// A Registry knows the producers, consumers, handlers and groups with its options, and the servers from [Registry.Server]. All
+// methods may be called at the same time.
 type Registry struct {
 	mu        sync.Mutex
 	producers map[string]*producerMeter
@@ -37,7 +37,7 @@ type Snapshot struct {
 }
 
 // Snapshot reads all numbers, one after the other and without stopping the producers. So two numbers of one Snapshot may differ by
-// the batch that was counted between them.
+// a batch counted in between.
 func (r *Registry) Snapshot() Snapshot {
 	r.mu.Lock()
 	producers, consumers, handlers, groups := sorted(r.producers), sorted(r.consumers), sorted(r.handlers), sorted(r.groups)
@@ -70,7 +70,7 @@ func sorted[M any](meters map[string]M) []M {
 	return all
 }
 
-// meter returns the meter of a name, and makes it when there is none.
+// meter returns the meter of a name, and makes a missing meter.
 func meter[M any](r *Registry, meters map[string]M, name string, build func() M) M {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -5,7 +5,7 @@ import "github.com/headrace/headrace/internal/calls"
 // A Call is a kind of call of a server and how the call ended. The servers of this module use the same type.
 type Call = calls.Call
 
-// A Server holds the numbers of a server that runs in this process.
+// A Server holds the numbers of a server in this process.
 type Server struct {
 	Name    string
 	Calls   map[Call]int64 // that have ended
@@ -19,8 +19,8 @@ type Server struct {
 	Faults    int64 // injected faults that struck
 }
 
-// Server shows a server under the given name. read returns the numbers as they are now; each Snapshot calls read, and does
-// not use the Name in the result. If the name is in use, the new server takes the place of the old one.
+// Server shows a server under the given name. read returns the present numbers; each Snapshot calls read, and does not use the Name
+// in the result. If the name is in use, the new server takes the place of the old one.
 //
 //	reg.Server("streams", func() observe.Server {
 //		s := srv.Stats() // of backend/durablestreams/server

@@ -10,7 +10,7 @@ import (
 
 // create makes a complete new file appear at path in one step. Therefore a crash never leaves an empty or half-written
 // file, and an empty file always means damage. If one step is not possible, for example without hard links, create does
-// nothing. Then bbolt makes the file in place, and reports what is wrong with the path.
+// nothing. Then bbolt makes the file in place, and reports a wrong path.
 func create(path string, mode os.FileMode) {
 	fresh := path + ".new-" + rand.Text()
 	defer os.Remove(fresh)

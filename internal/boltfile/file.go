@@ -16,7 +16,7 @@ var ErrInUse = errors.New("file is in use")
 // A File is a bbolt database. Its methods may be called from any goroutine.
 //
 // When a reader meets damage, only the call of this reader fails, because other pages may be whole. When a writer meets
-// damage, the File writes nothing more. A commit on top of damage could destroy the data that is still whole.
+// damage, the File writes nothing more. A commit on top of damage could destroy undamaged data.
 type File struct {
 	db   *bbolt.DB
 	path string
@@ -30,8 +30,8 @@ type File struct {
 	broken error
 }
 
-// Open opens the file at path with bbolt, and creates the file if it does not exist. It refuses an empty file, and a
-// file that is shorter than its meta pages say, with ErrDamaged.
+// Open opens the file at path with bbolt, and creates the file if it does not exist. Open refuses an empty file, and a
+// file shorter than its meta pages say, with ErrDamaged.
 func Open(path string, mode os.FileMode, options bbolt.Options) (*File, error) {
 	f := &File{path: path}
 	err := checkLength(path)
@@ -55,8 +55,8 @@ func Open(path string, mode os.FileMode, options bbolt.Options) (*File, error) {
 }
 
 func (f *File) open(mode os.FileMode, options bbolt.Options) error {
-	// We keep the file that bbolt opens, because bbolt does not give it away, and two steps need it: closing it after a
-	// panic, and the look at its length in usable.
+	// We keep the file of bbolt, because bbolt does not give the file away, and two steps need the file: the close
+	// after a panic, and the look at the length in usable.
 	options.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
 		f.file, err = os.OpenFile(name, flag, mode)
 		return f.file, err
@@ -115,8 +115,8 @@ func (f *File) Update(write func(*bbolt.Tx) error) error {
 	return err
 }
 
-// Begin begins a transaction that writes. Every step of the caller that touches the file must run in Write, so that
-// damage becomes an error. The caller ends the transaction with a Commit in Write, or with Rollback.
+// Begin begins a transaction that writes. Every step of the caller on the file must run in Write, because Write turns
+// damage into an error. The caller ends the transaction with a Commit in Write, or with Rollback.
 func (f *File) Begin() (tx *bbolt.Tx, err error) {
 	if err := f.usable(); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (f *File) Begin() (tx *bbolt.Tx, err error) {
 	return tx, err
 }
 
-// Write runs a step of a transaction from Begin. After damage it runs no later step, and no Commit.
+// Write runs a step of a transaction from Begin. After damage, Write runs no later step and no Commit.
 func (f *File) Write(step func() error) error {
 	f.mu.Lock()
 	err := f.readonly
@@ -155,7 +155,7 @@ func (f *File) Write(step func() error) error {
 
 // Rollback ends a transaction from Begin, even if its Commit has met damage.
 func (f *File) Rollback(tx *bbolt.Tx) {
-	// A rollback that panics may leave the lock of the writer held, so no transaction may begin after it.
+	// A panic in the rollback may leave the lock of the writer held, so no later transaction may begin.
 	if err := f.guard(tx.Rollback); errors.Is(err, ErrDamaged) {
 		f.end(&f.broken, err)
 	}
@@ -176,8 +176,8 @@ func (f *File) Close() error {
 	return err
 }
 
-// usable refuses a file that has lost its first two pages. bbolt reads these pages at the beginning of a transaction,
-// while it holds its locks. A panic there would leave the locks held, and every later transaction would wait for ever.
+// usable refuses a file without its first two pages. bbolt reads these pages at the beginning of a transaction, while
+// it holds its locks. A panic there would leave the locks held, and every later transaction would wait for ever.
 func (f *File) usable() error {
 	f.mu.Lock()
 	err := f.broken

@@ -12,9 +12,9 @@ import (
 // the file from a backup.
 var ErrDamaged = errors.New("file is damaged")
 
-// guard runs a step that touches the mapping of the file, and turns panics into ErrDamaged. bbolt panics when a page
-// makes no sense. A missing page causes a memory fault, which ends the process unless the goroutine asks for a panic
-// with SetPanicOnFault.
+// guard runs a step on the mapping of the file, and turns panics into ErrDamaged. bbolt panics when a page makes no
+// sense. A missing page causes a memory fault, which ends the process unless the goroutine asks for a panic with
+// SetPanicOnFault.
 //
 // guard does not catch two kinds of damage, because bbolt does not panic on them. If a branch page leads back to
 // itself, bbolt descends until the stack is full. If the count of overflow pages is far too large, a commit frees all

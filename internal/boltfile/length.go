@@ -21,9 +21,9 @@ const (
 	metaMagic    = 0xED0CDAED
 )
 
-// checkLength refuses a file that is shorter than its newest meta page says, because bbolt would touch missing pages.
-// It also refuses an empty file: create never leaves an empty file behind, and bbolt would treat the file as new. bbolt
-// itself reports every other fault of a file. If there is no file, the error wraps os.ErrNotExist.
+// checkLength refuses a file shorter than its newest meta page says, because bbolt would touch missing pages.
+// checkLength also refuses an empty file: create never leaves an empty file behind, and bbolt would treat the file as
+// new. bbolt itself reports every other fault of a file. If there is no file, the error wraps os.ErrNotExist.
 func checkLength(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -34,8 +34,8 @@ func checkLength(path string) error {
 	if err != nil {
 		return err
 	}
-	// We read the size after the meta pages. Another process may be writing to the file: it lets the file grow first,
-	// and writes the meta page that refers to the new part afterwards. In the other order, a healthy file could look
+	// We read the size after the meta pages. Another process may be writing to the file: the other process lets the
+	// file grow first, and then writes the meta page for the new part. In the other order, a healthy file could look
 	// too short.
 	info, err := f.Stat()
 	switch {
@@ -49,7 +49,7 @@ func checkLength(path string) error {
 	return nil
 }
 
-// lengthOf returns how many bytes the newest meta page needs. It returns 0 if no meta page is whole.
+// lengthOf returns how many bytes the newest meta page needs. lengthOf returns 0 if no meta page is whole.
 func lengthOf(f io.ReaderAt) (need uint64, err error) {
 	pageSize := int64(os.Getpagesize())
 	newest := uint64(0)
@@ -67,8 +67,8 @@ func lengthOf(f io.ReaderAt) (need uint64, err error) {
 		if binary.NativeEndian.Uint32(m[metaMagicAt:]) != metaMagic || binary.NativeEndian.Uint64(m[metaSumAt:]) != sum.Sum64() {
 			continue
 		}
-		// The second meta page is one page behind the first, and the page size is that of the file: the file may come
-		// from a machine with other pages.
+		// The second meta page is one page behind the first. The page size comes from the file, because the file may
+		// come from a machine with other pages.
 		pageSize = int64(binary.NativeEndian.Uint32(m[metaPageSize:]))
 		// The two meta pages take turns. The one with the greater number is in force.
 		if tx := binary.NativeEndian.Uint64(m[metaTxAt:]); tx >= newest {

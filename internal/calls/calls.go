@@ -1,5 +1,5 @@
-// Package calls counts the calls that a server serves, by name and status. The servers of this module share it, so a page
-// or a metrics system shows all of them in the same way.
+// Package calls counts the calls of a server, by name and status. The servers of this module share the package, so a
+// page or a metrics system shows all servers in the same way.
 package calls
 
 import (
@@ -14,8 +14,8 @@ type Call struct {
 	Status string // of the answer: a number of HTTP or a code of gRPC; Cut if the answer did not become complete
 }
 
-// Cut is the Status of a call whose answer ended early: the client has left, or a fault broke the connection. A server often
-// cannot tell the two apart. Cut is the usual end of a session that a client follows.
+// Cut is the Status of a call whose answer ended early: the client has left, or a fault broke the connection. A server
+// often cannot tell the two apart. Cut is the usual end of a following session.
 const Cut = "cut"
 
 // A Counter counts the calls of one server. Any goroutine may call its methods. The zero Counter has counted nothing.
@@ -32,7 +32,7 @@ func (c *Counter) Begin() {
 	c.open++
 }
 
-// End counts a call that has ended. The name is known only then: the server must read the request to know it.
+// End counts a call that has ended. The name is known only at the end, because the server must read the request first.
 func (c *Counter) End(name, status string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,9 +1,9 @@
-// Package debug shows what an [observe.Registry] knows on a page that updates itself: rates, lag, buffers, latency, errors, and
-// small charts of the last two minutes. It needs no metrics system.
+// Package debug shows the numbers of an [observe.Registry] on a live page: rates, lag, buffers, latency, errors, and small charts
+// of the last two minutes. The page needs no metrics system.
 //
 //	mux.Handle("/debug/headrace/", debug.Handler(reg))
 //
-// The page tells names of streams and texts of errors. Serve it where only operators come, as you do with net/http/pprof.
+// The page tells names of streams and texts of errors. Serve the page where only operators come, as you do with net/http/pprof.
 package debug
 
 import (
@@ -22,7 +22,7 @@ var page []byte
 // interval is the time between two samples. An operator sees a change within a second, and a page costs one small event a second.
 const interval = time.Second
 
-// Handler returns a handler for the page and its data. It may be mounted at any path that ends with a slash:
+// Handler returns a handler for the page and its data. The handler may be mounted at any path with a slash at the end:
 //
 //	…/          the page
 //	…/events    samples as server-sent events, one a second until the client leaves
@@ -44,7 +44,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "":
 		header := w.Header()
 		header.Set("Content-Type", "text/html; charset=utf-8")
-		// The browser runs only the script of the page. An error text of a store could bring along another one.
+		// The browser runs only the script of the page. The error text of a store could contain another script.
 		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'")
 		header.Set("X-Content-Type-Options", "nosniff")
 		w.Write(page)
@@ -71,7 +71,7 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		// A client that does not read must not hold this goroutine for ever. A ResponseWriter without deadlines returns an error
+		// A client may stop reading, and must not hold this goroutine for ever. A ResponseWriter without deadlines returns an error
 		// here, and its writes are not bounded.
 		_ = out.SetWriteDeadline(time.Now().Add(10 * interval))
 		if _, err := w.Write([]byte("data: " + string(text) + "\n\n")); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/headrace/headrace/observe"
 )
 
-// A sample is what the page shows of one interval. Times are in milliseconds, rates a second.
+// A sample holds the numbers of one interval for the page. Times are in milliseconds, rates a second.
 type sample struct {
 	Time      time.Time        `json:"time"`
 	Producers []producerSample `json:"producers"`
@@ -100,8 +100,8 @@ type lastError struct {
 	ErrorAt time.Time `json:"errorAt,omitzero"`
 }
 
-// sampleOf compares two snapshots. Rates and latencies are those of the interval, because a mean since the start would hide a
-// change; counts are since the start.
+// sampleOf compares two snapshots. Rates and latencies are of the interval, because a mean since the start would hide a change.
+// Counts are since the start.
 func sampleOf(before, now observe.Snapshot) sample {
 	seconds := max(now.Time.Sub(before.Time).Seconds(), 0.001) // the first sample of a page has no interval yet
 	rate := func(before, now uint64) float64 { return float64(now-before) / seconds }

@@ -3,9 +3,9 @@
 //	reg := observe.NewRegistry()
 //	prometheus.MustRegister(headraceprom.New(reg))
 //
-// All metrics begin with headrace_. Those of producers have the label producer, those of consumers the label consumer, those of
-// handlers the label handler, those of groups the label group, those of servers the label server; the values are the names that
-// were given to the Registry. A scrape reads the Registry once and costs producers and consumers nothing.
+// All metrics begin with headrace_. Metrics of producers have the label producer, metrics of consumers the label consumer, metrics
+// of handlers the label handler, metrics of groups the label group, metrics of servers the label server; the values of the labels
+// are the names in the Registry. A scrape reads the Registry once and costs producers and consumers nothing.
 package prometheus
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/headrace/headrace/observe"
 )
 
-// New returns a collector of everything that reg knows.
+// New returns a collector of all numbers of reg.
 func New(reg *observe.Registry) prometheus.Collector { return &collector{reg} }
 
 type collector struct{ reg *observe.Registry }
@@ -30,7 +30,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("headrace_"+name, help, labels, nil)
 }
 
-// metrics gives the numbers of a label the names that Prometheus wants: with the unit, and with _total for a counter.
+// metrics gives the numbers of a label their names in Prometheus: with the unit, and with _total for a counter.
 func metrics[S any](label string, all []observe.Metric[S]) (out []metric[S]) {
 	units := map[string]string{"": "", "By": "_bytes", "s": "_seconds"}
 	for _, m := range all {
@@ -118,8 +118,8 @@ func send[S any](out chan<- prometheus.Metric, metrics []metric[S], s *S, name s
 	}
 }
 
-// constHistogram makes a histogram of Prometheus. A bucket of Prometheus counts everything up to its bound, and ours counts only
-// what is above the bound before.
+// constHistogram makes a histogram of Prometheus. A bucket of Prometheus counts everything up to its bound. Our bucket counts only
+// durations above the bound of the bucket before.
 func constHistogram(desc *prometheus.Desc, h observe.Histogram, name string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	var n uint64

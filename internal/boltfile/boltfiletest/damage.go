@@ -1,4 +1,4 @@
-// Package boltfiletest damages bbolt files, for the tests of packages that keep such files.
+// Package boltfiletest damages bbolt files, for tests of packages with such files.
 package boltfiletest
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/headrace/headrace/internal/boltfile"
 )
 
-// Cuts calls open with copies of the file at path that were cut: to a half, to a third, by one page, to nothing. open
-// must refuse every copy with an error that names the copy. The file must not be open.
+// Cuts calls open with cut copies of the file at path: cut to a half, to a third, by one page, to nothing. open must
+// refuse every copy with an error that contains the name of the copy. The file must not be open.
 func Cuts(t *testing.T, path string, open func(path string) error) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -50,7 +50,7 @@ func Used(t *testing.T, path string) (n int64) {
 	return n
 }
 
-// Spoil damages every leaf page of the file at path, while the file is in use: it overwrites the page number at the
+// Spoil damages every leaf page of the file at path, while the file is in use: Spoil overwrites the page number at the
 // beginning of the page. All keys and values are on leaf pages. So every lookup meets the damage, wherever bbolt has
 // put the data.
 func Spoil(t *testing.T, path string) {

@@ -1,7 +1,7 @@
 // Command protogen generates the Go code of the test messages in internal/testpb. protoc must be on the PATH.
 //
 // Nothing else has to be downloaded or installed: the descriptor of buf/validate/validate.proto comes from the Go
-// module that is generated from this file, and the plugin is built in the version that go.mod names.
+// module generated from validate.proto, and the plugin is built in the version of go.mod.
 package main
 
 import (
