@@ -1,4 +1,4 @@
-// Package recipes holds the code that docs/recipes.md shows, so that it is compiled.
+// Package recipes holds the code of docs/recipes.md, so the compiler checks the code.
 package recipes
 
 import (
@@ -176,7 +176,7 @@ func versions(firstVersion codec.Codec[order]) codec.Codec[order] {
 		})
 }
 
-// otherJSON decodes with the engine that is imported as json.
+// otherJSON decodes with the engine imported as json.
 func otherJSON() codec.Codec[order] {
 	return codec.Func("application/json",
 		func(dst []byte, o order) ([]byte, error) {
@@ -189,7 +189,7 @@ func otherJSON() codec.Codec[order] {
 		})
 }
 
-// All of it is here to be compiled and shown.
+// The functions are only compiled and shown in the guide.
 var _ = []any{
 	workers, batches, lag, replay, exactlyOnce, machines, partitioned, union, skipUnknown, put, forward, observed, traced, versions, merged, otherJSON,
 }

@@ -1,5 +1,5 @@
-// Durablestreams runs everything in one program: a server that keeps its streams in a file, a typed producer, and two
-// consumers that follow the same stream over HTTP, the first over SSE and the second by long-poll.
+// Durablestreams runs everything in one program: a server with its streams in a file, a typed producer, and two
+// consumers of the same stream over HTTP, the first over SSE and the second by long-poll.
 package main
 
 import (
@@ -67,8 +67,7 @@ func run(ctx context.Context, out io.Writer, dir, addr string, readings int, eve
 		return err
 	}
 	defer client.Close()
-	// Each run has its own stream. At the end the program closes the stream, and the readers learn that no more records
-	// will come.
+	// Each run has its own stream. At the end the program closes the stream, and the readers learn of the end.
 	stream := client.Stream("readings/" + time.Now().UTC().Format("20060102T150405.000000000"))
 	if _, err := stream.Create(ctx, "application/json"); err != nil {
 		return err

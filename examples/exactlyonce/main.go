@@ -1,7 +1,7 @@
 // Exactlyonce adds up payments in a SQL database, each exactly once, even if the program is killed many times. The sum
 // and the place in the stream are one commit (sqlstore.SaveTx). So after a kill at any moment either both are stored or
-// neither. Run the program, kill it, and run it again: it goes on, and at the end it compares the sum with the
-// payments.
+// neither. Run the program, kill the program, and run the program again: the program goes on, and at the end compares
+// the sum with the payments.
 //
 // The database is a SQLite file, or PostgreSQL if -postgres gives a DSN.
 package main

@@ -1,7 +1,7 @@
 // Group books the payments of six streams with three processes that share the streams through leases in a database.
-// Then it kills one process, and the others go on with the streams of the killed process. At the end it checks that
-// every payment was booked once. A booking and the place in the stream are one commit, so a kill at any moment repeats
-// nothing and loses nothing.
+// Then the program kills one process, and the others go on with the streams of the killed process. At the end the
+// program checks that every payment was booked once. A booking and the place in the stream are one commit, so a kill at
+// any moment repeats nothing and loses nothing.
 //
 //	go run ./examples/group                           the database is a SQLite file
 //	go run ./examples/group -postgres "host=… user=…" the database is PostgreSQL

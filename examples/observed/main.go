@@ -1,5 +1,5 @@
-// Observed is a service with everything that an operator wants: Prometheus metrics, and a page that shows what its producers and
-// consumers do. Open the address that it prints; the metrics are under /metrics.
+// Observed is a service with everything for its operator: Prometheus metrics, and a page about its producers and
+// consumers. Open the printed address; the metrics are under /metrics.
 //
 //	go run ./examples/observed
 package main

@@ -21,8 +21,8 @@ import (
 // source holds the streams of the pipe.
 type source struct{ readings, letters *durablestreams.Stream }
 
-// streams opens the streams on the server that the environment names. Otherwise it starts a server in this process,
-// with its data in a file.
+// streams opens the streams on the server of the environment. Without a server in the environment, streams starts a
+// server in this process, with its data in a file.
 func streams(ctx context.Context, dir string) (_ source, shut func() error, err error) {
 	url, stop := os.Getenv("DURABLE_STREAMS_URL"), func() error { return nil }
 	if url == "" {

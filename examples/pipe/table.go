@@ -13,8 +13,8 @@ import (
 	"github.com/headrace/headrace/examples/internal/airpb"
 )
 
-// table opens the table that the environment names. Otherwise it starts a service in this process, which writes its
-// rows as lines to rows.ndjson.
+// table opens the table of the environment. Without a table in the environment, table starts a service in this process,
+// and the service writes its rows as lines to rows.ndjson.
 func table(dir string) (sink backend.Sink, shut func() error, err error) {
 	name := cmp.Or(os.Getenv("ZEROBUS_TABLE"), "main.air.readings")
 	if os.Getenv("ZEROBUS_ENDPOINT") != "" {
@@ -32,8 +32,8 @@ func table(dir string) (sink backend.Sink, shut func() error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// A kill may have cut the last line short. We end that line, because otherwise the next row would become part of
-	// it.
+	// A kill may have cut the last line short. We end the cut line; otherwise the next row would become part of the cut
+	// line.
 	if at, err := rows.Seek(0, io.SeekEnd); err == nil && at > 0 {
 		if _, err := rows.WriteString("\n"); err != nil {
 			return nil, nil, errors.Join(err, rows.Close())

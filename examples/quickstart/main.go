@@ -1,5 +1,5 @@
-// Quickstart writes typed orders to a durable stream in a file. It reads them back, and begins where the last run has
-// stopped. Run the program twice, interrupt or kill it, and run it again.
+// Quickstart writes typed orders to a durable stream in a file. Then the program reads the orders, and begins where the
+// last run has stopped. Run the program twice, interrupt or kill the program, and run the program again.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// An Order is a record of the stream. IDs count from 1 over all runs, so that a lost or repeated order is visible.
+// An Order is a record of the stream. IDs count from 1 over all runs, so a lost or repeated order is visible.
 type Order struct {
 	ID       uint64    `json:"id"`
 	Customer string    `json:"customer"`

@@ -1,5 +1,5 @@
-// S2 writes typed orders to a stream of S2, each exactly once, and reads them back. Set S2_ACCESS_TOKEN and S2_BASIN to
-// use a basin of your account. Otherwise the program runs a server in this process.
+// S2 writes typed orders to a stream of S2, each exactly once, and reads the orders back. Set S2_ACCESS_TOKEN and
+// S2_BASIN to use a basin of your account. Otherwise the program runs a server in this process.
 package main
 
 import (
@@ -54,7 +54,7 @@ func run(ctx context.Context, out io.Writer, name string, orders int) error {
 	if _, err := admin.New(client).Basin(basin).CreateStream(ctx, name, s2.StreamConfig{}); err != nil && !errors.Is(err, backend.ErrConflict) {
 		return err
 	}
-	// Exclusive means: after a lost connection, the client looks up which batches are stored before it sends anything
+	// Exclusive means: after a lost connection, the client first looks up the stored batches, and only then sends
 	// again. If another run of this program is still writing, Fence stops the other run.
 	stream := client.Basin(basin).Stream(name, s2.Exclusive(), s2.Fence(""))
 	tail, err := stream.CheckTail(ctx)
@@ -67,7 +67,7 @@ func run(ctx context.Context, out io.Writer, name string, orders int) error {
 	return total(ctx, out, stream, tail.SeqNum)
 }
 
-// connect returns a client and the basin that the environment names. Without a basin in the environment, it starts a
+// connect returns a client and the basin of the environment. Without a basin in the environment, connect starts a
 // server in this process. end closes everything that connect has opened.
 func connect(out io.Writer) (client *s2.Client, basin string, end func(), err error) {
 	name := os.Getenv("S2_BASIN")

@@ -14,8 +14,8 @@ type Payment struct {
 	Cents int `json:"cents"`
 }
 
-// Transfer appends payments to a stream and returns the sum of all payments in the stream. It does not know which
-// backend keeps the stream.
+// Transfer appends payments to a stream and returns the sum of all payments in the stream. Transfer does not know the
+// backend of the stream.
 func Transfer(ctx context.Context, stream backend.Stream, cents ...int) (total int, err error) {
 	p, err := producer.New(ctx, stream, codec.JSON[Payment]())
 	if err != nil {

@@ -1,5 +1,5 @@
-// Webtail serves a stream, and a web page that shows the records when they arrive. Open the address that the program
-// prints, and append from anywhere:
+// Webtail serves a stream, and a web page with the arriving records. Open the printed address, and append from
+// anywhere:
 //
 //	curl -H 'Content-Type: application/json' -d '{"text":"hello"}' http://127.0.0.1:8080/v1/stream/tail
 package main
@@ -45,8 +45,7 @@ func main() {
 	}
 }
 
-// run serves on l until ctx ends. The response to a page that follows the stream ends after lifetime; 0 means the
-// default.
+// run serves on l until ctx ends. The response to a following page ends after lifetime; 0 means the default.
 func run(ctx context.Context, l net.Listener, file string, every, lifetime time.Duration) (err error) {
 	storage, closeStorage, err := open(file)
 	if err != nil {
@@ -69,7 +68,7 @@ func run(ctx context.Context, l net.Listener, file string, every, lifetime time.
 		_, _ = w.Write(page) // an error means only that the browser has gone
 	})
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	// The response to a page that follows the stream does not end by itself, so a shutdown must end it.
+	// The response to a following page does not end by itself, so a shutdown must end the response.
 	web.RegisterOnShutdown(func() { _ = streams.Close() })
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
