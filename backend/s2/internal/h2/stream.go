@@ -42,7 +42,8 @@ var (
 type Stream struct {
 	conn net.Conn
 	in   *bufio.Reader
-	room chan struct{} // holds one token: a Write is complete, the windows have grown, or the stream has ended
+	room chan struct{} // holds one token: the windows have grown, or the body or the stream has ended
+	idle chan struct{} // holds one token: a Write is complete, or the body or the stream has ended
 
 	sending sync.Mutex // held while bytes are written, so that no frame begins inside another frame
 
@@ -69,7 +70,7 @@ type Stream struct {
 
 func newStream(conn net.Conn) *Stream {
 	s := &Stream{
-		conn: conn, room: make(chan struct{}, 1), headers: hpack.NewDecoder(4096, nil),
+		conn: conn, room: make(chan struct{}, 1), idle: make(chan struct{}, 1), headers: hpack.NewDecoder(4096, nil),
 		window: firstWindow, common: firstWindow, initial: firstWindow, maxFrame: leastMaxFrame,
 	}
 	s.in = bufio.NewReaderSize(alive{s}, readBuffer)
@@ -110,7 +111,7 @@ func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error
 	s.writing, s.partly = false, false
 	finish := s.finishing && s.ended == nil
 	s.mu.Unlock()
-	wake(s.room)
+	wake(s.idle)
 	if finish {
 		s.sendEnd()
 	}
@@ -145,18 +146,19 @@ func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
 	for {
 		s.mu.Lock()
 		room, err := min(s.window, s.common, s.maxFrame, mostData), s.ended
+		more := s.room
 		switch {
 		case err == nil && fresh && s.finishing:
 			err = errFinished
 		case fresh && s.writing:
-			room = 0
+			room, more = 0, s.idle
 		}
 		s.mu.Unlock()
 		if err != nil || room > 0 {
 			return room, err
 		}
 		select {
-		case <-s.room:
+		case <-more:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
@@ -201,7 +203,7 @@ func (s *Stream) Finish() {
 	s.finishing = true
 	writing := s.writing // Write ends the body itself
 	s.mu.Unlock()
-	wake(s.room)
+	s.wakeBoth()
 	if !done && !writing {
 		s.sendEnd()
 	}
@@ -228,7 +230,12 @@ func (s *Stream) end(why error) {
 		s.ended = why
 	}
 	s.mu.Unlock()
+	s.wakeBoth()
+}
+
+func (s *Stream) wakeBoth() {
 	wake(s.room)
+	wake(s.idle)
 }
 
 // Close cuts the connection, and makes Read and Write return.
