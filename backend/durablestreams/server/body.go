@@ -12,6 +12,10 @@ import (
 	"github.com/headrace/headrace/internal/unread"
 )
 
+// errBrokenOff says that the connection has ended. It is an ErrRequest and not an unknown error, because unknown errors
+// are logged as failures of the storage.
+var errBrokenOff = fmt.Errorf("%w: the body broke off", ErrRequest)
+
 // body reads the whole body of a request. It checks the limit against the bytes that arrive, because the announced
 // length may be missing or wrong.
 func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -41,8 +45,8 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		}
 		// Each read has its own deadline, so a slow body may go on while a stalled body is given up. BodyTime bounds
 		// the whole body, because a client could otherwise send one byte a minute for ever.
-		if err := unread.ReadBefore(control, earlier(time.Now().Add(h.BodyStall), end)); err != nil {
-			return nil, err
+		if unread.ReadBefore(control, earlier(time.Now().Add(h.BodyStall), end)) != nil {
+			return nil, errBrokenOff
 		}
 		n, err := r.Body.Read(buf[len(buf):min(cap(buf), len(buf)+256<<10)])
 		buf = buf[:len(buf)+n]
@@ -50,7 +54,10 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 			return nil, errTooLarge
 		}
 		if err == io.EOF {
-			return buf, unread.ReadBefore(control, time.Time{})
+			if unread.ReadBefore(control, time.Time{}) != nil {
+				return nil, errBrokenOff
+			}
+			return buf, nil
 		}
 		// A body that stands still may be the fault of the network. Clients try again after a 408, and do not after a
 		// 400.
@@ -58,7 +65,7 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 			return nil, errStalled
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: the body broke off", ErrRequest)
+			return nil, errBrokenOff
 		}
 	}
 }
@@ -73,8 +80,10 @@ func (h *handler) passOver(w http.ResponseWriter, r *http.Request) error {
 		return errStalled
 	case unread.ErrLong:
 		return errTooLarge
+	case nil:
+		return nil
 	default:
-		return err
+		return errBrokenOff
 	}
 }
 

@@ -3,11 +3,13 @@ package server_test
 import (
 	"bytes"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
@@ -40,6 +42,27 @@ func TestCauseOfAServerErrorIsLoggedAndNotSent(t *testing.T) {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log has no %q: %s", want, log.String())
 		}
+	}
+}
+
+// A lostConn is the answer over a connection that has ended: its deadlines cannot be set.
+type lostConn struct{ *httptest.ResponseRecorder }
+
+func (lostConn) SetReadDeadline(time.Time) error { return net.ErrClosed }
+
+func TestALostConnectionIsNoFailureOfTheStorage(t *testing.T) {
+	var log bytes.Buffer
+	logTo := func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+	h := durablestreamstest.Handler(server.NewMemory(), logTo)
+	for _, method := range []string{"PUT", "POST", "DELETE"} {
+		w := lostConn{httptest.NewRecorder()}
+		h.ServeHTTP(w, httptest.NewRequest(method, "/s", strings.NewReader("body")))
+		if w.Code >= http.StatusInternalServerError {
+			t.Errorf("%s: status %d", method, w.Code)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged: %s", log.String())
 	}
 }
 
