@@ -346,6 +346,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	src := newScript()
 	for name, opts := range map[string][]consumer.Option{
 		"no place":     {consumer.StartAt("")},
+		"nil option":   {nil},
 		"nil logger":   {consumer.Logger(nil)},
 		"no store":     {consumer.Checkpoint(nil, key)},
 		"no key":       {consumer.Checkpoint(newSpy(), "")},

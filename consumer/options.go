@@ -58,6 +58,9 @@ func newConfig(opts []Option) (config, error) {
 	// A consumer survives an outage without a limit. A supervisor that restarted the process could only try again, too.
 	c.retry.Budget = backoff.Endless
 	for _, o := range opts {
+		if o == nil {
+			return c, errors.New("consumer: an option is nil")
+		}
 		o(&c)
 	}
 	if err := c.check(); err != nil {

@@ -387,7 +387,7 @@ func TestProcessOptionsAreChecked(t *testing.T) {
 	for name, opt := range map[string]consumer.ProcessOption{
 		"Concurrency": consumer.Concurrency(0), "Retries": consumer.Retries(-1), "RetryBackoff": consumer.RetryBackoff(2, 1),
 		"AttemptTimeout": consumer.AttemptTimeout(-1), "RateLimit": consumer.RateLimit(0), "KeyBy": other.KeyBy(func(s string) string { return s }),
-		"Use": consumer.Use[int](nil),
+		"Use": consumer.Use[int](nil), "option of Process is nil": nil,
 	} {
 		if err := c.Process(t.Context(), handle, opt); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

@@ -25,6 +25,9 @@ type processConfig struct {
 func newProcessConfig(opts []ProcessOption) (processConfig, error) {
 	c := processConfig{concurrency: 1, retries: 3, backoff: backoff.Default()}
 	for _, o := range opts {
+		if o == nil {
+			return c, errors.New("consumer: an option of Process is nil")
+		}
 		o(&c)
 	}
 	switch {

@@ -193,6 +193,9 @@ func TestBadOptionsAreRefused(t *testing.T) {
 			t.Error("New took a bound of 0")
 		}
 	}
+	if _, err := producer.New(t.Context(), memory.New(), text(), nil); err == nil || !strings.Contains(err.Error(), "option is nil") {
+		t.Errorf("a nil option: %v", err)
+	}
 }
 
 func TestWrongContentTypeIsRefusedAtOpening(t *testing.T) {

@@ -42,6 +42,9 @@ func newConfig(opts []Option) (config, error) {
 	}
 	c.retry.Budget = backoff.Endless
 	for _, o := range opts {
+		if o == nil {
+			return c, errors.New("producer: an option is nil")
+		}
 		o(&c)
 	}
 	for name, n := range map[string]int{

@@ -64,6 +64,9 @@ func copied(r backend.Record) (backend.Record, bool) {
 func Run(ctx context.Context, from backend.Source, to backend.Resumer, store checkpoint.Store, name string, opts ...Option) error {
 	c := config{start: backend.Earliest, convert: copied, logger: slog.New(slog.DiscardHandler), policy: backoff.Default()}
 	for _, o := range opts {
+		if o == nil {
+			return errors.New("relay: an option is nil")
+		}
 		o(&c)
 	}
 	if c.convert == nil || c.logger == nil || c.start == "" {

@@ -371,6 +371,13 @@ func (s choosySession) Send(ctx context.Context, seq uint64, recs []backend.Reco
 	return s.Session.Send(ctx, seq, recs)
 }
 
+func TestANilOptionIsRefused(t *testing.T) {
+	err := relay.Run(t.Context(), memory.New(), memory.New(), checkpoint.NewMemory(), "copy", nil)
+	if err == nil || !strings.Contains(err.Error(), "option is nil") {
+		t.Error(err)
+	}
+}
+
 func TestRefusedRecordEndsTheRelayBeforeIt(t *testing.T) {
 	eachTarget(t, func(t *testing.T, make func() target, _ int) {
 		from, to, store := fill(t, records), make(), checkpoint.NewMemory()

@@ -30,6 +30,9 @@ const roundsPerLease = 5
 func newConfig(opts []Option) (config, error) {
 	c := config{lease: 15 * time.Second, drain: 3 * time.Second, logger: slog.New(slog.DiscardHandler), starting: slog.Default()}
 	for _, o := range opts {
+		if o == nil {
+			return c, errors.New("group: an option is nil")
+		}
 		o(&c)
 	}
 	if c.member == "" {

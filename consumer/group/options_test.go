@@ -34,6 +34,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"no drain", lease.NewMemory(), "g", Fixed(open, "s"), []Option{DrainTimeout(0)}, "DrainTimeout"},
 		{"long drain", lease.NewMemory(), "g", Fixed(open, "s"), []Option{DrainTimeout(10 * time.Second)}, "4 times"},
 		{"long name", lease.NewMemory(), "g", Fixed(open, "s"), []Option{Member(strings.Repeat("m", 250))}, "Member"},
+		{"nil option", lease.NewMemory(), "g", Fixed(open, "s"), []Option{nil}, "option is nil"},
 		{"no logger", lease.NewMemory(), "g", Fixed(open, "s"), []Option{Logger(nil)}, "Logger"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
