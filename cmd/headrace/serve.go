@@ -90,6 +90,9 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 		c.OAuth = cmp.Or(c.OAuth, "127.0.0.1:4245")
 		c.Metrics = cmp.Or(c.Metrics, "127.0.0.1:4246")
 	}
+	if err := c.unused(); err != nil {
+		return err
+	}
 	if c.Data != "" {
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
@@ -126,6 +129,28 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 		}
 	}
 	<-ctx.Done()
+	return nil
+}
+
+// unused refuses a flag of a server that does not run. Otherwise a user who has forgotten the address of the server would,
+// for example, believe that data is kept.
+func (c *serveCmd) unused() error {
+	for _, f := range []struct {
+		flag, needs string
+		unused      bool
+	}{
+		{"--data", "--s2 or --durable-streams", c.Data != "" && c.S2 == "" && c.DurableStreams == ""},
+		{"--s2-token", "--s2", c.S2Token != "" && c.S2 == ""},
+		{"--s2-retain", "--s2", c.S2Retain != 0 && c.S2 == ""},
+		{"--oauth", "--zerobus", c.OAuth != "" && c.Zerobus == ""},
+		{"--zerobus-client", "--zerobus", c.ZerobusClient != "" && c.Zerobus == ""},
+		{"--table", "--zerobus", len(c.Table) > 0 && c.Zerobus == ""},
+		{"--rows", "--zerobus", c.Rows != "" && c.Zerobus == ""},
+	} {
+		if f.unused {
+			return fmt.Errorf("%w: %s needs %s", errUsage, f.flag, f.needs)
+		}
+	}
 	return nil
 }
 
