@@ -49,13 +49,16 @@ func (s *Stream) append(ctx context.Context, op string, recs []backend.Record, c
 	a, err := s.attemptOnce(ctx, &call{op: op, method: http.MethodPost, url: s.recordsURL(), basin: s.basin.name, kind: protobuf,
 		body: wire.AppendInput(nil, recs, wire.Condition{MatchSeqNum: c.SeqNum, FencingToken: c.FencingToken})})
 	if err != nil {
+		// The situation is whenSent from the first byte on: a single request has no acks that would tell more.
 		return Appended{}, fmt.Errorf("s2: %s: %w", op, meaning(err, whenSent))
 	}
 	out, err := parseAck(a)
+	// Both numbers come from the server. With another count, the caller would take positions of other records for its own.
 	if err == nil && (out.End.SeqNum < out.Start.SeqNum || out.End.SeqNum-out.Start.SeqNum != uint64(len(recs))) {
 		err = protocolErrorf("ack of %d to %d for %d records", out.Start.SeqNum, out.End.SeqNum, len(recs))
 	}
 	if err != nil {
+		// The server has answered 200, so the records may be stored, whatever the ack says.
 		return Appended{}, fmt.Errorf("s2: %s: %w: %w", op, backend.ErrIndeterminate, err)
 	}
 	return out, nil

@@ -76,6 +76,8 @@ func (a *appender) Dial(ctx context.Context, seq uint64) (backend.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// With Exclusive, the tail was asked after the earlier connection was closed and before this session sends anything. So a
+	// batch below the tail is from before this connection, and compare can decide about the batch.
 	c := a.newConn(seq, tail)
 	if err := c.open(ctx); err != nil {
 		_ = c.Close()
@@ -97,6 +99,7 @@ func (a *appender) newConn(seq, tail uint64) *conn {
 		readWake: make(chan struct{}, 1),
 		received: make(chan struct{}),
 	}
+	// The session must live on when the ctx of Dial has ended, so life does not descend from that ctx.
 	c.life, c.kill = context.WithCancel(context.Background())
 	return c
 }
@@ -122,12 +125,16 @@ func (a *appender) claim(ctx context.Context) error {
 	fence := FenceRecord(*token)
 	fence.Time = time.UnixMilli(0)
 	if _, err := a.stream.append(ctx, a.stream.op("fence"), []backend.Record{fence}, Condition{}); err != nil {
+		// An append of unknown outcome would stop a producer with AtMostOnce. Here the record is a fence that may be stored
+		// twice without harm, so the opening counts as transient.
 		if errors.Is(err, backend.ErrIndeterminate) {
 			return fmt.Errorf("s2: %s: %w: %w", a.stream.op("claim"), backend.ErrTransient, err)
 		}
 		return fmt.Errorf("s2: %s: %w", a.stream.op("claim"), err)
 	}
 	a.mu.Lock()
+	// Only a stored fence counts. If claimed were set before the append, the opening after a failed append would go on without
+	// a fence.
 	a.claimed, a.token = true, token
 	a.mu.Unlock()
 	return nil
@@ -192,6 +199,7 @@ func (a *appender) ackedLocked(b batch) uint64 {
 	seq := a.acked
 	a.acked++
 	a.taken = a.taken[1:]
+	// b.at is the position that the ack has named, or that compare has found.
 	a.next = b.at + uint64(b.n)
 	a.lastAck = b.ack
 	return seq

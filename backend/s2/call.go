@@ -52,6 +52,7 @@ func (c *Client) do(ctx context.Context, r *call) (a answer, err error) {
 			return false, nil
 		}
 		v := judge(err)
+		// Without this case, a deletion that succeeded would be reported as "not found" after a lost reply.
 		if unsure && r.method == http.MethodDelete && v.kind == backend.ErrNotFound {
 			return false, nil // the earlier attempt deleted the object, and its reply was lost
 		}
@@ -84,6 +85,8 @@ func (c *Client) logRetries(ctx context.Context, op string) func(attempt int, pa
 // failed classifies the error of a management call. After a POST of unknown outcome the error is ErrIndeterminate, because
 // another call could find the name taken by this one.
 func (r *call) failed(err error, unsure bool) error {
+	// With a kind, for example a conflict, the server has answered the last attempt with a reason, and the caller needs the
+	// reason.
 	if r.method == http.MethodPost && unsure && judge(err).kind == nil {
 		return fmt.Errorf("s2: %s: %w: %w", r.op, backend.ErrIndeterminate, err)
 	}
@@ -92,6 +95,8 @@ func (r *call) failed(err error, unsure bool) error {
 
 // attempt sends the call a single time.
 func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
+	// The timeout is for one attempt. For all attempts together, a single slow server would use up the time of the attempts
+	// behind.
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout+r.wait)
 	defer cancel()
 	u := r.url
@@ -100,6 +105,7 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	}
 	var body io.Reader
 	if r.body != nil {
+		// Each attempt reads the body from its beginning.
 		body = bytes.NewReader(r.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, u, body)
@@ -132,6 +138,8 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return answer{}, c.refusal(res)
 	}
+	// A failure here comes after the status: the server has carried out the call. The error is one of the network all the same,
+	// so an append counts as doubtful and not as refused.
 	got, err := readAll(res)
 	if err != nil {
 		return answer{}, c.redact(err)
@@ -158,6 +166,7 @@ func decompress(encoding string, body []byte) (_ []byte, err error) {
 	case "gzip":
 		var gz *gzip.Reader
 		if gz, err = gzip.NewReader(bytes.NewReader(body)); err == nil {
+			// A few compressed kilobytes may decompress to gigabytes. The limit bounds the memory that a server can take.
 			body, err = io.ReadAll(io.LimitReader(gz, responseLimit+1))
 		}
 	default:

@@ -105,6 +105,8 @@ func judge(err error) verdict {
 	if errors.Is(err, backend.ErrUnauthorized) { // an Auth said so, before anything was sent
 		return verdict{effectRefused, backend.ErrUnauthorized}
 	}
+	// Any other failure is one of the network, and the server may have got the request. A wrong setting, such as a certificate
+	// that the client does not trust, fails every time until somebody corrects the setting.
 	return verdict{effect: effectOf(errors.As(err, new(*unsentError)), !misconfig.Due(err))}
 }
 
@@ -185,6 +187,8 @@ func meaning(err error, s situation) error {
 	case o == outcomeUnknown:
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 	case o == outcomeResend:
+		// Both sentinels: the producer may send the batch again although the batch may be stored, because the next session
+		// recognizes the batch by its position.
 		return fmt.Errorf("%w: %w: %w", backend.ErrTransient, backend.ErrIndeterminate, err)
 	case v.kind != nil:
 		return fmt.Errorf("%w: %w", v.kind, err)

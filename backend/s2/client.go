@@ -115,6 +115,8 @@ func (c *Client) followAdvice(t *transport) bool {
 // on their own when their timers fire. Without the replacement, each new session would wait on the dead connection first.
 func (c *Client) replaceReads(t *transport) {
 	c.mu.Lock()
+	// Only the first session that finds the connection silent replaces the connection. A later session would throw away the new
+	// one.
 	if c.reads == t {
 		c.reads = c.newReads()
 	}
@@ -160,6 +162,8 @@ func (c *Client) open(ctx context.Context, kill func(), t *transport, req *http.
 	switch {
 	case err != nil || t == c.unary: // t == c.unary: server-sent events, which do not tell whether HTTP/2 works
 	case res.ProtoMajor == 2:
+		// From now on, a failed opening is a failure of a connection and not a reason to try server-sent events: see
+		// reader.open.
 		c.http2.Store(true)
 	default: // Go speaks HTTP/1.1 to a TLS server without protocol negotiation
 		_ = res.Body.Close()
@@ -189,6 +193,8 @@ const errorBody = 64 << 10
 // refusal makes the error of an answer with a status of failure.
 func (c *Client) refusal(res *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, errorBody))
+	// Without a body, the status alone does not say whether the server or a proxy has answered, so the failure counts as one of
+	// the network.
 	if err != nil && len(body) == 0 {
 		return fmt.Errorf("status %d, and reading why: %w", res.StatusCode, c.redact(err))
 	}

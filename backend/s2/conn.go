@@ -88,6 +88,7 @@ func (c *conn) Fate(err error, unanswered int) error {
 // this connection has sent.
 func (c *conn) situationLocked(unanswered int) situation {
 	switch {
+	// Nothing of the producer can be stored, so even a failure of unknown outcome leaves no doubt.
 	case unanswered == 0:
 		return whenIdle
 	case c.stream.cfg.exclusive && c.inflight[c.answered].resent:
@@ -104,6 +105,7 @@ func (c *conn) situationLocked(unanswered int) situation {
 func (c *conn) Finish() {
 	c.appender.mu.Lock()
 	defer c.appender.mu.Unlock()
+	// From here on Read may return io.EOF: with all answers here, the end of the response is what the caller asked for.
 	c.finished = true
 	c.drainLocked()
 }
@@ -113,6 +115,7 @@ func (c *conn) Finish() {
 // written by another goroutine, because the network may make it wait, and the callers hold locks.
 func (c *conn) drainLocked() {
 	c.working.Go(c.out.Finish)
+	// The time is not restarted. Advice and Finish may both drain the same connection, and the first of them sets the bound.
 	if c.drain == nil && c.ended == nil && c.answered < len(c.inflight) {
 		c.drain = time.AfterFunc(c.stream.client().cfg.timeout, c.kill)
 	}
@@ -130,6 +133,8 @@ func (c *conn) Close() error {
 func (c *conn) close() {
 	a := c.appender
 	a.mu.Lock()
+	// take looks at closed under the same lock. A batch that enters before is counted in owed below, and no batch enters
+	// behind.
 	c.closed = true
 	if c.drain != nil {
 		c.drain.Stop()
@@ -142,6 +147,8 @@ func (c *conn) close() {
 		c.awaitAnswers()
 	}
 	if c.out != nil {
+		// receive sits in a read of the connection, and only the cut makes the read return. The wait then makes sure that no
+		// ack of this connection changes the appender while the next connection resends the same batches.
 		_ = c.out.Close()
 		<-c.received
 	}

@@ -54,6 +54,8 @@ func (c *conn) request(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// A response without a Stream came from a RoundTripper of the caller. Nothing could be written then, and the first batch
+	// would fail with an error that does not name the cause.
 	if c.out = accepted(); c.out == nil {
 		_ = res.Body.Close()
 		return &misconfig.Error{

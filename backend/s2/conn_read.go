@@ -37,11 +37,14 @@ func (c *conn) poll(ctx context.Context) (ack backend.Ack, ok bool, err error) {
 	case c.answered > 0:
 		// Acks come first in every case: an ack lost here would make the producer send the batch a second time.
 		return c.ackLocked(), true, nil
+	// Close cuts the connection, and the cut sets ended. ErrClosed tells the caller that Close was the reason, and not the
+	// network.
 	case c.closed:
 		return ack, false, backend.ErrClosed
 	case c.advised && len(c.inflight) == 0:
 		// The server has answered everything. It may take its time to end the response, and nobody needs to wait.
 		return ack, false, errAdvised
+	// This case comes before ended: the connection may be lost behind the last answer, and such a loss harms nobody.
 	case c.finished && len(c.inflight) == 0:
 		return ack, false, io.EOF
 	case c.ended != nil:
@@ -60,6 +63,8 @@ func (c *conn) ackLocked() backend.Ack {
 	b := c.inflight[0]
 	c.inflight = c.inflight[1:]
 	c.answered--
+	// The appender moves on together with the queue, under the same lock. If the connection ended in between, the next
+	// connection would send an acknowledged batch again.
 	seq := c.appender.ackedLocked(b)
 	first, n, suffix := b.at, b.n, c.suffix
 	return backend.Ack{
@@ -106,6 +111,7 @@ func (c *conn) frame(coder *s2s.Coder, flags s2s.Flags, payload []byte) error {
 		// the token.
 		return parseError(status, body, c.stream.secrets())
 	}
+	// The server chooses a codec for each frame, so the flags of the frame decide, and not what we have asked for.
 	payload, err := coder.Open(flags, payload)
 	if err != nil {
 		return err
@@ -163,6 +169,8 @@ func (c *conn) end(err error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		err = errEnded // io.EOF from Read would mean to Pipelined: all answers are here
+	// A malformed frame counts as a breach of the protocol, which is final where no batch is in doubt: a further session with
+	// the same server would meet the same frames.
 	case errors.As(err, &malformed):
 		err = &ProtocolError{err}
 	}
@@ -176,6 +184,7 @@ func (c *conn) end(err error) {
 // endLocked notes why no further ack comes. The first reason stays. The connection is cut, because nobody would wait for the
 // answer to a later frame: a frame that left now could be stored although Fate has said otherwise.
 func (c *conn) endLocked(err error) {
+	// The first reason is the cause, and later errors only say that the connection was cut.
 	if c.ended == nil {
 		c.ended = err
 	}

@@ -58,11 +58,13 @@ func (c *conn) write(ctx context.Context, seq uint64, recs []backend.Record) err
 // became of the batches in flight. If ctx ends while the server gives no room, the rest of the frame leaves later. Half a frame
 // would end the session, and with it the answers to the batches before.
 func (c *conn) send(ctx context.Context, buf *[]byte) {
+	// After an error out is closed, so the read in receive fails and ends the connection.
 	rest, _ := c.out.Write(ctx, *buf)
 	if rest == nil {
 		returnBuffer(buf)
 		return
 	}
+	// The rest has no time limit of its own. The end of the connection ends the wait, and close waits for this goroutine.
 	c.working.Go(func() {
 		_, _ = c.out.Write(context.Background(), rest)
 		returnBuffer(buf)
@@ -83,6 +85,7 @@ func (c *conn) admit(ctx context.Context, seq uint64, n int) (batch, error) {
 	switch {
 	case failure == nil:
 		return a.placeLocked(seq, n)
+	// Nothing of this batch has left, so the producer may send the batch over this or another connection.
 	case ctx.Err() != nil:
 		return batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
 	}
@@ -96,6 +99,8 @@ func (c *conn) refusalLocked() error {
 	switch {
 	case c.closed:
 		return backend.ErrClosed
+	// The batches in flight get their answers from this connection. The new batch is refused as transient, and the producer
+	// takes it to the next connection.
 	case c.advised:
 		return meaning(errAdvised, whenIdle)
 	case c.ended != nil:
@@ -109,6 +114,9 @@ func (c *conn) encode(buf *[]byte, recs []backend.Record, b batch) error {
 	var room [h2.HeadRoom + s2s.HeaderSize]byte // Seal fills in the header, and out its own
 	*buf = wire.AppendInput(append((*buf)[:0], room[:]...), recs, c.demand(b))
 	size := len(*buf) - len(room)
+	// Limits counts metered bytes. Many short headers take about twice as many bytes on the wire, so a batch within the limits
+	// of S2 may be too large for a frame. The server would answer bad_frame and end the session, and the batches in flight with
+	// it.
 	if size > s2s.MaxPayload {
 		return tooLargeBatch(size)
 	}
@@ -139,6 +147,8 @@ func (c *conn) encode(buf *[]byte, recs []backend.Record, b batch) error {
 func (c *conn) demand(b batch) wire.Condition {
 	own := c.appender.condition
 	demand := wire.Condition{MatchSeqNum: own.SeqNum, FencingToken: own.FencingToken}
+	// With a demanded position, the server itself refuses a batch that an earlier connection has stored already, and a batch
+	// behind another writer's records. Without the demand, a resend could be stored twice.
 	if c.stream.cfg.exclusive {
 		demand.MatchSeqNum = &b.at
 	}

@@ -54,6 +54,7 @@ func (e *events) next() (b wire.Batch, _ bool, err error) {
 		case "error":
 			return b, false, e.refusal(data)
 		case "":
+			// The server marks a clean end. Other data without a name is unknown, and is skipped as a browser would skip it.
 			if string(data) == "[DONE]" {
 				return b, false, io.EOF
 			}

@@ -55,6 +55,7 @@ type source interface {
 type watched struct{ r *reader }
 
 func (w watched) Read(p []byte) (int, error) {
+	// The time starts anew with each read, so a large batch on a slow network is not taken for silence as long as bytes come.
 	w.r.silence.Reset(w.r.stream.cfg.silence)
 	defer w.r.silence.Stop()
 	return w.r.body.Read(p)
@@ -124,6 +125,8 @@ func (r *reader) receive(ctx context.Context) (wire.Batch, bool, error) {
 	if err == nil {
 		return b, reconnect, nil
 	}
+	// A read changes nothing on the server, so every failure that may pass is transient: the reader's successor asks from the
+	// place of the last batch.
 	return wire.Batch{}, false, repeatableMeaning(r.stream.client().redact(r.cause(ctx, err)))
 }
 
@@ -137,11 +140,14 @@ func (r *reader) cause(ctx context.Context, err error) error {
 	// The caller has ended the read, so the broken response below is our own doing and no breach of the protocol.
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	// The source only reports that the request was cancelled. The timer has cancelled the request, and the error says so.
 	case r.silent.Load():
 		if r.transport != nil {
 			r.stream.client().replaceReads(r.transport) // other sessions would wait on the same dead connection
 		}
 		return fmt.Errorf("no byte came for %v: %w", r.stream.cfg.silence, err)
+	// A proxy also ends a response cleanly when the proxy loses its server. Taken for the end of the stream, the consumer would
+	// stop.
 	case errors.Is(err, io.EOF):
 		return errEnded // a session without limits ends only when something is wrong
 	case errors.As(err, &malformed):

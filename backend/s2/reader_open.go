@@ -40,6 +40,7 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
 	}
 	r := &reader{stream: s}
+	// ctx limits the opening alone, and the session lives on behind it, so life does not descend from ctx.
 	r.life, r.kill = context.WithCancel(context.Background())
 	// With a known start, expect notices records that are missing from the start on.
 	if from == backend.Earliest {
@@ -109,6 +110,7 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 		return err
 	}
 	req.Header.Set("Accept", "text/event-stream")
+	// In the raw format, the server replaces bytes that are not UTF-8, and the reader would get other records than were appended.
 	req.Header.Set("S2-Format", "base64")
 	req.Header.Del("Accept-Encoding") // a compressor may hold events back, and the session would look silent
 	res, err := client.open(ctx, r.kill, client.unary, req)
@@ -134,6 +136,8 @@ func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
 		r.life, r.kill = context.WithCancel(context.Background())
 	}
 	err := r.openEvents(ctx, q)
+	// Two transports have failed the same way. The first error is about the protocol that sessions need, so an operator can act on
+	// the first error.
 	if refused := new(*Error); err != nil && !errors.As(err, refused) {
 		return why
 	}

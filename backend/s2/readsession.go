@@ -63,10 +63,14 @@ func (r *ReadSession) Records(ctx context.Context) iter.Seq2[backend.Record, err
 			if left || err == nil {
 				return
 			}
+			// tried counts routine ends too, and only spaces the attempts: a server that is about to stop for long must not be
+			// asked without a pause. failed counts against Attempts.
 			r.tried++
 			if !backend.Routine(err) {
 				r.failed++
 			}
+			// The error is given to the loop once and alone, behind the records: the records of the connection have all been
+			// given before.
 			if !errors.Is(err, backend.ErrTransient) || r.failed > r.stream.client().cfg.retry.Budget || ctx.Err() != nil {
 				yield(backend.Record{}, err)
 				return
@@ -108,6 +112,8 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 		if left := r.give(b.Records, yield); left || r.rangeEnded {
 			return left, nil
 		}
+		// observe comes after give. Before, Next would be behind records that the loop has not got, and the next connection
+		// would skip them.
 		r.observe(b, in)
 	}
 }
@@ -116,11 +122,14 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 func (r *ReadSession) give(recs []backend.Record, yield func(backend.Record, error) bool) (left bool) {
 	for i := range recs {
 		rec := &recs[i]
+		// The record is not taken, so Next stays in front of the record: a caller who goes on with another range misses
+		// nothing.
 		if !r.fits(rec) {
 			r.rangeEnded = true
 			return false
 		}
 		r.take(rec) // before yield: the caller may ask for Next within the loop
+		// A hidden command was taken too, because the server has counted the command against the limits of the range.
 		if (r.commands || !isCommand(rec)) && !yield(*rec, nil) {
 			return true
 		}
@@ -140,6 +149,7 @@ func (r *ReadSession) open(ctx context.Context) (*reader, error) {
 		// The wait goes on over connections. With the full wait for each connection, a session over a bad network would never
 		// end.
 		if rest.Wait -= time.Since(r.quietSince); rest.Wait <= 0 {
+			// A Wait of 0 would be no limit at all, and the session would follow the stream for ever.
 			rest.Wait = NoWait
 		}
 	}
@@ -184,11 +194,14 @@ func (r *ReadSession) take(rec *backend.Record) {
 
 // observe notes the tail and the position of a batch. The records of the batch are taken by then.
 func (r *ReadSession) observe(b backend.Batch, in *reader) {
+	// Heartbeats do not restart Wait: the server sends a heartbeat every few seconds, and the session would never end.
 	if len(b.Records) > 0 || r.quietSince.IsZero() && b.CaughtUp {
 		r.quietSince = time.Now()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// b.Next also is behind commands, and makes a relative start absolute. If the connection is lost before the first record,
+	// the next connection does not skip records that were appended meanwhile.
 	r.next = b.Next
 	if in.hasTail {
 		r.tail, r.tailKnown = Position(in.tail), true

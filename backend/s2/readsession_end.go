@@ -22,6 +22,7 @@ func (r *ReadSession) confirmEnd(ctx context.Context, why error) error {
 		return nil
 	}
 	rest := Range{From: from, Clamp: r.want.Clamp && from == r.want.From, Count: 1, Bytes: r.want.Bytes, Until: r.want.Until}
+	// The question has no Wait, so the answer comes at once: a record, an empty batch, or the refusal of a start at the tail.
 	got, err := r.stream.Read(ctx, rest)
 	tail, refused := tailOf(err)
 	switch {
@@ -33,6 +34,7 @@ func (r *ReadSession) confirmEnd(ctx context.Context, why error) error {
 		return err
 	}
 	if !r.goalKnown {
+		// The goal is set once. A goal that moved with the tail would let a busy writer keep the session open for ever.
 		tail, err := r.stream.CheckTail(ctx)
 		if err != nil {
 			return err

@@ -45,6 +45,7 @@ func (s *Stream) tailFrom(ctx context.Context, from backend.Offset) (backend.Tai
 	if err != nil {
 		return backend.Tail{}, repeatableMeaning(err)
 	}
+	// No record lies behind from: from is the tail, or everything behind from is trimmed.
 	if !found {
 		first = end.SeqNum
 	}
@@ -58,6 +59,7 @@ func (s *Stream) tailFrom(ctx context.Context, from backend.Offset) (backend.Tai
 		return backend.Tail{}, err
 	case seq > end.SeqNum:
 		return backend.Tail{}, fmt.Errorf("%d is beyond the tail %d: %w", seq, end.SeqNum, backend.ErrOutOfRange)
+	// The record behind from is gone. A consumer that starts at from would get the same refusal from its reader.
 	case found && first != seq:
 		return backend.Tail{}, fmt.Errorf("%d is trimmed, the first record kept is %d: %w", seq, first, backend.ErrOutOfRange)
 	}

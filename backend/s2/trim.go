@@ -23,6 +23,7 @@ func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
 			return fmt.Errorf("s2: %s: %w", op, err)
 		}
 	}
+	// A trim to 0 drops nothing, and its command record would take a position in the stream.
 	if seq > 0 {
 		_, err = s.append(ctx, op, []backend.Record{TrimRecord(seq)}, Condition{FencingToken: s.cfg.token})
 	}
@@ -35,6 +36,7 @@ func (s *Stream) trimPoint(ctx context.Context, before backend.Offset, tail Posi
 	if err != nil {
 		return 0, err
 	}
+	// S2 accepts a trim beyond the tail and drops everything. A wrong offset would cost the caller the whole stream.
 	if seq > tail.SeqNum {
 		return 0, fmt.Errorf("%q is beyond the tail, which is at %d: %w", before, tail.SeqNum, backend.ErrOutOfRange)
 	}

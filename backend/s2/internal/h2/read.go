@@ -11,13 +11,19 @@ import (
 
 // Read reads the body of the response. io.EOF is the end that the server has marked. Any other error means that the
 // response is not complete.
+// Read handles all frames of the server, not only DATA. SETTINGS, PING and WINDOW_UPDATE are obeyed while Read looks for the
+// next byte of the body. While nobody calls Read, a Write waits for room that the server may have given already.
 func (s *Stream) Read(p []byte) (int, error) {
+	// A DATA frame may be empty, and other frames may stand between two DATA frames. Without the loop, Read would return 0
+	// bytes and no error, and a reader such as bufio.Reader would give up after some turns.
 	for s.left == 0 {
 		if err := s.nextData(); err != nil {
+			// The writer must learn of the end too: otherwise a Write would wait for room, and no frame can give room any more.
 			s.end(err)
 			return 0, err
 		}
 	}
+	// Behind the left bytes stands padding or the head of the next frame. Neither belongs to the body.
 	n, err := s.in.Read(p[:min(len(p), s.left)])
 	s.left -= n
 	if err != nil {
@@ -29,11 +35,14 @@ func (s *Stream) Read(p []byte) (int, error) {
 // nextData goes on to the next byte of the body.
 func (s *Stream) nextData() error {
 	if s.padding > 0 {
+		// The padding stands behind the data, so the padding is dropped only now, when Read has taken the data.
 		if _, err := s.in.Discard(s.padding); err != nil {
 			return err
 		}
 		s.padding = 0
 	}
+	// The end is told before another frame is read. The server may leave the connection open behind the response, and Read
+	// would wait for a frame that never comes.
 	if s.last {
 		s.end(errAnswered)
 		return io.EOF
@@ -52,11 +61,16 @@ func (s *Stream) frame() (fields []hpack.HeaderField, final bool, err error) {
 	switch {
 	case typ == frameData:
 		return nil, false, s.data(length, f, stream)
+	// DATA and HEADERS read their own payload. A payload of DATA stays in the buffer for Read, and headers may go on in further
+	// frames.
 	case typ == frameHeaders:
 		return s.response(length, f, stream)
+	// Our SETTINGS forbid a PUSH_PROMISE, and a CONTINUATION may stand only directly behind HEADERS, where response reads it.
+	// Both carry a part of the header table, so we cannot skip them and still decode later headers.
 	case typ == framePush, typ == frameContinuation:
 		return nil, false, fmt.Errorf("the server sent a frame of type %d, which is not allowed here", typ)
 	}
+	// The payload of an unknown type is read too, and then dropped, because the next head stands behind the payload.
 	payload, err := s.payload(length)
 	if err != nil {
 		return nil, false, err
@@ -78,6 +92,7 @@ func (s *Stream) frame() (fields []hpack.HeaderField, final bool, err error) {
 
 // head reads the head of the next frame.
 func (s *Stream) head() (length int, typ frameType, f flags, stream uint32, err error) {
+	// Peek shows the head in place, without a copy, and fails when the connection ends inside the head.
 	b, err := s.in.Peek(headBytes)
 	if err != nil {
 		return 0, 0, 0, 0, err
@@ -85,8 +100,12 @@ func (s *Stream) head() (length int, typ frameType, f flags, stream uint32, err 
 	length = int(binary.BigEndian.Uint32(b) >> 8)
 	typ, f, stream = frameType(b[3]), flags(b[4]), binary.BigEndian.Uint32(b[5:])&mostWindow
 	switch {
+	// This case comes before the length. Read as a head, "HTTP/" means a length of 4.7 MB, and an error about a length would
+	// not tell the operator that something answers in HTTP/1.1.
 	case string(b[:5]) == "HTTP/":
 		return 0, 0, 0, 0, fmt.Errorf("the server does not speak HTTP/2: its answer begins with %q", b)
+	// Our SETTINGS leave the largest frame at the default, so a server that sends more breaks the protocol. The limit also
+	// bounds the memory that payload allocates.
 	case length > leastMaxFrame:
 		return 0, 0, 0, 0, fmt.Errorf("a frame of %d bytes from the server, at most %d are allowed", length, leastMaxFrame)
 	}
@@ -96,6 +115,7 @@ func (s *Stream) head() (length int, typ frameType, f flags, stream uint32, err 
 
 // payload reads the payload of a frame without data. It is valid until the next call.
 func (s *Stream) payload(n int) ([]byte, error) {
+	// PING, SETTINGS and WINDOW_UPDATE mostly have a few bytes. With the array, these frames allocate nothing.
 	b := s.small[:]
 	if n > len(b) {
 		b = make([]byte, n)
@@ -106,15 +126,21 @@ func (s *Stream) payload(n int) ([]byte, error) {
 
 // data prepares Read for the payload of a DATA frame.
 func (s *Stream) data(length int, f flags, stream uint32) error {
+	// headers is nil behind the headers of the response. Data before the headers would become the body of a response that the
+	// server has not begun.
 	if stream != requestStream || s.headers != nil {
 		return fmt.Errorf("the server sent data for stream %d, in front of a response", stream)
 	}
 	// The whole payload counts against our windows, padding too. We give the room back at once: the server sends no more than
 	// acks, and Read holds only its buffer.
+	// If we gave back less than the server has counted, the window of the server would shrink with each padded frame, and in
+	// the end the server could not send an ack.
 	if err := s.giveBack(length); err != nil {
 		return err
 	}
 	if f&flagPadded != 0 {
+		// In an empty frame with this flag, ReadByte takes a byte of the next head. Then length is -1, and the check below
+		// refuses the frame.
 		padding, err := s.in.ReadByte()
 		if length--; err != nil {
 			return err
@@ -129,9 +155,12 @@ func (s *Stream) data(length int, f flags, stream uint32) error {
 
 // giveBack counts n received bytes, and grows the server's windows when half of them is used up.
 func (s *Stream) giveBack(n int) error {
+	// A WINDOW_UPDATE for each DATA frame would cost a system call for each ack. At half of the window, the server still has
+	// room for the acks that leave before our update arrives.
 	if s.unsaid += n; s.unsaid < firstWindow/2 {
 		return nil
 	}
+	// The server counts each DATA frame against two windows, of the connection (0) and of the stream, so both must grow.
 	frames := appendWindowUpdate(appendWindowUpdate(nil, 0, s.unsaid), requestStream, s.unsaid)
 	s.unsaid = 0
 	return s.send(frames)
@@ -145,12 +174,14 @@ func (s *Stream) settings(f flags, payload []byte) error {
 	if len(payload)%6 != 0 {
 		return fmt.Errorf("a SETTINGS frame of %d bytes", len(payload))
 	}
+	// A setting has 6 bytes: 2 for its number and 4 for its value.
 	for b := range slices.Chunk(payload, 6) {
 		if err := s.set(binary.BigEndian.Uint16(b), binary.BigEndian.Uint32(b[2:])); err != nil {
 			return err
 		}
 	}
 	wake(s.room)
+	// The server waits for this ack, and may give the connection up if no ack comes (SETTINGS_TIMEOUT).
 	return s.send(appendFrame(nil, frameSettings, flagAck, 0))
 }
 
@@ -163,9 +194,13 @@ func (s *Stream) set(setting uint16, v uint32) error {
 			return fmt.Errorf("a window of %d bytes", v)
 		}
 		// The setting counts from the beginning of the stream, so the window changes by the difference.
+		// If bytes have left already, the difference may make the window negative: admit then waits until updates have made up
+		// for that.
 		s.window += int(v) - s.initial
 		s.initial = int(v)
 	case settingMaxFrame:
+		// The protocol gives these bounds. A largest frame of 0 would stop every Write for ever, because admit would find no
+		// room.
 		if v < leastMaxFrame || v > 1<<24-1 {
 			return fmt.Errorf("a largest frame of %d bytes", v)
 		}
@@ -191,11 +226,14 @@ func (s *Stream) grow(stream uint32, payload []byte) error {
 	}
 	n := int(binary.BigEndian.Uint32(payload) & mostWindow)
 	s.mu.Lock()
+	// The writer needs room in both windows. If we put the update of one window to the other, the writer would send too much,
+	// and the server would give up the connection, or the writer would wait for ever.
 	window := &s.common
 	if stream != 0 {
 		window = &s.window
 	}
 	*window += n
+	// The protocol forbids a window beyond this bound, and an update by 0 too. After either, both sides count differently.
 	tooLarge := *window > mostWindow
 	s.mu.Unlock()
 	if n == 0 || tooLarge {
@@ -221,6 +259,8 @@ func goAway(payload []byte) error {
 	}
 	lastStream := binary.BigEndian.Uint32(payload) & mostWindow
 	code := binary.BigEndian.Uint32(payload[4:])
+	// A server that shuts down in good order sends this frame and still answers what it has got. If we ended here, the batches
+	// in flight would be in doubt for no reason.
 	if code == 0 && lastStream >= requestStream {
 		return nil
 	}

@@ -25,6 +25,8 @@ func Configure(t *http.Transport) {
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = new(tls.Config)
 	}
+	// HTTP/1.1 is not offered: there, a server or a proxy may answer only behind the whole body, and an append session would get
+	// no ack before its end.
 	t.TLSClientConfig.NextProtos = []string{"h2"}
 	// net/http calls these functions with a new connection. The second name is the one for connections without TLS.
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{
@@ -52,12 +54,16 @@ type connection struct{ net.Conn }
 // the connection, before and after.
 func (c connection) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := newStream(c.Conn)
+	// The watch begins before the first byte: a server that accepts the connection and says nothing must not hold the opening
+	// beyond the end of its context.
 	s.watch(req.Context())
 	res, err := s.open(req)
 	if err != nil {
 		_ = s.Close()
 		return nil, err
 	}
+	// The Stream is handed over only with a response. Before, this goroutine reads the frames, and a second reader would take
+	// its bytes.
 	if to, ok := req.Context().Value(streamKey{}).(**Stream); ok {
 		*to = s
 	}
@@ -67,11 +73,14 @@ func (c connection) RoundTrip(req *http.Request) (*http.Response, error) {
 // open sends everything up to the headers of the request in one write, and waits for the headers of the response.
 func (s *Stream) open(req *http.Request) (*http.Response, error) {
 	first := []byte(preface)
+	// Without a push, every frame of the server belongs to our request or to the connection.
 	first = appendFrame(first, frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0)
 	block := encodeHeaders(req)
+	// We send the headers in one frame, and the SETTINGS of the server, which might allow a longer frame, have not come yet.
 	if len(block) > leastMaxFrame {
 		return nil, fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", len(block), leastMaxFrame)
 	}
+	// The frame has no END_STREAM: the body follows with each Write.
 	first = appendFrame(first, frameHeaders, flagEndHeaders, requestStream, block...)
 	if err := s.send(first); err != nil {
 		return nil, err
@@ -99,12 +108,14 @@ func encodeHeaders(req *http.Request) []byte {
 	if authority == "" {
 		authority = req.URL.Host
 	}
+	// The fields with a colon must come first (RFC 9113, section 8.3), or the server refuses the request as malformed.
 	put(":method", req.Method)
 	put(":scheme", req.URL.Scheme)
 	put(":authority", authority)
 	put(":path", req.URL.RequestURI())
 	for name, values := range req.Header {
 		for _, v := range values {
+			// HTTP/2 allows no capital letters in a name (section 8.2.1). net/http keeps its names with capitals.
 			put(strings.ToLower(name), v)
 		}
 	}
@@ -128,13 +139,17 @@ func (s *Stream) response(length int, f flags, stream uint32) (fields []hpack.He
 	if err != nil {
 		return nil, false, err
 	}
+	// payload lends the array small, and the next payload overwrites the array.
 	block = bytes.Clone(block)
+	// The end stands in the HEADERS frame, also when CONTINUATION frames follow, for a CONTINUATION has no such flag.
 	s.last = f&flagEndStream != 0
 	for f&flagEndHeaders == 0 {
 		length, typ, more, of, err := s.head()
 		switch {
 		case err != nil:
 			return nil, false, err
+		// Nothing may stand between the frames of one block. The bound stops a server that sends continuations for ever: each
+		// one would make the block grow.
 		case typ != frameContinuation || of != stream || len(block)+length > mostHeaders:
 			return nil, false, errors.New("the server broke off its headers, or they are too long")
 		}
@@ -152,6 +167,7 @@ func (s *Stream) response(length int, f flags, stream uint32) (fields []hpack.He
 	if len(fields) > 0 && fields[0].Name == ":status" && strings.HasPrefix(fields[0].Value, "1") {
 		return nil, false, nil
 	}
+	// The table of the decoder is not needed any more. nil also tells data that the response has begun.
 	s.headers = nil
 	return fields, true, nil
 }
@@ -165,6 +181,7 @@ func trim(b []byte, f flags) ([]byte, error) {
 	if f&flagPriority != 0 && len(b) >= 5 {
 		b = b[5:]
 	}
+	// The server chooses the number, so the slice below would panic without the check.
 	if padding > len(b) {
 		return nil, fmt.Errorf("a HEADERS frame of %d bytes with %d bytes of padding", len(b), padding)
 	}
@@ -179,7 +196,9 @@ func (s *Stream) decode(block []byte) (fields []hpack.HeaderField, err error) {
 			fields = append(fields, f)
 		}
 	})
+	// Without this bound, a single string of a compressed block could be long before size counts it.
 	s.headers.SetMaxStringLength(mostHeaders)
+	// Close reports a block that ends inside a field.
 	if _, err = s.headers.Write(block); err == nil {
 		err = s.headers.Close()
 	}
@@ -194,6 +213,7 @@ func makeResponse(req *http.Request, fields []hpack.HeaderField, body io.ReadClo
 	for _, f := range fields {
 		if f.Name == ":status" {
 			code, err := strconv.Atoi(f.Value)
+			// Interim responses (1xx) do not get this far.
 			if err != nil || code < 200 || code > 999 {
 				return nil, fmt.Errorf("a response with the status %.20q", f.Value)
 			}
@@ -202,6 +222,7 @@ func makeResponse(req *http.Request, fields []hpack.HeaderField, body io.ReadClo
 		}
 		res.Header.Add(f.Name, f.Value)
 	}
+	// Without this check, the caller would take the status 0 for a refusal of the server.
 	if res.StatusCode == 0 {
 		return nil, errors.New("a response without a status")
 	}

@@ -45,6 +45,8 @@ type Stream struct {
 	room chan struct{} // holds one token: the windows have grown, or the body or the stream has ended
 	idle chan struct{} // holds one token: a Write is complete, or the body or the stream has ended
 
+	// The goroutine that writes a batch, the goroutine that reads (acks of SETTINGS and PING, windows) and the caller of Finish
+	// all write to the connection.
 	sending sync.Mutex // held while bytes are written, so that no frame begins inside another frame
 
 	mu        sync.Mutex
@@ -71,6 +73,7 @@ type Stream struct {
 func newStream(conn net.Conn) *Stream {
 	s := &Stream{
 		conn: conn, room: make(chan struct{}, 1), idle: make(chan struct{}, 1), headers: hpack.NewDecoder(4096, nil),
+		// The protocol lets us send before the SETTINGS of the server have come, within these first values.
 		window: firstWindow, common: firstWindow, initial: firstWindow, maxFrame: leastMaxFrame,
 	}
 	s.in = bufio.NewReaderSize(alive{s}, readBuffer)
@@ -80,6 +83,8 @@ func newStream(conn net.Conn) *Stream {
 // Ready waits until the Write before is complete and the server has given room for more. Without room, a Write would begin
 // and stand still, and the caller could not take the data back any more.
 func (s *Stream) Ready(ctx context.Context) error {
+	// The room is not reserved. The caller is the only writer, so the room cannot become less before the Write, except by
+	// SETTINGS.
 	_, err := s.admit(ctx, true)
 	return err
 }
@@ -89,6 +94,8 @@ func (s *Stream) Ready(ctx context.Context) error {
 func (s *Stream) Claim() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Behind the end of the body, the protocol allows no DATA. The check and the claim are one step, so that Finish sees the
+	// claim, or the claim sees Finish.
 	if s.ended != nil || s.finishing {
 		return false
 	}
@@ -102,12 +109,17 @@ func (s *Stream) Claim() bool {
 func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error) {
 	rest, err = s.write(ctx, data)
 	if err != nil {
+		// The server has got a part of a frame, perhaps. Whatever we sent next, the server would take for the rest of the
+		// frame, so the connection cannot be used any more, not even to end the body.
 		s.end(err)
 		_ = s.Close()
 	} else if rest != nil {
+		// The claim stays, and so does the note that the body ends behind the data: the Write of the rest does both.
 		return rest, nil
 	}
 	s.mu.Lock()
+	// The end of the claim and the look at finishing are one step. Otherwise a Finish in between would leave the end of the
+	// body to this Write, and this Write would not see the wish: the server would wait for more for ever.
 	s.writing, s.partly = false, false
 	finish := s.finishing && s.ended == nil
 	s.mu.Unlock()
@@ -122,12 +134,15 @@ func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error
 	for at := HeadRoom; at < len(data); {
 		room, err := s.admit(ctx, false)
 		switch {
+		// The bytes in front of at have left. data begins HeadRoom bytes earlier, and these bytes have left too, or are free
+		// room: the next Write may put its head there.
 		case err != nil && err == ctx.Err():
 			return data[at-HeadRoom:], nil
 		case err != nil:
 			return nil, err
 		}
 		n := min(room, len(data)-at)
+		// spend comes before send: an update of the server that answers these bytes may arrive before send returns.
 		s.spend(n)
 		// The head overwrites bytes that have left already, or the room in front. So each frame is one write, without a copy.
 		frame := data[at-HeadRoom : at+n]
@@ -145,11 +160,14 @@ func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error
 func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
 	for {
 		s.mu.Lock()
+		// Each bound is looked at again for each frame, because SETTINGS and updates of the server may come between two frames.
 		room, err := min(s.window, s.common, s.maxFrame, mostData), s.ended
 		more := s.room
 		switch {
 		case err == nil && fresh && s.finishing:
 			err = errFinished
+		// The room belongs to the Write in progress. If both waited for s.room, the token could wake the one that may not write
+		// yet, and the Write in progress would sleep on beside free room.
 		case fresh && s.writing:
 			room, more = 0, s.idle
 		}
@@ -158,6 +176,7 @@ func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
 			return room, err
 		}
 		select {
+		// The token may be an old one, for room that is spent by now. The loop looks again, so an old token costs one turn.
 		case <-more:
 		case <-ctx.Done():
 			return 0, ctx.Err()
@@ -171,6 +190,8 @@ func (s *Stream) spend(n int) {
 	defer s.mu.Unlock()
 	s.window -= n
 	s.common -= n
+	// Only the first frame of a claim counts. begun grows before a byte leaves: a count that came later would let the caller
+	// take a batch that the server has got for one that never left.
 	if !s.partly {
 		s.partly = true
 		s.begun++
@@ -183,11 +204,14 @@ func (s *Stream) send(frames []byte) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
 	for len(frames) > 0 {
+		// The deadline starts anew after each part, so a slow network that still moves bytes is not given up.
 		if err := s.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
 			return err
 		}
 		n, err := s.conn.Write(frames)
 		frames = frames[n:]
+		// Some bytes have left within the deadline. The rest must follow: a frame that is cut off cannot be repaired by a new
+		// frame.
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
@@ -199,11 +223,15 @@ func (s *Stream) send(frames []byte) error {
 // network.
 func (s *Stream) Finish() {
 	s.mu.Lock()
+	// A second end of the body would break the protocol, and the server would reset the request, and with it the answers it
+	// owes.
 	done := s.finishing || s.ended != nil
 	s.finishing = true
 	writing := s.writing // Write ends the body itself
 	s.mu.Unlock()
 	s.wakeBoth()
+	// The frame leaves without the lock mu, because the network may make the caller wait, and the reader needs mu to handle
+	// updates.
 	if !done && !writing {
 		s.sendEnd()
 	}
@@ -240,10 +268,13 @@ func (s *Stream) wakeBoth() {
 
 // Close cuts the connection, and makes Read and Write return.
 func (s *Stream) Close() error {
+	// The end is noted before the connection is cut. Otherwise a Write could name the fault of a closed socket as the reason,
+	// and the caller would take our own Close for a fault of the network.
 	s.end(errClosed)
 	s.mu.Lock()
 	unwatch := s.unwatch
 	s.mu.Unlock()
+	// Without this, the context of the request would keep the Stream and its buffer in memory until the context ends.
 	if unwatch != nil {
 		unwatch()
 	}
@@ -267,11 +298,14 @@ type alive struct{ s *Stream }
 
 func (a alive) Read(p []byte) (int, error) {
 	for pinged := false; ; pinged = true {
+		// A timeout of a read does no harm to a tls.Conn, other than a timeout of a write, so the deadline can be used as a
+		// clock.
 		if err := a.s.conn.SetReadDeadline(time.Now().Add(pingAfter)); err != nil {
 			return 0, err
 		}
 		n, err := a.s.conn.Read(p)
 		switch {
+		// Any byte is a sign of life, whatever frame the byte belongs to. The answer to the ping need not be recognized.
 		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
 			if n == 0 && err == io.EOF {
 				err = io.ErrUnexpectedEOF // a response ends with a flag, and never with its connection
@@ -280,6 +314,7 @@ func (a alive) Read(p []byte) (int, error) {
 		case pinged:
 			return 0, errors.New("the server has been silent for 30s, also after a ping")
 		}
+		// The bytes of the ping say nothing: only one ping is under way at a time.
 		if err := a.s.send(appendFrame(nil, framePing, 0, 0, make([]byte, 8)...)); err != nil {
 			return 0, err
 		}
