@@ -105,8 +105,8 @@ func judge(err error) verdict {
 	if errors.Is(err, backend.ErrUnauthorized) { // an Auth said so, before anything was sent
 		return verdict{effectRefused, backend.ErrUnauthorized}
 	}
-	// Any other failure is one of the network, and the server may have got the request. A wrong setting, such as a certificate
-	// that the client does not trust, fails every time until somebody corrects the setting.
+	// Any other failure is one of the network. The server may have got the request, unless nothing was sent. A wrong setting,
+	// such as a certificate that the client does not trust, fails every time until somebody corrects the setting.
 	return verdict{effect: effectOf(errors.As(err, new(*unsentError)), !misconfig.Due(err))}
 }
 

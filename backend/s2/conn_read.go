@@ -169,8 +169,7 @@ func (c *conn) end(err error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		err = errEnded // io.EOF from Read would mean to Pipelined: all answers are here
-	// A malformed frame counts as a breach of the protocol, which is final where no batch is in doubt: a further session with
-	// the same server would meet the same frames.
+	// A malformed frame is a fault of the server and not of the network: see effectBroken.
 	case errors.As(err, &malformed):
 		err = &ProtocolError{err}
 	}

@@ -54,7 +54,8 @@ func (e *events) next() (b wire.Batch, _ bool, err error) {
 		case "error":
 			return b, false, e.refusal(data)
 		case "":
-			// The server marks a clean end. Other data without a name is unknown, and is skipped as a browser would skip it.
+			// The server marks a clean end. Other data without a name, and events with an unknown name, are skipped: a newer
+			// server may send them.
 			if string(data) == "[DONE]" {
 				return b, false, io.EOF
 			}

@@ -23,7 +23,6 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 		if i > 0 && b.Seqs[i] != b.Seqs[i-1]+1 {
 			r.known, r.next = true, b.Seqs[i-1]+1
 			r.pending = r.hole(b.Seqs[i]) // the records before the hole are returned first
-			// The tail is dropped: with the tail, a batch that ends at the hole could count as caught up.
 			b.Records, b.Seqs, b.HasTail = b.Records[:i], b.Seqs[:i], false
 			break
 		}
@@ -92,7 +91,6 @@ func (r *reader) look(ctx context.Context, tail uint64) (uint64, error) {
 	defer context.AfterFunc(r.life, cancel)() // Close ends the call
 	got, err := r.stream.Read(ctx, Range{From: At(r.next), Count: 1})
 	switch {
-	// With ErrOutOfRange, all records up to the tail were trimmed, because a read at the tail is out of range in S2.
 	case errors.Is(err, backend.ErrOutOfRange) || err == nil && len(got.Records) == 0:
 		return tail, nil
 	case err != nil:

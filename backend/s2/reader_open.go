@@ -136,8 +136,8 @@ func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
 		r.life, r.kill = context.WithCancel(context.Background())
 	}
 	err := r.openEvents(ctx, q)
-	// Two transports have failed the same way. The first error is about the protocol that sessions need, so an operator can act on
-	// the first error.
+	// Both protocols have failed without an answer of the server. Sessions should use HTTP/2, so the operator gets the error of
+	// HTTP/2.
 	if refused := new(*Error); err != nil && !errors.As(err, refused) {
 		return why
 	}

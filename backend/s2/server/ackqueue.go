@@ -70,6 +70,7 @@ func (q *ackQueue) unreserve() {
 // calls decide and has other batches to finish.
 func (q *ackQueue) decide(slot uint64, a ack, err error) {
 	q.mu.Lock()
+	// Only decided slots leave the queue at the head, so the index is within the queue, also after the writer has ended.
 	q.acks[slot-q.first] = pendingAck{a, err, true}
 	// The writer can go on only if the slot at the head is decided. Waking the writer for another slot would be useless
 	// work.

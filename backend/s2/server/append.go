@@ -35,6 +35,7 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 	if err != nil {
 		return nil, err
 	}
+	// The check is on the full name: the prefix of the token counts against the limit of 512 bytes.
 	if err := checkStreamName(name); err != nil {
 		return nil, err
 	}
@@ -43,6 +44,8 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 		if err := json.Unmarshal([]byte(v), &cfg); err != nil {
 			return nil, badRequest("bad_header", "s2-stream-config: %v", err)
 		}
+		// A wrong config is refused also when the stream exists. Otherwise the mistake would show only where the stream is
+		// missing.
 		if err := cfg.check(); err != nil {
 			return nil, err
 		}
@@ -141,6 +144,7 @@ func (x *exchange) readInput(in *input) error {
 // store gives in its place in s, and waits until in is durable.
 func (x *exchange) store(s *stream, in *input) (a ack, err error) {
 	done := make(chan struct{})
+	// tell only closes a channel, because tell must not wait. The wait below is in the goroutine of the request.
 	refused := s.append(x.srv, in, func(stored ack, failed error) {
 		a, err = stored, failed
 		close(done)
@@ -281,6 +285,7 @@ func (x *exchange) appendSession() error {
 	q := newAckQueue()
 	var running sync.WaitGroup
 	over := make(chan struct{})
+	// The reason for the end goes through the queue, and not straight to writeAcks: the acks of the inputs before come first.
 	running.Go(func() { q.end(x.takeInputs(s, q)) })
 	running.Go(func() {
 		select {

@@ -69,11 +69,14 @@ func (s *Server) streamOfLocked(b *basin, name string) *stream {
 	// The deletion is not stored. After a restart the stream is still empty, and this check finds it again.
 	if st.emptyForLocked(now) {
 		st.deletedAt = now
+		// The following readers look at deletedAt only when they wake, and end then.
 		st.wakeLocked()
 	}
 	gone := !st.deletedAt.IsZero() && now.Sub(st.deletedAt) >= s.cfg.PurgeAfter
 	st.mu.Unlock()
 	if gone {
+		// The name is free from here on, but the file still holds the old records. A new stream has another id, so it does not
+		// find them.
 		delete(b.streams, name)
 		s.forgetStreamLocked(st)
 		return nil
@@ -128,6 +131,7 @@ func (s *Server) addStreamLocked(b *basin, name string, cfg *streamConfig, reque
 	st.cfg = cfg.resolve(b.cfg.DefaultStreamConfig)
 	st.createRequest = request
 	if b.cfg.StreamCipher != nil {
+		// The cipher is that of the basin at this moment, and stays: S2 takes it over at the creation of a stream.
 		st.cipher = *b.cfg.StreamCipher
 	}
 	s.saveStreamLocked(st)

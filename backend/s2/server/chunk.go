@@ -55,6 +55,7 @@ func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
 			if err != nil {
 				return s, nil, err
 			}
+			// The metered size is not stored with each record, so it is counted again with the formula of metered.
 			s.metered += 2 + len(h.name) + len(h.value)
 			if headers != nil {
 				*headers = append(*headers, h)
@@ -115,6 +116,7 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (usedUp, limitMet bool, 
 		b.add(c.data, c.records, c.metered, c.end()-1)
 		return true, false, nil
 	}
+	// The slow path decodes record by record, because only the record itself tells its size and its time.
 	p := piece{data: c.data}
 	for rest := c.data; len(rest) > 0; {
 		s, more, err := next(rest, nil)

@@ -150,6 +150,8 @@ func (c *conn) cutAfter(n int) {
 // drop resets the connection: the client sees a reset, and bytes not sent yet are lost. A request still at work on this
 // connection sees dropped, and stores nothing more.
 func (c *conn) drop() {
+	// The mark comes before the close: takeInputs may hold frames that were read before, and looks at the mark before it stores
+	// them.
 	c.dropped.Store(true)
 	if t, ok := c.Conn.(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // makes the close a reset; if it fails, the close below still ends the connection

@@ -52,6 +52,8 @@ func newCoder() (*coder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("s2 server: %w", err)
 	}
+	// The limit of the decoder is the larger one, of a unary body. decompress checks the smaller one, of a frame, on the
+	// result.
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("s2 server: %w", err)
@@ -101,6 +103,7 @@ func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("unknown codec")
 	}
+	// One byte more than the limit tells content of exactly the limit from larger content.
 	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	if err == nil && len(out) > limit {
 		err = fmt.Errorf("more than %d bytes", limit)
@@ -122,6 +125,7 @@ func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, e
 		return nil, buf, err
 	}
 	n := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
+	// The length is checked before memory is made for the frame: 24 bits of length would let a client ask for 16 MiB at once.
 	if n == 0 || n > maxFrame {
 		return nil, buf, badRequest("bad_frame", "frame of length %d, where 1 to %d is allowed", n, maxFrame)
 	}
@@ -168,6 +172,7 @@ func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, e
 func startFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 
 func endFrame(dst []byte, at int, flags byte) {
+	// The length does not count its own three bytes.
 	n := len(dst) - at - 3
 	binary.BigEndian.PutUint32(dst[at:], uint32(n)<<8|uint32(flags))
 }
@@ -186,6 +191,7 @@ func (c *coder) appendFrame(dst, payload []byte, how codec, flags byte) []byte {
 // appendTerminal appends the terminal frame, which ends a session with an error.
 func appendTerminal(dst []byte, e *apiError) []byte {
 	at := len(dst)
+	// A terminal frame is never compressed: S2 forbids it, and a client may read the frame without a decoder.
 	dst = binary.BigEndian.AppendUint16(startFrame(dst), uint16(e.status))
 	dst = append(dst, e.json()...)
 	endFrame(dst, at, flagTerminal)

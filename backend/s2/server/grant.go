@@ -120,6 +120,7 @@ func (g *grant) prefix() string {
 	if g.root() || !g.AutoPrefixStreams {
 		return ""
 	}
+	// The pointer is never nil here, because a token with this flag is issued only with a prefix of streams.
 	return *g.Scope.Streams.Prefix
 }
 

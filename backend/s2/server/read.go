@@ -126,6 +126,7 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	}
 	rd := &reading{x: x, s: s, follow: q.follows(), lim: limits{records: atMost(q.count, math.MaxInt), metered: atMost(q.bytes, math.MaxInt), until: forever}}
 	if unary {
+		// A unary read without a wait must answer now. Without any limit, follows would let the read wait at the tail for ever.
 		rd.follow = q.wait != nil && *q.wait > 0
 		// An answer holds a single batch. A client with larger limits gets the first batch, and asks again behind the
 		// batch.
@@ -141,6 +142,7 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 // as out of range. There is one exception: the read starts at a time, the time is not beyond the tail's timestamp, and
 // no record is so late. This read succeeds and is empty.
 func (rd *reading) seek(q *query) (err error) {
+	// The tail is read once, and every kind of start is measured at the same tail.
 	if rd.tail, err = rd.s.beginRead(); err != nil {
 		return err
 	}
@@ -285,6 +287,7 @@ func (rd *reading) firstBatch(q *query) (waited bool, err error) {
 		// The deadline begins when the read reaches the tail, and later changes do not move the deadline.
 		if !waited {
 			waited = true
+			// S2 bounds the wait of a unary read too. A session has no such bound.
 			t := time.NewTimer(seconds(min(*q.wait, maxWait)))
 			defer t.Stop()
 			deadline = t.C

@@ -32,6 +32,8 @@ func (rd *reading) run(q *query, out emitter) error {
 			if err := out.batch(rd, p.shown(&rd.tail)); err != nil {
 				return err
 			}
+			// The clock is read after the write. Read before, a slow client would use up its wait while the client still takes
+			// the batch.
 			p.sentRecords(time.Now())
 		}
 		switch {

@@ -166,6 +166,8 @@ func (s *Server) restoreEntry(tx *bbolt.Tx, kind, name string, v []byte) error {
 // restoreStream restores a stream, its state and its chunks, but not the data of the chunks. Only what was durable is
 // in the file, so next and tail are the same.
 func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
+	// The id counts also if the stream is left out below. Otherwise a new stream could get the same id, and find the old
+	// records.
 	s.catalog.streamID = max(s.catalog.streamID, saved.ID)
 	b := s.catalog.basins[saved.Basin]
 	if b == nil {

@@ -177,6 +177,8 @@ func (s *Server) Close() error { return s.stop(func(h *http.Server) error { retu
 func (s *Server) Shutdown(ctx context.Context) error {
 	return s.stop(func(h *http.Server) error {
 		err := h.Shutdown(ctx)
+		// After a Shutdown in time, Close finds nothing to break. After the end of ctx, Close breaks what is left, and stop can
+		// go on.
 		return errors.Join(err, h.Close())
 	})
 }

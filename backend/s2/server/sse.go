@@ -76,6 +76,8 @@ func (e *eventEmitter) resume(id string, q *query) error {
 	e.records, e.bytes = n[1], n[2]
 	for _, l := range []struct{ limit, had *uint64 }{{q.count, &n[1]}, {q.bytes, &n[2]}} {
 		if l.limit != nil {
+			// The limits are those of the whole read, so what earlier connections have delivered is taken off. A limit that is
+			// used up stays 0.
 			*l.limit -= min(*l.limit, *l.had)
 		}
 	}

@@ -51,6 +51,7 @@ func (in *input) free() {
 	if cap(in.recs) > 2*maxRecords || cap(in.headers) > 8*maxRecords {
 		return
 	}
+	// The records point into the body of a request. Without clear, the pool would keep the body in memory.
 	clear(in.recs)
 	clear(in.headers)
 	inputs.Put(in)
@@ -109,6 +110,8 @@ func (in *input) parse(b []byte) error {
 				return err
 			}
 		case num == 2 && typ == 0:
+			// Presence is kept apart from the value: a condition of 0, or an empty token, is a condition, and no condition is
+			// none.
 			in.match, in.hasMatch = v, true
 		case num == 3 && typ == 2:
 			in.token, in.hasToken = data, true
