@@ -135,6 +135,7 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 		return answer{}, c.redact(err)
 	}
 	defer res.Body.Close()
+	// A redirect is an error too, because the client does not follow redirects.
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return answer{}, c.refusal(res)
 	}

@@ -146,8 +146,8 @@ func (r *reader) cause(ctx context.Context, err error) error {
 			r.stream.client().replaceReads(r.transport) // other sessions would wait on the same dead connection
 		}
 		return fmt.Errorf("no byte came for %v: %w", r.stream.cfg.silence, err)
-	// A proxy also ends a response cleanly when the proxy loses its server. Taken for the end of the stream, the consumer would
-	// stop.
+	// A proxy also ends a response cleanly when the proxy loses its server. If Read returned io.EOF then, the consumer would
+	// take the stream for sealed.
 	case errors.Is(err, io.EOF):
 		return errEnded // a session without limits ends only when something is wrong
 	case errors.As(err, &malformed):

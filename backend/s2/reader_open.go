@@ -77,11 +77,14 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 		return r.openEvents(ctx, q)
 	}
 	// Read sessions share the connection: a session that only waits costs a stream of HTTP/2 and no socket.
+	// The reader keeps its transport, because the Client may replace the shared one: advice, silence and Close are about the
+	// connection of this reader.
 	r.transport = client.reading()
 	req, err := r.stream.request(r.life, http.MethodGet, q)
 	if err != nil {
 		return err
 	}
+	// S2 chooses the form of a read by the content type, although the request has no body.
 	req.Header.Set("Content-Type", "s2s/proto")
 	req.Header.Set("Accept", protobuf)
 	res, err := client.open(ctx, r.kill, r.transport, req)

@@ -149,7 +149,7 @@ func (r *ReadSession) open(ctx context.Context) (*reader, error) {
 		// The wait goes on over connections. With the full wait for each connection, a session over a bad network would never
 		// end.
 		if rest.Wait -= time.Since(r.quietSince); rest.Wait <= 0 {
-			// A Wait of 0 would be no limit at all, and the session would follow the stream for ever.
+			// A Wait of 0 would be no limit, and a session without other limits would follow the stream for ever.
 			rest.Wait = NoWait
 		}
 	}

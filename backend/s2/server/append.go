@@ -323,6 +323,7 @@ func (x *exchange) flush() { _ = http.NewResponseController(&x.w).Flush() }
 // reason. io.EOF means the end by the client. After an input has failed, takeInputs reads nothing more, because S2
 // promises to store nothing behind a failed input.
 func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
+	// The buffer gets several small inputs from the body in one read.
 	r := bufio.NewReaderSize(x.r.Body, 64<<10)
 	// One input serves the whole session. A batch of a thousand records then costs no allocation besides the memory
 	// that keeps the records.
@@ -398,6 +399,7 @@ func (x *exchange) writeAcks(q *ackQueue) error {
 	var out, payload []byte
 	for {
 		var end error
+		// The memory of acks and out is used again in each turn: a session under load makes no garbage for its acks.
 		acks, end = q.wait(acks[:0])
 		out = out[:0]
 		for i := range acks {
@@ -415,6 +417,7 @@ func (x *exchange) writeAcks(q *ackQueue) error {
 				return x.endFrames(out, err)
 			}
 			at := len(out)
+			// An ack is far below minCompressed, so the codec that the client accepts does not matter.
 			payload = acks[i].appendProto(payload[:0])
 			out = x.srv.coder.appendFrame(out, payload, plain, 0)
 			if e.do != doNothing {

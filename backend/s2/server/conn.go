@@ -72,6 +72,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	if c.goaway == nil {
+		// A GOAWAY may be asked for at any moment, so the conn follows every frame, also while no GOAWAY waits.
 		c.followLocked(p)
 		return c.Conn.Write(p)
 	}
@@ -172,6 +173,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// net/http gets the conn and not the TCP connection, so every byte of both directions passes through Read and Write above.
 	return &conn{Conn: c, in: bufio.NewReader(c)}, nil
 }
 

@@ -114,6 +114,7 @@ func atMost(p *uint64, most int) int {
 // startRead finds the stream, and the place where the read starts. A unary read gets a single answer, and its limits
 // are at most the limits of a batch.
 func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
+	// The query is checked before the stream is looked up: a wrong query must not create a stream.
 	if err := q.check(); err != nil {
 		return nil, err
 	}

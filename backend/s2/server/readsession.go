@@ -76,6 +76,7 @@ func (x *exchange) readSession() error {
 	if err != nil {
 		return err
 	}
+	// From here on the status is sent, so every failure must travel in a terminal frame.
 	x.beginFrames()
 	out := &frameEmitter{x: x, how: responseCodec(x.r.Header.Values("accept-encoding"))}
 	return x.endFrames(nil, orEOF(rd.run(&q, out)))
@@ -107,6 +108,8 @@ func (e *frameEmitter) beat(rd *reading) error {
 // memory, and a reader costs no copy of the records.
 func (e *frameEmitter) batch(rd *reading, tail *position) error {
 	x := e.x
+	// The tail stands behind the records. The order of protobuf fields is free, so the stored pieces leave unchanged in front
+	// of the tail.
 	trailer := e.tail[:0]
 	if tail != nil {
 		trailer = appendTail(trailer, *tail)

@@ -113,6 +113,7 @@ func (s *Server) newHTTP() *http.Server {
 			MaxReceiveBufferPerStream:     8 << 20,
 			MaxReceiveBufferPerConnection: 32 << 20,
 		},
+		// A client that connects and sends nothing must not hold its connection for ever.
 		ReadHeaderTimeout: 30 * time.Second,
 	}
 }

@@ -89,6 +89,8 @@ func (e *eventEmitter) batch(rd *reading, tail *position) error {
 	e.records += uint64(rd.b.records)
 	e.bytes += uint64(rd.b.metered)
 	dst := append(e.out[:0], "event: batch\nid: "...)
+	// The id names the last record of the event and the counts behind the event: a client that reconnects with the id goes on
+	// exactly there.
 	dst = fmt.Appendf(dst, "%d,%d,%d\ndata: ", rd.b.last, e.records, e.bytes)
 	dst, err := rd.b.appendJSON(dst, e.format, tail)
 	if err != nil {

@@ -100,12 +100,15 @@ func (st *store) enqueue(size int, do func(*bbolt.Tx) error, tell func(error)) {
 func (st *store) sync() error {
 	// The channel has room for the outcome, because tell must not wait, and the committer calls tell.
 	done := make(chan error, 1)
+	// The empty change stands behind all earlier changes in the queue, so its outcome comes when theirs are decided.
 	st.enqueue(0, func(*bbolt.Tx) error { return committer.ErrUnchanged }, func(err error) { done <- err })
 	return <-done
 }
 
 func (st *store) close() error { return st.committer.Close() }
 
+// uint64Key makes a key. The bytes are big-endian, so that the order of the keys in the file is the order of the numbers:
+// restore and trim go through the chunks of a stream in this order.
 func uint64Key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // streamState is the part of a stream that batches change besides the records. State and records are stored in the same

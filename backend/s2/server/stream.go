@@ -117,6 +117,7 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 		return seqMismatch(s.next.SeqNum)
 	}
 	c := chunk{first: s.next.SeqNum, records: len(in.recs), metered: in.metered, arrived: now.UnixMilli()}
+	// encodeLocked may still refuse the batch, so the batch is encoded before anything of the stream changes.
 	lastTS, err := s.encodeLocked(in, &c)
 	if err != nil {
 		return err
@@ -263,6 +264,8 @@ func (s *stream) sweepLocked(srv *Server, now time.Time) {
 	}
 	if age := s.cfg.retention(); age > 0 {
 		for i := range s.chunks {
+			// The sweep stops at the first chunk that is young enough. If the clock went back, an older chunk may stand behind:
+			// removed alone, the older chunk would leave a hole.
 			if s.chunks[i].arrived > ms-age.Milliseconds() {
 				break
 			}

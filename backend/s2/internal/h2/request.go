@@ -86,6 +86,8 @@ func (s *Stream) open(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	for {
+		// In front of the response come the SETTINGS of the server, and perhaps interim responses. frame obeys the SETTINGS,
+		// and the loop goes on to the real response.
 		fields, final, err := s.frame()
 		if err != nil {
 			return nil, err
@@ -178,6 +180,7 @@ func trim(b []byte, f flags) ([]byte, error) {
 	if f&flagPadded != 0 && len(b) > 0 {
 		padding, b = int(b[0]), b[1:]
 	}
+	// The priority has 5 bytes. HTTP/2 has given priorities up, and a client has no use for them.
 	if f&flagPriority != 0 && len(b) >= 5 {
 		b = b[5:]
 	}
@@ -209,6 +212,7 @@ func (s *Stream) decode(block []byte) (fields []hpack.HeaderField, err error) {
 }
 
 func makeResponse(req *http.Request, fields []hpack.HeaderField, body io.ReadCloser) (*http.Response, error) {
+	// The length of the body stays unknown, because END_STREAM and not a length tells the end.
 	res := &http.Response{Proto: "HTTP/2.0", ProtoMajor: 2, Header: http.Header{}, Body: body, ContentLength: -1, Request: req}
 	for _, f := range fields {
 		if f.Name == ":status" {
