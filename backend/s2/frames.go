@@ -37,5 +37,6 @@ func (f *frames) next() (b wire.Batch, reconnect bool, err error) {
 	if err != nil {
 		return wire.Batch{}, false, &ProtocolError{err}
 	}
+	// The advice is only passed on. The reader follows the advice behind the batch, so that no record of the batch is lost.
 	return b, flags.Reconnect(), nil
 }

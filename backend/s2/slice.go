@@ -44,6 +44,8 @@ func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 	setOffsets(&b, "")
 	next := r.From
 	if n := len(b.Records); n > 0 {
+		// next is taken before commands are left out. Otherwise a Slice of commands alone would not move on, and a loop would
+		// read the same commands for ever.
 		next = b.Records[n-1].Next
 	}
 	if r.NoCommands {

@@ -42,6 +42,8 @@ func (c *Client) dialing() *http.Transport {
 		DialContext:         dialer.DialContext,
 	}
 	if c.cfg.tls != nil {
+		// The transports change their copies, for example NextProtos. A shared config would carry the change into the other
+		// transports and into the caller's own clients.
 		t.TLSClientConfig = c.cfg.tls.Clone()
 	}
 	return t
