@@ -51,7 +51,9 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 		// panic. When the loop reaches the record, the loop raises the panic again, in its own goroutine. The records
 		// behind are not decoded, because the loop never gets further.
 		if p := recover(); p != nil {
-			ch.bad = append(ch.bad, bad{at: i, panicked: fmt.Sprintf("%v\n\n%s", p, debug.Stack())})
+			// The text names the record now, because the slice of records may have gone back to the reader when the loop
+			// comes to the record: an earlier loop may have finished all records behind the one in hand.
+			ch.bad = append(ch.bad, bad{at: i, panicked: fmt.Sprintf("at record %q: %v\n\n%s", ch.recs[i].Offset, p, debug.Stack())})
 		}
 	}()
 	// codec.DecodeRecord would look for the methods of a HeaderCodec at every record.

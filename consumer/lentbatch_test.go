@@ -2,11 +2,14 @@ package consumer_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 )
@@ -77,5 +80,34 @@ func TestSliceOfABatchStaysWithTheHandlersOfProcess(t *testing.T) {
 	}
 	if back := source.back.Load(); back != 0 {
 		t.Errorf("%d slices went back, want none", back)
+	}
+}
+
+// An earlier loop has finished all records but the first, so the slice goes back while the loop still has to report the record at
+// which the codec panics.
+func TestPanicOfTheCodecNamesItsRecordAfterTheSliceWentBack(t *testing.T) {
+	store := checkpoint.NewMemory()
+	acked(t, newConsumer(t, newScript(recs(0, 10)), consumer.StartAt(offset(0)), consumer.Checkpoint(store, key), consumer.ManualAck()), 10, upTo(1, 10)...)
+	panics := codec.Func("text/plain", func(dst []byte, v int) ([]byte, error) { return fmt.Append(dst, v), nil },
+		func(src []byte) (int, error) {
+			if string(src) == "5" {
+				panic("five")
+			}
+			return decodeNumber(src)
+		})
+	c, err := consumer.New[int](newScript(recs(0, 10)), panics, consumer.StartAt(offset(0)), consumer.Checkpoint(store, key), consumer.ManualAck())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if p := fmt.Sprint(recover()); !strings.Contains(p, `record "5"`) || !strings.Contains(p, "five") {
+			t.Errorf("panicked with %.100s", p)
+		}
+	}()
+	for m, err := range c.Messages(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Ack()
 	}
 }

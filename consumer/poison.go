@@ -17,7 +17,7 @@ func Skip(*DecodeError) error { return nil }
 type bad struct {
 	at       int    // index of the record in the chunk
 	err      error  // of the codec
-	panicked string // the value and the stack if the codec panicked, else empty
+	panicked string // the record, the value and the stack if the codec panicked, else empty
 }
 
 // skipPoison deals with the record at hand, which did not decode, and with all records directly behind it that did not
@@ -42,7 +42,7 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 				// panic.
 				break
 			}
-			panic(fmt.Sprintf("consumer: the codec panicked at record %q: %s", l.cur.recs[b.at].Offset, b.panicked))
+			panic("consumer: the codec panicked " + b.panicked)
 		}
 		l.cur.bad = l.cur.bad[1:]
 		e := &DecodeError{Record: l.cur.recs[b.at], Err: b.err}
