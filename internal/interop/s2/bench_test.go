@@ -33,7 +33,7 @@ func serve(b *testing.B, flags ...string) *process {
 	b.Helper()
 	bin := os.Getenv("HEADRACE_BIN")
 	if bin == "" {
-		b.Skip("HEADRACE_BIN does not name the headrace command: go build -o headrace ./cmd/headrace")
+		b.Skip("HEADRACE_BIN does not name the headrace command: go build -o bin/ ./cmd/headrace")
 	}
 	p := &process{cmd: exec.Command(bin, append([]string{"serve", "--s2", "127.0.0.1:0"}, flags...)...)}
 	p.cmd.Stderr = os.Stderr
