@@ -29,6 +29,7 @@ func (s *Stream) AppendTx(ctx context.Context, tx pgx.Tx, recs ...backend.Record
 		return s.failed("append to", err)
 	}
 	sealed, err := s.appendTx(ctx, tx, recs)
+	// The usual case needs one round trip. The stream is made only if the statement has not found it.
 	if errors.Is(err, pgx.ErrNoRows) {
 		if err = s.create(ctx, tx); err == nil {
 			sealed, err = s.appendTx(ctx, tx, recs)
@@ -56,6 +57,9 @@ func (s *Stream) appendTx(ctx context.Context, tx pgx.Tx, recs []backend.Record)
 // connections of the pool, and all would wait for ever.
 func (s *Stream) create(ctx context.Context, tx pgx.Tx) error {
 	pool, statement := s.db.pool, s.db.tables.sql(createSQL)
+	// A stream that tx makes is invisible to others until tx ends. Appends to the same new stream would wait for tx,
+	// because createSQL waits for the transaction that inserts the same name. So the stream is made beside tx, where
+	// possible.
 	if stat := pool.Stat(); stat.AcquiredConns() < stat.MaxConns() {
 		beside, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()

@@ -52,6 +52,8 @@ func (d *DB) Delete(ctx context.Context, name string) error {
 	}
 	err := d.transact(ctx, func(tx pgx.Tx) error {
 		var id int64
+		// The lock waits for transactions that have appended. Otherwise the records of such a transaction would be
+		// committed after our DELETE, and would stay in the table for ever, because no stream has their number.
 		if err := tx.QueryRow(ctx, d.tables.sql(lockStreamSQL), name).Scan(&id); err != nil {
 			return err
 		}

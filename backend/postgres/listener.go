@@ -34,6 +34,7 @@ func (l *listener) next(stream int64) <-chan struct{} {
 		l.cancel, l.done = cancel, make(chan struct{})
 		go l.run(ctx)
 	}
+	// All readers of a stream wait for the same channel, because a notification wakes all of them.
 	c := l.changed[stream]
 	if c == nil {
 		c = make(chan struct{})
@@ -51,6 +52,8 @@ func (l *listener) tell(payload string) {
 	id, err := strconv.ParseInt(payload, 10, 64)
 	for stream, c := range l.changed {
 		if err != nil || stream == id || stream == 0 {
+			// The channel is removed, and the next reader that asks gets a new channel. A channel can be closed only
+			// once.
 			close(c)
 			delete(l.changed, stream)
 		}
@@ -61,6 +64,7 @@ func (l *listener) run(ctx context.Context) {
 	defer close(l.done)
 	for ctx.Err() == nil {
 		_ = l.listen(ctx) // without notifications, readers still ask every Poll
+		// The pause keeps a server that refuses connections from being asked without end.
 		t := time.NewTimer(time.Second)
 		select {
 		case <-t.C:
@@ -77,6 +81,8 @@ func (l *listener) listen(ctx context.Context) error {
 	}
 	c := conn.Hijack() // the pool must not give a listening connection to others
 	defer func() {
+		// ctx may have ended, and the server must still learn that the connection ends. A dead server must not hold
+		// up DB.Close for longer than a second.
 		bounded, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = c.Close(bounded)
@@ -100,6 +106,7 @@ func (l *listener) close() {
 	cancel, done := l.cancel, l.done
 	l.mu.Unlock()
 	if done != nil {
+		// Readers may stay open: run ends here, and the readers poll.
 		cancel()
 		<-done
 	}

@@ -52,6 +52,8 @@ func (s *Stream) fetch(ctx context.Context, from position, limit, expected int) 
 		return nil, classify(ctx, err)
 	}
 	p := w.page
+	// If the page is below both bounds, no bound has cut the page, and the stream had no more records to show. The
+	// reader then waits for a notification, and does not ask at once again.
 	p.full = len(p.recs) == limit || p.bytes >= readBytes
 	return p, nil
 }
@@ -91,6 +93,7 @@ func (w *scanner) record(rows pgx.Rows) error {
 	p := w.page
 	r := backend.Record{Value: w.values.last, Headers: headers, Time: time.Unix(0, w.at).UTC()}
 	if n := len(p.recs); n > 0 && w.place == p.last.behind() {
+		// Most records are directly behind another record of the same append, and the two places have the same text.
 		r.Offset = p.recs[n-1].Next
 	} else {
 		r.Offset = w.offset(w.place)
@@ -105,6 +108,8 @@ func (w *scanner) record(rows pgx.Rows) error {
 // offset returns an offset that shares the memory of its neighbours, as the values in an arena do.
 func (w *scanner) offset(p position) backend.Offset {
 	const longest, chunk = 64, 16 << 10
+	// A Builder that grew would move its text. Earlier offsets would then keep the old memory, so we begin a new
+	// Builder before the old Builder is full.
 	if w.text.Cap()-w.text.Len() < longest {
 		w.text = strings.Builder{}
 		w.text.Grow(chunk)
@@ -130,11 +135,14 @@ func (a *arena) ScanBytes(v []byte) error {
 		a.last = nil
 		return nil
 	}
+	// pgx overwrites v at the next row, so the value must be copied.
 	if len(v) > cap(a.free)-len(a.free) {
 		a.free = make([]byte, 0, max(len(v), arenaBytes))
 	}
 	at := len(a.free)
 	a.free = append(a.free, v...)
+	// The capacity ends at the value. If a caller appends to the value, Go copies the value, and the next value in
+	// the arena keeps its bytes.
 	a.last = a.free[at:len(a.free):len(a.free)]
 	return nil
 }

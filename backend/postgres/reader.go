@@ -93,12 +93,16 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 			return backend.Batch{}, err
 		}
 		b, err := r.take(a)
+		// The first Read may return without records. The consumer then knows the place of a relative start, and that
+		// the tail is reached, although no record may arrive for a long time.
 		if err != nil || len(b.Records) > 0 || r.fresh && (b.CaughtUp || r.relative) {
 			r.fresh = false
 			return b, err
 		}
 		pause := r.stream.db.cfg.poll
 		if a.pending {
+			// Records are committed, and an older transaction hides them. The end of that transaction sends no
+			// notification if the transaction has not appended, so we ask again soon.
 			pause = min(pause, 20*time.Millisecond)
 		}
 		t := time.NewTimer(pause)
@@ -120,6 +124,8 @@ func (r *reader) ask(expected int) {
 	changed := r.stream.db.listener.next(r.id)
 	asked := make(chan answer, 1) // one answer, so the goroutine ends even if nobody takes the answer
 	go func(from position, limit int) {
+		// The query uses the life of the reader and not the ctx of a Read: the next Read, with another ctx, may take
+		// the answer.
 		p, err := r.stream.fetch(r.life, from, limit, expected)
 		asked <- answer{p, err, changed}
 	}(r.at, r.limit)
@@ -150,6 +156,8 @@ func (r *reader) take(a answer) (b backend.Batch, err error) {
 		return b, err
 	}
 	n := len(a.recs)
+	// While records are pending, a sealed stream is not at its end: the older transaction ends, and the records
+	// appear.
 	if n == 0 && a.sealed && !a.pending && !r.fresh { // the first Read must return the place, even at the end
 		return b, io.EOF
 	}
@@ -157,6 +165,7 @@ func (r *reader) take(a answer) (b backend.Batch, err error) {
 		r.at = a.last.behind()
 		r.limit = max(1, min(readRecords, readBytes/max(1, a.bytes/n))) // records as large as these will fill a page
 	}
+	// r.at is behind this page, so the query of the next page runs while the caller works on this page.
 	if a.full {
 		r.ask(r.limit)
 	}
@@ -170,15 +179,20 @@ func (r *reader) take(a answer) (b backend.Batch, err error) {
 func (r *reader) look(p *page) error {
 	switch {
 	case !p.found && r.id != 0:
+		// If we waited on, a stream of the same name could be made again, and its records would look like a
+		// continuation.
 		return fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
 	case !p.found:
 		return nil
 	case r.id == 0:
+		// The stream was made after the reader was opened.
 		r.id = p.id
 	case r.id != p.id:
 		return fmt.Errorf("the stream was deleted, and another one has its name: %w", backend.ErrNotFound)
 	}
 	if p.trim.compare(r.at) > 0 {
+		// The caller wanted the records between at and trim, and they are gone. A reader at Earliest wanted the first
+		// records that exist, so it moves on with the trim until it has returned a record.
 		if !r.earliest {
 			return fmt.Errorf("offset %s is trimmed, the first place kept is %s: %w", r.at, p.trim, backend.ErrOutOfRange)
 		}

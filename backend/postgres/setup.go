@@ -42,6 +42,8 @@ func find(ctx context.Context, q querier) (t *tables, ready bool, err error) {
 		return nil, false, err
 	}
 	t = tablesIn(schema)
+	// version returns an error for tables of a newer program. Tables of an older version are not ready, and neither are
+	// tables that were restored into a server with lower transaction numbers: see catchUp.
 	version, err := t.version(ctx, q)
 	if err != nil || version < len(migrations) {
 		return t, false, err
@@ -79,6 +81,7 @@ func migrate(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
+	// We look again under the lock: another process may have made the tables while we waited.
 	t, ready, err := find(ctx, tx)
 	if ready || err != nil {
 		return err
@@ -111,6 +114,7 @@ func (t *tables) catchUp(ctx context.Context, tx pgx.Tx) error {
 	if err != nil || n <= 0 {
 		return err
 	}
+	// The base only grows. If the base became smaller, new records would be in front of old ones.
 	_, err = tx.Exec(ctx, t.sql(raiseSQL), n)
 	return err
 }

@@ -89,16 +89,22 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 // ago.
 func (a *appender) begin(ctx context.Context) error {
 	id, err := a.stream.claim(ctx, a.contentType)
+	// The last process under this name may have sent batches that were stored before the Seal. The appends of these
+	// batches are acknowledged, so the sealed stream is opened. In any other case the producer learns of the Seal at
+	// once.
 	if errors.Is(err, backend.ErrStreamClosed) && a.from.Sent > a.from.Seq {
 		err = nil
 	}
 	if err != nil {
 		return err
 	}
+	// The database has no job of its own that deletes old rows, so each new appender deletes those of its stream. Each
+	// start of a producer without a name leaves rows behind, and without the deletion they would stay for ever.
 	db := a.stream.db
 	if _, err := db.pool.Exec(ctx, db.tables.sql(forgetSQL), id, int64(remembered)); err != nil {
 		return classify(ctx, err)
 	}
+	// The id is set last. If the clean-up fails, the next Open begins again.
 	a.id = id
 	return nil
 }
@@ -119,12 +125,14 @@ func (a *appender) still(ctx context.Context) error {
 }
 
 func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record) (backend.Ack, error) {
+	// A session counts its batches from 0 in each process. The database knows the numbers of the name.
 	seq += a.from.Seq
 	hash := hashOf(recs)
 	values, headers, times := columns(recs)
 	var sealed *bool
 	var turn, batch *int64
 	db := a.stream.db
+	// sealed is nil if there is no stream, and turn is nil if the statement has stored nothing.
 	err := db.pool.QueryRow(ctx, db.tables.sql(appendSQL), a.id, a.producer, int64(seq), hash, values, headers, times, int64(seq)-resends, a.named()).
 		Scan(&sealed, &turn, &batch, nil)
 	switch {
@@ -132,6 +140,7 @@ func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record
 		return backend.Ack{}, a.stream.failed("append to", stored(ctx, err))
 	case turn != nil:
 		return ack(position{*turn, *batch, 0}, len(recs)), nil
+	// The subquery found no row with this id.
 	case sealed == nil:
 		return backend.Ack{}, a.stream.failed("append to", fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound))
 	}
@@ -139,6 +148,8 @@ func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record
 	// already stored batch is acknowledged, even if the stream was sealed afterwards.
 	first, err := a.again(ctx, seq, hash)
 	if errors.Is(err, pgx.ErrNoRows) {
+		// There is no such batch, so a Seal or a later batch of the same producer has stopped the statement. The
+		// order of a producer's records would be broken if we stored the batch now.
 		if err = fmt.Errorf("batch %d of producer %.64q arrives after later batches were stored: %w", seq, a.producer, backend.ErrConflict); *sealed {
 			err = backend.ErrStreamClosed
 		}
@@ -163,6 +174,7 @@ func (a *appender) again(ctx context.Context, seq uint64, hash []byte) (p positi
 	if err != nil {
 		return p, stored(ctx, err)
 	}
+	// The caller has sent other records under a number that is used up. If we acknowledged them, they would be lost.
 	if string(was) != string(hash) {
 		return p, fmt.Errorf("seq %d is stored with other records: %w", seq, backend.ErrConflict)
 	}
@@ -188,6 +200,7 @@ func columns(recs []backend.Record) (values, headers [][]byte, times []*int64) {
 	for i := range recs {
 		r := &recs[i]
 		if values[i] = r.Value; r.Value == nil {
+			// pgx sends nil as NULL, and the column is NOT NULL.
 			values[i] = []byte{}
 		}
 		if h := encodeHeaders(r.Headers); h != nil {
@@ -212,6 +225,8 @@ func columns(recs []backend.Record) (values, headers [][]byte, times []*int64) {
 func hashOf(recs []backend.Record) []byte {
 	h := sha256.New()
 	var n [8]byte
+	// The length in front of each piece keeps the pieces apart. Without the lengths, the values "ab" and "c" would
+	// have the hash of "a" and "bc".
 	piece := func(b []byte) {
 		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
 		_, _ = h.Write(n[:])

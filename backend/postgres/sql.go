@@ -66,6 +66,8 @@ const (
 	findSQL   = `SELECT id, content_type, sealed FROM headrace_streams WHERE name = $1`
 	createSQL = `INSERT INTO headrace_streams (name) VALUES ($1) ON CONFLICT DO NOTHING`
 	formatSQL = `UPDATE headrace_streams SET content_type = $2 WHERE id = $1 AND content_type = ''`
+	// forgetSQL leaves named producers alone: the next process under a name may start after any time, and then asks
+	// about the batches that the last process has sent.
 	forgetSQL = `DELETE FROM headrace_batches WHERE stream = $1 AND NOT named AND at < ` + now + ` - $2`
 
 	// appendSQL stores a batch in one round trip, unless the batch is stored already or the stream is sealed. If later
@@ -77,6 +79,15 @@ const (
 	//
 	// The lock on s and the INSERT are one statement. With two statements, a Seal could be committed in between, and
 	// readers that have seen the end of the stream would miss the batch.
+	//
+	// If an earlier attempt of the same batch is still running in another session, for example because its connection
+	// was lost, ON CONFLICT waits for the end of the attempt. So two attempts never both store the batch. Then r has
+	// no rows, because b returns none, and againSQL finds the place of the stored batch.
+	//
+	// old keeps the table small. It deletes only batches that the producer can no longer resend: see resends.
+	//
+	// The notification leaves at the commit, so a reader that it wakes finds the records. The notification also
+	// leaves if nothing was stored. A reader then asks once in vain.
 	appendSQL = `WITH s AS (SELECT sealed FROM headrace_streams WHERE id = $1 FOR KEY SHARE),
 		b AS (INSERT INTO headrace_batches (stream, producer, seq, hash, turn, batch, at, named)
 			SELECT $1, $2, $3, $4, ` + thisTurn + `, nextval(BATCH_NO), ` + now + `, $9 FROM s
@@ -87,6 +98,8 @@ const (
 			FROM b, unnest($5::bytea[], $6::bytea[], $7::bigint[]) WITH ORDINALITY AS u(value, headers, at, no)),
 		old AS (DELETE FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq < $8)
 		SELECT (SELECT sealed FROM s), (SELECT turn FROM b), (SELECT batch FROM b), pg_notify('headrace', $1::text)`
+	// againSQL is a statement of its own. A statement sees only what was committed before its beginning, so appendSQL
+	// would not see a batch for whose transaction ON CONFLICT has waited.
 	againSQL = `SELECT turn, batch, hash FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq = $3`
 
 	// appendTxSQL has no row in headrace_batches: the transaction of the caller decides whether the records are stored,
@@ -101,12 +114,20 @@ const (
 
 const (
 	// lockStreamSQL waits for all transactions that have appended to the stream.
+	//
+	// Seal needs lockStreamSQL in front of sealSQL. The UPDATE of sealSQL changes no key, so the UPDATE alone would
+	// not wait for appends, and records could still be committed behind the end that readers have seen.
+	//
+	// notifySQL has no payload and wakes the readers of all streams, because Seal knows the name of its stream and
+	// not the number.
 	lockStreamSQL = `SELECT id FROM headrace_streams WHERE name = $1 FOR UPDATE`
 	sealSQL       = `UPDATE headrace_streams SET sealed = TRUE WHERE name = $1`
 	notifySQL     = `SELECT pg_notify('headrace', '')`
 
 	lastBeforeSQL = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)
 		ORDER BY turn DESC, batch DESC, no DESC LIMIT 1`
+	// trimSQL moves the place only forward. Two Trims may run at the same time, and the Trim that ends later may have
+	// the earlier place.
 	trimSQL = `UPDATE headrace_streams SET trim_turn = $2, trim_batch = $3, trim_no = $4
 		WHERE id = $1 AND (trim_turn, trim_batch, trim_no) < ($2, $3, $4)`
 	dropSQL = `DELETE FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)`
@@ -127,6 +148,8 @@ const (
 			SELECT turn, batch, no FROM headrace_records WHERE stream = s.id AND turn < ` + firstRunning + `
 			ORDER BY turn DESC, batch DESC, no DESC LIMIT 1) r ON TRUE
 		WHERE s.name = $1`
+	// existsSQL accepts the place of a record and the place behind a record. The second is where a consumer stops at
+	// the end of an append, and no record needs to be there.
 	existsSQL = `SELECT EXISTS (SELECT FROM headrace_records WHERE stream = $1 AND turn = $2 AND batch = $3 AND no BETWEEN $4 - 1 AND $4)`
 	lastNSQL  = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)
 		ORDER BY turn DESC, batch DESC, no DESC OFFSET $5 LIMIT 1`
@@ -141,6 +164,11 @@ const (
 	// The rows are cut at about $6 bytes. Usually $5 records have at most twice this size, and a plain sum shows the
 	// size. Otherwise the server computes the running sum of all sizes. A running sum costs more than reading a small
 	// record.
+	//
+	// pending says that the last record of the stream is still hidden from readers. The reader then asks again soon,
+	// and does not take a sealed stream for its end.
+	//
+	// x and s are materialized, so that the server computes them once and not for each record.
 	readSQL = `WITH x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running),
 		s AS MATERIALIZED (SELECT id, sealed, trim_turn, trim_batch, trim_no, COALESCE((SELECT running FROM x) <= (
 			SELECT p.turn FROM headrace_records p WHERE p.stream = t.id ORDER BY p.turn DESC LIMIT 1), FALSE) AS pending

@@ -54,10 +54,14 @@ func (s *Stream) claim(ctx context.Context, contentType string) (id int64, err e
 	}
 	id, stored, sealed, err := s.find(ctx)
 	if errors.Is(err, pgx.ErrNoRows) {
+		// Another process may make the stream at the same moment. createSQL then does nothing, and find returns the
+		// other's stream.
 		if _, err = s.db.pool.Exec(ctx, s.db.tables.sql(createSQL), s.name); err == nil {
 			id, stored, sealed, err = s.find(ctx)
 		}
 	}
+	// Several appenders may set the content type at the same time, and only the first UPDATE changes the row. So we
+	// look again at what is stored, and the losers compare their type with the winner's type.
 	if err == nil && stored == "" && contentType != "" {
 		if _, err = s.db.pool.Exec(ctx, s.db.tables.sql(formatSQL), id, contentType); err == nil {
 			id, stored, sealed, err = s.find(ctx)
@@ -70,6 +74,8 @@ func (s *Stream) claim(ctx context.Context, contentType string) (id int64, err e
 		return 0, classify(ctx, err)
 	case contentType != "" && stored != contentType:
 		return 0, fmt.Errorf("%w: the stream has content type %q, the records have %q", backend.ErrRejected, stored, contentType)
+	// The id is returned beside the error. An appender that goes on under a name may still ask for batches that were
+	// stored before the Seal.
 	case sealed:
 		return id, backend.ErrStreamClosed
 	}
@@ -88,11 +94,15 @@ func (s *Stream) Seal(ctx context.Context) error {
 		return s.failed("seal", err)
 	}
 	err := s.db.transact(ctx, func(tx pgx.Tx) error {
+		// createSQL comes first: if Seal ignored a missing stream, a later append would make the stream and succeed.
+		// lockStreamSQL waits for the transactions that have appended. Without the wait, their records would be
+		// committed after readers have got io.EOF.
 		for _, statement := range []string{createSQL, lockStreamSQL, sealSQL} {
 			if _, err := tx.Exec(ctx, s.db.tables.sql(statement), s.name); err != nil {
 				return err
 			}
 		}
+		// Without the notification, waiting readers would see the end only at their next Poll.
 		_, err := tx.Exec(ctx, notifySQL)
 		return err
 	})
@@ -111,12 +121,16 @@ func (s *Stream) Trim(ctx context.Context, before backend.Offset) error {
 	if err != nil {
 		return s.failed("trim", err)
 	}
+	// No Trim passes readable. Behind readable, a running older transaction may still commit records in front of records
+	// that are committed already. If we trimmed the committed records, the records of the older transaction would appear
+	// in front of the first kept place, and no reader would ever get them.
 	to := v.readable
 	if before != backend.Latest {
 		p, err := parsePosition(before)
 		if err != nil {
 			return s.failed("trim", err)
 		}
+		// A trimmed place cannot be checked any more, because its record is gone.
 		if p.compare(v.trim) <= 0 {
 			return nil
 		}
@@ -141,6 +155,8 @@ func (s *Stream) trim(ctx context.Context, tx pgx.Tx, id int64, to position) err
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
+	// One transaction moves the place and deletes the records, so a reader sees both changes or neither. A reader that
+	// saw only the deletion would skip the deleted records without an error.
 	kept := last.behind()
 	for _, statement := range []string{trimSQL, dropSQL} {
 		if err == nil {
@@ -172,6 +188,8 @@ func (s *Stream) view(ctx context.Context) (v view, err error) {
 	if err != nil {
 		return v, classify(ctx, err)
 	}
+	// A stream without records ends where it was trimmed. If the tail were at the beginning instead, a reader at
+	// Latest would start in front of the first kept place, and would be told that its place is trimmed.
 	v.tail, v.readable = v.trim, v.trim
 	for i, place := range []*position{&v.tail, &v.readable} {
 		if turn[i] != nil {
@@ -184,6 +202,8 @@ func (s *Stream) view(ctx context.Context) (v view, err error) {
 // exists returns an error if the stream has no record at p or directly in front of p. A reader at such a place would
 // skip records without an error.
 func (s *Stream) exists(ctx context.Context, v view, p position) error {
+	// These two places are valid without a record: the record in front of trim is deleted, and behind tail there is
+	// none yet.
 	if p == v.trim || p == v.tail {
 		return nil
 	}
@@ -211,6 +231,8 @@ func (s *Stream) resolve(ctx context.Context, v view, from backend.Offset) (posi
 	case backend.Latest:
 		return v.tail, nil
 	}
+	// If the stream has fewer than n records, all records are wanted, and the reader starts at the first kept place.
+	// If no record is as young as t, the reader starts at the tail.
 	if n, ok := from.LastN(); ok {
 		return s.first(ctx, v, v.trim, lastNSQL, n-1)
 	}

@@ -25,6 +25,8 @@ func (s *Stream) Tail(ctx context.Context, from backend.Offset) (backend.Tail, e
 		return backend.Tail{}, s.failed("tail of", err)
 	}
 	t := backend.Tail{Next: v.tail.offset()}
+	// The count ends at the tail that view has returned, and not at the last record now. So Next and the numbers
+	// belong together.
 	err = s.db.pool.QueryRow(ctx, s.db.tables.sql(countSQL), v.id, at.turn, at.batch, at.no, v.tail.turn, v.tail.batch, v.tail.no).Scan(&t.Records, &t.Bytes)
 	if err != nil {
 		return backend.Tail{}, s.failed("tail of", classify(ctx, err))
