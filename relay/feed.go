@@ -28,6 +28,8 @@ type feed struct {
 func startFeed(ctx context.Context, c *config, source backend.Source, from backend.Offset) *feed {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &feed{config: c, source: source, at: from, batches: make(chan backend.Batch, 4), cancel: cancel}
+	// The source is read beside the relay, so that reading and sending take place at the same time. The channel
+	// bounds how many batches are held in memory.
 	f.reading.Go(func() {
 		defer close(f.batches)
 		if f.err = f.read(ctx); f.err == io.EOF {
@@ -47,6 +49,8 @@ func (f *feed) read(ctx context.Context) error {
 	moved := false
 	return f.config.again(ctx, "read the source", func() error {
 		moved = false
+		// f.at is behind the last batch that the relay has got. A new reader therefore returns no record twice, and
+		// leaves out none.
 		r, err := f.source.OpenReader(ctx, f.at)
 		if err != nil {
 			return err
@@ -112,6 +116,7 @@ func (f *feed) next(ctx context.Context) (bool, error) {
 	case b, ok := <-f.batches:
 		if !ok {
 			f.last = true
+			// The channel is closed after f.err was set, so it is safe to read f.err here.
 			return false, f.err
 		}
 		f.rest, f.behind = b.Records, b.Next
@@ -128,6 +133,8 @@ func (f *feed) idle() bool { return len(f.rest) == 0 && len(f.batches) == 0 }
 // without records, the round is empty. At the end of the source, collect returns nil.
 func (f *feed) collect(ctx context.Context, limits backend.Limits) (*round, error) {
 	c := &cutter{convert: f.config.convert, limits: limits}
+	// Only the first turn waits. Later turns take what has arrived already: a small round now is better than a full
+	// round later, because the records of a slow source would wait.
 	for first := true; first || !f.idle(); first = false {
 		more, full := false, false
 		var err error
@@ -143,6 +150,8 @@ func (f *feed) collect(ctx context.Context, limits backend.Limits) (*round, erro
 			return nil, nil
 		}
 	}
+	// The source has said only where it is, for example at the tail. The relay keeps this place, so that a relay with
+	// a relative start does not lose the beginning.
 	if len(c.batches) == 0 {
 		c.behind = f.behind
 	}
@@ -156,6 +165,8 @@ func (f *feed) cut(c *cutter) (full bool, err error) {
 			return full, err
 		}
 		f.rest = f.rest[1:]
+		// An announced round ends with its last record, and not with the record behind it. That record may not exist
+		// yet, and the relay would wait for it while batches are in doubt.
 		if c.counts != nil && c.done() {
 			return true, nil
 		}
@@ -172,6 +183,8 @@ func (f *feed) again(ctx context.Context, counts []int) (*round, error) {
 			return nil, err
 		}
 		if !more {
+			// The announced batches may or may not be in the target, and they cannot be made again. To go on would
+			// lose records or store them twice.
 			return nil, fmt.Errorf("the source ends before the records that were announced: %w", backend.ErrOutOfRange)
 		}
 		if full, err := f.cut(c); full || err != nil {

@@ -23,6 +23,7 @@ const notePrefix = "relay/1 "
 // offset encodes the note as ASCII text, because every store accepts text. No source has such an offset. So a consumer
 // fails if it gets the key of a relay by mistake, and does not read from a wrong place.
 func (n note) offset() backend.Offset {
+	// The prefix has a version. A later program can tell another layout from this one.
 	b := []byte(notePrefix)
 	b = append(strconv.AppendUint(b, n.Seq, 10), ' ')
 	b = append(strconv.AppendUint(b, n.Records, 10), ' ')
@@ -50,6 +51,8 @@ func parseNote(o backend.Offset) (n note, err error) {
 	for p.ok && p.rest != "" {
 		n.Counts = append(n.Counts, int(p.number()))
 	}
+	// A count of 0 cannot come from a relay: each batch has at least one record of the source. If we accepted a
+	// damaged note, the relay would cut the announced batches at other places.
 	if !p.ok || from == "" || slices.Contains(n.Counts, 0) {
 		return note{}, fmt.Errorf("the checkpoint %.100q does not belong to a relay (to copy from another place, use another name): %w", o, backend.ErrConflict)
 	}
@@ -89,6 +92,8 @@ func (n note) resumption(name string, sends int) backend.Resumption {
 
 // behind returns the note after the round is stored.
 func (n note) behind(r *round) note {
+	// The fields move together. From says which records come next, and Seq and Records say under which number. If one
+	// of them moved alone, the next relay would send new records under a number that is used up.
 	n.From, n.Counts = r.behind, nil
 	n.Seq += uint64(r.sends())
 	for _, b := range r.batches {

@@ -25,6 +25,8 @@ func (o *outgoing) close() {
 // deliver sends the batches of a round until all are acknowledged. After a failure it sends the unacknowledged batches
 // again, with the same records under the same numbers.
 func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
+	// A batch whose records were all dropped has no number, as in round.sends. If it took a number here, all later
+	// batches would have other numbers in the next relay.
 	batches := make([][]backend.Record, 0, len(round.batches))
 	for _, b := range round.batches {
 		if len(b) > 0 {
@@ -33,9 +35,12 @@ func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
 	}
 	first, moved := o.seq, false
 	return r.again(ctx, "send to the target", func() error {
+		// o.seq has moved by the acks of the attempts before, so only batches without an ack are sent again.
 		before := o.seq
 		err := o.attempt(ctx, batches[o.seq-first:])
 		if moved = o.seq > before; err != nil {
+			// After an error a session takes nothing more. The next attempt opens another session of the same
+			// appender, which keeps the numbers.
 			o.close()
 			return culprit(round, err)
 		}
@@ -49,6 +54,7 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 		return nil
 	}
 	if o.session == nil {
+		// The session stays open from round to round, because the opening may need several round trips.
 		if o.session, err = o.appender.Open(ctx); err != nil {
 			o.session = nil
 			return err
@@ -69,10 +75,13 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 	for err == nil && o.seq < end {
 		var ack backend.Ack
 		if ack, err = session.Recv(receiving); err == nil {
+			// Acks are cumulative: a session may leave out acks of earlier batches.
 			o.seq = ack.Seq + 1
 		}
 	}
 	if err == nil {
+		// The acks may come before Send has returned. The next round must not begin beside this Send, because a
+		// session allows one Send at a time.
 		<-sent
 		return nil
 	}

@@ -100,11 +100,15 @@ type relay struct {
 }
 
 func (r *relay) run(ctx context.Context) error {
+	// The claim comes before everything else. After the claim, an older relay can announce nothing more, so the note
+	// that we read names all batches that the older relay can still have on their way.
 	if err := r.claim(ctx); err != nil {
 		return err
 	}
+	// The feed begins at the first announced batch, because its records must be read again.
 	in := startFeed(ctx, &r.config, r.from, r.note.From)
 	defer in.stop()
+	// The function reads r.out at the end: open replaces r.out.
 	defer func() { r.out.close() }()
 	// The announced batches of the earlier relay come first. The place behind them is the place where new batches
 	// begin.
@@ -117,6 +121,7 @@ func (r *relay) run(ctx context.Context) error {
 			return r.leave(ctx, err)
 		}
 		if round == nil {
+			// The source is sealed, or StopAtTail has ended the feed. All batches are acknowledged.
 			return r.rest(ctx)
 		}
 		if len(round.counts) > 0 {
@@ -146,6 +151,8 @@ func (r *relay) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The store refuses every Save with a lower epoch from now on. An older relay saves its announcement before it
+	// sends, so an older relay can begin no further round.
 	r.epoch = cp.Epoch
 	// No relay of this name has saved a place yet.
 	if cp.Offset == "" {
@@ -153,6 +160,8 @@ func (r *relay) claim(ctx context.Context) error {
 		return nil
 	}
 	r.saved = true
+	// A checkpoint of a consumer, or a damaged one, is an error. If we began at the start instead, the target would
+	// get all records a second time.
 	r.note, err = parseNote(cp.Offset)
 	return err
 }
@@ -162,10 +171,14 @@ func (r *relay) resend(ctx context.Context, in *feed) error {
 	if len(r.note.Counts) == 0 {
 		return nil
 	}
+	// The counts of the note decide where batches end, and not the limits of today. With other cuts, the same number
+	// would have other records, and the target would drop records or refuse the batch.
 	round, err := in.again(ctx, r.note.Counts)
 	if err != nil {
 		return err
 	}
+	// The appender begins at the first announced batch. The target learns how many batches may be stored already,
+	// because it must compare them with the stored batches and not store them again.
 	if err := r.open(ctx, r.note.resumption(r.name, round.sends())); err != nil {
 		return err
 	}
@@ -184,6 +197,8 @@ func (r *relay) forward(ctx context.Context, round *round) error {
 			return err
 		}
 	}
+	// The round before is acknowledged, because deliver has returned. So this announcement may replace its
+	// announcement, and a round needs only one Save.
 	r.note.From, r.note.Counts = round.from, round.counts
 	if err := r.save(ctx); err != nil {
 		return err
@@ -212,6 +227,8 @@ func (r *relay) deliver(ctx context.Context, round *round) error {
 	if err := r.out.deliver(ctx, r, round); err != nil {
 		return err
 	}
+	// All batches of the round are acknowledged. The store still has the announcement. If the process is killed now,
+	// the next relay sends the round again, and the target recognizes each of its batches.
 	r.acked = time.Now()
 	r.note = r.note.behind(round)
 	r.saved = false
@@ -227,6 +244,8 @@ func (r *relay) open(ctx context.Context, from backend.Resumption) error {
 		if err != nil {
 			return err
 		}
+		// The target must be told the origin again when the batches of this appender come again. So the origin is in
+		// the note, and forward saves the note before the first batch is sent.
 		r.note.Origin = origin
 		r.out = &outgoing{appender: a}
 		return nil
@@ -238,6 +257,7 @@ func (r *relay) limits() backend.Limits {
 	if r.out != nil {
 		return r.out.appender.Limits()
 	}
+	// Before the first batch there is no appender. An appender without a session has no I/O, so we ask a new one.
 	return r.to.NewAppender(r.format).Limits()
 }
 
@@ -250,8 +270,11 @@ func (r *relay) rest(ctx context.Context) error {
 }
 
 func (r *relay) save(ctx context.Context) error {
+	// If the Save fails, nobody knows which note the store has, so a later rest must save again.
 	r.saved = false
 	err := r.retry(ctx, "save the checkpoint", func() error {
+		// A Save with a lost reply is repeated. The second Save stores the same note under the same epoch, so nothing
+		// changes.
 		return r.store.Save(ctx, r.name, checkpoint.Checkpoint{Offset: r.note.offset(), Epoch: r.epoch})
 	})
 	r.saved = err == nil
@@ -261,6 +284,8 @@ func (r *relay) save(ctx context.Context) error {
 // leave saves the place once more if ctx has ended the relay between two rounds. While batches may be on their way, the
 // announcement must stay.
 func (r *relay) leave(ctx context.Context, err error) error {
+	// If we saved a place behind the announced batches now, the next relay would not send them again, and a batch that
+	// has not reached the target would be lost.
 	if ctx.Err() == nil || len(r.note.Counts) > 0 {
 		return err
 	}
@@ -286,12 +311,17 @@ func (c *config) again(ctx context.Context, what string, f func() error, progres
 		switch {
 		case err == nil:
 			return nil
+		// When ctx has ended, the caller gets the error of ctx, whatever the interrupted call has returned.
 		case ctx.Err() != nil:
 			return ctx.Err()
+		// An indeterminate result is tried again too. With most targets this would store records twice. But the target
+		// of a relay recognizes each batch by its number.
 		case !errors.Is(err, backend.ErrTransient) && !errors.Is(err, backend.ErrIndeterminate):
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		if progress() {
+			// After progress, the failure belongs to a new outage. Without this, a relay that runs for days would
+			// wait the longest delay after each lost connection.
 			failures = 1
 		}
 		delay := c.policy.Delay(failures, err)

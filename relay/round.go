@@ -47,6 +47,8 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 	sent, keep := c.convert(*r)
 	size := 0
 	if keep {
+		// A record that the target cannot take is found before the round is announced. After the announcement, each
+		// new relay would have to send the batch that the target refuses.
 		if size, err = c.limits.Meter(&sent); err == nil && c.limits.RecordBytes > 0 && size > c.limits.RecordBytes {
 			err = fmt.Errorf("%d bytes, the target's limit of a record is %d: %w", size, c.limits.RecordBytes, backend.ErrTooLarge)
 		}
@@ -55,6 +57,8 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 		}
 	}
 	if c.open && !c.fits(keep, size) {
+		// The last batch is complete, also if a later and smaller record would fit: the records must keep their
+		// order.
 		c.open = false
 	}
 	if !c.open {
@@ -69,7 +73,11 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 	if len(c.round.counts) == 1 && c.round.counts[0] == 0 {
 		c.from = r.Offset
 	}
+	// A dropped record counts too. The next relay reads the records of the source again, and finds the ends of the
+	// batches by these counts.
 	c.round.counts[last]++
+	// The round ends behind its last record, even if Convert drops this record. Otherwise the next relay would read
+	// the dropped records again, and again after each start.
 	c.behind = r.Next
 	if keep {
 		c.batches[last] = append(c.batches[last], sent)
@@ -80,10 +88,13 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 
 // full reports whether the round may have no further batch.
 func (c *cutter) full() bool {
+	// An announced round has the announced number of batches, even if the limits are lower today.
 	if c.counts != nil {
 		return len(c.batches) == len(c.counts)
 	}
 	most := roundBatches
+	// A round may be sent again as a whole, so the target must still remember each of its batches. A target remembers
+	// at least the batches that it takes in flight.
 	if n := c.limits.InFlight; n > 0 {
 		most = min(most, n)
 	}
@@ -101,6 +112,8 @@ func (c *cutter) fits(keep bool, size int) bool {
 	if c.counts != nil {
 		return c.round.counts[last] < c.counts[last]
 	}
+	// A dropped record needs no room in the target. But the count must have a bound: a batch whose records are all
+	// dropped would otherwise never end, and the note would never move on.
 	if !keep {
 		return c.round.counts[last] < emptyRecords
 	}
