@@ -47,6 +47,12 @@ func schema(timestamp, bytes string) []migration {
 
 // The statements of a Store. A Claim must read and raise the epoch in one step. Otherwise two consumers could get the
 // same epoch.
+//
+// claimSQL changes no row at the highest epoch: SQLite would turn the sum into a floating-point number. The claim
+// locks the row, so it waits for a transaction that has saved under the key, and then returns the saved offset.
+//
+// saveSQL never makes a row, and needs exactly the epoch of the claim. A Save with a lower epoch comes from a consumer that
+// was replaced. A Save with a higher epoch comes from a claim of another store.
 const (
 	loadSQL  = `SELECT stream_offset, epoch, ahead FROM headrace_checkpoints WHERE checkpoint_key = $1`
 	keysSQL  = `SELECT checkpoint_key FROM headrace_checkpoints`

@@ -26,16 +26,17 @@
 //
 // [Leases] is a Store that also keeps leases. With leases, the members of a group share streams: see package
 // consumer/group. [Leases.Acquire] takes a lease and raises the epoch of the stream's checkpoint in one transaction.
-// The clock of the database decides when a lease ends. [Leases.SaveTx] and [SavePgx] save only under a valid lease, so no
-// effect is committed with its checkpoint after the time of the lease. Renewals need a connection every few seconds. Give the leases
-// their own pool, or a pool that the handlers' transactions cannot use up. An acquisition waits for open transactions
-// with SaveTx. If a process is suspended inside such a transaction, nobody else gets the stream until PostgreSQL ends
-// the transaction, so set idle_in_transaction_session_timeout.
+// The clock of the database decides when a lease ends. [Leases.SaveTx] and [SavePgx] save only under a valid lease, so
+// no effect is committed with its checkpoint after the time of the lease. Renewals need a connection every few seconds.
+// Give the leases their own pool, or a pool that the handlers' transactions cannot use up. An acquisition waits for open
+// transactions with SaveTx. If a process is suspended inside a transaction with SaveTx, nobody else gets the stream until
+// PostgreSQL ends the transaction, so set idle_in_transaction_session_timeout.
 //
 // # Setting up
 //
-// [Migrate] makes the tables headrace_checkpoints, headrace_members and headrace_leases, or brings older ones up to date. Call it at every start: it does nothing
-// when nothing is to be done, and several processes may call it at once. The driver is the caller's choice, for example
+// [Migrate] makes the tables headrace_checkpoints, headrace_members and headrace_leases, or brings older tables up to
+// date. Call Migrate at every start: Migrate changes nothing if the tables are up to date, and several processes may call
+// Migrate at the same time. The driver is the caller's choice, for example
 // github.com/jackc/pgx/v5/stdlib or modernc.org/sqlite. For SQLite set a busy timeout in the DSN, such as
 // "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_txlock=immediate".
 //

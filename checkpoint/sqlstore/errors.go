@@ -14,8 +14,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// failed adds the call and the key to an error, and whether a retry may help. It cuts the key, so that the error fits
-// into a log line.
+// failed adds the call and the key to an error, and says whether a retry may help. A long key is cut, so that the error
+// fits into a log line.
 func failed(op, key string, err error) error {
 	if key != "" {
 		op = fmt.Sprintf("%s %.64q", op, key)
@@ -40,13 +40,14 @@ func Classify(err error) error {
 }
 
 // transientClasses are the classes of SQLSTATE that may pass: connection exception, transaction rollback, insufficient
-// resources, object not in prerequisite state (a lock), operator intervention (a restart). readOnly may pass too: after a failover a
-// connection may lead to a server that only reads yet.
+// resources, object not in prerequisite state (a lock), operator intervention (a restart). The state readOnly may pass too:
+// after a failover, a connection may lead to a server that only reads yet.
 var transientClasses = []string{"08", "40", "53", "55", "57"}
 
 const readOnly = "25006"
 
 func transient(err error) bool {
+	// The interfaces spare this package an import of the drivers. A program needs only one of the drivers.
 	var state interface{ SQLState() string } // of PostgreSQL's drivers
 	if errors.As(err, &state) {
 		s := state.SQLState()
@@ -55,9 +56,11 @@ func transient(err error) bool {
 	var code interface{ Code() int } // of SQLite's driver
 	if errors.As(err, &code) {
 		const busy, locked = 5, 6
+		// The higher bits of an extended code only say more about the primary code.
 		primary := code.Code() & 0xff
 		return primary == busy || primary == locked
 	}
+	// Everything else that can pass is not an error of the database: the connection has failed, or ctx has ended.
 	var network net.Error
 	return errors.As(err, &network) || slices.ContainsFunc([]error{
 		context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF,
@@ -69,5 +72,6 @@ func noTable(err error) bool {
 	if errors.As(err, &state) {
 		return state.SQLState() == "42P01"
 	}
+	// SQLite has no code of its own for a missing table: it reports the general code 1 for any faulty statement.
 	return err != nil && strings.Contains(err.Error(), "no such table")
 }

@@ -41,6 +41,9 @@ func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl 
 		err = l.db.QueryRowContext(ctx, l.sql(l.dialect.heldSQL), group, stream, member).Scan(&held)
 	}
 	if err == nil && !held {
+		// One transaction raises the epoch and takes the lease. With the lease alone, the earlier owner could still
+		// save. With the epoch alone, the next member would find no valid lease, and would take the stream away at
+		// once.
 		err = l.inTx(ctx, func(tx *sql.Tx) (err error) {
 			// The checkpoint comes first, because claim may wait for a transaction of the earlier owner. If we held the
 			// row of the lease while waiting, the owner could not renew its other leases.
@@ -53,11 +56,14 @@ func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl 
 			}
 			// The statement changes no row while the lease of another member is valid.
 			n, err := res.RowsAffected()
+			// Another member may have taken the lease since the first query. The rollback also takes back the raised
+			// epoch. Otherwise an attempt without success would fence the owner of a valid lease.
 			if err == nil && n == 0 {
 				err = errHeld
 			}
 			return err
 		})
+		// The caller sees a lease that is held, and no error: to find a lease held is the usual result of an attempt.
 		held = errors.Is(err, errHeld)
 	}
 	if err != nil && !held {
@@ -87,11 +93,13 @@ func (l *Leases) Renew(ctx context.Context, group, member string, streams []stri
 		if _, err := tx.ExecContext(ctx, l.sql(l.dialect.renewSQL), ttl.Milliseconds(), group, member, string(names)); err != nil {
 			return err
 		}
+		// Members clean up in passing, because the database has no job of its own that does it.
 		for _, old := range []string{l.dialect.oldMembersSQL, l.dialect.oldLeasesSQL} {
 			if _, err := tx.ExecContext(ctx, l.sql(old), group); err != nil {
 				return err
 			}
 		}
+		// The state is read behind the writes, so it contains this member and the renewed leases.
 		s, err = l.state(ctx, tx, group)
 		return err
 	})
@@ -118,6 +126,8 @@ func (l *Leases) Leave(ctx context.Context, group, member string) error {
 		return failed("leave", group, err)
 	}
 	err := l.inTx(ctx, func(tx *sql.Tx) error {
+		// Both deletions are one commit. If only the member went, its streams would stay without an owner until their
+		// leases end.
 		_, err := tx.ExecContext(ctx, l.sql(leaveSQL), group, member)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, l.sql(releaseAllSQL), group, member)
@@ -154,6 +164,9 @@ func (l *Leases) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Ch
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
+	// The UPDATE locks the row of the checkpoint until the end of tx. Acquire raises the epoch in the same row, so
+	// Acquire waits for tx. Without this wait, another member could begin at the old offset while tx commits the
+	// effect.
 	res, err := tx.ExecContext(ctx, l.sql(l.dialect.saveSQL), saveArgs(key, cp)...)
 	if err != nil {
 		return failed("save", key, err)
@@ -161,6 +174,8 @@ func (l *Leases) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Ch
 	n, err := res.RowsAffected()
 	if err == nil && n == 0 {
 		var stored checkpoint.Checkpoint
+		// The statement does not say which of its conditions has failed. The epoch in the row tells the two reasons
+		// apart: the stream is lost for good, or only the time of the lease is over.
 		if stored, err = l.load(ctx, tx, key); err == nil {
 			err = notSaved(stored, cp)
 		}
@@ -173,6 +188,8 @@ func (l *Leases) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Ch
 
 // saveArgs returns the arguments of the saveSQL of a dialect.
 func saveArgs(key string, cp checkpoint.Checkpoint) []any {
+	// A key without a slash is not of a group. No lease has an empty group, so the condition on the lease then always
+	// holds.
 	stream, group := key, ""
 	if i := strings.LastIndexByte(key, '/'); i >= 0 { // the reverse of lease.Key
 		stream, group = key[:i], key[i+1:]

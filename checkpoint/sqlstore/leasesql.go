@@ -35,14 +35,23 @@ const (
 func leaseStatements(now, elements string) leaseSQL {
 	return leaseSQL{
 		heldSQL: `SELECT EXISTS (SELECT 1 FROM headrace_leases WHERE group_name = $1 AND stream = $2 AND member <> $3 AND expires_at > ` + now + `)`,
+		// A member also gets its own lease again. The condition stands in the statement that writes: between a query
+		// and a write, another member could take the lease.
 		acquireSQL: `INSERT INTO headrace_leases AS l (group_name, stream, member, expires_at) VALUES ($1, $2, $3, ` + now + ` + $4)
 			ON CONFLICT (group_name, stream) DO UPDATE SET member = excluded.member, expires_at = excluded.expires_at
 			WHERE l.member = excluded.member OR l.expires_at <= ` + now,
+		// The first renewal makes the member. There is no other registration, so a member whose row was deleted comes
+		// back with its next renewal.
 		joinSQL: `INSERT INTO headrace_members (group_name, member, expires_at) VALUES ($1, $2, ` + now + ` + $3)
 			ON CONFLICT (group_name, member) DO UPDATE SET expires_at = excluded.expires_at`,
+		// A lease is renewed even if its time is over: the row still names the member, so no other member has acquired
+		// the lease. A lease that another member has acquired is not renewed.
 		renewSQL: `UPDATE headrace_leases SET expires_at = ` + now + ` + $1
 			WHERE group_name = $2 AND member = $3 AND stream IN (` + elements + `)`,
 		// A key without a lease is not of a group, and is saved as in a Store.
+		//
+		// After a Release there is no row either. Until another member acquires the stream and raises the epoch,
+		// nobody else works on the stream, and the former owner may save.
 		saveSQL: `UPDATE headrace_checkpoints SET stream_offset = $1, ahead = $2, updated_at = CURRENT_TIMESTAMP WHERE checkpoint_key = $3 AND epoch = $4
 			AND NOT EXISTS (SELECT 1 FROM headrace_leases WHERE group_name = $5 AND stream = $6 AND expires_at <= ` + now + `)`,
 		// Members are the rows with an empty stream. One statement reads members and leases, so that both are from the

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Migrate makes the tables of this package, or brings them up to date. It is one transaction, so a failure changes
-// nothing. If several processes migrate at the same time, one of them does the work. If the schema is newer than this
+// Migrate makes the tables of this package, or brings the tables up to date. All changes are one transaction, so a
+// failure changes nothing. If several processes migrate at the same time, one process does the work. If the schema is newer than this
 // package, Migrate returns an error, because an old program could misread the tables. If the tables are up to date,
 // Migrate writes nothing, and the program needs no right to make tables.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
@@ -17,17 +17,23 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
 		return failed("migrate", "", err)
 	}
 	defer conn.Close()
+	// The usual start needs one query and no lock. So the many processes of a program do not wait for each other, and
+	// a read-only server is no failure.
 	if n, err := version(ctx, conn); err == nil && n == len(d.schema) {
 		return nil
 	} else if err != nil && !noTable(err) {
 		return failed("migrate", "", err)
 	}
+	// The transaction begins with a statement of the dialect, because database/sql cannot begin IMMEDIATE. A plain
+	// transaction of SQLite takes the lock only at its first write, and two processes could both read the old
+	// version. All statements therefore run on one connection.
 	if _, err := conn.ExecContext(ctx, d.begin); err != nil {
 		// The lock may have failed behind the BEGIN: without a ROLLBACK the pool would give an open transaction to others.
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		return failed("migrate", "", err)
 	}
 	if err := migrate(ctx, conn, d); err != nil {
+		// ctx may have ended, and the ROLLBACK must run all the same.
 		_, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		return failed("migrate", "", errors.Join(err, undone))
 	}
@@ -41,6 +47,7 @@ func migrate(ctx context.Context, conn *sql.Conn, d Dialect) error {
 	if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS headrace_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)`); err != nil {
 		return err
 	}
+	// The version is read again, because another process may have migrated before we got the lock.
 	n, err := version(ctx, conn)
 	if err == nil && n == 0 {
 		_, err = conn.ExecContext(ctx, `INSERT INTO headrace_schema (component, version) VALUES ('sqlstore', 0) ON CONFLICT DO NOTHING`)
@@ -48,6 +55,7 @@ func migrate(ctx context.Context, conn *sql.Conn, d Dialect) error {
 	if err != nil {
 		return err
 	}
+	// An old program could misread the tables of a newer one, and overwrite what it does not know.
 	if n > len(d.schema) {
 		return fmt.Errorf("the schema has version %d, this program knows up to %d: use a newer program", n, len(d.schema))
 	}
@@ -62,7 +70,7 @@ func migrate(ctx context.Context, conn *sql.Conn, d Dialect) error {
 	return err
 }
 
-// version is 0 where nothing is said of this package.
+// version returns 0 if headrace_schema has no row for this package: package postgres makes the same table.
 func version(ctx context.Context, conn *sql.Conn) (n int, err error) {
 	err = conn.QueryRowContext(ctx, `SELECT version FROM headrace_schema WHERE component = 'sqlstore'`).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {

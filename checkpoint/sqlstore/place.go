@@ -16,8 +16,9 @@ import (
 const schemaSQL = `SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.oid = to_regclass('headrace_checkpoints')`
 
-// locate finds the schema, once in the life of a Store. It runs in front of calls that use a connection of the pool
-// anyhow: SaveTx must not ask for a second connection while its caller holds one.
+// locate finds the schema, once in the life of a Store. Only calls that use a connection of the pool anyhow call locate:
+// SaveTx must not ask for a second connection while its caller holds a connection. If the pool had no free connection,
+// SaveTx would wait for its own caller.
 func (s *Store) locate(ctx context.Context) error {
 	if s.prefix.Load() != nil {
 		return nil

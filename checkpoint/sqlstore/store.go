@@ -43,7 +43,7 @@ func (s *Store) Load(ctx context.Context, key string) (cp checkpoint.Checkpoint,
 	return cp, nil
 }
 
-// Claim implements [checkpoint.Store]. It waits for the end of transactions that have saved under key.
+// Claim implements [checkpoint.Store]. Claim waits for the end of transactions that have saved under key.
 func (s *Store) Claim(ctx context.Context, key string) (cp checkpoint.Checkpoint, err error) {
 	if err := begin(ctx, checkKey(key)); err != nil {
 		return checkpoint.Checkpoint{}, failed("claim", key, err)
@@ -116,6 +116,8 @@ func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Che
 	if err := begin(ctx, checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
+	// One statement compares the epoch and writes. If we read the epoch first, a Claim could be committed in between,
+	// and the old consumer would overwrite the offset of the new one.
 	res, err := tx.ExecContext(ctx, s.sql(saveSQL), string(cp.Offset), key, int64(cp.Epoch), aheadColumn(cp))
 	if err != nil {
 		return failed("save", key, err)
@@ -133,6 +135,8 @@ func (s *Store) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Che
 
 // fenced returns the reason why no row has the epoch of cp.
 func (s *Store) fenced(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
+	// tx reads, and not the pool. The pool may have no free connection while the caller holds tx. Also, tx may itself
+	// have changed the row.
 	stored, err := s.load(ctx, tx, key)
 	if err != nil {
 		return err
@@ -170,13 +174,14 @@ func scan(row *sql.Row) (cp checkpoint.Checkpoint, err error) {
 		return cp, err
 	}
 	cp = checkpoint.Checkpoint{Offset: backend.Offset(offset), Epoch: uint64(epoch), Ahead: string(ahead)}
+	// People can edit the table. A damaged ahead would let a consumer skip records that are not done.
 	if err := checkpoint.CheckAhead(cp); err != nil {
 		return checkpoint.Checkpoint{}, &checkpoint.CorruptError{Place: "the column ahead of headrace_checkpoints", Err: err}
 	}
 	return cp, nil
 }
 
-// aheadColumn returns the value of the column ahead. It is nil, for NULL, if no record behind the offset is done.
+// aheadColumn returns the value of the column ahead. The value is nil, for NULL, if no record behind the offset is done.
 func aheadColumn(cp checkpoint.Checkpoint) []byte {
 	if cp.Ahead == "" {
 		return nil
@@ -195,6 +200,7 @@ func checkSave(key string, cp checkpoint.Checkpoint) error {
 	if err := checkpoint.CheckSave(key, cp); err != nil {
 		return err
 	}
+	// The column is a signed number. Without the check, the epoch would become negative on its way into the column.
 	if cp.Epoch > math.MaxInt64 {
 		return checkpoint.Fence(checkpoint.Checkpoint{}, cp)
 	}
@@ -208,7 +214,7 @@ func checkText(what, s string) error {
 	return nil
 }
 
-// begin returns an error if a call need not reach the database. It checks the arguments before ctx, because no retry
+// begin returns an error if a call need not reach the database. The arguments are checked before ctx, because no retry
 // can help an invalid argument.
 func begin(ctx context.Context, refused ...error) error {
 	if err := errors.Join(refused...); err != nil {
