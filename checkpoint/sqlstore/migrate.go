@@ -8,9 +8,9 @@ import (
 )
 
 // Migrate makes the tables of this package, or brings the tables up to date. All changes are one transaction, so a
-// failure changes nothing. If several processes migrate at the same time, one process does the work. If the schema is newer than this
-// package, Migrate returns an error, because an old program could misread the tables. If the tables are up to date,
-// Migrate writes nothing, and the program needs no right to make tables.
+// failure changes nothing. If several processes migrate at the same time, one process does the work. If the schema is newer
+// than this package, Migrate returns an error, because an old program could misread the tables. If the tables are up to
+// date, Migrate writes nothing, and the program needs no right to make tables.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {

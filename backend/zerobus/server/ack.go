@@ -5,7 +5,9 @@ package server
 func (st *stream) acknowledge(offset int64) error {
 	p := st.srv.cfg.Acks
 	switch {
+	// The client has to keep all rows, until the client itself ends the stream.
 	case p.never:
+	// Each request has its own timer, so each ack is late by the same time, as the acks of a slow server are.
 	case p.every == 0:
 		st.after(p.after, func() { st.ackTo(offset) })
 	default:
@@ -17,12 +19,14 @@ func (st *stream) acknowledge(offset int64) error {
 		st.ackDue = st.ackDue || wait
 		st.mu.Unlock()
 		if due {
+			// One ack covers all requests since the last ack, because acks are cumulative.
 			return st.ack(offset)
 		}
 		if wait {
 			st.after(p.after, func() {
 				st.mu.Lock()
 				st.ackDue = false
+				// The timer reads stored when it fires: requests that came after the timer was set are covered too.
 				upTo := st.stored
 				st.mu.Unlock()
 				st.ackTo(upTo)
@@ -32,7 +36,8 @@ func (st *stream) acknowledge(offset int64) error {
 	return nil
 }
 
-// ackTo acknowledges from a timer. The stream may have ended since the timer was set; then finish does nothing. A timer has no caller who could handle the error, so an error ends the stream.
+// ackTo acknowledges from a timer. The stream may have ended since the timer was set; then finish does nothing. A timer has
+// no caller who could handle the error, so an error ends the stream.
 func (st *stream) ackTo(offset int64) {
 	if err := st.ack(offset); err != nil {
 		st.finish(err)
@@ -48,6 +53,7 @@ func (st *stream) ack(offset int64) error {
 	if offset <= st.acked {
 		return nil
 	}
+	// acked moves before the send. If the send fails, the stream ends, and nobody looks at acked any more.
 	st.acked = offset
 	return st.sendLocked(acked(offset), Event{Kind: Acked, Offset: offset})
 }
@@ -60,6 +66,7 @@ func (st *stream) halfClosed() error {
 	if done, err := st.stage(Closing); done || err != nil {
 		return err
 	}
+	// A script decides each ack by itself, also the last.
 	if st.script == nil && !st.srv.cfg.Acks.never {
 		st.mu.Lock()
 		upTo := st.stored

@@ -60,6 +60,8 @@ func Delay(d time.Duration) Effect {
 // Stall sends nothing more until the client has gone.
 func Stall() Effect {
 	return Effect{func(st *stream) (bool, error) {
+		// The stream reads nothing meanwhile, as a server that hangs. Only the client, or the end of the server, ends
+		// the wait.
 		<-st.rpc.Context().Done()
 		return true, st.rpc.Context().Err()
 	}}
@@ -87,6 +89,7 @@ func EOF() Effect { return Effect{func(*stream) (bool, error) { return true, err
 // Drop resets the TCP connection of the stream.
 func Drop() Effect {
 	return Effect{func(st *stream) (bool, error) {
+		// gRPC notices the cut a moment later. We wait, so that the stream stores and sends nothing in between.
 		st.listen.cut(st.peer)
 		<-st.rpc.Context().Done()
 		return true, st.rpc.Context().Err()
@@ -120,6 +123,7 @@ func AckAhead(n int64) Effect {
 	return Effect{func(st *stream) (bool, error) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
+		// st.acked does not move. A lie of a fault must not keep the server from sending its own acks later.
 		return true, st.sendLocked(acked(st.stored+n), Event{Kind: Acked, Offset: st.stored + n})
 	}}
 }
@@ -165,6 +169,7 @@ func (s *Server) Heal() {
 // stage performs the fault that acts on the stream at this stage, if there is one. stage returns true if the server must leave
 // out its own next step. No lock is held meanwhile: a fault may wait for seconds, and other streams must go on.
 func (st *stream) stage(at Stage) (bool, error) {
+	// The table is that of the headers, because at Opening there is no create request yet.
 	if e, struck := st.srv.faults.Strike(Ingest, st.named, at); struck {
 		return e.run(st)
 	}
@@ -183,6 +188,8 @@ func (s *Server) End(table string, a Effect) { s.act(table, a) }
 // that ends the stream goes through finish, and not through the reader.
 func (s *Server) act(table string, a Effect) {
 	for _, st := range s.log.live(table) {
+		// The stream may end at this moment. finish and sendLocked then do nothing, so no lock is needed over all
+		// streams.
 		if _, err := a.run(st); err != nil {
 			st.finish(err)
 		}

@@ -24,6 +24,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The connection is in the map before gRPC gets the connection. Otherwise a fault that strikes the first stream might
+	// not find the connection, and Drop would wait for ever.
 	c := &conn{Conn: raw, l: l}
 	l.mu.Lock()
 	l.open[c.RemoteAddr().String()] = c
@@ -58,6 +60,7 @@ func (l *listener) cutAfter(peer string, bytes int) {
 
 func (l *listener) drop() {
 	l.mu.Lock()
+	// We take a copy, because gRPC closes the connections that we reset, and Close takes the lock and changes the map.
 	all := slices.Collect(maps.Values(l.open))
 	l.mu.Unlock()
 	for _, c := range all {
@@ -81,10 +84,12 @@ type conn struct {
 // hold up cutAfter.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
+	// The write that uses up the room is cut short. The client gets the first bytes of a frame and never the rest.
 	over := c.cut && len(p) >= c.room
 	if over {
 		p = p[:c.room]
 	}
+	// Before a cut, room has no meaning: cutAfter sets room anew.
 	c.room -= len(p)
 	c.mu.Unlock()
 	n, err := c.Conn.Write(p)
@@ -107,6 +112,7 @@ func (c *conn) reset() {
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.l.mu.Lock()
+		// once guards against a second Close: the address may belong to a new connection by then.
 		delete(c.l.open, c.RemoteAddr().String())
 		c.l.mu.Unlock()
 	})

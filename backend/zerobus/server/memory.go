@@ -68,6 +68,7 @@ func (p *pipes) dial(ctx context.Context, addr string) (net.Conn, error) {
 	select {
 	case l.calls <- &pipeConn{Conn: there, local: l.at, remote: from}:
 		return &pipeConn{Conn: here, local: from, remote: l.at}, nil
+	// The listener may close while the client waits. The client then gets the error of a port without a listener.
 	case <-l.done:
 		return nil, refused
 	case <-ctx.Done():

@@ -91,6 +91,7 @@ func (sc *script) create(st *stream) error {
 	for len(sc.steps) > 0 && (sc.steps[0].kind == stepAck || sc.steps[0].kind == stepSignal) {
 		sc.steps = sc.steps[1:]
 	}
+	// Without a step that is left, the stream gets the id that the server has made.
 	step := Step{kind: stepCreate, id: st.id}
 	if len(sc.steps) > 0 {
 		step, sc.steps = sc.steps[0], sc.steps[1:]
@@ -102,6 +103,7 @@ func (sc *script) create(st *stream) error {
 	if step.kind == stepFail {
 		return step.err
 	}
+	// The id of the step is in the transcript before the client has the id, as in stream.create.
 	st.id = step.id
 	st.log.named(st.id)
 	return st.send(created(step.id), Event{Kind: Opened, Offset: -1})
@@ -123,6 +125,8 @@ func (sc *script) ingested(st *stream, offset int64) error {
 	}
 	switch step.kind {
 	case stepAck:
+		// ack leaves out an ack that goes back. A script cannot break the protocol by mistake; the fault Ack does so
+		// on purpose.
 		return st.ack(step.offset)
 	case stepSignal:
 		return st.signal(step.d)

@@ -201,6 +201,8 @@ func (s *Server) Restart(graceful bool, down time.Duration) error {
 	} else {
 		rpc.Stop()
 	}
+	// The address must stay the same, because clients have the address in their settings. So we keep the turn
+	// meanwhile, and no Start or Shutdown comes in between.
 	time.Sleep(down)
 	if err := s.serve(l.Addr().String()); err != nil {
 		return fmt.Errorf("zerobus server: restart: %w", err)
@@ -231,6 +233,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	drained := make(chan struct{})
+	// GracefulStop waits for all streams and knows no context, so GracefulStop runs beside us. If ctx ends, Stop cuts the
+	// streams off, and GracefulStop returns too.
 	go func() {
 		rpc.GracefulStop()
 		close(drained)
@@ -249,6 +253,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		rpc.Stop()
 		<-drained
 	}
+	// A reader may still store its last request after its RPC has ended. After Shutdown, nothing of the server may
+	// run, so that a test can look at the tables and look for leaked goroutines.
 	s.readers.Wait()
 	return err
 }

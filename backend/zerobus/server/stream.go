@@ -69,12 +69,15 @@ var errEOF = errors.New("end of the stream")
 func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) (err error) {
 	s.calls.Begin()
 	defer func() { s.calls.End("stream", status.Code(err).String()) }()
+	// end has room for its one value, so finish never waits for the handler. acked and stored begin below the first
+	// offset, because 0 is an offset.
 	st := &stream{srv: s, rpc: rpc, listen: l, gone: make(chan struct{}), end: make(chan error, 1), acked: -1, stored: -1}
 	if p, ok := peer.FromContext(rpc.Context()); ok {
 		st.peer = p.Addr.String()
 	}
 	md, _ := metadata.FromIncomingContext(rpc.Context())
 	st.named = one(md, "x-databricks-zerobus-table-name")
+	// The transcript exists before the reader starts, because each step of the reader adds an event.
 	s.log.opened(st, md)
 	defer s.log.closed(st)
 	s.readers.Go(func() {
@@ -86,6 +89,7 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) (err error)
 	err = <-st.end
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	// finish has set ended under the same lock, so after adds no timer behind this loop.
 	for _, t := range st.timers {
 		t.Stop()
 	}
@@ -102,6 +106,7 @@ func (st *stream) finish(err error) {
 		return
 	}
 	st.ended = true
+	// gRPC would send the status UNKNOWN for errEOF. Only nil is the status OK.
 	if errors.Is(err, errEOF) {
 		err = nil
 	}
@@ -111,6 +116,7 @@ func (st *stream) finish(err error) {
 
 // run reads and answers the requests of the stream until the stream ends.
 func (st *stream) run(md metadata.MD) error {
+	// The fault acts before the headers, so a test can hold up or refuse a client that waits for the headers.
 	if done, err := st.stage(Opening); done || err != nil {
 		return err
 	}
@@ -124,6 +130,7 @@ func (st *stream) run(md metadata.MD) error {
 	for {
 		err := st.rpc.RecvMsg(&f)
 		if errors.Is(err, io.EOF) {
+			// The client has half-closed the stream and waits for its last acks. io.EOF is therefore no failure.
 			return st.halfClosed()
 		}
 		if err != nil {
@@ -207,6 +214,8 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	if err := st.send(created(st.id), Event{Kind: Opened, Offset: -1}); err != nil {
 		return err
 	}
+	// The lifetime begins when the client has the response. A close signal in front of the response would be an
+	// answer that the protocol does not allow.
 	st.live()
 	return nil
 }
@@ -220,6 +229,7 @@ func (st *stream) live() {
 		return
 	}
 	st.after(cfg.Lifetime, func() {
+		// A timer has no caller, so an error ends the stream here.
 		if err := st.signal(cfg.Notice); err != nil {
 			st.finish(err)
 			return
@@ -246,11 +256,15 @@ func (st *stream) ingest(req *request) error {
 	case req.recordType != st.kind:
 		return st.refuse(codes.InvalidArgument, "a %v record on a %v stream: open a stream for each type of records", req.recordType, st.kind)
 	}
+	// The script decides each answer. A fault beside the script would use up requests for which the steps of the script
+	// wait.
 	if st.script == nil {
 		if done, err := st.stage(Receiving); done || err != nil {
 			return err
 		}
 	}
+	// The check comes before the offset moves and before anything is stored. So a refused batch leaves nothing
+	// behind.
 	if err := st.checkRecords(req); err != nil {
 		return err
 	}
@@ -271,6 +285,8 @@ func (st *stream) ingest(req *request) error {
 	if done, err := st.stage(Stored); done || err != nil {
 		return err
 	}
+	// The rows are stored. If the ack is lost now, the client sends the rows again, and the table has the rows twice, as
+	// at the service.
 	return st.acknowledge(req.offset)
 }
 
@@ -279,6 +295,7 @@ func (st *stream) ingest(req *request) error {
 // the batch.
 func (st *stream) checkRecords(req *request) error {
 	for i, r := range req.records {
+		// The protocol carries JSON in a string of protobuf, and a string of protobuf must be UTF-8.
 		if st.kind == jsonRecord && !utf8.Valid(r) {
 			return st.refuse(codes.InvalidArgument, "record %d is not UTF-8: JSON text must be UTF-8", i)
 		}
@@ -298,6 +315,7 @@ func (st *stream) tap(req *request) {
 	if f == nil {
 		return
 	}
+	// The rows are made anew from the request, because the table keeps no rows with DiscardRows.
 	st.tapped = st.tapped[:0]
 	for i, r := range req.records {
 		st.tapped = append(st.tapped, Row{Value: r, JSON: req.recordType == jsonRecord, Stream: st.n, Offset: req.offset, Index: i})
@@ -327,6 +345,8 @@ func (st *stream) sendLocked(msg []byte, e Event) error {
 	if st.ended {
 		return errEOF // nobody sees this error, because the stream has its reason already
 	}
+	// gRPC does not allow SendMsg after the handler has returned. ended is set before the handler returns, and under
+	// the lock that we hold.
 	if err := st.rpc.SendMsg(msg); err != nil {
 		return err
 	}
@@ -342,6 +362,7 @@ func (st *stream) after(d time.Duration, f func()) {
 	if st.ended {
 		return
 	}
+	// f may run before this function returns. f takes mu itself, and so waits until the timer is in the list.
 	t := time.AfterFunc(d, f)
 	// If there are many timers, we drop the older half, because those timers have fired. Otherwise acks by time would
 	// keep a timer for each request of a long stream.

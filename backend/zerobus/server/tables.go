@@ -128,6 +128,7 @@ func (t *table) store(st *stream, req *request) error {
 				req.offset)
 		}
 	}
+	// The count is made by hashes, because a server that discards its rows has nothing to compare with.
 	if t.cfg.CountDuplicates {
 		for _, r := range req.records {
 			h := maphash.Bytes(t.seed, r)
@@ -172,6 +173,7 @@ func (t *table) logLocked(st *stream, req *request) error {
 		}
 		out.Write(append(b, '\n'))
 	}
+	// The writer of the caller need not be safe for several goroutines, and two tables may write at the same time.
 	t.cfg.rowLogMu.Lock()
 	defer t.cfg.rowLogMu.Unlock()
 	_, err := t.cfg.RowLog.Write(out.Bytes())

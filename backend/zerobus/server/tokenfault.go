@@ -35,6 +35,8 @@ func (ts *tokens) due() TokenFault {
 	ts.mu.Lock()
 	ts.requests++
 	ts.mu.Unlock()
+	// A token request has neither an Op, a table nor a Stage, so every fault fits. Without a fault, the zero
+	// TokenFault changes nothing.
 	f, _ := ts.faults.Strike(0, "", 0)
 	return f
 }

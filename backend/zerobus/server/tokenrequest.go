@@ -37,6 +37,7 @@ func (s *Server) TokenRequests() []TokenRequest {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
 	out := slices.Clone(s.tokens.kept)
+	// The maps are copied too. A caller that changes a form would otherwise change the server's own copy.
 	for i := range out {
 		out[i].Form = maps.Clone(out[i].Form)
 	}
@@ -63,6 +64,7 @@ func (s *Server) token(to http.ResponseWriter, r *http.Request) {
 	said.ClientID, _, _ = r.BasicAuth()
 	malformed := readForm(w, r) // before any delay: net/http notices only after reading the body that a client has gone
 	said.Form = maps.Clone(r.PostForm)
+	// The protocol sends the secret in the header, but a faulty client may send it in the form.
 	delete(said.Form, "client_secret")
 	gone := f.wait(r.Context())
 	if gone != nil || f.Drop {
@@ -81,6 +83,7 @@ func (s *Server) token(to http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(said.Status)
 	_, _ = w.Write(body) // an error means only that the client has gone
+	// The deferred function counts a request without this mark as broken off, for example after the panic above.
 	whole = true
 }
 
@@ -220,6 +223,7 @@ func parseDetails(s string) (string, error) {
 	}
 	for i, w := range want {
 		d := details[i]
+		// Only the object of the table may have operations. Older clients send none, and both must pass.
 		ops := len(d.Operations) == 0 || i == 2 && slices.Equal(d.Operations, []string{"zerobuswrite"})
 		if d.Type != "unity_catalog_privileges" || d.ObjectType != w.kind || d.Path != w.path || !slices.Equal(d.Privileges, w.privileges) || !ops {
 			return "", fmt.Errorf("authorization_details: object %d is not the %s of %q with privileges %q", i, w.kind, table, w.privileges)

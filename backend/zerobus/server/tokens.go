@@ -60,6 +60,8 @@ func (ts *tokens) check(authorization, table string) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	switch g, ok := ts.valid[token]; {
+	// A new token helps against the first two refusals. Against the third, only other privileges help, so the code
+	// differs.
 	case !ok:
 		return refuse(codes.Unauthenticated, table, "invalid token: this server did not issue the token, or has revoked the token: get a new token")
 	case !time.Now().Before(g.expires):

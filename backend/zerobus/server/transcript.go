@@ -113,6 +113,7 @@ func (ts *transcripts) connected() {
 func (ts *transcripts) opened(st *stream, md metadata.MD) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	// The number and the counter change together, so the numbers have no gap and Stats.Streams is the next number.
 	st.n = int(ts.stats.Streams)
 	ts.stats.Streams++
 	header := md.Copy()
@@ -120,6 +121,8 @@ func (ts *transcripts) opened(st *stream, md metadata.MD) {
 		header.Set("authorization", "…") // hide the token, because tests print transcripts
 	}
 	st.log = &transcript{all: ts, t: Transcript{Number: st.n, Table: st.named, Peer: st.peer, Header: header}}
+	// The slice is cut at twice the number, so that the copy happens once in keptStreams streams. The copy is new
+	// memory, because the old array would keep all former transcripts alive.
 	if ts.kept = append(ts.kept, st.log); len(ts.kept) > 2*keptStreams {
 		ts.kept = slices.Clone(ts.kept[len(ts.kept)-keptStreams:])
 	}
@@ -211,6 +214,7 @@ func (s *Server) Streams() []Transcript {
 	out := make([]Transcript, len(s.log.kept))
 	for i, l := range s.log.kept {
 		out[i] = l.t
+		// The stream still adds events, so the caller gets a copy.
 		out[i].Events = slices.Clone(l.t.Events)
 	}
 	return out

@@ -96,6 +96,8 @@ func (r *request) parse(b []byte) error {
 		}
 		switch num {
 		case 1:
+			// A later field of the oneof replaces an earlier field as a whole. Nothing of the earlier field may
+			// remain.
 			*r = request{records: r.records[:0], kind: createRequest}
 			return r.parseCreate(v)
 		case 2, 3:
@@ -133,7 +135,9 @@ func (r *request) parseRecords(b []byte) error {
 		case num == 1 && !isBytes:
 			r.offset, r.hasOffset = int64(n), true
 		case (num == 2 || num == 3) && isBytes:
+			// Field 2 holds PROTO, which is 1. Field 3 holds JSON, which is 2.
 			r.recordType = recordType(num - 1)
+			// If both fields are present, the last field counts.
 			r.records, r.bytes = r.records[:0], 0
 			if r.kind == recordRequest {
 				r.records, r.bytes = append(r.records, v), len(v)
@@ -143,6 +147,7 @@ func (r *request) parseRecords(b []byte) error {
 		}
 		return nil
 	})
+	// A request without a record would use up an offset and store nothing.
 	if err == nil && r.recordType == unspecified {
 		return errNoRecord
 	}
@@ -216,6 +221,8 @@ func created(id string) []byte {
 
 // acked encodes an ingest_record_response.
 func acked(upTo int64) []byte {
+	// The field is encoded even for the offset 0. A client takes an ack without the field for an error of the
+	// protocol.
 	in := protowire.AppendVarint(protowire.AppendTag(make([]byte, 0, 11), 1, protowire.VarintType), uint64(upTo))
 	return response(2, in)
 }
