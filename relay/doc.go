@@ -22,8 +22,8 @@
 // batch by its place, so nobody else may write to such a stream. A write-only target without this
 // ability, such as Zerobus, does not compile.
 //
-// Before the relay sends batches, it saves an announcement: the place in the source, the number of the first batch, and
-// how many records of the source each batch has. Then it sends the batches under their numbers. After a kill, the next
+// Before the relay sends batches, the relay saves an announcement: the place in the source, the number of the first batch,
+// and how many records of the source each batch has. Then the relay sends the batches under their numbers. After a kill, the next
 // relay reads the announcement, reads the same records again, sends the same batches under the same numbers, and goes
 // on behind them. The target recognizes the batches that it has stored already. Therefore the relay needs no
 // transaction over both systems.

@@ -44,7 +44,7 @@ func (f *feed) stop() {
 	f.reading.Wait()
 }
 
-// read reads until the end of the source. Each batch that it hands over counts as progress.
+// read reads until the end of the source. Each batch that read hands over counts as progress.
 func (f *feed) read(ctx context.Context) error {
 	moved := false
 	return f.config.again(ctx, "read the source", func() error {
@@ -80,9 +80,9 @@ func (f *feed) read(ctx context.Context) error {
 	}, func() bool { return moved })
 }
 
-// located returns b with its Next, where the source leaves it out. at is the place before b. The checkpoint needs places:
-// if it held an empty one, no later relay could go on, and a relative one, such as Latest, would lose the records that
-// arrive between two relays.
+// located returns b with its Next, also where the source leaves Next out. at is the place before b. The checkpoint needs
+// places. With an empty place in the checkpoint, no later relay could go on. With a relative place, such as Latest, the
+// records that arrive between two relays would be lost.
 func located(at backend.Offset, b backend.Batch) (backend.Batch, error) {
 	n := len(b.Records)
 	for i := range b.Records {
@@ -116,7 +116,7 @@ func (f *feed) next(ctx context.Context) (bool, error) {
 	case b, ok := <-f.batches:
 		if !ok {
 			f.last = true
-			// The channel is closed after f.err was set, so it is safe to read f.err here.
+			// The goroutine sets f.err before the goroutine closes the channel, so we may read f.err here.
 			return false, f.err
 		}
 		f.rest, f.behind = b.Records, b.Next

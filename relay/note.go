@@ -21,9 +21,9 @@ type note struct {
 const notePrefix = "relay/1 "
 
 // offset encodes the note as ASCII text, because every store accepts text. No source has such an offset. So a consumer
-// fails if it gets the key of a relay by mistake, and does not read from a wrong place.
+// fails if the consumer gets the key of a relay by mistake, and does not read from a wrong place.
 func (n note) offset() backend.Offset {
-	// The prefix has a version. A later program can tell another layout from this one.
+	// The prefix has a version, by which a later program can recognize an older layout.
 	b := []byte(notePrefix)
 	b = append(strconv.AppendUint(b, n.Seq, 10), ' ')
 	b = append(strconv.AppendUint(b, n.Records, 10), ' ')
@@ -35,8 +35,8 @@ func (n note) offset() backend.Offset {
 	return backend.Offset(b)
 }
 
-// Place returns the place in the source that the checkpoint of a relay holds: everything in front of it is in the target.
-// If o is not of a relay, ok is false. It is for programs that show how far a relay is behind.
+// Place returns the place in the source that the checkpoint of a relay holds: everything in front of the place is in the
+// target. If o is not of a relay, ok is false. Place is for programs that show how far a relay is behind.
 func Place(o backend.Offset) (from backend.Offset, ok bool) {
 	n, err := parseNote(o)
 	return n.From, err == nil
@@ -92,8 +92,8 @@ func (n note) resumption(name string, sends int) backend.Resumption {
 
 // behind returns the note after the round is stored.
 func (n note) behind(r *round) note {
-	// The fields move together. From says which records come next, and Seq and Records say under which number. If one
-	// of them moved alone, the next relay would send new records under a number that is used up.
+	// The fields move together. From says which records come next, and Seq and Records say under which number. If From
+	// moved alone, the next relay would send new records under a number that is used up.
 	n.From, n.Counts = r.behind, nil
 	n.Seq += uint64(r.sends())
 	for _, b := range r.batches {

@@ -22,11 +22,11 @@ func (o *outgoing) close() {
 	}
 }
 
-// deliver sends the batches of a round until all are acknowledged. After a failure it sends the unacknowledged batches
-// again, with the same records under the same numbers.
+// deliver sends the batches of a round until all are acknowledged. After a failure, deliver sends the unacknowledged
+// batches again, with the same records under the same numbers.
 func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
-	// A batch whose records were all dropped has no number, as in round.sends. If it took a number here, all later
-	// batches would have other numbers in the next relay.
+	// A batch whose records were all dropped has no number, because round.sends does not count the batch. With a number
+	// here, all later batches would have other numbers in the next relay.
 	batches := make([][]backend.Record, 0, len(round.batches))
 	for _, b := range round.batches {
 		if len(b) > 0 {
@@ -80,8 +80,8 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 		}
 	}
 	if err == nil {
-		// The acks may come before Send has returned. The next round must not begin beside this Send, because a
-		// session allows one Send at a time.
+		// The acks may come before Send has returned. The next round must not begin its Send beside the
+		// old Send.
 		<-sent
 		return nil
 	}

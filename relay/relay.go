@@ -197,8 +197,8 @@ func (r *relay) forward(ctx context.Context, round *round) error {
 			return err
 		}
 	}
-	// The round before is acknowledged, because deliver has returned. So this announcement may replace its
-	// announcement, and a round needs only one Save.
+	// The round before is acknowledged, because deliver has returned. So the new announcement may replace the
+	// old announcement, and a round needs only one Save.
 	r.note.From, r.note.Counts = round.from, round.counts
 	if err := r.save(ctx); err != nil {
 		return err

@@ -49,6 +49,8 @@ func (l *listener) next(stream int64) <-chan struct{} {
 func (l *listener) tell(payload string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// Any user of the database may notify the channel. A payload that we do not know costs a query for each reader,
+	// and nothing else.
 	id, err := strconv.ParseInt(payload, 10, 64)
 	for stream, c := range l.changed {
 		if err != nil || stream == id || stream == 0 {

@@ -42,6 +42,7 @@ func parsePosition(o backend.Offset) (p position, err error) {
 		p.batch, errs[1] = strconv.ParseInt(parts[1], 10, 64)
 		no, errs[2] = strconv.ParseInt(parts[2], 10, 32)
 		p.no = int32(no)
+		// Another text of the same numbers, such as 01.2.3, does not come from this package, so it is refused.
 		if errs == [3]error{} && p.offset() == o && p.turn >= 0 && p.batch >= 0 && p.no >= 0 {
 			return p, nil
 		}

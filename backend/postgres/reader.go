@@ -78,6 +78,8 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	case err != io.EOF:
 		err = r.stream.failed("read", err)
 	}
+	// The error is final, and each further Read returns the same error. The caller opens another reader at a place
+	// that the caller knows.
 	r.failure = err
 	r.cancel() // nobody will take the answer of a query that is still running
 	return backend.Batch{}, err
@@ -143,6 +145,7 @@ func (r *reader) answer(ctx context.Context) (answer, error) {
 		return a, a.err
 	case <-ctx.Done():
 		return answer{}, ended(ctx)
+	// Close must wake a Read that waits. Close also cancels the query, but the query may end later.
 	case <-r.life.Done():
 		return answer{}, ended(r.life)
 	}
@@ -192,10 +195,11 @@ func (r *reader) look(p *page) error {
 	}
 	if p.trim.compare(r.at) > 0 {
 		// The caller wanted the records between at and trim, and they are gone. A reader at Earliest wanted the first
-		// records that exist, so it moves on with the trim until it has returned a record.
+		// records that exist, so such a reader moves on with the trim until its first record.
 		if !r.earliest {
 			return fmt.Errorf("offset %s is trimmed, the first place kept is %s: %w", r.at, p.trim, backend.ErrOutOfRange)
 		}
+		// The next place must not be in front of the trim. A checkpoint there could not be opened again.
 		r.at = p.trim
 	}
 	if len(p.recs) > 0 {

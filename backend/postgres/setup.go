@@ -74,6 +74,7 @@ func (t *tables) behind(ctx context.Context, q querier) (n int64, err error) {
 // NOT EXISTS at the same time, one session may fail.
 func migrate(ctx context.Context, tx pgx.Tx) error {
 	for _, statement := range []string{
+		// Package sqlstore takes the same lock, because both packages make headrace_schema.
 		`SELECT pg_advisory_xact_lock(7522535908310049637)`,
 		`CREATE TABLE IF NOT EXISTS headrace_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)`,
 	} {

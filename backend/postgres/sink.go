@@ -74,6 +74,8 @@ func (a *appender) Open(ctx context.Context) (backend.Session, error) {
 		return nil, a.stream.failed("open", fmt.Errorf("%w: %w", backend.ErrTransient, err))
 	}
 	var err error
+	// Only the first Open of an appender may make the stream. Later Opens come after a lost connection, and the
+	// stream may have been deleted in between.
 	if a.id == 0 {
 		err = a.begin(ctx)
 	} else {

@@ -211,6 +211,8 @@ func (s *Stream) exists(ctx context.Context, v view, p position) error {
 		return fmt.Errorf("offset %s is trimmed, the first place kept is %s: %w", p, v.trim, backend.ErrOutOfRange)
 	}
 	var ok bool
+	// A place from another stream, or from before a Delete, may lie between two records by chance. So the comparison
+	// with trim and tail is not enough.
 	err := s.db.pool.QueryRow(ctx, s.db.tables.sql(existsSQL), v.id, p.turn, p.batch, p.no).Scan(&ok)
 	if err != nil {
 		return classify(ctx, err)

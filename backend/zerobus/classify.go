@@ -84,6 +84,7 @@ func verdictOn(err error, ownToken bool) verdict {
 	var proxy *ProxyError
 	var noToken *TokenError
 	switch {
+	// This side has made these errors. A status inside of errNotSent is from gRPC, and must not be taken for the service's.
 	case errors.Is(err, errNotSent), errors.Is(err, errClosing), errors.As(err, new(*ProtocolError)):
 		return passing
 	case errors.As(err, &said):
@@ -105,6 +106,7 @@ func verdictOn(err error, ownToken bool) verdict {
 func (e *Error) verdict(ownToken bool) verdict {
 	v, listed := verdicts[e.Code]
 	switch {
+	// This case stands before the list, because the list would make the refusal of an expired token final.
 	case ownToken && e.Code == codes.Unauthenticated:
 		return staleToken
 	case listed:

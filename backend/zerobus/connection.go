@@ -56,6 +56,7 @@ func (c *Client) dialOptions(d *dialer) []grpc.DialOption {
 	if ep.host != "" {
 		opts = append(opts, grpc.WithContextDialer(d.dial))
 	}
+	// The caller's options come last, because the last option of a kind wins.
 	return append(opts, c.cfg.dial...)
 }
 
@@ -125,6 +126,8 @@ func (c *connections) release(conn *link) {
 	last := c.users[conn] == 0
 	if last {
 		delete(c.users, conn)
+		// The next stream makes a new connection. Without this, the next stream would get the connection that is
+		// closed below.
 		if c.conn == conn {
 			c.conn = nil
 		}

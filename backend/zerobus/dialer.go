@@ -59,6 +59,8 @@ func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 	// The end of ctx must also end the wait for the proxy's answer. Otherwise a silent proxy would hold up the opening.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	through, err := tunnel(conn, proxy, hostport)
+	// If stop returns false, the deadline is set or is about to be set, and the connection would fail at its first
+	// use.
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}

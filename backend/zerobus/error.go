@@ -54,6 +54,7 @@ func fromStatus(err error, hidden redact.Secrets) *Error {
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
+			// An ErrorInfo of another domain, for example of a gateway, has reasons with other meanings.
 			if d.GetDomain() != "" && d.GetDomain() != "zerobus.databricks.com" {
 				continue
 			}
@@ -102,6 +103,8 @@ func protocolErrorf(format string, args ...any) error {
 // statement makes an [Error] of an error of RecvMsg, which ends the stream. A [ProtocolError] stays as it is.
 func statement(err error, hidden redact.Secrets) error {
 	switch {
+	// The server has ended the stream with OK. A producer with batches in flight has lost the stream all the same, so OK
+	// is an Error too.
 	case err == io.EOF:
 		return &Error{Code: codes.OK, Message: "stream closed gracefully by server"}
 	case errors.As(err, new(*ProtocolError)):

@@ -56,6 +56,8 @@ func (s *Sink) grant(ctx context.Context) (grant, error) {
 		if err != nil {
 			return grant{}, fmt.Errorf("headers provider: %w", err)
 		}
+		// A provider may have a cache of its own, so its headers count as cached: after a refusal the provider is
+		// asked once more.
 		header, err := checkHeaders(given)
 		return grant{header: header, cached: true, hidden: provided(header)}, err
 	}
@@ -63,6 +65,7 @@ func (s *Sink) grant(ctx context.Context) (grant, error) {
 	if err != nil {
 		return grant{}, err
 	}
+	// gRPC would refuse such a header with INTERNAL, and a producer would try again and again with the same token.
 	if !httpwire.BearerToken(t.value) {
 		return grant{}, fmt.Errorf("the token cannot be a header value: %w", backend.ErrUnauthorized)
 	}
@@ -70,6 +73,7 @@ func (s *Sink) grant(ctx context.Context) (grant, error) {
 		header: metadata.Pairs(headerAuthorization, "Bearer "+t.value, headerTable, s.table),
 		cached: cached,
 		token:  t,
+		// A server may quote its request in an error, and the error goes into logs.
 		hidden: append(redact.Basic(s.client.place.clientID, s.client.secret()), t.value),
 	}, nil
 }

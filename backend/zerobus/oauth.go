@@ -55,6 +55,7 @@ func (c *Client) mint(ctx context.Context, table string) (*token, error) {
 	began := time.Now()
 	wire, shut := c.tokenClient()
 	defer shut()
+	// Each request has its own exchange, because the exchange keeps the status and the cause of this request only.
 	exchange := &tokenExchange{base: wire.Transport, id: id, secret: secret}
 	wire.Transport = exchange
 	t, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, &wire))
@@ -63,11 +64,14 @@ func (c *Client) mint(ctx context.Context, table string) (*token, error) {
 	}
 	// The endpoint says how long the token lives, and not from when on. The life began after our request at the earliest,
 	// so we count from the request.
+	//
+	// oauth2 has added the seconds to the present time. Rounding gives the seconds back that the endpoint has sent.
 	life := time.Until(t.Expiry).Round(time.Second)
 	if life <= 0 { // the lifetime is missing, 0 or negative
 		return &token{value: t.AccessToken}, nil // used once
 	}
 	minted := &token{value: t.AccessToken, expires: began.Add(life), life: life}
+	// The service would refuse the token, and the refusal would look like a fault of the credentials.
 	if !minted.valid(time.Now()) {
 		return nil, &TokenError{Status: exchange.status, failure: tokenExpired, Err: errors.New("the token has expired on its way")}
 	}

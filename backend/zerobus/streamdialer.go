@@ -74,6 +74,8 @@ func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
 		}
 		d.sink.invalidate(ctx, g)
 		// PERMISSION_DENIED for a fresh token is about the grants of the service principal, and a third token does not help.
+		//
+		// After a second refusal we give up, because the producer decides about further attempts.
 		if code, _ := codeOf(err); again || !g.cached && code == codes.PermissionDenied {
 			return nil, err
 		}
@@ -103,6 +105,8 @@ func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn,
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, cancel)
 	stream, id, err := d.create(life, l, g)
+	// If detach returns false, the end of ctx cancels or has cancelled life. The stream is then dead, even if create
+	// has returned no error.
 	if !detach() && err == nil {
 		err = ctx.Err() // ctx has ended just now, and has cancelled the stream
 	}
@@ -152,5 +156,6 @@ func (d *streamDialer) create(ctx context.Context, l *link, g grant) (grpc.Clien
 	case r.stream == nil:
 		return nil, "", protocolErrorf("a create response without a stream id")
 	}
+	// The id goes into errors and logs. A faulty server might put the token into the id.
 	return stream, g.hidden.Text(*r.stream), nil
 }

@@ -60,7 +60,10 @@ func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.broken = err
 		return nil, err
 	}
+	// The latest response counts: after a redirect, the earlier status says nothing about the token.
 	x.status, x.after = res.StatusCode, httpwire.RetryAfter(res.Header)
+	// The body is read here and not by oauth2, because an error of the network must be told from an answer without a
+	// token: only the first may pass.
 	body, err := io.ReadAll(io.LimitReader(res.Body, tokenBytes))
 	_ = res.Body.Close()
 	if err != nil {
@@ -76,6 +79,7 @@ func (x *tokenExchange) RoundTrip(req *http.Request) (*http.Response, error) {
 // oauth2 would fail on the value and throw away a good token.
 func lifetime(body []byte) []byte {
 	var answer map[string]json.RawMessage
+	// oauth2 reports a body that is no JSON object, so the body stays as it is.
 	if json.Unmarshal(body, &answer) != nil || answer["expires_in"] == nil {
 		return body
 	}

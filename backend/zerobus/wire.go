@@ -42,6 +42,7 @@ func (t recordType) tagPayload() byte { return byte(1+t)<<3 | 2 }
 
 // appendCreate appends the first request of a stream. Only PROTO streams have a descriptor.
 func appendCreate(dst []byte, table string, t recordType, descriptor []byte) []byte {
+	// The sizes count the tag and the length of each field. The last field is the type, with a tag and one byte.
 	n := 1 + protowire.SizeBytes(len(table)) + 2
 	if t == protoRecords {
 		n += 1 + protowire.SizeBytes(len(descriptor))
@@ -126,11 +127,14 @@ func (r *response) parse(b []byte) error {
 		if num < 1 || num > 3 || sub == nil {
 			return nil
 		}
+		// A later field of the oneof replaces an earlier field. A pointer that stays nil says that the field inside
+		// is absent: an ack without an offset is a breach of the protocol, and an ack of offset 0 is not.
 		*r = response{kind: responseKind(num)}
 		return fields(sub, func(num protowire.Number, v uint64, b []byte) error {
 			switch {
 			case num != 1:
 			case r.kind == created && b != nil:
+				// The memory of the message goes back to its pool, so the id must be a copy.
 				id := string(b)
 				r.stream = &id
 			case r.kind == ack && b == nil:
@@ -157,6 +161,8 @@ func (r *response) parsePause(b []byte) error {
 		}
 		return nil
 	})
+	// The server's numbers are not trusted. An overflow would make a long pause negative, and the pause would end at
+	// once.
 	const most = int64(1<<63-1) / int64(time.Second)
 	r.pause = time.Duration(min(max(seconds, 0), most-2))*time.Second + time.Duration(min(max(nanos, 0), 999_999_999))
 	if seconds < 0 {
@@ -226,6 +232,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer b.Free()
 	if err := r.parse(b.ReadOnlyData()); err != nil {
+		// A half-read message must not look like an ack.
 		*r = response{malformed: err}
 	}
 	return nil

@@ -17,6 +17,7 @@ func (s *fieldSet) jsonCheck() func([]byte) error {
 		if err := checkObject(rec); err != nil || s == nil {
 			return err
 		}
+		// The nil of a *schemaError is not the nil of an error, so the result cannot be returned as it is.
 		if err := s.checkJSON("", rec); err != nil {
 			return err
 		}
@@ -52,6 +53,7 @@ func (s *fieldSet) checkJSON(path string, object []byte) *schemaError {
 			return mismatch(notInTable, "field %q is not in the table", path+name)
 		}
 		if string(v) == "null" {
+			// An explicit null must not count as present below, where required columns are looked for.
 			delete(members, name)
 		} else if err := s.list[at].typ.checkJSON(path+name, v); err != nil {
 			return err
@@ -87,6 +89,7 @@ func (t *deltaType) checkJSON(path string, v []byte) *schemaError {
 		}
 		return t.fields.checkJSON(path+".", v)
 	}
+	// Every kind without a case above has an entry in jsonFits.
 	if !jsonFits[t.kind](t, v) {
 		return t.misfit(path)
 	}

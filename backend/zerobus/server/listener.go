@@ -25,7 +25,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	// The connection is in the map before gRPC gets the connection. Otherwise a fault that strikes the first stream might
-	// not find the connection, and Drop would wait for ever.
+	// not find the connection, and Drop would cut nothing.
 	c := &conn{Conn: raw, l: l}
 	l.mu.Lock()
 	l.open[c.RemoteAddr().String()] = c

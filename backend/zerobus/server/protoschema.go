@@ -24,6 +24,7 @@ func (s *fieldSet) protoCheck(descriptor []byte) (func([]byte) error, error) {
 	if s == nil {
 		return nil, nil
 	}
+	// A table without columns has returned above: protobuf need not resolve a descriptor that nobody compares.
 	md, err := message(&dp)
 	if err != nil {
 		return nil, fmt.Errorf("descriptor_proto: %w: the descriptor must contain all messages and enums that its fields use", err)
@@ -97,6 +98,8 @@ func (c *comparison) message(path string, s *fieldSet, md protoreflect.MessageDe
 func (c *comparison) field(name string, t *deltaType, f protoreflect.FieldDescriptor) {
 	switch {
 	case f.IsMap() != (t.kind == "MAP") || f.IsList() != (t.kind == "ARRAY"):
+		// A list or a map has another form on the wire than a single value, so the two are compared before the types
+		// of the values.
 		c.misfit(name, t, f)
 	case f.IsMap() && t.elem != nil:
 		c.single(name, t.key, f.MapKey())
@@ -129,6 +132,7 @@ func message(dp *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, 
 	dp = proto.CloneOf(dp)
 	plain(dp)
 	file := &descriptorpb.FileDescriptorProto{Name: proto.String("stream.proto"), MessageType: []*descriptorpb.DescriptorProto{dp}}
+	// The names of nested types are absolute. Without the right package, protobuf would not find the types.
 	if p := packageOf(dp, dp.GetName()); p != "" {
 		file.Package = proto.String(p)
 	}

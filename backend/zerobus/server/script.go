@@ -88,6 +88,8 @@ type script struct {
 // Script and other streams must not wait for it.
 func (sc *script) create(st *stream) error {
 	sc.mu.Lock()
+	// Acks that are left over name offsets of the last stream. On the new stream the same offsets belong to other
+	// requests.
 	for len(sc.steps) > 0 && (sc.steps[0].kind == stepAck || sc.steps[0].kind == stepSignal) {
 		sc.steps = sc.steps[1:]
 	}
@@ -113,6 +115,8 @@ func (sc *script) create(st *stream) error {
 // later steps wait for the next request. A create step waits for the next stream.
 func (sc *script) ingested(st *stream, offset int64) error {
 	sc.mu.Lock()
+	// A create step means that the script wants another stream. Until the client opens another, its requests are
+	// stored and not acknowledged.
 	if len(sc.steps) == 0 || sc.steps[0].kind == stepCreate || sc.steps[0].kind == stepAck && sc.steps[0].offset != offset {
 		sc.mu.Unlock()
 		return nil

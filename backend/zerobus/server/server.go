@@ -227,6 +227,8 @@ func (s *Server) Close() error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
+	// Also a server that was never started is closed now. A later Start would otherwise serve, and nobody would end
+	// it.
 	s.closed = true
 	rpc, _ := s.serving()
 	if rpc == nil {
@@ -242,6 +244,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	oauth := s.oauth
 	s.mu.Unlock()
+	// The OAuth endpoint ends while the streams drain. An open stream needs no other token, because the token is
+	// checked only when a stream is opened.
 	err := oauth.Shutdown(ctx)
 	if err != nil {
 		_ = oauth.Close() // ctx has ended, so cut off the open requests

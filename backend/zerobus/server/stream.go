@@ -148,6 +148,7 @@ func (st *stream) run(md metadata.MD) error {
 // request answers one message of the client. Each refusal ends the stream: the client has sent further requests already, and
 // their offsets would have a gap.
 func (st *stream) request(req *request, msg []byte, md metadata.MD) error {
+	// The limit is for the whole message, as at the service, so the bytes around the records count too.
 	if len(msg) > payloadLimit {
 		return st.refuse(codes.InvalidArgument, "a message of %d bytes exceeds the limit of %d: send smaller batches", len(msg), payloadLimit)
 	}
@@ -202,7 +203,8 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	default:
 		return st.refuse(codes.InvalidArgument, "record type %d is not supported: set record_type to PROTO or JSON", st.kind)
 	}
-	// The id is set before any answer, because scripts and the row log use the id too.
+	// The id is set before any answer, because scripts and the row log use the id too. As at the service, each RPC gets a
+	// new id, and the id does not name the stream that a client continues after a lost connection.
 	st.id = rand.Text()
 	if st.script = st.srv.scripts.find(req.table); st.script != nil {
 		return st.script.create(st)
@@ -235,6 +237,7 @@ func (st *stream) live() {
 			return
 		}
 		st.after(cfg.Notice, func() {
+			// An AtEnd such as Silence leaves the stream open. Then the client has to act on the signal by itself.
 			if _, err := cfg.AtEnd.run(st); err != nil {
 				st.finish(err)
 			}

@@ -205,6 +205,7 @@ func parseDetails(s string) (string, error) {
 	if err := json.Unmarshal([]byte(s), &details); err != nil {
 		return "", fmt.Errorf("authorization_details: %w", err)
 	}
+	// The objects come in the order catalog, schema, table.
 	if len(details) != 3 {
 		return "", fmt.Errorf("authorization_details: %d objects, want 3", len(details))
 	}

@@ -144,6 +144,8 @@ func (ts *transcripts) live(table string) []*stream {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	var out []*stream
+	// The table is the table of the headers. A stream whose create request has not come yet belongs to a table
+	// already.
 	for st := range ts.open {
 		if table == "" || st.named == table {
 			out = append(out, st)
@@ -183,6 +185,8 @@ func (l *transcript) request(req *request) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
 	l.all.stats.Requests++
+	// The greatest offset of all streams counts, although each stream begins with 0. The mock servers of the
+	// service's own clients count the same.
 	l.all.max = max(l.all.max, req.offset+1)
 	l.keepLocked(Event{Kind: Ingested, Offset: req.offset, Records: len(req.records), Batch: req.kind == batchRequest})
 }
