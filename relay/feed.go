@@ -40,6 +40,7 @@ func startFeed(ctx context.Context, c *config, source backend.Source, from backe
 }
 
 func (f *feed) stop() {
+	// stop waits, because the goroutine may be inside a call of the source, and Run must leave nothing running.
 	f.cancel()
 	f.reading.Wait()
 }
@@ -106,6 +107,7 @@ func located(at backend.Offset, b backend.Batch) (backend.Batch, error) {
 // next waits for a batch, unless there are records in rest. The batch may be empty. At the end of the source, next
 // returns false.
 func (f *feed) next(ctx context.Context) (bool, error) {
+	// Records may be left from the round before: the round was full, or the target cannot take a record.
 	if len(f.rest) > 0 {
 		return true, nil
 	}
@@ -176,6 +178,7 @@ func (f *feed) cut(c *cutter) (full bool, err error) {
 
 // again reads the records of an announced round once more, with the same cuts.
 func (f *feed) again(ctx context.Context, counts []int) (*round, error) {
+	// There are no limits here. Another target limit, or another version of this program, must not change the cuts.
 	c := &cutter{convert: f.config.convert, counts: counts}
 	for {
 		more, err := f.next(ctx)

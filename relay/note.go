@@ -48,6 +48,7 @@ func parseNote(o backend.Offset) (n note, err error) {
 	p := parser{rest: rest, ok: ok}
 	n.Seq, n.Records = p.number(), p.number()
 	origin, from = p.quoted(), p.quoted()
+	// The counts come last, because their number varies.
 	for p.ok && p.rest != "" {
 		n.Counts = append(n.Counts, int(p.number()))
 	}

@@ -33,6 +33,8 @@ func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
 			batches = append(batches, b)
 		}
 	}
+	// o.seq counts from 0 for each appender. The appender adds the number of the relay's first batch: see
+	// note.resumption.
 	first, moved := o.seq, false
 	return r.again(ctx, "send to the target", func() error {
 		// o.seq has moved by the acks of the attempts before, so only batches without an ack are sent again.
@@ -50,6 +52,7 @@ func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
 
 // attempt sends batches in one session, and counts the acks in o.seq.
 func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err error) {
+	// Convert may have dropped all records of the round. The round still moves the place in the source.
 	if len(batches) == 0 {
 		return nil
 	}
@@ -61,6 +64,7 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 		}
 	}
 	session, first, end := o.session, o.seq, o.seq+uint64(len(batches))
+	// The context of its own lets a refusal of Send end the wait in Recv, without an end of the relay.
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
 	sent := make(chan error, 1)

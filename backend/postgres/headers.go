@@ -24,6 +24,7 @@ func encodeHeaders(hs backend.Headers) []byte {
 var errHeaders = errors.New("the column of headers is damaged")
 
 func decodeHeaders(b []byte) (hs backend.Headers, err error) {
+	// Values are parts of b and are not copied: the arena of the page holds b for as long as a record is used.
 	for len(b) > 0 {
 		var name, value []byte
 		if name, b, err = cut(b); err != nil {

@@ -60,6 +60,7 @@ func (c *conn) finishLocked() {
 	}
 	c.finished = true
 	c.stopTimerLocked() // the timer of a pause
+	// cancel makes RecvMsg return, so Read and Close end even if the server says nothing more.
 	c.timer = time.AfterFunc(lastAcks, c.cancel)
 	c.halfCloseLocked() // if Write runs, endWrite calls it again
 }

@@ -75,6 +75,8 @@ func (ts *tokens) get(ctx context.Context, table string) (t *token, cached bool,
 	if f == nil {
 		f = ts.beginLocked(ctx, table, s)
 	}
+	// The count changes under the same lock under which leaveLocked compares it with 0. Otherwise the last caller
+	// could cancel a fetch that a new caller has just joined.
 	f.waiters++
 	ts.mu.Unlock()
 

@@ -101,6 +101,7 @@ func (x *tokenExchange) explain(ctx context.Context, err error) *TokenError {
 	if ctx.Err() != nil { // whatever else went wrong, the caller's time is over
 		return &TokenError{failure: tokenLost, Err: ctx.Err()}
 	}
+	// oauth2 wraps what went wrong in its own errors. The exchange has seen the cause itself.
 	if x.broken != nil {
 		return x.explainBroken()
 	}

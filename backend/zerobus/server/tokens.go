@@ -38,6 +38,7 @@ func (ts *tokens) init(cfg *config) { ts.cfg, ts.valid = cfg, map[string]grant{}
 func (s *Server) RevokeTokens() {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
+	// The requests and counters stay, so a test sees that a client gets a new token afterwards.
 	clear(s.tokens.valid)
 }
 

@@ -198,6 +198,7 @@ func (l *transcript) stored(records [][]byte) {
 	}
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
+	// The rows are in the table by now. A test that waits for this counter finds them there.
 	l.all.stats.Records += int64(len(records))
 	l.all.stats.Bytes += int64(size)
 }
@@ -228,6 +229,7 @@ func (s *Server) Streams() []Transcript {
 func (s *Server) Stats() Stats {
 	s.log.mu.Lock()
 	out := s.log.stats
+	// The locks of the parts are taken one after another, so the counters may be of slightly different moments.
 	out.MaxOffset = s.log.max - 1
 	s.log.mu.Unlock()
 	out.TokenRequests, out.Tokens = s.tokens.counts()

@@ -158,6 +158,7 @@ func (r *request) parseRecords(b []byte) error {
 // the loop handles these fields first and without a callback.
 func (r *request) parseBatch(b []byte) error {
 	for len(b) > 0 {
+		// A proto2 reader skips fields that it does not know, so a batch with other fields is not malformed.
 		if b[0] != 1<<3|byte(protowire.BytesType) {
 			_, _, n := protowire.ConsumeField(b)
 			if n < 0 {
