@@ -49,7 +49,29 @@ func TestAPlaceInADeletedStreamIsOutOfRange(t *testing.T) {
 			t.Errorf("%v does not name the stream", err)
 		}
 	}
+	for _, at := range places {
+		for r, err := range b.Stream(name).ReadSession(s2.Range{From: at, Wait: s2.NoWait}).Records(t.Context()) {
+			if want(t, err, backend.ErrOutOfRange); err == nil {
+				t.Errorf("a read session from %q returns %q of the later stream", at, r.Value)
+				break
+			}
+		}
+	}
 	open(t, b.Stream(name), "1") // a bare number belongs to any stream
+}
+
+// A place that names its stream is the tail as much as its bare number.
+func TestReadSessionFromThePlaceAtTheTailEnds(t *testing.T) {
+	srv, bare := fresh(t, nil)
+	put(t, bare, "a", "b")
+	st := dial(t, srv).Basin(basinName).Stream(bare.Name())
+	at := next(t, open(t, st, backend.Earliest)).Next
+	if !strings.Contains(string(at), "@") {
+		t.Fatalf("the place %q does not name its stream", at)
+	}
+	for r, err := range st.ReadSession(s2.Range{From: at, Wait: s2.NoWait}).Records(t.Context()) {
+		t.Errorf("%q, %v, want the end of the range", r.Value, err)
+	}
 }
 
 // Who may not list streams gets bare sequence numbers, and one who holds a longer place reads on without the check.

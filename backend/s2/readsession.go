@@ -164,7 +164,17 @@ func (r *ReadSession) open(ctx context.Context) (*reader, error) {
 	if rest.Clamp && known != backend.Earliest {
 		known = backend.Latest // the server decides about the start, so the reader must not expect a position
 	}
-	return r.stream.openReader(ctx, known, q)
+	in, err := r.stream.openReader(ctx, known, q)
+	if n, no := SeqNum(rest.From); err != nil || no != nil || rest.From == At(n) {
+		return in, err
+	}
+	// The start names the stream that it belongs to. Without the question, a session would read a later stream of the same name
+	// from the middle, as if it were the earlier one.
+	if err := in.identify(ctx, rest.From); err != nil {
+		_ = in.Close()
+		return nil, fmt.Errorf("s2: %s: %w", r.stream.op("read"), err)
+	}
+	return in, nil
 }
 
 // bounded reports whether the range has an end.

@@ -26,7 +26,7 @@ func (r *ReadSession) confirmEnd(ctx context.Context, why error) error {
 	got, err := r.stream.Read(ctx, rest)
 	tail, refused := tailOf(err)
 	switch {
-	case refused && (from.Relative() || rest.Clamp || tail == from), // the place is the tail: there is no record yet
+	case refused && (from.Relative() || rest.Clamp || sameNumber(tail, from)), // the place is the tail: there is no record yet
 		err == nil && len(got.Records) == 0: // no record is before Until
 		r.rangeEnded = true
 		return nil
@@ -47,7 +47,7 @@ func (r *ReadSession) confirmEnd(ctx context.Context, why error) error {
 // atTail returns nil, and ends the range, when err refuses a start at the tail and an earlier connection has read up to the tail. A
 // refusal of the very first start is an error of the caller and stays an error.
 func (r *ReadSession) atTail(err error) error {
-	if tail, refused := tailOf(err); refused && tail == r.Next() && (tail != r.want.From || !r.quietSince.IsZero()) {
+	if tail, refused := tailOf(err); refused && sameNumber(tail, r.Next()) && (!sameNumber(tail, r.want.From) || !r.quietSince.IsZero()) {
 		r.rangeEnded = true
 		return nil
 	}
@@ -61,4 +61,11 @@ func tailOf(err error) (backend.Offset, bool) {
 		return "", false
 	}
 	return At(refused.Tail.SeqNum), true
+}
+
+// sameNumber reports whether two offsets have the same sequence number. Only one of them may name the incarnation of the stream.
+func sameNumber(a, b backend.Offset) bool {
+	n, errA := SeqNum(a)
+	m, errB := SeqNum(b)
+	return errA == nil && errB == nil && n == m
 }

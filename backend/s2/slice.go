@@ -22,6 +22,9 @@ type Slice struct {
 // Read makes one request for the records from r.From on, within the limits of r and those of S2: 1000 records and 1 MiB. The
 // Slice has command records too, unless r.NoCommands is set. The client makes one attempt. At the tail, Read fails with
 // [backend.ErrOutOfRange] if r.Wait is zero; otherwise a wait without a record ends with an empty Slice.
+//
+// Read uses the sequence number of r.From alone: to ask which stream has the name now would be a second request. A consumer and a
+// [ReadSession] ask, and refuse a place in a deleted stream.
 func (s *Stream) Read(ctx context.Context, r Range) (Slice, error) {
 	op := s.op("read")
 	q, err := r.query()
