@@ -1,4 +1,4 @@
-// Package postgres keeps streams in tables of a PostgreSQL database (12 or later). It is a backend for programs that
+// Package postgres keeps streams in tables of a PostgreSQL database (13 or later). It is a backend for programs that
 // have a database and want no other system. With the same tables it is an outbox.
 //
 // # Delivery

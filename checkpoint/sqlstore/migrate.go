@@ -27,17 +27,18 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
 	// The transaction begins with a statement of the dialect, because database/sql cannot begin IMMEDIATE. A plain
 	// transaction of SQLite takes the lock only at its first write, and two processes could both read the old
 	// version. All statements therefore run on one connection.
-	if _, err := conn.ExecContext(ctx, d.begin); err != nil {
-		// The lock may have failed behind the BEGIN: without a ROLLBACK the pool would give an open transaction to others.
+	_, err = conn.ExecContext(ctx, d.begin)
+	if err == nil {
+		err = migrate(ctx, conn, d)
+	}
+	if err == nil {
+		_, err = conn.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		// Each of the three may leave a transaction open: the lock may fail behind the BEGIN, and SQLite goes on with a transaction
+		// whose COMMIT waited too long for a reader. Without a ROLLBACK the pool would give the open transaction to others. ctx may
+		// have ended, and the ROLLBACK must run all the same. The ROLLBACK fails where no transaction is open, which is no error.
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		return failed("migrate", "", err)
-	}
-	if err := migrate(ctx, conn, d); err != nil {
-		// ctx may have ended, and the ROLLBACK must run all the same.
-		_, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		return failed("migrate", "", errors.Join(err, undone))
-	}
-	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
 		return failed("migrate", "", err)
 	}
 	return nil

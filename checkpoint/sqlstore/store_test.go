@@ -349,6 +349,48 @@ func TestClassifyTellsWhatMayPass(t *testing.T) {
 	})
 }
 
+// Without WAL, a COMMIT of SQLite waits for readers and fails after the busy timeout. The transaction stays open then.
+func TestMigrationThatCannotCommitLeavesNoTransactionOpen(t *testing.T) {
+	dsn := "file:" + filepath.Join(t.TempDir(), "app.db") + "?_pragma=busy_timeout(20)"
+	connect := func() *sql.DB {
+		db, err := sql.Open("sqlite", dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		db.SetMaxOpenConns(1) // what follows Migrate gets the connection of Migrate
+		return db
+	}
+	db, other := connect(), connect()
+	if _, err := other.ExecContext(t.Context(), "CREATE TABLE orders (id INTEGER)"); err != nil {
+		t.Fatal(err)
+	}
+	reading, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := reading.QueryRowContext(t.Context(), "SELECT count(*) FROM orders").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlstore.Migrate(t.Context(), db, sqlstore.SQLite); err == nil {
+		t.Fatal("Migrate committed beside a reader")
+	}
+	if err := reading.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatalf("begin after Migrate: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Error(err)
+	}
+	if err := sqlstore.Migrate(t.Context(), db, sqlstore.SQLite); err != nil {
+		t.Errorf("the second Migrate: %v", err)
+	}
+}
+
 func TestProgramWithoutTheRightToMakeTablesMigratesNothing(t *testing.T) {
 	db, dsn := openPostgres(t)
 	if err := sqlstore.Migrate(t.Context(), db, sqlstore.PostgreSQL); err != nil {

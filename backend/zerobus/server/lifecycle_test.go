@@ -51,6 +51,9 @@ func TestServerIsStartedOnceAndNotAfterClose(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+	if err := s.Restart(false, 0); err == nil {
+		t.Error("a closed server was restarted")
+	}
 }
 
 // A connection that is cut after some bytes carries what is sent before, and then breaks.

@@ -193,7 +193,10 @@ func (s *Server) Restart(graceful bool, down time.Duration) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
 	rpc, l := s.serving()
-	if l == nil {
+	switch {
+	case s.closed: // nobody would end the new gRPC server
+		return errors.New("zerobus server: restart: closed")
+	case l == nil:
 		return errors.New("zerobus server: restart: not started")
 	}
 	if graceful {
