@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/observe"
@@ -79,16 +80,9 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error { return c.serve(
 
 func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 	all := c.services()
-	everything := true
-	for _, s := range all {
-		everything = everything && *s.addr == ""
-	}
+	everything := !slices.ContainsFunc(all, func(s service) bool { return *s.addr != "" })
 	if everything {
-		for _, s := range all {
-			*s.addr = s.usual
-		}
-		c.OAuth = cmp.Or(c.OAuth, "127.0.0.1:4245")
-		c.Metrics = cmp.Or(c.Metrics, "127.0.0.1:4246")
+		c.takeUsualAddresses(all)
 	}
 	if err := c.unused(); err != nil {
 		return err
@@ -130,6 +124,15 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// takeUsualAddresses makes all services run, and the page.
+func (c *serveCmd) takeUsualAddresses(all []service) {
+	for _, s := range all {
+		*s.addr = s.usual
+	}
+	c.OAuth = cmp.Or(c.OAuth, "127.0.0.1:4245")
+	c.Metrics = cmp.Or(c.Metrics, "127.0.0.1:4246")
 }
 
 // unused refuses a flag of a server that does not run. Otherwise a user who has forgotten the address of the server would,

@@ -102,30 +102,13 @@ func rowOf(d *draft) *row {
 
 // load reads the streams, but not their data. Forks are linked to their sources after all streams are read.
 func (b *Bolt) load() error {
-	err := b.committer.File().Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketStreams, bucketProducers, bucketData, bucketMeta} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		// A file of another format is refused before anything is written to it. A later version of this server could
-		// otherwise destroy what an older version has stored, or the other way round.
-		meta := tx.Bucket(bucketMeta)
-		switch format := meta.Get(keyFormat); {
-		case format == nil:
-			return meta.Put(keyFormat, []byte(boltFormat))
-		case string(format) != boltFormat:
-			return fmt.Errorf("the file has format %q, not %q", format, boltFormat)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := b.committer.File().Update(prepare); err != nil {
 		return err
 	}
 	// The producers are not loaded. There may be many more producers than streams, and an append looks its producer up
 	// in the file.
 	streams, parents := map[uint64]*stream{}, map[*stream]uint64{}
-	err = b.committer.File().View(func(tx *bbolt.Tx) error {
+	err := b.committer.File().View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketStreams).ForEach(func(k, v []byte) error {
 			s, parent, err := parseRow(k, v)
 			if err != nil {
@@ -161,6 +144,24 @@ func (b *Bolt) load() error {
 		b.names[s.name] = s
 		// The sweeper starts with the first stream that can expire.
 		b.watchLocked(s)
+	}
+	return nil
+}
+
+// prepare makes the buckets of a new file. A file of another format is refused before anything is written to the file. A later version
+// of this server could otherwise destroy what an older version has stored, or the other way round.
+func prepare(tx *bbolt.Tx) error {
+	for _, name := range [][]byte{bucketStreams, bucketProducers, bucketData, bucketMeta} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	switch format := meta.Get(keyFormat); {
+	case format == nil:
+		return meta.Put(keyFormat, []byte(boltFormat))
+	case string(format) != boltFormat:
+		return fmt.Errorf("the file has format %q, not %q", format, boltFormat)
 	}
 	return nil
 }

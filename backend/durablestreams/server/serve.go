@@ -143,16 +143,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 		header["Cache-Control"] = noStore
 	} else {
 		header["Cache-Control"] = h.caching(partial || q.live != "")
-		// When a stream is closed without data, its tail does not change. The tag must change, because the answer
-		// changes. So the tag also says whether the stream is closed.
-		tag := `"` + c.ID + ":" + strconv.FormatUint(uint64(c.From), 10) + ":" + strconv.FormatUint(uint64(c.Next), 10)
-		if !partial {
-			tag += ":t"
-			if c.Closed {
-				tag += ":c"
-			}
-		}
-		tag += `"`
+		tag := entityTag(c, partial)
 		header["Etag"] = []string{tag}
 		// A 304 has no body, so no bytes are read from the storage.
 		if matches(r.Header["If-None-Match"], tag) {
@@ -184,6 +175,19 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c Chunk, q quer
 		panic(http.ErrAbortHandler) // the header has promised a length, so only a broken connection tells the client of the failure
 	}
 	return nil
+}
+
+// entityTag returns the tag of an answer. When a stream is closed without data, its tail does not change. The tag must change,
+// because the answer changes. So the tag also says whether the stream is closed.
+func entityTag(c Chunk, partial bool) string {
+	tag := `"` + c.ID + ":" + strconv.FormatUint(uint64(c.From), 10) + ":" + strconv.FormatUint(uint64(c.Next), 10)
+	if !partial {
+		tag += ":t"
+		if c.Closed {
+			tag += ":c"
+		}
+	}
+	return tag + `"`
 }
 
 var (

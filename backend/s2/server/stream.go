@@ -122,18 +122,7 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	if err != nil {
 		return err
 	}
-	// A batch of nearly the size of scratch takes over the memory of scratch, which saves a copy. This needs spare
-	// memory for the next scratch. A small batch is copied; otherwise a small batch would keep a large, mostly empty
-	// buffer alive.
-	if s.spare != nil && len(s.scratch) >= cap(s.scratch)*3/4 {
-		c.data, s.scratch, s.spare = s.scratch, s.spare[:0], nil
-	} else {
-		c.data = bytes.Clone(s.scratch)
-	}
-	// One unusually large batch must not make the stream hold a large buffer for ever.
-	if cap(s.scratch) > 4*maxFrame {
-		s.scratch = nil
-	}
+	c.data = s.takeScratchLocked()
 	// From here on the batch has its place. Nothing below may fail, or the log would have a hole.
 	s.next = position{c.end(), lastTS}
 	s.lastWrite = now
@@ -159,6 +148,22 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 		tell(a, err)
 	})
 	return nil
+}
+
+// takeScratchLocked returns the encoded batch in scratch, in memory of its own. A batch of nearly the size of scratch takes over the
+// memory of scratch, which saves a copy. This needs spare memory for the next scratch. A small batch is copied; otherwise a small
+// batch would keep a large, mostly empty buffer alive.
+func (s *stream) takeScratchLocked() (data []byte) {
+	if s.spare != nil && len(s.scratch) >= cap(s.scratch)*3/4 {
+		data, s.scratch, s.spare = s.scratch, s.spare[:0], nil
+	} else {
+		data = bytes.Clone(s.scratch)
+	}
+	// One unusually large batch must not make the stream hold a large buffer for ever.
+	if cap(s.scratch) > 4*maxFrame {
+		s.scratch = nil
+	}
+	return data
 }
 
 // encodeLocked writes the records of in to s.scratch, with their final seq numbers and timestamps. s.mu is held.
