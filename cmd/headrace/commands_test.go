@@ -146,6 +146,17 @@ func TestACopyGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// A relay asks for the copy of a record again, when the record did not fit into a batch.
+func TestACopyCountsEachRecordOnce(t *testing.T) {
+	c := &transfer{copyCmd: &copyCmd{}, bar: &progress{}}
+	for _, place := range []backend.Offset{"0", "1", "1", "2", "2", "3"} {
+		c.convert(backend.Record{Offset: place, Value: []byte("four")})
+	}
+	if n, bytes := c.bar.records.Load(), c.bar.bytes.Load(); n != 4 || bytes != 16 {
+		t.Errorf("counted %d records and %d bytes, want 4 and 16", n, bytes)
+	}
+}
+
 func TestAllPlacesOfAStoreAreListed(t *testing.T) {
 	s := newShell(t)
 	for _, place := range []string{"file:" + filepath.Join(s.dir, "places"), "bolt:" + filepath.Join(s.dir, "places.db"), "sqlite:" + filepath.Join(s.dir, "places.sqlite")} {

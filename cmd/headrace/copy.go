@@ -38,6 +38,7 @@ type transfer struct {
 	places   checkpoint.Store
 	key      string
 	bar      *progress
+	counted  backend.Offset // the place of the record that convert has counted last
 }
 
 // Run copies until the tail, or with --follow until a signal.
@@ -125,9 +126,12 @@ func (t *transfer) pipe(ctx context.Context) (err error) {
 	})
 }
 
-// convert makes the record of the copy.
+// convert makes the record of the copy. A relay asks again for a record that did not fit into its batch.
 func (t *transfer) convert(r backend.Record) (backend.Record, bool) {
-	t.bar.add(&r)
+	if r.Offset != t.counted {
+		t.counted = r.Offset
+		t.bar.add(&r)
+	}
 	if t.DropHeaders {
 		r.Headers = nil
 	}
