@@ -157,12 +157,12 @@ func (s *Stream) data(length int, f flags, stream uint32) error {
 func (s *Stream) giveBack(n int) error {
 	// A WINDOW_UPDATE for each DATA frame would cost a system call for each ack. At half of the window, the server still has
 	// room for the acks that leave before our update arrives.
-	if s.unsaid += n; s.unsaid < firstWindow/2 {
+	if s.unreturned += n; s.unreturned < firstWindow/2 {
 		return nil
 	}
 	// The server counts each DATA frame against two windows, of the connection (0) and of the stream, so both must grow.
-	frames := appendWindowUpdate(appendWindowUpdate(nil, 0, s.unsaid), requestStream, s.unsaid)
-	s.unsaid = 0
+	frames := appendWindowUpdate(appendWindowUpdate(nil, 0, s.unreturned), requestStream, s.unreturned)
+	s.unreturned = 0
 	return s.send(frames)
 }
 

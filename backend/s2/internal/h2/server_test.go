@@ -54,17 +54,8 @@ func TestARealServerSendsBackAllData(t *testing.T) {
 			Configure(tr)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			ctx, accepted := Await(ctx)
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res, err := tr.RoundTrip(req)
-			if err != nil {
-				t.Fatal(err)
-			}
+			res, s := begin(t, ctx, tr, srv.URL)
 			defer res.Body.Close()
-			s := accepted()
 			var want bytes.Buffer
 			sent := make(chan error, 1)
 			go func() {
@@ -97,6 +88,21 @@ func TestARealServerSendsBackAllData(t *testing.T) {
 	}
 }
 
+// begin sends the request and waits for the headers of the response.
+func begin(t *testing.T, ctx context.Context, tr *http.Transport, url string) (*http.Response, *Stream) {
+	t.Helper()
+	ctx, accepted := Await(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, accepted()
+}
+
 // The end of the context closes the connection, whatever Read and Write wait for.
 func TestTheEndOfTheContextEndsReadAndWrite(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -111,17 +117,8 @@ func TestTheEndOfTheContextEndsReadAndWrite(t *testing.T) {
 	Configure(tr)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	request, accepted := Await(ctx)
-	req, err := http.NewRequestWithContext(request, http.MethodPost, srv.URL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := tr.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	res, s := begin(t, ctx, tr, srv.URL)
 	defer res.Body.Close()
-	s := accepted()
 	ended := make(chan error, 2)
 	go func() {
 		_, err := res.Body.Read(make([]byte, 1))

@@ -62,12 +62,12 @@ type Stream struct {
 	unwatch   func() bool // stops the watch over the context of the request
 
 	// Only the goroutine that reads uses these.
-	headers *hpack.Decoder // nil behind the headers of the response
-	left    int            // bytes of the current DATA frame
-	padding int            // bytes behind left
-	last    bool           // no frame with data follows the current frame
-	unsaid  int            // bytes of DATA frames that the server has not got back as a window
-	small   [64]byte       // the payload of most frames without data
+	headers    *hpack.Decoder // nil behind the headers of the response
+	left       int            // bytes of the current DATA frame
+	padding    int            // bytes behind left
+	last       bool           // no frame with data follows the current frame
+	unreturned int            // bytes of DATA frames for which the server has not got new room yet
+	small      [64]byte       // the payload of most frames without data
 }
 
 func newStream(conn net.Conn) *Stream {
