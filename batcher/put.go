@@ -39,13 +39,22 @@ func (b *Batcher[E, C]) TryPut(e *E, metered, held int) (*Batch[E, C], int, erro
 	return batch, i, nil
 }
 
-// lock takes the lock for callers who come once per element. The lock is held for about 50 ns only. A caller who finds the
-// lock taken therefore yields once before blocking, because parking the goroutine and waking it cost the holder of the lock
-// more than the wait. Measured with eight goroutines on two cores: a tenth less time per element, and fewer batches in
-// flight.
+// lock takes the lock for callers who come once per element. The lock is held for about 20 ns only. A caller who finds the lock
+// taken comes from another core, which takes the lock again and again. So the caller stays away from the lock for about a
+// microsecond, three times at most: each look at the lock would take the lock's cache line from the core that works with it, and
+// parking the goroutine costs even more. sync.Mutex waits as long, but only while no other goroutine is ready to run. After that,
+// the caller lets other goroutines run once, and blocks.
+//
+// Measured with eight goroutines on two cores, per element: 57 ns with these pauses, 74 ns with pauses of a quarter, 79 ns with a
+// Gosched and no pause, 84 ns with Lock alone; and a third less processor time than without the pauses.
 func (b *Batcher[E, C]) lock() {
-	if b.mu.TryLock() {
-		return
+	for range 3 {
+		if b.mu.TryLock() {
+			return
+		}
+		for range 4000 {
+			// one step takes about a quarter of a nanosecond
+		}
 	}
 	runtime.Gosched()
 	b.mu.Lock()
