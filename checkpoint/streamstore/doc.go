@@ -8,6 +8,8 @@
 // the check of an epoch and a Save are each one step, as package checkpoint demands. Use the stream for nothing else, and
 // keep its records: no retention by age.
 //
+// Streams of memory, bolt, S2, Durable Streams and PostgreSQL are tested. Zerobus cannot be read.
+//
 // The first call reads the whole stream. Every later call reads the records that others have appended since the call
 // before. A call costs one append, and one or two openings of a reader. For many saves a second, sqlstore and boltstore
 // are the better choice.
