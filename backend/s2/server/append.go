@@ -54,10 +54,14 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 }
 
 // permitCommands refuses a batch with command records that the token of the request may not append.
-func (x *exchange) permitCommands(in *input, s *stream) error {
+func (x *exchange) permitCommands(in *input) error {
 	// Nearly all batches have no headers, and a batch without headers has no commands. The check then costs nothing.
 	if x.who.root() || len(in.headers) == 0 {
 		return nil
+	}
+	basin, err := x.basinName()
+	if err != nil {
+		return err
 	}
 	for i := range in.recs {
 		op := ""
@@ -69,9 +73,7 @@ func (x *exchange) permitCommands(in *input, s *stream) error {
 		default:
 			continue
 		}
-		// s.name already has the prefix of the token, and permit adds the prefix. So permit gets the name from the
-		// request.
-		if _, err := x.permit(op, s.basin, x.stream); err != nil {
+		if _, err := x.permit(op, basin, x.stream); err != nil {
 			return err
 		}
 	}
@@ -89,16 +91,17 @@ func (x *exchange) appendUnary() error {
 	if err := in.validate(); err != nil {
 		return err
 	}
-	s, err := x.target("append", autoAppend)
-	if err != nil {
+	if err := x.permitCommands(in); err != nil {
 		return err
 	}
-	if err := x.permitCommands(in, s); err != nil {
+	s, err := x.target("append", autoAppend)
+	if err != nil {
 		return err
 	}
 	if err := x.checkKey(s); err != nil {
 		return err
 	}
+	in.key = x.key
 	// The fault strikes after all checks and before the place is given: the batch is lost although nothing is wrong
 	// with it.
 	if err := x.applyFault(x.srv.strike(x.op, x.stream, Received)); err != nil {
@@ -345,7 +348,7 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 			return orAbort(err)
 		}
 		// The stream has copied the records of the last input, so we use the memory of the last input again.
-		*in = input{recs: in.recs[:0], headers: in.headers[:0]}
+		*in = input{recs: in.recs[:0], headers: in.headers[:0], key: x.key}
 		if err := in.parse(payload); err != nil {
 			return badRequest("bad_frame", "the payload of a frame is not an AppendInput: %v", err)
 		}
@@ -354,7 +357,7 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 		if err := in.validate(); err != nil {
 			return err
 		}
-		if err := x.permitCommands(in, s); err != nil {
+		if err := x.permitCommands(in); err != nil {
 			return err
 		}
 		// A fault at Received strikes before the append, because tests use the fault to lose a batch after the client

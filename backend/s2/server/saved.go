@@ -192,7 +192,7 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 	// trimAt stays 0, a time in the past: a stored trim takes effect at once. Its delay has nearly always passed during
 	// the restart; otherwise readers only see the trim a little earlier.
 	st.fence, st.trimTo, st.head, st.next, st.tail, st.lastWrite = ss.Fence, ss.TrimTo, ss.Head, ss.Tail, ss.Tail, ss.LastWrite
-	copy(st.keyHash[:], ss.KeyHash)
+	copy(st.key[:], ss.KeyHash)
 	chunks := tx.Bucket(chunksBucket).Bucket(uint64Key(st.id))
 	if chunks == nil {
 		return nil

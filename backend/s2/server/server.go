@@ -232,8 +232,9 @@ type exchange struct {
 	op         Op
 	stream     string // the name of the stream as the client wrote it
 	who        *grant // the rights of the request's token; nil may do everything
-	statusSent bool   // the status line was sent, so an error can no longer change the status
-	bodyPassed bool   // we have waited for the rest of a body that we do not need, and must not wait again
+	key        keyHash
+	statusSent bool // the status line was sent, so an error can no longer change the status
+	bodyPassed bool // we have waited for the rest of a body that we do not need, and must not wait again
 }
 
 // serve handles one request. Only serve decides how a failure reaches the client: as an HTTP error before the status is

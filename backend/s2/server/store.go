@@ -127,7 +127,7 @@ type streamState struct {
 func (st *store) append(s *stream, c chunk, tell func(error)) {
 	// The state is written down now, under s.mu. The function below runs later, when the stream may have moved on: a
 	// state read then would belong to a later batch, and that batch may never become durable.
-	state, err := json.Marshal(streamState{s.fence, s.trimTo, s.head, s.next, s.lastWrite, s.keyHash[:]})
+	state, err := json.Marshal(streamState{s.fence, s.trimTo, s.head, s.next, s.lastWrite, s.key[:]})
 	id := uint64Key(s.id)
 	st.enqueue(len(c.data), func(tx *bbolt.Tx) error {
 		if err != nil {

@@ -42,7 +42,7 @@ type stream struct {
 	spare     []byte        // the memory of a chunk that Retain has dropped; becomes the next scratch
 	wasRead   bool          // a reader has existed; a reader may still be sending the memory of a chunk
 	lastWrite time.Time
-	keyHash   [32]byte            // of the first encryption key that an append has used; zero before
+	key       keyHash             // of the batches; zero before the first batch, and on a plain stream
 	bytes     int64               // the metered size of chunks
 	retained  int                 // the bytes of data in chunks
 	seen      map[uint64]struct{} // the hashes of all batches, if the Config has CountDuplicates
@@ -105,6 +105,11 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	if !s.deletedAt.IsZero() {
 		return streamDeleting(s.basin, s.name)
 	}
+	// The key is checked here again, and not only at the beginning of the request: two sessions with different keys may
+	// both be open before the first batch, and then the first batch decides.
+	if err := s.checkKeyLocked(in.key); err != nil {
+		return err
+	}
 	// The token is checked before the position. A writer that has lost the stream to another writer must hear of the
 	// fence: a wrong position alone would look as if the writer could go on behind it. An input without a token passes,
 	// because S2's fencing is cooperative.
@@ -126,6 +131,7 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	// From here on the batch has its place. Nothing below may fail, or the log would have a hole.
 	s.next = position{c.end(), lastTS}
 	s.lastWrite = now
+	s.key = in.key // before the state is queued below: after a restart the stream must refuse other keys
 	s.obeyLocked(srv, in, c.first, now)
 	srv.countLocked(s, in, &c, now)
 	a := ack{Start: position{c.first, c.firstTS}, End: s.next}

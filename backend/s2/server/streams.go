@@ -1,8 +1,6 @@
 package server
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
@@ -274,27 +272,4 @@ func (x *exchange) checkTail() error {
 		return err
 	}
 	return x.answer(http.StatusOK, map[string]position{"tail": tail})
-}
-
-// checkKey checks the encryption key of a request on an encrypted stream. This server does not encrypt. The server
-// remembers the hash of the first key of an append, and refuses every other key as wrong.
-func (x *exchange) checkKey(s *stream) error {
-	if s.cipher == "" {
-		return nil
-	}
-	text := strings.TrimSpace(x.r.Header.Get("s2-encryption-key"))
-	key, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(key) != 32 {
-		return badRequest("bad_header", "stream `%s` in basin `%s` is encrypted: s2-encryption-key must be 32 bytes in base64", x.stream, s.basin)
-	}
-	sum := sha256.Sum256(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.keyHash == [32]byte{} && x.op&AnyAppend != 0 {
-		s.keyHash = sum
-	}
-	if s.keyHash != sum && s.keyHash != [32]byte{} {
-		return badRequest("decryption_failed", "stream `%s` in basin `%s` was written with another encryption key", x.stream, s.basin)
-	}
-	return nil
 }

@@ -34,6 +34,7 @@ type input struct {
 	hasToken bool
 	tooMany  bool // the request had more than maxRecords records; the records behind were dropped
 	metered  int
+	key      keyHash // of the request, on an encrypted stream
 }
 
 var inputs = sync.Pool{New: func() any { return new(input) }}
