@@ -1,10 +1,12 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/headrace/headrace/backend/s2/s2test"
@@ -193,4 +195,32 @@ func TestASessionThatMayNotWaitEndsAtTheTail(t *testing.T) {
 	if all, err := p.events("seq_num=1&wait=0"); all != "data: [DONE]\n\n" || err != nil {
 		t.Errorf("events: %q, %v", all, err)
 	}
+}
+
+// Close breaks what a Shutdown waits for. Otherwise a program that loses its patience with a Shutdown could not end.
+func TestCloseEndsAShutdownThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := quiet(t)
+		c, err := p.dial(t.Context(), "tcp", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		// The body never comes, and the server waits a minute for a body.
+		fmt.Fprintf(c, "POST /v1/basins HTTP/1.1\r\nhost: s2\r\nauthorization: %s\r\ncontent-length: 9\r\n\r\n", p.auth)
+		synctest.Wait()
+		began := time.Now()
+		shut := make(chan error, 1)
+		go func() { shut <- p.srv.Shutdown(context.Background()) }()
+		synctest.Wait()
+		if err := p.srv.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-shut; err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(began); waited >= time.Minute {
+			t.Errorf("Close took %v", waited)
+		}
+	})
 }

@@ -30,8 +30,8 @@ type Server struct {
 	closed  bool          // no request may begin any more
 	barrier chan struct{} // not nil while connections are dropped: new requests wait until it is closed
 
-	closing chan struct{} // the first Close or Shutdown closes it
-	close   sync.Once
+	closing  chan struct{} // the first Close or Shutdown closes it
+	finished sync.Once
 
 	startMu  sync.Mutex // guards the fields that Start sets
 	listener *listener  // nil before Start
@@ -169,33 +169,45 @@ func (s *Server) release() (err error) {
 	return err
 }
 
-// Close breaks the requests under way, waits for their end, and closes the data file. A second Close does nothing.
-func (s *Server) Close() error { return s.stop(func(h *http.Server) error { return h.Close() }) }
+// Close breaks the requests under way, waits for their end, and closes the data file. A second Close does nothing. Close
+// also breaks the requests that a Shutdown in another goroutine waits for.
+func (s *Server) Close() (err error) {
+	if started := s.beginEnd(); started != nil {
+		err = started.Close()
+	}
+	return errors.Join(err, s.finish())
+}
 
 // Shutdown refuses new requests, ends the read sessions that follow, and waits until the append sessions have
 // acknowledged what they have stored. If ctx is done first, Shutdown breaks the connections that are left, and returns
 // the error of ctx. In the end Shutdown closes the data file.
-func (s *Server) Shutdown(ctx context.Context) error {
-	return s.stop(func(h *http.Server) error {
-		err := h.Shutdown(ctx)
-		// After a Shutdown in time, Close finds nothing to break. After the end of ctx, Close breaks what is left, and stop can
-		// go on.
-		return errors.Join(err, h.Close())
-	})
+func (s *Server) Shutdown(ctx context.Context) (err error) {
+	if started := s.beginEnd(); started != nil {
+		// After a Shutdown in time, Close finds nothing to break. After the end of ctx, Close breaks what is left, and finish
+		// can go on.
+		err = errors.Join(started.Shutdown(ctx), started.Close())
+	}
+	return errors.Join(err, s.finish())
 }
 
-// stop ends all requests with end, waits until no request is at work, and then frees the parts of the server.
-func (s *Server) stop(end func(*http.Server) error) (err error) {
-	s.close.Do(func() {
-		s.startMu.Lock()
-		// closing is closed with startMu held. Start looks at closing under the same lock, so no server starts to
-		// listen behind a Close.
+// beginEnd tells the requests that the server ends, and returns the HTTP server, or nil before Start. It does not wait, so
+// that a Close can break the connections while a Shutdown still waits for them.
+func (s *Server) beginEnd() *http.Server {
+	// closing is closed with startMu held. Start looks at closing under the same lock, so no server starts to listen
+	// behind a Close.
+	s.startMu.Lock()
+	defer s.startMu.Unlock()
+	if !s.isClosing() {
 		close(s.closing)
-		started, served := s.http, s.served
-		s.startMu.Unlock()
-		if started != nil {
-			err = end(started)
-			<-served
+	}
+	return s.http
+}
+
+// finish waits until no request is at work, and then frees the parts of the server, once.
+func (s *Server) finish() (err error) {
+	s.finished.Do(func() {
+		if s.served != nil { // Start changes served no more: see beginEnd
+			<-s.served
 		}
 		// No request may begin after handlers.Wait below, because it would use the store after the store is closed. The
 		// gate makes sure of this: enter adds to handlers with the gate held, and only while closed is false.
@@ -203,7 +215,7 @@ func (s *Server) stop(end func(*http.Server) error) (err error) {
 		s.closed = true
 		s.gate.Unlock()
 		s.handlers.Wait()
-		err = errors.Join(err, s.release())
+		err = s.release()
 	})
 	return err
 }
@@ -230,11 +242,11 @@ type exchange struct {
 	w          calls.Response
 	r          *http.Request
 	op         Op
-	stream     string // the name of the stream as the client wrote it
-	who        *grant // the rights of the request's token; nil may do everything
-	key        keyHash
-	statusSent bool // the status line was sent, so an error can no longer change the status
-	bodyPassed bool // we have waited for the rest of a body that we do not need, and must not wait again
+	stream     string  // the name of the stream as the client wrote it
+	who        *grant  // the rights of the request's token; nil may do everything
+	key        keyHash // of the request on an encrypted stream: see checkKey
+	statusSent bool    // the status line was sent, so an error can no longer change the status
+	bodyPassed bool    // we have waited for the rest of a body that we do not need, and must not wait again
 }
 
 // serve handles one request. Only serve decides how a failure reaches the client: as an HTTP error before the status is
@@ -291,19 +303,23 @@ var (
 	anyHeader = []string{"*, authorization"} // browsers do not count authorization as part of *
 )
 
-// enter counts a request at its beginning on c. enter returns false if the server is closed. While DropConnections
-// works, enter waits.
+// enter counts a request at its beginning on c. enter returns false if the request must not begin: the server is closed,
+// or c was dropped. While DropConnections works, enter waits.
 func (s *Server) enter(c *conn) bool {
 	for {
 		s.gate.Lock()
-		if s.closed || s.barrier == nil {
-			if !s.closed {
-				// Add runs with the gate held: see stop and DropConnections, which wait for the two groups.
-				s.handlers.Add(1)
-				c.handlers.Add(1)
-			}
-			defer s.gate.Unlock()
-			return !s.closed
+		switch {
+		// The request of a dropped connection may have waited below since before the drop. Its client has sent the batch again
+		// on another connection, so storing the batch now would store it twice.
+		case s.closed || c.dropped.Load():
+			s.gate.Unlock()
+			return false
+		case s.barrier == nil:
+			// Add runs with the gate held: see finish and DropConnections, which wait for the two groups.
+			s.handlers.Add(1)
+			c.handlers.Add(1)
+			s.gate.Unlock()
+			return true
 		}
 		barrier := s.barrier
 		s.gate.Unlock()
