@@ -57,7 +57,6 @@ func echo(code codes.Code) zerobustest.Effect {
 
 func TestAServiceThatRepeatsTheCredentials(t *testing.T) {
 	srv := serve(t, zerobustest.Token(bearer))
-	srv.InjectToken(zerobustest.TokenFault{Times: -1, Body: `{"access_token":"` + bearer + `","token_type":"Bearer","expires_in":3600}`})
 	c := config(srv)
 	c.ClientSecret = secret
 	own := zerobus.Headers(zerobus.HeadersFunc(func(_ context.Context, name string) (map[string]string, error) {
@@ -66,6 +65,7 @@ func TestAServiceThatRepeatsTheCredentials(t *testing.T) {
 	for name, sink := range map[string]*zerobus.Sink{"OAuth": clientOf(c).Table(table), "headers": clientOf(c, own).Table(table)} {
 		t.Run(name, func(t *testing.T) {
 			srv.Heal()
+			srv.InjectToken(zerobustest.TokenFault{Times: -1, Body: `{"access_token":"` + bearer + `","token_type":"Bearer","expires_in":3600}`})
 			srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Do: echo(codes.FailedPrecondition)})
 			_, err := sink.NewAppender(jsonFormat).Open(limited(t))
 			wantIs(t, err, backend.ErrTransient)

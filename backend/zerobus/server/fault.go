@@ -90,7 +90,7 @@ func EOF() Effect { return Effect{func(*stream) (bool, error) { return true, err
 func Drop() Effect {
 	return Effect{func(st *stream) (bool, error) {
 		// gRPC notices the cut a moment later. We wait, so that the stream stores and sends nothing in between.
-		st.listen.cut(st.peer)
+		reset(st.conn.Conn)
 		<-st.rpc.Context().Done()
 		return true, st.rpc.Context().Err()
 	}}
@@ -154,15 +154,16 @@ func Then(effects ...Effect) Effect {
 // CutAfter breaks the TCP connection of the stream after the given number of further bytes from the server. The bytes
 // of HTTP/2 itself count too. Until then the stream goes on.
 func CutAfter(bytes int) Effect {
-	return Effect{func(st *stream) (bool, error) { st.listen.cutAfter(st.peer, bytes); return false, nil }}
+	return Effect{func(st *stream) (bool, error) { st.conn.cutAfter(bytes); return false, nil }}
 }
 
 // Inject adds a fault. If several faults fit the same moment, the fault that was injected first acts.
 func (s *Server) Inject(f Fault) *Injection { return s.faults.Inject(f) }
 
-// Heal removes all faults and scripts.
+// Heal removes all faults, those of the OAuth endpoint too, and all scripts.
 func (s *Server) Heal() {
 	s.faults.Clear()
+	s.tokens.faults.Clear()
 	s.scripts.clear()
 }
 
@@ -176,9 +177,20 @@ func (st *stream) stage(at Stage) (bool, error) {
 	return false, nil
 }
 
-// Signal asks the clients of all streams on a table to go within d. With the table "" it asks the clients of all
-// streams.
-func (s *Server) Signal(table string, d time.Duration) { s.act(table, CloseSignal(d)) }
+// Signal asks the clients of all open streams on a table to go within d. With the table "" it asks the clients of all open
+// streams. A stream that the server has not confirmed yet is not open, because the protocol allows nothing in front of the
+// confirmation: the client would take the signal for a breach of the protocol.
+func (s *Server) Signal(table string, d time.Duration) {
+	s.act(table, Effect{func(st *stream) (bool, error) {
+		st.mu.Lock()
+		opened := st.opened
+		st.mu.Unlock()
+		if !opened {
+			return false, nil
+		}
+		return false, st.signal(d)
+	}})
+}
 
 // End performs an effect on all streams of a table, or on all streams for "". The effect does not wait for the next
 // request.

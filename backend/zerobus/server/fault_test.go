@@ -97,6 +97,7 @@ func TestACreateWithoutIDAndHeal(t *testing.T) {
 	s.send(createJSON(tbl))
 	s.want("0a00")
 	srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: zerobustest.Stall()})
+	srv.InjectToken(zerobustest.TokenFault{Times: -1, Status: 503})
 	srv.Heal()
 	s = authorized(t, srv, conn, tbl)
 	s.send(createJSON(tbl))

@@ -1,70 +1,99 @@
 package server
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"slices"
 	"sync"
+	"time"
 )
 
-// A listener keeps its open connections, so that faults can cut them. A stream knows only the address of its peer: gRPC
-// does not tell a handler on which connection its RPC arrived.
+// accept gives each connection of the port to the gRPC server that runs, until the port is closed.
 //
-// The locks of a listener and of its connections are never held together. find and drop release the lock of the listener
-// before they touch a connection, because the Close of a connection takes the lock of the listener.
+// The port stays open over a Restart. If it were closed and opened again, another process could take its number in between,
+// and the clients would talk to that process. While no gRPC server runs, accept resets the connections: a client sees
+// "connection reset by peer" before the server has said anything, and no request can have been stored.
+func (s *Server) accept(port net.Listener) {
+	for {
+		c, err := port.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		// The process has too many open files, for example. The pause keeps the loop from using a whole core meanwhile.
+		case err != nil:
+			time.Sleep(10 * time.Millisecond)
+		default:
+			if _, l := s.serving(); !l.take(c) {
+				reset(c)
+			}
+		}
+	}
+}
+
+// A listener is the listener of one gRPC server. It gets its connections from accept, and keeps those that are open, so that
+// faults can cut them.
+//
+// The locks of a listener and of its connections are never held together. drop releases the lock of the listener before it
+// touches a connection, because the Close of a connection takes the lock of the listener.
 type listener struct {
-	net.Listener
-	log  *transcripts
-	mu   sync.Mutex       // guards open
-	open map[string]*conn // by the peer's address
+	log    *transcripts
+	addr   net.Addr
+	calls  chan net.Conn // from accept
+	closed chan struct{}
+	close  sync.Once
+
+	mu   sync.Mutex // guards open
+	open map[*conn]struct{}
 }
 
+func newListener(addr net.Addr, log *transcripts) *listener {
+	return &listener{log: log, addr: addr, calls: make(chan net.Conn), closed: make(chan struct{}), open: map[*conn]struct{}{}}
+}
+
+// take gives c to the gRPC server. It returns false if the gRPC server accepts no connections any more.
+func (l *listener) take(c net.Conn) bool {
+	select {
+	case l.calls <- c:
+		return true
+	case <-l.closed:
+		return false
+	}
+}
+
+// Accept implements [net.Listener].
 func (l *listener) Accept() (net.Conn, error) {
-	raw, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	// The connection is in the map before gRPC gets the connection. Otherwise a fault that strikes the first stream might
-	// not find the connection, and Drop would cut nothing.
-	c := &conn{Conn: raw, l: l}
-	l.mu.Lock()
-	l.open[c.RemoteAddr().String()] = c
-	l.mu.Unlock()
-	l.log.connected()
-	return c, nil
-}
-
-// find returns the connection of a peer, or nil.
-func (l *listener) find(peer string) *conn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.open[peer]
-}
-
-// cut resets the connection of a peer. Other streams on the same connection break too, as they do when a network fails.
-func (l *listener) cut(peer string) {
-	if c := l.find(peer); c != nil {
-		c.reset()
+	select {
+	case raw := <-l.calls:
+		// The connection is in the map before gRPC gets the connection. Otherwise DropConnections might not find the connection
+		// of a stream that it waits for, and would wait for ever.
+		c := &conn{Conn: raw, l: l}
+		l.mu.Lock()
+		l.open[c] = struct{}{}
+		l.mu.Unlock()
+		l.log.connected()
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
 	}
 }
 
-// cutAfter breaks the connection of a peer after the given number of further bytes. A message can therefore arrive in part,
-// which no fault above the connection can cause.
-func (l *listener) cutAfter(peer string, bytes int) {
-	if c := l.find(peer); c != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.cut, c.room = true, bytes
-	}
+// Close implements [net.Listener]. It leaves the port open: see accept.
+func (l *listener) Close() error {
+	l.close.Do(func() { close(l.closed) })
+	return nil
 }
+
+// Addr implements [net.Listener].
+func (l *listener) Addr() net.Addr { return l.addr }
 
 func (l *listener) drop() {
 	l.mu.Lock()
 	// We take a copy, because gRPC closes the connections that we reset, and Close takes the lock and changes the map.
-	all := slices.Collect(maps.Values(l.open))
+	all := slices.Collect(maps.Keys(l.open))
 	l.mu.Unlock()
 	for _, c := range all {
-		c.reset()
+		reset(c.Conn)
 	}
 }
 
@@ -72,12 +101,31 @@ func (l *listener) drop() {
 // would keep every connection that it has ever had.
 type conn struct {
 	net.Conn
-	l    *listener
-	once sync.Once
+	l *listener
 
 	mu   sync.Mutex // guards the fields below
 	cut  bool       // the connection ends when room is used up
 	room int        // bytes
+}
+
+// A peerAddr is the address of a client, and knows the connection of this client. gRPC does not tell a handler on which
+// connection its RPC arrived, but it does tell the address of the peer. To find the connection by the text of the address
+// would be wrong: as soon as a connection is cut, another connection may have the same port of the client, and a fault would
+// strike a stranger.
+type peerAddr struct {
+	net.Addr
+	conn *conn
+}
+
+// RemoteAddr implements [net.Conn].
+func (c *conn) RemoteAddr() net.Addr { return peerAddr{c.Conn.RemoteAddr(), c} }
+
+// cutAfter breaks the connection after the given number of further bytes. A message can therefore arrive in part, which no
+// fault above the connection can cause.
+func (c *conn) cutAfter(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut, c.room = true, bytes
 }
 
 // Write implements [net.Conn]. The lock is not held while the bytes are written: a client that does not read would otherwise
@@ -100,21 +148,19 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// reset breaks the connection without a FIN or a GOAWAY. Bytes that were not sent are lost.
-func (c *conn) reset() {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // without linger, Close sends a reset; other kinds of connections are closed normally
-	}
-	_ = c.Conn.Close() // an error means only that the connection is closed already
-}
-
 // Close implements [net.Conn].
 func (c *conn) Close() error {
-	c.once.Do(func() {
-		c.l.mu.Lock()
-		// once guards against a second Close: the address may belong to a new connection by then.
-		delete(c.l.open, c.RemoteAddr().String())
-		c.l.mu.Unlock()
-	})
+	c.l.mu.Lock()
+	delete(c.l.open, c)
+	c.l.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// reset breaks a connection without a FIN or a GOAWAY. Bytes that were not sent are lost. Other streams on the same
+// connection break too, as they do when a network fails.
+func reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0) // without linger, Close sends a reset; other kinds of connections are closed normally
+	}
+	_ = c.Close() // an error means only that the connection is closed already
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -32,12 +33,14 @@ type Server struct {
 
 	// turn is held by Start, Restart and Shutdown, which may take long. mu cannot do that: URL must not wait for a Shutdown.
 	// Lock order: turn, then mu.
-	turn   chan struct{}
-	closed bool // guarded by turn
+	turn    chan struct{}
+	closing chan struct{} // the first Shutdown closes it, without the turn, so that a Restart ends early
+	closed  sync.Once
 
-	mu       sync.Mutex // guards the fields below
+	mu       sync.Mutex   // guards the fields below
+	port     net.Listener // of the gRPC endpoint; nil before Start
 	rpc      *grpc.Server
-	listen   *listener // nil before Start
+	listen   *listener // of rpc
 	oauth    *http.Server
 	oauthURL string
 
@@ -51,7 +54,7 @@ type Server struct {
 
 // New makes a server, which serves nothing before Start. Close the server at the end.
 func New(c Config) (*Server, error) {
-	s := &Server{cfg: c.complete(), turn: make(chan struct{}, 1)}
+	s := &Server{cfg: c.complete(), turn: make(chan struct{}, 1), closing: make(chan struct{})}
 	if err := s.tables.init(s.cfg); err != nil {
 		return nil, fmt.Errorf("zerobus server: %w", err)
 	}
@@ -73,18 +76,20 @@ func (s *Server) Start(addr string) error {
 	switch {
 	case s.URL() != "":
 		return errors.New("zerobus server: started already")
-	case s.closed:
+	case s.isClosing():
 		return errors.New("zerobus server: closed")
 	}
-	// The OAuth endpoint listens first. If the gRPC endpoint then fails, a listener without clients is easy to close. A gRPC
-	// server would have clients already.
+	// Both endpoints listen before one serves. If one of them fails, a listener without clients is easy to close.
 	oauth, err := s.cfg.listen(s.cfg.OAuthAddr)
 	if err != nil {
 		return fmt.Errorf("zerobus server: start: %w", err)
 	}
-	if err := s.serve(addr); err != nil {
+	port, err := s.cfg.listen(addr)
+	if err != nil {
 		return errors.Join(fmt.Errorf("zerobus server: start: %w", err), oauth.Close())
 	}
+	s.serve(port)
+	s.readers.Go(func() { s.accept(port) })
 	at := s.scheme() + oauth.Addr().String()
 	if s.creds != nil {
 		oauth = tls.NewListener(oauth, s.creds)
@@ -111,10 +116,10 @@ func (s *Server) scheme() string {
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listen == nil {
+	if s.port == nil {
 		return ""
 	}
-	return s.scheme() + s.listen.Addr().String()
+	return s.scheme() + s.port.Addr().String()
 }
 
 // OAuthURL returns the address of the Unity Catalog, whose OAuth endpoint issues tokens. The address has a scheme and a
@@ -125,16 +130,12 @@ func (s *Server) OAuthURL() string {
 	return s.oauthURL
 }
 
-// serve starts the gRPC server.
+// serve starts a gRPC server for the connections of the port.
 //
 // The window of a connection is twice the window of a stream. With the same size, a stream that the server does not read, for
 // example because of a fault, would use up the window of the connection and stop all other streams of the client. The read
 // buffer is large so that a benchmark of a client does not measure this server's calls of the operating system.
-func (s *Server) serve(addr string) error {
-	l, err := s.cfg.listen(addr)
-	if err != nil {
-		return err
-	}
+func (s *Server) serve(port net.Listener) {
 	// WaitForHandlers makes Stop wait for the handlers. Otherwise streams of the old server could still be open when Restart
 	// has started the new server.
 	opts := []grpc.ServerOption{
@@ -144,20 +145,19 @@ func (s *Server) serve(addr string) error {
 	if s.creds != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(s.creds)))
 	}
-	rpc, listen := grpc.NewServer(opts...), &listener{Listener: l, log: &s.log, open: map[string]*conn{}}
+	rpc, listen := grpc.NewServer(opts...), newListener(port.Addr(), &s.log)
 	rpc.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "databricks.zerobus.Zerobus",
 		HandlerType: (*any)(nil),
 		Streams: []grpc.StreamDesc{{
 			StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true,
-			Handler: func(_ any, ss grpc.ServerStream) error { return s.ephemeralStream(ss, listen) },
+			Handler: func(_ any, ss grpc.ServerStream) error { return s.ephemeralStream(ss) },
 		}},
 	}, s)
 	s.mu.Lock()
-	s.rpc, s.listen = rpc, listen
+	s.port, s.rpc, s.listen = port, rpc, listen
 	s.mu.Unlock()
 	s.readers.Go(func() { _ = rpc.Serve(listen) }) // returns when Stop or GracefulStop is called
-	return nil
 }
 
 // CertPool returns a pool that trusts the certificate of a server with [Config.TLS]. It returns nil without TLS.
@@ -185,18 +185,15 @@ func (s *Server) DropConnections() {
 	}
 }
 
-// Restart ends the gRPC server, waits for down, and starts a new gRPC server at the same address. Meanwhile clients get
-// connections refused, as from a service that is being replaced. Tables, tokens and
-// counters stay. A graceful Restart first tells the clients to go (GOAWAY) and waits until their streams have ended.
-// Otherwise Restart cuts the clients off.
+// Restart ends the gRPC server, waits for down, and starts a new gRPC server at the same address. Meanwhile the address stays
+// taken, and every connection to it is reset before the server says anything. Tables, tokens and counters stay. A graceful
+// Restart first tells the clients to go (GOAWAY) and waits until their streams have ended. Otherwise Restart cuts the
+// clients off. If the server is closed meanwhile, Restart returns an error.
 func (s *Server) Restart(graceful bool, down time.Duration) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	rpc, l := s.serving()
-	switch {
-	case s.closed: // nobody would end the new gRPC server
-		return errors.New("zerobus server: restart: closed")
-	case l == nil:
+	rpc, _ := s.serving()
+	if rpc == nil {
 		return errors.New("zerobus server: restart: not started")
 	}
 	if graceful {
@@ -204,13 +201,26 @@ func (s *Server) Restart(graceful bool, down time.Duration) error {
 	} else {
 		rpc.Stop()
 	}
-	// The address must stay the same, because clients have the address in their settings. So we keep the turn
-	// meanwhile, and no Start or Shutdown comes in between.
-	time.Sleep(down)
-	if err := s.serve(l.Addr().String()); err != nil {
-		return fmt.Errorf("zerobus server: restart: %w", err)
+	wait := time.NewTimer(down)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-s.closing:
 	}
+	if s.isClosing() { // nobody would end a new gRPC server
+		return errors.New("zerobus server: restart: closed")
+	}
+	s.serve(s.port) // only Start sets port, and only with the turn that we hold
 	return nil
+}
+
+func (s *Server) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close ends the server and cuts off all clients. A second Close does nothing.
@@ -227,16 +237,27 @@ func (s *Server) Close() error {
 // Shutdown waits until the clients have gone, and ends the server. GracefulStop sends GOAWAY, so clients open their next stream
 // elsewhere, while open streams go on to their end. If ctx ends first, Shutdown cuts the clients off and
 // returns the error of ctx.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+func (s *Server) Shutdown(ctx context.Context) (err error) {
 	// Also a server that was never started is closed now. A later Start would otherwise serve, and nobody would end
 	// it.
-	s.closed = true
+	s.closed.Do(func() { close(s.closing) })
+	select {
+	case s.turn <- struct{}{}:
+	// A graceful Restart, or another Shutdown, waits for clients with the turn. Its GracefulStop returns when Stop cuts the
+	// clients off. Without this, a Close would wait for clients too.
+	case <-ctx.Done():
+		if rpc, _ := s.serving(); rpc != nil {
+			rpc.Stop()
+			err = ctx.Err()
+		}
+		s.turn <- struct{}{}
+	}
+	defer func() { <-s.turn }()
 	rpc, _ := s.serving()
 	if rpc == nil {
-		return nil
+		return err
 	}
+	_ = s.port.Close() // first, so that no connection comes any more; an error means that it is closed already
 	drained := make(chan struct{})
 	// GracefulStop waits for all streams and knows no context, so GracefulStop runs beside us. If ctx ends, Stop cuts the
 	// streams off, and GracefulStop returns too.
@@ -249,8 +270,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	// The OAuth endpoint ends while the streams drain. An open stream needs no other token, because the token is
 	// checked only when a stream is opened.
-	err := oauth.Shutdown(ctx)
-	if err != nil {
+	if late := oauth.Shutdown(ctx); late != nil {
+		err = late
 		_ = oauth.Close() // ctx has ended, so cut off the open requests
 	}
 	select {

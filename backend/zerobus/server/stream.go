@@ -32,14 +32,13 @@ const payloadLimit = 10 << 20
 // Lock order: mu, then the lock of transcripts. mu is not held while rows are stored, because Rows and the timers of other
 // streams must not wait for a slow client.
 type stream struct {
-	srv    *Server
-	rpc    grpc.ServerStream
-	listen *listener
-	peer   string
-	named  string        // the table in the request's headers
-	n      int           // the number of the stream, from 0
-	id     string        // stream id that the client gets
-	gone   chan struct{} // closed when the reader has returned, so that the stream can store nothing any more
+	srv   *Server
+	rpc   grpc.ServerStream
+	conn  *conn
+	named string        // the table in the request's headers
+	n     int           // the number of the stream, from 0
+	id    string        // stream id that the client gets
+	gone  chan struct{} // closed when the reader has returned, so that the stream can store nothing any more
 
 	table  *table
 	kind   recordType
@@ -51,6 +50,7 @@ type stream struct {
 	tapped []Row // memory that tap uses again for each request
 
 	mu      sync.Mutex // guards the fields below, and sending
+	opened  bool       // the client has the response to its create request
 	ended   bool       // there is a reason in end
 	end     chan error // holds one value: why the stream ends
 	acked   int64      // last wire offset acknowledged
@@ -66,15 +66,14 @@ var errEOF = errors.New("end of the stream")
 
 // ephemeralStream is the handler of the RPC. The handler returns only when a reason is in end, and the reason is sent to the
 // client by gRPC as the status, behind all messages that the stream has sent before.
-func (s *Server) ephemeralStream(rpc grpc.ServerStream, l *listener) (err error) {
+func (s *Server) ephemeralStream(rpc grpc.ServerStream) (err error) {
 	s.calls.Begin()
 	defer func() { s.calls.End("stream", status.Code(err).String()) }()
 	// end has room for its one value, so finish never waits for the handler. acked and stored begin below the first
 	// offset, because 0 is an offset.
-	st := &stream{srv: s, rpc: rpc, listen: l, gone: make(chan struct{}), end: make(chan error, 1), acked: -1, stored: -1}
-	if p, ok := peer.FromContext(rpc.Context()); ok {
-		st.peer = p.Addr.String()
-	}
+	st := &stream{srv: s, rpc: rpc, gone: make(chan struct{}), end: make(chan error, 1), acked: -1, stored: -1}
+	client, _ := peer.FromContext(rpc.Context())
+	st.conn = client.Addr.(peerAddr).conn // every connection comes from a listener
 	md, _ := metadata.FromIncomingContext(rpc.Context())
 	st.named = one(md, "x-databricks-zerobus-table-name")
 	// The transcript exists before the reader starts, because each step of the reader adds an event.
@@ -353,6 +352,7 @@ func (st *stream) sendLocked(msg []byte, e Event) error {
 	if err := st.rpc.SendMsg(msg); err != nil {
 		return err
 	}
+	st.opened = st.opened || e.Kind == Opened
 	st.log.add(e)
 	return nil
 }

@@ -120,7 +120,7 @@ func (ts *transcripts) opened(st *stream, md metadata.MD) {
 	if header.Get("authorization") != nil {
 		header.Set("authorization", "…") // hide the token, because tests print transcripts
 	}
-	st.log = &transcript{all: ts, t: Transcript{Number: st.n, Table: st.named, Peer: st.peer, Header: header}}
+	st.log = &transcript{all: ts, t: Transcript{Number: st.n, Table: st.named, Peer: st.conn.RemoteAddr().String(), Header: header}}
 	// The slice is cut at twice the number, so that the copy happens once in keptStreams streams. The copy is new
 	// memory, because the old array would keep all former transcripts alive.
 	if ts.kept = append(ts.kept, st.log); len(ts.kept) > 2*keptStreams {
