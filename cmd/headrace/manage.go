@@ -119,8 +119,10 @@ func oneRecord(ctx context.Context, src backend.Source, from backend.Offset) (r 
 	for {
 		b, err := reader.Read(ctx)
 		switch {
+		case err == io.EOF: // a sealed stream without a record from here on
+			return nil, nil
 		case err != nil:
-			return nil, endIsNone(err)
+			return nil, err
 		case len(b.Records) > 0:
 			return &b.Records[0], nil
 		case b.CaughtUp || b.Closed:
@@ -185,12 +187,4 @@ func (c *rmCmd) Run(ctx context.Context, std streams) error {
 		}
 		return t.remove(ctx)
 	})
-}
-
-// endIsNone turns the end of a sealed stream into nil: head prints "-" for a missing record.
-func endIsNone(err error) error {
-	if err == io.EOF {
-		return nil
-	}
-	return err
 }

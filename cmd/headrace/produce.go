@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/backoff"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -24,29 +25,26 @@ type produceCmd struct {
 }
 
 // Run writes line after line and returns when all are durable.
-func (c *produceCmd) Run(ctx context.Context, std streams) (err error) {
+func (c *produceCmd) Run(ctx context.Context, std streams) error {
 	if c.JSON {
 		c.ContentType = "application/json"
 	}
-	t, err := openTarget(ctx, c.URL)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.writable(ctx); err != nil {
-		return err
-	}
-	p, err := producer.New(ctx, t.sink, bytesCodec(cmp.Or(c.ContentType, t.contentType)))
-	if err != nil {
-		return err
-	}
-	// Close sends what was accepted, also after a signal.
-	defer func() {
-		err = errors.Join(err, p.Close())
-		s := p.Stats()
-		fmt.Fprintf(std.err, "headrace: %s: %d records durable, %d failed\n", t.name, s.Acked, s.Failed)
-	}()
-	return c.write(ctx, std.in, p)
+	return with(ctx, c.URL, func(t *target) (err error) {
+		if err := t.writable(ctx); err != nil {
+			return err
+		}
+		p, err := producer.New(ctx, t.sink, bytesCodec(cmp.Or(c.ContentType, t.contentType)))
+		if err != nil {
+			return err
+		}
+		// Close sends what was accepted, also after a signal.
+		defer func() {
+			err = errors.Join(err, p.Close())
+			s := p.Stats()
+			fmt.Fprintf(std.err, "headrace: %s: %d records durable, %d failed\n", t.name, s.Acked, s.Failed)
+		}()
+		return c.write(ctx, std.in, p)
+	})
 }
 
 func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Producer[[]byte]) error {
@@ -92,16 +90,8 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 
 // sleepUntil waits until t and returns false when ctx ends first.
 func sleepUntil(ctx context.Context, t time.Time) bool {
-	d := time.Until(t)
-	if d <= 0 {
-		return ctx.Err() == nil
+	if d := time.Until(t); d > 0 {
+		return backoff.Sleep(ctx, d)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return ctx.Err() == nil
 }

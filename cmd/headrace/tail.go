@@ -39,32 +39,26 @@ func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := existingStream(c.URL); err != nil {
-		return err
-	}
-	t, err := openTarget(ctx, c.URL)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.readable(ctx); err != nil {
-		return err
-	}
-	if c.From == "" {
-		if from, err = orStart(ctx, t.source, from); err != nil {
+	return withExisting(ctx, c.URL, func(t *target) error {
+		if err := t.readable(ctx); err != nil {
 			return err
 		}
-	}
-	opts := []consumer.Option{consumer.StartAt(from)}
-	if end.atTail {
-		opts = append(opts, consumer.StopAtTail())
-	}
-	reader, err := consumer.New(t.source, codec.Bytes(), opts...)
-	if err != nil {
-		return err
-	}
-	out := newPrinter(std.out, c.Output, c.Color == "always" || c.Color == "auto" && isTerminal(std.out))
-	return errors.Join(printAll(ctx, reader, end, out), out.flush())
+		if c.From == "" {
+			if from, err = orStart(ctx, t.source, from); err != nil {
+				return err
+			}
+		}
+		opts := []consumer.Option{consumer.StartAt(from)}
+		if end.atTail {
+			opts = append(opts, consumer.StopAtTail())
+		}
+		reader, err := consumer.New(t.source, codec.Bytes(), opts...)
+		if err != nil {
+			return err
+		}
+		out := newPrinter(std.out, c.Output, c.Color == "always" || c.Color == "auto" && isTerminal(std.out))
+		return errors.Join(printAll(ctx, reader, end, out), out.flush())
+	})
 }
 
 // orStart returns from, or the start if the store cannot find from. Durable Streams has no records to count back from the tail.

@@ -30,6 +30,17 @@ type target struct {
 	close func() error
 }
 
+// opening returns the create of a store whose streams come into being when an appender opens them for the first time.
+func opening(s backend.Sink) func(context.Context, string) error {
+	return func(ctx context.Context, contentType string) error {
+		session, err := s.NewAppender(backend.Format{ContentType: contentType}).Open(ctx)
+		if err != nil {
+			return err
+		}
+		return session.Close()
+	}
+}
+
 // A fact is a line of head.
 type fact struct {
 	Name  string `json:"name"`
@@ -107,7 +118,6 @@ func (t *target) readable(ctx context.Context) error {
 }
 
 // can returns an error where a store cannot do something.
-
 func (t *target) can(what string, ok bool) error {
 	if ok {
 		return nil

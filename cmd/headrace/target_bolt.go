@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/bolt"
 )
 
@@ -28,13 +27,7 @@ func openBolt(ctx context.Context, u *url.URL, t *target) error {
 	}
 	s := db.Stream(name)
 	t.sink, t.source, t.close = s, s, db.Close
-	t.create = func(ctx context.Context, contentType string) error {
-		session, err := s.NewAppender(backend.Format{ContentType: contentType}).Open(ctx) // the first opening makes the stream
-		if err != nil {
-			return err
-		}
-		return session.Close()
-	}
+	t.create = opening(s)
 	t.seal, t.trim = s.Seal, s.Trim
 	t.remove = func(ctx context.Context) error { return db.Delete(ctx, name) }
 	return nil

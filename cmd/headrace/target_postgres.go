@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/postgres"
 )
 
@@ -32,13 +31,7 @@ func openPostgres(ctx context.Context, u *url.URL, t *target) error {
 		pool.Close()
 		return err
 	}
-	t.create = func(ctx context.Context, contentType string) error {
-		session, err := s.NewAppender(backend.Format{ContentType: contentType}).Open(ctx)
-		if err != nil {
-			return err
-		}
-		return session.Close()
-	}
+	t.create = opening(s)
 	t.seal, t.trim = s.Seal, s.Trim
 	t.remove = func(ctx context.Context) error { return db.Delete(ctx, name) }
 	return nil

@@ -283,7 +283,7 @@ func (x *exchange) appendSession() error {
 	if err := x.checkKey(s); err != nil {
 		return err
 	}
-	x.beginFrames()
+	x.begin(typeS2S)
 	// The status is sent, so from here on every failure must travel in a terminal frame.
 	q := newAckQueue()
 	var running sync.WaitGroup
@@ -306,13 +306,13 @@ func (x *exchange) appendSession() error {
 	return x.writeAcks(q)
 }
 
-// beginFrames sends the head of the response at once, because a client may wait for the head before it sends any input.
-// Without the flush, both sides would wait for each other. The headers tell proxies neither to buffer nor to change the
-// frames: a buffered ack would look like a server that does not answer.
-func (x *exchange) beginFrames() {
+// begin sends the head of the response of a session at once, because a client may wait for the head before it sends any
+// input. Without the flush, both sides would wait for each other. The headers tell proxies neither to buffer nor to change
+// the answer: a buffered ack would look like a server that does not answer.
+func (x *exchange) begin(contentType string) {
 	x.srv.stats.sessions.Add(1)
 	h := x.w.Header()
-	h.Set("content-type", typeS2S)
+	h.Set("content-type", contentType)
 	h.Set("cache-control", "no-cache, no-transform")
 	h.Set("x-accel-buffering", "no")
 	x.w.WriteHeader(http.StatusOK)

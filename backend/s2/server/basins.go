@@ -107,23 +107,28 @@ func checkLocation(name string) error {
 	return nil
 }
 
+// mayCreate makes the checks of a call that may create the basin with this name, and returns the location for the basin.
+func (x *exchange) mayCreate(name string, req *basinRequest) (location string, err error) {
+	if err := checkBasinName(name); err != nil {
+		return "", err
+	}
+	if _, err := x.permit("create-basin", name, ""); err != nil {
+		return "", err
+	}
+	if location, err = req.location(); err != nil {
+		return "", err
+	}
+	return location, req.Config.check()
+}
+
 // createBasin makes a basin, and refuses a name that is taken, unless the same client repeats its own request.
 func (x *exchange) createBasin() error {
 	var req basinRequest
 	if err := x.decode(&req, false); err != nil {
 		return err
 	}
-	if err := checkBasinName(req.Basin); err != nil {
-		return err
-	}
-	if _, err := x.permit("create-basin", req.Basin, ""); err != nil {
-		return err
-	}
-	location, err := req.location()
+	location, err := x.mayCreate(req.Basin, &req)
 	if err != nil {
-		return err
-	}
-	if err := req.Config.check(); err != nil {
 		return err
 	}
 	id, err := requestID(x.r.Header.Get("s2-request-token"), &req)
@@ -144,14 +149,9 @@ func (x *exchange) createBasin() error {
 	default:
 		err = fail(http.StatusConflict, "resource_already_exists", "basin `%s` exists already", req.Basin)
 	}
-	if err != nil {
-		s.mu.Unlock()
-		return err
-	}
 	info := b.info()
 	s.mu.Unlock()
-	x.w.Header().Set("s2-provision-result", result)
-	return x.answer(http.StatusCreated, info)
+	return x.provisioned(http.StatusCreated, result, info, err)
 }
 
 // ensureBasin makes a basin, or gives an existing basin the config of the request. It may be repeated at will.
@@ -160,17 +160,8 @@ func (x *exchange) ensureBasin(name string) error {
 	if err := x.decode(&req, true); err != nil {
 		return err
 	}
-	if err := checkBasinName(name); err != nil {
-		return err
-	}
-	if _, err := x.permit("create-basin", name, ""); err != nil {
-		return err
-	}
-	location, err := req.location()
+	location, err := x.mayCreate(name, &req)
 	if err != nil {
-		return err
-	}
-	if err := req.Config.check(); err != nil {
 		return err
 	}
 	s := x.srv
@@ -188,12 +179,16 @@ func (x *exchange) ensureBasin(name string) error {
 		b.cfg = req.Config
 		s.saveBasinLocked(b)
 	}
-	if err != nil {
-		s.mu.Unlock()
-		return err
-	}
 	info := b.info()
 	s.mu.Unlock()
+	return x.provisioned(status, result, info, err)
+}
+
+// provisioned answers a call that creates a basin or a stream, or gives it a config. result says which of them it did.
+func (x *exchange) provisioned(status int, result string, info any, err error) error {
+	if err != nil {
+		return err
+	}
 	x.w.Header().Set("s2-provision-result", result)
 	return x.answer(status, info)
 }

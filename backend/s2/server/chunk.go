@@ -1,9 +1,6 @@
 package server
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "fmt"
 
 // A chunk is the result of one append. Its data is the repeated field `records` of a ReadBatch. Readers receive exactly
 // the stored bytes, and a read needs no encoding. A chunk never changes, and readers use chunks without a lock.
@@ -288,5 +285,3 @@ func (in *input) command(i int) (command, error) {
 	}
 	return parseCommand(r, in.headers[r.h0:r.h1])
 }
-
-func trimPoint(body []byte) uint64 { return binary.BigEndian.Uint64(body) }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -201,5 +200,3 @@ func (g *grant) checkWithin(issuer *grant) error {
 	}
 	return nil
 }
-
-func newSecret() string { return "s2_" + rand.Text() }

@@ -90,9 +90,22 @@ func (x *exchange) metrics(names []string) error {
 // were held while the answer is written, a slow client would block all other calls.
 
 func (s *Server) accountValues(set, interval string, at span) ([]metric, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.accountMetricsLocked(set, interval, at)
+	switch set {
+	case "active-basins":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		names := []string{}
+		for name, b := range s.catalog.basins {
+			if b.deletedAt.IsZero() && b.createdAt.Unix() <= at.end {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return []metric{{Label: &labelSet{"active-basins", names}}}, nil
+	case "account-ops":
+		return []metric{s.meter.accumulate("account-ops", "operations", interval, at, func(m *minute) uint64 { return m.calls })}, nil
+	}
+	return nil, unknownSet(set)
 }
 
 func (s *Server) basinValues(name, set, interval string, at span) ([]metric, error) {
@@ -145,24 +158,6 @@ func (x *exchange) span() (at span, err error) {
 }
 
 func unknownSet(set string) error { return badRequest("bad_query", "unknown metric set `%s`", set) }
-
-// accountMetricsLocked measures the account. s.mu is held.
-func (s *Server) accountMetricsLocked(set, interval string, at span) ([]metric, error) {
-	switch set {
-	case "active-basins":
-		names := []string{}
-		for name, b := range s.catalog.basins {
-			if b.deletedAt.IsZero() && b.createdAt.Unix() <= at.end {
-				names = append(names, name)
-			}
-		}
-		slices.Sort(names)
-		return []metric{{Label: &labelSet{"active-basins", names}}}, nil
-	case "account-ops":
-		return []metric{s.meter.accumulate("account-ops", "operations", interval, at, func(m *minute) uint64 { return m.calls })}, nil
-	}
-	return nil, unknownSet(set)
-}
 
 // metricsLocked measures the basin. The lock of the server is held.
 func (b *basin) metricsLocked(set, interval string, at span) ([]metric, error) {

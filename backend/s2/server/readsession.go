@@ -77,17 +77,9 @@ func (x *exchange) readSession() error {
 		return err
 	}
 	// From here on the status is sent, so every failure must travel in a terminal frame.
-	x.beginFrames()
+	x.begin(typeS2S)
 	out := &frameEmitter{x: x, how: responseCodec(x.r.Header.Values("accept-encoding"))}
-	return x.endFrames(nil, orEOF(rd.run(&q, out)))
-}
-
-// orEOF returns io.EOF for a nil error, because endFrames expects io.EOF as the mark of a clean end.
-func orEOF(err error) error {
-	if err == nil {
-		return io.EOF
-	}
-	return err
+	return x.endFrames(nil, rd.run(&q, out))
 }
 
 // A frameEmitter writes batches as frames. It uses its buffers again for every frame.
@@ -163,7 +155,7 @@ func (x *exchange) write(b []byte) error {
 	return nil
 }
 
-// endFrames writes out, and ends an answer in frames. If why is io.EOF, the answer ends cleanly. If why is an apiError,
+// endFrames writes out, and ends an answer in frames. If why is nil or io.EOF, the answer ends cleanly. If why is an apiError,
 // a terminal frame tells the client the error. Any other error except errAbort is a failure of the storage: endFrames logs
 // the error and breaks the connection, because the client must not take the answer for complete.
 func (x *exchange) endFrames(out []byte, why error) error {
@@ -171,7 +163,7 @@ func (x *exchange) endFrames(out []byte, why error) error {
 	case why == errAbort:
 		return errAbort
 	// The end of the response is the only sign of a clean end. S2 has no frame for it.
-	case why == io.EOF, why == errEnd:
+	case why == nil, why == io.EOF, why == errEnd:
 	default:
 		e, ok := why.(*apiError)
 		if !ok {

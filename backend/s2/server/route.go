@@ -79,14 +79,11 @@ func (x *exchange) basinName() (string, error) {
 	if name == "" {
 		return "", badRequest("bad_header", "the header s2-basin is missing: name the basin there")
 	}
-	return name, checkBasinNameHeader(name)
-}
-
-func checkBasinNameHeader(name string) error {
+	// The same mistake has another status in a header than in a body: 400 and not 422.
 	if e := (*apiError)(nil); errors.As(checkBasinName(name), &e) {
-		return badRequest("bad_header", "s2-basin: %s", e.message)
+		return "", badRequest("bad_header", "s2-basin: %s", e.message)
 	}
-	return nil
+	return name, nil
 }
 
 // mediaType returns the media type of a header, without parameters.

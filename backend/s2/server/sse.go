@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 )
@@ -28,14 +27,7 @@ func (x *exchange) readEvents() error {
 	if err != nil {
 		return err
 	}
-	h := x.w.Header()
-	h.Set("content-type", typeEvent)
-	h.Set("cache-control", "no-cache, no-transform")
-	h.Set("x-accel-buffering", "no")
-	x.w.WriteHeader(http.StatusOK)
-	x.statusSent = true
-	x.srv.stats.sessions.Add(1)
-	x.flush()
+	x.begin(typeEvent)
 	return out.end(rd.run(&q, out))
 }
 

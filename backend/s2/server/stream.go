@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"net/http"
 	"sort"
@@ -220,7 +221,7 @@ func (s *stream) obeyLocked(srv *Server, in *input, first uint64, now time.Time)
 		case fence:
 			s.fence = string(r.body)
 		case trim:
-			if to := min(trimPoint(r.body), first+uint64(i)+1); to > s.trimTo {
+			if to := min(binary.BigEndian.Uint64(r.body), first+uint64(i)+1); to > s.trimTo {
 				s.trimTo = to
 				s.trimAt = now.Add(srv.cfg.TrimDelay).UnixMilli()
 			}

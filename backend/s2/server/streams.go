@@ -116,10 +116,9 @@ func (x *exchange) createStream() error {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		return err
+		return err // st may be nil
 	}
-	x.w.Header().Set("s2-provision-result", result)
-	return x.answer(http.StatusCreated, st.info(req.Stream))
+	return x.provisioned(http.StatusCreated, result, st.info(req.Stream), nil)
 }
 
 // streamForProvisionLocked returns the stream with this name, or nil if the name is free. A stream that is being
@@ -169,10 +168,9 @@ func (x *exchange) ensureStream() error {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		return err
+		return err // st may be nil
 	}
-	x.w.Header().Set("s2-provision-result", result)
-	return x.answer(status, st.info(x.stream))
+	return x.provisioned(status, result, st.info(x.stream), nil)
 }
 
 // reconfigure replaces the config with f(config), and reports whether the config has changed. f runs with s.mu held, so

@@ -213,13 +213,8 @@ func headerLen(h *header) (n int) {
 // with the value zero are left out, as in every proto3 message. A length stands in front of its content, and the sizes
 // must be added up first.
 func appendSequenced(dst []byte, r *record, headers []header, seq, ts uint64) []byte {
-	n := 0
-	if seq != 0 {
-		n += 1 + uvarintLen(seq)
-	}
-	if ts != 0 {
-		n += 1 + uvarintLen(ts)
-	}
+	at := position{seq, ts}
+	n := at.size()
 	for i := range headers {
 		n += bytesLen(headerLen(&headers[i]))
 	}
@@ -228,12 +223,7 @@ func appendSequenced(dst []byte, r *record, headers []header, seq, ts uint64) []
 	}
 	dst = append(dst, 0x0a)
 	dst = binary.AppendUvarint(dst, uint64(n))
-	if seq != 0 {
-		dst = binary.AppendUvarint(append(dst, 0x08), seq)
-	}
-	if ts != 0 {
-		dst = binary.AppendUvarint(append(dst, 0x10), ts)
-	}
+	dst = at.appendFields(dst)
 	for i := range headers {
 		h := &headers[i]
 		dst = append(dst, 0x1a)
@@ -260,14 +250,22 @@ type position struct {
 // appendPosition appends p as a sub-message, even if p is zero. A reader takes an absent tail for a sign that it has
 // not reached the tail.
 func appendPosition(dst []byte, tag byte, p position) []byte {
-	n := 0
+	return p.appendFields(append(dst, tag, byte(p.size())))
+}
+
+// size is the size of what appendFields appends.
+func (p position) size() (n int) {
 	if p.SeqNum != 0 {
 		n += 1 + uvarintLen(p.SeqNum)
 	}
 	if p.Timestamp != 0 {
 		n += 1 + uvarintLen(p.Timestamp)
 	}
-	dst = append(dst, tag, byte(n))
+	return n
+}
+
+// appendFields appends the fields 1 and 2 of a StreamPosition. A SequencedRecord begins with the same two fields.
+func (p position) appendFields(dst []byte) []byte {
 	if p.SeqNum != 0 {
 		dst = binary.AppendUvarint(append(dst, 0x08), p.SeqNum)
 	}

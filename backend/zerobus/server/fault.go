@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -52,9 +53,25 @@ type Effect struct {
 	run func(*stream) (bool, error)
 }
 
-// Delay waits for d and then goes on. Meanwhile the server reads nothing from the stream.
+// Delay waits for d and then goes on. Meanwhile the server reads nothing from the stream, so the flow control stops the client
+// when the window is full.
 func Delay(d time.Duration) Effect {
-	return Effect{func(st *stream) (bool, error) { return false, st.wait(st.rpc.Context(), d) }}
+	return Effect{func(st *stream) (bool, error) { return false, sleep(st.rpc.Context(), d) }}
+}
+
+// sleep waits for d. If ctx ends first, sleep returns the error of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Stall sends nothing more until the client has gone.

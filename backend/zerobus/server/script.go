@@ -99,7 +99,7 @@ func (sc *script) create(st *stream) error {
 		step, sc.steps = sc.steps[0], sc.steps[1:]
 	}
 	sc.mu.Unlock()
-	if err := st.wait(st.rpc.Context(), step.delay); err != nil {
+	if err := sleep(st.rpc.Context(), step.delay); err != nil {
 		return err
 	}
 	if step.kind == stepFail {
@@ -124,7 +124,7 @@ func (sc *script) ingested(st *stream, offset int64) error {
 	step := sc.steps[0]
 	sc.steps = sc.steps[1:]
 	sc.mu.Unlock()
-	if err := st.wait(st.rpc.Context(), step.delay); err != nil {
+	if err := sleep(st.rpc.Context(), step.delay); err != nil {
 		return err
 	}
 	switch step.kind {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -373,18 +372,6 @@ func (st *stream) after(d time.Duration, f func()) {
 		st.timers = append(st.timers[:0], st.timers[512:]...)
 	}
 	st.timers = append(st.timers, t)
-}
-
-// wait waits for d. Meanwhile the stream reads nothing, so the flow control stops the client when the window is full.
-func (st *stream) wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // one returns the value of a header. one returns "" if the header is missing or occurs twice. Both are errors, because a proxy

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -39,21 +38,6 @@ func (ts *tokens) due() TokenFault {
 	// TokenFault changes nothing.
 	f, _ := ts.faults.Strike(0, "", 0)
 	return f
-}
-
-// wait waits for the delay of the fault, unless ctx ends first.
-func (f *TokenFault) wait(ctx context.Context) error {
-	if f.Delay <= 0 {
-		return nil
-	}
-	t := time.NewTimer(f.Delay)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // answers returns the answer of the fault. instead is false if the client gets a token.

@@ -66,7 +66,7 @@ func (s *Server) token(to http.ResponseWriter, r *http.Request) {
 	said.Form = maps.Clone(r.PostForm)
 	// The protocol sends the secret in the header, but a faulty client may send it in the form.
 	delete(said.Form, "client_secret")
-	gone := f.wait(r.Context())
+	gone := sleep(r.Context(), f.Delay)
 	if gone != nil || f.Drop {
 		s.tokens.keep(said)
 		panic(http.ErrAbortHandler) // makes net/http close the connection
