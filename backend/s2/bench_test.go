@@ -15,9 +15,10 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// benchServer keeps little, so that long runs do not measure memory.
-func benchServer(b *testing.B) *s2test.Server {
-	return s2test.New(b, s2test.Basin(basinName, true), s2test.Retain(256<<20))
+// here starts a server in the process of the benchmark. It keeps little, so that long runs do not measure memory.
+func here(b *testing.B) address {
+	srv := s2test.New(b, s2test.Basin(basinName, true), s2test.Retain(256<<20))
+	return address{url: srv.URL(), token: srv.Token()}
 }
 
 var codings = []struct {
@@ -25,10 +26,6 @@ var codings = []struct {
 	codec  s2s.Codec
 	client []s2.Option
 }{{"plain", s2s.None, nil}, {"zstd", s2s.Zstd, []s2.Option{s2.Zstd()}}}
-
-func records(b *testing.B, n int) {
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
-}
 
 // allocations returns what reports those since then for each of n records, the server's included: what is reported by the
 // testing package is rounded down to 0.
@@ -43,17 +40,27 @@ func allocations(b *testing.B) (report func(n int)) {
 
 // BenchmarkProduce is a producer beside a loop that writes frames made before over one HTTP/2 stream to the same server.
 // One iteration is one record.
-func BenchmarkProduce(b *testing.B) {
+func BenchmarkProduce(b *testing.B) { benchProduce(b, here) }
+
+// BenchmarkApart is the benchmarks of the client with a server in a process of its own.
+func BenchmarkApart(b *testing.B) {
+	b.Run("Produce", func(b *testing.B) { benchProduce(b, apart) })
+	b.Run("Lone", func(b *testing.B) { benchLone(b, apart) })
+	b.Run("Consume", func(b *testing.B) { benchConsume(b, apart) })
+}
+
+func benchProduce(b *testing.B, start func(*testing.B) address) {
 	for _, size := range []int{100, 1024} {
 		for _, c := range codings {
 			value := payload(size)
 			b.Run(fmt.Sprintf("%d/%s/raw", size, c.name), func(b *testing.B) {
-				srv := benchServer(b)
-				r := openRaw(b, srv, http.MethodPost, streamName(), "", c.codec.String())
+				at := start(b)
+				r := openRaw(b, at, http.MethodPost, streamName(), "", c.codec.String())
 				defer r.end()
 				frame, per := rawFrame(b, value, c.codec)
 				frames := (b.N + per - 1) / per
 				b.ReportAllocs()
+				report := at.measure(b)
 				b.ResetTimer()
 				failed := make(chan error, 1)
 				go func() {
@@ -73,17 +80,17 @@ func BenchmarkProduce(b *testing.B) {
 				if err := <-failed; err != nil {
 					b.Fatal(err)
 				}
-				records(b, frames*per)
+				report(frames * per)
 			})
 			b.Run(fmt.Sprintf("%d/%s/producer", size, c.name), func(b *testing.B) {
-				srv := benchServer(b)
-				st := dial(b, srv, c.client...).Basin(basinName).Stream(streamName())
+				at := start(b)
+				st := at.dial(b, c.client...).Basin(basinName).Stream(streamName())
 				p, err := producer.New(b.Context(), st, codec.Bytes())
 				if err != nil {
 					b.Fatal(err)
 				}
 				b.ReportAllocs()
-				report := allocations(b)
+				allocated, report := allocations(b), at.measure(b)
 				b.ResetTimer()
 				for range b.N {
 					if _, err := p.Enqueue(b.Context(), value); err != nil {
@@ -93,23 +100,26 @@ func BenchmarkProduce(b *testing.B) {
 				if err := p.Close(); err != nil {
 					b.Fatal(err)
 				}
-				records(b, b.N)
 				report(b.N)
+				allocated(b.N)
 			})
 		}
 	}
 }
 
 // BenchmarkLone is one record at a time, waited for, beside a raw round trip of one frame.
-func BenchmarkLone(b *testing.B) {
+func BenchmarkLone(b *testing.B) { benchLone(b, here) }
+
+func benchLone(b *testing.B, start func(*testing.B) address) {
 	value := payload(100)
 	b.Run("raw", func(b *testing.B) {
-		srv := benchServer(b)
-		r := openRaw(b, srv, http.MethodPost, streamName(), "", "")
+		at := start(b)
+		r := openRaw(b, at, http.MethodPost, streamName(), "", "")
 		defer r.end()
 		frame := []byte{0, 0, 105, 0, 0x0a, 102, 0x1a, 100}
 		frame = append(frame, value...)
 		b.ReportAllocs()
+		report := at.measure(b)
 		for b.Loop() {
 			if _, err := r.in.Write(frame); err != nil {
 				b.Fatal(err)
@@ -118,34 +128,37 @@ func BenchmarkLone(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		records(b, b.N)
+		report(b.N)
 	})
 	b.Run("send", func(b *testing.B) {
-		srv := benchServer(b)
-		st := dial(b, srv).Basin(basinName).Stream(streamName())
+		at := start(b)
+		st := at.dial(b).Basin(basinName).Stream(streamName())
 		p, err := producer.New(b.Context(), st, codec.Bytes())
 		if err != nil {
 			b.Fatal(err)
 		}
 		defer p.Close()
 		b.ReportAllocs()
+		report := at.measure(b)
 		for b.Loop() {
 			if err := p.Send(b.Context(), value); err != nil {
 				b.Fatal(err)
 			}
 		}
-		records(b, b.N)
+		report(b.N)
 	})
 }
 
 // BenchmarkConsume reads a stream of 100 000 records again and again: raw frames, the reader, and a consumer. One
 // iteration is one record.
-func BenchmarkConsume(b *testing.B) {
+func BenchmarkConsume(b *testing.B) { benchConsume(b, here) }
+
+func benchConsume(b *testing.B, start func(*testing.B) address) {
 	for _, size := range []int{100, 1024} {
 		for _, c := range codings {
 			kept := 100_000
-			srv := s2test.New(b, s2test.Basin(basinName, true))
-			st := dial(b, srv, c.client...).Basin(basinName).Stream(streamName())
+			at := start(b)
+			st := at.dial(b, c.client...).Basin(basinName).Stream(streamName())
 			p, err := producer.New(b.Context(), st, codec.Bytes())
 			if err != nil {
 				b.Fatal(err)
@@ -159,23 +172,25 @@ func BenchmarkConsume(b *testing.B) {
 			if err := p.Close(); err != nil {
 				b.Fatal(err)
 			}
-			b.Run(fmt.Sprintf("%d/%s/raw", size, c.name), func(b *testing.B) {
-				b.ReportAllocs()
-				n := 0
-				for n < b.N {
-					r := openRaw(b, srv, http.MethodGet, st.Name(), "?seq_num=0&wait=0", c.codec.String())
-					for {
-						if _, _, err := r.out.Next(); err != nil {
-							break
-						}
+			raws := map[string]bool{"raw": false}
+			if c.codec != s2s.None {
+				raws["raw, decompressed"] = true
+			}
+			for name, decompressed := range raws {
+				b.Run(fmt.Sprintf("%d/%s/%s", size, c.name, name), func(b *testing.B) {
+					b.ReportAllocs()
+					report := at.measure(b)
+					n := 0
+					for n < b.N {
+						readRaw(b, openRaw(b, at, http.MethodGet, st.Name(), "?seq_num=0&wait=0", c.codec.String()), decompressed)
+						n += kept
 					}
-					r.end()
-					n += kept
-				}
-				records(b, n)
-			})
+					report(n)
+				})
+			}
 			b.Run(fmt.Sprintf("%d/%s/reader", size, c.name), func(b *testing.B) {
 				b.ReportAllocs()
+				report := at.measure(b)
 				n := 0
 				for n < b.N {
 					r, err := st.OpenReader(b.Context(), backend.Earliest)
@@ -192,11 +207,11 @@ func BenchmarkConsume(b *testing.B) {
 					_ = r.Close()
 					n += kept
 				}
-				records(b, n)
+				report(n)
 			})
 			b.Run(fmt.Sprintf("%d/%s/consumer", size, c.name), func(b *testing.B) {
 				b.ReportAllocs()
-				report := allocations(b)
+				allocated, report := allocations(b), at.measure(b)
 				n := 0
 				for n < b.N {
 					c, err := consumer.New(st, codec.Bytes(), consumer.StopAtTail())
@@ -215,9 +230,27 @@ func BenchmarkConsume(b *testing.B) {
 					}
 					n += kept
 				}
-				records(b, n)
 				report(n)
+				allocated(n)
 			})
+		}
+	}
+}
+
+// readRaw reads frames up to the end of the response.
+func readRaw(b *testing.B, r *raw, decompressed bool) {
+	defer r.end()
+	coder, err := s2s.NewCoder(s2s.None)
+	check(b, err)
+	defer coder.Close()
+	for {
+		flags, payload, err := r.out.Next()
+		if err != nil {
+			return
+		}
+		if decompressed {
+			_, err = coder.Open(flags, payload)
+			check(b, err)
 		}
 	}
 }

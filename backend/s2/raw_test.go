@@ -12,7 +12,6 @@ import (
 
 	"github.com/headrace/headrace/backend/s2/internal/s2pb"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
-	"github.com/headrace/headrace/backend/s2/s2test"
 )
 
 // A raw is one HTTP/2 stream without any client around it: what the wire, the transport and the server cost.
@@ -22,7 +21,7 @@ type raw struct {
 	end func()
 }
 
-func openRaw(t testing.TB, srv *s2test.Server, method, stream, query, encoding string) *raw {
+func openRaw(t testing.TB, at address, method, stream, query, encoding string) *raw {
 	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -32,7 +31,7 @@ func openRaw(t testing.TB, srv *s2test.Server, method, stream, query, encoding s
 	if method == http.MethodPost {
 		body, w = io.Pipe()
 		// An answer to anything brings the server's settings, without which the body would leave in frames of 16 KiB.
-		first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL(), nil)
+		first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at.url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,12 +41,12 @@ func openRaw(t testing.TB, srv *s2test.Server, method, stream, query, encoding s
 		}
 		_ = res.Body.Close()
 	}
-	url := srv.URL() + "/v1/streams/" + strings.ReplaceAll(stream, "/", "%2F") + "/records" + query
+	url := at.url + "/v1/streams/" + strings.ReplaceAll(stream, "/", "%2F") + "/records" + query
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+srv.Token())
+	req.Header.Set("Authorization", "Bearer "+at.token)
 	req.Header.Set("S2-Basin", basinName)
 	req.Header.Set("Content-Type", "s2s/proto")
 	if encoding != "" {
