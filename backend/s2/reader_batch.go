@@ -7,6 +7,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/wire"
+	"github.com/headrace/headrace/internal/records"
 )
 
 // batch makes the Batch for the caller from a batch of the server, and looks for missing records. Records are missing if they
@@ -15,6 +16,8 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 	if len(b.Records) == 0 {
 		return r.heartbeat(ctx, b)
 	}
+	// The whole slice goes back, with the records that are cut off or filtered below: records.Slice promises zero records.
+	free := records.Free(b.Records)
 	// Gaps between two batches. Gaps within a batch follow below.
 	if err := r.expect(b.First); err != nil {
 		return backend.Batch{}, err
@@ -31,7 +34,7 @@ func (r *reader) batch(ctx context.Context, b wire.Batch) (backend.Batch, error)
 	n := len(b.Records)
 	last := &b.Records[n-1] // before commands are filtered out: Next must be behind them
 	r.known, r.earliest, r.next = true, false, b.Seq(n-1)+1
-	out := backend.Batch{Records: b.Records, Next: last.Next, CaughtUp: b.HasTail && b.Tail.SeqNum <= r.next}
+	out := backend.Batch{Records: b.Records, Next: last.Next, CaughtUp: b.HasTail && b.Tail.SeqNum <= r.next, Free: free}
 	// Commands are filtered last, because they count as records for positions and gaps.
 	if !r.stream.cfg.commands {
 		out.Records = withoutCommands(out.Records)

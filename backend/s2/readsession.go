@@ -115,6 +115,10 @@ func (r *ReadSession) connection(ctx context.Context, yield func(backend.Record,
 		// observe comes after give. Before, Next would be behind records that the loop has not got, and the next connection
 		// would skip them.
 		r.observe(b, in)
+		// The loop has got copies of the records.
+		if b.Free != nil {
+			b.Free()
+		}
 	}
 }
 

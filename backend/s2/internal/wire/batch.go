@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/records"
 )
 
 // A Batch is a decoded ReadBatch.
@@ -53,7 +54,7 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 		return b, err
 	}
 	if n > 0 {
-		b.Records = make([]backend.Record, 0, n)
+		b.Records = records.Slice(n)
 	}
 	arena := make(backend.Headers, 0, d.headers)
 	for len(p) > 0 {
@@ -115,7 +116,7 @@ func (b *Batch) place(seq uint64) error {
 }
 
 // count returns the number of records in p, so we can allocate all records at once.
-func count(p []byte) (records int, err error) {
+func count(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		tag, _, _, to := next(p)
 		if to == 0 {
@@ -125,11 +126,11 @@ func count(p []byte) (records int, err error) {
 		if tag != tagRecord {
 			continue
 		}
-		if records++; records > batchRecords {
+		if n++; n > batchRecords {
 			return 0, fmt.Errorf("malformed batch: more than %d records", batchRecords)
 		}
 	}
-	return records, nil
+	return n, nil
 }
 
 // usual reads a SequencedRecord of the usual shape: number, time and a body of less than 16 KiB, each once and in this
