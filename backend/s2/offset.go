@@ -39,17 +39,8 @@ func setOffsets(b *wire.Batch, suffix string) {
 		}
 		return
 	}
-	n := uint64(len(b.Records))
-	num := strconv.AppendUint(make([]byte, 0, 21 /* 20 digits, and one more for increment */), b.First, 10)
-	width := len(num)
-	var all strings.Builder
-	all.Grow(int(n+1) * (len(strconv.AppendUint(num[width:], b.First+n, 10)) + len(suffix)))
-	for range n + 1 {
-		all.Write(num)
-		all.WriteString(suffix)
-		num = increment(num)
-	}
-	rest := backend.Offset(all.String())
+	width := digits(b.First)
+	rest := offsetsFrom(b.First, uint64(len(b.Records)+1), suffix)
 	longer := uint64(1) // the next number with another digit: from there on, offsets are a byte longer
 	for range width {
 		longer *= 10
@@ -67,16 +58,64 @@ func setOffsets(b *wire.Batch, suffix string) {
 	}
 }
 
-// increment adds 1 to a decimal number in place. An increment takes a third of the time of formatting the next number.
-func increment(num []byte) []byte {
-	for i := len(num) - 1; i >= 0; i-- {
-		if num[i] != '9' {
-			num[i]++
-			return num
+// offsetsFrom returns the offsets of n numbers from first on, without anything between them.
+//
+// The offsets of ten numbers that differ in the last digit alone are written at once: a batch then takes 5 ns a record and
+// not 8.5.
+func offsetsFrom(first, n uint64, suffix string) backend.Offset {
+	var all strings.Builder
+	all.Grow(int(n) * (digits(first+n-1) + len(suffix)))
+	tens, digit := first/10, first%10
+	ten := tenOffsets(nil, tens, suffix)
+	for {
+		width := len(ten) / 10
+		some := min(n, 10-digit)
+		all.Write(ten[int(digit)*width : int(digit+some)*width])
+		if n -= some; n == 0 {
+			return backend.Offset(all.String())
 		}
-		num[i] = '0'
+		tens, digit = tens+1, 0
+		if last := width - len(suffix) - 1; !incrementAll(ten, width, last) {
+			ten = tenOffsets(ten[:0], tens, suffix)
+		}
 	}
-	num = append(num, '0')
-	num[0] = '1'
-	return num
+}
+
+// tenOffsets appends the offsets of the numbers from 10*tens on.
+func tenOffsets(dst []byte, tens uint64, suffix string) []byte {
+	for digit := range byte(10) {
+		if tens > 0 {
+			dst = strconv.AppendUint(dst, tens, 10)
+		}
+		dst = append(append(dst, '0'+digit), suffix...)
+	}
+	return dst
+}
+
+// incrementAll adds 1 to decimal numbers of equal length in place. The numbers are equal, have the length digits, and one
+// begins at every width bytes. incrementAll returns false, and leaves the numbers without a meaning, when they need another digit.
+func incrementAll(numbers []byte, width, digits int) bool {
+	at := digits - 1 // the last digit that is no 9
+	for at >= 0 && numbers[at] == '9' {
+		at--
+	}
+	if at < 0 {
+		return false
+	}
+	for ; len(numbers) > 0; numbers = numbers[width:] {
+		numbers[at]++
+		for i := at + 1; i < digits; i++ {
+			numbers[i] = '0'
+		}
+	}
+	return true
+}
+
+// digits returns how many decimal digits n has.
+func digits(n uint64) int {
+	d := 1
+	for ; n >= 10; n /= 10 {
+		d++
+	}
+	return d
 }

@@ -9,8 +9,11 @@ import (
 )
 
 func TestOffsetsAreTheNumbersInDecimal(t *testing.T) {
-	for _, first := range []uint64{0, 1, 8, 9, 98, 99, 995, 1<<32 - 3, 9_999_999_999, 999_999_999_999_999_999, 9_999_999_999_999_999_998, math.MaxUint64 - 1001} {
+	for _, first := range []uint64{0, 1, 8, 9, 98, 99, 995, 1<<32 - 3, 9_999_999_999, 999_999_999_999_999_999, 9_999_999_999_999_999_998, math.MaxUint64 - 1001, math.MaxUint64 - 12} {
 		for _, n := range []int{1, 2, 11, 1000} {
+			if uint64(n) > math.MaxUint64-first {
+				continue // the last record needs a successor
+			}
 			b := wire.Batch{Records: make([]backend.Record, n), First: first}
 			setOffsets(&b, "@k")
 			for i, r := range b.Records {
