@@ -32,6 +32,8 @@ func (b *Batch) Seq(i int) uint64 {
 type Decoder struct {
 	names   []string
 	headers int       // number of headers in the last batch; the next batch will probably have as many
+	records int       // number of records in the last batch
+	size    int       // bytes of the last batch with a record
 	ms      uint64    // timestamp of the last record; the next record will often have the same
 	time    time.Time // ms as a time
 }
@@ -49,13 +51,8 @@ const nameLimit = 16
 // Decode reads a ReadBatch. The values of the records alias p, therefore nobody may write to p afterwards.
 func (d *Decoder) Decode(p []byte) (Batch, error) {
 	var b Batch
-	n, err := count(p)
-	if err != nil {
-		return b, err
-	}
-	if n > 0 {
-		b.Records = records.Slice(n)
-	}
+	size := len(p)
+	var err error
 	arena := make(backend.Headers, 0, d.headers)
 	for len(p) > 0 {
 		tag, _, from, to := next(p)
@@ -65,6 +62,11 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 		switch tag {
 		case tagRecord:
 			i := len(b.Records)
+			if i == cap(b.Records) || i == batchRecords {
+				if b.Records, err = d.grow(b.Records, size); err != nil {
+					return Batch{}, err
+				}
+			}
 			b.Records = b.Records[:i+1]
 			r := &b.Records[i]
 			seq, ms, body := usual(p[from:to])
@@ -85,7 +87,23 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 		p = p[to:]
 	}
 	d.headers = len(arena)
+	if len(b.Records) > 0 {
+		d.records, d.size = len(b.Records), size
+	}
 	return b, nil
+}
+
+// grow returns recs with room for at least one more record of a batch of size bytes. The batch probably has records of the same size
+// as the batch before. To count the records first would cost an eighth of the time of Decode.
+func (d *Decoder) grow(recs []backend.Record, size int) ([]backend.Record, error) {
+	n := 2*len(recs) + 1
+	switch {
+	case len(recs) == batchRecords:
+		return nil, fmt.Errorf("malformed batch: more than %d records", batchRecords)
+	case len(recs) == 0 && d.size > 0:
+		n = d.records*size/d.size + 1
+	}
+	return append(records.Slice(min(n, batchRecords)), recs...), nil
 }
 
 // place stores the sequence number of the last record in the batch. It refuses a number that is not larger than the
@@ -113,24 +131,6 @@ func (b *Batch) place(seq uint64) error {
 	}
 	b.Seqs = append(b.Seqs, seq)
 	return nil
-}
-
-// count returns the number of records in p, so we can allocate all records at once.
-func count(p []byte) (n int, err error) {
-	for len(p) > 0 {
-		tag, _, _, to := next(p)
-		if to == 0 {
-			return 0, malformed(p)
-		}
-		p = p[to:]
-		if tag != tagRecord {
-			continue
-		}
-		if n++; n > batchRecords {
-			return 0, fmt.Errorf("malformed batch: more than %d records", batchRecords)
-		}
-	}
-	return n, nil
 }
 
 // usual reads a SequencedRecord of the usual shape: number, time and a body of less than 16 KiB, each once and in this

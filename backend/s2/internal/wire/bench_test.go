@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/records"
 )
 
 // BenchmarkDecode reads a batch of 1000 records of 100 bytes.
@@ -18,9 +19,11 @@ func BenchmarkDecode(b *testing.B) {
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := d.Decode(in); err != nil {
+		batch, err := d.Decode(in)
+		if err != nil {
 			b.Fatal(err)
 		}
+		records.Free(batch.Records)()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(recs)), "ns/record")
 }

@@ -104,7 +104,7 @@ func TestDecodeRefusesWhatTheProtocolForbids(t *testing.T) {
 		{"field 0", []byte{0x02, 0}, "field number"},
 		{"a group", []byte{0x0b, 0x0c}, "wire type"},
 		{"a varint of 11 bytes", []byte{0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, "cut short"},
-		{"1001 records", bytes.Repeat([]byte{0x0a, 0}, 1001), "more than 1000"},
+		{"1001 records", readBatch(t, make([]backend.Record, 1001)), "more than 1000"},
 		{"the same place twice", []byte{0x0a, 2, 8, 5, 0x0a, 2, 8, 5}, "5 behind 5"},
 		{"going backwards", []byte{0x0a, 2, 8, 5, 0x0a, 2, 8, 4}, "4 behind 5"},
 		{"the last sequence number of all", append([]byte{0x0a, 11, 8}, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), "no successor"},
