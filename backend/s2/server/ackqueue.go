@@ -3,13 +3,19 @@ package server
 import "sync"
 
 // maxPending is how many batches of a session may wait for their ack. At this number the server reads no more inputs of
-// the session; otherwise a fast client could fill the memory of the server.
+// the session; otherwise a fast client could fill the memory of the server. The client notices by the flow control of
+// HTTP/2: its window is not opened again. The number is far above the batches of one commit, because a smaller one would
+// make the disk wait for the network.
 const maxPending = 4096
 
 // An ackQueue holds the acks of one append session, in the order of the inputs. The reader of the session reserves a
 // slot for each input before it gives the input to the stream. The store decides slots from its own goroutine. The
 // writer of the session takes decided slots from the head of the queue. A slot that is decided early waits for the
 // slots before it, because S2 promises acks in the order of the inputs.
+//
+// Only three goroutines know a queue, and each does one thing: the reader of the session reserves, the committer
+// decides, and the writer takes. So a single channel with one token is enough for each of the two that wait. mu is held
+// for a few instructions only, because the committer takes it for every batch.
 type ackQueue struct {
 	mu          sync.Mutex
 	first       uint64 // the number of the slot acks[0]
@@ -54,6 +60,7 @@ func (q *ackQueue) reserve() (slot uint64, ok bool) {
 			return slot, true
 		}
 		q.mu.Unlock()
+		// A token may be old, and the queue full again. The loop looks again, and waits for the next token.
 		<-q.room
 	}
 }
@@ -85,6 +92,7 @@ func (q *ackQueue) decide(slot uint64, a ack, err error) {
 // end records the end of the reservations, and the reason. io.EOF: the client has ended the session.
 func (q *ackQueue) end(err error) {
 	q.mu.Lock()
+	// takeInputs calls end once, behind its last reserve. So behind err no slot can follow.
 	q.err = err
 	q.mu.Unlock()
 	signal(q.ready)

@@ -20,6 +20,9 @@ func (x *exchange) append() handler {
 }
 
 // autoAppend and autoRead say whether a basin creates a missing stream for an append or a read.
+//
+// Each of the two kinds of calls has a flag of its own in the basin: a basin may let writers create streams while a
+// mistyped name in a reader is still an error.
 func autoAppend(c *basinConfig) bool { return c.CreateStreamOnAppend }
 
 // target finds the stream of an append or a read. If the stream is missing and the basin is configured to create
@@ -53,7 +56,9 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 	return x.srv.liveStream(basin, name, cfg, auto)
 }
 
-// permitCommands refuses a batch with command records that the token of the request may not append.
+// permitCommands refuses a batch with command records that the token of the request may not append. S2 has rights of
+// its own for fence and trim: a token for a plain writer must not be able to lock out other writers, or to delete
+// records. The check needs no stream, and comes before the stream is looked up: a refused append must not create one.
 func (x *exchange) permitCommands(in *input) error {
 	// Nearly all batches have no headers, and a batch without headers has no commands. The check then costs nothing.
 	if x.who.root() || len(in.headers) == 0 {
@@ -82,6 +87,10 @@ func (x *exchange) permitCommands(in *input) error {
 
 // appendUnary stores a single batch. The request is checked before the stream is looked up. Otherwise a refused request
 // could create a stream and leave the stream behind empty.
+//
+// The order of the checks is the order of S2, as far as S2 says one: form and limits (400, 422), rights (403), the
+// stream (404, 409), the key (400), and at last the conditions of the stream (412): see place. Clients decide by the
+// status whether they try again, so of two mistakes the first in this order must be reported.
 func (x *exchange) appendUnary() error {
 	in := newInput()
 	defer in.free()
@@ -121,7 +130,8 @@ func (x *exchange) appendUnary() error {
 	return x.reply(typeJSON, b)
 }
 
-// readInput reads the body of a unary append, which is protobuf or JSON.
+// readInput reads the body of a unary append, which is protobuf or JSON. Everything that is not protobuf is JSON for
+// S2, and decode then refuses another content type.
 func (x *exchange) readInput(in *input) error {
 	format, err := x.format()
 	if err != nil {
@@ -159,7 +169,9 @@ func (x *exchange) store(s *stream, in *input) (a ack, err error) {
 	return a, err
 }
 
-// reply sends the answer of a unary call, unless a fault strikes the answer.
+// reply sends the answer of a unary call, unless a fault strikes the answer. The batch is stored by now, or the records
+// are read. So a fault here loses an answer and nothing else, which is the case that tells a client with a safe retry
+// from a client without.
 func (x *exchange) reply(contentType string, b []byte) error {
 	e := x.srv.strike(x.op, x.stream, Replying)
 	if err := x.applyFault(e); err != nil {
@@ -168,7 +180,8 @@ func (x *exchange) reply(contentType string, b []byte) error {
 	return x.send(http.StatusOK, contentType, e.alter(b))
 }
 
-// alter returns the bytes that a fault sends in place of b.
+// alter returns the bytes that a fault sends in place of b. Byte 3 of a frame is its byte of flags. The answer of a
+// unary call has no flags, and a fault that sets one there only damages the answer; tests use it for sessions alone.
 func (e *Effect) alter(b []byte) []byte {
 	switch e.do {
 	case doFrame:
@@ -185,6 +198,7 @@ func (e *Effect) alter(b []byte) []byte {
 
 // A jsonInput is an AppendInput in JSON.
 type jsonInput struct {
+	// A header is an array of two strings, its name and its value: S2 allows the same name twice, which a JSON object would lose.
 	Records *[]struct {
 		Timestamp *uint64     `json:"timestamp"`
 		Headers   [][2]string `json:"headers"`
@@ -204,6 +218,7 @@ func (j *jsonInput) fill(in *input, f format) error {
 	}
 	for _, r := range *j.Records {
 		rec := record{h0: len(in.headers)}
+		// An absent timestamp and 0 are different: the server gives a record without one the time of arrival.
 		if r.Timestamp != nil {
 			rec.ts, rec.hasTS = *r.Timestamp, true
 		}
@@ -240,7 +255,8 @@ const (
 	base64F format = true
 )
 
-// format returns the form that the request asks for. Each form has two names, and the server accepts both.
+// format returns the form that the request asks for. Each form has two names, and the server accepts both. The header
+// means nothing for protobuf, which carries bytes as they are.
 func (x *exchange) format() (format, error) {
 	switch f := x.r.Header.Get("s2-format"); f {
 	case "", "raw", "json":
@@ -269,7 +285,8 @@ func (f format) decode(s string) ([]byte, error) {
 // disk, so the next commit can store many inputs of one session. The second goroutine is that of the handler, and
 // writes acks: all acks of one commit leave in one write. The session ends when the client ends the session, when an
 // input fails, or when the server shuts down. In each case the server first acknowledges the inputs stored before;
-// otherwise the client would not know the fate of these inputs.
+// otherwise the client would not know the fate of these inputs. A session has no heartbeats and no timeout. A client
+// may keep it open for days without an input, and the end of the connection ends it.
 func (x *exchange) appendSession() error {
 	// Over HTTP/1.1 a client cannot read acks while it sends inputs.
 	if x.r.ProtoMajor < 2 {
@@ -324,7 +341,9 @@ func (x *exchange) flush() { _ = http.NewResponseController(&x.w).Flush() }
 
 // takeInputs reads inputs and gives them to the stream, until the client ends or something fails, and returns the
 // reason. io.EOF means the end by the client. After an input has failed, takeInputs reads nothing more, because S2
-// promises to store nothing behind a failed input.
+// promises to store nothing behind a failed input. The stream compares each input with its conditions at once, and does
+// not wait for the inputs before it to be durable. So a client may send a chain of inputs, each of which expects the
+// position behind the last: all of them get their places, and share a commit.
 func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 	// The buffer gets several small inputs from the body in one read.
 	r := bufio.NewReaderSize(x.r.Body, 64<<10)
@@ -350,6 +369,8 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 		// The stream has copied the records of the last input, so we use the memory of the last input again.
 		*in = input{recs: in.recs[:0], headers: in.headers[:0], key: x.key}
 		if err := in.parse(payload); err != nil {
+			// The acks of the inputs before leave first. The client then knows: everything up to here is stored, and
+			// nothing from here on.
 			return badRequest("bad_frame", "the payload of a frame is not an AppendInput: %v", err)
 		}
 		// A refused input ends the session, even if the next input would be right. A client sends inputs ahead. If the
@@ -396,7 +417,9 @@ func orAbort(err error) error {
 // frame. All acks that are decided leave in one write, because a commit decides many acks at once, and a write for each
 // ack would cost a system call and a wake-up of the client each.
 //
-// If a fault strikes an ack, writeAcks first writes the acks before it, because the fault is meant for one ack only.
+// If a fault strikes an ack, writeAcks first writes the acks before it, because the fault is meant for one ack only. An
+// ack has no number: the client takes the k-th ack for the ack of its k-th input. A missing or repeated ack would shift
+// the meaning of all acks behind it, and the client would believe records durable that were never stored.
 func (x *exchange) writeAcks(q *ackQueue) error {
 	var acks []ack
 	var out, payload []byte
@@ -429,6 +452,8 @@ func (x *exchange) writeAcks(q *ackQueue) error {
 				out = append(out[:at:at], e.alter(out[at:])...)
 			}
 		}
+		// Acks are counted when they are about to be written. A test that waits for the count may still have to wait
+		// for the bytes.
 		x.srv.stats.acks.Add(int64(len(acks)))
 		// The acks of the inputs before the failed input are in out, and leave in front of the terminal frame. Without
 		// these acks, the client would have to take stored batches for doubtful.

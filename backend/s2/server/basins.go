@@ -15,6 +15,8 @@ type listing struct {
 	limit         int
 }
 
+// listing reads the parameters of a list call. S2 defines: a limit of 0 or above 1000 means 1000, and is no error. A
+// start_after in front of the prefix is allowed; the first versions of S2 refused it.
 func (x *exchange) listing() (l listing, err error) {
 	v := x.r.URL.Query()
 	l = listing{v.Get("prefix"), v.Get("start_after"), maxPage}
@@ -30,6 +32,8 @@ func (x *exchange) listing() (l listing, err error) {
 	return l, nil
 }
 
+// timeOrNull returns null for the zero time. The open-source server writes null for an absent time where the hosted
+// service leaves the field out, and clients accept both.
 func timeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -55,6 +59,8 @@ func (b *basin) info() basinInfo {
 	return basinInfo{b.name, b.location, b.location, b.createdAt.UTC(), timeOrNull(b.deletedAt), state}
 }
 
+// listBasins lists the basins that the token may see, deleted ones included: a client that deletes a basin waits until
+// the basin is gone from the list.
 func (x *exchange) listBasins() error {
 	l, err := x.listing()
 	if err != nil {
@@ -73,6 +79,8 @@ func (x *exchange) listBasins() error {
 	}
 	slices.Sort(names)
 	names, more := page(names, l.prefix, l.after, l.limit)
+	// Copies are made under the lock, and the answer is written without it: a slow client must not hold up all other
+	// calls. The slice is made even if it stays empty, because nil would become null in JSON.
 	infos := []basinInfo{}
 	for _, name := range names {
 		infos = append(infos, s.catalog.basins[name].info())
@@ -88,6 +96,7 @@ type basinRequest struct {
 	Scope    *string     `json:"scope"`
 }
 
+// location returns the location of the request, which older clients call scope, or "" for the default of the account.
 func (r *basinRequest) location() (string, error) {
 	l := or(r.Location, r.Scope, new(""))
 	if *l != "" {
@@ -107,7 +116,9 @@ func checkLocation(name string) error {
 	return nil
 }
 
-// mayCreate makes the checks of a call that may create the basin with this name, and returns the location for the basin.
+// mayCreate makes the checks of a call that may create the basin with this name, and returns the location for the
+// basin. All of them come before Server.mu is taken: they depend on the request alone, and a refused request costs the
+// other requests nothing.
 func (x *exchange) mayCreate(name string, req *basinRequest) (location string, err error) {
 	if err := checkBasinName(name); err != nil {
 		return "", err
@@ -121,7 +132,8 @@ func (x *exchange) mayCreate(name string, req *basinRequest) (location string, e
 	return location, req.Config.check()
 }
 
-// createBasin makes a basin, and refuses a name that is taken, unless the same client repeats its own request.
+// createBasin makes a basin, and refuses a name that is taken, unless the same client repeats its own request. The
+// answer 201 of the repetition is that of the open-source server; the specification says 200, and clients take both.
 func (x *exchange) createBasin() error {
 	var req basinRequest
 	if err := x.decode(&req, false); err != nil {
@@ -174,6 +186,8 @@ func (x *exchange) ensureBasin(name string) error {
 		b = s.addBasinLocked(name, location, req.Config, "")
 	case !b.deletedAt.IsZero():
 		err = basinDeleting(name)
+	// The same config again is a noop and not stored: a program that ensures its basins at each start would cost a sync
+	// each.
 	case !sameJSON(b.cfg, req.Config):
 		result = "updated"
 		b.cfg = req.Config
@@ -193,6 +207,7 @@ func (x *exchange) provisioned(status int, result string, info any, err error) e
 	return x.answer(status, info)
 }
 
+// getBasin also answers while the basin is being deleted, as the open-source server does.
 func (x *exchange) getBasin(name string) error {
 	if _, err := x.permit("get-basin-config", name, ""); err != nil {
 		return err
@@ -209,6 +224,8 @@ func (x *exchange) getBasin(name string) error {
 	return x.answer(http.StatusOK, cfg)
 }
 
+// patchBasin changes the fields of the config that the request names. The defaults for streams hold for new streams
+// only: see addStreamLocked.
 func (x *exchange) patchBasin(name string) error {
 	var p basinPatch
 	if err := x.decode(&p, false); err != nil {
@@ -223,6 +240,8 @@ func (x *exchange) patchBasin(name string) error {
 	var cfg basinConfig
 	if err == nil {
 		cfg = p.apply(b.cfg)
+		// The check comes before the basin changes, and on the whole result: a wrong patch must not leave a config
+		// behind that no stream can be created with.
 		if err = cfg.check(); err == nil {
 			b.cfg = cfg
 			s.saveBasinLocked(b)
@@ -236,7 +255,8 @@ func (x *exchange) patchBasin(name string) error {
 }
 
 // deleteBasin marks the basin and all its streams. Their records are gone at once for readers. The name stays taken
-// until PurgeAfter has passed.
+// until PurgeAfter has passed. The mark of the basin is stored before the answer. Behind the answer no batch of the
+// basin can become durable any more, also after a crash.
 func (x *exchange) deleteBasin(name string) error {
 	if _, err := x.permit("delete-basin", name, ""); err != nil {
 		return err
@@ -252,6 +272,8 @@ func (x *exchange) deleteBasin(name string) error {
 	if b.deletedAt.IsZero() {
 		b.deletedAt = s.now()
 		s.saveBasinLocked(b)
+		// The marks of the streams are not stored. After a restart they follow from the mark of the basin: see
+		// restoreStream.
 		for st := range maps.Values(b.streams) {
 			st.beginDeletion(b.deletedAt)
 		}
@@ -260,6 +282,7 @@ func (x *exchange) deleteBasin(name string) error {
 	return x.empty(http.StatusAccepted)
 }
 
+// A locationInfo names a place where the hosted service keeps basins. Here a location is only a name.
 type locationInfo struct {
 	Name      string `json:"name"`
 	IsPrivate bool   `json:"is_private"`
@@ -295,6 +318,7 @@ func (x *exchange) setLocation() error {
 	}
 	x.srv.mu.Lock()
 	x.srv.catalog.location = name
+	// Memory and queue change under one lock, so the file cannot end with the older of two locations.
 	x.srv.putLocked("location", "", name)
 	x.srv.mu.Unlock()
 	return x.answer(http.StatusOK, locationInfo{Name: name})

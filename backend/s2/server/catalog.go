@@ -29,7 +29,8 @@ func newCatalog() catalog {
 }
 
 // A basin is a set of streams with their defaults. Server.mu guards the fields that change. The meter has a lock of its
-// own.
+// own. The lookups below hold Server.mu while they take the mu of a stream, and never the other way round: a stream
+// does not know its basin except by name.
 type basin struct {
 	name          string
 	location      string
@@ -98,7 +99,9 @@ func (s *Server) liveBasinLocked(name string) (*basin, error) {
 }
 
 // liveStream returns the stream of an append or a read. If the stream is missing, and create says yes to the config of
-// the basin, liveStream creates the stream with cfg. A nil create never creates.
+// the basin, liveStream creates the stream with cfg. A nil create never creates. The lookup and the creation are one
+// step under Server.mu. Apart, two appends to a missing stream could both create it, and the records of one of them
+// would be lost.
 func (s *Server) liveStream(basin, name string, cfg *streamConfig, create func(*basinConfig) bool) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +153,9 @@ func (s *Server) addBasinLocked(name, location string, cfg basinConfig, request 
 	return b
 }
 
-// seed creates the basins that the Config names, if they do not exist.
+// seed creates the basins that the Config names, if they do not exist. The names are checked here, because a client
+// could never name a basin with a wrong name. The wait makes sure that a basin of the Config is in the file when New
+// returns.
 func (s *Server) seed() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,6 +170,7 @@ func (s *Server) seed() error {
 	return s.waitDurable()
 }
 
+// checkBasinName checks the form that S2 demands: 8 to 48 bytes, because the hosted service makes a host name of it.
 func checkBasinName(name string) error {
 	alnum := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 	if len(name) < 8 || len(name) > 48 {
@@ -181,6 +187,8 @@ func checkBasinName(name string) error {
 	return nil
 }
 
+// checkStreamName counts bytes and not characters, as S2 does. The names . and .. are refused, because clients and
+// proxies resolve them in the path of a URL, and the call would reach another stream or none.
 func checkStreamName(name string) error {
 	if len(name) < 1 || len(name) > 512 || name == "." || name == ".." || !utf8.ValidString(name) || strings.Contains(name, "\x00") {
 		return invalid("stream name must be between 1 and 512 bytes of UTF-8 without NUL, and neither `.` nor `..`")
@@ -191,7 +199,8 @@ func checkStreamName(name string) error {
 // requestID identifies a create call that a client may repeat: by the request token and the content of the request. A
 // second call with the same requestID changes nothing and succeeds, because the client may have lost the first answer.
 // The content counts too: the same token with another request is a mistake of the client, and must not look like a
-// success. Without a token requestID is "".
+// success. Without a token requestID is "". S2 gives no time after which a token is forgotten. Here it lives as long as
+// the basin or stream that it has created.
 func requestID(token string, request any) (string, error) {
 	if token == "" {
 		return "", nil

@@ -3,7 +3,9 @@ package server
 import "fmt"
 
 // A chunk is the result of one append. Its data is the repeated field `records` of a ReadBatch. Readers receive exactly
-// the stored bytes, and a read needs no encoding. A chunk never changes, and readers use chunks without a lock.
+// the stored bytes, and a read needs no encoding. A chunk never changes, and readers use chunks without a lock. A chunk
+// is as large as its batch was, at most 1 MiB of metered bytes. Small batches are not merged: an append would then have
+// to rewrite a stored chunk, and readers could no longer read without a lock.
 type chunk struct {
 	first           uint64
 	records         int
@@ -25,8 +27,11 @@ type stored struct {
 }
 
 // next cuts the first record off data. It collects the headers of the record in headers, and uses the memory of headers
-// again for each record. If headers is nil, next does not collect the headers.
+// again for each record. If headers is nil, next does not collect the headers. Only JSON needs the headers. The limits
+// of a read need the metered size alone.
 func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
+	// The data was written by appendSequenced. Something else means that the file is damaged, and a reader must hear of
+	// the damage instead of getting fewer records.
 	num, typ, _, msg, rest, err := field(data)
 	if err != nil || num != 1 || typ != 2 {
 		return s, nil, fmt.Errorf("a stored batch is damaged: %w", errWire)
@@ -69,7 +74,8 @@ func next(data []byte, headers *[]header) (s stored, rest []byte, err error) {
 }
 
 // A batch is what a read has collected for its next answer: pieces of chunks, in order. Nothing is copied: segs points
-// into the chunks.
+// into the chunks. A batch may hold pieces of many chunks, because a stream of small appends would otherwise send a
+// frame for each append, and a client that catches up would spend its time on frames.
 type batch struct {
 	segs    [][]byte
 	records int
@@ -94,7 +100,8 @@ func (b *batch) add(seg []byte, records, metered int, last uint64) {
 
 // limits are the rest of the limits of a read: records, metered bytes, and a time. The read ends before the first
 // record with a timestamp of until or later. If until is forever, there is no time limit. Timestamps never go down in a
-// stream, and therefore no record behind the first late record is early enough.
+// stream, and therefore no record behind the first late record is early enough. The limits are those of the query over
+// all batches. The limits of one batch are others: see take.
 type limits struct {
 	records, metered int
 	until            uint64
@@ -114,6 +121,8 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (usedUp, limitMet bool, 
 		return true, false, nil
 	}
 	// The slow path decodes record by record, because only the record itself tells its size and its time.
+	// A record larger than the bytes that the query has left ends the read with an empty batch: S2 has no rule that
+	// gives a reader at least one record.
 	p := piece{data: c.data}
 	for rest := c.data; len(rest) > 0; {
 		s, more, err := next(rest, nil)
@@ -148,7 +157,8 @@ func (b *batch) take(c *chunk, from uint64, lim limits) (usedUp, limitMet bool, 
 
 // takesWhole reports whether all of c fits into the batch. Then nobody has to decode the records of c. This is the fast
 // path of reads: a follower gets the chunks as they were appended. The bounds are the bounds of take: a record more or
-// less would break the limits of the read.
+// less would break the limits of the read. Also the time limit can be decided without decoding: the last timestamp of a
+// chunk is its highest.
 func (b *batch) takesWhole(c *chunk, from uint64, lim limits) bool {
 	return from <= c.first && !lim.passed(c.lastTS) && c.records <= min(lim.records, maxRecords)-b.records &&
 		c.metered <= min(lim.metered, maxMetered)-b.metered && b.size+len(c.data) <= maxSegments
@@ -164,6 +174,8 @@ type piece struct {
 	last             uint64 // the seq of the last record
 }
 
+// size counts encoded bytes and not metered bytes: a frame is bounded by its encoding, and headers encode to twice
+// their metered size in the worst case.
 func (p *piece) size() int { return p.end - p.start }
 
 // skip passes over the next record. The piece begins behind this record.
@@ -196,7 +208,8 @@ func (b *batch) appendProto(dst []byte) []byte {
 }
 
 // firstAt returns the first seq of c from from on whose record has a timestamp of ts or later, or the end of c without
-// such a record. from is the head of the stream: a chunk may begin with records removed by a trim.
+// such a record. from is the head of the stream: a chunk may begin with records removed by a trim. The search by time
+// has found the chunk by its last timestamp, so normally some record of the chunk is late enough.
 func (c *chunk) firstAt(ts, from uint64) (uint64, error) {
 	for rest := c.data; len(rest) > 0; {
 		s, more, err := next(rest, nil)
@@ -222,7 +235,8 @@ const (
 
 // parseCommand returns the command of a record. A command record has exactly one header; the name of this header is
 // empty, and its value names the command. The body of a fence is the new fencing token. The body of a trim is the first
-// seq to keep, as 8 bytes.
+// seq to keep, as 8 bytes. A command is stored like every record: it has a seq number, is metered, and readers receive
+// it. A reader that did not receive it would see a hole.
 func parseCommand(r *record, headers []header) (command, error) {
 	for i := range headers {
 		if len(headers[i].name) > 0 {
@@ -256,6 +270,7 @@ func (in *input) validate() error {
 	switch {
 	case in.tooMany:
 		return invalid("record batch must not exceed %d records", maxRecords)
+	// An empty batch would have no position to acknowledge.
 	case len(in.recs) == 0:
 		return invalid("record batch must not be empty")
 	case in.metered > maxMetered:

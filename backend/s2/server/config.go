@@ -82,6 +82,7 @@ func (c Config) complete() Config {
 	return c
 }
 
+// nextHeartbeat is random, so that sessions which began together do not send all their heartbeats together for ever.
 func (c *Config) nextHeartbeat() time.Duration {
 	return c.HeartbeatLeast + rand.N(c.HeartbeatMost-c.HeartbeatLeast+1)
 }

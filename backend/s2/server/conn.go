@@ -29,6 +29,7 @@ type conn struct {
 	bytesLeft     int
 }
 
+// connKey is the key of the conn in the context of a request. net/http gives a handler no other way to its connection.
 type connKey struct{}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
@@ -40,6 +41,7 @@ func connOf(ctx context.Context) *conn {
 	return c
 }
 
+// Read also finds out which protocol the client speaks. net/http decides the same, but tells nobody.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
 	// Only the goroutine of the connection reads, so protocolKnown needs no lock here. h2 does, because Write runs in
@@ -54,12 +56,16 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // Write writes p. If a fault has chosen a byte for the end of the connection, Write breaks the connection there. Write
-// inserts a waiting GOAWAY at a boundary of frames.
+// inserts a waiting GOAWAY at a boundary of frames. mu is held while the bytes are written, so that no GOAWAY comes
+// between two parts of one frame. drop needs no lock, and therefore ends also a Write that waits for a client that does
+// not read.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// The client must receive exactly bytesLeft more bytes, and some of them may be in p.
 	if c.cutting {
+		// The close is a FIN and not a reset: the client must still receive the bytes in front of the cut. A reset
+		// could destroy bytes in the buffers of the system, and the cut would be somewhere else in each run of a test.
 		if len(p) >= c.bytesLeft {
 			_, _ = c.Conn.Write(p[:c.bytesLeft])
 			_ = c.Conn.Close()
@@ -112,6 +118,8 @@ func (c *conn) followLocked(p []byte) {
 		c.headerBytes += n
 		p = p[n:]
 		if c.headerBytes == len(c.header) {
+			// Only the length matters here: the first 3 bytes of the head, big-endian, without the 9 bytes of the head
+			// itself.
 			c.headerBytes = 0
 			c.payloadLeft = int(c.header[0])<<16 | int(c.header[1])<<8 | int(c.header[2])
 		}
@@ -119,7 +127,8 @@ func (c *conn) followLocked(p []byte) {
 }
 
 // sendGoAway tells the client to open no more streams on this connection. Streams that are open go on. If the server is
-// in the middle of a frame, the GOAWAY is sent with a later write.
+// in the middle of a frame, the GOAWAY is sent with a later write. S2 sends a GOAWAY before a server goes away, and a
+// client must then open its next session on another connection, while the sessions that are open run to their end.
 func (c *conn) sendGoAway() {
 	frame := []byte{0, 0, 8, 7, 0, 0, 0, 0, 0}
 	frame = binary.BigEndian.AppendUint32(frame, 1<<31-1) // the last stream id: all streams so far were seen and are served
@@ -137,7 +146,9 @@ func (c *conn) sendGoAway() {
 	c.goaway = frame
 }
 
-// cutAfter breaks the connection after n more bytes. The bytes of HTTP/2 itself count too.
+// cutAfter breaks the connection after n more bytes. The bytes of HTTP/2 itself count too. A cut inside a frame of a
+// session is the only way to show a client an end of the answer that is not on a boundary of frames. A client that
+// takes such an end for a clean one has lost records.
 func (c *conn) cutAfter(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,12 +192,14 @@ func (l *listener) track(c *conn, open bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if open {
+		// net/http also reports other states of a connection that we know already; setting it again changes nothing.
 		l.conns[c] = struct{}{}
 	} else {
 		delete(l.conns, c)
 	}
 }
 
+// open returns a copy, because a connection that is dropped ends at once, and track then changes the map.
 func (l *listener) open() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,6 +12,9 @@ import (
 
 // An apiError is an answer about a failure. The code that finds the failure makes the apiError. The form of the request
 // decides how to write the apiError: as an HTTP error, a terminal frame, or an SSE event.
+//
+// Clients decide by status and code whether to try again: S2 has a table of codes that are safe to retry, and of codes
+// after which something may be stored. So a code must never be chosen for its name alone. The message is for people.
 type apiError struct {
 	status     int
 	code       string
@@ -22,6 +25,7 @@ type apiError struct {
 
 func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.status, e.code, e.message) }
 
+// json is the body of the answer. A terminal frame and an event carry the same body, so a client needs one parser.
 func (e *apiError) json() []byte {
 	body := e.body
 	if body == nil {
@@ -50,6 +54,8 @@ func (e *apiError) write(w http.ResponseWriter) {
 	_, _ = w.Write(b) // an error means that the client is gone
 }
 
+// fail makes an apiError. The functions below make the usual ones: each pair of status and code stands in one place,
+// because clients take an unexpected pair for an unknown error.
 func fail(status int, code, format string, args ...any) *apiError {
 	return &apiError{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
@@ -70,6 +76,8 @@ func streamNotFound(basin, name string) error {
 	return fail(http.StatusNotFound, "stream_not_found", "stream `%s` in basin `%s` not found", name, basin)
 }
 
+// The two errors about a deletion are final for a client (409), although the name becomes free some time later: a
+// client that tried again would create a stream that somebody has just deleted.
 func streamDeleting(basin, name string) error {
 	return fail(http.StatusConflict, "stream_deletion_pending",
 		"stream `%s` in basin `%s` is being deleted: wait until the name is free, or use another name", name, basin)
@@ -84,6 +92,8 @@ func forbidden(format string, args ...any) error {
 	return fail(http.StatusForbidden, "permission_denied", format, args...)
 }
 
+// draining says that nothing of the request was done. A client may therefore send an append again without the risk of
+// storing it twice.
 func draining() error {
 	return fail(http.StatusServiceUnavailable, "server_draining", "the server is shutting down: connect again")
 }
@@ -91,6 +101,8 @@ func draining() error {
 // answerTo returns the answer about err. An error that is not an apiError is a failure of the storage: the client gets
 // status 500, and the log gets the cause. The client does not get the cause, because the cause may name files.
 func (x *exchange) answerTo(err error) *apiError {
+	// The errors of the handlers are never wrapped. An apiError inside another error would be logged as a failure of
+	// the storage, and the client would get 500 instead of its refusal.
 	if e, ok := err.(*apiError); ok {
 		return e
 	}

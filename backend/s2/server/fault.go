@@ -152,6 +152,8 @@ func CutAfter(bytes int) Effect { return Effect{do: doCut, bytes: bytes} }
 func (s *Server) Inject(f Fault) *Injection { return s.faults.Inject(f) }
 
 // strike returns the effect of a fault that strikes now, or the zero Effect, which does nothing.
+//
+// The faults are chosen by the name that the client wrote, without the prefix of its token: a test knows no other name.
 func (s *Server) strike(op Op, stream string, stage Stage) Effect {
 	e, _ := s.faults.Strike(op, stream, stage)
 	return e

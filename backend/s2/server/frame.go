@@ -12,6 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// A frame is a length of 3 bytes, big-endian, then a byte of flags and the payload; the length counts the two. The low four
+// bits of the flags are reserved: the server writes 0 and ignores what comes, so that newer clients can talk to it.
 const (
 	flagTerminal  = 0x80
 	flagCodec     = 0x60
@@ -28,7 +30,8 @@ const (
 )
 
 // responseCodec chooses the compression of the frames of a response. Quality values are ignored, as S2 does. zstd comes
-// first, because zstd is faster than gzip at the same size.
+// first, because zstd is faster than gzip at the same size. Each frame says for itself how it is compressed, so a
+// client that can read neither gets plain frames, and a small payload stays plain for every client.
 func responseCodec(acceptEncoding []string) codec {
 	all := strings.ToLower(strings.Join(acceptEncoding, ","))
 	switch {
@@ -48,6 +51,8 @@ type coder struct {
 }
 
 func newCoder() (*coder, error) {
+	// Two at a time, because an encoder takes its memory for each: a server on a large machine would otherwise hold
+	// memory for each of its cores.
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
 	if err != nil {
 		return nil, fmt.Errorf("s2 server: %w", err)
@@ -82,7 +87,8 @@ func (c *coder) compress(how codec, dst, b []byte) []byte {
 }
 
 // decompress returns the content of b. If the content is larger than limit bytes, decompress fails: a small body could
-// otherwise fill the memory of the server.
+// otherwise fill the memory of the server. The limits of S2 hold for the content, and a payload of a few KiB can expand
+// to many MiB.
 func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
 	var r io.Reader
 	switch how {
@@ -113,7 +119,8 @@ func (c *coder) decompress(how codec, b []byte, limit int) ([]byte, error) {
 
 // readFrame reads a frame, and returns its decompressed payload. The payload may use the memory of buf. grown is buf,
 // or the larger memory in place of buf; pass grown to the next call. io.EOF: the client has ended between two frames.
-// An end within a frame is an error, because the rest of a batch is missing.
+// An end within a frame is an error, because the rest of a batch is missing. All mistakes are bad_frame with 400, and
+// each of them ends the session: behind a wrong frame nobody knows where the next one begins.
 func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, err error) {
 	// Peek and not Read: an end in front of the frame is the clean end of the session, and must be told apart from an
 	// end inside.
@@ -179,6 +186,8 @@ func endFrame(dst []byte, at int, flags byte) {
 
 // appendFrame appends a regular frame with payload. A payload below minCompressed bytes is not compressed.
 func (c *coder) appendFrame(dst, payload []byte, how codec, flags byte) []byte {
+	// The limit is on the payload of one frame, as in S2. Two small frames are not joined, because each is an answer of
+	// its own.
 	if len(payload) < minCompressed {
 		how = plain
 	}
@@ -188,7 +197,9 @@ func (c *coder) appendFrame(dst, payload []byte, how codec, flags byte) []byte {
 	return dst
 }
 
-// appendTerminal appends the terminal frame, which ends a session with an error.
+// appendTerminal appends the terminal frame, which ends a session with an error. Its payload is the status in 2 bytes,
+// big-endian, and the body that an HTTP error would have. So a client handles a failure in the middle of a session like
+// one at the beginning.
 func appendTerminal(dst []byte, e *apiError) []byte {
 	at := len(dst)
 	// A terminal frame is never compressed: S2 forbids it, and a client may read the frame without a decoder.

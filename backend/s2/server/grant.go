@@ -12,6 +12,9 @@ import (
 
 // A grant is an access token that the server has issued: what the token may do, where, and until when. A nil grant may
 // do everything.
+//
+// A grant never changes after its token was issued, so requests use it without a lock. A revocation takes the grant out
+// of the catalog; a request at work, and a session that is open, keep the rights with which they began.
 type grant struct {
 	ID                string     `json:"id"`
 	Scope             scope      `json:"scope"`
@@ -48,6 +51,7 @@ func (r *resourceSet) holds(name string) bool {
 	switch {
 	case r == nil:
 		return false
+	// The empty prefix holds every name, and the empty exact name holds nothing. S2 defines both.
 	case r.Prefix != nil:
 		return strings.HasPrefix(name, *r.Prefix)
 	case r.Exact != nil:
@@ -56,7 +60,8 @@ func (r *resourceSet) holds(name string) bool {
 	return false
 }
 
-// covers reports whether r holds every name that other holds.
+// covers reports whether r holds every name that other holds. An empty set is covered by every set, because it grants
+// nothing.
 func (r *resourceSet) covers(other *resourceSet) bool {
 	switch {
 	case other == nil || other.Prefix == nil && (other.Exact == nil || *other.Exact == ""):
@@ -87,6 +92,7 @@ var groups = [3]struct{ read, write []string }{
 	},
 }
 
+// knownOp reports whether S2 has an operation with this name.
 func knownOp(op string) bool {
 	for _, g := range groups {
 		if slices.Contains(g.read, op) || slices.Contains(g.write, op) {
@@ -98,7 +104,8 @@ func knownOp(op string) bool {
 
 func (g *grant) root() bool { return g == nil }
 
-// allows reports whether the grant contains the operation, independent of the resource.
+// allows reports whether the grant contains the operation, independent of the resource. A group is only a short form
+// for a list of operations, and the two add up.
 func (g *grant) allows(op string) bool {
 	if g.root() || slices.Contains(g.Scope.Ops, op) {
 		return true
@@ -114,7 +121,8 @@ func (g *grant) allows(op string) bool {
 	return false
 }
 
-// prefix is the prefix that the server adds to the stream names in requests with this token.
+// prefix is the prefix that the server adds to the stream names in requests with this token. Such a token sees its part
+// of a basin as if the part were the whole, so one program can serve several tenants.
 func (g *grant) prefix() string {
 	if g.root() || !g.AutoPrefixStreams {
 		return ""
@@ -132,6 +140,8 @@ func (s *Server) authenticate(header string) (*grant, error) {
 	}
 	sum := sha256.Sum256([]byte(secret))
 	// The configured token works without the catalog. An operator can always repair the rights of the issued tokens.
+	// Both sides of the comparison have the length of a hash. The time of a comparison of the tokens themselves could
+	// tell their length.
 	if s.cfg.Token != "" {
 		want := sha256.Sum256([]byte(s.cfg.Token))
 		if subtle.ConstantTimeCompare(sum[:], want[:]) == 1 {
@@ -156,7 +166,8 @@ func (s *Server) authenticate(header string) (*grant, error) {
 func tokenKey(sum [32]byte) string { return base64.RawURLEncoding.EncodeToString(sum[:]) }
 
 // permit refuses an operation that the token may not do. Otherwise it returns the full name of the stream, with the
-// prefix of the token.
+// prefix of the token. The prefix is added before the check, so a token with a prefix can name no stream outside of it.
+// The error has the name from the request: the prefix is the operator's affair, and the client does not know it.
 func (x *exchange) permit(op, basin, stream string) (string, error) {
 	g := x.who
 	if g.root() {
@@ -178,7 +189,8 @@ func (x *exchange) permit(op, basin, stream string) (string, error) {
 }
 
 // checkWithin refuses a grant that allows more than its issuer may do, in resources, operations or time. Otherwise a
-// token could give itself more rights.
+// token could give itself more rights. The comparison is by content: every operation that the new token allows must be
+// allowed to its issuer, and every name that it holds must be held. S2 answers 403 to anything else.
 func (g *grant) checkWithin(issuer *grant) error {
 	if issuer.root() {
 		return nil

@@ -6,12 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// Read batches are written as JSON by hand: bytes are written in one of two formats, and base64 needs no escaping.
+// Read batches are written as JSON by hand: bytes are written in one of two formats, and base64 needs no escaping. The
+// package encoding/json would need a struct for each record and a copy of its bytes. Other answers are small, and use
+// encoding/json.
 
 const hex = "0123456789abcdef"
 
 // appendString appends b as a JSON string in the format f. In raw text, bytes that are not UTF-8 are replaced by U+FFFD
-// and so are lost.
+// and so are lost. S2 defines the loss, and clients with other bytes ask for base64. Breaking the string off, or an
+// error, would make a stream unreadable for everybody because of one record.
 func (f format) appendString(dst, b []byte) []byte {
 	dst = append(dst, '"')
 	if f == base64F {
@@ -23,6 +26,7 @@ func (f format) appendString(dst, b []byte) []byte {
 		switch {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
+		// JSON allows no control character in a string, and no shorter escapes are needed: every reader knows \u00XX.
 		case c < ' ':
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		case c < utf8.RuneSelf:
@@ -46,7 +50,8 @@ func (p position) appendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// appendJSON writes the batch as a ReadBatch.
+// appendJSON writes the batch as a ReadBatch. Absent headers, an empty body and an absent tail are left out, as S2
+// does. The numbers are written in full: a client must read them as 64-bit integers.
 func (b *batch) appendJSON(dst []byte, f format, tail *position) ([]byte, error) {
 	dst = append(dst, `{"records":[`...)
 	var headers []header

@@ -14,6 +14,9 @@ type minute struct {
 }
 
 // A meter counts by minute, for the account or for one basin.
+//
+// The minutes stay for as long as the server runs: S2 lets a client ask for any range of 30 days. A minute needs 100
+// bytes or so, and a minute without calls needs nothing. The counts are not stored, and begin at 0 with each start.
 type meter struct {
 	mu      sync.Mutex
 	minutes map[int64]*minute
@@ -23,6 +26,7 @@ type meter struct {
 
 func newMeter() *meter { return &meter{minutes: map[int64]*minute{}} }
 
+// A sample is a pair of a time in seconds and a value, written as an array: S2's clients decode it so.
 type sample [2]float64
 
 type scalarSet struct {
@@ -32,6 +36,7 @@ type scalarSet struct {
 	Values   []sample `json:"values"`
 }
 
+// A metric is a union in the JSON of S2: exactly one of the fields is there, and its name is the kind of the metric.
 type metric struct {
 	Accumulation *scalarSet `json:"accumulation,omitempty"`
 	Gauge        *scalarSet `json:"gauge,omitempty"`
@@ -45,7 +50,9 @@ type labelSet struct {
 
 type span struct{ start, end int64 }
 
-// metrics answers the metrics calls of the account (no names), a basin (one name) or a stream (two names).
+// metrics answers the metrics calls of the account (no names), a basin (one name) or a stream (two names). The
+// permission comes first, and the lookup last, as in all calls: a token without rights must not find out which names
+// exist.
 func (x *exchange) metrics(names []string) error {
 	op := []string{"account-metrics", "basin-metrics", "stream-metrics"}[len(names)]
 	basin, stream := "", ""
@@ -80,6 +87,7 @@ func (x *exchange) metrics(names []string) error {
 	if err != nil {
 		return err
 	}
+	// An empty range has no values by definition, and null instead of an empty list would break clients.
 	if at.start == at.end || values == nil {
 		values = []metric{}
 	}
@@ -133,7 +141,8 @@ func (s *Server) streamValues(basin, name, asked, set, interval string, at span)
 	return st.metrics(set, interval, at)
 }
 
-// span returns the time range of the request.
+// span returns the time range of the request. The hosted service wants both ends, a range of at most 30 days, and an
+// end at most a minute ahead of its own clock; the tests of S2's clients rely on all three.
 func (x *exchange) span() (at span, err error) {
 	v := x.r.URL.Query()
 	if !v.Has("start") || !v.Has("end") {
@@ -159,7 +168,9 @@ func (x *exchange) span() (at span, err error) {
 
 func unknownSet(set string) error { return badRequest("bad_query", "unknown metric set `%s`", set) }
 
-// metricsLocked measures the basin. The lock of the server is held.
+// metricsLocked measures the basin. The lock of the server is held. Sets that the hosted service splits by storage
+// class have a standard part here too, always empty: clients look for both parts. Everything counts as express, the
+// default class.
 func (b *basin) metricsLocked(set, interval string, at span) ([]metric, error) {
 	sum := func(name, unit string, f func(*minute) uint64) metric {
 		return b.meter.accumulate(name, unit, interval, at, f)
@@ -190,6 +201,7 @@ func (b *basin) metricsLocked(set, interval string, at span) ([]metric, error) {
 	return nil, unknownSet(set)
 }
 
+// metrics measures the stream: S2 has only its size, and only by the minute.
 func (s *stream) metrics(set, interval string, at span) ([]metric, error) {
 	if set != "storage" {
 		return nil, unknownSet(set)
@@ -206,6 +218,8 @@ func (s *stream) storage() int64 {
 	return s.bytes
 }
 
+// gauge makes a series with one sample, the value of now at the end of the range. The server keeps no history of sizes.
+// A series without data is empty, as at the service.
 func gauge(name string, at span, v int64) metric {
 	g := &scalarSet{Name: name, Unit: "bytes", Values: []sample{}}
 	if v > 0 {
@@ -214,7 +228,9 @@ func gauge(name string, at span, v int64) metric {
 	return metric{Gauge: g}
 }
 
-// accumulate sums the counts of minutes by interval. It leaves out intervals with the sum 0.
+// accumulate sums the counts of minutes by interval. It leaves out intervals with the sum 0. An interval begins at a
+// multiple of its length, counted from 1970 in UTC, so the samples of two calls with different ranges fall on the same
+// times. The first interval may begin in front of the range.
 func (c *meter) accumulate(name, unit, interval string, at span, f func(*minute) uint64) metric {
 	step := map[string]int64{"minute": 60, "hour": 3600, "day": 86400}[interval]
 	if step == 0 {
@@ -236,7 +252,8 @@ func (c *meter) accumulate(name, unit, interval string, at span, f func(*minute)
 	return metric{Accumulation: set}
 }
 
-// add calls count with the minute of now.
+// add calls count with the minute of now. mu is held for the count alone. It is the last lock in the lock order,
+// because place counts with the lock of its stream held.
 func (c *meter) add(now time.Time, count func(*minute)) {
 	at := now.Unix() - now.Unix()%60
 	c.mu.Lock()

@@ -15,6 +15,9 @@ type pulse struct {
 }
 
 // shown returns the tail that a batch names: nil before the read has reached the tail.
+//
+// Clients take the first tail that they see for the sign that they have caught up. A tail in a batch before the tail
+// would end the read of a client that wants only the records up to now.
 func (p *pulse) shown(tail *position) *position {
 	if p.reachedTail {
 		return tail
@@ -30,7 +33,8 @@ func (p *pulse) sentRecords(now time.Time) {
 }
 
 // sentBeat makes the next heartbeat due after a random time. With a fixed time, many sessions that began together would
-// send all their heartbeats together.
+// send all their heartbeats together. S2 allows 15 s between two heartbeats, and its clients break the connection after
+// 20 s of silence.
 func (p *pulse) sentBeat(now time.Time) { p.nextBeat = now.Add(p.cfg.nextHeartbeat()) }
 
 // beatDue reports whether a heartbeat is due at the tail. The first heartbeat is due at once: only the heartbeat tells
@@ -45,7 +49,8 @@ func (p *pulse) beatDue(now time.Time) bool {
 }
 
 // next returns a channel that fires at the next heartbeat or at the end of the wait. over = true means that the read
-// has waited long enough.
+// has waited long enough. The timer of the first wait serves all waits. Since Go 1.23 a Reset leaves no old value in
+// the channel.
 func (p *pulse) next(now time.Time) (c <-chan time.Time, over bool) {
 	until := p.nextBeat
 	if p.wait != nil {

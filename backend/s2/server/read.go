@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// read chooses the form of a read by the headers of the request.
+// read chooses the form of a read by the headers of the request. A GET has no body, and S2's clients still name the
+// form of a session in content-type and not in accept.
 func (x *exchange) read() handler {
 	switch {
 	case mediaType(x.r.Header.Get("content-type")) == typeS2S:
@@ -21,6 +22,7 @@ func (x *exchange) read() handler {
 	return x.readUnary
 }
 
+// autoRead also serves checkTail: S2 counts it among the reads that may create a stream.
 func autoRead(c *basinConfig) bool { return c.CreateStreamOnRead }
 
 // A query holds the query parameters of a read. A nil field was not given, which is not the same as 0: count=0 reads
@@ -32,6 +34,9 @@ type query struct {
 	clamp           bool
 }
 
+// parseQuery reads the parameters of a read. A wrong parameter is refused and not passed over: a read with a mistyped
+// limit would otherwise return the whole stream. Numbers are parsed as integers and never as floating point: a seq
+// beyond 2^53 would become another one.
 func parseQuery(raw string) (q query, err error) {
 	v, err := url.ParseQuery(raw)
 	if err != nil {
@@ -64,7 +69,8 @@ func parseQuery(raw string) (q query, err error) {
 	return q, err
 }
 
-// check refuses a query that no stream could serve.
+// check refuses a query that no stream could serve. These checks need no stream, and S2 makes them before it looks one
+// up or creates one.
 func (q *query) check() error {
 	n := 0
 	for _, p := range []*uint64{q.seq, q.ts, q.offset} {
@@ -81,7 +87,9 @@ func (q *query) check() error {
 	return nil
 }
 
-// follows reports whether the read may wait at the tail: the query gives a time to wait, or gives no limit at all.
+// follows reports whether the read may wait at the tail: the query gives a time to wait, or gives no limit at all. A
+// read with a limit and without a wait ends at the tail even if the limit is not met. Otherwise a client that asks for
+// 100 records would wait for ever on a stream of 99.
 func (q *query) follows() bool {
 	return q.wait != nil && *q.wait > 0 || q.count == nil && q.bytes == nil && q.until == nil
 }
@@ -91,6 +99,11 @@ func (q *query) follows() bool {
 //
 // A reading first takes the records from the log. At the tail the reading begins to follow: see cursor. Only one
 // goroutine uses a reading.
+//
+// The way from the log to the live records is the delicate part. A reader that looked at the log first, and registered
+// for new batches afterwards, would miss the batches in between. One that registered first would get them twice. Here
+// one look under the lock of the stream decides: either there are chunks, or the reader holds the last link and a
+// channel that the next batch closes.
 type reading struct {
 	x      *exchange
 	s      *stream
@@ -141,7 +154,9 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 
 // seek sets the place where the read starts. If a read starts at the tail and may not wait there, seek refuses the read
 // as out of range. There is one exception: the read starts at a time, the time is not beyond the tail's timestamp, and
-// no record is so late. This read succeeds and is empty.
+// no record is so late. This read succeeds and is empty. The 416 of a read at the tail is S2's: a reader learns the
+// tail from its body, and knows the difference between a stream without new records and a stream without records in the
+// range.
 func (rd *reading) seek(q *query) (err error) {
 	// The tail is read once, and every kind of start is measured at the same tail.
 	if rd.tail, err = rd.s.beginRead(); err != nil {
@@ -230,16 +245,19 @@ func (rd *reading) collect() (done bool, err error) {
 	if len(rd.chunks) > 0 && rd.b.records == 0 && !done {
 		// A trim has removed all these chunks from the file after chunksFrom returned them. An empty batch would look
 		// like the tail, so we try again.
+		// The loop ends: the trim has moved the head of the stream, and chunksFrom now begins at the new head.
 		return rd.collect()
 	}
 	// The limits of the query count over all batches of a session.
 	rd.lim.records -= rd.b.records
 	rd.lim.metered -= rd.b.metered
+	// Counted before they are sent: a client that has its records finds them counted.
 	rd.x.srv.countRead(rd.s, rd.x.op, &rd.b)
 	return done || rd.lim.records == 0 || rd.lim.metered == 0, nil
 }
 
-// readUnary answers with the records that are stored, or waits for the first batch.
+// readUnary answers with the records that are stored, or waits for the first batch. The answer fits into memory as a
+// whole, because a unary read has the limits of one batch.
 func (x *exchange) readUnary() error {
 	q, err := parseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -300,7 +318,8 @@ func (rd *reading) firstBatch(q *query) (waited bool, err error) {
 }
 
 // await waits until the stream changes or beat fires. expired = true means that deadline fired instead. A nil channel
-// never fires.
+// never fires. A draining server ends a session with 503 in a terminal frame, so the client opens its next session at
+// once, where a broken connection would cost it a pause.
 func (rd *reading) await(deadline, beat <-chan time.Time) (expired bool, err error) {
 	// rd.change comes from the look at the log, under one lock. A later change closes the channel, and no change is
 	// missed.

@@ -17,7 +17,9 @@ type emitter interface {
 // records that are appended. A nil error is a clean end.
 //
 // Before the read reaches the tail, its batches do not name the tail. From the tail on, every batch names the tail, and
-// a heartbeat (a batch without records) tells the client that the session is alive.
+// a heartbeat (a batch without records) tells the client that the session is alive. The wait of the query begins at the
+// last batch with records, or at the tail if there was none. Heartbeats do not move it: with them, a quiet stream would
+// hold its readers for ever.
 func (rd *reading) run(q *query, out emitter) error {
 	p := pulse{cfg: &rd.x.srv.cfg, wait: q.wait}
 	defer p.stop()
@@ -97,7 +99,8 @@ func (e *frameEmitter) beat(rd *reading) error {
 }
 
 // batch sends a frame. Without compression and without a fault, batch writes the pieces directly from the stored
-// memory, and a reader costs no copy of the records.
+// memory, and a reader costs no copy of the records. The pieces belong to the log, and net/http copies them while Write
+// runs, so no piece is kept behind the call. beginRead keeps the stream from using their memory again.
 func (e *frameEmitter) batch(rd *reading, tail *position) error {
 	x := e.x
 	// The tail stands behind the records. The order of protobuf fields is free, so the stored pieces leave unchanged in front

@@ -16,7 +16,8 @@ import (
 	"github.com/headrace/headrace/internal/unread"
 )
 
-// segments splits a path before it decodes the path. So a name may contain an escaped slash.
+// segments splits a path before it decodes the path. So a name may contain an escaped slash. S2 sends a name as one
+// segment, and names with slashes are common.
 func segments(u *url.URL) ([]string, error) {
 	path, ok := strings.CutPrefix(u.EscapedPath(), "/v1/")
 	if !ok {
@@ -33,7 +34,10 @@ func segments(u *url.URL) ([]string, error) {
 	return parts, nil
 }
 
-// route finds the endpoint of the request, checks the token, and serves the request.
+// route finds the endpoint of the request, checks the token, and serves the request. The order matters to clients and
+// tests. A preflight of a browser carries no token, so it is answered before the token is looked at. Faults at Arrived
+// strike before the token too: they stand for a network that fails, and a network knows no tokens. A draining server
+// answers 503 to everybody, and a client goes to another server without finding out whether its token is good.
 func (x *exchange) route() error {
 	// These methods need no body. If a body comes, we read the body to keep the connection usable.
 	switch x.r.Method {
@@ -73,7 +77,8 @@ func (x *exchange) route() error {
 	return handle()
 }
 
-// basinName returns the name of the basin of a call below /streams.
+// basinName returns the name of the basin of a call below /streams. The hosted service reads the basin from the host
+// name. A server on a single host cannot, so S2's clients send the header when they have a basin endpoint of their own.
 func (x *exchange) basinName() (string, error) {
 	name := x.r.Header.Get("s2-basin")
 	if name == "" {
@@ -86,7 +91,8 @@ func (x *exchange) basinName() (string, error) {
 	return name, nil
 }
 
-// mediaType returns the media type of a header, without parameters.
+// mediaType returns the media type of a header, without parameters. A header that cannot be parsed is compared as it
+// is: a wrong parameter must not turn a JSON request into another kind.
 func mediaType(header string) string {
 	t, _, err := mime.ParseMediaType(header)
 	if err != nil {
@@ -115,7 +121,9 @@ func (x *exchange) accepts(is func(string) bool) bool {
 	return false
 }
 
-// body reads the whole body of a request and decompresses it.
+// body reads the whole body of a request and decompresses it. Two bounds protect the server: the size of the body
+// before and after decompression, and a minute for its arrival. Without the minute, a client that announces a body and
+// does not send it would hold its goroutine for ever.
 func (x *exchange) body() ([]byte, error) {
 	control := http.NewResponseController(&x.w)
 	if unread.ReadBefore(control, time.Now().Add(bodyTime)) != nil {
@@ -131,6 +139,8 @@ func (x *exchange) body() ([]byte, error) {
 		}
 		return nil, errAbort // the client is gone
 	}
+	// The deadline is for the body alone. Left in place, it would break the connection under the next request, or under
+	// a long answer.
 	if unread.ReadBefore(control, time.Time{}) != nil {
 		return nil, errAbort
 	}
@@ -151,7 +161,8 @@ func (x *exchange) body() ([]byte, error) {
 	return b, nil
 }
 
-// decode reads a JSON request into v. If optional is true, an empty request is allowed, and leaves v as it is.
+// decode reads a JSON request into v. If optional is true, an empty request is allowed, and leaves v as it is. S2
+// answers every mistake in JSON with 400 bad_json, a missing content type included.
 func (x *exchange) decode(v any, optional bool) error {
 	b, err := x.body()
 	if err != nil {
@@ -203,6 +214,8 @@ func (x *exchange) waitDurable() error {
 	return x.srv.waitDurable()
 }
 
+// send writes an answer in one Write with its length: some clients of S2 read an error from the first piece alone. The
+// header vary tells caches that the bytes depend on accept-encoding.
 func (x *exchange) send(status int, contentType string, b []byte) error {
 	h := x.w.Header()
 	h.Set("content-type", contentType)

@@ -13,7 +13,8 @@ type route struct {
 	pick   func(x *exchange, parts []string) handler
 }
 
-// routes is the whole API, except /health and /ping. A path holds the segments behind /v1/.
+// routes is the whole API, except /health and /ping. A path holds the segments behind /v1/. The API is a table and not
+// an [http.ServeMux], because faults and counters must know the class of a request before its handler runs.
 var routes = []route{
 	{http.MethodGet, at("basins"), AccountCall, plainly((*exchange).listBasins)},
 	{http.MethodPost, at("basins"), AccountCall, plainly((*exchange).createBasin)},
@@ -71,6 +72,7 @@ func (x *exchange) find(parts []string) (handler, error) {
 		if !r.fits(x.r.Method, parts) {
 			continue
 		}
+		// The op is known before the token is checked, because faults strike first: see route.
 		x.op = r.op
 		if parts[0] == "streams" && len(parts) > 1 {
 			x.stream = parts[1]

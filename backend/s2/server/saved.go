@@ -16,7 +16,7 @@ import (
 // change is durable: see waitDurable.
 
 // The fields of savedBasin and savedStream are names in the JSON of the file. A field that is renamed is lost at the
-// next opening.
+// next opening. A new field must be right when it is missing, because older files do not have it.
 type savedBasin struct {
 	Location             string
 	CreatedAt, DeletedAt time.Time
@@ -62,6 +62,8 @@ func (s *Server) deleteLocked(kind, key string) {
 
 // waitDurable waits until all earlier changes are durable, also the changes of other requests: the answer to this
 // request may show them, and a crash must not take back what a client has seen. In memory there is nothing to wait for.
+// The wait is for the whole queue, and not only for the change of this request. The two hardly differ in time, because
+// a commit takes everything that is queued.
 func (s *Server) waitDurable() error {
 	if s.store == nil {
 		return nil
@@ -69,7 +71,8 @@ func (s *Server) waitDurable() error {
 	return s.store.sync()
 }
 
-// saveBasinLocked queues the entry of a basin. s.mu is held.
+// saveBasinLocked queues the entry of a basin. s.mu is held. A basin has its name as the key, because its name cannot be
+// taken again before its entry is removed, and the queue keeps the order of the two.
 func (s *Server) saveBasinLocked(b *basin) {
 	s.putLocked("basin", b.name, savedBasin{b.location, b.createdAt, b.deletedAt, b.cfg, b.createRequest})
 }
@@ -164,7 +167,8 @@ func (s *Server) restoreEntry(tx *bbolt.Tx, kind, name string, v []byte) error {
 }
 
 // restoreStream restores a stream, its state and its chunks, but not the data of the chunks. Only what was durable is
-// in the file, so next and tail are the same.
+// in the file, so next and tail are the same. Links are not restored: there are no followers yet. The first new batch
+// becomes the next link of the empty one that newStream has made.
 func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 	// The id counts also if the stream is left out below. Otherwise a new stream could get the same id, and find the old
 	// records.

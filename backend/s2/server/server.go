@@ -20,6 +20,11 @@ import (
 //
 // Lock order: mu, which guards the catalog, then the mu of a stream, then the mu of a meter. startMu comes before the
 // mu of the listener.
+//
+// Everything that a client is told must outlive a crash, so two rules hold for all calls. A change is queued at the
+// store while the lock that guards the change is held, so the file gets the changes in the order of memory. And the
+// answer waits, without any lock, until the store has written everything that the answer speaks of: see append and
+// waitDurable.
 type Server struct {
 	cfg      Config
 	coder    *coder
@@ -66,6 +71,7 @@ func (s *Server) Start(addr string) error {
 	case s.listener != nil:
 		return fmt.Errorf("s2 server: start on %s: the server listens on %s already", addr, s.listener.Addr())
 	case s.isClosing():
+		// The data file is closed too, so a server that listened now could only fail.
 		return fmt.Errorf("s2 server: start on %s: the server is closed, make a new server", addr)
 	}
 	l, err := net.Listen("tcp", addr)
@@ -90,12 +96,17 @@ func (s *Server) serveLocked(l net.Listener) {
 func (s *Server) newHTTP() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	// One port serves both versions. Clients make their unary calls over HTTP/1.1, and open sessions with the preface
+	// of HTTP/2 and no upgrade (prior knowledge), as the specification asks. An append session over HTTP/1.1 is
+	// refused: see appendSession.
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:     http.HandlerFunc(s.serve),
 		Protocols:   protocols,
 		ErrorLog:    log.New(io.Discard, "", 0), // faults break connections on purpose, and each broken connection would write a line
 		ConnContext: withConn,
+		// net/http tells us when a connection begins and ends. Without this, the listener would keep every connection for
+		// ever, and DropConnections would drop connections that are long gone.
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if c, ok := c.(*conn); ok {
 				s.listener.track(c, state != http.StateClosed && state != http.StateHijacked)
@@ -161,6 +172,8 @@ func (s *Server) open() (err error) {
 	return nil
 }
 
+// release frees what open has made. No request may be at work: a commit on its way needs the store, and a frame needs
+// the coder.
 func (s *Server) release() (err error) {
 	if s.store != nil {
 		err = s.store.close()
@@ -257,8 +270,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !s.enter(c) {
 		panic(http.ErrAbortHandler)
 	}
+	// Deferred calls run from the bottom up, so a request is counted as ended before Close and DropConnections hear of
+	// its end. A test that looks at Stats behind one of the two finds the request among the ended ones.
 	defer s.handlers.Done()
 	defer c.handlers.Done()
+	// Before any check: without these headers a browser would hide even an error from its page.
 	allowAllOrigins(w.Header())
 	x := &exchange{srv: s, w: calls.Response{ResponseWriter: w}, r: r}
 	whole := false
@@ -275,6 +291,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		// An HTTP/1.1 client may send its whole body before it reads the answer. If we answered and closed the
 		// connection at once, the client would see a reset and not the error.
+		// An HTTP/2 client needs no such care: the end of one stream leaves the connection alone.
 		if r.ProtoMajor == 1 && !x.bodyPassed {
 			_ = unread.PassOver(w, r, unreadTime)
 		}
@@ -329,7 +346,8 @@ func (s *Server) enter(c *conn) bool {
 
 // DropConnections breaks all connections. When DropConnections returns, no request of these connections is at work any
 // more, and only then do requests on new connections begin. Otherwise the server could store a batch that a client
-// sends again on a new connection before the same batch from the old connection.
+// sends again on a new connection before the same batch from the old connection. New requests wait at the barrier
+// meanwhile, also those of new connections: a client reconnects faster than an old request ends.
 func (s *Server) DropConnections() {
 	barrier := make(chan struct{})
 	// Two calls of DropConnections at the same time take turns: each needs its own barrier.
@@ -366,7 +384,8 @@ func (s *Server) DropConnections() {
 
 func (x *exchange) conn() *conn { return connOf(x.r.Context()) }
 
-// applyFault does what a fault says. A fault for frames does nothing here: alter applies the fault to the frame.
+// applyFault does what a fault says. A fault for frames does nothing here: alter applies the fault to the frame. A
+// stalled or delayed request holds no lock, so the requests beside it go on.
 func (x *exchange) applyFault(e Effect) error {
 	c := x.conn()
 	switch e.do {
@@ -376,8 +395,11 @@ func (x *exchange) applyFault(e Effect) error {
 	case doDrop:
 		c.drop()
 		return errAbort
+	// net/http makes RST_STREAM of the panic that errAbort leads to. Over HTTP/1.1 there are no streams, and the
+	// connection breaks.
 	case doReset:
 		return errAbort
+	// The answer ends in the regular way with acks or records missing. Only a client that counts them can notice.
 	case doEnd:
 		return errEnd
 	case doStall:

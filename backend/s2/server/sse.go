@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// readEvents sends batches as server-sent events.
+// readEvents sends batches as server-sent events. Browsers and runtimes without HTTP/2 streams read in this form. The
+// semantics are those of a read session, because both use the same reading; only the writing differs.
 func (x *exchange) readEvents() error {
 	q, err := parseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -34,6 +35,9 @@ func (x *exchange) readEvents() error {
 // An eventEmitter writes batches as server-sent events. The id of an event says how far the read has come: the last
 // seq, and how many records and bytes were delivered over all connections. A client that connects again sends the id,
 // and the server goes on from there.
+//
+// The counts are part of the id, because the server keeps nothing of a connection that is gone, and the limits of the
+// query count over the whole read.
 type eventEmitter struct {
 	x       *exchange
 	format  format
@@ -43,7 +47,8 @@ type eventEmitter struct {
 }
 
 // resume makes the read go on behind the event with the id. The limits of the read are reduced by what earlier
-// connections have delivered.
+// connections have delivered. The id replaces the start in the query: a browser repeats the query of the first request
+// with every connection, and would otherwise read from the beginning each time.
 func (e *eventEmitter) resume(id string, q *query) error {
 	if id == "" {
 		return nil
@@ -51,6 +56,8 @@ func (e *eventEmitter) resume(id string, q *query) error {
 	parts := strings.Split(id, ",")
 	var n [3]uint64
 	if len(parts) != len(n) {
+		// A wrong id is refused. If it were passed over, the read would begin again at its first record, and the client
+		// would get records twice.
 		return badRequest("bad_header", "last-event-id: want seq,count,bytes")
 	}
 	for i := range n {
@@ -78,6 +85,8 @@ func (e *eventEmitter) resume(id string, q *query) error {
 
 // batch sends one event with all records of the batch, in JSON.
 func (e *eventEmitter) batch(rd *reading, tail *position) error {
+	// The open-source server counts from 0 on each connection, and a read with a count then delivers too much after the
+	// second break. Here the counts go on from the id that the client has sent.
 	e.records += uint64(rd.b.records)
 	e.bytes += uint64(rd.b.metered)
 	dst := append(e.out[:0], "event: batch\nid: "...)
@@ -91,7 +100,8 @@ func (e *eventEmitter) batch(rd *reading, tail *position) error {
 	return e.send(append(dst, "\n\n"...))
 }
 
-// beat sends a ping. A ping has no id, because the read has not moved.
+// beat sends a ping. A ping has no id, because the read has not moved. The tail in the ping tells the client that it
+// has caught up; the TypeScript client of S2 wants the tail there.
 func (e *eventEmitter) beat(rd *reading) error {
 	dst := append(e.out[:0], "event: ping\ndata: {\"timestamp\":"...)
 	dst = strconv.AppendInt(dst, e.x.srv.now().UnixMilli(), 10)
@@ -99,6 +109,8 @@ func (e *eventEmitter) beat(rd *reading) error {
 	return e.send(append(dst, "}\n\n"...))
 }
 
+// send writes one event and flushes it: an event in a buffer is one that a live reader does not see. The faults are
+// those of frames, so a test of a client runs over both forms.
 func (e *eventEmitter) send(b []byte) error {
 	e.out = b
 	x := e.x
@@ -117,7 +129,8 @@ func (e *eventEmitter) send(b []byte) error {
 	return nil
 }
 
-// end writes the last event, and returns errEnd. If a fault has ended the answer, end writes no last event.
+// end writes the last event, and returns errEnd. If a fault has ended the answer, end writes no last event. Any other
+// end of the response, even a regular one, means for a client that the read is not complete.
 func (e *eventEmitter) end(why error) error {
 	switch {
 	case why == nil:

@@ -29,11 +29,14 @@ type Stats struct {
 	Streams int // that there are now; a deleted stream counts until it is removed
 }
 
+// counters are atomic and not guarded by a lock, because every batch and every frame counts: a common lock would make all
+// streams wait for one another.
 type counters struct {
 	requests, sessions, batches, records, bytes, readBytes, acks, duplicates atomic.Int64
 }
 
-// Stats returns the counts so far.
+// Stats returns the counts so far. The counters are read one after another, so under load they may be of slightly different
+// moments.
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	out := Stats{
@@ -52,7 +55,9 @@ func (s *Server) Stats() Stats {
 
 var seed = maphash.MakeSeed()
 
-// countLocked counts a batch that has got its place. The lock of the stream is held.
+// countLocked counts a batch that has got its place. The lock of the stream is held, and guards seen. The hash is made here
+// and not when the batch is durable, because in belongs to the request and is used again by then. Two different batches
+// with one hash of 64 bits are so unlikely that tests take the count for exact.
 func (s *Server) countLocked(st *stream, in *input, c *chunk, now time.Time) {
 	s.stats.batches.Add(1)
 	s.stats.records.Add(int64(c.records))
@@ -63,6 +68,8 @@ func (s *Server) countLocked(st *stream, in *input, c *chunk, now time.Time) {
 	}
 	var h maphash.Hash
 	h.SetSeed(seed)
+	// Each piece goes in behind its length. Without the lengths, the header a:bc would have the hash of ab:c. The hash
+	// leaves out timestamps and conditions: a client that sends a batch again may send it with others.
 	piece := func(b []byte) {
 		maphash.WriteComparable(&h, len(b))
 		_, _ = h.Write(b) // never fails
@@ -92,6 +99,7 @@ func (s *Server) countRead(st *stream, op Op, b *batch) {
 	s.stats.readBytes.Add(int64(b.metered))
 	st.meter.add(s.now(), func(m *minute) {
 		m.read += uint64(b.metered)
+		// S2 counts the operations of unary reads and of sessions apart.
 		if op == UnaryRead {
 			m.unaryReads++
 		} else {

@@ -18,6 +18,9 @@ import (
 // The order of the queue is the order of the changes in memory, because every change is queued before its lock is
 // released. After a crash the file holds the state of some earlier moment, and never a later change without an earlier
 // change.
+//
+// One file and one committer serve all streams. A file for each stream would need a sync for each stream that is
+// written, and a sync is what costs time. So the more streams and clients are at work, the more batches share a sync.
 type store struct {
 	committer *committer.Committer
 
@@ -70,11 +73,16 @@ var (
 	chunksBucket  = []byte("s2/chunks") // holds one bucket for each stream, named by the id of the stream
 )
 
+// openStore opens the file, or makes it. Mode 0600: the file holds the records, and the rights of the access tokens.
+// LockWait is a second, because two processes on one file are a mistake of the operator and no reason to wait, while a
+// server that was ended a moment ago may still hold the lock. The buckets are made now, so that no change has to ask
+// for them.
 func openStore(path string) (*store, error) {
 	c, err := committer.Open(committer.Config{Path: path, Mode: 0o600, LockWait: time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("s2 server: %w", err)
 	}
+	// A direct write is right here: nothing is queued yet, so there is no order to keep.
 	err = c.File().Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{catalogBucket, stateBucket, chunksBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
@@ -96,7 +104,8 @@ func (st *store) enqueue(size int, do func(*bbolt.Tx) error, tell func(error)) {
 	st.committer.Do(&write{st, size, do, tell})
 }
 
-// sync waits until all earlier changes are durable. sync returns an error if the store has failed.
+// sync waits until all earlier changes are durable. sync returns an error if the store has failed. A failed store fails
+// this change too, so a caller never hears of success behind a failure.
 func (st *store) sync() error {
 	// The channel has room for the outcome, because tell must not wait, and the committer calls tell.
 	done := make(chan error, 1)
@@ -133,6 +142,8 @@ func (st *store) append(s *stream, c chunk, tell func(error)) {
 		if err != nil {
 			return err
 		}
+		// Put may be called once for each batch of the round, and only the last state counts. The pages are written
+		// once, at the commit.
 		if err := tx.Bucket(stateBucket).Put(id, state); err != nil {
 			return err
 		}
@@ -145,6 +156,9 @@ func (st *store) append(s *stream, c chunk, tell func(error)) {
 	}, tell)
 }
 
+// A stored chunk is a head and the data. The head holds the facts that a server needs at its start: with them, restore
+// reads the head of each chunk and no record, and a start takes as long as there are chunks and not bytes. The key of a
+// chunk is its first seq, so the head need not repeat it.
 const chunkHead = 4 + 4 + 8 + 8 + 8
 
 func (c *chunk) encode() []byte {
@@ -159,6 +173,8 @@ func (c *chunk) encode() []byte {
 
 // decodeChunk reads everything of a stored chunk except the data. load reads the data when a reader asks for it.
 func decodeChunk(k, v []byte) (chunk, error) {
+	// A shorter entry is damage, and not an old form: the form has never changed. Passing over it would leave a hole in
+	// the stream, and readers take a hole for trimmed records.
 	if len(k) != 8 || len(v) < chunkHead {
 		return chunk{}, fmt.Errorf("s2 server: store: the batch at %x is damaged: restore the file from a copy", k)
 	}
@@ -185,6 +201,8 @@ func (s *Server) load(st *stream, c *chunk) error {
 			return streamDeleting(st.basin, st.name)
 		}
 		v := b.Get(uint64Key(c.first))
+		// A missing chunk is no error. A trim may have removed it since the look at the log, and the reader then goes
+		// on behind it: see take.
 		if len(v) >= chunkHead {
 			c.data = append([]byte(nil), v[chunkHead:]...) // a copy: the memory of bbolt is valid only within the transaction
 		}
@@ -196,7 +214,8 @@ func (s *Server) load(st *stream, c *chunk) error {
 // stored only with the next batch. After a restart before then, the first chunk in the file tells the head.
 //
 // Nobody waits for the removal, and nobody is told of its failure: a chunk that is still there after a restart is
-// removed by the next sweep, and a failed store says so at the next append.
+// removed by the next sweep, and a failed store says so at the next append. Only whole chunks are removed. A chunk with
+// records on both sides of to stays, and after a restart the trim point in the state hides its first records again.
 func (st *store) trim(s *stream, to uint64) {
 	id := uint64Key(s.id)
 	st.enqueue(0, func(tx *bbolt.Tx) error {

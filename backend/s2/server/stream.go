@@ -62,6 +62,8 @@ type link struct {
 	next *link
 }
 
+// The bodies of 412 and 416 have no code, only the value that the client needs to go on. The value is exact: a client
+// decodes it as 64 bits, and a rounded one would send it to another place of the stream.
 func seqMismatch(want uint64) error {
 	return &apiError{status: http.StatusPreconditionFailed, code: "seq_num_mismatch", body: map[string]uint64{"seq_num_mismatch": want}}
 }
@@ -122,6 +124,8 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	if in.hasMatch && in.match != s.next.SeqNum {
 		return seqMismatch(s.next.SeqNum)
 	}
+	// arrived is one reading of the clock for the whole batch: retention removes whole chunks, so one time for each
+	// chunk is enough.
 	c := chunk{first: s.next.SeqNum, records: len(in.recs), metered: in.metered, arrived: now.UnixMilli()}
 	// encodeLocked may still refuse the batch, so the batch is encoded before anything of the stream changes.
 	lastTS, err := s.encodeLocked(in, &c)
@@ -134,7 +138,10 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	s.lastWrite = now
 	s.key = in.key // before the state is queued below: after a restart the stream must refuse other keys
 	s.obeyLocked(srv, in, c.first, now)
+	// Counted with the place, and not when it is durable. The counters of a failed store may be too high by the batches
+	// of its last round.
 	srv.countLocked(s, in, &c, now)
+	// Tail is set when the batch is durable. It is at least the end of the batch: other batches may be durable by then too.
 	a := ack{Start: position{c.first, c.firstTS}, End: s.next}
 	// In memory a batch is durable together with its place, and next and tail move together.
 	if srv.store == nil {
@@ -157,9 +164,9 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	return nil
 }
 
-// takeScratchLocked returns the encoded batch in scratch, in memory of its own. A batch of nearly the size of scratch takes over the
-// memory of scratch, which saves a copy. This needs spare memory for the next scratch. A small batch is copied; otherwise a small
-// batch would keep a large, mostly empty buffer alive.
+// takeScratchLocked returns the encoded batch in scratch, in memory of its own. A batch of nearly the size of scratch
+// takes over the memory of scratch, which saves a copy. The exchange needs spare memory for the next scratch. A small
+// batch is copied; otherwise a small batch would keep a large, mostly empty buffer alive.
 func (s *stream) takeScratchLocked() (data []byte) {
 	if s.spare != nil && len(s.scratch) >= cap(s.scratch)*3/4 {
 		data, s.scratch, s.spare = s.scratch, s.spare[:0], nil
@@ -180,6 +187,7 @@ func (s *stream) takeScratchLocked() (data []byte) {
 func (s *stream) encodeLocked(in *input, c *chunk) (lastTS uint64, err error) {
 	arrival := uint64(max(c.arrived, 0))
 	mode, uncapped := s.cfg.timestamping()
+	// All records are looked at before the first is encoded, because a batch is refused as a whole.
 	if mode == "client-require" {
 		for i := range in.recs {
 			if !in.recs[i].hasTS {
@@ -364,6 +372,7 @@ func (s *stream) chunksFrom(srv *Server, c *cursor, dst []chunk) ([]chunk, posit
 		// All stored chunks are behind the reader. From now on the reader follows from the last published batch.
 		c.link = s.last
 	}
+	// The links are read under mu, because publishLocked writes next. The chunks behind them never change.
 	for l := c.link; l.next != nil; l = l.next {
 		if !add(l.next.chunk) {
 			break
@@ -395,7 +404,8 @@ func (c *cursor) advance(s *stream, seq uint64) {
 }
 
 // seqAt returns the first seq whose record has a timestamp of ts or later, and found = true. If no record is that late,
-// seqAt returns the tail and found = false.
+// seqAt returns the tail and found = false. The search is binary over the chunks and then linear in one chunk, because
+// timestamps never go down. With another order of timestamps, the search could pass over records.
 func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, found bool, err error) {
 	s.mu.Lock()
 	s.sweepLocked(srv, srv.now())
@@ -415,7 +425,8 @@ func (s *stream) seqAt(srv *Server, ts uint64) (seq uint64, found bool, err erro
 	return seq, true, err
 }
 
-// liveTail returns the tail, or an error if the stream is deleted.
+// liveTail returns the tail, or an error if the stream is deleted. The tail is what checkTail answers: after an ack
+// with the end n, the tail is at least n, because a batch is published before its ack is sent.
 func (s *stream) liveTail() (position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -437,7 +448,8 @@ func (s *stream) beginRead() (position, error) {
 }
 
 // beginDeletion marks the stream as deleted. All records are dropped at once and for good. The following readers are
-// woken, see the mark, and end.
+// woken, see the mark, and end. The file is not touched here. The caller queues the mark, and the records stay in the
+// file until the name is free again: see streamOfLocked.
 func (s *stream) beginDeletion(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,6 +8,9 @@ import (
 
 // A streamConfig is the config of a stream, or the default config for the streams of a basin. A nil field is not set.
 // The config of a stream is resolved: none of its fields is nil.
+//
+// Pointers tell an absent field from a zero one: age 0 is refused, and an absent age is the default of a week. The
+// names in JSON are those of S2, and those in the file: see savedStream.
 type streamConfig struct {
 	StorageClass    *string          `json:"storage_class"`
 	RetentionPolicy *retentionPolicy `json:"retention_policy"`
@@ -29,6 +32,8 @@ type deleteOnEmpty struct {
 	MinAgeSecs *uint64 `json:"min_age_secs"`
 }
 
+// A basinConfig is the config of a basin. The two flags are false unless they are set: a mistyped name must not create a
+// stream in a basin where nobody expects it.
 type basinConfig struct {
 	DefaultStreamConfig  *streamConfig `json:"default_stream_config"`
 	CreateStreamOnAppend bool          `json:"create_stream_on_append"`
@@ -36,6 +41,8 @@ type basinConfig struct {
 	StreamCipher         *string       `json:"stream_cipher"`
 }
 
+// or returns the first pointer that is not nil. Like cmp.Or, but a pointer to a zero value counts: a false or 0 that a client
+// has set must win over a default.
 func or[T any](vs ...*T) *T {
 	for _, v := range vs {
 		if v != nil {
@@ -46,7 +53,9 @@ func or[T any](vs ...*T) *T {
 }
 
 // resolve fills the fields that are not set, field by field: from the default of the basin, and then from the default
-// of the system.
+// of the system. The retention policy is one field: an age of the basin must not complete an infinite policy of the
+// request. The last values are the defaults of S2: class express, 7 days, timestamps of the client where there are
+// some, and no delete-on-empty.
 func (c *streamConfig) resolve(basin *streamConfig) streamConfig {
 	if c == nil {
 		c = &streamConfig{}
@@ -86,7 +95,8 @@ func (c *streamConfig) minAge() time.Duration { return seconds(*c.DeleteOnEmpty.
 // seconds returns n seconds as a Duration, at most a hundred years; a larger n would overflow.
 func seconds(n uint64) time.Duration { return time.Duration(min(n, 100*365*86400)) * time.Second }
 
-// check refuses a config with invalid values.
+// check refuses a config with invalid values. An unknown word is a mistake in the JSON for S2 (400), and a number outside its
+// range is an invalid request (422). An unknown field is ignored, so that clients with newer fields can talk to the server.
 func (c *streamConfig) check() error {
 	if c == nil {
 		return nil
@@ -123,6 +133,8 @@ type patch[T any] struct {
 }
 
 func (p *patch[T]) UnmarshalJSON(b []byte) error {
+	// encoding/json calls UnmarshalJSON for null too, because patch is no pointer. An absent field is not called at
+	// all.
 	p.set = true
 	if string(b) == "null" {
 		p.null = true
@@ -154,7 +166,9 @@ type streamPatch struct {
 	}] `json:"delete_on_empty"`
 }
 
-// apply returns a copy of c with the patch applied. Fields that the patch clears are nil.
+// apply returns a copy of c with the patch applied. Fields that the patch clears are nil. Nested objects are patched
+// field by field and copied first: other streams may share the old ones, and a request that reads the config without
+// the lock must not see half a patch.
 func (p *streamPatch) apply(c *streamConfig) *streamConfig {
 	out := *or(c, &streamConfig{})
 	out.StorageClass = p.StorageClass.apply(out.StorageClass)

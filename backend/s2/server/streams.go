@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// A streamInfo is S2's description of a stream in lists and in answers about its creation. The config is not part of
+// it.
 type streamInfo struct {
 	Name      string     `json:"name"`
 	CreatedAt time.Time  `json:"created_at"`
@@ -34,6 +36,7 @@ func (x *exchange) listStreams() error {
 	if err != nil {
 		return err
 	}
+	// A list names no stream, so only the basin is checked here. The streams themselves are filtered below.
 	if _, err := x.permit("list-streams", name, ""); err != nil {
 		return err
 	}
@@ -52,6 +55,8 @@ func (x *exchange) listStreams() error {
 	}
 	var names []string
 	for name := range b.streams {
+		// streamOfLocked removes the streams whose name is free again, so they are not listed. Removing a key of a map
+		// during its range is safe in Go.
 		if s.streamOfLocked(b, name) != nil && (x.who.root() || x.who.Scope.Streams.holds(name)) {
 			names = append(names, name)
 		}
@@ -78,6 +83,8 @@ func (x *exchange) named(op, stream string) (basin, name string, err error) {
 	return basin, name, checkStreamName(name)
 }
 
+// createStream makes a stream, and refuses a name that is taken, unless the same client repeats its own request. The
+// request is checked whole before anything is looked up, so a refused request has no effect.
 func (x *exchange) createStream() error {
 	var req struct {
 		Stream string        `json:"stream"`
@@ -89,6 +96,8 @@ func (x *exchange) createStream() error {
 	if err := req.Config.check(); err != nil {
 		return err
 	}
+	// The name from the body is checked alone first. Behind the prefix of a token, the names . and .. would pass the
+	// check in named.
 	if err := checkStreamName(req.Stream); err != nil {
 		return err
 	}
@@ -138,6 +147,9 @@ func (s *Server) streamForProvisionLocked(basin, name string) (*stream, error) {
 	return st, nil
 }
 
+// ensureStream makes a stream, or gives an existing stream the config of the request. It may be repeated at will: the
+// config replaces the old one as a whole, with the defaults in place of absent fields, and the same config again
+// changes nothing. Its body is the config itself; S2 wraps it only in createStream.
 func (x *exchange) ensureStream() error {
 	var cfg *streamConfig
 	if err := x.decode(&cfg, true); err != nil {
@@ -161,6 +173,8 @@ func (x *exchange) ensureStream() error {
 		st = s.addStreamLocked(s.catalog.basins[basin], name, cfg, "")
 	default:
 		full := cfg.resolve(s.catalog.basins[basin].cfg.DefaultStreamConfig)
+		// An unchanged config is not stored again: a program that ensures its streams at each start would cost a sync
+		// for each.
 		if changed := st.reconfigure(func(streamConfig) streamConfig { return full }); changed {
 			result = "updated"
 			s.saveStreamLocked(st)
@@ -184,12 +198,14 @@ func (s *stream) reconfigure(f func(streamConfig) streamConfig) (changed bool) {
 	return changed
 }
 
+// config returns a copy. A config is never changed in place, so the pointers in the copy may be shared.
 func (s *stream) config() streamConfig {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cfg
 }
 
+// getStream answers with the resolved config: a client sees the defaults that hold, and not null.
 func (x *exchange) getStream() error {
 	basin, name, err := x.named("get-stream-config", x.stream)
 	if err != nil {
@@ -202,6 +218,9 @@ func (x *exchange) getStream() error {
 	return x.answer(http.StatusOK, st.config())
 }
 
+// patchStream changes the fields that the request names. A field of null goes back to the default of the basin as it is
+// now, so the basin is looked up too. Older documents of S2 took null for no change; its tests do not tell the two
+// apart.
 func (x *exchange) patchStream() error {
 	var p streamPatch
 	if err := x.decode(&p, false); err != nil {
@@ -231,6 +250,9 @@ func (x *exchange) patchStream() error {
 	return x.answer(http.StatusOK, st.config())
 }
 
+// deleteStream marks the stream as deleted. A second call succeeds too, because a client repeats a deletion whose
+// answer was lost. The records are gone for readers at once, and the name stays taken until PurgeAfter has passed: see
+// streamOfLocked.
 func (x *exchange) deleteStream() error {
 	basin, name, err := x.named("delete-stream", x.stream)
 	if err != nil {
@@ -256,6 +278,7 @@ func (x *exchange) deleteStream() error {
 	return x.empty(http.StatusAccepted)
 }
 
+// checkTail answers with the tail. S2 promises: after an ack of a batch, the tail is behind the batch.
 func (x *exchange) checkTail() error {
 	s, err := x.target("check-tail", autoRead)
 	if err != nil {

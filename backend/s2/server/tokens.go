@@ -8,6 +8,8 @@ import (
 	"slices"
 )
 
+// listTokens lists the tokens that the token of the request may see, without their secrets: the server does not know
+// them.
 func (x *exchange) listTokens() error {
 	l, err := x.listing()
 	if err != nil {
@@ -30,6 +32,8 @@ func (x *exchange) listTokens() error {
 }
 
 // issueToken makes a token. The answer is the only place where the secret ever appears: the server keeps a hash of it.
+// The answer leaves only when the token is durable. A token that a crash forgets would be refused later, and nobody
+// could say why.
 func (x *exchange) issueToken() error {
 	var g grant
 	if err := x.decode(&g, false); err != nil {
@@ -56,6 +60,8 @@ func (x *exchange) issueToken() error {
 		s.mu.Unlock()
 		return fail(http.StatusConflict, "resource_already_exists", "access token `%s` exists already: use another id, or revoke the token first", g.ID)
 	}
+	// The key in the file is the hash and not the id, so that a revoked token stays refused when its id is given out
+	// again.
 	s.putLocked("token", key, &g)
 	s.catalog.tokens[g.ID] = &g
 	s.catalog.bySecret[key] = &g
@@ -63,7 +69,8 @@ func (x *exchange) issueToken() error {
 	return x.answer(http.StatusCreated, map[string]string{"access_token": secret})
 }
 
-// check refuses a malformed grant, whoever asks.
+// check refuses a malformed grant, whoever asks. An operation that the server does not know is refused: the token would
+// never allow it, and a mistyped word would show only when a program fails.
 func (g *grant) check() error {
 	if len(g.ID) < 1 || len(g.ID) > 96 {
 		return invalid("access token id must be between 1 and 96 bytes")
@@ -91,7 +98,8 @@ func (x *exchange) permitToken(op, id string) error {
 }
 
 // revokeToken refuses the token from now on, also after a restart. The hash stays in the catalog without a grant: see
-// catalog.bySecret.
+// catalog.bySecret. All hashes with this grant are looked at, because the catalog has no way from an id to its hash;
+// revocations are rare.
 func (x *exchange) revokeToken(id string) error {
 	if err := x.permitToken("revoke-access-token", id); err != nil {
 		return err

@@ -24,7 +24,8 @@ type record struct {
 	hasTS  bool
 }
 
-// An input is one AppendInput, from protobuf, JSON or a frame. Inputs are used again: see free.
+// An input is one AppendInput, from protobuf, JSON or a frame. Inputs are used again: see free. takeInputs uses one
+// input for a whole session.
 type input struct {
 	recs     []record
 	headers  []header
@@ -97,7 +98,9 @@ func field(b []byte) (num, typ int, v uint64, data, rest []byte, err error) {
 }
 
 // parse reads an AppendInput. A field with a known number and the wrong wire type is skipped like an unknown field. The
-// records point into b: b must not change until the stream has copied the records.
+// records point into b: b must not change until the stream has copied the records. Unknown fields are skipped, as
+// proto3 demands, so clients of a newer version can talk to the server. If a field comes twice, the last value counts;
+// records add up.
 func (in *input) parse(b []byte) error {
 	for len(b) > 0 {
 		num, typ, v, data, rest, err := field(b)
@@ -147,7 +150,8 @@ func (in *input) parseRecord(b []byte) error {
 	return nil
 }
 
-// add adds a record. The headers of the record are the end of in.headers, from r.h0 on.
+// add adds a record, and counts its metered size for the limit of the batch: see validate. The headers of the record
+// are the end of in.headers, from r.h0 on.
 func (in *input) add(r record) {
 	r.h1 = len(in.headers)
 	if len(in.recs) == maxRecords {
@@ -179,7 +183,8 @@ func parseHeader(b []byte) (h header, err error) {
 }
 
 // metered returns the metered size of a record. All size limits of S2 are in metered bytes. The encoding does not
-// change the metered size, and a client can count before encoding.
+// change the metered size, and a client can count before encoding. S2's formula: 8 bytes for each record, 2 for each
+// header, and the bytes of names, values and body.
 func metered(body int, headers []header) int {
 	n := 8 + 2*len(headers) + body
 	for i := range headers {
@@ -188,6 +193,7 @@ func metered(body int, headers []header) int {
 	return n
 }
 
+// uvarintLen is the size of v as a varint. v|1 makes 0 as long as 1: both take one byte.
 func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 func bytesLen(n int) int { return 1 + uvarintLen(uint64(n)) + n }
@@ -211,7 +217,7 @@ func headerLen(h *header) (n int) {
 
 // appendSequenced appends a record as the field `records` of a ReadBatch: readers receive exactly these bytes. Fields
 // with the value zero are left out, as in every proto3 message. A length stands in front of its content, and the sizes
-// must be added up first.
+// must be added up first. Tags are written as bytes: field<<3 | wire type, for example 0x0a for field 1 with bytes.
 func appendSequenced(dst []byte, r *record, headers []header, seq, ts uint64) []byte {
 	at := position{seq, ts}
 	n := at.size()
@@ -248,7 +254,7 @@ type position struct {
 }
 
 // appendPosition appends p as a sub-message, even if p is zero. A reader takes an absent tail for a sign that it has
-// not reached the tail.
+// not reached the tail. A position has at most 22 bytes, so its length fits into one byte.
 func appendPosition(dst []byte, tag byte, p position) []byte {
 	return p.appendFields(append(dst, tag, byte(p.size())))
 }
@@ -276,6 +282,9 @@ func (p position) appendFields(dst []byte) []byte {
 }
 
 // An ack is an AppendAck.
+//
+// Start is the place of the first record, End is behind the last one, with the timestamp of the last, and Tail is
+// behind the last record of the stream at the moment of the ack.
 type ack struct {
 	Start position `json:"start"`
 	End   position `json:"end"`
