@@ -1,7 +1,9 @@
 package server
 
-// acknowledge acknowledges a stored request, now or later, as the policy demands. The caller has stored the request before:
-// an ack says that the rows are durable, and a client forgets rows that are acknowledged.
+// acknowledge acknowledges a stored request, now or later, as the policy demands. The caller has stored the request
+// before: an ack says that the rows are durable, and a client forgets rows that are acknowledged. The service
+// acknowledges in groups and after some 100 ms. AckEach is quicker than the service, so a client that works only with
+// quick acks shows its fault under AckEvery and AckAfter.
 func (st *stream) acknowledge(offset int64) error {
 	p := st.srv.cfg.Acks
 	switch {

@@ -14,7 +14,8 @@ import (
 
 // certificate makes a self-signed certificate for this machine, and a pool with this certificate as its only root. Each
 // call makes a new key. A fixed key in the source would be public, and sooner or later a machine would trust the key
-// outside of tests.
+// outside of tests. The beginning lies an hour back, because the clocks of two machines or containers differ. The
+// certificate is its own authority, so a client needs only the pool to trust the server.
 func certificate() (*tls.Config, *x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -66,6 +66,8 @@ func singleType(f protoreflect.FieldDescriptor, inside []protoreflect.FullName) 
 	if slices.Contains(inside, md.FullName()) {
 		return "STRUCT"
 	}
+	// The full slice expression makes append copy. Two fields of the same message would otherwise write their names
+	// into the same memory.
 	inside = append(inside[:len(inside):len(inside)], md.FullName())
 	var fields []string
 	for i := range md.Fields().Len() {
@@ -80,7 +82,7 @@ func singleType(f protoreflect.FieldDescriptor, inside []protoreflect.FullName) 
 }
 
 // scalarOf returns the type as which the wire carries one value of a field. Several column types share a wire type: see
-// stored.
+// stored. Unsigned numbers become BIGINT, because Delta has no unsigned types.
 func scalarOf(f protoreflect.FieldDescriptor) string {
 	switch f.Kind() {
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind, protoreflect.EnumKind:
@@ -102,7 +104,8 @@ func scalarOf(f protoreflect.FieldDescriptor) string {
 	return "STRING"
 }
 
-// stored returns the type as which a PROTO stream carries the values of the column.
+// stored returns the type as which a PROTO stream carries the values of the column. The generator tools of the service
+// make the same choices, so the descriptors of its clients fit.
 func (t *deltaType) stored() string {
 	switch t.kind {
 	case "TINYINT", "SMALLINT", "DATE":

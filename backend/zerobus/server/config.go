@@ -94,6 +94,7 @@ type config struct {
 	rowLogMu sync.Mutex // held for each write to RowLog, because several tables write to it
 }
 
+// complete fills in the defaults. The Config is a copy, so the caller may use its own again.
 func (c Config) complete() *config {
 	if c.OAuthAddr == "" {
 		c.OAuthAddr = "127.0.0.1:0"

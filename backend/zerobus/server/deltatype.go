@@ -9,6 +9,9 @@ import (
 )
 
 // A deltaType is the Delta type of a column, of an element or of a field.
+//
+// All three checks use deltaTypes: of a descriptor, of a protobuf record and of a JSON record. With rules of their own,
+// the same row could fit in one form and not in the other.
 type deltaType struct {
 	text   string // as the table declares it, for errors
 	kind   string // the main name of the type, without parameters
@@ -27,6 +30,9 @@ type field struct {
 }
 
 // A fieldSet holds the columns of a table or the fields of a STRUCT. A nil fieldSet accepts any field.
+//
+// The order of list is the order of the columns in the table, because the service refuses a descriptor with another
+// order.
 type fieldSet struct {
 	list   []field
 	byName map[string]int
@@ -60,6 +66,8 @@ func newFieldSet(columns []Column) (*fieldSet, error) {
 	return s, nil
 }
 
+// synonyms are the other names that SQL has for a type. Declarations are copied from many tools, and each tool has its
+// own names.
 var synonyms = map[string]string{
 	"BYTE": "TINYINT", "SHORT": "SMALLINT", "INTEGER": "INT", "LONG": "BIGINT", "REAL": "FLOAT", "DEC": "DECIMAL", "NUMERIC": "DECIMAL",
 }
@@ -69,7 +77,8 @@ var (
 	scalars  = append([]string{"FLOAT", "DOUBLE", "STRING", "BOOLEAN", "BINARY", "DATE", "TIMESTAMP", "TIMESTAMP_NTZ", "VARIANT"}, integral...)
 )
 
-// parseType reads a type as SQL writes it.
+// parseType reads a type as SQL writes it. Unknown types are an error and not a column that takes everything: a typing
+// mistake in a declaration would otherwise switch off the checks of the column.
 func parseType(text string) (*deltaType, error) {
 	p := typeParser{rest: text}
 	t, err := p.parse()
@@ -94,6 +103,7 @@ func (p *typeParser) word() string {
 	if n < 0 {
 		n = len(p.rest)
 	}
+	// Names and types in ASCII are enough: the service allows only letters, digits and underscores.
 	w := p.rest[:n]
 	p.rest = p.rest[n:]
 	return w
@@ -142,7 +152,7 @@ func (p *typeParser) parse() (*deltaType, error) {
 }
 
 // decimal reads the parameters of a DECIMAL. A DECIMAL without parameters has 10 digits, and none behind the point, as
-// in SQL.
+// in SQL. Delta holds at most 38 digits in a DECIMAL.
 func (p *typeParser) decimal(t *deltaType) (err error) {
 	t.digits = 10
 	if !p.sign("(") {
@@ -162,6 +172,8 @@ func (p *typeParser) decimal(t *deltaType) (err error) {
 	return p.expect(")")
 }
 
+// array and mapping refuse the nestings for which protobuf has no form: a repeated field holds no repeated field, and a
+// map no map. The service refuses the same tables.
 func (p *typeParser) array(t *deltaType) (err error) {
 	if !p.sign("<") {
 		return nil
@@ -223,7 +235,9 @@ func (p *typeParser) structure(t *deltaType) error {
 	return nil
 }
 
-// decimalFits reports whether text is a number that the DECIMAL can hold without rounding.
+// decimalFits reports whether text is a number that the DECIMAL can hold without rounding. Zeros in front, and zeros at
+// the end of the fraction, do not count, because they change nothing in the value. The service takes a DECIMAL as text:
+// a floating-point number could not hold its digits.
 func (t *deltaType) decimalFits(text string) bool {
 	if text != "" && (text[0] == '-' || text[0] == '+') {
 		text = text[1:]
@@ -235,7 +249,8 @@ func (t *deltaType) decimalFits(text string) bool {
 	return len(strings.TrimLeft(whole, "0")) <= t.digits-t.scale && len(strings.TrimRight(fraction, "0")) <= t.scale
 }
 
-// misfit returns the error for a value that does not fit the type.
+// misfit returns the error for a value that does not fit the type. The path names elements too, as in a.b[3], so that a
+// client finds the value in a large row.
 func (t *deltaType) misfit(path string) *schemaError {
 	return mismatch(incompatible, "field %q does not fit column type %s", path, t.text)
 }

@@ -25,7 +25,8 @@ func (s *fieldSet) jsonCheck() func([]byte) error {
 	}
 }
 
-// checkObject refuses a record that is not a JSON object.
+// checkObject refuses a record that is not a JSON object. The check is made for every record of every JSON stream, so
+// the usual case makes no map and no copy.
 func checkObject(rec []byte) error {
 	v := jsontext.Value(rec)
 	if validJSON(v) && v.Kind() == '{' {
@@ -39,9 +40,12 @@ func checkObject(rec []byte) error {
 	return errors.New("not a JSON object")
 }
 
+// validJSON accepts a name that occurs twice in an object: JSON leaves the meaning open, and only the form is checked
+// here.
 func validJSON(v jsontext.Value) bool { return v.IsValid(jsontext.AllowDuplicateNames(true)) }
 
-// checkJSON checks the members of an object. A null counts as a missing member, as it does at the service.
+// checkJSON checks the members of an object. A null counts as a missing member, as it does at the service. Unknown
+// members are refused, because the service does not drop data in silence.
 func (s *fieldSet) checkJSON(path string, object []byte) *schemaError {
 	members := map[string]json.RawMessage{}
 	if json.Unmarshal(object, &members) != nil {
@@ -127,6 +131,7 @@ func (t *deltaType) checkJSONEntries(path string, v []byte) *schemaError {
 		return nil
 	}
 	for key, v := range entries {
+		// A key of a JSON object cannot be null, and a key of a map of Delta cannot either.
 		if t.key.kind != "STRING" && !jsonFits[t.key.kind](t.key, []byte(key)) {
 			return mismatch(incompatible, "key %q of field %q does not fit column type %s", key, path, t.key.text)
 		}
@@ -140,7 +145,9 @@ func (t *deltaType) checkJSONEntries(path string, v []byte) *schemaError {
 	return nil
 }
 
-// jsonFits maps a column type to the function that reports whether a JSON value fits the type.
+// jsonFits maps a column type to the function that reports whether a JSON value fits the type. A DATE is a number of
+// days and a TIMESTAMP a number of microseconds since 1970, as the service takes them; text in the form of a date is
+// refused. BINARY is base64, and VARIANT is a string that holds JSON.
 var jsonFits = map[string]func(t *deltaType, v []byte) bool{
 	"TINYINT":       jsonInteger(8),
 	"SMALLINT":      jsonInteger(16),

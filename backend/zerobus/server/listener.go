@@ -31,8 +31,8 @@ func (s *Server) accept(port net.Listener) {
 	}
 }
 
-// A listener is the listener of one gRPC server. It gets its connections from accept, and keeps those that are open, so that
-// faults can cut them.
+// A listener is the listener of one gRPC server. Its connections come from accept. The listener remembers the open
+// connections for the faults.
 //
 // The locks of a listener and of its connections are never held together. drop releases the lock of the listener before it
 // touches a connection, because the Close of a connection takes the lock of the listener.
@@ -51,7 +51,8 @@ func newListener(addr net.Addr, log *transcripts) *listener {
 	return &listener{log: log, addr: addr, calls: make(chan net.Conn), closed: make(chan struct{}), open: map[*conn]struct{}{}}
 }
 
-// take gives c to the gRPC server. It returns false if the gRPC server accepts no connections any more.
+// take gives c to the gRPC server. It returns false if the gRPC server accepts no connections any more. It waits for
+// gRPC's next Accept, which comes at once, because gRPC handles each connection in a goroutine of its own.
 func (l *listener) take(c net.Conn) bool {
 	select {
 	case l.calls <- c:
@@ -65,8 +66,8 @@ func (l *listener) take(c net.Conn) bool {
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case raw := <-l.calls:
-		// The connection is in the map before gRPC gets the connection. Otherwise DropConnections might not find the connection
-		// of a stream that it waits for, and would wait for ever.
+		// The connection is in the map before gRPC gets the connection. Otherwise DropConnections might miss the connection
+		// of a stream, and would wait for the end of the stream for ever.
 		c := &conn{Conn: raw, l: l}
 		l.mu.Lock()
 		l.open[c] = struct{}{}
@@ -87,6 +88,8 @@ func (l *listener) Close() error {
 // Addr implements [net.Listener].
 func (l *listener) Addr() net.Addr { return l.addr }
 
+// drop resets all connections, also those on which no stream is open: a client with an idle connection must notice a
+// network that fails.
 func (l *listener) drop() {
 	l.mu.Lock()
 	// We take a copy, because gRPC closes the connections that we reset, and Close takes the lock and changes the map.
@@ -97,8 +100,8 @@ func (l *listener) drop() {
 	}
 }
 
-// A conn is a connection that a fault can cut. Close removes the conn from its listener. Otherwise a server that runs for days
-// would keep every connection that it has ever had.
+// A conn is a connection that a fault can cut. Close removes the conn from its listener. Otherwise a server that runs
+// for days would keep all its connections of all days.
 type conn struct {
 	net.Conn
 	l *listener

@@ -34,8 +34,8 @@ type pipes struct {
 	last int // the last number that a listener or a client's end has got as its port
 }
 
-// nameLocked makes an address that no other listener or client has. The server recognizes peers by their addresses, so two
-// clients with the same address would be cut off together.
+// nameLocked makes an address that no other listener or client has. A transcript names the peer of a stream by its
+// address, and a test tells by it which streams share a connection.
 func (p *pipes) nameLocked(host string) pipeAddr {
 	p.last++
 	return pipeAddr(fmt.Sprintf("%s:%d", host, p.last))
@@ -48,6 +48,7 @@ func (p *pipes) listen(addr string) (net.Listener, error) {
 	if _, port, _ := net.SplitHostPort(addr); port == "0" {
 		at = p.nameLocked("localhost") // the certificate is valid for localhost
 	}
+	// As on a real network, two listeners on one address are an error, so a mistake in a test shows in memory too.
 	if p.open[string(at)] != nil {
 		return nil, &net.OpError{Op: "listen", Net: at.Network(), Addr: at, Err: syscall.EADDRINUSE}
 	}
@@ -56,6 +57,8 @@ func (p *pipes) listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// dial connects to a listener of the network. mu is not held while the call waits, because Close of a listener needs
+// mu.
 func (p *pipes) dial(ctx context.Context, addr string) (net.Conn, error) {
 	p.mu.Lock()
 	l, from := p.open[addr], p.nameLocked("client")
@@ -107,7 +110,8 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// A pipeConn is a pipe with addresses. The server recognizes its peers by their addresses.
+// A pipeConn is a pipe with addresses. Deadlines and closing are those of net.Pipe. A pipe has no buffer: a write waits
+// for the reader of the other side, so a test cannot pass only because a kernel has kept some bytes.
 type pipeConn struct {
 	net.Conn
 	local, remote pipeAddr

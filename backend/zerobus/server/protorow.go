@@ -10,7 +10,8 @@ import (
 )
 
 // checkMessage checks the values of a message whose descriptor fits the columns. An absent field is NULL. Only an ARRAY
-// or a MAP is not NULL if it is absent, because protobuf leaves out empty lists and maps.
+// or a MAP is not NULL if it is absent, because protobuf leaves out empty lists and maps. Fields outside of the
+// descriptor need no look: protoCheck has compared the descriptor, and protobuf keeps unknown fields apart.
 func (s *fieldSet) checkMessage(path string, m protoreflect.Message) *schemaError {
 	fields := m.Descriptor().Fields()
 	for _, c := range s.list {
@@ -56,7 +57,8 @@ func (t *deltaType) checkProto(path string, v protoreflect.Value) (refused *sche
 }
 
 // checkSingle checks one value. The types without a case here need no check: protobuf decoding has ensured that their
-// values fit.
+// values fit. TINYINT and SMALLINT travel as int32, so their range is checked here; DECIMAL and VARIANT travel as
+// strings, so their text is.
 func (t *deltaType) checkSingle(path string, v protoreflect.Value) *schemaError {
 	fits := true
 	switch t.kind {

@@ -53,7 +53,7 @@ func (s *fieldSet) protoCheck(descriptor []byte) (func([]byte) error, error) {
 }
 
 // A comparison collects all differences between a descriptor and the columns, because the service reports them
-// together.
+// together. A client that got one difference at a time would need a round for each.
 type comparison struct {
 	causes, texts []string
 }
@@ -82,6 +82,8 @@ func (c *comparison) message(path string, s *fieldSet, md protoreflect.MessageDe
 			continue
 		}
 		if at < last {
+			// Field numbers do not count. The order of the fields in the descriptor is the order of the columns, as the
+			// generator tools of the service write it.
 			c.add(outOfOrder, "field %q is not in the order of the columns", name)
 		}
 		last = max(last, at)
@@ -94,7 +96,8 @@ func (c *comparison) message(path string, s *fieldSet, md protoreflect.MessageDe
 	}
 }
 
-// field compares a field with the type of its column.
+// field compares a field with the type of its column. An ARRAY or a MAP without declared elements takes any, and only
+// the form is compared.
 func (c *comparison) field(name string, t *deltaType, f protoreflect.FieldDescriptor) {
 	switch {
 	case f.IsMap() != (t.kind == "MAP") || f.IsList() != (t.kind == "ARRAY"):
@@ -111,7 +114,8 @@ func (c *comparison) field(name string, t *deltaType, f protoreflect.FieldDescri
 	}
 }
 
-// single compares one value of a field with a type.
+// single compares one value of a field with a type. The elements of lists and maps are single values too, so their
+// types are compared by the same rules as columns.
 func (c *comparison) single(name string, t *deltaType, f protoreflect.FieldDescriptor) {
 	switch {
 	case scalarOf(f) != t.stored():
@@ -136,6 +140,7 @@ func message(dp *descriptorpb.DescriptorProto) (protoreflect.MessageDescriptor, 
 	if p := packageOf(dp, dp.GetName()); p != "" {
 		file.Package = proto.String(p)
 	}
+	// The second argument would resolve imports. A descriptor has no imports: all its types are nested in it.
 	fd, err := protodesc.NewFile(file, nil)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Causes of a schema rejection, spelled as the service spells them.
+// Causes of a schema rejection, spelled as the service spells them, because clients compare them as text.
 const (
 	notInTable    = "FIELD_NOT_IN_TABLE"
 	missing       = "MISSING_REQUIRED_COLUMN"
@@ -30,8 +30,9 @@ func mismatch(cause, format string, args ...any) *schemaError {
 	return &schemaError{causes: []string{cause}, text: fmt.Sprintf(format, args...)}
 }
 
-// rejected returns the status of a schema rejection, with the same detail as from the service. Clients read the detail and
-// not the text, so the spelling of the detail must be the service's.
+// rejected returns the status of a schema rejection, with the same detail as from the service. Clients read the detail
+// and not the text, so the spelling of the detail must be the service's. The error_code 8001 is the one seen from the
+// service.
 func (e *schemaError) rejected(prefix string) error {
 	s, err := status.New(codes.InvalidArgument, prefix+e.text).WithDetails(&errdetails.ErrorInfo{
 		Domain: "zerobus.databricks.com", Reason: "SCHEMA_VALIDATION_FAILED",

@@ -9,6 +9,9 @@ import (
 )
 
 // A Step is one answer of a scripted table.
+//
+// One Step says when it happens, by its kind and its offset, and then how late. A script is thus independent of the
+// speed of the client.
 type Step struct {
 	kind   stepKind
 	id     string
@@ -117,6 +120,7 @@ func (sc *script) ingested(st *stream, offset int64) error {
 	sc.mu.Lock()
 	// A create step means that the script wants another stream. Until the client opens another, its requests are
 	// stored and not acknowledged.
+	// A step for another offset stays: the request is stored, and a later request performs the step.
 	if len(sc.steps) == 0 || sc.steps[0].kind == stepCreate || sc.steps[0].kind == stepAck && sc.steps[0].offset != offset {
 		sc.mu.Unlock()
 		return nil

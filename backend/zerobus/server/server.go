@@ -24,6 +24,10 @@ import (
 const messageLimit = 16 << 20
 
 // A Server is a Zerobus service in this process. Any goroutine may call its methods.
+//
+// Three things may run at once: the gRPC endpoint, the OAuth endpoint, and a Restart or Shutdown. The turn is for the
+// last two alone. All other methods take a lock for a moment, so a test may ask for rows or inject a fault while a
+// Restart waits.
 type Server struct {
 	cfg   *config
 	creds *tls.Config // nil: plaintext
@@ -74,6 +78,7 @@ func (s *Server) Start(addr string) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
 	switch {
+	// URL takes mu, which is allowed with the turn held: see the lock order.
 	case s.URL() != "":
 		return errors.New("zerobus server: started already")
 	case s.isClosing():
@@ -132,9 +137,11 @@ func (s *Server) OAuthURL() string {
 
 // serve starts a gRPC server for the connections of the port.
 //
-// The window of a connection is twice the window of a stream. With the same size, a stream that the server does not read, for
-// example because of a fault, would use up the window of the connection and stop all other streams of the client. The read
-// buffer is large so that a benchmark of a client does not measure this server's calls of the operating system.
+// The window of a connection is twice the window of a stream. With the same size, a stream that the server does not
+// read, for example because of a fault, would use up the window of the connection and stop all other streams of the
+// client. The read buffer is large so that a benchmark of a client does not measure this server's calls of the
+// operating system. MaxRecvMsgSize is set, because gRPC reads 4 MiB at most by default, and the service takes messages
+// of 10 MiB. There is one RPC, registered without generated code: see frameCodec.
 func (s *Server) serve(port net.Listener) {
 	// WaitForHandlers makes Stop wait for the handlers. Otherwise streams of the old server could still be open when Restart
 	// has started the new server.
@@ -143,6 +150,8 @@ func (s *Server) serve(port net.Listener) {
 		grpc.InitialWindowSize(s.cfg.Window), grpc.InitialConnWindowSize(2 * s.cfg.Window), grpc.WaitForHandlers(true),
 	}
 	if s.creds != nil {
+		// With TLS, gRPC itself makes the handshake, on the connection from the listener. So a fault cuts the
+		// connection below TLS, as a network does.
 		opts = append(opts, grpc.Creds(credentials.NewTLS(s.creds)))
 	}
 	rpc, listen := grpc.NewServer(opts...), newListener(port.Addr(), &s.log)
@@ -163,7 +172,7 @@ func (s *Server) serve(port net.Listener) {
 // CertPool returns a pool that trusts the certificate of a server with [Config.TLS]. It returns nil without TLS.
 func (s *Server) CertPool() *x509.CertPool { return s.pool }
 
-// serving returns the gRPC server that runs now, which Restart replaces.
+// serving returns the gRPC server of the moment. Restart replaces the gRPC server.
 func (s *Server) serving() (*grpc.Server, *listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +181,9 @@ func (s *Server) serving() (*grpc.Server, *listener) {
 
 // DropConnections cuts every TCP connection of the gRPC endpoint. It returns when the streams of these connections
 // store nothing any more. Therefore a test can look at the table at once: every record of these streams is in the table
-// then, or never will be.
+// then, or never will be. The streams are collected first and waited for last. Their readers may still store a request
+// that has arrived before the cut, and a test that counted the rows too early would count a record as lost that comes a
+// moment later.
 func (s *Server) DropConnections() {
 	_, l := s.serving()
 	if l == nil {
@@ -207,6 +218,8 @@ func (s *Server) Restart(graceful bool, down time.Duration) error {
 	case <-wait.C:
 	case <-s.closing:
 	}
+	// Checked behind the wait, and not only in the select: both channels may be ready, and select then takes any of
+	// them.
 	if s.isClosing() { // nobody would end a new gRPC server
 		return errors.New("zerobus server: restart: closed")
 	}
@@ -223,7 +236,8 @@ func (s *Server) isClosing() bool {
 	}
 }
 
-// Close ends the server and cuts off all clients. A second Close does nothing.
+// Close ends the server and cuts off all clients. A second Close does nothing. The context has ended before the
+// Shutdown begins, so nothing is waited for but the goroutines of the server itself.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -266,6 +280,7 @@ func (s *Server) Shutdown(ctx context.Context) (err error) {
 		close(drained)
 	}()
 	s.mu.Lock()
+	// Start sets oauth behind serve, both with the turn held. So a server with an rpc has an oauth here.
 	oauth := s.oauth
 	s.mu.Unlock()
 	// The OAuth endpoint ends while the streams drain. An open stream needs no other token, because the token is

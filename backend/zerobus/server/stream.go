@@ -28,8 +28,9 @@ const payloadLimit = 10 << 20
 // the rotation; and callers of the Server, for example of End. Only the reader writes the fields before mu. Everything that
 // is sent to the client goes through sendLocked.
 //
-// Lock order: mu, then the lock of transcripts. mu is not held while rows are stored, because Rows and the timers of other
-// streams must not wait for a slow client.
+// Lock order: mu, then the lock of transcripts. mu is not held while rows are stored, because Rows and the timers of
+// other streams must not wait for a slow client. One goroutine reads and stores, because the order of the rows must be
+// the order of the wire offsets.
 type stream struct {
 	srv   *Server
 	rpc   grpc.ServerStream
@@ -74,9 +75,10 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream) (err error) {
 	client, _ := peer.FromContext(rpc.Context())
 	st.conn = client.Addr.(peerAddr).conn // every connection comes from a listener
 	md, _ := metadata.FromIncomingContext(rpc.Context())
-	st.named = one(md, "x-databricks-zerobus-table-name")
+	st.named = soleValue(md, "x-databricks-zerobus-table-name")
 	// The transcript exists before the reader starts, because each step of the reader adds an event.
 	s.log.opened(st, md)
+	// Deferred: the stream stays among the open streams until its reason is known.
 	defer s.log.closed(st)
 	s.readers.Go(func() {
 		// Only this goroutine stores records, so the stream stores nothing more after run has returned. DropConnections
@@ -143,8 +145,9 @@ func (st *stream) run(md metadata.MD) error {
 	}
 }
 
-// request answers one message of the client. Each refusal ends the stream: the client has sent further requests already, and
-// their offsets would have a gap.
+// request answers one message of the client. Each refusal ends the stream: the client has sent further requests
+// already, and their offsets would have a gap. The codes are those of the service: INVALID_ARGUMENT, NOT_FOUND,
+// OUT_OF_RANGE and the two about rights are final for clients, and they try again after every other code.
 func (st *stream) request(req *request, msg []byte, md metadata.MD) error {
 	// The limit is for the whole message, as at the service, so the bytes around the records count too.
 	if len(msg) > payloadLimit {
@@ -174,9 +177,10 @@ func (st *stream) refuse(code codes.Code, format string, args ...any) error {
 // create checks the create request and opens the stream. The token is checked before the table is looked up. Otherwise a client
 // without rights could find out which tables exist.
 func (st *stream) create(req *request, md metadata.MD) error {
-	// The transcript gets the request before any check, so that a test also sees refused requests.
+	// The transcript gets the request before any check: tests look at refused requests too.
 	st.log.create(req)
-	if err := st.srv.tokens.check(one(md, "authorization"), req.table); err != nil {
+	// The token is bound to the table of the create request. The headers alone are not enough for the check.
+	if err := st.srv.tokens.check(soleValue(md, "authorization"), req.table); err != nil {
 		return err
 	}
 	if st.named != req.table {
@@ -187,6 +191,8 @@ func (st *stream) create(req *request, md metadata.MD) error {
 		return err
 	}
 	switch st.kind = req.recordType; {
+	// An absent type and the type 0 are refused alike. The clients of the service always set the type, and a guess
+	// would let a client pass here that fails at the service.
 	case !req.hasType || st.kind == unspecified:
 		return st.refuse(codes.InvalidArgument, "the record type is not specified: set record_type to PROTO or JSON")
 	case st.kind == protoRecord:
@@ -207,6 +213,7 @@ func (st *stream) create(req *request, md metadata.MD) error {
 	if st.script = st.srv.scripts.find(req.table); st.script != nil {
 		return st.script.create(st)
 	}
+	// Behind all checks: a fault here meets a client whose request is right, and the client must try again.
 	if done, err := st.stage(Creating); done || err != nil {
 		return err
 	}
@@ -221,8 +228,9 @@ func (st *stream) create(req *request, md metadata.MD) error {
 }
 
 // live starts the rotation of a stream, if the Config asks for rotation: a close signal first, and the end when the
-// notice is over. Between the two the stream works as before, because a client that stops at the signal must still get the
-// acks of what is in flight.
+// notice is over. Between the two the stream works as before, because a client that stops at the signal must still get
+// the acks of what is in flight. The service ends a stream after about 15 minutes, so a rotation is no fault: every
+// client must survive it, and lose no record over it.
 func (st *stream) live() {
 	cfg := st.srv.cfg
 	if cfg.Lifetime <= 0 {
@@ -250,6 +258,8 @@ func (st *stream) ingest(req *request) error {
 	st.log.request(req)
 	// The service demands offsets without a gap. A client that loses or repeats a request must not go unnoticed here.
 	switch {
+	// The protocol is proto2, and an offset of 0 is written. So an absent offset is a mistake of the client and not an
+	// offset of 0.
 	case !req.hasOffset:
 		return st.refuse(codes.OutOfRange, "a request without a wire offset, want offset %d: number the requests of each stream from 0", st.next)
 	case req.offset != st.next:
@@ -269,6 +279,8 @@ func (st *stream) ingest(req *request) error {
 	if err := st.checkRecords(req); err != nil {
 		return err
 	}
+	// next belongs to the reader alone. Timers and tests look at stored, which moves only when the rows are in the
+	// table.
 	st.next++
 	// From here on the offset is used up. A request that fails inside store ends the stream, so nothing can follow.
 	if err := st.table.store(st, req); err != nil {
@@ -292,8 +304,8 @@ func (st *stream) ingest(req *request) error {
 }
 
 // checkRecords refuses the whole request if one of its records does not fit, because a batch is stored whole or not at
-// all. The text names the first record at fault. Clients cannot rely on the text, so they find the record by sending parts of
-// the batch.
+// all. The text names the first record at fault. Clients cannot rely on the text, so they find the record by sending
+// parts of the batch. The stream ends with the refusal, and everything behind the batch is refused with it.
 func (st *stream) checkRecords(req *request) error {
 	for i, r := range req.records {
 		// The protocol carries JSON in a string of protobuf, and a string of protobuf must be UTF-8.
@@ -310,7 +322,8 @@ func (st *stream) checkRecords(req *request) error {
 	return nil
 }
 
-// tap passes the rows of a request to Config.Tap. No lock is held, so Tap may call the server.
+// tap passes the rows of a request to Config.Tap. No lock is held, and Tap may call the server. While Tap waits, its
+// own stream stands still, and the flow control stops the client: a test can slow down a client in this way.
 func (st *stream) tap(req *request) {
 	f := st.srv.cfg.Tap
 	if f == nil {
@@ -324,7 +337,8 @@ func (st *stream) tap(req *request) {
 	f(st.table.name, st.tapped)
 }
 
-// signal asks the client to go within d.
+// signal asks the client to go within d. The protocol lets acks and further requests pass behind a signal: the client
+// decides when it goes.
 func (st *stream) signal(d time.Duration) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -374,9 +388,9 @@ func (st *stream) after(d time.Duration, f func()) {
 	st.timers = append(st.timers, t)
 }
 
-// one returns the value of a header. one returns "" if the header is missing or occurs twice. Both are errors, because a proxy
-// and the service could believe different ones of two tokens.
-func one(md metadata.MD, name string) string {
+// soleValue returns the value of a header, and "" for a missing header. A repeated header counts as missing, because a
+// proxy and the service could believe different values of the two.
+func soleValue(md metadata.MD, name string) string {
 	if v := md.Get(name); len(v) == 1 {
 		return strings.TrimSpace(v[0])
 	}

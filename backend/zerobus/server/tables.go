@@ -15,6 +15,9 @@ import (
 )
 
 // A Row is a stored record.
+//
+// Stream, Offset and Index together are unique, and say where a row came from. A row that a client has sent twice is
+// there twice, with two of them.
 type Row struct {
 	Value  []byte // the bytes that the client sent; callers must not change them
 	JSON   bool   // true for JSON, false for protobuf
@@ -25,8 +28,9 @@ type Row struct {
 
 // tables holds all tables of a server. Tables are never removed.
 //
-// Lock order: the lock of tables, then the lock of a table, then config.rowLogMu. The lock of tables is not held while rows
-// are stored, so streams on different tables wait for each other only at the row log.
+// Lock order: the lock of tables, then the lock of a table, then config.rowLogMu. The lock of tables is not held while
+// rows are stored, so streams on different tables wait for each other only at the row log. Because no table is ever
+// removed, a stream keeps its table without a lock.
 type tables struct {
 	cfg *config
 
@@ -89,6 +93,7 @@ func (ts *tables) find(name string) (*table, error) {
 	return ts.declareLocked(name), nil
 }
 
+// checkTable asks for the form catalog.schema.table, as the clients of the service do before their first request.
 func checkTable(name string) error {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 || slices.Contains(parts, "") {
@@ -98,7 +103,8 @@ func checkTable(name string) error {
 }
 
 // Rows returns the rows of a table, in the order in which the server stored them. It returns nil if the table does not
-// exist, and with [Config.DiscardRows].
+// exist, and with [Config.DiscardRows]. The caller gets a copy of the list. The bytes of the rows are shared, because
+// they never change.
 func (s *Server) Rows(table string) []Row {
 	s.tables.mu.Lock()
 	t := s.tables.byName[table]
@@ -131,6 +137,8 @@ func (t *table) store(st *stream, req *request) error {
 	// The count is made by hashes, because a server that discards its rows has nothing to compare with.
 	if t.cfg.CountDuplicates {
 		for _, r := range req.records {
+			// The seed is the table's, and random. A hash of 64 bits for each row makes a false duplicate so unlikely
+			// that tests take the count for exact.
 			h := maphash.Bytes(t.seed, r)
 			if _, again := t.seen[h]; again {
 				t.duplicates++
@@ -139,6 +147,7 @@ func (t *table) store(st *stream, req *request) error {
 			}
 		}
 	}
+	// The row log and the count come first, because both read the bytes of the records.
 	if t.cfg.DiscardRows {
 		return nil // the next message overwrites the memory of these records
 	}
@@ -149,8 +158,9 @@ func (t *table) store(st *stream, req *request) error {
 	return nil
 }
 
-// logLocked adds the rows of a request to the row log with a single Write, so that a reader never sees half a batch. The lock
-// of the table keeps the row log in the order of the rows.
+// logLocked adds the rows of a request to the row log with a single Write, so that a reader never sees half a batch.
+// The lock of the table keeps the row log in the order of the rows. Nothing is synced: the log is for people and
+// tests, and the server itself never reads it.
 func (t *table) logLocked(st *stream, req *request) error {
 	var out bytes.Buffer
 	for i, r := range req.records {
@@ -167,6 +177,8 @@ func (t *table) logLocked(st *stream, req *request) error {
 		} else {
 			line.JSON = r
 		}
+		// Marshal checks a JSON record once more, and writes it without line breaks: a reader of the log takes each
+		// line for a row.
 		b, err := json.Marshal(line)
 		if err != nil {
 			return fmt.Errorf("record %d: %w", i, err)

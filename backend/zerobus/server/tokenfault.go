@@ -40,7 +40,8 @@ func (ts *tokens) due() TokenFault {
 	return f
 }
 
-// answers returns the answer of the fault. instead is false if the client gets a token.
+// answers returns the answer of the fault. instead is false if the client gets a token. A status of 200 without a body
+// leaves the answer to the server, so a fault can also change only the headers or the expires_in of a right answer.
 func (f *TokenFault) answers() (code int, body []byte, instead bool) {
 	code = cmp.Or(f.Status, http.StatusOK)
 	if f.Body == "" && code == http.StatusOK {
@@ -49,7 +50,9 @@ func (f *TokenFault) answers() (code int, body []byte, instead bool) {
 	return code, []byte(cmp.Or(f.Body, `{"error":"temporarily_unavailable"}`)), true
 }
 
-// expiresIn returns the JSON of expires_in, or nil if the answer must not have the field.
+// expiresIn returns the JSON of expires_in, or nil if the answer must not have the field. It is raw JSON, because
+// clients meet numbers, quoted numbers, 0 and fractions there, and must take the odd ones for a token without a known
+// end.
 func (f *TokenFault) expiresIn(life time.Duration) json.RawMessage {
 	if f.ExpiresIn == "-" {
 		return nil

@@ -54,7 +54,8 @@ func (ts *tokens) keep(r TokenRequest) {
 	}
 }
 
-// token serves the OAuth endpoint.
+// token serves the OAuth endpoint. Tests rely on the order of the steps. The request is counted first, also for
+// faults with a Skip. The body is read before a delay. And the request is kept before the answer leaves.
 func (s *Server) token(to http.ResponseWriter, r *http.Request) {
 	w, whole := &calls.Response{ResponseWriter: to}, false
 	s.calls.Begin()
@@ -87,8 +88,9 @@ func (s *Server) token(to http.ResponseWriter, r *http.Request) {
 	whole = true
 }
 
-// readForm reads the whole body, even if the body is no form, and then parses the form. ParseForm alone would leave the body of
-// another content type unread, and then a client that hangs up during a delay would go unnoticed.
+// readForm reads the whole body, even if the body is no form, and then parses the form. ParseForm alone would leave the
+// body of another content type unread, and then a client that hangs up during a delay would go unnoticed. 1 MiB is far
+// above a real form, which has less than a kilobyte; without a bound, a client could fill the memory.
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
@@ -98,7 +100,8 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 	return r.ParseForm()
 }
 
-// answer issues a token, or returns the OAuth error that says why not.
+// answer issues a token, or returns the OAuth error that says why not. The errors have the names of OAuth 2.0 (RFC
+// 6749, section 5.2): clients log them, and decide by the status whether to try again.
 func (ts *tokens) answer(f *TokenFault, r *http.Request, malformed error) (code int, body []byte) {
 	table, refused := ts.authorize(r, malformed)
 	answer := map[string]any{"scope": "all-apis", "token_type": "Bearer"}
@@ -167,8 +170,9 @@ func (ts *tokens) checkClient(r *http.Request) error {
 	return nil
 }
 
-// checkForm checks the four fields of a token request and returns the table of the token. A field that the service does not
-// know is refused too: a client that misspells a field must notice here, and not at the service.
+// checkForm checks the four fields of a token request and returns the table of the token. A field that the service does
+// not know is refused too: a client that misspells a field must notice here, and not at the service. A repeated field
+// is refused for the same reason: two readers of the form could believe different ones.
 func (ts *tokens) checkForm(form url.Values) (table string, err error) {
 	for _, name := range []string{"grant_type", "scope", "resource", "authorization_details"} {
 		if len(form[name]) != 1 {
@@ -193,7 +197,9 @@ func (ts *tokens) checkForm(form url.Values) (table string, err error) {
 }
 
 // parseDetails checks authorization_details and returns the table. A token for a table needs three privileges: on the
-// catalog, on the schema and on the table.
+// catalog, on the schema and on the table. JSON is parsed and not compared as text, because the order of the keys
+// differs between clients. The catalog and the schema must be those of the table: with others, the service would give a
+// token that opens no stream.
 func parseDetails(s string) (string, error) {
 	var details []struct {
 		Type       string   `json:"type"`

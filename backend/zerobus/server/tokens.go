@@ -26,7 +26,8 @@ type tokens struct {
 	kept     []TokenRequest
 }
 
-// A grant is what a token allows.
+// A grant says where a token is valid, and until when. The service binds a token to one table by authorization_details:
+// a token for another table is worth nothing.
 type grant struct {
 	table   string
 	expires time.Time
@@ -34,11 +35,12 @@ type grant struct {
 
 func (ts *tokens) init(cfg *config) { ts.cfg, ts.valid = cfg, map[string]grant{} }
 
-// RevokeTokens makes all issued tokens invalid. Open streams go on, as they do at the service.
+// RevokeTokens makes all issued tokens invalid. Open streams go on, as they do at the service. The tokens of the Config
+// stay valid, because the operator has given them.
 func (s *Server) RevokeTokens() {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
-	// The requests and counters stay, so a test sees that a client gets a new token afterwards.
+	// The requests and counters stay: a test counts the tokens that clients get afterwards.
 	clear(s.tokens.valid)
 }
 
@@ -48,8 +50,9 @@ func (ts *tokens) counts() (requests, issued int64) {
 	return ts.requests, ts.issued
 }
 
-// check checks the authorization header of a stream on a table. As at the service, only the opening of a stream checks the
-// token: a stream goes on after its token has expired or was revoked. The texts do not contain the token.
+// check checks the authorization header of a stream on a table. As at the service, only the opening of a stream checks
+// the token: a stream goes on after its token has expired or was revoked. The texts do not contain the token. An
+// unknown token and a revoked token are the same to a client: the client gets a new token and tries again.
 func (ts *tokens) check(authorization, table string) error {
 	token, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok || token == "" {
@@ -73,7 +76,8 @@ func (ts *tokens) check(authorization, table string) error {
 	return nil
 }
 
-// issue makes a token for a table. The token is random and says nothing: only this server can check the token.
+// issue makes a token for a table. The token is random and says nothing: only this server can check the token. Two
+// requests get two tokens, as at the service: a client that does not keep its token asks once for every stream.
 func (ts *tokens) issue(table string) string {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

@@ -52,7 +52,8 @@ type CreateRequest struct {
 	Descriptor []byte // a serialized google.protobuf.DescriptorProto; nil without a descriptor
 }
 
-// A Transcript lists the events of one stream. Streams are numbered from 0 in the order of their arrival.
+// A Transcript lists the events of one stream. Streams are numbered from 0 in the order of their arrival. A Transcript
+// is a copy: the server adds nothing to it any more.
 type Transcript struct {
 	Number int
 	ID     string         // the stream id; "" if the client got no id
@@ -87,7 +88,7 @@ type Stats struct {
 	Tables int   // that there are now
 }
 
-// A transcript is what happened on one stream. The lock of all guards t.
+// A transcript records the life of a stream. The lock of all guards t.
 type transcript struct {
 	all *transcripts
 	t   Transcript
@@ -117,6 +118,8 @@ func (ts *transcripts) opened(st *stream, md metadata.MD) {
 	st.n = int(ts.stats.Streams)
 	ts.stats.Streams++
 	header := md.Copy()
+	// Only this header can hold a secret that opens the server. Its presence stays visible, because a client without a
+	// token is a frequent mistake.
 	if header.Get("authorization") != nil {
 		header.Set("authorization", "…") // hide the token, because tests print transcripts
 	}
@@ -132,7 +135,8 @@ func (ts *transcripts) opened(st *stream, md metadata.MD) {
 	ts.open[st] = struct{}{}
 }
 
-// closed takes a stream out of the open streams. Its transcript stays.
+// closed takes a stream out of the open streams. Its transcript stays. DropConnections and End look at the open streams
+// only, and a stream without a handler can send nothing any more.
 func (ts *transcripts) closed(st *stream) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -154,8 +158,11 @@ func (ts *transcripts) live(table string) []*stream {
 	return out
 }
 
-// add adds an event. The event of a message is added after the message was sent, so a transcript never shows an ack that could
-// not be sent.
+// add adds an event. The event of a message is added after the message was sent, and a transcript never shows an ack
+// that could not be sent.
+//
+// Two goroutines may add at once, for example a timer and End; the events have the order in which the goroutines got
+// the lock. Acks are sent and added under the lock of their stream, and always have the order of the wire.
 func (l *transcript) add(e Event) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
@@ -173,14 +180,15 @@ func (l *transcript) create(req *request) {
 	l.keepLocked(Event{Kind: Created, Offset: -1})
 }
 
-// named keeps the stream id. It is called before the client gets the id.
+// named keeps the stream id before the client gets the id. A script may give another id than the server has made, and
+// then the id is not known before.
 func (l *transcript) named(id string) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
 	l.t.ID = id
 }
 
-// request counts a request before any check, so that a test can tell a request that was refused from one that never came.
+// request counts a request before any check. A test can then tell a refused request from a request that never came.
 func (l *transcript) request(req *request) {
 	l.all.mu.Lock()
 	defer l.all.mu.Unlock()
@@ -191,6 +199,7 @@ func (l *transcript) request(req *request) {
 	l.keepLocked(Event{Kind: Ingested, Offset: req.offset, Records: len(req.records), Batch: req.kind == batchRequest})
 }
 
+// stored counts rows behind the table and in front of the ack. A test that has an ack finds its rows counted.
 func (l *transcript) stored(records [][]byte) {
 	size := 0
 	for _, r := range records {

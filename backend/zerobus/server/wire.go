@@ -20,6 +20,8 @@ type frameCodec struct{}
 // Name returns "proto", so the content type stays application/grpc.
 func (frameCodec) Name() string { return "proto" }
 
+// Marshal passes on the encoded message. SliceBuffer is not counted and never given back to a pool: the bytes belong to
+// the garbage collector, and gRPC may keep them until they are sent.
 func (frameCodec) Marshal(v any) (mem.BufferSlice, error) {
 	b, ok := v.([]byte)
 	if !ok {
@@ -34,6 +36,8 @@ func (frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return fmt.Errorf("zerobus server: cannot receive a %T", v)
 	}
+	// run takes the memory away behind each request whose rows are kept. With DiscardRows the same memory serves the
+	// whole stream.
 	f.msg = slices.Grow(f.msg[:0], data.Len())[:data.Len()]
 	data.CopyTo(f.msg)
 	return nil
@@ -49,6 +53,9 @@ const (
 )
 
 // recordType is the RecordType of the protocol.
+//
+// A client may send any number here. A number without a meaning is refused when the stream is created, with the number
+// in the text.
 type recordType int32
 
 const (
@@ -87,7 +94,8 @@ type request struct {
 var errNoRecord = errors.New("neither a proto nor a JSON record")
 
 // parse reads an EphemeralStreamRequest. Like every proto2 reader, it skips unknown fields, and if several fields of a
-// oneof are present, the last one counts.
+// oneof are present, the last one counts. The numbers are those of the published schema, and must not change: clients
+// are built from the same schema.
 func (r *request) parse(b []byte) error {
 	*r = request{records: r.records[:0]}
 	return fields(b, func(num protowire.Number, _ uint64, v []byte, isBytes bool) error {
@@ -177,7 +185,8 @@ func (r *request) parseBatch(b []byte) error {
 	return nil
 }
 
-// fields calls f for each varint and each length-delimited field of a message.
+// fields calls f for each varint and each length-delimited field of a message. Groups and fields of fixed width are
+// passed over like unknown fields, because only a newer schema can have them.
 func fields(b []byte, f func(num protowire.Number, n uint64, v []byte, isBytes bool) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
@@ -211,7 +220,8 @@ func fields(b []byte, f func(num protowire.Number, n uint64, v []byte, isBytes b
 	return nil
 }
 
-// created encodes a create_stream_response. Without an id the response is malformed; NoStreamID needs this.
+// created encodes a create_stream_response. Without an id the response is malformed; NoStreamID needs this. Clients
+// take a missing id for a failure of the server, and try again.
 func created(id string) []byte {
 	var in []byte
 	if id != "" {
@@ -228,7 +238,9 @@ func acked(upTo int64) []byte {
 	return response(2, in)
 }
 
-// signal encodes a close_stream_signal. For d below 0 the signal has no duration.
+// signal encodes a close_stream_signal. For d below 0 the signal has no duration. The duration is a
+// google.protobuf.Duration: seconds and nanoseconds, each left out if it is 0. A signal without a duration is legal,
+// and means: go at once.
 func signal(d time.Duration) []byte {
 	if d < 0 {
 		return response(3, nil)
