@@ -12,13 +12,13 @@ import (
 // For a store whose client has one blocking call for each append, use [Serial].
 func Pipelined(name string, d Dialer) Appender { return &pipelinedAppender{name: name, dialer: d} }
 
-// Lock order: pipelinedAppender.mu, pipelinedSession.mu, locks of the Conn.
+// Lock order: pipelinedAppender.mu, progress.mu, locks of the Conn.
 type pipelinedAppender struct {
 	name   string
 	dialer Dialer
 
-	mu     sync.Mutex        // held while Dial runs, so that two calls of Open do not make two connections
-	latest *pipelinedSession // nil before the first opening
+	mu     sync.Mutex // held while Dial runs, so that two calls of Open do not make two connections
+	latest *progress  // of the session opened last; nil before the first opening
 }
 
 func (a *pipelinedAppender) Limits() Limits { return a.dialer.Limits() }
@@ -43,6 +43,7 @@ func (a *pipelinedAppender) Open(ctx context.Context) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.latest = newPipelinedSession(a.name, conn, next, a.dialer.Limits())
-	return a.latest, nil
+	s := newPipelinedSession(a.name, conn, next, a.dialer.Limits())
+	a.latest = s.progress
+	return s, nil
 }

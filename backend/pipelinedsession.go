@@ -29,29 +29,35 @@ type pipelinedSession struct {
 	calls    sync.WaitGroup // calls of the Conn by Send and Recv; Close waits for them
 	released chan struct{}  // closed when the first Close has returned
 
-	// mu is held while Finish and Fate of the Conn run, but not during Write, Read and Close.
-	mu             sync.Mutex
+	// mu of progress guards all these fields. mu is held while Finish and Fate of the Conn run, but not during Write, Read and
+	// Close.
+	*progress
 	next           uint64 // the seq that Send expects; a batch that Write is sending counts as taken
-	acked          uint64 // the first seq that Recv has not acknowledged
 	writing        bool   // Write is running
 	finished       bool   // Finish was called
 	reason         error  // why Send takes nothing more; nil while the session is open
 	reasonReturned bool   // Recv has returned the reason
-	closed         bool
+}
+
+// progress is what the appender must know of a session before it opens the next session. The appender keeps the progress and not
+// the session: between two sessions, the memory of the connection is free.
+type progress struct {
+	mu     sync.Mutex
+	acked  uint64 // the first seq that Recv has not acknowledged
+	closed bool
 }
 
 func newPipelinedSession(name string, conn Conn, next uint64, limits Limits) *pipelinedSession {
 	return &pipelinedSession{
-		name: name, conn: conn, limits: limits, next: next, acked: next,
+		name: name, conn: conn, limits: limits, next: next, progress: &progress{acked: next},
 		room: make(chan struct{}, 1), written: make(chan struct{}, 1), released: make(chan struct{}),
 	}
 }
 
-// state returns what the appender must know before it opens the next session.
-func (s *pipelinedSession) state() (acked uint64, closed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.acked, s.closed
+func (p *progress) state() (acked uint64, closed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.acked, p.closed
 }
 
 func (s *pipelinedSession) Send(ctx context.Context, seq uint64, recs []Record) error {
