@@ -51,6 +51,8 @@
 // [Attempts] the producer stops after a number of attempts in a row without progress. Progress is an ack, or a session that
 // lived for longer than 5 s (the longest default backoff) and longer than the longest backoff of this producer.
 //
+// A session without work ends after one to two times [IdleTimeout], and the next record opens a session at once.
+//
 // # Several streams
 //
 // [Partitioned] has one producer for each of several streams, and chooses the stream of a value by its key: the order of each

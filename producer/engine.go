@@ -31,17 +31,19 @@ type engine struct {
 
 	hooksRunning atomic.Int32 // number of hooks that have not returned
 
-	mu         sync.Mutex
-	window     window
-	sessionNo  uint64      // number of the newest session, counted from 1
-	endReason  error       // why endSession ended the open session; nil when the session runs or the store ended the session
-	sendFailed bool        // Send of the open session returned an error, and parts[sent] is the part that was not taken
-	watchdog   *time.Timer // ends the session when an ack is overdue; nil without AckTimeout
-	failures   failures    // refused records that no Flush has returned yet
-	stopCause  error       // why the producer has stopped; nil while it runs and after a Close that decided everything
-	undecided  []part      // after the end: the parts that were never decided
-	stats      Stats
-	loan       loan
+	mu          sync.Mutex
+	window      window
+	sessionNo   uint64      // number of the newest session, counted from 1
+	endReason   error       // why endSession ended the open session; nil when the session runs or the store ended the session
+	sendFailed  bool        // Send of the open session returned an error, and parts[sent] is the part that was not taken
+	watchdog    *time.Timer // ends the session when an ack is overdue; nil without AckTimeout
+	ackedAtLook uint64      // window.next when endIdle looked last
+	idleLook    *time.Timer // calls endIdle; nil without IdleTimeout
+	failures    failures    // refused records that no Flush has returned yet
+	stopCause   error       // why the producer has stopped; nil while it runs and after a Close that decided everything
+	undecided   []part      // after the end: the parts that were never decided
+	stats       Stats
+	loan        loan
 
 	spareArenas sync.Pool // of *[]byte: arenas of decided batches, for reuse until the garbage collector removes them
 
@@ -127,7 +129,7 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e.sessionLost(reason, tries.failed, lived)
+		e.sessionEnded(reason, tries.failed, lived)
 		if errors.Is(reason, errAckTimeout) {
 			// The silence at the end does not count as life of the session. Otherwise each session with a silent store would
 			// count as progress, and Attempts would never stop the producer.
@@ -140,8 +142,9 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 		if err != nil {
 			return err
 		}
-		if refused {
-			// A refusal is an answer: the store can be reached, so we open the next session without a pause.
+		if refused || errors.Is(reason, errIdle) {
+			// A refusal is an answer, and before a session is idle, the store has answered everything: the store can be
+			// reached, so we open the next session without a pause.
 			e.storeAnswered()
 		} else if err := e.pause(ctx, &tries, reason, e.retry.Budget); err != nil {
 			return err

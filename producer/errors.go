@@ -18,6 +18,9 @@ var errClosed = fmt.Errorf("producer: %w", backend.ErrClosed)
 // errAckTimeout ends a session whose ack is overdue. The batches that the session took may be stored.
 var errAckTimeout = fmt.Errorf("no acknowledgement within AckTimeout: %w", backend.ErrIndeterminate)
 
+// errIdle ends a session without work. No batch is in flight then, so no batch is in doubt.
+var errIdle = fmt.Errorf("nothing to send for IdleTimeout: %w", backend.ErrTransient)
+
 // stopped returns the error of a stopped producer: of its pending records and of later calls. The cause is about the producer as a
 // whole, so not everything that the cause means is true of a record:
 //

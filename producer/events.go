@@ -27,12 +27,18 @@ func (e *engine) sessionOpened(failures int, took time.Duration) {
 	callHooks(e, hookOpened, ev)
 }
 
-// sessionLost logs and reports the end of a session. During an outage, sessions are lost all the time, and a server that asks
-// its clients to move while nothing is in flight does no harm. Both are logged as information, everything else as a warning.
-func (e *engine) sessionLost(reason error, failures int, lived time.Duration) {
+// sessionEnded logs and reports the end of a session. During an outage, sessions are lost all the time, and a server that asks
+// its clients to move while nothing is in flight does no harm. Both are logged as information, everything else as a warning. The
+// end of an idle session is no loss.
+func (e *engine) sessionEnded(reason error, failures int, lived time.Duration) {
 	e.mu.Lock()
 	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.maybeStored(), Elapsed: lived, Err: reason}
 	e.mu.Unlock()
+	if errors.Is(reason, errIdle) {
+		e.logger.Info("producer: session ended", "lived", lived, "reason", reason)
+		callHooks(e, hookIdle, ev)
+		return
+	}
 	level := slog.LevelWarn
 	if !e.outage.since.IsZero() || ev.Unacked == 0 && errors.Is(reason, backend.ErrTransient) {
 		level = slog.LevelInfo

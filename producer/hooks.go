@@ -23,6 +23,7 @@ type Hooks struct {
 
 	SessionOpened func(SessionEvent)
 	SessionLost   func(SessionEvent)
+	SessionIdle   func(SessionEvent) // the session ended, because there was nothing to send for [IdleTimeout]
 }
 
 // A BatchEvent is about a batch, or about a part of a batch that was split because the store refused the batch.
@@ -40,8 +41,8 @@ type BatchEvent struct {
 type SessionEvent struct {
 	Attempt int           // number of openings in a row without progress, this opening included
 	Unacked int           // batches taken by this session or an earlier session, and not acknowledged
-	Elapsed time.Duration // for SessionOpened: how long the opening took; for SessionLost: how long the session lived
-	Err     error         // for SessionLost: the reason for the end
+	Elapsed time.Duration // for SessionOpened: how long the opening took; otherwise: how long the session lived
+	Err     error         // the reason for the end; nil for SessionOpened
 }
 
 // hooks holds the arguments of [Observe], in order.
@@ -78,3 +79,4 @@ func hookAcked(h *Hooks) func(BatchEvent)    { return h.BatchAcked }
 func hookFailed(h *Hooks) func(BatchEvent)   { return h.BatchFailed }
 func hookOpened(h *Hooks) func(SessionEvent) { return h.SessionOpened }
 func hookLost(h *Hooks) func(SessionEvent)   { return h.SessionLost }
+func hookIdle(h *Hooks) func(SessionEvent)   { return h.SessionIdle }

@@ -20,6 +20,7 @@ type config struct {
 	bufferBytes   int
 	drainTimeout  time.Duration
 	ackTimeout    time.Duration
+	idleTimeout   time.Duration
 	atMostOnce    bool
 	refusedInARow int
 	hooks         hooks
@@ -36,6 +37,7 @@ func newConfig(opts []Option) (config, error) {
 		bufferBytes:  32 << 20,
 		drainTimeout: 10 * time.Second,
 		ackTimeout:   30 * time.Second,
+		idleTimeout:  time.Minute,
 		logger:       slog.New(slog.DiscardHandler),
 		startLogger:  slog.Default(),
 		retry:        backoff.Default(),
@@ -103,6 +105,12 @@ func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTime
 // every batch that is not acknowledged again on the next session. An opening that takes longer is also given up and tried
 // again. The default is 30 s; 0 or less means no timeout.
 func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout = d } }
+
+// IdleTimeout is how long the producer keeps a session with the store while there is nothing to send. The session ends after one
+// to two times IdleTimeout, and the next record opens a session again, for the cost of an opening. A service with a producer
+// for each of many streams keeps connections only for the streams in use, and no network between drops an idle connection in
+// silence, which would delay the next record by [AckTimeout]. The default is a minute; with 0 or less a session stays open.
+func IdleTimeout(d time.Duration) Option { return func(c *config) { c.idleTimeout = d } }
 
 // Attempts is how many attempts in a row may fail without progress before the producer stops. A session that is lost and an
 // opening that fails are attempts. Progress is an ack, or a session that lived for longer than 5 s and longer than the longest

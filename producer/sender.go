@@ -81,12 +81,12 @@ func (e *engine) endDrained(ctx context.Context, s backend.Session, no uint64) {
 
 // next marks the next part of the window as sent. next returns the part with its seq; in the returned copy, taken is the
 // value from before, for notTaken. When no part can be sent, p.batchData is nil, and room reports whether the session could take
-// another batch.
+// another batch. A session that we have ended takes nothing more: its parts wait for the next session.
 func (e *engine) next() (p part, seq uint64, room bool) {
 	e.mu.Lock()
 	w := &e.window
 	limit := e.limits.Load().InFlight
-	if limit > 0 && w.sent >= limit || w.mustWait() {
+	if limit > 0 && w.sent >= limit || w.mustWait() || e.endReason != nil {
 		e.mu.Unlock()
 		return part{}, 0, false
 	}

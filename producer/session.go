@@ -10,10 +10,10 @@ import (
 // session sends and receives until s ends, and returns the reason: nil when everything is decided after a Close. When session
 // returns, s is closed and the goroutine that sent has ended, so the next session never runs beside the sender of this one.
 //
-// Three parties can end a session. The store ends a session with the error of Recv. The watchdog, or the sender, ends a
-// session with endSession. An abort, or a Close whose time is up, cancels ctx.
+// Four parties can end a session. The store ends a session with the error of Recv. The watchdog or the sender ends a session
+// with endSession, and endIdle ends a session without work. An abort, or a Close whose time is up, cancels ctx.
 func (e *engine) session(ctx context.Context, s backend.Session) error {
-	no, watchdog := e.beginSession(s)
+	no := e.beginSession(s)
 
 	// When ctx ends, closing s unblocks both goroutines.
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
@@ -24,9 +24,7 @@ func (e *engine) session(ctx context.Context, s backend.Session) error {
 		e.send(sending, s, no)
 	}()
 	reason := e.receive(ctx, s)
-	if watchdog != nil {
-		watchdog.Stop()
-	}
+	e.stopTimers()
 	stopSending()
 	if err := s.Close(); err != nil {
 		e.logger.Warn("producer: closing a session failed", "err", err)
@@ -44,9 +42,9 @@ func (e *engine) session(ctx context.Context, s backend.Session) error {
 	return reason
 }
 
-// beginSession resets the state of the session before. The watchdog it returns is nil without AckTimeout, and runs only while
-// the store owes an ack.
-func (e *engine) beginSession(s backend.Session) (no uint64, watchdog *time.Timer) {
+// beginSession resets the state of the session before, and starts the timers of this session. The watchdog runs only while the
+// store owes an ack.
+func (e *engine) beginSession(s backend.Session) (no uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.window.sent, e.window.recordsInFlight = 0, 0
@@ -57,7 +55,47 @@ func (e *engine) beginSession(s backend.Session) (no uint64, watchdog *time.Time
 		e.watchdog = time.AfterFunc(e.ackTimeout, func() { e.endSession(s, no, errAckTimeout) })
 		e.watchdog.Stop() // next starts the watchdog with the first part
 	}
-	return no, e.watchdog
+	if e.idleTimeout > 0 {
+		e.ackedAtLook = e.window.next
+		e.idleLook = time.AfterFunc(e.idleTimeout, func() { e.endIdle(s, no) })
+	}
+	return no
+}
+
+// stopTimers stops the timers of the session, and forgets them. Otherwise a timer would keep the memory of the session until the
+// next session begins, and an idle producer would keep a session that has ended.
+func (e *engine) stopTimers() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.watchdog != nil {
+		e.watchdog.Stop()
+	}
+	if e.idleLook != nil {
+		e.idleLook.Stop()
+	}
+	e.watchdog, e.idleLook = nil, nil
+}
+
+// endIdle looks whether session number no has had work since the look before, and ends the session otherwise. There is one look
+// in an IdleTimeout, and the session ends after one to two times IdleTimeout. A timer that begins anew with each batch would
+// be exact, but would cost time with each batch.
+func (e *engine) endIdle(s backend.Session, no uint64) {
+	e.mu.Lock()
+	worked := len(e.window.parts) > 0 || e.window.next != e.ackedAtLook
+	current := e.sessionNo == no && e.endReason == nil && e.idleLook != nil
+	switch {
+	case current && worked:
+		e.ackedAtLook = e.window.next
+		e.idleLook.Reset(e.idleTimeout)
+	case current:
+		// The reason is set before the lock is released, and next sends nothing on a session with a reason. Otherwise a batch
+		// could be sent at this moment: the batch would be in doubt, and errIdle says that nothing is in doubt.
+		e.endReason = errIdle
+	}
+	e.mu.Unlock()
+	if current && !worked {
+		_ = s.Close() // session closes s again and logs a failure of that Close
+	}
 }
 
 // endSession ends session number no from our side; the first reason counts. The number guards against a watchdog that fires

@@ -74,7 +74,7 @@ func TestADayOfRotationsIdle(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t, zerobustest.Lifetime(lifetime, notice, end))
 				var d diary
-				p := produce(t, sinkOf(srv), d.keep())
+				p := produce(t, sinkOf(srv), d.keep(), producer.IdleTimeout(0)) // otherwise the producer itself ends the stream
 				pass(day)
 				if s := srv.Stats(); s.Streams != 1 || s.Connections != 1 || s.TokenRequests != 1 {
 					t.Errorf("%+v: it was busy", s)
@@ -103,7 +103,7 @@ func TestADayOfRotationsNowAndThen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := quiet(t, zerobustest.Lifetime(lifetime, notice, end), zerobustest.Acks(zerobustest.AckAfter(200*time.Millisecond)))
 				var d diary
-				p := produce(t, sinkOf(srv), d.keep())
+				p := produce(t, sinkOf(srv), d.keep(), producer.IdleTimeout(0)) // otherwise few streams live until their rotation
 				n := 0
 				for began := time.Now(); time.Since(began) < day; n++ {
 					pass(time.Duration(dice.Int64N(int64(10 * time.Minute))))

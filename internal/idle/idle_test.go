@@ -79,6 +79,19 @@ func s2Stream(t *testing.T) func(name string) backend.Stream {
 	return func(name string) backend.Stream { return client.Basin("idle-basin").Stream(name) }
 }
 
+func memoryStream(*testing.T) func(name string) backend.Stream {
+	var mu sync.Mutex
+	all := map[string]*memory.Stream{}
+	return func(name string) backend.Stream {
+		mu.Lock()
+		defer mu.Unlock()
+		if all[name] == nil {
+			all[name] = memory.New()
+		}
+		return all[name]
+	}
+}
+
 func boltStream(t *testing.T) func(name string) backend.Stream {
 	t.Helper()
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "idle.db"))
@@ -117,19 +130,28 @@ func (c cost) check(t *testing.T, what string, limit cost) {
 	}
 }
 
-// producers opens n producers of n streams, each of which has stored a record.
-func producers(t *testing.T, n int, stream func(name string) backend.Stream) cost {
+// producers opens n producers of n streams, each of which stores a record. With timeout, it waits until the sessions of all of
+// them have ended. It returns what a producer costs then.
+func producers(t *testing.T, n int, stream func(name string) backend.Stream, prefix string, timeout time.Duration) cost {
 	t.Helper()
 	before := live()
 	open := make([]*producer.Producer[[]byte], n)
+	var sessions sync.WaitGroup
+	hooks := producer.Hooks{
+		SessionOpened: func(producer.SessionEvent) { sessions.Add(1) },
+		SessionIdle:   func(producer.SessionEvent) { sessions.Done() },
+	}
 	spread(t, n, func(i int) error {
-		p, err := producer.New(t.Context(), stream("idle-"+strconv.Itoa(i)), codec.Bytes())
+		p, err := producer.New(t.Context(), stream(prefix+strconv.Itoa(i)), codec.Bytes(), producer.IdleTimeout(timeout), producer.Observe(hooks))
 		if err != nil {
 			return err
 		}
 		open[i] = p
 		return p.Send(t.Context(), []byte("a record"))
 	})
+	if timeout > 0 {
+		sessions.Wait()
+	}
 	is := live().since(before, n)
 	spread(t, n, func(i int) error { return open[i].Close() })
 	return is
@@ -193,25 +215,14 @@ func TestCostOfIdleProducersAndConsumers(t *testing.T) {
 	}
 	// The limits are what was measured, and a quarter more. A goroutine has a stack of 4 KiB here, which is most of the cost.
 	for _, on := range []struct {
-		name               string
-		streams            func(t *testing.T) func(name string) backend.Stream
-		producer, consumer cost // the limits
+		name                    string
+		streams                 func(t *testing.T) func(name string) backend.Stream
+		session, idle, consumer cost // the limits of a producer with a session, of one without, and of a consumer
 	}{
-		{"memory", func(*testing.T) func(string) backend.Stream {
-			var mu sync.Mutex
-			all := map[string]*memory.Stream{}
-			return func(name string) backend.Stream {
-				mu.Lock()
-				defer mu.Unlock()
-				if all[name] == nil {
-					all[name] = memory.New()
-				}
-				return all[name]
-			}
-		}, cost{20 << 10, 2}, cost{20 << 10, 3}},
-		{"bolt", boltStream, cost{20 << 10, 2}, cost{28 << 10, 3}},
+		{"memory", memoryStream, cost{20 << 10, 2}, cost{16 << 10, 1}, cost{20 << 10, 3}},
+		{"bolt", boltStream, cost{20 << 10, 2}, cost{16 << 10, 1}, cost{28 << 10, 3}},
 		// The connection of each append session has one goroutine, which reads.
-		{"s2", s2Stream, cost{33 << 10, 3.2}, cost{48 << 10, 4.2}},
+		{"s2", s2Stream, cost{33 << 10, 3.2}, cost{16 << 10, 1.1}, cost{48 << 10, 4.2}},
 	} {
 		t.Run(on.name, func(t *testing.T) {
 			stream := on.streams(t)
@@ -219,10 +230,11 @@ func TestCostOfIdleProducersAndConsumers(t *testing.T) {
 				n = min(n, 1000) // more connections need more files than a process may open by default
 			}
 			begun := time.Now()
-			p, c := producers(t, n, stream), consumers(t, n, stream)
-			t.Logf("%d of each: a producer %.0f bytes and %.2f goroutines, a consumer %.0f bytes and %.2f goroutines (%v)",
-				n, p.bytes, p.goroutines, c.bytes, c.goroutines, time.Since(begun))
-			p.check(t, "producer", on.producer)
+			s, p, c := producers(t, n, stream, "busy-", 0), producers(t, n, stream, "idle-", 100*time.Millisecond), consumers(t, n, stream)
+			t.Logf("%d of each: a producer %.0f bytes and %.2f goroutines, without a session %.0f bytes and %.2f goroutines, a consumer %.0f bytes and %.2f goroutines (%v)",
+				n, s.bytes, s.goroutines, p.bytes, p.goroutines, c.bytes, c.goroutines, time.Since(begun))
+			s.check(t, "producer with a session", on.session)
+			p.check(t, "producer", on.idle)
 			c.check(t, "consumer", on.consumer)
 		})
 	}

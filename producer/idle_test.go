@@ -1,0 +1,159 @@
+package producer_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/producer"
+)
+
+// counted is a sink that counts its open sessions.
+type counted struct {
+	backend.Sink
+	open atomic.Int64
+}
+
+func (c *counted) NewAppender(f backend.Format) backend.Appender {
+	return countedAppender{c.Sink.NewAppender(f), c}
+}
+
+type countedAppender struct {
+	backend.Appender
+	sink *counted
+}
+
+func (a countedAppender) Open(ctx context.Context) (backend.Session, error) {
+	s, err := a.Appender.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.sink.open.Add(1)
+	return &countedSession{Session: s, sink: a.sink}, nil
+}
+
+type countedSession struct {
+	backend.Session
+	sink   *counted
+	closed atomic.Bool
+}
+
+func (s *countedSession) Close() error {
+	if !s.closed.Swap(true) {
+		s.sink.open.Add(-1)
+	}
+	return s.Session.Close()
+}
+
+func TestIdleSessionEndsAndTheNextRecordOpensOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		stream := memory.New()
+		sink := &counted{Sink: stream}
+		var log bytes.Buffer
+		ended := 0
+		p := open(t, sink, producer.IdleTimeout(time.Minute), producer.Logger(slog.New(slog.NewTextHandler(&log, nil))),
+			producer.Observe(producer.Hooks{
+				SessionIdle: func(producer.SessionEvent) { ended++ },
+				SessionLost: func(ev producer.SessionEvent) { t.Errorf("a session is lost: %v", ev.Err) },
+			}))
+		for round := range 3 {
+			began := time.Now()
+			if err := p.Send(t.Context(), numbered(3)[round]); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > 0 {
+				t.Errorf("the Send in round %d waited %v", round, took)
+			}
+			if n := sink.open.Load(); n != 1 {
+				t.Errorf("%d sessions are open after the Send in round %d", n, round)
+			}
+			time.Sleep(2*time.Minute + time.Second)
+			synctest.Wait()
+			if n := sink.open.Load(); n != 0 {
+				t.Errorf("%d sessions are open after the pause in round %d", n, round)
+			}
+		}
+		if n := p.Stats().Sessions; n != 3 {
+			t.Errorf("%d sessions were opened, want 3", n)
+		}
+		closeNow(t, p)
+		wantLog(t, stream, numbered(3)...)
+		if ended != 3 {
+			t.Errorf("%d sessions ended as idle, want 3", ended)
+		}
+		if strings.Contains(log.String(), "level=WARN") {
+			t.Errorf("an idle session is logged as a warning:\n%s", log.String())
+		}
+	})
+}
+
+func TestSessionWithWorkStaysOpen(t *testing.T) {
+	for name, test := range map[string]struct {
+		option producer.Option
+		pause  time.Duration
+	}{
+		"records come in time": {producer.IdleTimeout(time.Minute), 59 * time.Second},
+		"no timeout":           {producer.IdleTimeout(0), time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				stream := memory.New()
+				p := open(t, stream, test.option)
+				for _, v := range numbered(20) {
+					if err := p.Send(t.Context(), v); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(test.pause)
+				}
+				if n := p.Stats().Sessions; n != 1 {
+					t.Errorf("%d sessions were opened, want 1", n)
+				}
+				closeNow(t, p)
+				wantLog(t, stream, numbered(20)...)
+			})
+		})
+	}
+}
+
+// While the store owes an ack, the session is not idle, however long the ack takes.
+func TestSessionThatWaitsForAnAckIsNotIdle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := newGated()
+		p := open(t, sink, producer.IdleTimeout(time.Second), producer.AckTimeout(0))
+		receipts := enqueue(t, p, "slow")
+		time.Sleep(time.Hour)
+		if n := p.Stats().Sessions; n != 1 {
+			t.Errorf("%d sessions were opened while the ack was owed, want 1", n)
+		}
+		sink.acks <- 0
+		if _, err := wait(t, receipts[0]); err != nil {
+			t.Error(err)
+		}
+		closeNow(t, p)
+	})
+}
+
+// Records that come at the very moment at which a session ends are stored once, and in order.
+func TestRecordsAtTheMomentOfTheEndAreStoredOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		stream := memory.New()
+		p := open(t, stream, producer.IdleTimeout(time.Second), producer.Linger(0))
+		sent := numbered(200)
+		for _, v := range sent {
+			enqueue(t, p, v)
+			time.Sleep(2 * time.Second)
+		}
+		closeNow(t, p)
+		wantLog(t, stream, sent...)
+		if n := p.Stats().Sessions; n < 100 {
+			t.Errorf("only %d sessions: the records did not come at the end of sessions", n)
+		}
+	})
+}
