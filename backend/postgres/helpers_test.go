@@ -103,5 +103,8 @@ func readThrough(tb testing.TB, open func(context.Context, backend.Offset) (back
 			tb.Fatal(err)
 		}
 		got += len(b.Records)
+		if b.Free != nil {
+			b.Free()
+		}
 	}
 }

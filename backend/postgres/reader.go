@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/records"
 )
 
 // Bounds of a batch from Read. If the records of a batch are larger than the records before, the batch may have twice
@@ -175,6 +176,7 @@ func (r *reader) take(a answer) (b backend.Batch, err error) {
 	return backend.Batch{
 		Records: a.recs, Next: r.at.offset(), CaughtUp: r.at.compare(r.tail) >= 0,
 		Closed: a.sealed && !a.pending && !a.full, // this batch is the last one
+		Free:   records.Free(a.recs),
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -178,5 +179,70 @@ func TestPagesOfMixedSizesHoldEveryRecordOnce(t *testing.T) {
 		if b.Next != next || b.CaughtUp != (got == n) {
 			t.Errorf("after %d records: next %s, want %s; caught up: %v", got, b.Next, next, b.CaughtUp)
 		}
+	}
+}
+
+// A consumer has copied the records out of the slice before it gives the slice back.
+func TestCopiesOfRecordsStayAfterFree(t *testing.T) {
+	ctx := patience(t)
+	s := newDB(t, newPool(t)).Stream("orders")
+	const n = 9000 // more than two pages
+	p, err := producer.New(ctx, s, codec.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		_, err := p.EnqueueRecord(ctx, producer.Record[string]{Value: fmt.Sprint(i), Headers: backend.Headers{{Name: "n", Value: []byte(fmt.Sprint(i))}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.OpenReader(ctx, backend.Earliest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var kept []backend.Record
+	for len(kept) < n {
+		b, err := r.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, b.Records...)
+		switch {
+		case b.Free != nil:
+			b.Free()
+		case len(b.Records) > 1000:
+			t.Fatalf("a batch of %d records has no Free", len(b.Records))
+		}
+	}
+	for i, r := range kept {
+		want := fmt.Sprint(i)
+		if string(r.Value) != want || len(r.Headers) != 1 || string(r.Headers[0].Value) != want || i > 0 && r.Offset == kept[i-1].Offset {
+			t.Fatalf("record %d is %+v", i, r)
+		}
+	}
+}
+
+// The error is not transient: a reader that is opened again finds the same column.
+func TestColumnOfAnotherTypeIsAnError(t *testing.T) {
+	ctx := patience(t)
+	pool := newPool(t)
+	s := newDB(t, pool).Stream("orders")
+	send(t, s, "a")
+	if _, err := pool.Exec(ctx, "ALTER TABLE headrace_records ALTER COLUMN no TYPE BIGINT"); err != nil {
+		t.Fatal(err)
+	}
+	fresh := newDB(t, configured(t, pool, func(*pgxpool.Config) {})).Stream("orders") // without statements of the old type
+	r, err := fresh.OpenReader(ctx, backend.Earliest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, err := r.Read(ctx); err == nil || errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "headrace_records") {
+		t.Errorf("%q, %v", values(t, b), err)
 	}
 }
