@@ -57,7 +57,7 @@ func (d *DB) Delete(ctx context.Context, name string) error {
 		if err := tx.QueryRow(ctx, d.tables.sql(lockStreamSQL), name).Scan(&id); err != nil {
 			return err
 		}
-		for _, statement := range []string{deleteStreamSQL, deleteRecordsSQL, deleteBatchesSQL} {
+		for _, statement := range []string{deleteStreamSQL, deleteBatchesSQL, deleteRecordsSQL} {
 			if _, err := tx.Exec(ctx, d.tables.sql(statement), id); err != nil {
 				return err
 			}

@@ -45,7 +45,16 @@
 // continue the order of the records where the old server has ended.
 //
 // NOTIFY on the channel headrace wakes readers, and readers also ask every [Poll]. One connection listens, in addition
-// to the connections of the pool. PostgreSQL commits transactions with a NOTIFY one after another. Behind a pooler such
-// as PgBouncer, with another connection for each transaction, no notification arrives. Then set a short [Poll], and use
-// pgx.QueryExecModeExec if the pooler does not support prepared statements.
+// to the connections of the pool. PostgreSQL commits transactions with a NOTIFY one after another, so an append sends a
+// NOTIFY only while somebody listens: the listening connection holds the advisory lock 7522535908310049638, shared, and
+// each append looks whether the lock is free. Behind a pooler such as PgBouncer, with another connection for each
+// transaction, no notification arrives. Then set a short [Poll], and use pgx.QueryExecModeExec if the pooler does not
+// support prepared statements.
+//
+// # Speed
+//
+// An append of one record is one statement and one round trip. The statement stores the record, and changes the row that
+// recognizes a resend. Such a row is a slot of the producer: the producer uses 32 slots in turn, so the table
+// headrace_batches does not grow with the appends. A reader fetches its pages in the binary format, and takes back the
+// slices of the records: see [backend.Batch.Free].
 package postgres

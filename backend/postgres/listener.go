@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -89,16 +90,60 @@ func (l *listener) listen(ctx context.Context) error {
 		defer cancel()
 		_ = c.Close(bounded)
 	}()
-	if _, err := c.Exec(ctx, `LISTEN headrace`); err != nil {
+	for _, statement := range []string{listenSQL, `LISTEN headrace`} {
+		if _, err := c.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	if err := l.settle(ctx, c); err != nil {
 		return err
 	}
-	l.tell("") // wake all: before the LISTEN, commits were not reported
 	for {
 		n, err := c.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
 		l.tell(n.Payload)
+	}
+}
+
+// settle waits for the end of all transactions that may have appended without a notification, because nobody was
+// listening at their append. settle reports the notifications that arrive meanwhile.
+func (l *listener) settle(ctx context.Context, c *pgx.Conn) error {
+	var next int64
+	if err := c.QueryRow(ctx, nextSQL).Scan(&next); err != nil {
+		return err
+	}
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		var ended bool
+		if err := c.QueryRow(ctx, endedSQL, next).Scan(&ended); err != nil {
+			return err
+		}
+		l.tell("") // wake all: a transaction may have ended
+		if ended {
+			return nil
+		}
+		if err := l.tellFor(ctx, c, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// tellFor reports the notifications that arrive within d.
+func (l *listener) tellFor(ctx context.Context, c *pgx.Conn, d time.Duration) error {
+	bounded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for {
+		n, err := c.WaitForNotification(bounded)
+		switch {
+		case err == nil:
+			l.tell(n.Payload)
+		// The connection remains usable after the time has passed.
+		case bounded.Err() != nil && ctx.Err() == nil && !c.IsClosed():
+			return nil
+		default:
+			return err
+		}
 	}
 }
 

@@ -204,3 +204,44 @@ func useStream(t *testing.T, db *postgres.DB, pool *pgxpool.Pool) {
 		t.Error(err)
 	}
 }
+
+// The first version of the tables had a row for each batch, with the number of the batch in the key.
+func TestTablesOfTheFirstVersionAreMigrated(t *testing.T) {
+	ctx := patience(t)
+	pool := newPool(t)
+	db := newDB(t, pool)
+	s := db.Stream("orders")
+	const n = slots + 1 // so many batches the first version remembered
+	session := resume(t, s, 0)
+	for i := range uint64(n) {
+		if _, err := appendOne(ctx, session, i, lone(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(t, db.Stream("sealed"), "a", "b")
+	if err := db.Stream("sealed").Seal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(ctx, `ALTER TABLE headrace_batches DROP COLUMN slot, DROP COLUMN sealed;
+		INSERT INTO headrace_batches (stream, producer, seq, hash, turn, batch, at, named)
+			SELECT stream, producer, 0, hash, turn, batch, at, named FROM headrace_batches WHERE producer = 'name:p' AND seq = 1;
+		ALTER TABLE headrace_batches ADD PRIMARY KEY (stream, producer, seq);
+		UPDATE headrace_schema SET version = 1 WHERE component = 'streams'`); err != nil {
+		t.Fatal(err)
+	}
+	s = newDB(t, pool).Stream("orders")
+	session = resume(t, s, 1)
+	for i := range uint64(slots + 5) {
+		if _, err := appendOne(ctx, session, i, lone(1+i)); err != nil {
+			t.Fatalf("batch %d: %v", 1+i, err)
+		}
+	}
+	if got := readAll(t, s, backend.Earliest); len(got) != n+5 {
+		t.Errorf("%d records are stored, want %d", len(got), n+5)
+	}
+	var rows, sealed int
+	if err := pool.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE sealed) FROM headrace_batches`).Scan(&rows, &sealed); err != nil ||
+		rows != slots+2 || sealed != 2 {
+		t.Errorf("%d rows, %d of a sealed stream, %v; want %d and 2", rows, sealed, err, slots+2)
+	}
+}

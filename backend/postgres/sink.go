@@ -20,9 +20,12 @@ const (
 	batchBytes   = 4 << 20
 )
 
-// resends is the number of batches behind the newest batch that the database remembers. Fewer batches can be
-// unacknowledged at the same time, so every resend is recognized.
-const resends = 2 * inFlight
+// slots is how many batches of a producer the database remembers. Fewer batches can be unacknowledged at the same time,
+// so every resend is recognized. A batch takes the slot of the batch that was sent so many batches before: a row is
+// changed in its place for less than the insertion of a row and the deletion of an old one. Each slot is a row of its
+// own, and not a part of one row for each producer. While a long transaction keeps the server from removing old
+// versions of a row, each append looks through all versions of the row that it changes.
+const slots = 2 * inFlight
 
 // inFlight is how many batches a session takes before the first ack.
 const inFlight = 16
@@ -130,36 +133,70 @@ func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record
 	// A session counts its batches from 0 in each process. The database knows the numbers of the name.
 	seq += a.from.Seq
 	hash := hashOf(recs)
-	values, headers, times := columns(recs)
-	var sealed *bool
-	var turn, batch *int64
-	db := a.stream.db
-	// sealed is nil if there is no stream, and turn is nil if the statement has stored nothing.
-	err := db.pool.QueryRow(ctx, db.tables.sql(appendSQL), a.id, a.producer, int64(seq), hash, values, headers, times, int64(seq)-resends, a.named()).
-		Scan(&sealed, &turn, &batch, nil)
-	switch {
-	case err != nil:
-		return backend.Ack{}, a.stream.failed("append to", stored(ctx, err))
-	case turn != nil:
-		return ack(position{*turn, *batch, 0}, len(recs)), nil
-	// The subquery found no row with this id.
-	case sealed == nil:
-		return backend.Ack{}, a.stream.failed("append to", fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound))
-	}
-	// The statement has stored nothing: the batch is stored already, or comes too late, or the stream is sealed. An
-	// already stored batch is acknowledged, even if the stream was sealed afterwards.
-	first, err := a.again(ctx, seq, hash)
-	if errors.Is(err, pgx.ErrNoRows) {
-		// There is no such batch, so a Seal or a later batch of the same producer has stopped the statement. The
-		// order of a producer's records would be broken if we stored the batch now.
-		if err = fmt.Errorf("batch %d of producer %.64q arrives after later batches were stored: %w", seq, a.producer, backend.ErrConflict); *sealed {
-			err = backend.ErrStreamClosed
+	// The first batches of a producer find no slots, and would ask in vain.
+	if len(recs) == 1 && seq >= slots {
+		first, err := a.appendOne(ctx, seq, hash, recs)
+		if err == nil {
+			return ack(first, 1), nil
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return backend.Ack{}, a.stream.failed("append to", stored(ctx, err))
 		}
 	}
+	first, err := a.appendAny(ctx, seq, hash, recs)
 	if err != nil {
 		return backend.Ack{}, a.stream.failed("append to", err)
 	}
 	return ack(first, len(recs)), nil
+}
+
+// appendOne stores a batch of one record. If appendOne has stored nothing, the error is pgx.ErrNoRows, and appendAny
+// finds the reason.
+func (a *appender) appendOne(ctx context.Context, seq uint64, hash []byte, recs []backend.Record) (p position, err error) {
+	values, headers, times := columns(recs)
+	var header []byte
+	if headers != nil {
+		header = headers[0]
+	}
+	var at *int64
+	if times != nil {
+		at = times[0]
+	}
+	db := a.stream.db
+	err = db.pool.QueryRow(ctx, db.tables.sql(appendOneSQL), a.id, a.producer, int64(seq), int32(seq%slots), hash, values[0], header, at).
+		Scan(&p.turn, &p.batch, nil)
+	return p, err
+}
+
+// appendAny stores a batch, or returns the place of a batch that is stored already.
+func (a *appender) appendAny(ctx context.Context, seq uint64, hash []byte, recs []backend.Record) (p position, err error) {
+	values, headers, times := columns(recs)
+	var sealed bool
+	var turn, batch *int64
+	db := a.stream.db
+	// turn is nil if the statement has stored nothing.
+	err = db.pool.QueryRow(ctx, db.tables.sql(appendSQL), a.id, a.producer, int64(seq), int32(seq%slots), hash, values, headers, times, a.named()).
+		Scan(&sealed, &turn, &batch, nil)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return p, fmt.Errorf("the stream was deleted: %w", backend.ErrNotFound)
+	case err != nil:
+		return p, stored(ctx, err)
+	case turn != nil:
+		return position{*turn, *batch, 0}, nil
+	}
+	// The statement has stored nothing: the batch is stored already, or comes too late, or the stream is sealed. An
+	// already stored batch is acknowledged, even if the stream was sealed afterwards.
+	p, err = a.again(ctx, seq, hash)
+	switch {
+	case !errors.Is(err, pgx.ErrNoRows):
+		return p, err
+	// There is no such batch, so a Seal or a later batch of the same producer has stopped the statement.
+	case sealed:
+		return p, backend.ErrStreamClosed
+	}
+	// The order of a producer's records would be broken if we stored the batch now.
+	return p, fmt.Errorf("batch %d of producer %.64q arrives after later batches were stored: %w", seq, a.producer, backend.ErrConflict)
 }
 
 // named reports whether other processes may go on under this producer's name.

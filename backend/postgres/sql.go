@@ -18,10 +18,14 @@ const (
 	turnBase     = `(SELECT version FROM headrace_schema WHERE component = 'turns')`
 	thisTurn     = `(greatest(pg_current_xact_id()::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) + ` + turnBase + `)`
 	firstRunning = `(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + ` + turnBase + `)`
-	now          = `((extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000)`
+	// now does not use extract: extract computes with NUMERIC, which takes the server 1 us more.
+	now = `((date_part('epoch', clock_timestamp()) * 1000000)::bigint * 1000)`
 )
 
 // migrations holds, at each index, the statements from this version of the schema to the next.
+//
+// The second migration turns the batches of a producer into a ring of slots: see appendOneSQL. The fill factor leaves
+// room in each page, so that the next version of a row comes into the same page, and the index stays as it is.
 var migrations = []string{`
 	CREATE TABLE headrace_streams (
 		id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -42,6 +46,15 @@ var migrations = []string{`
 		PRIMARY KEY (stream, producer, seq)
 	);
 	INSERT INTO headrace_schema (component, version) VALUES ('turns', 0);
+`, `
+	ALTER TABLE headrace_batches ADD COLUMN slot INT, ADD COLUMN sealed BOOLEAN NOT NULL DEFAULT FALSE;
+	UPDATE headrace_batches b SET slot = b.seq % 32, sealed = s.sealed FROM headrace_streams s WHERE s.id = b.stream;
+	DELETE FROM headrace_batches WHERE slot IS NULL;
+	DELETE FROM headrace_batches a USING headrace_batches b
+		WHERE a.stream = b.stream AND a.producer = b.producer AND a.slot = b.slot AND a.seq < b.seq;
+	ALTER TABLE headrace_batches ALTER COLUMN slot SET NOT NULL, DROP CONSTRAINT BATCHES_KEY;
+	ALTER TABLE headrace_batches ADD PRIMARY KEY (stream, producer, slot);
+	ALTER TABLE headrace_batches SET (fillfactor = 50);
 `}
 
 // Statements that make and check the tables.
@@ -60,56 +73,10 @@ const (
 	migratedSQL = `UPDATE headrace_schema SET version = $1 WHERE component = 'streams'`
 )
 
-// Appends lock the stream's row FOR KEY SHARE. Appends do not block each other or a Trim with this lock. Seal and
-// Delete wait for it.
 const (
 	findSQL   = `SELECT id, content_type, sealed FROM headrace_streams WHERE name = $1`
 	createSQL = `INSERT INTO headrace_streams (name) VALUES ($1) ON CONFLICT DO NOTHING`
 	formatSQL = `UPDATE headrace_streams SET content_type = $2 WHERE id = $1 AND content_type = ''`
-	// forgetSQL leaves named producers alone: the next process under a name may start after any time, and then asks
-	// about the batches that the last process has sent.
-	forgetSQL = `DELETE FROM headrace_batches WHERE stream = $1 AND NOT named AND at < ` + now + ` - $2`
-
-	// appendSQL stores a batch in one round trip, unless the batch is stored already or the stream is sealed. If later
-	// batches of the same producer are stored, the producer gave this batch up long ago, and appendSQL does not store
-	// the batch.
-	//
-	// The number of the batch comes from a sequence without a cache: two transactions may have the same turn, and the
-	// later append must get the higher number. With a cache, each connection would hand out numbers of its own.
-	//
-	// The lock on s and the INSERT are one statement. With two statements, a Seal could be committed in between, and
-	// readers that have seen the end of the stream would miss the batch.
-	//
-	// If an earlier attempt of the same batch is still running in another session, for example because its connection
-	// was lost, ON CONFLICT waits for the end of the attempt. So two attempts never both store the batch. Then r has
-	// no rows, because b returns none, and againSQL finds the place of the stored batch.
-	//
-	// old keeps the table small. It deletes only batches that the producer can no longer resend: see resends.
-	//
-	// The notification leaves at the commit, so a reader that it wakes finds the records. The notification also
-	// leaves if nothing was stored. A reader then asks once in vain.
-	appendSQL = `WITH s AS (SELECT sealed FROM headrace_streams WHERE id = $1 FOR KEY SHARE),
-		b AS (INSERT INTO headrace_batches (stream, producer, seq, hash, turn, batch, at, named)
-			SELECT $1, $2, $3, $4, ` + thisTurn + `, nextval(BATCH_NO), ` + now + `, $9 FROM s
-			WHERE NOT sealed AND NOT EXISTS (SELECT FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq > $3)
-			ON CONFLICT DO NOTHING RETURNING turn, batch, at),
-		r AS (INSERT INTO headrace_records (stream, turn, batch, no, value, headers, at)
-			SELECT $1, b.turn, b.batch, u.no - 1, u.value, u.headers, COALESCE(u.at, b.at)
-			FROM b, unnest($5::bytea[], $6::bytea[], $7::bigint[]) WITH ORDINALITY AS u(value, headers, at, no)),
-		old AS (DELETE FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq < $8)
-		SELECT (SELECT sealed FROM s), (SELECT turn FROM b), (SELECT batch FROM b), pg_notify('headrace', $1::text)`
-	// againSQL is a statement of its own. A statement sees only what was committed before its beginning, so appendSQL
-	// would not see a batch for whose transaction ON CONFLICT has waited.
-	againSQL = `SELECT turn, batch, hash FROM headrace_batches WHERE stream = $1 AND producer = $2 AND seq = $3`
-
-	// appendTxSQL has no row in headrace_batches: the transaction of the caller decides whether the records are stored,
-	// and after a lost reply the caller must find out by itself whether the transaction was committed.
-	appendTxSQL = `WITH s AS (SELECT id, sealed FROM headrace_streams WHERE name = $1 FOR KEY SHARE),
-		b AS (SELECT id, ` + thisTurn + ` AS turn, nextval(BATCH_NO) AS batch, ` + now + ` AS at FROM s WHERE NOT sealed),
-		r AS (INSERT INTO headrace_records (stream, turn, batch, no, value, headers, at)
-			SELECT b.id, b.turn, b.batch, u.no - 1, u.value, u.headers, COALESCE(u.at, b.at)
-			FROM b, unnest($2::bytea[], $3::bytea[], $4::bigint[]) WITH ORDINALITY AS u(value, headers, at, no))
-		SELECT sealed, pg_notify('headrace', id::text) FROM s`
 )
 
 const (
@@ -118,11 +85,16 @@ const (
 	// Seal needs lockStreamSQL in front of sealSQL. The UPDATE of sealSQL changes no key, so the UPDATE alone would
 	// not wait for appends, and records could still be committed behind the end that readers have seen.
 	//
+	// appendOneSQL does not lock the row of the stream, so lockStreamSQL does not wait for appendOneSQL. sealBatchesSQL
+	// waits: both change the row of a slot. A slot that is new after lockStreamSQL does not exist, because appendSQL makes
+	// slots, and waits for the lock.
+	//
 	// notifySQL has no payload and wakes the readers of all streams, because Seal knows the name of its stream and
 	// not the number.
-	lockStreamSQL = `SELECT id FROM headrace_streams WHERE name = $1 FOR UPDATE`
-	sealSQL       = `UPDATE headrace_streams SET sealed = TRUE WHERE name = $1`
-	notifySQL     = `SELECT pg_notify('headrace', '')`
+	lockStreamSQL  = `SELECT id FROM headrace_streams WHERE name = $1 FOR UPDATE`
+	sealSQL        = `UPDATE headrace_streams SET sealed = TRUE WHERE name = $1`
+	sealBatchesSQL = `UPDATE headrace_batches SET sealed = TRUE WHERE stream = (SELECT id FROM headrace_streams WHERE name = $1)`
+	notifySQL      = `SELECT pg_notify('headrace', '')`
 
 	lastBeforeSQL = `SELECT turn, batch, no FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)
 		ORDER BY turn DESC, batch DESC, no DESC LIMIT 1`
@@ -132,9 +104,11 @@ const (
 		WHERE id = $1 AND (trim_turn, trim_batch, trim_no) < ($2, $3, $4)`
 	dropSQL = `DELETE FROM headrace_records WHERE stream = $1 AND (turn, batch, no) < ($2, $3, $4)`
 
+	// Delete runs these statements in this order. deleteBatchesSQL waits for each appendOneSQL that has changed a slot, and
+	// deleteRecordsSQL then sees the records of that append. In the other order, the records would stay for ever.
 	deleteStreamSQL  = `DELETE FROM headrace_streams WHERE id = $1`
-	deleteRecordsSQL = `DELETE FROM headrace_records WHERE stream = $1`
 	deleteBatchesSQL = `DELETE FROM headrace_batches WHERE stream = $1`
+	deleteRecordsSQL = `DELETE FROM headrace_records WHERE stream = $1`
 )
 
 const (
@@ -197,8 +171,10 @@ type tables struct {
 
 func tablesIn(schema string) *tables {
 	quoted := pgx.Identifier{schema}.Sanitize()
+	// The sequence is a value in the statements, and the name of a constraint has no schema.
 	sequence := "'" + strings.ReplaceAll(quoted+".headrace_batch_no", "'", "''") + "'::regclass"
-	return &tables{replacer: strings.NewReplacer("headrace_", quoted+".headrace_", "BATCH_NO", sequence)}
+	return &tables{replacer: strings.NewReplacer("headrace_", quoted+".headrace_", "BATCH_NO", sequence,
+		"BATCHES_KEY", "headrace_batches_pkey")}
 }
 
 // sql returns a statement with the schema in front of each table.

@@ -97,7 +97,7 @@ func (s *Stream) Seal(ctx context.Context) error {
 		// createSQL comes first: if Seal ignored a missing stream, a later append would make the stream and succeed.
 		// lockStreamSQL waits for the transactions that have appended. Without the wait, their records would be
 		// committed after readers have got io.EOF.
-		for _, statement := range []string{createSQL, lockStreamSQL, sealSQL} {
+		for _, statement := range []string{createSQL, lockStreamSQL, sealSQL, sealBatchesSQL} {
 			if _, err := tx.Exec(ctx, s.db.tables.sql(statement), s.name); err != nil {
 				return err
 			}

@@ -195,8 +195,8 @@ func TestListeningGoesOnAfterItsConnectionIsLost(t *testing.T) {
 		read <- err
 	}()
 	for killed := 0; killed == 0; { // it listens soon
-		err := pool.QueryRow(ctx, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-			WHERE application_name = current_setting('application_name') AND query ILIKE 'listen%'`).Scan(&killed)
+		err := pool.QueryRow(ctx, `SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_stat_activity USING (pid)
+			WHERE locktype = 'advisory' AND application_name = current_setting('application_name')`).Scan(&killed)
 		if err != nil {
 			t.Fatal(err)
 		}
