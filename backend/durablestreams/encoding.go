@@ -2,6 +2,7 @@ package durablestreams
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/headrace/headrace/backend"
@@ -60,22 +61,25 @@ func checkMessage(r *backend.Record) error {
 func sizeMessage(r *backend.Record) (int, error) { return len(r.Value) + 1, nil }
 
 // bodyJSON makes a single array. The server takes the elements as messages, and an array as a value stays one message.
-//
-// The records are measured first. A body that grows instead saves 2 ns a record, but the first bodies of a producer allocate five
-// times their size, 16 MB more for bodies of 1 MB.
 func bodyJSON(dst []byte, recs []backend.Record) []byte {
-	n := 2
-	for i := range recs {
-		n += len(recs[i].Value) + 1
-	}
-	if cap(dst) < n {
-		dst = make([]byte, 0, n)
-	}
 	sep := byte('[')
 	for i := range recs {
-		dst = append(dst, sep)
+		dst = append(grow(dst, len(recs[i].Value)+2, i, len(recs)), sep)
 		dst = append(dst, recs[i].Value...)
 		sep = ','
 	}
 	return append(dst, ']')
+}
+
+// grow makes room in a body for record i of n, which needs as many bytes. The records in front tell how long the body becomes, so the
+// records need not be measured first. A body that grows by append alone would allocate five times its length.
+func grow(dst []byte, bytes, i, n int) []byte {
+	if cap(dst)-len(dst) >= bytes {
+		return dst
+	}
+	rest := 0
+	if i > 0 {
+		rest = len(dst) / i * (n - i)
+	}
+	return slices.Grow(dst, max(bytes, rest+rest/16))
 }

@@ -31,6 +31,8 @@ const (
 	openValue, openHeaders, openTime = `{"value":`, `,"headers":[`, `,"time":"`
 	openName, openText, openBase64   = `{"name":"`, `","value":"`, `","base64":"`
 	endString                        = `"}`
+
+	envelopeRoom = len(openValue) + len(openTime) + len(envelopeTime) + len(endString) + len("[]") // beside the value and headers
 )
 
 // encodingOf says how records of a format become the body of a request to this stream.
@@ -75,16 +77,11 @@ func sizeEnvelope(r *backend.Record) int {
 func meterEnvelope(r *backend.Record) (int, error) { return sizeEnvelope(r), nil }
 
 func bodyEnvelopes(dst []byte, recs []backend.Record) []byte {
-	n := 1
-	for i := range recs {
-		n += sizeEnvelope(&recs[i])
-	}
-	if cap(dst) < n {
-		dst = make([]byte, 0, n)
-	}
 	// One time for the whole batch: a resend must have the same bytes.
 	now, sep := time.Now(), byte('[')
 	for i := range recs {
+		// Headers take more than the room asked for here, and count in the guess for the records behind.
+		dst = grow(dst, len(recs[i].Value)+envelopeRoom, i, len(recs))
 		dst = appendEnvelope(append(dst, sep), &recs[i], now)
 		sep = ','
 	}

@@ -49,17 +49,11 @@ func uvarintLen(n int) int {
 // bodyFrames appends the frames of a batch. Records without a time get the time of the sending. All records of a batch
 // get the same time, and a resend of the batch has the same body.
 func bodyFrames(dst []byte, recs []backend.Record) []byte {
-	total := 0
-	for i := range recs {
-		total += sizeFrame(&recs[i])
-	}
-	if cap(dst) < total {
-		dst = make([]byte, 0, total)
-	}
 	now := time.Now()
 	for i := range recs {
 		r := &recs[i]
-		dst = binary.AppendUvarint(dst, uint64(frameBody(r)))
+		n := frameBody(r)
+		dst = binary.AppendUvarint(grow(dst, binary.MaxVarintLen64+n, i, len(recs)), uint64(n))
 		kind, at := byte(framePlain), r.Time
 		if len(r.Headers) > 0 {
 			kind = frameHeaders

@@ -201,3 +201,16 @@ func FuzzPlace(f *testing.F) {
 		}
 	})
 }
+
+func TestBodyOfRecordsOfMixedSizesIsWhole(t *testing.T) {
+	var recs []backend.Record
+	var want []byte
+	for i := range 300 {
+		v := bytes.Repeat([]byte{byte('1' + i%9)}, 1+i*i%977)
+		recs, want = append(recs, backend.Record{Value: v}), append(append(want, ','), v...)
+	}
+	want[0] = '['
+	if got := bodyJSON(nil, recs); !bytes.Equal(got, append(want, ']')) {
+		t.Errorf("%d bytes, want %d", len(got), len(want)+1)
+	}
+}

@@ -62,7 +62,7 @@ func sizeRaw(r *backend.Record) (int, error) { return len(r.Value), nil }
 
 func bodyRaw(dst []byte, recs []backend.Record) []byte {
 	for i := range recs {
-		dst = append(dst, recs[i].Value...)
+		dst = append(grow(dst, len(recs[i].Value), i, len(recs)), recs[i].Value...)
 	}
 	return dst
 }
