@@ -67,6 +67,7 @@ type appender struct {
 
 	mu             sync.Mutex // also guards a conn and its batches; the order of locks is at conn
 	checked        bool       // the stream is there, with this content type
+	direct         bool       // appends go over links
 	epoch          int64      // 0 until the first opening, unless the id is random or the epoch is given
 	placeAccepted  bool       // the server has accepted a batch: from now on the loss of an epoch fences this producer
 	epochAccepted  bool       // the server has accepted a batch in this epoch: several batches may be in flight
@@ -134,6 +135,10 @@ func (a *appender) check(ctx context.Context) error {
 		return s.statusError("head", resp)
 	}
 	discard(resp.Body)
+	a.mu.Lock()
+	// net/http and the server have agreed on a protocol, for https during the handshake. The next connections agree on the same.
+	a.direct = s.client.links != nil && resp.ProtoMajor == 1
+	a.mu.Unlock()
 	// A wrong type is found here, and not at the first batch: the protocol answers a batch of a wrong type with the
 	// status of a conflict.
 	if got := mediaType(resp.Header.Get("Content-Type")); got != a.encoding.contentType {

@@ -19,7 +19,8 @@ type Client struct {
 	base     *url.URL
 	config   config
 	agent    string
-	noAnswer error // the cause when a request took longer than the timeout
+	noAnswer error  // the cause when a request took longer than the timeout
+	links    *links // nil where appends go through net/http
 }
 
 // New makes a client of a server. The URLs of the server's streams begin with base, for example
@@ -34,6 +35,9 @@ func New(base string, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("durablestreams: %w", err)
 	}
 	c := &Client{base: u, config: cfg, agent: strings.TrimSpace("headrace " + cfg.userAgent)}
+	if cfg.ownHTTP && linksReach(u) {
+		c.links = new(links)
+	}
 	c.noAnswer = fmt.Errorf("no answer within %v: %w", cfg.timeout, context.DeadlineExceeded)
 	return c, nil
 }
@@ -58,19 +62,23 @@ func parseBase(base string) (*url.URL, error) {
 	return u, nil
 }
 
-// newHTTP makes the client's own http.Client. The pool keeps 64 idle connections, enough for a dozen producers with the default
-// of five requests in flight: with fewer, each burst would dial again.
+const handshakeTimeout = 10 * time.Second
+
+func newDialer() *net.Dialer {
+	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+}
+
+// newHTTP makes the client's own http.Client.
 func newHTTP(t *tls.Config) *http.Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            dialer.DialContext,
+			DialContext:            newDialer().DialContext,
 			TLSClientConfig:        t,
 			ForceAttemptHTTP2:      true,
-			MaxIdleConnsPerHost:    64,
-			IdleConnTimeout:        90 * time.Second,
-			TLSHandshakeTimeout:    10 * time.Second,
+			MaxIdleConnsPerHost:    mostIdle,
+			IdleConnTimeout:        idleTimeout,
+			TLSHandshakeTimeout:    handshakeTimeout,
 			ResponseHeaderTimeout:  2 * time.Minute, // servers answer a long-poll after 30 s
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
@@ -89,6 +97,9 @@ func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFu
 // Close closes the idle connections. Open sessions and readers go on until each is closed. Close always returns nil.
 func (c *Client) Close() error {
 	c.config.http.CloseIdleConnections()
+	if c.links != nil {
+		c.links.close()
+	}
 	return nil
 }
 

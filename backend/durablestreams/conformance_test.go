@@ -82,6 +82,7 @@ func serveFrom(t testing.TB, store store, via func(http.Handler) http.Handler, o
 type place struct {
 	keeps  bool // beyond the end of the storage
 	beside bool // other tests run at the same time
+	client []durablestreams.Option
 	open   func(t testing.TB, file string) store
 }
 
@@ -110,7 +111,7 @@ func (at place) target(t testing.TB, contentType string, opts ...durablestreams.
 func (at place) serve(t testing.TB, file, contentType string, opts ...durablestreams.StreamOption) backendtest.Target {
 	// Chunks are small, so that places lie in many responses and framed records are cut by them.
 	store := at.open(t, file)
-	c, h := serveFrom(t, store, func(h http.Handler) http.Handler { return h }, nil, durablestreamstest.ChunkBytes(300))
+	c, h := serveFrom(t, store, func(h http.Handler) http.Handler { return h }, at.client, durablestreamstest.ChunkBytes(300))
 	s := c.Stream("conformance/stream", opts...)
 	if _, err := s.Create(t.Context(), contentType); err != nil {
 		t.Fatal(err)
@@ -139,23 +140,32 @@ func (at place) serve(t testing.TB, file, contentType string, opts ...durablestr
 func TestConformanceJSON(t *testing.T)         { conformanceJSON(t) }
 func TestConformanceJSONLongPoll(t *testing.T) { conformanceJSON(t, durablestreams.LongPoll()) }
 
+// The appends go through a caller's http.Client, and not over links.
+func TestConformanceJSONCallersClient(t *testing.T) {
+	h := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	t.Cleanup(h.CloseIdleConnections)
+	conformanceJSONAt(t, place{client: []durablestreams.Option{durablestreams.HTTP(h)}, open: func(testing.TB, string) store { return server.NewMemory() }})
+}
+
 func conformanceJSON(t *testing.T, opts ...durablestreams.StreamOption) {
-	eachStore(t, func(t *testing.T, at place) {
-		backendtest.Run(t, backendtest.Harness{
-			Beside: at.beside,
-			Open: func(t testing.TB) backendtest.Target {
-				return at.target(t, "application/json", opts...)
-			},
-			Format:      backend.Format{ContentType: "application/json"},
-			OtherFormat: backend.Format{ContentType: "application/octet-stream"},
-			Value: func(i, n int) []byte {
-				v := fmt.Appendf(nil, `{"i":%d,"s":"`, i)
-				return append(append(v, bytes.Repeat([]byte{'x'}, max(n-len(v)-2, 0))...), `"}`...)
-			},
-			Dedup:   true,
-			Refuses: []string{"empty", "binary", "object", "lines"},
-			Late:    true,
-		})
+	eachStore(t, func(t *testing.T, at place) { conformanceJSONAt(t, at, opts...) })
+}
+
+func conformanceJSONAt(t *testing.T, at place, opts ...durablestreams.StreamOption) {
+	backendtest.Run(t, backendtest.Harness{
+		Beside: at.beside,
+		Open: func(t testing.TB) backendtest.Target {
+			return at.target(t, "application/json", opts...)
+		},
+		Format:      backend.Format{ContentType: "application/json"},
+		OtherFormat: backend.Format{ContentType: "application/octet-stream"},
+		Value: func(i, n int) []byte {
+			v := fmt.Appendf(nil, `{"i":%d,"s":"`, i)
+			return append(append(v, bytes.Repeat([]byte{'x'}, max(n-len(v)-2, 0))...), `"}`...)
+		},
+		Dedup:   true,
+		Refuses: []string{"empty", "binary", "object", "lines"},
+		Late:    true,
 	})
 }
 

@@ -10,30 +10,38 @@ import (
 )
 
 // A conn carries the batches of one session. HTTP does not keep requests in order. Each batch therefore travels in a
-// request of its own, with a goroutine of its own, and Read returns the answers in the order of the batches.
+// request of its own, on a connection of its own, and Read returns the answers in the order of the batches.
 //
-// A batch goes through these steps: Write makes the body and waits until the window has room; run sends the body as
-// often as deliver decides, and closes done; poll takes the batch from the head of the queue, and Read returns the ack.
-// An error of a batch waits at the head of the queue too, behind the acks of the batches before.
+// A batch goes through these steps: Write makes the body and waits until the window has room; the body is sent as often as decide
+// says; poll takes the batch from the head of the queue, and Read returns the ack. An error of a batch waits at the head of the
+// queue too, behind the acks of the batches before. There are two ways for a request:
+//
+//   - Over a link, the client's own connection with HTTP/1.1. Write sends the request itself, and Read reads the answer itself: see
+//     exchange. No goroutine runs beside the two.
+//   - Through net/http, where links do not reach: HTTP/2, a proxy, or an http.Client of the caller's. A call of an http.Client blocks
+//     until the answer has come. If Read made the call, a batch would not leave before somebody calls Recv. So each batch has a
+//     goroutine for its calls, run.
+//
+// A record changes goroutines three times over a link on its way to the receipt: to the sender of the producer, to the receiver of
+// the producer, which the network wakes, and to the waiter. Through net/http there are seven changes: to the sender, to run, to the
+// writer of the transport, to the reader of the transport, back to run, to the receiver, and to the waiter.
 //
 // The lock of the appender guards every field below the channels, and the fields of the batches. The order of locks is:
-// first the lock of [backend.Pipelined], which is held during Finish, then the lock of the appender. A payload has a
-// lock of its own, and never takes another.
-//
-// A record changes goroutines six times on its way to the receipt: to the sender of the producer, to run, to the writer
-// of the transport, from the reader of the transport back to run, to the receiver of the producer, and to the waiter.
-// Four are the producer's and the transport's. The two around run remain, because a call of an http.Client blocks: if
-// Read made the requests itself, a batch would not leave before somebody calls Recv.
+// first the lock of [backend.Pipelined], which is held during Finish, then the lock of the appender. A payload and an exchange have
+// a lock of their own, and links have one; the lock of the appender is never taken under the last two. The lock of an exchange may be
+// held while the lock of the appender is taken, and never the other way round.
 type conn struct {
 	appender  *appender
 	life      context.Context
 	cancel    context.CancelCauseFunc
-	readWake  chan struct{} // one token: Read may find something new
-	writeWake chan struct{} // one token: Write may find room in the window
-	requests  sync.WaitGroup
+	direct    bool           // the requests go over links, and not through net/http
+	turn      chan struct{}  // on links: one place, for the call that reads an answer
+	readWake  chan struct{}  // one token: Read may find something new
+	writeWake chan struct{}  // one token: Write may find room in the window
+	requests  sync.WaitGroup // calls of run
 
 	queue       []*batch // written and not returned by Read, in order
-	unanswered  int      // batches of the queue whose run has not returned
+	unanswered  int      // batches of the queue whose fate is not decided
 	failure     error    // why nothing more is written
 	fateUnknown bool     // failure says nothing about the batches in flight
 	finished    bool     // Write will not be called again
@@ -43,10 +51,12 @@ type conn struct {
 type batch struct {
 	seq     uint64
 	body    []byte
-	before  *batch // the batch in front, nil if the queue was empty; only the goroutine of this batch uses the field
-	claims  int    // epochs claimed for this batch; only the goroutine of this batch uses the field
+	before  *batch // the batch in front, nil if the queue was empty; only the call that sends and decides uses the field
+	claims  int    // epochs claimed for this batch; only the call that sends and decides uses the field
 	sent    bool   // in this session, under the present epoch, and not refused as too early since
 	written bool   // the request was written to a connection, and not refused as too early since
+
+	exchange *exchange // on links: the request that waits for its answer
 
 	done     chan struct{} // closed when the fields below are set
 	next     backend.Offset
@@ -58,13 +68,13 @@ type batch struct {
 func newConn(ctx context.Context, a *appender) *conn {
 	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	return &conn{
-		appender: a, life: life, cancel: cancel,
+		appender: a, life: life, cancel: cancel, direct: a.direct, turn: make(chan struct{}, 1),
 		readWake: make(chan struct{}, 1), writeWake: make(chan struct{}, 1),
 	}
 }
 
-// Write starts the request of a batch as soon as the window has room. The body is a copy of the records, and lent memory is not
-// read after Write has returned. The copy is made before the wait, while earlier batches are on their way.
+// Write starts the request of a batch as soon as the window has room, and over a link sends the request. The body is a copy of the
+// records, and lent memory is not read after Write has returned. The copy is made before the wait, while earlier batches are on their way.
 func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) error {
 	a := c.appender
 	b := &batch{seq: seq, done: make(chan struct{})}
@@ -74,16 +84,17 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 		switch {
 		case err != nil:
 			return err
+		case started && c.direct:
+			c.begin(ctx, b)
+			return nil
 		case started:
 			go c.run(b)
 			return nil
 		}
-		select {
-		case <-c.writeWake:
-		case <-ctx.Done():
+		if err := c.await(ctx, c.writeWake); err != nil {
 			// The batch is not in the queue, so no request can read the body.
 			a.reuse(b.body)
-			return a.stream.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
+			return a.stream.failed("send", fmt.Errorf("%w: %w", backend.ErrTransient, err))
 		}
 	}
 }
@@ -109,7 +120,9 @@ func (c *conn) start(b *batch) (started bool, err error) {
 	}
 	c.queue = append(c.queue, b)
 	c.unanswered++
-	c.requests.Add(1) // under the lock and after the look at failure: Close waits for every request started before
+	if !c.direct {
+		c.requests.Add(1) // under the lock and after the look at failure: Close waits for every request started before
+	}
 	return true, nil
 }
 
@@ -128,11 +141,16 @@ func (c *conn) mayStartLocked() bool {
 	return a.epochAccepted && c.unanswered < a.window.size && (!a.window.writesReported || last.written)
 }
 
-// run is the goroutine of a batch. run gives the body back when deliver has returned: the payload has taken the bytes away from
+// run is the goroutine of a batch whose requests go through net/http. run gives the body back when deliver has returned: the payload has taken the bytes away from
 // the transport by then.
 func (c *conn) run(b *batch) {
 	defer c.requests.Done()
 	next, err := c.deliver(b)
+	c.end(b, next, err)
+}
+
+// end notes the fate of a batch.
+func (c *conn) end(b *batch, next backend.Offset, err error) {
 	b.before = nil // otherwise each batch would keep all earlier batches in memory
 	a := c.appender
 	a.mu.Lock()
@@ -151,11 +169,9 @@ func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 		if ack, ok, err := c.poll(); ok || err != nil {
 			return ack, err
 		}
-		select {
-		case <-c.readWake:
-		case <-ctx.Done():
+		if err := c.await(ctx, c.readWake); err != nil {
 			// The loop goes on once more: an ack may have come at the same moment, and is returned before the failure.
-			c.fail(fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err()))
+			c.fail(fmt.Errorf("%w: %w", backend.ErrTransient, err))
 		}
 	}
 }
@@ -214,8 +230,14 @@ func (c *conn) failLocked(err error) {
 	if c.failure == nil {
 		c.failure = err
 	}
-	// The requests in flight end at once, and each run returns an error in doubt. Close waits for them.
+	// The requests in flight end at once, and each run returns an error in doubt. Close waits for them. Batches on links stay
+	// undecided: Fate speaks for them.
 	c.cancel(err)
+	for _, b := range c.queue {
+		if b.exchange != nil && b.exchange.link != nil {
+			b.exchange.link.cut()
+		}
+	}
 	c.wakeBoth()
 }
 
@@ -240,7 +262,7 @@ func (c *conn) Fate(err error, unanswered int) error {
 	return err
 }
 
-// Close gives up the requests in flight and waits for their goroutines. A transport that heeds the context of a request ends each
+// Close gives up the requests in flight and waits for their goroutines. Pipelined waits for Write and Read. A transport that heeds the context of a request ends each
 // at once; nothing of the conn runs when Close has returned.
 func (c *conn) Close() error {
 	// The order matters: first no new request starts, then the wait ends for good.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
@@ -27,29 +28,34 @@ func (c *conn) deliver(b *batch) (backend.Offset, error) {
 		if err != nil {
 			return "", err
 		}
-		// first was read before the sending. If the batch in front ends during the request, its absence may still be
-		// the reason of a gap in this answer, and the batch is sent once more in vain: harmless, and seldom.
 		t, ans, err := c.post(b)
-		reply := classify(ans, err, first, c.appender.highestSent())
-		switch act := actions[reply][t.standing]; act {
-		case actAcknowledge:
-			c.appender.accepted(t)
-			return ans.next, nil
-		case actClaimNext:
-			err = c.claimNext(b, t, err)
-		case actSendInTurn:
-			err = c.waitTurn(b)
-		default:
-			resumed := c.appender.resumed
-			// newEpoch only marks the batch. endLocked begins the epoch later, when the error has reached the head of
-			// the queue: until then, batches in front may be acknowledged in the old epoch.
-			b.newEpoch = !resumed && (act == actFailForgotten || act == actFailNewEpoch)
-			err = finalError(act, ans, err, resumed)
-		}
-		if err != nil {
-			return "", err
+		if next, again, err := c.decide(b, first, t, ans, err); !again {
+			return next, err
 		}
 	}
+}
+
+// decide says what follows from the answer to a sending of b: the batch is stored, the batch has to be sent again, or the session
+// ends. first is the value of isFirst before the sending. If the batch in front ends during the request, its absence may still be
+// the reason of a gap in this answer, and the batch is sent once more in vain: harmless, and seldom.
+func (c *conn) decide(b *batch, first bool, t ticket, ans answer, err error) (next backend.Offset, again bool, _ error) {
+	reply := classify(ans, err, first, c.appender.highestSent())
+	switch act := actions[reply][t.standing]; act {
+	case actAcknowledge:
+		c.appender.accepted(t)
+		return ans.next, false, nil
+	case actClaimNext:
+		err = c.claimNext(b, t, err)
+	case actSendInTurn:
+		err = c.waitTurn(b)
+	default:
+		resumed := c.appender.resumed
+		// newEpoch only marks the batch. endLocked begins the epoch later, when the error has reached the head of
+		// the queue: until then, batches in front may be acknowledged in the old epoch.
+		b.newEpoch = !resumed && (act == actFailForgotten || act == actFailNewEpoch)
+		err = finalError(act, ans, err, resumed)
+	}
+	return "", err == nil, err
 }
 
 // isFirst reports whether no earlier batch is in flight. If so, the server will never get the batch whose absence it reports, and
@@ -133,11 +139,7 @@ type answer struct {
 	next      backend.Offset // "" when the server does not say
 }
 
-// post makes one request for a batch. The ticket is taken after the credentials were asked for: a batch without credentials is not
-// sent, and must not count as a batch that may be stored.
-//
-// If an earlier request may have stored the batch, a request without an answer stays ErrIndeterminate, even if the request itself
-// certainly did not leave the process.
+// post makes one request for a batch through net/http.
 func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	stream := c.appender.stream
 	ctx, cancel := stream.client.attempt(c.life)
@@ -146,16 +148,10 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	// up.
 	body := payloadOf(b.body)
 	defer body.Close() // the bytes of the batch are used again
-	req, err := stream.request(ctx, http.MethodPost, nil, body)
+	req, t, err := c.prepare(ctx, b, body)
 	if err != nil {
 		return t, ans, err
 	}
-	t, ok := c.take(b)
-	if !ok {
-		return t, ans, inDoubt(context.Cause(c.life))
-	}
-	req.ContentLength = int64(len(b.body))
-	c.appender.setHeaders(req.Header, t)
 	if t.ordered {
 		// The trace costs some allocations a request, and is made only after the server has refused an early batch.
 		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
@@ -166,21 +162,46 @@ func (c *conn) post(b *batch) (t ticket, ans answer, err error) {
 	}
 	resp, err := stream.do(req)
 	if err != nil {
-		err = lost(err, true)
-		// The error alone says that this request was not sent. The producer must still hear that the batch may be
-		// stored by the request before.
-		if t.standing == mayBeStored && !errors.Is(err, backend.ErrIndeterminate) {
-			err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
-		}
-		return t, ans, err
+		return t, ans, noAnswer(t, err, true)
 	}
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
-		return t, ans, stream.statusError("append", resp)
-	}
-	// The answer to an append has no body that counts. It is read to its end, so that the connection is used again.
-	discard(resp.Body)
-	ans, err = answerOf(resp, t)
+	ans, err = stream.appended(resp, t)
 	return t, ans, err
+}
+
+// prepare makes the request for a batch, and takes the ticket. The ticket is taken after the credentials were asked for: a batch
+// without credentials is not sent, and must not count as a batch that may be stored.
+func (c *conn) prepare(ctx context.Context, b *batch, body io.ReadCloser) (*http.Request, ticket, error) {
+	req, err := c.appender.stream.request(ctx, http.MethodPost, nil, body)
+	if err != nil {
+		return nil, ticket{}, err
+	}
+	t, ok := c.take(b)
+	if !ok {
+		return nil, t, inDoubt(context.Cause(c.life))
+	}
+	req.ContentLength = int64(len(b.body))
+	c.appender.setHeaders(req.Header, t)
+	return req, t, nil
+}
+
+// noAnswer classifies the failure of a request without an answer. sent is false, or the error says so, when this request was not
+// sent. If an earlier request may have stored the batch, the producer must still hear that the batch may be stored.
+func noAnswer(t ticket, err error, sent bool) error {
+	err = lost(err, sent)
+	if t.standing == mayBeStored && !errors.Is(err, backend.ErrIndeterminate) {
+		err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
+	}
+	return err
+}
+
+// appended reads the answer to a batch. The answer to an append has no body that counts. The body is read to its end, so that the
+// connection is used again.
+func (s *Stream) appended(resp *http.Response, t ticket) (answer, error) {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
+		return answer{}, s.statusError("append", resp)
+	}
+	discard(resp.Body)
+	return answerOf(resp, t)
 }
 
 // setHeaders sets the headers that identify the batch. The content type is part of each append in this protocol, and a wrong one is

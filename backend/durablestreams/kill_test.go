@@ -80,10 +80,58 @@ func (m *mortal) dial(ctx context.Context, network, _ string) (net.Conn, error) 
 // A note says who wrote it and as how many-th.
 type note struct{ Writer, N int }
 
+// forward lets connections to one address reach the server at its present address, and returns the address.
+func (m *mortal) forward() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var ways sync.WaitGroup
+	ways.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			ways.Go(func() {
+				defer client.Close()
+				server, err := m.dial(context.Background(), "tcp", "")
+				if err != nil {
+					return
+				}
+				defer server.Close()
+				back := make(chan struct{})
+				go func() {
+					defer close(back)
+					_, _ = io.Copy(client, server)
+					_ = client.Close() // also where the server is dead, so that the copy below ends
+				}()
+				_, _ = io.Copy(server, client)
+				_ = server.Close()
+				<-back
+			})
+		}
+	})
+	m.t.Cleanup(func() { _ = l.Close(); ways.Wait() })
+	return l.Addr().String()
+}
+
 // TestKilledServer kills the server while producers write through this client and a consumer follows, again and again.
 // Nobody is told: what was acknowledged is there, what the producers sent again is there once, each one's records are in
 // their order, and the consumer has seen all of it once. HEADRACE_KILLS says how often; 2 unless given.
 func TestKilledServer(t *testing.T) {
+	t.Run("net/http", func(t *testing.T) {
+		testKilledServer(t, func(m *mortal) (string, []durablestreams.Option) {
+			wire := &http.Transport{DialContext: m.dial, MaxIdleConnsPerHost: 16}
+			return "http://server", []durablestreams.Option{durablestreams.HTTP(&http.Client{Transport: wire})}
+		})
+	})
+	t.Run("links", func(t *testing.T) {
+		testKilledServer(t, func(m *mortal) (string, []durablestreams.Option) { return "http://" + m.forward(), nil })
+	})
+}
+
+func testKilledServer(t *testing.T, reach func(m *mortal) (base string, opts []durablestreams.Option)) {
 	kills := 2
 	if n, err := strconv.Atoi(os.Getenv("HEADRACE_KILLS")); err == nil {
 		kills = n
@@ -91,8 +139,8 @@ func TestKilledServer(t *testing.T) {
 	const writers = 4
 	m := &mortal{t: t, file: filepath.Join(t.TempDir(), "streams.db")}
 	m.start()
-	wire := &http.Transport{DialContext: m.dial, MaxIdleConnsPerHost: 16}
-	c, err := durablestreams.New("http://server", durablestreams.HTTP(&http.Client{Transport: wire}))
+	base, opts := reach(m)
+	c, err := durablestreams.New(base, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type Option func(*config)
 
 type config struct {
 	http      *http.Client
+	ownHTTP   bool // http was made by newHTTP
 	tls       *tls.Config
 	headers   []dynamic
 	query     []dynamic
@@ -112,7 +113,7 @@ func complete(opts []Option) (config, error) {
 		c.timeout = 30 * time.Second
 	}
 	if c.http == nil {
-		c.http = newHTTP(c.tls)
+		c.http, c.ownHTTP = newHTTP(c.tls), true
 	}
 	return c, nil
 }
