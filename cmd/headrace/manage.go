@@ -181,7 +181,11 @@ func (c *rmCmd) Run(ctx context.Context, std streams) error {
 		if !c.Yes {
 			fmt.Fprintf(std.err, "Delete %s and all its records? Type yes: ", t.name)
 			var answer string
-			if _, err := fmt.Fscanln(std.in, &answer); err != nil || answer != "yes" {
+			_, err := fmt.Fscanln(newInput(ctx, std.in), &answer)
+			switch {
+			case ctx.Err() != nil: // the answer may have come with the signal: better delete nothing
+				return ctx.Err()
+			case err != nil || answer != "yes":
 				return errors.New("nothing was deleted")
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -87,7 +88,7 @@ func parseEnd(s string, now time.Time) (e end, err error) {
 	case s == "now":
 		return end{atTail: true}, nil
 	case s[0] == '+':
-		if _, err := fmt.Sscanf(s, "+%d", &e.records); err != nil || e.records < 1 {
+		if e.records, err = strconv.Atoi(s[1:]); err != nil || e.records < 1 {
 			return end{}, fmt.Errorf("%w: --until %s: want +N with N of at least 1", errUsage, s)
 		}
 		return e, nil
