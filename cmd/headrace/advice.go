@@ -20,7 +20,8 @@ var addresses = []struct{ scheme, from string }{
 	{"postgres", "the URL"},
 }
 
-// advice returns the usual remedy for an error, or "".
+// advice returns the usual remedy for an error, or "". The errors of the library cannot say where an address came from:
+// only the tool knows its flags and variables. So the tool adds the sentence, and the library stays free of it.
 func advice(err error, args []string) string {
 	text := err.Error()
 	var where []string
@@ -36,8 +37,11 @@ func advice(err error, args []string) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "Another program serves at this address. End it, or name other addresses (headrace serve --help)."
+	// The cases go from the certain to the vague. A later case looks at the text of an error, because gRPC and the
+	// servers pass on text alone.
 	case errors.Is(err, backend.ErrOutOfRange):
 		return "A place in a stream is " + placeForms + "."
+	// The cases below explain an address. Without a URL of a server there is none to explain.
 	case len(where) == 0:
 		return ""
 	case errors.As(err, &unknown):
@@ -54,7 +58,8 @@ func advice(err error, args []string) string {
 	return ""
 }
 
-// usageOf explains the command of a wrong command line: its form, the meaning of each missing flag, and where to read more.
+// usageOf explains the command of a wrong command line: its form, the meaning of each missing flag, and where to read
+// more. kong's own usage is the whole help of the command, and the error would scroll out of sight.
 func usageOf(err error) string {
 	var failed *kong.ParseError
 	if !errors.As(err, &failed) {

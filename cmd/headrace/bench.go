@@ -21,7 +21,8 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A benchCmd measures a stream.
+// A benchCmd measures a stream. The run is also a check: a run that loses, repeats or reorders a record
+// fails, so figures of a broken store are never printed.
 type benchCmd struct {
 	URL      string        `arg:"" help:"The stream. It should be a new one: bench reads what it wrote, and leaves it there."`
 	Records  int           `help:"How many records to write." default:"1000000"`
@@ -32,11 +33,13 @@ type benchCmd struct {
 	Chart    string        `help:"Write a chart of throughput and latency over time to this file (SVG)." placeholder:"FILE"`
 }
 
-// leastRecord is the size of the fields of every record: its number, the time when the producer got the record, and a hash of
-// all numbers and times up to here. A store that loses, repeats, changes or reorders a record cannot keep the hash right.
+// leastRecord is the size of the fields of every record: its number, the time when the producer got the record, and a
+// hash of all numbers and times up to here. A store that loses, repeats, changes or reorders a record cannot keep the
+// hash right.
 const leastRecord = 24
 
-// A report is the result of bench. Latencies begin when the producer gets a record.
+// A report is the result of bench. Latencies begin when the producer gets a record. With --json the names are the
+// interface for scripts, and must not change.
 type report struct {
 	Stream   string    `json:"stream"`
 	Records  int       `json:"records"`
@@ -49,6 +52,8 @@ type report struct {
 	Hash     string    `json:"hash"`       // of all records in order, the same for the writer and the reader
 }
 
+// quantiles are in nanoseconds in JSON. Max is the longest wait of a timed record: the wait of a record without a
+// timer may be longer.
 type quantiles struct {
 	P50  time.Duration `json:"p50"`
 	P90  time.Duration `json:"p90"`
@@ -57,7 +62,8 @@ type quantiles struct {
 	Max  time.Duration `json:"max"`
 }
 
-// A bench is one run.
+// A bench is one run. Three goroutines share a bench: the writer, the reader, and a third for the acks. Each
+// field is written by one of them, and run returns only when all three have ended.
 type bench struct {
 	*benchCmd
 	begun time.Time
@@ -69,8 +75,9 @@ type bench struct {
 	writeSum uint64
 	readSum  uint64
 
-	// The last record may be read before the writer says how many records there are, or after. So the writer stores total and then
-	// looks at seen, and the reader stores seen and then looks at total: at least one of the two sees the end.
+	// The last record may be read before the writer says how many records there are, or after. So the writer stores
+	// total and then looks at seen, and the reader stores seen and then looks at total: at least one of the two sees
+	// the end.
 	total atomic.Int64 // records, when the writer has finished; -1 before
 	seen  atomic.Int64 // records that were read
 }
@@ -84,6 +91,8 @@ func (c *benchCmd) Run(ctx context.Context, std streams) error {
 		if err := errors.Join(t.writable(ctx), t.readable(ctx)); err != nil {
 			return err
 		}
+		// Looked at before anything is written: a bench that fails in its second half would leave records behind for
+		// nothing.
 		b := newBench(c)
 		if err := b.run(ctx, t); err != nil {
 			return err
@@ -97,6 +106,7 @@ func (c *benchCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
+// newBench makes histograms up to 10 minutes with three digits: each needs about 250 kB, however long the run is.
 func newBench(c *benchCmd) *bench {
 	b := &bench{
 		benchCmd: c, chart: newChart(),
@@ -107,11 +117,14 @@ func newBench(c *benchCmd) *bench {
 }
 
 func (b *bench) run(ctx context.Context, t *target) error {
+	// The producer and the consumer have their defaults, so the figures are those of a program that uses the library as
+	// it is.
 	p, err := producer.New(ctx, t.sink, codec.Bytes())
 	if err != nil {
 		return err
 	}
 	defer p.Close()
+	// The tail is read before the first record is written. Read later, the first records of the bench could be missed.
 	from, err := tailOf(ctx, t.source)
 	if err != nil {
 		return err
@@ -120,9 +133,13 @@ func (b *bench) run(ctx context.Context, t *target) error {
 	if err != nil {
 		return err
 	}
+	// The clock starts behind both openings: a bench measures records and not handshakes.
 	b.begun = time.Now()
+	// The channel is long, so that slow acks do not slow down the writer: the bench would then measure its own waiting.
 	receipts := make(chan sent, 1<<16)
 	g, ctx := errgroup.WithContext(ctx)
+	// The reader has a context of its own. The writer may end early, at --duration, and the reader then waits for a
+	// record that never comes.
 	reading, allRead := context.WithCancel(ctx)
 	defer allRead()
 	g.Go(func() error { return b.write(ctx, p, receipts, allRead) })
@@ -131,7 +148,8 @@ func (b *bench) run(ctx context.Context, t *target) error {
 	return g.Wait()
 }
 
-// tailOf returns the absolute place of the tail. From there bench reads only its own records, also on a stream with older records.
+// tailOf returns the absolute place of the tail. From there bench reads only its own records, also on a stream with
+// older records.
 func tailOf(ctx context.Context, src backend.Source) (next backend.Offset, err error) {
 	r, err := src.OpenReader(ctx, backend.Latest)
 	if err != nil {
@@ -142,8 +160,8 @@ func tailOf(ctx context.Context, src backend.Source) (next backend.Offset, err e
 	return b.Next, err
 }
 
-// sent is a record on its way. bench times only some of the records: one goroutine cannot wait for millions of acks in a second,
-// and would be measured instead of the stream.
+// sent is a record on its way. bench times only some of the records: one goroutine cannot wait for millions of acks in
+// a second, and would be measured instead of the stream.
 type sent struct {
 	receipt producer.Receipt
 	at      time.Time
@@ -152,6 +170,8 @@ type sent struct {
 // followed says that every 64th record is timed.
 const followed = 64
 
+// write sends the records as fast as the rate allows. It ends at the number of records or at the duration, and then
+// tells the reader how many there are.
 func (b *bench) write(ctx context.Context, p *producer.Producer[[]byte], receipts chan<- sent, allRead func()) error {
 	defer close(receipts)
 	value := make([]byte, b.Size)
@@ -164,6 +184,8 @@ func (b *bench) write(ctx context.Context, p *producer.Producer[[]byte], receipt
 		if b.Rate > 0 && !sleepUntil(ctx, b.begun.Add(time.Duration(float64(b.written)/float64(b.Rate)*1e9))) {
 			return ctx.Err()
 		}
+		// The producer copies the value in Enqueue, so one buffer serves all records, and the bench costs no allocation
+		// of its own.
 		binary.BigEndian.PutUint64(value, uint64(b.written))
 		binary.BigEndian.PutUint64(value[8:], uint64(now.UnixNano()))
 		sum.Write(value[:16])
@@ -188,6 +210,8 @@ func (b *bench) write(ctx context.Context, p *producer.Producer[[]byte], receipt
 	return p.Flush(ctx)
 }
 
+// awaitAcks waits for the timed records in order. A later ack cannot come before an earlier one, so no ack waits for
+// its turn and looks later than it was.
 func (b *bench) awaitAcks(ctx context.Context, receipts <-chan sent) error {
 	for s := range receipts {
 		if _, err := s.receipt.Wait(ctx); err != nil {
@@ -200,6 +224,7 @@ func (b *bench) awaitAcks(ctx context.Context, receipts <-chan sent) error {
 	return nil
 }
 
+// read checks every record, and times one in 64. The delivery of a record ends when the loop gets it, after decoding.
 func (b *bench) read(ctx context.Context, c *consumer.Consumer[[]byte]) error {
 	sum := fnv.New64a()
 	n := 0
@@ -211,6 +236,7 @@ func (b *bench) read(ctx context.Context, c *consumer.Consumer[[]byte]) error {
 			return err
 		}
 		v := m.Value
+		// The number alone finds a lost or repeated record at once. The hash below also finds bytes that have changed.
 		if len(v) != b.Size || binary.BigEndian.Uint64(v) != uint64(n) {
 			return fmt.Errorf("record %d at %s is another record than was written there: lost, repeated or out of order", n, m.Offset)
 		}
@@ -231,7 +257,9 @@ func (b *bench) read(ctx context.Context, c *consumer.Consumer[[]byte]) error {
 	return nil
 }
 
+// print writes the report. The seconds run to here, so they contain the reading of the last record.
 func (b *bench) print(out io.Writer, stream string) error {
+	// Both sums run over all records. They differ if the reader has ended early without an error.
 	if b.writeSum != b.readSum {
 		return fmt.Errorf("the hash of what was read is %016x, of what was written %016x", b.readSum, b.writeSum)
 	}
@@ -249,6 +277,8 @@ func (b *bench) print(out io.Writer, stream string) error {
 	return err
 }
 
+// quantilesOf reads a histogram with three digits. Quantiles and not an average: a store that stops for a second once a
+// minute has a good average.
 func quantilesOf(h *hdrhistogram.Histogram) quantiles {
 	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) }
 	return quantiles{at(50), at(90), at(99), at(99.9), time.Duration(h.Max())}

@@ -8,14 +8,15 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// A checked source fails at the first record that the codec cannot write. A relay moves records without a codec. Without the check,
-// a stream of JSON would get records with other bytes.
+// A checked source fails at the first record that the codec cannot write. A relay moves records without a codec.
+// Without the check, a stream of JSON would get records with other bytes.
 type checked struct {
 	backend.Source
 	codec codec.Codec[[]byte]
 }
 
-// OpenReader implements [backend.Source].
+// OpenReader implements [backend.Source]. Every opening makes a new reader, also after a lost connection, and the
+// checks go on there.
 func (c checked) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
 	r, err := c.Source.OpenReader(ctx, from)
 	if err != nil {
@@ -47,6 +48,9 @@ func (r *checkedReader) Read(ctx context.Context) (backend.Batch, error) {
 		if i == 0 {
 			return backend.Batch{}, r.failed
 		}
+		// The batch ends in front of the wrong record, and so does its Next: a later copy with other flags begins with
+		// exactly this record. The error comes with the next Read, because an error together with records would lose
+		// them.
 		return backend.Batch{Records: b.Records[:i], Next: at}, nil
 	}
 	return b, err

@@ -27,6 +27,7 @@ type checkpointListCmd struct {
 // Run prints the lines of show, sorted by key.
 func (c *checkpointListCmd) Run(ctx context.Context, std streams) error {
 	return withExistingStore(ctx, c.Store, func(s checkpoint.Store) error {
+		// The interface is optional, and a store of another make may lack it.
 		lister, ok := s.(checkpoint.Lister)
 		if !ok {
 			return fmt.Errorf("list the keys: %w: the store cannot say which keys it holds", backend.ErrUnsupported)
@@ -35,6 +36,7 @@ func (c *checkpointListCmd) Run(ctx context.Context, std streams) error {
 		if err != nil {
 			return err
 		}
+		// A key that disappears between the two calls is printed with an empty place.
 		for _, key := range keys {
 			cp, err := s.Load(ctx, key)
 			if err != nil {
@@ -48,7 +50,8 @@ func (c *checkpointListCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// printPlace prints a place as a line of JSON.
+// printPlace prints a place as a line of JSON. The epoch tells how often the place was claimed: it grows with every
+// start of the consumer.
 func printPlace(std streams, key string, cp checkpoint.Checkpoint) error {
 	return json.NewEncoder(std.out).Encode(map[string]any{"key": key, "offset": cp.Offset, "epoch": cp.Epoch})
 }
@@ -58,7 +61,8 @@ type checkpointShowCmd struct {
 	Key   string `arg:"" help:"The key of the consumer."`
 }
 
-// withExistingStore is withStore for a command that does not make the store.
+// withExistingStore is withStore for a command that does not make the store. A mistyped path would otherwise make an
+// empty store, and list would print nothing as if no consumer had ever run.
 func withExistingStore(ctx context.Context, address string, f func(checkpoint.Store) error) error {
 	if u, err := url.Parse(address); err == nil {
 		if err := existingFile(u); err != nil {
@@ -68,7 +72,8 @@ func withExistingStore(ctx context.Context, address string, f func(checkpoint.St
 	return withStore(ctx, address, f)
 }
 
-// withStore opens a store, calls f, and closes the store.
+// withStore opens a store, calls f, and closes the store. An error of the close is an error of the command: a place
+// that was not written is a replay later.
 func withStore(ctx context.Context, address string, f func(checkpoint.Store) error) (err error) {
 	store, closeStore, err := openStore(ctx, address)
 	if err != nil {
@@ -98,13 +103,17 @@ type checkpointResetCmd struct {
 	Offset string `arg:"" help:"The new place: start, now, an offset as tail prints it, a time (RFC 3339) or a duration (1h: an hour ago)."`
 }
 
-// Run moves the place. A consumer that still runs cannot save over the new place.
+// Run moves the place. A consumer that still runs cannot save over the new place. The reset claims the place under a
+// new epoch, so the next save of the running consumer fails with ErrFenced instead of undoing the reset. The store is
+// made if it is missing: a place may be set before the consumer has ever run.
 func (c *checkpointResetCmd) Run(ctx context.Context, std streams) error {
+	// Read before the store is opened: a wrong word must not fence the consumer.
 	offset, err := parseOffset(c.Offset, time.Now())
 	if err != nil {
 		return err
 	}
 	return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+		// Printed below, so that a mistake can be undone with the same command.
 		before, err := s.Load(ctx, c.Key)
 		if err != nil {
 			return err

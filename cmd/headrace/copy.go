@@ -17,7 +17,8 @@ import (
 	"github.com/headrace/headrace/relay"
 )
 
-// A copyCmd copies a stream.
+// A copyCmd copies a stream. A copy can always be repeated: the same command goes on where the last one has stopped,
+// however it was stopped.
 type copyCmd struct {
 	From        string `arg:"" help:"The stream to read."`
 	To          string `arg:"" help:"The stream to write."`
@@ -50,6 +51,7 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	// Everything that can be wrong with the flags is found before a stream is opened.
 	places := c.Checkpoint
 	if places == "" {
 		if places, err = defaultPlaces(); err != nil {
@@ -58,6 +60,8 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	}
 	return withExisting(ctx, c.From, func(from *target) error {
 		return with(ctx, c.To, func(to *target) error {
+			// Both ends are tried first. The error then names the end that is wrong, and no checkpoint is made for a
+			// mistyped URL.
 			if err := errors.Join(from.readable(ctx), to.writable(ctx)); err != nil {
 				return err
 			}
@@ -69,8 +73,8 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// key returns the key of the place: both URLs. With the same URLs, a later command finds the same place. A key has at most 256
-// bytes, and longer URLs are hashed.
+// key returns the key of the place: both URLs. With the same URLs, a later command finds the same place. A key has at
+// most 256 bytes, and longer URLs are hashed.
 func (c *copyCmd) key(from, to *target) string {
 	key := c.Key
 	if key == "" {
@@ -82,8 +86,9 @@ func (c *copyCmd) key(from, to *target) string {
 	return key
 }
 
-// run copies each record exactly once if the target recognizes a resend of another process. Otherwise a copy that was killed sends
-// the records behind its last checkpoint again.
+// run copies each record exactly once if the target recognizes a resend of another process. Otherwise a copy that was
+// killed sends the records behind its last checkpoint again. The promise is printed with the result, because the user
+// cannot see from the records which of the two holds.
 func (t *transfer) run(ctx context.Context, out io.Writer) (err error) {
 	promise := "each record once"
 	resumer, ok := t.to.sink.(backend.Resumer)
@@ -98,6 +103,8 @@ func (t *transfer) run(ctx context.Context, out io.Writer) (err error) {
 	return t.pipe(ctx)
 }
 
+// relay copies to a target that recognizes a batch by its place in the source. The checkpoint and the batch cannot come
+// apart, and a killed copy leaves nothing twice.
 func (t *transfer) relay(ctx context.Context, to backend.Resumer) error {
 	opts := []relay.Option{relay.StartAt(t.start), relay.Format(bytesCodec(t.ContentType).Format()), relay.Convert(t.convert)}
 	if !t.Follow {
@@ -106,6 +113,8 @@ func (t *transfer) relay(ctx context.Context, to backend.Resumer) error {
 	return relay.Run(ctx, checked{t.from.source, bytesCodec(t.ContentType)}, to, t.places, t.key, opts...)
 }
 
+// pipe copies with a consumer and a producer. The checkpoint follows the records that are durable at the target, so a
+// killed copy loses nothing, and sends again what was durable behind the checkpoint.
 func (t *transfer) pipe(ctx context.Context) (err error) {
 	opts := []consumer.Option{consumer.StartAt(t.start), consumer.Checkpoint(t.places, t.key)}
 	if !t.Follow {
@@ -115,6 +124,8 @@ func (t *transfer) pipe(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// The reader decodes bytes as they are, and the producer's codec checks them: a wrong record is refused where it
+	// would be written.
 	p, err := producer.New(ctx, t.to.sink, bytesCodec(t.ContentType))
 	if err != nil {
 		return err
@@ -126,7 +137,8 @@ func (t *transfer) pipe(ctx context.Context) (err error) {
 	})
 }
 
-// convert makes the record of the copy. A relay asks again for a record that did not fit into its batch.
+// convert makes the record of the copy. A relay asks again for a record that did not fit into its batch. Counted twice,
+// the bar would show more records than there are. The offset of the source is left out: the target gives its own.
 func (t *transfer) convert(r backend.Record) (backend.Record, bool) {
 	if r.Offset != t.counted {
 		t.counted = r.Offset
@@ -138,7 +150,9 @@ func (t *transfer) convert(r backend.Record) (backend.Record, bool) {
 	return backend.Record{Value: r.Value, Headers: r.Headers, Time: r.Time}, true
 }
 
-// defaultPlaces returns the file for the place of a copy, if the command names no file.
+// defaultPlaces returns the file for the place of a copy, if the command names no file. The file is the user's and not
+// the directory's: the same copy may be continued from another directory. Mode 0700, because the keys hold the names of
+// streams and hosts.
 func defaultPlaces() (string, error) {
 	dir, err := os.UserConfigDir()
 	if err == nil {

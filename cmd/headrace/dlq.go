@@ -24,7 +24,9 @@ type dlqListCmd struct {
 	URL string `arg:"" help:"The stream of dead letters."`
 }
 
-// letters reads the dead letters of a stream.
+// letters reads the dead letters of a stream. The reading ends at the tail as of the opening: letters that come
+// meanwhile are for the next call, and list never waits for a letter. Dead letters are JSON in every store, so one
+// codec reads them all.
 func letters(ctx context.Context, t *target, opts ...consumer.Option) (*consumer.Consumer[consumer.DeadLetter], error) {
 	if err := t.readable(ctx); err != nil {
 		return nil, err
@@ -32,7 +34,8 @@ func letters(ctx context.Context, t *target, opts ...consumer.Option) (*consumer
 	return consumer.New(t.source, codec.JSON[consumer.DeadLetter](), append(opts, consumer.StopAtTail())...)
 }
 
-// Run prints a table.
+// Run prints a table. The first column is the offset of the letter in its own stream, for dlq show. The fourth is the
+// place of the record in the stream where it failed.
 func (c *dlqListCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		reader, err := letters(ctx, t)
@@ -43,6 +46,7 @@ func (c *dlqListCmd) Run(ctx context.Context, std streams) error {
 		fmt.Fprintln(w, "LETTER\tTIME\tCONSUMER\tOFFSET\tATTEMPTS\tBYTES\tCAUSE")
 		for m, err := range reader.Messages(ctx) {
 			if err != nil {
+				// The lines so far are printed in front of the error, because the user has asked for them.
 				return errors.Join(w.Flush(), err)
 			}
 			l := m.Value
@@ -52,7 +56,8 @@ func (c *dlqListCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// firstLine returns the first line of a text, at most 100 bytes: a cause may hold the stack of a panic.
+// firstLine returns the first line of a text, at most 100 bytes: a cause may hold the stack of a panic. One line a
+// letter keeps the table readable; dlq show prints the whole cause.
 func firstLine(s string) string {
 	for i, r := range s {
 		if r == '\n' || i >= 100 {
@@ -67,7 +72,8 @@ type dlqShowCmd struct {
 	Letter string `arg:"" help:"The letter, by the first column of dlq list."`
 }
 
-// Run prints the content of the letter.
+// Run prints the content of the letter. The loop takes one letter and leaves: a consumer without a checkpoint has
+// nothing to save.
 func (c *dlqShowCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		reader, err := letters(ctx, t, consumer.StartAt(backend.Offset(c.Letter)))
@@ -92,14 +98,17 @@ func (c *dlqShowCmd) Run(ctx context.Context, std streams) error {
 }
 
 type dlqRedriveCmd struct {
-	URL         string `arg:"" help:"The stream of dead letters."`
-	To          string `arg:"" help:"The stream to send the records to."`
+	URL string `arg:"" help:"The stream of dead letters."`
+	To  string `arg:"" help:"The stream to send the records to."`
+	// Required, although copy has a default: without a place that the user knows, a second redrive would send every
+	// record again.
 	Checkpoint  string `help:"Where the redrive keeps its place: file:PATH, bolt:PATH, sqlite:PATH or postgres://…." required:"" placeholder:"STORE"`
 	ContentType string `help:"Content type of the records." default:"application/json"`
 	Consumer    string `help:"Only the letters of this consumer. This redrive keeps a place of its own."`
 }
 
-// Run sends each letter's record, and moves the place when the record is durable.
+// Run sends each letter's record, and moves the place when the record is durable. A redrive that is interrupted goes on
+// where it stopped. A record that fails again becomes a new letter behind the place, and the next redrive takes it.
 func (c *dlqRedriveCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(from *target) error {
 		return with(ctx, c.To, func(to *target) error {
@@ -112,6 +121,7 @@ func (c *dlqRedriveCmd) redrive(ctx context.Context, std streams, from, to *targ
 	if err := to.writable(ctx); err != nil {
 		return err
 	}
+	// The key holds both streams, so one store of checkpoints serves redrives to several targets.
 	key := "redrive " + from.name + " to " + to.name
 	if c.Consumer != "" {
 		key += " of " + c.Consumer // a common place would pass the letters of other consumers, and nobody would send them
@@ -131,8 +141,10 @@ func (c *dlqRedriveCmd) redrive(ctx context.Context, std streams, from, to *targ
 	return reader.Pipe(ctx, func(ctx context.Context, m consumer.Message[consumer.DeadLetter]) (producer.Receipt, error) {
 		l := m.Value
 		if c.Consumer != "" && l.Consumer != c.Consumer {
+			// Skip is a receipt that is done at once: the place passes the letter, and nothing is sent.
 			return producer.Skip, nil
 		}
+		// The record goes as it was: its value was never decoded here, and its time is the time of its first append.
 		return p.EnqueueRecord(ctx, producer.Record[[]byte]{Value: l.Value, Headers: l.Headers, Time: l.Time})
 	})
 }

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// An input is a reader that ends when ctx ends. A Read of standard input cannot be interrupted, and may wait for ever: for a
-// terminal, or for a pipe without a writer.
+// An input is a reader that ends when ctx ends. A Read of standard input cannot be interrupted, and may wait for ever:
+// for a terminal, or for a pipe without a writer.
 type input struct {
 	ctx    context.Context
 	pieces chan piece
@@ -20,13 +20,16 @@ type piece struct {
 	err   error
 }
 
+// pieceBytes is the size of a Read, that of a pipe on Linux: a larger buffer is never filled.
 const pieceBytes = 64 << 10
 
-// newInput begins to read. When ctx ends during a Read, the goroutine ends with this Read.
+// newInput begins to read. When ctx ends during a Read, the goroutine ends with this Read. Until then one goroutine is
+// left over; the process ends soon after ctx, and the goroutine with it.
 func newInput(ctx context.Context, from io.Reader) *input {
 	in := &input{ctx: ctx, pieces: make(chan piece)}
 	go func() {
 		for {
+			// A buffer for each piece, because the reader may still use the last one.
 			p := piece{bytes: make([]byte, pieceBytes)}
 			n, err := from.Read(p.bytes)
 			p.bytes, p.err = p.bytes[:n], err
@@ -52,6 +55,8 @@ func (in *input) Read(b []byte) (int, error) {
 		case p := <-in.pieces:
 			in.rest, in.err = p.bytes, p.err
 		case <-in.ctx.Done():
+			// The cause, because produce ends its context with the error of the producer, and the user must hear of
+			// that error.
 			in.err = context.Cause(in.ctx)
 		}
 	}

@@ -19,7 +19,8 @@ type lagCmd struct {
 	JSON  bool   `help:"Print JSON."`
 }
 
-// Run prints the lag at the oldest unfinished record.
+// Run prints the lag at the oldest unfinished record. The place is read from the store of checkpoints and not from the
+// consumer: a consumer need not run for the command.
 func (c *lagCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.readable(ctx); err != nil {
@@ -42,6 +43,7 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 					"records": lag.Records, "bytes": lag.Bytes, "age_seconds": lag.Age.Seconds(), "caught_up": lag.CaughtUp,
 				})
 			}
+			// Not every store can count: an unknown number is said and never guessed. -1 means unknown.
 			if lag.CaughtUp {
 				fmt.Fprintln(std.out, "caught up")
 				return nil
@@ -53,13 +55,16 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 			if lag.Bytes >= 0 {
 				records += ", " + size(lag.Bytes)
 			}
+			// The age is that of the oldest record that is not done: a small number of records may still be an old
+			// problem.
 			fmt.Fprintf(std.out, "%s behind; the oldest is %s old\n", records, lag.Age.Round(time.Millisecond))
 			return nil
 		})
 	})
 }
 
-// placeOf returns the place in the stream of a consumer or of a copy.
+// placeOf returns the place in the stream of a consumer or of a copy. A copy writes more than an offset into its
+// checkpoint. An empty place means that the consumer has not begun, and everything is still before it.
 func placeOf(cp checkpoint.Checkpoint) backend.Offset {
 	if place, ok := relay.Place(cp.Offset); ok {
 		return place

@@ -1,5 +1,16 @@
-// Command headrace looks at streams, moves records between them, measures them, and serves them for development. A stream is
-// named by a URL; "headrace --help" lists the kinds.
+// Command headrace looks at streams, moves records between them, measures them, and serves them for development. A
+// stream is named by a URL; "headrace --help" lists the kinds.
+//
+// Each command has a file of its own. Three ideas are common to all of them:
+//
+// A command works on targets. target_*.go turns the URL of each kind of store into a target, and a command looks only
+// at the fields of the target: see target.
+//
+// A command that moves records uses the producers, consumers and relays of the library. The tool has no delivery of its
+// own, so its guarantees are those of the library, and a fault of the library shows here too.
+//
+// Output is for people on a terminal, and for programs with --json or in a pipe. Results go to standard output, and
+// everything else to standard error.
 package main
 
 import (
@@ -27,7 +38,8 @@ A stream is named by a URL:
                                             ZEROBUS_CLIENT_ID, ZEROBUS_CLIENT_SECRET)
   mem:                                      memory of this process, for bench`
 
-// commands are all commands and their common flags.
+// commands are all commands and their common flags. Each command is a struct of its flags with a method Run; kong reads
+// the flags from the tags and calls Run with the context and the streams.
 type commands struct {
 	Serve      serveCmd      `cmd:"" help:"Run servers for development and tests."`
 	Produce    produceCmd    `cmd:"" help:"Write the lines of standard input to a stream."`
@@ -48,7 +60,9 @@ type commands struct {
 	Version kong.VersionFlag `help:"Print the version."`
 }
 
-// streams are standard input, output and error, or the streams of a test.
+// streams are standard input, output and error, or the streams of a test. Commands never touch os.Stdout, so tests read
+// what a command has printed. Records and results go to out, and everything for people to err: the output of tail stays
+// clean in a pipe.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
@@ -61,7 +75,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// Exit codes. After a signal, a command exits with 0, because the user has asked for the end.
+// Exit codes. After a signal, a command exits with 0, because the user has asked for the end. A failure and a wrong
+// command line have different codes: a script may try again after the first, and never after the second.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -71,6 +86,7 @@ const (
 // run does the work of main without using the process, so tests can call run. The result is the exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	var c commands
+	// kong would end the process behind --help and --version. A test must go on, so the code is kept instead.
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("headrace"), kong.Description(description), kong.Writers(std.out, std.err),
 		kong.Vars{"version": version()}, kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
@@ -80,10 +96,12 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintln(std.err, "headrace:", err)
 		return exitFailed
 	}
-	// A shell asks for completions by variables of the environment. Then the process prints the completions and does nothing else.
+	// A shell asks for completions by variables of the environment. Then the process prints the completions and does
+	// nothing else.
 	if kongplete.Complete(parser); exited >= 0 {
 		return exited
 	}
+	// Without a command, the help is of more use than an error.
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -97,6 +115,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	}
 	err = k.Run()
 	switch {
+	// Only the error of the signal is no failure. A command that has failed while the signal came still says so.
 	case err == nil, ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return exitOK
 	case errors.Is(err, errUsage):
@@ -104,13 +123,15 @@ func run(ctx context.Context, args []string, std streams) int {
 		return exitUsage
 	}
 	fmt.Fprintln(std.err, "headrace:", err)
+	// The error says what happened, and the hint says what to do. Both go to the standard error.
 	if hint := advice(err, args); hint != "" {
 		fmt.Fprintln(std.err, hint)
 	}
 	return exitFailed
 }
 
-// joinNegative writes "--from -10" as "--from=-10". The parser would take -10 for a flag.
+// joinNegative writes "--from -10" as "--from=-10". The parser would take -10 for a flag. Only these flags take a place
+// in a stream. For all others, a number in front of which stands a minus is a mistake, and the parser says so.
 func joinNegative(args []string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {

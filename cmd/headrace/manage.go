@@ -12,7 +12,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// with opens a stream, calls f, and closes the stream.
+// with opens a stream, calls f, and closes the stream. The error of the close counts: a file that cannot be closed may
+// not have everything.
 func with(ctx context.Context, address string, f func(*target) error) (err error) {
 	t, err := openTarget(ctx, address)
 	if err != nil {
@@ -22,7 +23,8 @@ func with(ctx context.Context, address string, f func(*target) error) (err error
 	return f(t)
 }
 
-// withExisting is with for a command that needs the stream to exist.
+// withExisting is with for a command that needs the stream to exist. Opening a bolt file makes the file, so the look
+// comes first.
 func withExisting(ctx context.Context, address string, f func(*target) error) error {
 	if err := existingStream(address); err != nil {
 		return err
@@ -30,7 +32,8 @@ func withExisting(ctx context.Context, address string, f func(*target) error) er
 	return with(ctx, address, f)
 }
 
-// A createCmd makes a stream.
+// A createCmd makes a stream. Most stores make a stream at its first append. create is for all other stores, and for a
+// content type other than that of the first producer.
 type createCmd struct {
 	URL         string `arg:"" help:"The stream."`
 	ContentType string `help:"Content type of the records." default:"application/octet-stream"`
@@ -44,6 +47,7 @@ func (c *createCmd) Run(ctx context.Context, std streams) error {
 			return err
 		}
 		if c.Basin {
+			// Refused for other stores: a flag that does nothing would let the user believe that something was made.
 			if err := t.can("given a basin", t.createBasin != nil); err != nil {
 				return err
 			}
@@ -52,6 +56,7 @@ func (c *createCmd) Run(ctx context.Context, std streams) error {
 			}
 		}
 		err := t.create(ctx, c.ContentType)
+		// The basin is missing, and only S2 has basins. The user may not know that a flag would help.
 		if errors.Is(err, backend.ErrNotFound) && t.createBasin != nil {
 			return fmt.Errorf("%w (--basin makes the basin, too)", err)
 		}
@@ -65,7 +70,8 @@ type headCmd struct {
 	JSON bool   `help:"Print JSON."`
 }
 
-// Run prints what the store says, and the first and the last record.
+// Run prints what the store says, and the first and the last record. The two records show whether the stream is alive:
+// their times and sizes say more than a count.
 func (c *headCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.readable(ctx); err != nil {
@@ -85,6 +91,7 @@ func (c *headCmd) Run(ctx context.Context, std streams) error {
 		}{{"first record", backend.Earliest}, {"last record", backend.Last(1)}} {
 			r, err := oneRecord(ctx, t.source, place.from)
 			switch {
+			// Durable Streams cannot count back from the tail. head then leaves the line out.
 			case errors.Is(err, errors.ErrUnsupported):
 				continue
 			case err != nil:
@@ -106,8 +113,8 @@ func (c *headCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// oneRecord returns the first record at or behind a place, or nil if the tail comes first. A stream without records must not hold
-// up head, so oneRecord never waits for a record.
+// oneRecord returns the first record at or behind a place, or nil if the tail comes first. A stream without records
+// must not hold up head, so oneRecord never waits for a record.
 func oneRecord(ctx context.Context, src backend.Source, from backend.Offset) (r *backend.Record, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -136,7 +143,7 @@ type sealCmd struct {
 	URL string `arg:"" help:"The stream."`
 }
 
-// Run ends the stream.
+// Run ends the stream. Readers then see the end of the stream, and appends fail with ErrStreamClosed.
 func (c *sealCmd) Run(ctx context.Context) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.can("sealed", t.seal != nil); err != nil {
@@ -152,7 +159,8 @@ type trimCmd struct {
 	Before string `arg:"" help:"The offset of the first record to keep, as tail prints it."`
 }
 
-// Run drops the records before an offset.
+// Run drops the records before an offset. Only an offset is taken, and no time or word: what is dropped here is gone
+// for good, and the offset was seen by the user.
 func (c *trimCmd) Run(ctx context.Context) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.can("trimmed", t.trim != nil); err != nil {
@@ -172,7 +180,8 @@ type rmCmd struct {
 	Yes bool   `help:"Delete without being asked." short:"y"`
 }
 
-// Run deletes the stream, after the user has confirmed it.
+// Run deletes the stream, after the user has confirmed it. The whole word yes is asked for, because the name in the
+// question may be another one than the user had in mind.
 func (c *rmCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(t *target) error {
 		if err := t.can("deleted", t.remove != nil); err != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A produceCmd writes standard input to a stream.
+// A produceCmd writes standard input to a stream. The longest line is a flag, because a file without line breaks would
+// otherwise be read into memory as a whole.
 type produceCmd struct {
 	URL         string            `arg:"" help:"The stream."`
 	ContentType string            `help:"Content type of the records; application/json checks each line. Default: application/json for Zerobus, otherwise application/octet-stream."`
@@ -24,7 +25,8 @@ type produceCmd struct {
 	MaxLine     int               `help:"The longest line, in bytes." default:"1048576"`
 }
 
-// Run writes line after line and returns when all are durable.
+// Run writes line after line and returns when all are durable. The last line on the standard error says how many
+// records are durable, also after a failure: the user can go on behind them.
 func (c *produceCmd) Run(ctx context.Context, std streams) error {
 	if c.JSON {
 		c.ContentType = "application/json"
@@ -54,8 +56,8 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	// The loop below may wait a long time for a line. If the producer stops meanwhile, the wait ends, and the user hears of the
-	// failure at once.
+	// The loop below may wait a long time for a line. If the producer stops meanwhile, the wait ends, and the user
+	// hears of the failure at once.
 	go func() {
 		select {
 		case <-p.Done():
@@ -71,9 +73,13 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 		if ctx.Err() != nil {
 			break // the signal may have cut the last line, and half a line must not become a record
 		}
+		// The time of each record is counted from the beginning. A sleep between two records would add up its own
+		// delays, and the rate would be too low.
 		if c.Rate > 0 && !sleepUntil(ctx, begun.Add(time.Duration(float64(n)/c.Rate*float64(time.Second)))) {
 			return context.Cause(ctx)
 		}
+		// Enqueue and not Send: the producer makes batches of the lines, and Close waits for the last of them. The
+		// producer copies the line, whose memory the scanner uses again.
 		_, err := p.EnqueueRecord(ctx, producer.Record[[]byte]{Value: lines.Bytes(), Headers: headers})
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n+1, err)
@@ -82,6 +88,8 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	// A line longer than --max-line ends the command here. The lines before it are stored, and the error names its
+	// number.
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("line %d: %w", n+1, err)
 	}

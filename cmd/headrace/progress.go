@@ -12,8 +12,10 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// progress tells how far a copy is: a bar on a terminal, elsewhere a line every ten seconds. A log file would fill up with the
-// drawings of a bar.
+// progress tells how far a copy is: a bar on a terminal, elsewhere a line every ten seconds. A log file would fill up
+// with the drawings of a bar. It only watches: nothing of a copy waits for the progress, and nothing fails with it. The
+// counters are atomic, because the copy counts in its own goroutine; total, bar and begun belong to the goroutine run,
+// and to end behind it.
 type progress struct {
 	out            io.Writer
 	source         backend.Source
@@ -27,11 +29,14 @@ type progress struct {
 	stopped        chan struct{}
 }
 
+// A bar may move often. Lines go to logs, where a line each second would be too much, and no line for a minute looks
+// like a process that hangs.
 const (
 	barEvery  = 200 * time.Millisecond
 	lineEvery = 10 * time.Second
 )
 
+// startProgress begins to show; end must be called, or its goroutine stays.
 func startProgress(ctx context.Context, out io.Writer, source backend.Source, promise string) *progress {
 	ctx, stop := context.WithCancel(ctx)
 	p := &progress{out: out, source: source, promise: promise, begun: time.Now(), total: -1, stop: stop, stopped: make(chan struct{})}
@@ -46,7 +51,8 @@ func startProgress(ctx context.Context, out io.Writer, source backend.Source, pr
 	return p
 }
 
-// add counts a record that was read.
+// add counts a record that was read. Records are counted when they are read and not when they are durable, so the last
+// number may be a window ahead.
 func (p *progress) add(r *backend.Record) {
 	if p.first.Load() == nil {
 		at := r.Offset
@@ -73,6 +79,8 @@ func (p *progress) run(ctx context.Context, every time.Duration) {
 func (p *progress) show(ctx context.Context) {
 	if first := p.first.Load(); first != nil && p.total < 0 {
 		// If the store cannot count, the copy still works, and the bar has no end.
+		// Asked until the store has answered once. A stream that grows meanwhile makes the bar end above its total, and
+		// a total that grows as fast as the stream would be worse.
 		if lag, err := backend.LagAt(ctx, p.source, *first); err == nil && lag.Records > 0 {
 			p.total = lag.Records
 			if p.bar != nil {
@@ -93,14 +101,15 @@ func (p *progress) text() string {
 	rate := float64(n) / max(seconds, 0.001)
 	of := ""
 	if p.total > 0 {
+		// The rate is that of the whole copy. The rate of the last second would make the time left jump about.
 		left := time.Duration(float64(max(p.total-n, 0)) / max(rate, 1) * float64(time.Second))
 		of = fmt.Sprintf(" of %d, %s left", p.total, left.Round(time.Second))
 	}
 	return fmt.Sprintf("%d records%s, %s, %.0f records/s", n, of, size(p.bytes.Load()), rate)
 }
 
-// end prints the sum. err says how the copy ended. The last line tells of loss and repetition, because a script reads only the exit
-// status and the last line.
+// end prints the sum. err says how the copy ended. The last line tells of loss and repetition, because a script reads
+// only the exit status and the last line.
 func (p *progress) end(err error) {
 	p.stop()
 	<-p.stopped
@@ -108,6 +117,7 @@ func (p *progress) end(err error) {
 		_ = p.bar.Set64(p.records.Load())
 		fmt.Fprintln(p.out)
 	}
+	// The last line names what was copied, and no rest.
 	p.total = -1
 	outcome := "complete up to the tail, " + p.promise
 	if err != nil {
@@ -116,7 +126,7 @@ func (p *progress) end(err error) {
 	fmt.Fprintf(p.out, "headrace: copied %s in %.1f s: %s\n", p.text(), time.Since(p.begun).Seconds(), outcome)
 }
 
-// size formats a number of bytes.
+// size formats a number of bytes. The units are decimal, as disks and networks are sold.
 func size(n int64) string {
 	switch {
 	case n < 1e3:

@@ -47,7 +47,8 @@ Each server writes one line to standard output when it is ready. The first signa
 clients are connected; a second one ends the process at once.`
 }
 
-// A server is a running service.
+// A server is a running service. The servers of the library have no common interface, because their numbers and
+// addresses differ. The adapters beside the start functions give them one.
 type server interface {
 	Address() string
 	numbers() observe.Server
@@ -58,7 +59,8 @@ type shutdowner interface {
 	Shutdown(ctx context.Context) error
 }
 
-// A service is one kind of server.
+// A service is one kind of server. The table in services is all that serve knows of a protocol. A new kind of server
+// needs one row and one file.
 type service struct {
 	name  string // as in the line that says that the server is ready
 	addr  *string
@@ -67,6 +69,8 @@ type service struct {
 	hint  func(server) string // what a shell needs to reach the server
 }
 
+// services returns the table. The rows point into c, and read and set the address of their server there. The ports are
+// the ones that the clients of each protocol know: 4437 comes from the servers of Durable Streams.
 func (c *serveCmd) services() []service {
 	return []service{
 		{"s2", &c.S2, "127.0.0.1:4243", startS2, s2Hint},
@@ -78,6 +82,7 @@ func (c *serveCmd) services() []service {
 // Run starts the services that were asked for, and stops them when ctx ends.
 func (c *serveCmd) Run(ctx context.Context, std streams) error { return c.serve(ctx, std.out) }
 
+// serve runs the servers. They share one registry, so one page shows all of them.
 func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 	all := c.services()
 	everything := !slices.ContainsFunc(all, func(s service) bool { return *s.addr != "" })
@@ -88,11 +93,14 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	if c.Data != "" {
+		// 0700, because the files hold records and the rights of tokens.
 		if err := os.MkdirAll(c.Data, 0o700); err != nil {
 			return err
 		}
 	}
 	var running []shutdowner
+	// If the second server cannot start, the first one is stopped: its file would otherwise stay locked until the
+	// process ends.
 	defer func() { err = errors.Join(err, stop(running)) }()
 	reg := observe.NewRegistry()
 	for _, service := range all {
@@ -105,6 +113,8 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 		}
 		running = append(running, s)
 		reg.Server(service.name, s.numbers)
+		// Scripts wait for this line, so it comes only when the server accepts connections. The address is the real
+		// one, also for port 0. A reader that is gone ends serve: nobody would know the ports.
 		if _, err := fmt.Fprintf(out, "headrace: %s ready on %s\n", service.name, s.Address()); err != nil {
 			return err
 		}
@@ -122,11 +132,13 @@ func (c *serveCmd) serve(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
+	// The servers work in goroutines of their own. Nothing is left to do here but to wait for the signal.
 	<-ctx.Done()
 	return nil
 }
 
-// takeUsualAddresses makes all services run, and the page.
+// takeUsualAddresses makes all services run, and the page. An address that the user has given stays, so --metrics alone
+// moves only the page.
 func (c *serveCmd) takeUsualAddresses(all []service) {
 	for _, s := range all {
 		*s.addr = s.usual
@@ -135,13 +147,14 @@ func (c *serveCmd) takeUsualAddresses(all []service) {
 	c.Metrics = cmp.Or(c.Metrics, "127.0.0.1:4246")
 }
 
-// unused refuses a flag of a server that does not run. Otherwise a user who has forgotten the address of the server would,
-// for example, believe that data is kept.
+// unused refuses a flag of a server that does not run. Otherwise a user who has forgotten the address of the server
+// would, for example, believe that data is kept.
 func (c *serveCmd) unused() error {
 	for _, f := range []struct {
 		flag, needs string
 		unused      bool
 	}{
+		// --long-poll is not here: it has a default, and the tool cannot see whether the user has given it.
 		{"--data", "--s2 or --durable-streams", c.Data != "" && c.S2 == "" && c.DurableStreams == ""},
 		{"--s2-token", "--s2", c.S2Token != "" && c.S2 == ""},
 		{"--s2-retain", "--s2", c.S2Retain != 0 && c.S2 == ""},
@@ -157,7 +170,9 @@ func (c *serveCmd) unused() error {
 	return nil
 }
 
-// stop ends all servers at the same time, within drainTimeout. It is no error if clients are disconnected after drainTimeout.
+// stop ends all servers at the same time, within drainTimeout. It is no error if clients are disconnected after
+// drainTimeout. One after another, the servers would need up to drainTimeout each. The context is a new one, because
+// the context of the command has ended with the signal.
 func stop(running []shutdowner) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

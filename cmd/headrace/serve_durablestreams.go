@@ -11,7 +11,8 @@ import (
 // streamRoot is the path under which the test suites of the protocol expect streams.
 const streamRoot = "/v1/stream/"
 
-// startDurableStreams serves the Durable Streams protocol.
+// startDurableStreams serves the Durable Streams protocol. The data has a file of its own in the directory, so the file
+// of S2 can be deleted alone.
 func startDurableStreams(c *serveCmd) (server, error) {
 	config := dsserver.Config{Path: dsserver.Prefix(streamRoot), LongPoll: c.LongPoll}
 	if c.Data != "" {
@@ -29,6 +30,7 @@ func startDurableStreams(c *serveCmd) (server, error) {
 
 type durableStreamsServer struct{ *dsserver.Server }
 
+// Address is the URL of all streams: a client adds only the name.
 func (s durableStreamsServer) Address() string { return s.URL() + streamRoot }
 
 func (s durableStreamsServer) numbers() observe.Server {
@@ -38,6 +40,8 @@ func (s durableStreamsServer) numbers() observe.Server {
 	}
 }
 
+// durableStreamsHint is two commands that can be copied. Durable Streams needs no variables, because the URL of a
+// stream says everything.
 func durableStreamsHint(s server) string {
 	stream := "ds+" + s.Address() + "orders"
 	return "  headrace create " + stream + "\n  headrace tail " + stream

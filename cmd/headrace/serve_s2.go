@@ -9,7 +9,8 @@ import (
 	"github.com/headrace/headrace/observe"
 )
 
-// startS2 serves S2. The account and its basins share one address.
+// startS2 serves S2. The account and its basins share one address. Clients find the basin by the header s2-basin, as
+// with every S2 server on a single host.
 func startS2(c *serveCmd) (server, error) {
 	config := s2server.Config{Token: c.S2Token, Retain: c.S2Retain}
 	if c.Data != "" {
@@ -32,6 +33,7 @@ type s2Server struct {
 
 func (s s2Server) Address() string { return s.URL() }
 
+// numbers gives the counts of the server the names of the page.
 func (s s2Server) numbers() observe.Server {
 	n := s.Stats()
 	return observe.Server{
@@ -40,6 +42,8 @@ func (s s2Server) numbers() observe.Server {
 	}
 }
 
+// s2Hint is the line for a shell, and a command that makes a first stream. A server without a token accepts every
+// token, but a client must send one.
 func s2Hint(s server) string {
 	token := s.(s2Server).token
 	if token == "" {

@@ -11,8 +11,9 @@ import (
 	"github.com/headrace/headrace/observe"
 )
 
-// startZerobus serves Zerobus, and the OAuth endpoint where its clients get their tokens. The server keeps received rows in memory,
-// or with --rows in a file.
+// startZerobus serves Zerobus, and the OAuth endpoint where its clients get their tokens. The server keeps received
+// rows in memory, or with --rows in a file. Tables are made at their first use, because a development server must not
+// need a declaration for every table. A declared table has columns, and refuses rows that do not fit.
 func startZerobus(c *serveCmd) (server, error) {
 	config := zbserver.Config{CreateTables: true, OAuthAddr: c.OAuth}
 	if c.OAuth == "" {
@@ -20,6 +21,7 @@ func startZerobus(c *serveCmd) (server, error) {
 	}
 	if c.ZerobusClient != "" {
 		id, secret, ok := strings.Cut(c.ZerobusClient, ":")
+		// An empty half would mean any client to the server, and the user wanted just one.
 		if !ok || id == "" || secret == "" {
 			return nil, fmt.Errorf("%w: --zerobus-client must be ID:SECRET", errUsage)
 		}
@@ -35,9 +37,11 @@ func startZerobus(c *serveCmd) (server, error) {
 	var rows *os.File
 	if c.Rows != "" {
 		var err error
+		// Append, so that a restart keeps the rows of the last run. 0600, because rows may be personal data.
 		if rows, err = os.OpenFile(c.Rows, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 			return nil, err
 		}
+		// With a file, the rows need not stay in memory as well, and the server can run for days.
 		config.RowLog, config.DiscardRows = rows, true
 	}
 	s, err := zbserver.New(config)
@@ -46,6 +50,7 @@ func startZerobus(c *serveCmd) (server, error) {
 			err = errors.Join(err, s.Close())
 		}
 	}
+	// A server that did not start closes nothing.
 	if err != nil && rows != nil {
 		err = errors.Join(err, rows.Close())
 	}
@@ -75,10 +80,12 @@ type zerobusServer struct {
 	client string   // id:secret, or "" for any
 }
 
+// Address names both endpoints: a client needs the second one for its tokens.
 func (s zerobusServer) Address() string {
 	return fmt.Sprintf("%s, OAuth on %s", s.URL(), s.OAuthURL())
 }
 
+// numbers has no appends, because Zerobus counts requests and rows, and its tables are the streams of the page.
 func (s zerobusServer) numbers() observe.Server {
 	n := s.Stats()
 	return observe.Server{
@@ -88,12 +95,15 @@ func (s zerobusServer) numbers() observe.Server {
 
 func (s zerobusServer) Shutdown(ctx context.Context) error {
 	err := s.Server.Shutdown(ctx)
+	// Behind the Shutdown: a request on its way may still write its rows.
 	if s.rows != nil {
 		err = errors.Join(err, s.rows.Close())
 	}
 	return err
 }
 
+// zerobusHint is the line for a shell. Without --zerobus-client the server takes any id and secret, but a client must
+// send some.
 func zerobusHint(s server) string {
 	z := s.(zerobusServer)
 	id, secret, ok := strings.Cut(z.client, ":")

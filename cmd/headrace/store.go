@@ -16,13 +16,15 @@ import (
 	"github.com/headrace/headrace/checkpoint/sqlstore"
 )
 
-// openStore opens a store of checkpoints: file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://….
+// openStore opens a store of checkpoints: file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…. The caller
+// closes the store with the function. The errors name a URL without its password.
 func openStore(ctx context.Context, address string) (checkpoint.Store, func() error, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: the store of checkpoints: not a URL", errUsage)
 	}
 	path := u.Opaque + u.Path
+	// A relative path is in Opaque (file:places), an absolute one in Path (file:/var/places).
 	if path == "" && u.Scheme != "postgres" {
 		return nil, nil, fmt.Errorf("%w: the store of checkpoints has no path: %s", errUsage, redacted(u))
 	}
@@ -39,6 +41,8 @@ func openStore(ctx context.Context, address string) (checkpoint.Store, func() er
 	return nil, nil, fmt.Errorf("%w: %q is no store of checkpoints: it must begin with file:, bolt:, sqlite: or postgres: (see headrace --help)", errUsage, redacted(u))
 }
 
+// openBoltStore waits a second for the lock of the file. A consumer that runs holds the lock, and the user must hear of
+// the lock instead of waiting for its end.
 func openBoltStore(path, bucket string) (checkpoint.Store, func() error, error) {
 	if bucket == "" {
 		bucket = "checkpoints"
@@ -50,6 +54,8 @@ func openBoltStore(path, bucket string) (checkpoint.Store, func() error, error) 
 	return boltstore.New(db, bucket), db.Close, nil
 }
 
+// openSQLStore makes the table if it is missing. So the first command on a new database works, and a command on an old
+// one brings its table up to date.
 func openSQLStore(ctx context.Context, driver, source string, d sqlstore.Dialect) (checkpoint.Store, func() error, error) {
 	db, err := sql.Open(driver, source)
 	if err != nil {

@@ -27,7 +27,8 @@ type tailCmd struct {
 	Color  string `help:"Colours: auto, always or never." enum:"auto,always,never" default:"auto"`
 }
 
-// Run prints records until the end of --until, or until a signal.
+// Run prints records until the end of --until, or until a signal. The clock is read once, so --from 1h and --until 1h
+// mean the same moment. A wrong flag is refused before a store is opened.
 func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 	now := time.Now()
 	from := backend.Last(10)
@@ -53,16 +54,20 @@ func (c *tailCmd) Run(ctx context.Context, std streams) (err error) {
 		if end.atTail {
 			opts = append(opts, consumer.StopAtTail())
 		}
+		// A consumer reconnects by itself, and a reader of the backend does not. A tail may follow a stream for
+		// days.
 		reader, err := consumer.New(t.source, codec.Bytes(), opts...)
 		if err != nil {
 			return err
 		}
 		out := newPrinter(std.out, c.Output, c.Color == "always" || c.Color == "auto" && isTerminal(std.out))
+		// The records in front of an error are printed too.
 		return errors.Join(printAll(ctx, reader, end, out), out.flush())
 	})
 }
 
-// orStart returns from, or the start if the store cannot find from. Durable Streams has no records to count back from the tail.
+// orStart returns from, or the start if the store cannot find from. Durable Streams has no records to count back from
+// the tail. Only the default is replaced: a user who writes -10 must hear about the store.
 func orStart(ctx context.Context, src backend.Source, from backend.Offset) (backend.Offset, error) {
 	r, err := src.OpenReader(ctx, from)
 	switch {
@@ -74,13 +79,15 @@ func orStart(ctx context.Context, src backend.Source, from backend.Offset) (back
 	return from, r.Close()
 }
 
-// An end is where tail ends. With the zero value tail follows the stream.
+// An end is where tail ends. With the zero value tail follows the stream. A time that has passed already also ends at
+// the tail: later records have later times, and tail would wait for one of them on a quiet stream.
 type end struct {
 	atTail  bool
 	time    time.Time
 	records int
 }
 
+// parseEnd reads --until. A time is compared with the times of the records, in printAll.
 func parseEnd(s string, now time.Time) (e end, err error) {
 	switch {
 	case s == "":
@@ -100,6 +107,8 @@ func parseEnd(s string, now time.Time) (e end, err error) {
 	return end{time: t, atTail: !t.After(now)}, nil
 }
 
+// printAll prints until the end, or until an error. The consumer has no checkpoint, so leaving the loop early loses
+// nothing.
 func printAll(ctx context.Context, c *consumer.Consumer[[]byte], e end, out *printer) error {
 	n := 0
 	for batch, err := range c.Batches(ctx) {
@@ -108,12 +117,15 @@ func printAll(ctx context.Context, c *consumer.Consumer[[]byte], e end, out *pri
 		}
 		for i := range batch {
 			r := &batch[i].Record
+			// The end is exclusive, so --until 12:00 and --from 12:00 share no record. A store without times gives the
+			// zero time, and tail then ends at the tail or not at all.
 			if !e.time.IsZero() && !r.Time.Before(e.time) {
 				return nil
 			}
 			if err := out.print(r); err != nil {
 				return err
 			}
+			// Without --until, records is 0, and n never equals 0 here.
 			if n++; n == e.records {
 				return nil
 			}
@@ -126,6 +138,7 @@ func printAll(ctx context.Context, c *consumer.Consumer[[]byte], e end, out *pri
 	return nil
 }
 
+// isTerminal reports whether colours and a bar make sense. NO_COLOR is the usual variable of people who want neither.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("NO_COLOR") == ""
@@ -149,6 +162,8 @@ func newPrinter(w io.Writer, format string, color bool) *printer {
 
 func (p *printer) flush() error { return p.w.Flush() }
 
+// print writes one record. Errors are left to the last call, because a bufio.Writer remembers its first error and
+// writes nothing behind it.
 func (p *printer) print(r *backend.Record) error {
 	switch p.format {
 	case "json":
@@ -157,6 +172,7 @@ func (p *printer) print(r *backend.Record) error {
 			return err
 		}
 		p.w.Write(text)
+	// A value with a line break takes several lines here; json is the format for programs.
 	case "raw":
 		p.w.Write(r.Value)
 	default:

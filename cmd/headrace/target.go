@@ -10,8 +10,9 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A target is a stream named by a URL. A nil field means: the store cannot do this operation, and can makes the error. Commands
-// look at the fields and know no store. So a new kind of store needs only a new function to fill in a target.
+// A target is a stream named by a URL. A nil field means: the store cannot do this operation, and can makes the error.
+// Commands look at the fields and know no store. So a new kind of store needs only a new function to fill in a target.
+// The functions close over the store's own stream, so a target needs no type for each store.
 type target struct {
 	name   string // the URL without secrets
 	sink   backend.Sink
@@ -31,6 +32,7 @@ type target struct {
 }
 
 // opening returns the create of a store whose streams come into being when an appender opens them for the first time.
+// The session is closed without a record: only the opening matters.
 func opening(s backend.Sink) func(context.Context, string) error {
 	return func(ctx context.Context, contentType string) error {
 		session, err := s.NewAppender(backend.Format{ContentType: contentType}).Open(ctx)
@@ -60,6 +62,9 @@ var schemes = map[string]func(ctx context.Context, u *url.URL, t *target) error{
 }
 
 // openTarget opens the stream of a URL. The caller closes the target.
+//
+// Opening does not ask the store: a file is opened, and a client of a server is made without a connection. readable and
+// writable ask, because a command knows best what it needs.
 func openTarget(ctx context.Context, address string) (*target, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -69,6 +74,7 @@ func openTarget(ctx context.Context, address string) (*target, error) {
 		}
 		return nil, fmt.Errorf("%w: the URL of a stream: %w", errUsage, err)
 	}
+	// The scheme alone decides. Nothing of the store is looked at before, so a mistyped scheme costs no time-out.
 	open, ok := schemes[u.Scheme]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q is not the URL of a stream: it must begin with bolt:, s2:, ds+http:, ds+https:, postgres:, zerobus: or mem: (see headrace --help)", errUsage, redacted(u))
@@ -81,6 +87,8 @@ func openTarget(ctx context.Context, address string) (*target, error) {
 }
 
 // redacted returns a URL without its password and without the values of parameters other than the name of the stream.
+// The name of a target goes to errors, to the key of a copy and to the screen, and none of them may hold a password or
+// a token. Parameters are left out as a whole, because a database takes its password there too.
 func redacted(u *url.URL) string {
 	c := *u
 	if c.User != nil {
@@ -93,7 +101,8 @@ func redacted(u *url.URL) string {
 	return c.String()
 }
 
-// streamOf returns the parameter stream of a URL, which some stores need.
+// streamOf returns the parameter stream of a URL, which some stores need. The path of such a URL is taken: it names the
+// file or the database.
 func streamOf(u *url.URL) (string, error) {
 	name := u.Query().Get("stream")
 	if name == "" {
@@ -102,7 +111,8 @@ func streamOf(u *url.URL) (string, error) {
 	return name, nil
 }
 
-// writable and readable return an error where a store cannot do what a command needs, or does not answer.
+// writable and readable return an error where a store cannot do what a command needs, or does not answer. A command
+// calls them first, so that its first error is about the store and not about its own work.
 func (t *target) writable(ctx context.Context) error {
 	if err := t.can("written", t.sink != nil); err != nil {
 		return err
@@ -117,7 +127,7 @@ func (t *target) readable(ctx context.Context) error {
 	return t.reach(ctx)
 }
 
-// can returns an error where a store cannot do something.
+// can returns an error where a store cannot do something. The error wraps ErrUnsupported, which no retry can help.
 func (t *target) can(what string, ok bool) error {
 	if ok {
 		return nil
@@ -125,8 +135,9 @@ func (t *target) can(what string, ok bool) error {
 	return fmt.Errorf("%s cannot be %s: %w", t.name, what, backend.ErrUnsupported)
 }
 
-// existingFile returns an error when a URL of a bolt or sqlite file names a missing file. A command that only reads must not make a
-// file for a mistyped URL: the user would see an empty stream and no error.
+// existingFile returns an error when a URL of a bolt or sqlite file names a missing file. A command that only reads
+// must not make a file for a mistyped URL: the user would see an empty stream and no error. Other stores are asked by
+// reach, because only the store knows whether the stream exists.
 func existingFile(u *url.URL) error {
 	path := u.Opaque + u.Path
 	if u.Scheme != "bolt" && u.Scheme != "sqlite" || path == "" {
@@ -138,8 +149,8 @@ func existingFile(u *url.URL) error {
 	return nil
 }
 
-// existingStream is existingFile for the URL of a stream. Mistakes in the URL are left to openTarget, because openTarget explains
-// mistakes better.
+// existingStream is existingFile for the URL of a stream. Mistakes in the URL are left to openTarget, because
+// openTarget explains mistakes better.
 func existingStream(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Query().Get("stream") == "" {

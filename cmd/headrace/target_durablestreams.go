@@ -11,7 +11,8 @@ import (
 )
 
 // openDurableStreams opens ds+http://host/path: the last segment of the path is the stream. A bearer token may be in
-// DURABLE_STREAMS_TOKEN.
+// DURABLE_STREAMS_TOKEN. The token is not in the URL, because URLs end in the history of the shell and in the key of a
+// copy.
 func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 	base := *u
 	base.Scheme = strings.TrimPrefix(u.Scheme, "ds+")
@@ -20,6 +21,7 @@ func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 		return fmt.Errorf("%w: write ds+http://HOST/PATH/STREAM", errUsage)
 	}
 	name := base.Path[i+1:]
+	// RawPath goes, because it would win over the shorter Path.
 	base.Path, base.RawPath = base.Path[:i+1], ""
 	var opts []durablestreams.Option
 	if token := os.Getenv("DURABLE_STREAMS_TOKEN"); token != "" {
@@ -36,6 +38,7 @@ func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 		_, err := s.Create(ctx, contentType)
 		return err
 	}
+	// The protocol cannot count records, so the facts are what a HEAD request tells.
 	t.head = func(ctx context.Context) ([]fact, error) {
 		info, err := s.Head(ctx)
 		if err != nil {

@@ -19,6 +19,7 @@ func openPostgres(ctx context.Context, u *url.URL, t *target) error {
 	if err != nil {
 		return err
 	}
+	// Open makes the tables if they are missing, so the first command on a new database works.
 	db, err := postgres.Open(ctx, pool)
 	if err != nil {
 		pool.Close()
@@ -27,6 +28,7 @@ func openPostgres(ctx context.Context, u *url.URL, t *target) error {
 	s := db.Stream(name)
 	t.sink, t.source = s, s
 	t.close = func() error {
+		// The pool closes last, because the streams of db use its connections.
 		err := db.Close()
 		pool.Close()
 		return err
@@ -37,7 +39,8 @@ func openPostgres(ctx context.Context, u *url.URL, t *target) error {
 	return nil
 }
 
-// openPool connects to the database of a URL, whose parameter stream is ours and not the database's.
+// openPool connects to the database of a URL, whose parameter stream is ours and not the database's. PostgreSQL would
+// refuse the connection because of a parameter that it does not know.
 func openPool(ctx context.Context, u *url.URL) (*pgxpool.Pool, error) {
 	c := *u
 	q := c.Query()

@@ -13,7 +13,8 @@ import (
 	"github.com/headrace/headrace/backend/s2/admin"
 )
 
-// openS2 opens s2://basin/stream. The token and other endpoints come from the environment, as in S2's own tools.
+// openS2 opens s2://basin/stream. The token and other endpoints come from the environment, as in S2's own tools. A
+// missing variable is a wrong usage, because nothing was tried.
 func openS2(_ context.Context, u *url.URL, t *target) error {
 	name := strings.TrimPrefix(u.Path, "/")
 	if u.Host == "" || name == "" {
@@ -27,11 +28,14 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
+	// Two clients of one account: the client of the library moves records, and the one of package admin makes and
+	// deletes streams.
 	basin := admin.New(client).Basin(u.Host)
 	s := client.Basin(u.Host).Stream(name)
 	t.sink, t.source, t.close = s, s, client.Close
 	t.create = func(ctx context.Context, _ string) error {
 		_, err := basin.CreateStream(ctx, name, s2.StreamConfig{})
+		// The user wants the stream to exist. An existing stream keeps its config.
 		if errors.Is(err, backend.ErrConflict) {
 			return nil
 		}
@@ -45,10 +49,12 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 		return err
 	}
 	t.head = func(ctx context.Context) ([]fact, error) {
+		// CheckTail creates a missing stream in a basin that creates streams for readers. S2 counts it as a read.
 		tail, err := s.CheckTail(ctx)
 		if err != nil {
 			return nil, err
 		}
+		// S2 counts from 0 without holes, so the tail is the number of all records, trimmed ones included.
 		return []fact{{"records appended", fmt.Sprint(tail.SeqNum)}, {"last append", stamp(time.UnixMilli(int64(tail.Timestamp)))}}, nil
 	}
 	t.remove = func(ctx context.Context) error { return basin.DeleteStream(ctx, name) }

@@ -9,6 +9,8 @@ import (
 )
 
 // openZerobus opens zerobus://catalog.schema.table. The endpoint and the service principal come from the environment.
+// Zerobus can only be written: source stays nil, and commands that read say so. Rows are JSON unless the user asks for
+// something else, because the service refuses bytes of an unknown kind.
 func openZerobus(_ context.Context, u *url.URL, t *target) error {
 	if u.Host == "" {
 		return fmt.Errorf("%w: write zerobus://CATALOG.SCHEMA.TABLE", errUsage)

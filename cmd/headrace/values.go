@@ -13,8 +13,8 @@ import (
 	"github.com/headrace/headrace/codec"
 )
 
-// bytesCodec returns a codec for encoded values of a content type. Values of JSON are checked: a stream of JSON with a broken record
-// would stop every reader at this record.
+// bytesCodec returns a codec for encoded values of a content type. Values of JSON are checked: a stream of JSON with a
+// broken record would stop every reader at this record. All other types pass as they are, unchecked.
 func bytesCodec(contentType string) codec.Codec[[]byte] {
 	switch contentType {
 	case "application/json":
@@ -27,7 +27,8 @@ func bytesCodec(contentType string) codec.Codec[[]byte] {
 		func(src []byte) ([]byte, error) { return src, nil })
 }
 
-// parseOffset reads a place in a stream, for --from and for similar flags. placeForms lists the forms.
+// parseOffset reads a place in a stream, for --from and for similar flags. placeForms lists the forms. The forms cannot
+// be mixed up: an offset of a store is neither a time nor a duration, and a negative number is no offset.
 func parseOffset(s string, now time.Time) (backend.Offset, error) {
 	switch s {
 	case "start":
@@ -40,6 +41,7 @@ func parseOffset(s string, now time.Time) (backend.Offset, error) {
 			return backend.Last(n), nil
 		}
 	}
+	// A time comes before an offset, because an offset may be any text that begins with a digit.
 	if t, ok := parseTime(s, now); ok {
 		return backend.AtTime(t), nil
 	}
@@ -49,8 +51,8 @@ func parseOffset(s string, now time.Time) (backend.Offset, error) {
 // placeForms are the forms of places for parseOffset.
 const placeForms = "start, now, -N (the last N records), an offset as tail prints it, a time (2026-11-29T10:00:00Z) or a duration (1h: an hour ago)"
 
-// printedOffset reads an offset as tail prints it. The offsets of every store begin with a digit, or with @ if they are relative.
-// Without the check, a word would reach the store, and checkpoint reset would even save the word.
+// printedOffset reads an offset as tail prints it. The offsets of every store begin with a digit, or with @ if they are
+// relative. Without the check, a word would reach the store, and checkpoint reset would even save the word.
 func printedOffset(s string) (backend.Offset, error) {
 	if s == "" || s[0] != '@' && (s[0] < '0' || s[0] > '9') {
 		return "", fmt.Errorf("%w: %q is no place in a stream: want %s", errUsage, s, placeForms)
@@ -58,7 +60,8 @@ func printedOffset(s string) (backend.Offset, error) {
 	return backend.Offset(s), nil
 }
 
-// parseTime reads a time (RFC 3339), or a duration: 1h means an hour before now.
+// parseTime reads a time (RFC 3339), or a duration: 1h means an hour before now. A negative duration would be a time in
+// the future, and nobody means that.
 func parseTime(s string, now time.Time) (time.Time, bool) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, true
@@ -93,6 +96,8 @@ type headerLine struct {
 	Value string `json:"value"`
 }
 
+// lineOf makes the line of a record. A value of a header that is not UTF-8 loses bytes here, because a string of JSON
+// is text.
 func lineOf(r *backend.Record) line {
 	l := line{Offset: r.Offset, Next: r.Next}
 	if !r.Time.IsZero() {
@@ -102,6 +107,8 @@ func lineOf(r *backend.Record) line {
 		l.Headers = append(l.Headers, headerLine{h.Name, string(h.Value)})
 	}
 	switch {
+	// JSON stays JSON, so a program reads the value without decoding a string first. The three forms have different
+	// names, because text and base64 could not be told apart.
 	case json.Valid(r.Value):
 		l.JSON = json.RawMessage(r.Value)
 	case utf8.Valid(r.Value):

@@ -5,7 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// version returns the version of the module that the go command has put into the binary, and the revision for a build from a tree.
+// version returns the version of the module that the go command has put into the binary, and the revision for a build
+// from a tree. A report of a mistake needs all of it: the version, the build, Go and the system.
 func version() string {
 	text := "headrace (unknown version)"
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -70,7 +70,8 @@ func (q *ackQueue) reserve() (slot uint64, ok bool) {
 func (q *ackQueue) unreserve() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	// Only the reader of the session reserves, and it has reserved nothing since, so the last slot is the one to give back.
+	// Only the reader of the session reserves, and it has reserved nothing since, so the last slot is the one to give
+	// back.
 	q.acks = q.acks[:len(q.acks)-1]
 }
 

@@ -47,8 +47,8 @@ func (x *exchange) target(op string, auto func(*basinConfig) bool) (*stream, err
 		if err := json.Unmarshal([]byte(v), &cfg); err != nil {
 			return nil, badRequest("bad_header", "s2-stream-config: %v", err)
 		}
-		// A wrong config is refused also when the stream exists. Otherwise the mistake would show only where the stream is
-		// missing.
+		// A wrong config is refused also when the stream exists. Otherwise the mistake would show only where the stream
+		// is missing.
 		if err := cfg.check(); err != nil {
 			return nil, err
 		}
@@ -198,7 +198,8 @@ func (e *Effect) alter(b []byte) []byte {
 
 // A jsonInput is an AppendInput in JSON.
 type jsonInput struct {
-	// A header is an array of two strings, its name and its value: S2 allows the same name twice, which a JSON object would lose.
+	// A header is an array of two strings, its name and its value: S2 allows the same name twice, which a JSON object
+	// would lose.
 	Records *[]struct {
 		Timestamp *uint64     `json:"timestamp"`
 		Headers   [][2]string `json:"headers"`
@@ -305,7 +306,8 @@ func (x *exchange) appendSession() error {
 	q := newAckQueue()
 	var running sync.WaitGroup
 	over := make(chan struct{})
-	// The reason for the end goes through the queue, and not straight to writeAcks: the acks of the inputs before come first.
+	// The reason for the end goes through the queue, and not straight to writeAcks: the acks of the inputs before come
+	// first.
 	running.Go(func() { q.end(x.takeInputs(s, q)) })
 	running.Go(func() {
 		select {
@@ -324,8 +326,8 @@ func (x *exchange) appendSession() error {
 }
 
 // begin sends the head of the response of a session at once, because a client may wait for the head before it sends any
-// input. Without the flush, both sides would wait for each other. The headers tell proxies neither to buffer nor to change
-// the answer: a buffered ack would look like a server that does not answer.
+// input. Without the flush, both sides would wait for each other. The headers tell proxies neither to buffer nor to
+// change the answer: a buffered ack would look like a server that does not answer.
 func (x *exchange) begin(contentType string) {
 	x.srv.stats.sessions.Add(1)
 	h := x.w.Header()

@@ -76,8 +76,8 @@ func (s *Server) streamOfLocked(b *basin, name string) *stream {
 	gone := !st.deletedAt.IsZero() && now.Sub(st.deletedAt) >= s.cfg.PurgeAfter
 	st.mu.Unlock()
 	if gone {
-		// The name is free from here on, but the file still holds the old records. A new stream has another id, so it does not
-		// find them.
+		// The name is free from here on, but the file still holds the old records. A new stream has another id, so it
+		// does not find them.
 		delete(b.streams, name)
 		s.forgetStreamLocked(st)
 		return nil

@@ -162,8 +162,8 @@ func (c *conn) cutAfter(n int) {
 // drop resets the connection: the client sees a reset, and bytes not sent yet are lost. A request still at work on this
 // connection sees dropped, and stores nothing more.
 func (c *conn) drop() {
-	// The mark comes before the close: takeInputs may hold frames that were read before, and looks at the mark before it stores
-	// them.
+	// The mark comes before the close: takeInputs may hold frames that were read before, and looks at the mark before
+	// it stores them.
 	c.dropped.Store(true)
 	if t, ok := c.Conn.(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // makes the close a reset; if it fails, the close below still ends the connection
@@ -184,7 +184,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// net/http gets the conn and not the TCP connection, so every byte of both directions passes through Read and Write above.
+	// net/http gets the conn and not the TCP connection, so every byte of both directions passes through Read and Write
+	// above.
 	return &conn{Conn: c, in: bufio.NewReader(c)}, nil
 }
 

@@ -12,8 +12,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A frame is a length of 3 bytes, big-endian, then a byte of flags and the payload; the length counts the two. The low four
-// bits of the flags are reserved: the server writes 0 and ignores what comes, so that newer clients can talk to it.
+// A frame is a length of 3 bytes, big-endian, then a byte of flags and the payload; the length counts the two. The low
+// four bits of the flags are reserved: the server writes 0 and ignores what comes, so that newer clients can talk to
+// it.
 const (
 	flagTerminal  = 0x80
 	flagCodec     = 0x60
@@ -132,7 +133,8 @@ func (c *coder) readFrame(r *bufio.Reader, buf []byte) (payload, grown []byte, e
 		return nil, buf, err
 	}
 	n := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
-	// The length is checked before memory is made for the frame: 24 bits of length would let a client ask for 16 MiB at once.
+	// The length is checked before memory is made for the frame: 24 bits of length would let a client ask for 16 MiB at
+	// once.
 	if n == 0 || n > maxFrame {
 		return nil, buf, badRequest("bad_frame", "frame of length %d, where 1 to %d is allowed", n, maxFrame)
 	}

@@ -14,12 +14,12 @@ const (
 	maxWait    = 60      // seconds that a unary read may wait
 	maxBody    = 8 << 20 // bytes of a unary request; JSON may use six bytes for each byte of a record
 
-	// minCompressed is the smallest payload that is compressed, in bytes. S2 gives this number for frames and for answers.
-	// Below it, compression costs more time on both sides than the network saves.
+	// minCompressed is the smallest payload that is compressed, in bytes. S2 gives this number for frames and for
+	// answers. Below it, compression costs more time on both sides than the network saves.
 	minCompressed = 1024
 
-	// maxSegments bounds the records in a frame, in bytes. The 64 bytes are for the flag byte and a tail, whose two numbers
-	// need at most 24 bytes. A batch that fills a frame to the last byte could not name the tail, and the client would
-	// never hear that it has caught up.
+	// maxSegments bounds the records in a frame, in bytes. The 64 bytes are for the flag byte and a tail, whose two
+	// numbers need at most 24 bytes. A batch that fills a frame to the last byte could not name the tail, and the
+	// client would never hear that it has caught up.
 	maxSegments = maxFrame - 64
 )

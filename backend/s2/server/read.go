@@ -140,7 +140,8 @@ func (x *exchange) startRead(q *query, unary bool) (*reading, error) {
 	}
 	rd := &reading{x: x, s: s, follow: q.follows(), lim: limits{records: atMost(q.count, math.MaxInt), metered: atMost(q.bytes, math.MaxInt), until: forever}}
 	if unary {
-		// A unary read without a wait must answer now. Without any limit, follows would let the read wait at the tail for ever.
+		// A unary read without a wait must answer now. Without any limit, follows would let the read wait at the tail
+		// for ever.
 		rd.follow = q.wait != nil && *q.wait > 0
 		// An answer holds a single batch. A client with larger limits gets the first batch, and asks again behind the
 		// batch.

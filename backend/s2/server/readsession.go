@@ -34,8 +34,8 @@ func (rd *reading) run(q *query, out emitter) error {
 			if err := out.batch(rd, p.shown(&rd.tail)); err != nil {
 				return err
 			}
-			// The clock is read after the write. Read before, a slow client would use up its wait while the client still takes
-			// the batch.
+			// The clock is read after the write. Read before, a slow client would use up its wait while the client
+			// still takes the batch.
 			p.sentRecords(time.Now())
 		}
 		switch {
@@ -103,8 +103,8 @@ func (e *frameEmitter) beat(rd *reading) error {
 // runs, so no piece is kept behind the call. beginRead keeps the stream from using their memory again.
 func (e *frameEmitter) batch(rd *reading, tail *position) error {
 	x := e.x
-	// The tail stands behind the records. The order of protobuf fields is free, so the stored pieces leave unchanged in front
-	// of the tail.
+	// The tail stands behind the records. The order of protobuf fields is free, so the stored pieces leave unchanged in
+	// front of the tail.
 	trailer := e.tail[:0]
 	if tail != nil {
 		trailer = appendTail(trailer, *tail)
@@ -158,9 +158,9 @@ func (x *exchange) write(b []byte) error {
 	return nil
 }
 
-// endFrames writes out, and ends an answer in frames. If why is nil or io.EOF, the answer ends cleanly. If why is an apiError,
-// a terminal frame tells the client the error. Any other error except errAbort is a failure of the storage: endFrames logs
-// the error and breaks the connection, because the client must not take the answer for complete.
+// endFrames writes out, and ends an answer in frames. If why is nil or io.EOF, the answer ends cleanly. If why is an
+// apiError, a terminal frame tells the client the error. Any other error except errAbort is a failure of the storage:
+// endFrames logs the error and breaks the connection, because the client must not take the answer for complete.
 func (x *exchange) endFrames(out []byte, why error) error {
 	switch {
 	case why == errAbort:

@@ -10,10 +10,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// In the file, the catalog is one bucket. Each basin, stream, token and setting has an entry there, as JSON under the key
-// "kind/name". The server works with the catalog in memory. Each change of the catalog is queued for the store while the lock
-// of the catalog is held, so the file receives the changes in the order of memory. The answer to a change waits until the
-// change is durable: see waitDurable.
+// In the file, the catalog is one bucket. Each basin, stream, token and setting has an entry there, as JSON under the
+// key "kind/name". The server works with the catalog in memory. Each change of the catalog is queued for the store
+// while the lock of the catalog is held, so the file receives the changes in the order of memory. The answer to a
+// change waits until the change is durable: see waitDurable.
 
 // The fields of savedBasin and savedStream are names in the JSON of the file. A field that is renamed is lost at the
 // next opening. A new field must be right when it is missing, because older files do not have it.
@@ -216,8 +216,9 @@ func (s *Server) restoreStream(tx *bbolt.Tx, saved *savedStream) error {
 		return nil
 	})
 	if err == nil && len(st.chunks) == 0 {
-		// A trim or the retention age has removed every record, and no chunk is left to tell the head. With the head in the
-		// stored state, the stream would look as if it had records, and delete-on-empty would never remove the stream.
+		// A trim or the retention age has removed every record, and no chunk is left to tell the head. With the head in
+		// the stored state, the stream would look as if it had records, and delete-on-empty would never remove the
+		// stream.
 		st.head = st.tail.SeqNum
 	}
 	return err

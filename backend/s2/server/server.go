@@ -117,9 +117,9 @@ func (s *Server) newHTTP() *http.Server {
 		// client would often wait for window updates.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 10_000,
-			// Large frames save processor time on both sides: with frames of 128 KiB a record of 1 KiB took about a tenth more,
-			// with 64 KiB about a sixth (measured). A client that sends its sessions by net/http pays with a buffer of 512 KiB
-			// for each append session; the client in backend/s2 holds none.
+			// Large frames save processor time on both sides: with frames of 128 KiB a record of 1 KiB took about a
+			// tenth more, with 64 KiB about a sixth (measured). A client that sends its sessions by net/http pays with
+			// a buffer of 512 KiB for each append session; the client in backend/s2 holds none.
 			MaxReadFrameSize:              1 << 20,
 			MaxReceiveBufferPerStream:     8 << 20,
 			MaxReceiveBufferPerConnection: 32 << 20,
@@ -196,15 +196,15 @@ func (s *Server) Close() (err error) {
 // the error of ctx. In the end Shutdown closes the data file.
 func (s *Server) Shutdown(ctx context.Context) (err error) {
 	if started := s.beginEnd(); started != nil {
-		// After a Shutdown in time, Close finds nothing to break. After the end of ctx, Close breaks what is left, and finish
-		// can go on.
+		// After a Shutdown in time, Close finds nothing to break. After the end of ctx, Close breaks what is left, and
+		// finish can go on.
 		err = errors.Join(started.Shutdown(ctx), started.Close())
 	}
 	return errors.Join(err, s.finish())
 }
 
-// beginEnd tells the requests that the server ends, and returns the HTTP server, or nil before Start. It does not wait, so
-// that a Close can break the connections while a Shutdown still waits for them.
+// beginEnd tells the requests that the server ends, and returns the HTTP server, or nil before Start. It does not wait,
+// so that a Close can break the connections while a Shutdown still waits for them.
 func (s *Server) beginEnd() *http.Server {
 	// closing is closed with startMu held. Start looks at closing under the same lock, so no server starts to listen
 	// behind a Close.
@@ -326,8 +326,8 @@ func (s *Server) enter(c *conn) bool {
 	for {
 		s.gate.Lock()
 		switch {
-		// The request of a dropped connection may have waited below since before the drop. Its client has sent the batch again
-		// on another connection, so storing the batch now would store it twice.
+		// The request of a dropped connection may have waited below since before the drop. Its client has sent the
+		// batch again on another connection, so storing the batch now would store it twice.
 		case s.closed || c.dropped.Load():
 			s.gate.Unlock()
 			return false

@@ -75,8 +75,8 @@ func (e *eventEmitter) resume(id string, q *query) error {
 	e.records, e.bytes = n[1], n[2]
 	for _, l := range []struct{ limit, had *uint64 }{{q.count, &n[1]}, {q.bytes, &n[2]}} {
 		if l.limit != nil {
-			// The limits are those of the whole read, so what earlier connections have delivered is taken off. A limit that is
-			// used up stays 0.
+			// The limits are those of the whole read, so what earlier connections have delivered is taken off. A limit
+			// that is used up stays 0.
 			*l.limit -= min(*l.limit, *l.had)
 		}
 	}
@@ -90,8 +90,8 @@ func (e *eventEmitter) batch(rd *reading, tail *position) error {
 	e.records += uint64(rd.b.records)
 	e.bytes += uint64(rd.b.metered)
 	dst := append(e.out[:0], "event: batch\nid: "...)
-	// The id names the last record of the event and the counts behind the event: a client that reconnects with the id goes on
-	// exactly there.
+	// The id names the last record of the event and the counts behind the event: a client that reconnects with the id
+	// goes on exactly there.
 	dst = fmt.Appendf(dst, "%d,%d,%d\ndata: ", rd.b.last, e.records, e.bytes)
 	dst, err := rd.b.appendJSON(dst, e.format, tail)
 	if err != nil {

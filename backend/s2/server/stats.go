@@ -35,8 +35,8 @@ type counters struct {
 	requests, sessions, batches, records, bytes, readBytes, acks, duplicates atomic.Int64
 }
 
-// Stats returns the counts so far. The counters are read one after another, so under load they may be of slightly different
-// moments.
+// Stats returns the counts so far. The counters are read one after another, so under load they may be of slightly
+// different moments.
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	out := Stats{
@@ -55,9 +55,9 @@ func (s *Server) Stats() Stats {
 
 var seed = maphash.MakeSeed()
 
-// countLocked counts a batch that has got its place. The lock of the stream is held, and guards seen. The hash is made here
-// and not when the batch is durable, because in belongs to the request and is used again by then. Two different batches
-// with one hash of 64 bits are so unlikely that tests take the count for exact.
+// countLocked counts a batch that has got its place. The lock of the stream is held, and guards seen. The hash is made
+// here and not when the batch is durable, because in belongs to the request and is used again by then. Two different
+// batches with one hash of 64 bits are so unlikely that tests take the count for exact.
 func (s *Server) countLocked(st *stream, in *input, c *chunk, now time.Time) {
 	s.stats.batches.Add(1)
 	s.stats.records.Add(int64(c.records))

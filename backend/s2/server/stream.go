@@ -141,7 +141,8 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	// Counted with the place, and not when it is durable. The counters of a failed store may be too high by the batches
 	// of its last round.
 	srv.countLocked(s, in, &c, now)
-	// Tail is set when the batch is durable. It is at least the end of the batch: other batches may be durable by then too.
+	// Tail is set when the batch is durable. It is at least the end of the batch: other batches may be durable by then
+	// too.
 	a := ack{Start: position{c.first, c.firstTS}, End: s.next}
 	// In memory a batch is durable together with its place, and next and tail move together.
 	if srv.store == nil {
@@ -284,8 +285,8 @@ func (s *stream) sweepLocked(srv *Server, now time.Time) {
 	}
 	if age := s.cfg.retention(); age > 0 {
 		for i := range s.chunks {
-			// The sweep stops at the first chunk that is young enough. If the clock went back, an older chunk may stand behind:
-			// removed alone, the older chunk would leave a hole.
+			// The sweep stops at the first chunk that is young enough. If the clock went back, an older chunk may stand
+			// behind: removed alone, the older chunk would leave a hole.
 			if s.chunks[i].arrived > ms-age.Milliseconds() {
 				break
 			}

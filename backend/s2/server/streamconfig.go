@@ -41,8 +41,8 @@ type basinConfig struct {
 	StreamCipher         *string       `json:"stream_cipher"`
 }
 
-// or returns the first pointer that is not nil. Like cmp.Or, but a pointer to a zero value counts: a false or 0 that a client
-// has set must win over a default.
+// or returns the first pointer that is not nil. Like cmp.Or, but a pointer to a zero value counts: a false or 0 that a
+// client has set must win over a default.
 func or[T any](vs ...*T) *T {
 	for _, v := range vs {
 		if v != nil {
@@ -95,8 +95,9 @@ func (c *streamConfig) minAge() time.Duration { return seconds(*c.DeleteOnEmpty.
 // seconds returns n seconds as a Duration, at most a hundred years; a larger n would overflow.
 func seconds(n uint64) time.Duration { return time.Duration(min(n, 100*365*86400)) * time.Second }
 
-// check refuses a config with invalid values. An unknown word is a mistake in the JSON for S2 (400), and a number outside its
-// range is an invalid request (422). An unknown field is ignored, so that clients with newer fields can talk to the server.
+// check refuses a config with invalid values. An unknown word is a mistake in the JSON for S2 (400), and a number
+// outside its range is an invalid request (422). An unknown field is ignored, so that clients with newer fields can
+// talk to the server.
 func (c *streamConfig) check() error {
 	if c == nil {
 		return nil

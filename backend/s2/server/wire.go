@@ -114,8 +114,8 @@ func (in *input) parse(b []byte) error {
 				return err
 			}
 		case num == 2 && typ == 0:
-			// Presence is kept apart from the value: a condition of 0, or an empty token, is a condition, and no condition is
-			// none.
+			// Presence is kept apart from the value: a condition of 0, or an empty token, is a condition, and no
+			// condition is none.
 			in.match, in.hasMatch = v, true
 		case num == 3 && typ == 2:
 			in.token, in.hasToken = data, true

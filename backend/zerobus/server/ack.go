@@ -14,8 +14,9 @@ func (st *stream) acknowledge(offset int64) error {
 		st.after(p.after, func() { st.ackTo(offset) })
 	default:
 		st.mu.Lock()
-		// Only one timer waits at a time, and acknowledges everything that is stored when the timer fires. A timer for each
-		// request would only acknowledge the same offsets again, and a fast client would start thousands of timers.
+		// Only one timer waits at a time, and acknowledges everything that is stored when the timer fires. A timer for
+		// each request would only acknowledge the same offsets again, and a fast client would start thousands of
+		// timers.
 		due := offset-st.acked >= int64(p.every)
 		wait := !due && !st.ackDue
 		st.ackDue = st.ackDue || wait
@@ -38,8 +39,8 @@ func (st *stream) acknowledge(offset int64) error {
 	return nil
 }
 
-// ackTo acknowledges from a timer. The stream may have ended since the timer was set; then finish does nothing. A timer has
-// no caller who could handle the error, so an error ends the stream.
+// ackTo acknowledges from a timer. The stream may have ended since the timer was set; then finish does nothing. A timer
+// has no caller who could handle the error, so an error ends the stream.
 func (st *stream) ackTo(offset int64) {
 	if err := st.ack(offset); err != nil {
 		st.finish(err)
@@ -47,8 +48,8 @@ func (st *stream) ackTo(offset int64) {
 }
 
 // ack acknowledges up to offset, unless a later offset was acknowledged already. Timers may fire in any order, and an
-// ack with a smaller offset would be an error of the protocol. The faults Ack and AckAhead send such acks on purpose, and do
-// not come here.
+// ack with a smaller offset would be an error of the protocol. The faults Ack and AckAhead send such acks on purpose,
+// and do not come here.
 func (st *stream) ack(offset int64) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -60,9 +61,9 @@ func (st *stream) ack(offset int64) error {
 	return st.sendLocked(acked(offset), Event{Kind: Acked, Offset: offset})
 }
 
-// halfClosed ends a stream after the client has sent everything. halfClosed first acknowledges all stored requests, whatever
-// the policy has left over. Otherwise the client would have to send the last requests again, and rows would be in the table
-// twice. AckNever is the exception: tests use AckNever to see what a client does then.
+// halfClosed ends a stream after the client has sent everything. halfClosed first acknowledges all stored requests,
+// whatever the policy has left over. Otherwise the client would have to send the last requests again, and rows would be
+// in the table twice. AckNever is the exception: tests use AckNever to see what a client does then.
 func (st *stream) halfClosed() error {
 	st.log.add(Event{Kind: HalfClosed, Offset: -1})
 	if done, err := st.stage(Closing); done || err != nil {

@@ -74,9 +74,9 @@ type Config struct {
 	// many bytes while the server does not read.
 	Window int32
 
-	// Logger gets the cause of each refusal with INTERNAL, for example a full disk under RowLog. The client does not get
-	// the cause, because the cause may name files. Other refusals are not logged: their text says everything, and a client
-	// could fill the log with them. Default: [slog.Default].
+	// Logger gets the cause of each refusal with INTERNAL, for example a full disk under RowLog. The client does not
+	// get the cause, because the cause may name files. Other refusals are not logged: their text says everything, and a
+	// client could fill the log with them. Default: [slog.Default].
 	Logger *slog.Logger
 }
 

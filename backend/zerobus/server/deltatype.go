@@ -50,8 +50,8 @@ func (s *fieldSet) add(f field) error {
 	return nil
 }
 
-// newFieldSet reads the types of the columns of a table. A wrong type is an error at the start of the server. Otherwise the first
-// record would show the mistake, and the error would look like a fault of the client.
+// newFieldSet reads the types of the columns of a table. A wrong type is an error at the start of the server. Otherwise
+// the first record would show the mistake, and the error would look like a fault of the client.
 func newFieldSet(columns []Column) (*fieldSet, error) {
 	s := &fieldSet{byName: map[string]int{}}
 	for _, c := range columns {

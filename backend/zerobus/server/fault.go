@@ -53,8 +53,8 @@ type Effect struct {
 	run func(*stream) (bool, error)
 }
 
-// Delay waits for d and then goes on. Meanwhile the server reads nothing from the stream, so the flow control stops the client
-// when the window is full.
+// Delay waits for d and then goes on. Meanwhile the server reads nothing from the stream, so the flow control stops the
+// client when the window is full.
 func Delay(d time.Duration) Effect {
 	return Effect{func(st *stream) (bool, error) { return false, sleep(st.rpc.Context(), d) }}
 }
@@ -184,8 +184,9 @@ func (s *Server) Heal() {
 	s.scripts.clear()
 }
 
-// stage performs the fault that acts on the stream at this stage, if there is one. stage returns true if the server must leave
-// out its own next step. No lock is held meanwhile: a fault may wait for seconds, and other streams must go on.
+// stage performs the fault that acts on the stream at this stage, if there is one. stage returns true if the server
+// must leave out its own next step. No lock is held meanwhile: a fault may wait for seconds, and other streams must go
+// on.
 func (st *stream) stage(at Stage) (bool, error) {
 	// The table is that of the headers, because at Opening there is no create request yet.
 	if e, struck := st.srv.faults.Strike(Ingest, st.named, at); struck {
@@ -194,9 +195,9 @@ func (st *stream) stage(at Stage) (bool, error) {
 	return false, nil
 }
 
-// Signal asks the clients of all open streams on a table to go within d. With the table "" it asks the clients of all open
-// streams. A stream that the server has not confirmed yet is not open, because the protocol allows nothing in front of the
-// confirmation: the client would take the signal for a breach of the protocol.
+// Signal asks the clients of all open streams on a table to go within d. With the table "" it asks the clients of all
+// open streams. A stream that the server has not confirmed yet is not open, because the protocol allows nothing in
+// front of the confirmation: the client would take the signal for a breach of the protocol.
 func (s *Server) Signal(table string, d time.Duration) {
 	s.act(table, Effect{func(st *stream) (bool, error) {
 		st.mu.Lock()
@@ -213,8 +214,8 @@ func (s *Server) Signal(table string, d time.Duration) {
 // request.
 func (s *Server) End(table string, a Effect) { s.act(table, a) }
 
-// act performs an effect from the goroutine of the caller. The reader of the stream may wait in RecvMsg meanwhile, so an effect
-// that ends the stream goes through finish, and not through the reader.
+// act performs an effect from the goroutine of the caller. The reader of the stream may wait in RecvMsg meanwhile, so
+// an effect that ends the stream goes through finish, and not through the reader.
 func (s *Server) act(table string, a Effect) {
 	for _, st := range s.log.live(table) {
 		// The stream may end at this moment. finish and sendLocked then do nothing, so no lock is needed over all

@@ -11,9 +11,9 @@ import (
 
 // accept gives each connection of the port to the gRPC server that runs, until the port is closed.
 //
-// The port stays open over a Restart. If it were closed and opened again, another process could take its number in between,
-// and the clients would talk to that process. While no gRPC server runs, accept resets the connections: a client sees
-// "connection reset by peer" before the server has said anything, and no request can have been stored.
+// The port stays open over a Restart. If it were closed and opened again, another process could take its number in
+// between, and the clients would talk to that process. While no gRPC server runs, accept resets the connections: a
+// client sees "connection reset by peer" before the server has said anything, and no request can have been stored.
 func (s *Server) accept(port net.Listener) {
 	for {
 		c, err := port.Accept()
@@ -34,8 +34,8 @@ func (s *Server) accept(port net.Listener) {
 // A listener is the listener of one gRPC server. Its connections come from accept. The listener remembers the open
 // connections for the faults.
 //
-// The locks of a listener and of its connections are never held together. drop releases the lock of the listener before it
-// touches a connection, because the Close of a connection takes the lock of the listener.
+// The locks of a listener and of its connections are never held together. drop releases the lock of the listener before
+// it touches a connection, because the Close of a connection takes the lock of the listener.
 type listener struct {
 	log    *transcripts
 	addr   net.Addr
@@ -66,8 +66,8 @@ func (l *listener) take(c net.Conn) bool {
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case raw := <-l.calls:
-		// The connection is in the map before gRPC gets the connection. Otherwise DropConnections might miss the connection
-		// of a stream, and would wait for the end of the stream for ever.
+		// The connection is in the map before gRPC gets the connection. Otherwise DropConnections might miss the
+		// connection of a stream, and would wait for the end of the stream for ever.
 		c := &conn{Conn: raw, l: l}
 		l.mu.Lock()
 		l.open[c] = struct{}{}
@@ -112,9 +112,9 @@ type conn struct {
 }
 
 // A peerAddr is the address of a client, and knows the connection of this client. gRPC does not tell a handler on which
-// connection its RPC arrived, but it does tell the address of the peer. To find the connection by the text of the address
-// would be wrong: as soon as a connection is cut, another connection may have the same port of the client, and a fault would
-// strike a stranger.
+// connection its RPC arrived, but it does tell the address of the peer. To find the connection by the text of the
+// address would be wrong: as soon as a connection is cut, another connection may have the same port of the client, and
+// a fault would strike a stranger.
 type peerAddr struct {
 	net.Addr
 	conn *conn
@@ -123,16 +123,16 @@ type peerAddr struct {
 // RemoteAddr implements [net.Conn].
 func (c *conn) RemoteAddr() net.Addr { return peerAddr{c.Conn.RemoteAddr(), c} }
 
-// cutAfter breaks the connection after the given number of further bytes. A message can therefore arrive in part, which no
-// fault above the connection can cause.
+// cutAfter breaks the connection after the given number of further bytes. A message can therefore arrive in part, which
+// no fault above the connection can cause.
 func (c *conn) cutAfter(bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cut, c.room = true, bytes
 }
 
-// Write implements [net.Conn]. The lock is not held while the bytes are written: a client that does not read would otherwise
-// hold up cutAfter.
+// Write implements [net.Conn]. The lock is not held while the bytes are written: a client that does not read would
+// otherwise hold up cutAfter.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	// The write that uses up the room is cut short. The client gets the first bytes of a frame and never the rest.

@@ -25,9 +25,9 @@ func (c *config) listen(addr string) (net.Listener, error) {
 	return c.pipes.listen(addr)
 }
 
-// pipes is a network for one server, inside the process. Its errors are those of the operating system, so that a client under
-// test treats the errors as it treats those of a network. A goroutine that waits for a pipe is durably blocked for
-// testing/synctest, and a goroutine that waits for a socket is not.
+// pipes is a network for one server, inside the process. Its errors are those of the operating system, so that a client
+// under test treats the errors as it treats those of a network. A goroutine that waits for a pipe is durably blocked
+// for testing/synctest, and a goroutine that waits for a socket is not.
 type pipes struct {
 	mu   sync.Mutex // not held while a call waits for Accept
 	open map[string]*pipeListener
@@ -79,8 +79,8 @@ func (p *pipes) dial(ctx context.Context, addr string) (net.Conn, error) {
 	}
 }
 
-// A pipeListener hands each call to Accept and keeps no queue: a client waits until the server accepts, so no connection is
-// lost when the listener closes.
+// A pipeListener hands each call to Accept and keeps no queue: a client waits until the server accepts, so no
+// connection is lost when the listener closes.
 type pipeListener struct {
 	pipes *pipes
 	at    pipeAddr

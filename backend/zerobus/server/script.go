@@ -80,15 +80,15 @@ func (ss *scripts) clear() {
 	ss.of = nil
 }
 
-// A script holds the steps that are left. All streams on the table share the steps: a producer that opens another stream goes
-// on where its stream before has stopped.
+// A script holds the steps that are left. All streams on the table share the steps: a producer that opens another
+// stream goes on where its stream before has stopped.
 type script struct {
 	mu    sync.Mutex
 	steps []Step
 }
 
-// create answers the create request of a stream with the next step. The lock is not held during the delay of a step, because
-// Script and other streams must not wait for it.
+// create answers the create request of a stream with the next step. The lock is not held during the delay of a step,
+// because Script and other streams must not wait for it.
 func (sc *script) create(st *stream) error {
 	sc.mu.Lock()
 	// Acks that are left over name offsets of the last stream. On the new stream the same offsets belong to other

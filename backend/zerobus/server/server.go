@@ -35,8 +35,8 @@ type Server struct {
 
 	readers sync.WaitGroup // goroutines of streams and of the listeners; a stream's goroutine may end a moment after its RPC
 
-	// turn is held by Start, Restart and Shutdown, which may take long. mu cannot do that: URL must not wait for a Shutdown.
-	// Lock order: turn, then mu.
+	// turn is held by Start, Restart and Shutdown, which may take long. mu cannot do that: URL must not wait for a
+	// Shutdown. Lock order: turn, then mu.
 	turn    chan struct{}
 	closing chan struct{} // the first Shutdown closes it, without the turn, so that a Restart ends early
 	closed  sync.Once
@@ -143,8 +143,8 @@ func (s *Server) OAuthURL() string {
 // operating system. MaxRecvMsgSize is set, because gRPC reads 4 MiB at most by default, and the service takes messages
 // of 10 MiB. There is one RPC, registered without generated code: see frameCodec.
 func (s *Server) serve(port net.Listener) {
-	// WaitForHandlers makes Stop wait for the handlers. Otherwise streams of the old server could still be open when Restart
-	// has started the new server.
+	// WaitForHandlers makes Stop wait for the handlers. Otherwise streams of the old server could still be open when
+	// Restart has started the new server.
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(frameCodec{}), grpc.MaxRecvMsgSize(messageLimit), grpc.ReadBufferSize(256 << 10),
 		grpc.InitialWindowSize(s.cfg.Window), grpc.InitialConnWindowSize(2 * s.cfg.Window), grpc.WaitForHandlers(true),
@@ -196,10 +196,10 @@ func (s *Server) DropConnections() {
 	}
 }
 
-// Restart ends the gRPC server, waits for down, and starts a new gRPC server at the same address. Meanwhile the address stays
-// taken, and every connection to it is reset before the server says anything. Tables, tokens and counters stay. A graceful
-// Restart first tells the clients to go (GOAWAY) and waits until their streams have ended. Otherwise Restart cuts the
-// clients off. If the server is closed meanwhile, Restart returns an error.
+// Restart ends the gRPC server, waits for down, and starts a new gRPC server at the same address. Meanwhile the address
+// stays taken, and every connection to it is reset before the server says anything. Tables, tokens and counters stay. A
+// graceful Restart first tells the clients to go (GOAWAY) and waits until their streams have ended. Otherwise Restart
+// cuts the clients off. If the server is closed meanwhile, Restart returns an error.
 func (s *Server) Restart(graceful bool, down time.Duration) error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
@@ -248,8 +248,8 @@ func (s *Server) Close() error {
 	return err
 }
 
-// Shutdown waits until the clients have gone, and ends the server. GracefulStop sends GOAWAY, so clients open their next stream
-// elsewhere, while open streams go on to their end. If ctx ends first, Shutdown cuts the clients off and
+// Shutdown waits until the clients have gone, and ends the server. GracefulStop sends GOAWAY, so clients open their
+// next stream elsewhere, while open streams go on to their end. If ctx ends first, Shutdown cuts the clients off and
 // returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) (err error) {
 	// Also a server that was never started is closed now. A later Start would otherwise serve, and nobody would end
@@ -257,8 +257,8 @@ func (s *Server) Shutdown(ctx context.Context) (err error) {
 	s.closed.Do(func() { close(s.closing) })
 	select {
 	case s.turn <- struct{}{}:
-	// A graceful Restart, or another Shutdown, waits for clients with the turn. Its GracefulStop returns when Stop cuts the
-	// clients off. Without this, a Close would wait for clients too.
+	// A graceful Restart, or another Shutdown, waits for clients with the turn. Its GracefulStop returns when Stop cuts
+	// the clients off. Without this, a Close would wait for clients too.
 	case <-ctx.Done():
 		if rpc, _ := s.serving(); rpc != nil {
 			rpc.Stop()

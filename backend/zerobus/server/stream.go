@@ -24,9 +24,9 @@ const payloadLimit = 10 << 20
 // another reason, such as a rotation, while it waits for the next request. So a goroutine of its own reads the
 // requests, and the handler only waits for the reason in end.
 //
-// Three kinds of goroutines work on a stream: the reader, which alone checks and stores requests; timers, for acks and for
-// the rotation; and callers of the Server, for example of End. Only the reader writes the fields before mu. Everything that
-// is sent to the client goes through sendLocked.
+// Three kinds of goroutines work on a stream: the reader, which alone checks and stores requests; timers, for acks and
+// for the rotation; and callers of the Server, for example of End. Only the reader writes the fields before mu.
+// Everything that is sent to the client goes through sendLocked.
 //
 // Lock order: mu, then the lock of transcripts. mu is not held while rows are stored, because Rows and the timers of
 // other streams must not wait for a slow client. One goroutine reads and stores, because the order of the rows must be
@@ -64,8 +64,8 @@ type stream struct {
 // errEOF ends a stream with the status OK. nil would not do: nil says that the stream goes on.
 var errEOF = errors.New("end of the stream")
 
-// ephemeralStream is the handler of the RPC. The handler returns only when a reason is in end, and the reason is sent to the
-// client by gRPC as the status, behind all messages that the stream has sent before.
+// ephemeralStream is the handler of the RPC. The handler returns only when a reason is in end, and the reason is sent
+// to the client by gRPC as the status, behind all messages that the stream has sent before.
 func (s *Server) ephemeralStream(rpc grpc.ServerStream) (err error) {
 	s.calls.Begin()
 	defer func() { s.calls.End("stream", status.Code(err).String()) }()
@@ -97,8 +97,8 @@ func (s *Server) ephemeralStream(rpc grpc.ServerStream) (err error) {
 }
 
 // finish ends the stream. Only the first reason counts, and the stream sends nothing afterwards. Several goroutines may
-// call finish: the reader, a timer of the rotation, and Server.End. The reader also calls finish after another goroutine has:
-// the end of the RPC makes RecvMsg fail, and that error must not replace the reason.
+// call finish: the reader, a timer of the rotation, and Server.End. The reader also calls finish after another
+// goroutine has: the end of the RPC makes RecvMsg fail, and that error must not replace the reason.
 func (st *stream) finish(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -174,8 +174,8 @@ func (st *stream) refuse(code codes.Code, format string, args ...any) error {
 	return refuse(code, st.named, format, args...)
 }
 
-// create checks the create request and opens the stream. The token is checked before the table is looked up. Otherwise a client
-// without rights could find out which tables exist.
+// create checks the create request and opens the stream. The token is checked before the table is looked up. Otherwise
+// a client without rights could find out which tables exist.
 func (st *stream) create(req *request, md metadata.MD) error {
 	// The transcript gets the request before any check: tests look at refused requests too.
 	st.log.create(req)
@@ -251,9 +251,9 @@ func (st *stream) live() {
 	})
 }
 
-// ingest stores one request. The order of the steps decides what a client may believe: check, store, note what is stored,
-// acknowledge. A fault at Receiving acts before anything is stored, and a fault at Stored acts before the ack, so a test can
-// lose the request or only its ack.
+// ingest stores one request. The order of the steps decides what a client may believe: check, store, note what is
+// stored, acknowledge. A fault at Receiving acts before anything is stored, and a fault at Stored acts before the ack,
+// so a test can lose the request or only its ack.
 func (st *stream) ingest(req *request) error {
 	st.log.request(req)
 	// The service demands offsets without a gap. A client that loses or repeats a request must not go unnoticed here.
@@ -353,9 +353,9 @@ func (st *stream) send(msg []byte, e Event) error {
 }
 
 // sendLocked sends a message and adds the event to the transcript. mu is held for two reasons: gRPC allows only one
-// sender at a time, and messages must leave in the order in which we decided on them. Without the second, a timer that has
-// decided on ack 7 could send after the reader has sent ack 8, and the client would end the stream because of an ack that
-// goes back. A client that does not read delays only its own stream, until the client goes or is cut off.
+// sender at a time, and messages must leave in the order in which we decided on them. Without the second, a timer that
+// has decided on ack 7 could send after the reader has sent ack 8, and the client would end the stream because of an
+// ack that goes back. A client that does not read delays only its own stream, until the client goes or is cut off.
 func (st *stream) sendLocked(msg []byte, e Event) error {
 	if st.ended {
 		return errEOF // nobody sees this error, because the stream has its reason already
@@ -370,8 +370,8 @@ func (st *stream) sendLocked(msg []byte, e Event) error {
 	return nil
 }
 
-// after calls f when d has passed, unless the stream has ended. The end of the stream stops the timers, so a test that has
-// ended leaves no timers behind, which testing/synctest would wait for.
+// after calls f when d has passed, unless the stream has ended. The end of the stream stops the timers, so a test that
+// has ended leaves no timers behind, which testing/synctest would wait for.
 func (st *stream) after(d time.Duration, f func()) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -76,8 +76,8 @@ func (ts *tables) declareLocked(name string) *table {
 	return t
 }
 
-// find returns a table, or the status of the refusal if the table does not exist. The codes differ, because a client can mend a
-// wrong name only in its own code, while a table that does not exist may be created.
+// find returns a table, or the status of the refusal if the table does not exist. The codes differ, because a client
+// can mend a wrong name only in its own code, while a table that does not exist may be created.
 func (ts *tables) find(name string) (*table, error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -117,11 +117,13 @@ func (s *Server) Rows(table string) []Row {
 	return slices.Clone(t.rows)
 }
 
-// store adds the records of a request, which are valid. The table keeps the bytes of the records, except with DiscardRows.
+// store adds the records of a request, which are valid. The table keeps the bytes of the records, except with
+// DiscardRows.
 //
-// The lock is held for the whole request, because a batch is stored whole: Rows must not return a part of a batch, and the
-// rows of two batches must not mix. The row log comes first. If the row log fails, nothing of the request is stored, and the
-// client may send the request again. If the rows were stored first, the request sent again would store the rows twice.
+// The lock is held for the whole request, because a batch is stored whole: Rows must not return a part of a batch, and
+// the rows of two batches must not mix. The row log comes first. If the row log fails, nothing of the request is
+// stored, and the client may send the request again. If the rows were stored first, the request sent again would store
+// the rows twice.
 func (t *table) store(st *stream, req *request) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -135,8 +135,8 @@ func (r *refusedToken) kind() string {
 	return "invalid_request"
 }
 
-// authorize checks a token request and returns the table of the token. The credentials are checked before the form: a client
-// without credentials must learn that first, and nothing about tables.
+// authorize checks a token request and returns the table of the token. The credentials are checked before the form: a
+// client without credentials must learn that first, and nothing about tables.
 func (ts *tokens) authorize(r *http.Request, malformed error) (table string, refused *refusedToken) {
 	if r.Method != http.MethodPost {
 		return "", &refusedToken{http.StatusMethodNotAllowed, fmt.Errorf("method %s: use POST", r.Method)}
@@ -157,8 +157,8 @@ func (ts *tokens) authorize(r *http.Request, malformed error) (table string, ref
 	return table, nil
 }
 
-// checkClient compares the id and the secret together and in constant time. The text of the error is the same for both: whoever
-// guesses must not learn that a client id exists.
+// checkClient compares the id and the secret together and in constant time. The text of the error is the same for both:
+// whoever guesses must not learn that a client id exists.
 func (ts *tokens) checkClient(r *http.Request) error {
 	id, secret, ok := r.BasicAuth()
 	if !ok || id == "" || secret == "" {

@@ -94,8 +94,8 @@ type transcript struct {
 	t   Transcript
 }
 
-// transcripts holds the counters and the transcripts of a server, under one lock: a test that reads both must not see an ack
-// that is not counted. No other lock is taken while mu is held.
+// transcripts holds the counters and the transcripts of a server, under one lock: a test that reads both must not see
+// an ack that is not counted. No other lock is taken while mu is held.
 type transcripts struct {
 	mu    sync.Mutex
 	stats Stats
@@ -212,8 +212,8 @@ func (l *transcript) stored(records [][]byte) {
 	l.all.stats.Bytes += int64(size)
 }
 
-// keepLocked adds an event, unless the transcript is full. A full transcript keeps its first events: the create request and
-// the first batches say more about a stream than the latest of a million acks.
+// keepLocked adds an event, unless the transcript is full. A full transcript keeps its first events: the create request
+// and the first batches say more about a stream than the latest of a million acks.
 func (l *transcript) keepLocked(e Event) {
 	if len(l.t.Events) < keptEvents {
 		e.Time = time.Now()

@@ -30,7 +30,8 @@ func (frameCodec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 }
 
-// Unmarshal copies the message, because gRPC uses its own memory again for the next message, and stored rows alias the frame.
+// Unmarshal copies the message, because gRPC uses its own memory again for the next message, and stored rows alias the
+// frame.
 func (frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	f, ok := v.(*frame)
 	if !ok {
@@ -74,8 +75,8 @@ func (r recordType) String() string {
 	return fmt.Sprintf("RecordType(%d)", int32(r))
 }
 
-// A request is one decoded message of a client. A stream uses its request again for the next message, and the records alias the
-// message. So a request costs no allocation, and whoever keeps a record keeps the whole message in memory.
+// A request is one decoded message of a client. A stream uses its request again for the next message, and the records
+// alias the message. So a request costs no allocation, and whoever keeps a record keeps the whole message in memory.
 type request struct {
 	kind requestKind
 
@@ -119,8 +120,8 @@ func (r *request) parse(b []byte) error {
 	})
 }
 
-// parseCreate notes which fields are present. The service tells a missing record type from UNSPECIFIED and an empty descriptor
-// from a missing one, so zero values are not enough.
+// parseCreate notes which fields are present. The service tells a missing record type from UNSPECIFIED and an empty
+// descriptor from a missing one, so zero values are not enough.
 func (r *request) parseCreate(b []byte) error {
 	return fields(b, func(num protowire.Number, n uint64, v []byte, isBytes bool) error {
 		switch {
