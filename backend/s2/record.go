@@ -18,6 +18,10 @@ const (
 
 	// conditionBytes is the most that a match_seq_num and a fencing token add to an encoded append.
 	conditionBytes = 11 + 2 + FencingTokenBytes
+
+	// certainToFit is the metered size up to which every record fits into a frame: on the wire a record takes at most twice its
+	// metered size, and a few bytes for its time and its lengths.
+	certainToFit = (s2s.MaxPayload - conditionBytes - 32) / 2
 )
 
 // Metered returns the size of a record as S2 counts it: 8 bytes, 2 for each header, and the bytes of names, values and body.
@@ -47,8 +51,10 @@ func sizeOf(r *backend.Record) (int, error) {
 		return 0, fmt.Errorf("s2: record is of the year %v, which milliseconds since 1970 cannot say: %w", r.Time.Year(), backend.ErrRejected)
 	}
 	n := Metered(r)
-	if n > BatchBytes {
-		return n, nil // the caller compares n with the limit, and names the limit in the error
+	// Beyond BatchBytes the caller refuses the record, and names the limit in the error. The encoded size takes a pass over the
+	// headers of its own. Enqueue and the session would both make that pass, and the encoder makes it anyway.
+	if n <= certainToFit || n > BatchBytes {
+		return n, nil
 	}
 	// A record with many tiny headers takes twice its metered size on the wire.
 	if enc := wire.SizeRecord(r) + conditionBytes; enc > s2s.MaxPayload {
