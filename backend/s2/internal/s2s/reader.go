@@ -6,13 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
-// A Reader has a small buffer until a frame comes that does not fit. Then the buffer grows to aheadMost. A payload
-// larger than aheadMost gets memory of its own. With small buffers an idle session costs little memory.
+// A Reader waits for a frame with a buffer of aheadFirst bytes. For a payload that does not fit, the Reader borrows a buffer of
+// aheadMost bytes until everything in the buffer is returned. A payload larger than aheadMost gets memory of its own.
+// With a large buffer for each Reader, thousands of sessions at the ends of their streams would hold as many large buffers.
 const (
-	aheadFirst = 2 << 10
+	aheadFirst = 512
 	aheadMost  = 256 << 10
+)
+
+// Buffers that no session uses: to read ahead, and for lent payloads larger than aheadMost.
+var (
+	large   = sync.Pool{New: func() any { return new([aheadMost]byte) }}
+	largest = sync.Pool{New: func() any { return new([MaxPayload]byte) }}
 )
 
 // A Reader cuts frames from a stream.
@@ -20,11 +28,16 @@ type Reader struct {
 	src      io.Reader
 	buf      []byte // buf[off:end] was read and not returned
 	off, end int
-	spare    []byte // memory for lent payloads larger than aheadMost
+	small    []byte            // buf while the Reader waits for a frame
+	borrowed *[aheadMost]byte  // buf, if not small
+	lent     *[MaxPayload]byte // holds the lent payload, if the payload is larger than aheadMost
 }
 
 // NewReader makes a Reader. The Reader reads ahead, therefore nobody else may read from src afterwards.
-func NewReader(src io.Reader) *Reader { return &Reader{src: src, buf: make([]byte, aheadFirst)} }
+func NewReader(src io.Reader) *Reader {
+	small := make([]byte, aheadFirst)
+	return &Reader{src: src, buf: small, small: small}
+}
 
 // Next returns the flags and the payload of the next frame. The payload is new memory and belongs to the caller. Only a
 // compressed payload is valid just until the following call, because the caller needs only the result of Open. io.EOF
@@ -36,6 +49,7 @@ func (r *Reader) Next() (Flags, []byte, error) { return r.next(false) }
 func (r *Reader) Borrow() (Flags, []byte, error) { return r.next(true) }
 
 func (r *Reader) next(lent bool) (Flags, []byte, error) {
+	r.giveBack()
 	if err := r.fill(HeaderSize); err != nil {
 		if r.end > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 			err = fmt.Errorf("in a frame's header: %w", io.ErrUnexpectedEOF)
@@ -78,13 +92,11 @@ func (r *Reader) payload(n int, lent bool) (p []byte, err error) {
 		}
 		ahead = r.end - r.off
 	} else {
-		if lent && cap(r.spare) >= n {
-			p = r.spare[:n]
+		if lent {
+			r.lent = largest.Get().(*[MaxPayload]byte)
+			p = r.lent[:n]
 		} else {
 			p = make([]byte, n)
-		}
-		if lent {
-			r.spare = p
 		}
 		copy(p, r.buf[r.off:r.end])
 		r.off, r.end = 0, 0
@@ -101,6 +113,22 @@ func (r *Reader) payload(n int, lent bool) (p []byte, err error) {
 	return p, nil
 }
 
+// giveBack gives the memory of the payload that was lent back, and the large buffer when nothing in it is unread.
+func (r *Reader) giveBack() {
+	if r.lent != nil {
+		largest.Put(r.lent)
+		r.lent = nil
+	}
+	if r.off < r.end {
+		return
+	}
+	if r.borrowed != nil {
+		large.Put(r.borrowed)
+		r.buf, r.borrowed = r.small, nil
+	}
+	r.off, r.end = 0, 0
+}
+
 // fill reads until buf[off:off+n] is filled. If fill fails, buf[:end] holds the bytes that did arrive.
 func (r *Reader) fill(n int) error {
 	missing := n - (r.end - r.off)
@@ -109,7 +137,8 @@ func (r *Reader) fill(n int) error {
 	}
 	buf := r.buf
 	if n > len(buf) {
-		buf = make([]byte, aheadMost)
+		r.borrowed = large.Get().(*[aheadMost]byte)
+		buf = r.borrowed[:]
 	}
 	r.end = copy(buf, r.buf[r.off:r.end])
 	r.buf, r.off = buf, 0
