@@ -122,6 +122,7 @@ func (l *loop[T]) receive(ctx context.Context, until time.Time) (*chunk[T], erro
 		return l.waitDecoded(ctx, ch)
 	default:
 	}
+	l.forget()
 	var late <-chan time.Time
 	if !until.IsZero() {
 		left := time.Until(until)
@@ -152,6 +153,16 @@ func (l *loop[T]) receive(ctx context.Context, until time.Time) (*chunk[T], erro
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// forget drops the chunk whose records have all been handed out, because the wait for the next chunk may be long. Otherwise a
+// loop at the end of its stream would hold a whole batch in memory.
+func (l *loop[T]) forget() {
+	if l.run.mode == handled { // a handler may still work on a record of the chunk
+		return
+	}
+	l.pipe.recycle(l.cur.values)
+	*l.cur, l.at = chunk[T]{first: l.next()}, 0
 }
 
 // waitDecoded waits until ch is decoded, and counts ch.
