@@ -14,7 +14,7 @@ import (
 // chunks from queue, in the order read.
 type pipeline[T any] struct {
 	codec      codec.Codec[T]
-	decoders   int
+	decoders   int // 0: the reader decodes
 	track      *tracker
 	seq        uint64       // number of the next record to be read; the fetcher's goroutine uses it alone
 	handedOver atomic.Int64 // chunks that the reader has handed over, received by the loop or not
@@ -26,6 +26,11 @@ type pipeline[T any] struct {
 }
 
 func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T] {
+	// To decode with Bytes is to take the slice of the value. A goroutine for that costs an idle consumer its stack, and saves
+	// no time.
+	if decoders == 1 && any(c) == any(codec.Bytes()) {
+		decoders = 0
+	}
 	return &pipeline[T]{
 		codec: c, decoders: decoders, track: t,
 		work: make(chan *chunk[T], chunksAhead), queue: make(chan *chunk[T], chunksAhead),
@@ -93,6 +98,10 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 // most of the latency at the tail.
 func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
 	p.handedOver.Add(1)
+	if p.decoders == 0 {
+		p.decode(ch)
+		return sendOn(ctx, p.queue, ch)
+	}
 	if p.decoders > 1 {
 		if len(ch.recs) > 0 {
 			ch.ready = make(chan struct{})
@@ -109,8 +118,7 @@ func (p *pipeline[T]) decodeAll(ctx context.Context) {
 	for {
 		select {
 		case ch := <-p.work:
-			ch.values = p.newValues(len(ch.recs))
-			ch.decode(p.codec)
+			p.decode(ch)
 			if ch.ready != nil {
 				close(ch.ready)
 			} else if sendOn(ctx, p.queue, ch) != nil {
@@ -120,6 +128,11 @@ func (p *pipeline[T]) decodeAll(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (p *pipeline[T]) decode(ch *chunk[T]) {
+	ch.values = p.newValues(len(ch.recs))
+	ch.decode(p.codec)
 }
 
 // newValues returns room for n values, where possible that of a chunk that the loop has left.
