@@ -190,7 +190,8 @@ func MergeWait(d time.Duration) Option { return func(c *config) { c.mergeWait = 
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 
 // Decoders sets how many goroutines decode records ahead of the loop. The order of the records is kept. The default is
-// 1. Use more when the codec needs more than about a microsecond for a record and there are idle cores.
+// 1; [codec.Bytes] has nothing to decode, and takes no goroutine by default. Use more when the codec needs more than about
+// a microsecond for a record and there are idle cores.
 func Decoders(n int) Option { return func(c *config) { c.decoders = n } }
 
 // Attempts sets how many times in a row reading, claiming or saving may fail without progress. Then the loop ends with
