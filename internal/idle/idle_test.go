@@ -219,7 +219,7 @@ func TestCostOfIdleProducersAndConsumers(t *testing.T) {
 		streams                 func(t *testing.T) func(name string) backend.Stream
 		session, idle, consumer cost // the limits of a producer with a session, of one without, and of a consumer
 	}{
-		{"memory", memoryStream, cost{20 << 10, 2}, cost{16 << 10, 1}, cost{14 << 10, 2}},
+		{"memory", memoryStream, cost{20 << 10, 2}, cost{16 << 10, 1}, cost{15 << 10, 2}},
 		{"bolt", boltStream, cost{20 << 10, 2}, cost{16 << 10, 1}, cost{20 << 10, 2}},
 		// The connection of each append session has one goroutine, which reads.
 		{"s2", s2Stream, cost{29 << 10, 3.2}, cost{16 << 10, 1.1}, cost{45 << 10, 3.2}},
