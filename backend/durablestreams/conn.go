@@ -17,13 +17,13 @@ import (
 // queue too, behind the acks of the batches before. There are two ways for a request:
 //
 //   - Over a link, the client's own connection with HTTP/1.1. Write sends the request itself, and Read reads the answer itself: see
-//     exchange. No goroutine runs beside the two.
+//     exchange. No goroutine runs beside the two, except for the writing of a long body.
 //   - Through net/http, where links do not reach: HTTP/2, a proxy, or an http.Client of the caller's. A call of an http.Client blocks
 //     until the answer has come. If Read made the call, a batch would not leave before somebody calls Recv. So each batch has a
 //     goroutine for its calls, run.
 //
 // A record changes goroutines three times over a link on its way to the receipt: to the sender of the producer, to the receiver of
-// the producer, which the network wakes, and to the waiter. Through net/http there are seven changes: to the sender, to run, to the
+// the producer, which the network wakes, and to the waiter. A long body makes a fourth change, to its writer. Through net/http there are seven changes: to the sender, to run, to the
 // writer of the transport, to the reader of the transport, back to run, to the receiver, and to the waiter.
 //
 // The lock of the appender guards every field below the channels, and the fields of the batches. The order of locks is:
@@ -38,7 +38,7 @@ type conn struct {
 	turn      chan struct{}  // on links: one place, for the call that reads an answer
 	readWake  chan struct{}  // one token: Read may find something new
 	writeWake chan struct{}  // one token: Write may find room in the window
-	requests  sync.WaitGroup // calls of run
+	requests  sync.WaitGroup // calls of run, and the writing on links
 
 	queue       []*batch // written and not returned by Read, in order
 	unanswered  int      // batches of the queue whose fate is not decided

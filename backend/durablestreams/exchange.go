@@ -30,34 +30,44 @@ type exchange struct {
 
 // begin sends the request for b. What goes wrong waits in the exchange for settle, because batches in front have their acks first.
 //
-// ctx is that of the call, and bounds the wait for a connection and for the writing. A request that is written in part cannot be
-// taken back: the connection is cut then, and the batch is in doubt.
+// ctx is that of the call, and bounds the wait for a connection. A request that is written in part cannot be taken back.
 func (c *conn) begin(ctx context.Context, b *batch) {
 	life, cancel := c.appender.stream.client.attempt(c.life)
-	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
+	detach := context.AfterFunc(ctx, cancel)
 	x := new(exchange)
 	x.writing.Lock()
 	if x.first, x.err = b.isFirst(); x.err == nil {
 		x.err = c.open(life, b, x)
 	}
-	c.publish(b, x)
-	if x.err != nil {
-		return
+	detach()
+	switch writes := c.publish(b, x); {
+	case !writes:
+		cancel()
+	case len(b.body) <= atOnce:
+		c.write(life, b, x)
+		cancel()
+		c.requests.Done()
+		c.wakeBoth()
+	default:
+		go func() {
+			defer c.requests.Done()
+			defer cancel()
+			defer context.AfterFunc(life, x.link.cut)()
+			c.write(life, b, x)
+			c.wakeBoth()
+		}()
 	}
-	c.write(life, b, x)
-	c.wakeBoth()
 }
+
+// atOnce is the length of a body whose writing never waits: every system takes it into the buffers of a connection on which nothing
+// is under way. The writing of a longer body may wait for the network, and would hold up the bodies behind, which have connections of
+// their own. So a longer body has a goroutine for its writing, and its answer is awaited meanwhile: a server may refuse a request by
+// its headers, and read no more.
+const atOnce = 16 << 10
 
 // write sends the request on the link.
 func (c *conn) write(life context.Context, b *batch, x *exchange) {
 	defer x.writing.Unlock()
-	// A server may answer before it has read a long request, and then read no more. So the answer is awaited while the request is
-	// written. A short request fits into the buffers of the connection, and its writing never waits.
-	if len(b.body) > oneWrite {
-		wake(c.readWake)
-		defer context.AfterFunc(life, x.link.cut)()
-	}
 	if x.failure = x.link.send(headOf(x.req, len(b.body)), b.body); x.failure != nil && life.Err() != nil {
 		x.failure = context.Cause(life)
 	}
@@ -86,18 +96,26 @@ func (c *conn) open(ctx context.Context, b *batch, x *exchange) (err error) {
 	return nil
 }
 
-// publish lets Read find the exchange, and a failure of the connection cut the link.
-func (c *conn) publish(b *batch, x *exchange) {
+// publish lets Read find the exchange, and a failure of the connection cut the link. writes is false when there is nothing to write.
+// Otherwise the writing counts as a request, for which Close waits.
+func (c *conn) publish(b *batch, x *exchange) (writes bool) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.exchange = x
-	if c.failure != nil && x.link != nil {
-		x.link.cut() // the failure came first
-	}
-	if x.err != nil {
+	switch {
+	case x.err != nil:
 		c.wakeBoth()
+	case c.failure != nil: // the failure came first, and could not cut the link
+		x.link.cut()
+	default:
+		c.requests.Add(1) // under the lock and after the look at failure, as in start
+		if len(b.body) > atOnce {
+			c.wakeBoth()
+		}
+		return true
 	}
+	return false
 }
 
 // oldest returns the first batch without an answer, if the answer can be read. On links batches end in their order.
