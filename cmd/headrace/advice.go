@@ -12,7 +12,8 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// addresses say where a user has given the address of a server, by the beginning of the URL.
+// addresses say where a user has given the address of a server, by the beginning of the URL. Only servers are here: the
+// address of a file is the URL itself.
 var addresses = []struct{ scheme, from string }{
 	{"s2:", "the variables S2_BASIN_ENDPOINT and S2_ACCOUNT_ENDPOINT"},
 	{"zerobus:", "the variables ZEROBUS_ENDPOINT and ZEROBUS_WORKSPACE_URL"},
@@ -71,6 +72,7 @@ func usageOf(err error) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Usage: headrace %s\n", node.Summary())
+	// kong names a missing flag and not its meaning.
 	if strings.HasPrefix(err.Error(), "missing flags:") {
 		for _, f := range node.Flags {
 			if f.Required && !f.Set {

@@ -137,6 +137,8 @@ func (b *bench) run(ctx context.Context, t *target) error {
 	b.begun = time.Now()
 	// The channel is long, so that slow acks do not slow down the writer: the bench would then measure its own waiting.
 	receipts := make(chan sent, 1<<16)
+	// The first error ends the other goroutines: without it, the reader would wait for records that the writer cannot
+	// write.
 	g, ctx := errgroup.WithContext(ctx)
 	// The reader has a context of its own. The writer may end early, at --duration, and the reader then waits for a
 	// record that never comes.

@@ -108,6 +108,7 @@ func (c *chart) plot(out *bytes.Buffer, top int, label, class string, values []f
 		fmt.Fprintf(out, `<line class="g" x1="%d" x2="%d" y1="%d" y2="%d"/><text class="d" x="%d" y="%d" text-anchor="end">%s</text>`,
 			plotLeft, plotLeft+plotWidth, y, y, plotLeft-8, y+4, short(highest*float64(4-i)/4))
 	}
+	// The axis of time ends at the last bucket and not at the last record, so both plots have the same one.
 	total := time.Duration(len(values)) * c.step
 	for i := range 5 {
 		fmt.Fprintf(out, `<text class="d" x="%d" y="%d" text-anchor="middle">%.1f s</text>`, plotLeft+plotWidth*i/4, top+plotHeight+18, total.Seconds()*float64(i)/4)
@@ -140,7 +141,7 @@ func nice(v float64) float64 {
 	return v
 }
 
-// short formats a number for an axis.
+// short formats a number for an axis. Three digits are enough for the eye, and a long number would run into the plot.
 func short(v float64) string {
 	switch {
 	case v >= 1e6:

@@ -32,7 +32,8 @@ type checkedReader struct {
 	failed  error // of the record behind those that Read has returned
 }
 
-// Read first returns the records before a wrong record, and the copy contains these records.
+// Read first returns the records before a wrong record, and the copy contains these records. The encoded value is
+// thrown away, because only the error of the codec matters.
 func (r *checkedReader) Read(ctx context.Context) (backend.Batch, error) {
 	if r.failed != nil {
 		return backend.Batch{}, r.failed

@@ -116,6 +116,7 @@ func (t *transfer) relay(ctx context.Context, to backend.Resumer) error {
 // pipe copies with a consumer and a producer. The checkpoint follows the records that are durable at the target, so a
 // killed copy loses nothing, and sends again what was durable behind the checkpoint.
 func (t *transfer) pipe(ctx context.Context) (err error) {
+	// The start counts only without a checkpoint: a copy that is continued must not begin again.
 	opts := []consumer.Option{consumer.StartAt(t.start), consumer.Checkpoint(t.places, t.key)}
 	if !t.Follow {
 		opts = append(opts, consumer.StopAtTail())

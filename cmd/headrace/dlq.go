@@ -13,7 +13,8 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// A dlqCmd looks at dead letters and sends them again.
+// A dlqCmd looks at dead letters and sends them again. A dead letter holds the whole record with its headers and its
+// place, so a redrive needs no look at the stream from which it came.
 type dlqCmd struct {
 	List    dlqListCmd    `cmd:"" help:"Print a line for each dead letter."`
 	Show    dlqShowCmd    `cmd:"" help:"Print one dead letter with its value."`

@@ -6,7 +6,7 @@ import (
 )
 
 // An input is a reader that ends when ctx ends. A Read of standard input cannot be interrupted, and may wait for ever:
-// for a terminal, or for a pipe without a writer.
+// for a terminal, or for a pipe without a writer. A goroutine waits in the Read instead, and hands over pieces.
 type input struct {
 	ctx    context.Context
 	pieces chan piece

@@ -11,7 +11,7 @@ import (
 	"github.com/headrace/headrace/relay"
 )
 
-// A lagCmd prints how far a consumer is behind.
+// A lagCmd prints how far a consumer is behind. With --json, an unknown number of records or bytes is -1.
 type lagCmd struct {
 	URL   string `arg:"" help:"The stream."`
 	Store string `arg:"" help:"Where the consumer keeps its place: file:PATH, bolt:PATH[?bucket=NAME], sqlite:PATH or postgres://…"`

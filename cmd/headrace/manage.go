@@ -64,7 +64,7 @@ func (c *createCmd) Run(ctx context.Context, std streams) error {
 	})
 }
 
-// A headCmd prints facts about a stream.
+// A headCmd prints facts about a stream. The facts of the stores differ, so each target tells its own.
 type headCmd struct {
 	URL  string `arg:"" help:"The stream."`
 	JSON bool   `help:"Print JSON."`
@@ -105,6 +105,7 @@ func (c *headCmd) Run(ctx context.Context, std streams) error {
 		if c.JSON {
 			return json.NewEncoder(std.out).Encode(facts)
 		}
+		// Columns for people; a program uses --json, where the names stay the same.
 		w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		for _, f := range facts {
 			fmt.Fprintf(w, "%s\t%s\n", f.Name, f.Value)
@@ -116,8 +117,10 @@ func (c *headCmd) Run(ctx context.Context, std streams) error {
 // oneRecord returns the first record at or behind a place, or nil if the tail comes first. A stream without records
 // must not hold up head, so oneRecord never waits for a record.
 func oneRecord(ctx context.Context, src backend.Source, from backend.Offset) (r *backend.Record, err error) {
+	// head must end even if the store does not answer.
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	// A reader and not a consumer: a consumer would try again for ever on a stream that is not there.
 	reader, err := src.OpenReader(ctx, from)
 	if err != nil {
 		return nil, err

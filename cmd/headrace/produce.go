@@ -66,6 +66,7 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 		}
 	}()
 	lines := bufio.NewScanner(newInput(ctx, in))
+	// The buffer grows to the longest line that comes, and no further than --max-line.
 	lines.Buffer(make([]byte, 0, 64<<10), c.MaxLine)
 	begun := time.Now()
 	n := 0

@@ -40,6 +40,7 @@ const (
 func startProgress(ctx context.Context, out io.Writer, source backend.Source, promise string) *progress {
 	ctx, stop := context.WithCancel(ctx)
 	p := &progress{out: out, source: source, promise: promise, begun: time.Now(), total: -1, stop: stop, stopped: make(chan struct{})}
+	// Without a terminal, for example under cron, the lines go to a log.
 	every := lineEvery
 	if isTerminal(out) {
 		every = barEvery

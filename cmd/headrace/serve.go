@@ -16,7 +16,8 @@ import (
 // drainTimeout is how long clients may take to finish their requests after the first signal.
 const drainTimeout = 10 * time.Second
 
-// A serveCmd runs servers for development and tests.
+// A serveCmd runs servers for development and tests. The servers are those of the library, as s2test and its sisters
+// start them: a program that passes its tests against one of them finds the same server here.
 type serveCmd struct {
 	Data string `help:"Keep the data of S2 and Durable Streams in this directory, which is made if it is missing. Default: memory." placeholder:"DIR"`
 

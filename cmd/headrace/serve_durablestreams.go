@@ -22,6 +22,7 @@ func startDurableStreams(c *serveCmd) (server, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A server that cannot start still holds its file, so it is closed here.
 	if err := s.Start(c.DurableStreams); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

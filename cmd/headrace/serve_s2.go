@@ -14,6 +14,7 @@ import (
 func startS2(c *serveCmd) (server, error) {
 	config := s2server.Config{Token: c.S2Token, Retain: c.S2Retain}
 	if c.Data != "" {
+		// The name must not change: a server that does not find its file begins empty, and nobody would be told.
 		config.Data = filepath.Join(c.Data, "s2.db")
 	}
 	s, err := s2server.New(config)

@@ -20,6 +20,7 @@ func startZerobus(c *serveCmd) (server, error) {
 		config.OAuthAddr = "127.0.0.1:0"
 	}
 	if c.ZerobusClient != "" {
+		// The id of a service principal has no colon, and its secret may have some: the first colon divides the two.
 		id, secret, ok := strings.Cut(c.ZerobusClient, ":")
 		// An empty half would mean any client to the server, and the user wanted just one.
 		if !ok || id == "" || secret == "" {
@@ -27,6 +28,7 @@ func startZerobus(c *serveCmd) (server, error) {
 		}
 		config.ClientID, config.ClientSecret = id, secret
 	}
+	// A table is read before anything listens, so a wrong file leaves no server behind.
 	for _, v := range c.Table {
 		t, err := declared(v)
 		if err != nil {

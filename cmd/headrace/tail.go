@@ -144,7 +144,8 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("NO_COLOR") == ""
 }
 
-// A printer writes records in one of the formats of tail.
+// A printer writes records in one of the formats of tail. It buffers, because a system call for each record would make
+// a long stream slow; printAll flushes behind each batch.
 type printer struct {
 	w      *bufio.Writer
 	format string

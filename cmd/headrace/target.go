@@ -43,7 +43,7 @@ func opening(s backend.Sink) func(context.Context, string) error {
 	}
 }
 
-// A fact is a line of head.
+// A fact is a line of head. The value is text, because the facts of the stores have nothing in common but to be read.
 type fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`

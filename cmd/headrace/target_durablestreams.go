@@ -20,6 +20,7 @@ func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 	if i < 0 || i+1 == len(base.Path) || base.Host == "" {
 		return fmt.Errorf("%w: write ds+http://HOST/PATH/STREAM", errUsage)
 	}
+	// The rest of the path belongs to the server, and servers differ in it.
 	name := base.Path[i+1:]
 	// RawPath goes, because it would win over the shorter Path.
 	base.Path, base.RawPath = base.Path[:i+1], ""
@@ -46,6 +47,7 @@ func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 		}
 		return []fact{{"content type", info.ContentType}, {"tail", string(info.Next)}, {"sealed", fmt.Sprint(info.Closed)}}, nil
 	}
+	// trim stays nil: the protocol lets only the server drop the beginning of a stream.
 	t.seal = s.Seal
 	t.remove = s.Delete
 	return nil

@@ -15,6 +15,7 @@ func openPostgres(ctx context.Context, u *url.URL, t *target) error {
 	if err != nil {
 		return err
 	}
+	// A pool and not a connection: a producer and a reader work at the same time, for example in bench.
 	pool, err := openPool(ctx, u)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 	if u.Host == "" || name == "" {
 		return fmt.Errorf("%w: write s2://BASIN/STREAM", errUsage)
 	}
+	// The same variables as those of S2's own tools, so a shell that is set up for them is set up for headrace.
 	cfg, err := s2.Environment()
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
@@ -34,6 +35,7 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 	s := client.Basin(u.Host).Stream(name)
 	t.sink, t.source, t.close = s, s, client.Close
 	t.create = func(ctx context.Context, _ string) error {
+		// The content type is left out: S2 keeps bytes and knows no types.
 		_, err := basin.CreateStream(ctx, name, s2.StreamConfig{})
 		// The user wants the stream to exist. An existing stream keeps its config.
 		if errors.Is(err, backend.ErrConflict) {
@@ -57,6 +59,7 @@ func openS2(_ context.Context, u *url.URL, t *target) error {
 		// S2 counts from 0 without holes, so the tail is the number of all records, trimmed ones included.
 		return []fact{{"records appended", fmt.Sprint(tail.SeqNum)}, {"last append", stamp(time.UnixMilli(int64(tail.Timestamp)))}}, nil
 	}
+	// seal and trim stay nil: an S2 stream has no end, and is trimmed by its own command records and by age.
 	t.remove = func(ctx context.Context) error { return basin.DeleteStream(ctx, name) }
 	return nil
 }

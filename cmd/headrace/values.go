@@ -80,7 +80,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// A line is a record in the form of tail --output json.
+// A line is a record in the form of tail --output json. The names are the interface for programs, and must not change.
 type line struct {
 	Offset  backend.Offset `json:"offset"`
 	Next    backend.Offset `json:"next"`
@@ -120,7 +120,8 @@ func lineOf(r *backend.Record) line {
 	return l
 }
 
-// indented returns JSON with line breaks, and other values as they are.
+// indented returns JSON with line breaks, and other values as they are. A record is shown in any case: a value that is
+// no JSON is no mistake of the user.
 func indented(v []byte) []byte {
 	var out bytes.Buffer
 	if json.Indent(&out, v, "", "  ") != nil {

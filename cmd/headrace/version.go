@@ -12,6 +12,7 @@ func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		text = "headrace " + info.Main.Version
 		for _, s := range info.Settings {
+			// 12 digits name a commit without doubt.
 			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
 				text += " " + s.Value[:12]
 			}

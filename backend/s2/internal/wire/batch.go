@@ -10,7 +10,8 @@ import (
 	"github.com/headrace/headrace/internal/records"
 )
 
-// A Batch is a decoded ReadBatch.
+// A Batch is a decoded ReadBatch. Nearly every batch has no gap, and then Seqs costs nothing. A gap appears where a
+// trim has removed records.
 type Batch struct {
 	Records []backend.Record // without offsets
 	Seqs    []uint64         // of the records; nil if the records follow each other from First without a gap
@@ -28,7 +29,7 @@ func (b *Batch) Seq(i int) uint64 {
 }
 
 // A Decoder reads the ReadBatches of one session. It remembers the header names of the record before. In most streams
-// all records have the same names, and then no string is allocated.
+// all records have the same names, and then no string is allocated. A Decoder is not safe for several goroutines.
 type Decoder struct {
 	names   []string
 	headers int       // number of headers in the last batch; the next batch will probably have as many
@@ -46,13 +47,17 @@ const batchRecords = 1000
 const tagRecord = 1<<3 | delimited
 
 // nameLimit bounds how many names a Decoder remembers. The names of later headers in a record are allocated each time.
+// A record with more headers is rare, and a peer must not be able to fill our memory with names.
 const nameLimit = 16
 
-// Decode reads a ReadBatch. The values of the records alias p, therefore nobody may write to p afterwards.
+// Decode reads a ReadBatch. The values of the records alias p, therefore nobody may write to p afterwards. The message
+// is walked twice: once to count the records, and once to read them. Counting is quick, because it only jumps from
+// length to length, and one allocation of the right size is cheaper than several that grow.
 func (d *Decoder) Decode(p []byte) (Batch, error) {
 	var b Batch
 	size := len(p)
 	var err error
+	// The headers of all records lie in one array. A guess that is too small costs one more array and nothing else.
 	arena := make(backend.Headers, 0, d.headers)
 	for len(p) > 0 {
 		tag, _, from, to := next(p)
@@ -71,6 +76,7 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 			r := &b.Records[i]
 			seq, ms, body := usual(p[from:to])
 			if body > 0 {
+				// The capacity ends with the value. An append by the caller would otherwise overwrite the next record.
 				r.Value, r.Time = p[from+body:to:to], d.at(ms)
 			} else if arena, seq, err = d.record(r, arena, p[from:to]); err != nil {
 				return Batch{}, err
@@ -93,8 +99,8 @@ func (d *Decoder) Decode(p []byte) (Batch, error) {
 	return b, nil
 }
 
-// grow returns recs with room for at least one more record of a batch of size bytes. The batch probably has records of the same size
-// as the batch before. To count the records first would cost an eighth of the time of Decode.
+// grow returns recs with room for at least one more record of a batch of size bytes. The batch probably has records of
+// the same size as the batch before. To count the records first would cost an eighth of the time of Decode.
 func (d *Decoder) grow(recs []backend.Record, size int) ([]backend.Record, error) {
 	n := 2*len(recs) + 1
 	switch {
@@ -107,7 +113,8 @@ func (d *Decoder) grow(recs []backend.Record, size int) ([]backend.Record, error
 }
 
 // place stores the sequence number of the last record in the batch. It refuses a number that is not larger than the
-// number before, because the offsets of the records would be wrong.
+// number before, because the offsets of the records would be wrong. The largest number is refused, because the place
+// behind it could not be named, and a reader would begin again at 0.
 func (b *Batch) place(seq uint64) error {
 	i := len(b.Records) - 1
 	if seq == math.MaxUint64 {
@@ -124,6 +131,7 @@ func (b *Batch) place(seq uint64) error {
 	case b.Seqs == nil && seq == last+1:
 		return nil
 	case b.Seqs == nil:
+		// The first gap: the numbers up to here are written out, and every later record adds its own.
 		b.Seqs = make([]uint64, i, cap(b.Records))
 		for j := range b.Seqs {
 			b.Seqs[j] = b.First + uint64(j)
@@ -152,6 +160,7 @@ func usual(p []byte) (seq, ms uint64, body int) {
 	}
 	size := int(p[at+1])
 	at += 2
+	// Two bytes of length reach to 16 KiB. With a longer body, the time for the network makes the slow path invisible.
 	if size >= 0x80 {
 		if p[at] >= 0x80 {
 			return 0, 0, 0
@@ -198,6 +207,7 @@ func (d *Decoder) record(r *backend.Record, arena backend.Headers, p []byte) (_ 
 	return arena, seq, nil
 }
 
+// at makes a time of a timestamp. The records of a batch often have the timestamp of their arrival in common.
 func (d *Decoder) at(ms uint64) time.Time {
 	if ms != d.ms || d.time.IsZero() {
 		d.ms, d.time = ms, Time(ms)
@@ -205,6 +215,8 @@ func (d *Decoder) at(ms uint64) time.Time {
 	return d.time
 }
 
+// header reads the header number i of a record. A name that stood there in the record before is not allocated again:
+// comparing a string with bytes is free in Go, and converting is not.
 func (d *Decoder) header(i int, p []byte) (h backend.Header, err error) {
 	var name []byte
 	for len(p) > 0 {
@@ -233,7 +245,8 @@ func (d *Decoder) header(i int, p []byte) (h backend.Header, err error) {
 	return h, nil
 }
 
-// Add appends a record that was decoded from another format, such as JSON.
+// Add appends a record that was decoded from another format, such as JSON. The same rules hold, so a reader of
+// server-sent events finds the same damage as a reader of frames.
 func (b *Batch) Add(seq uint64, r backend.Record) error {
 	if len(b.Records) == batchRecords {
 		return fmt.Errorf("malformed batch: more than %d records", batchRecords)

@@ -13,7 +13,7 @@ import (
 type Position struct{ SeqNum, Timestamp uint64 }
 
 // A Condition is what the stream must fulfil for an append to be accepted. A nil pointer means no condition; 0 and ""
-// are conditions.
+// are conditions. Both are written even when they are zero, because the protocol tells absent from zero.
 type Condition struct {
 	MatchSeqNum  *uint64
 	FencingToken *string
@@ -32,12 +32,15 @@ func (c Condition) Size() int {
 }
 
 // HasTime reports whether r has a timestamp of its own. The limits of the backend ensure that such a timestamp is not
-// negative.
+// negative. A record without a time gets the time of its arrival from the server.
 func HasTime(r *backend.Record) bool { return !r.Time.IsZero() }
 
-// SizeRecord is the size that one record adds to an encoded AppendInput.
+// SizeRecord is the size that one record adds to an encoded AppendInput. The limit of a frame is on encoded bytes, and
+// a batch of many small headers can meet this limit before the metered one.
 func SizeRecord(r *backend.Record) int { return sizeBytes(sizeRecord(r)) }
 
+// sizeRecord is the size without the tag and the length. It must agree with AppendInput byte for byte: the length is
+// written in front of the bytes, and a wrong length makes the whole frame unreadable.
 func sizeRecord(r *backend.Record) int {
 	n := 0
 	if HasTime(r) {
@@ -63,7 +66,7 @@ func sizeHeader(h *backend.Header) int {
 	return n
 }
 
-// AppendInput appends the encoding of an AppendInput to dst.
+// AppendInput appends the encoding of an AppendInput to dst. Empty values and names are left out, as proto3 does.
 func AppendInput(dst []byte, recs []backend.Record, c Condition) []byte {
 	for i := range recs {
 		r := &recs[i]
@@ -120,5 +123,5 @@ func uvarintLen(v uint64) int {
 }
 
 // Time returns a record's timestamp as a time. A timestamp beyond the range of int64 milliseconds becomes the latest
-// time.
+// time. A server with uncapped timestamps may hold any number of 64 bits.
 func Time(ms uint64) time.Time { return time.UnixMilli(int64(min(ms, 1<<63-1))) }

@@ -25,6 +25,7 @@ func next(p []byte) (tag, val uint64, from, to int) {
 	} else if tag, n = binary.Uvarint(p); n <= 0 {
 		return 0, 0, 0, 0
 	}
+	// Field numbers go from 1 to 2^29-1.
 	if tag < 1<<3 || tag >= 1<<32 {
 		return 0, 0, 0, 0
 	}
@@ -43,6 +44,7 @@ func next(p []byte) (tag, val uint64, from, to int) {
 		} else if size, m = binary.Uvarint(p[n:]); m <= 0 {
 			return 0, 0, 0, 0
 		}
+		// n is now behind the length, where the bytes begin.
 		n += m
 	case 1:
 		size = 8
@@ -51,13 +53,15 @@ func next(p []byte) (tag, val uint64, from, to int) {
 	default:
 		return 0, 0, 0, 0
 	}
+	// Compared as unsigned numbers: a length near 2^64 must not become a negative one.
 	if size > uint64(len(p)-n) {
 		return 0, 0, 0, 0
 	}
 	return tag, 0, n, n + int(size)
 }
 
-// malformed returns the reason why next found no field in p.
+// malformed returns the reason why next found no field in p. It parses the tag again, because next has no room for a
+// reason, and a damaged message is rare.
 func malformed(p []byte) error {
 	tag, n := binary.Uvarint(p)
 	switch {
@@ -72,7 +76,7 @@ func malformed(p []byte) error {
 }
 
 // mergePosition reads a StreamPosition into pos. If a message contains the position twice, the later values replace the
-// earlier ones, as protobuf demands.
+// earlier ones, as protobuf demands. An absent field leaves the value as it is: proto3 does not write zeros.
 func mergePosition(pos *Position, p []byte) error {
 	for len(p) > 0 {
 		tag, val, _, to := next(p)
@@ -93,7 +97,7 @@ func mergePosition(pos *Position, p []byte) error {
 // An Ack is a decoded AppendAck. A missing position is zero.
 type Ack struct{ Start, End, Tail Position }
 
-// DecodeAck reads an AppendAck.
+// DecodeAck reads an AppendAck. Unknown fields are passed over, so a newer server may add some.
 func DecodeAck(p []byte) (a Ack, err error) {
 	for len(p) > 0 {
 		tag, _, from, to := next(p)
