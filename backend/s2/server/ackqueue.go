@@ -2,11 +2,14 @@ package server
 
 import "sync"
 
-// maxPending is how many batches of a session may wait for their ack. At this number the server reads no more inputs of
-// the session; otherwise a fast client could fill the memory of the server. The client notices by the flow control of
-// HTTP/2: its window is not opened again. The number is far above the batches of one commit, because a smaller one would
-// make the disk wait for the network.
-const maxPending = 4096
+// maxPending is how many batches of a session may wait for their ack, and maxPendingBytes how many metered bytes. At
+// these numbers the server reads no more inputs of the session; otherwise a client that sends faster than the disk
+// writes could fill the memory of the server. The client notices by the flow control of HTTP/2: its window is not opened
+// again. Both are far above one commit, because smaller numbers would make the disk wait for the network.
+const (
+	maxPending      = 4096
+	maxPendingBytes = 64 << 20
+)
 
 // An ackQueue holds the acks of one append session, in the order of the inputs. The reader of the session reserves a
 // slot for each input before it gives the input to the stream. The store decides slots from its own goroutine. The
@@ -20,6 +23,7 @@ type ackQueue struct {
 	mu          sync.Mutex
 	first       uint64 // the number of the slot acks[0]
 	acks        []pendingAck
+	bytes       int           // of the batches of acks
 	err         error         // why no more slots will be reserved; io.EOF: the client has ended the session
 	writerEnded bool          // nobody takes acks any more
 	ready       chan struct{} // holds one token when wait may find something new
@@ -27,6 +31,7 @@ type ackQueue struct {
 }
 
 type pendingAck struct {
+	size    int // of the batch
 	ack     ack
 	err     error
 	decided bool
@@ -45,16 +50,18 @@ func signal(c chan struct{}) {
 	}
 }
 
-// reserve takes the next slot. While maxPending slots are taken, reserve waits. ok = false: the writer has ended.
-func (q *ackQueue) reserve() (slot uint64, ok bool) {
+// reserve takes the next slot, for a batch of a size. While the queue is full, reserve waits. An empty queue takes a
+// batch of any size; otherwise a batch above the bound would wait for ever. ok = false: the writer has ended.
+func (q *ackQueue) reserve(size int) (slot uint64, ok bool) {
 	for {
 		q.mu.Lock()
 		switch {
 		case q.writerEnded:
 			q.mu.Unlock()
 			return 0, false
-		case len(q.acks) < maxPending:
-			q.acks = append(q.acks, pendingAck{})
+		case len(q.acks) == 0 || len(q.acks) < maxPending && q.bytes+size <= maxPendingBytes:
+			q.acks = append(q.acks, pendingAck{size: size})
+			q.bytes += size
 			slot = q.first + uint64(len(q.acks)) - 1
 			q.mu.Unlock()
 			return slot, true
@@ -72,7 +79,9 @@ func (q *ackQueue) unreserve() {
 	defer q.mu.Unlock()
 	// Only the reader of the session reserves, and it has reserved nothing since, so the last slot is the one to give
 	// back.
-	q.acks = q.acks[:len(q.acks)-1]
+	last := len(q.acks) - 1
+	q.bytes -= q.acks[last].size
+	q.acks = q.acks[:last]
 }
 
 // decide stores the ack or the error of the input of a slot. decide does not wait, because the goroutine of the store
@@ -80,7 +89,8 @@ func (q *ackQueue) unreserve() {
 func (q *ackQueue) decide(slot uint64, a ack, err error) {
 	q.mu.Lock()
 	// Only decided slots leave the queue at the head, so the index is within the queue, also after the writer has ended.
-	q.acks[slot-q.first] = pendingAck{a, err, true}
+	p := &q.acks[slot-q.first]
+	p.ack, p.err, p.decided = a, err, true
 	// The writer can go on only if the slot at the head is decided. Waking the writer for another slot would be useless
 	// work.
 	head := slot == q.first
@@ -118,6 +128,7 @@ func (q *ackQueue) wait(dst []ack) ([]ack, error) {
 		for n < len(q.acks) && q.acks[n].decided && failed == nil {
 			if failed = q.acks[n].err; failed == nil {
 				dst = append(dst, q.acks[n].ack)
+				q.bytes -= q.acks[n].size
 				n++
 			}
 		}

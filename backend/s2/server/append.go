@@ -394,7 +394,7 @@ func (x *exchange) takeInputs(s *stream, q *ackQueue) error {
 			return errAbort
 		}
 		// We reserve the slot before the append, because tell may decide the slot before append returns.
-		slot, ok := q.reserve()
+		slot, ok := q.reserve(in.metered)
 		if !ok {
 			return errAbort
 		}

@@ -13,7 +13,7 @@
 //   - Sequence numbers begin at 0 and have no holes. Acks come in the order of the inputs. After an input of a session has
 //     failed, the server stores nothing more of the session.
 //   - Readers see only records that are stored. A trim takes effect some time after its append. A reader that follows still
-//     receives records that a trim has removed behind the reader's back.
+//     receives records that a trim has removed behind the reader's back, unless the reader is more than 32 MiB behind.
 //   - If a write to the file fails, the server stores nothing more until the file is opened again. Later batches have already
 //     received their sequence numbers, so storing a later batch would leave a hole.
 //

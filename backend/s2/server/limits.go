@@ -14,6 +14,10 @@ const (
 	maxWait    = 60      // seconds that a unary read may wait
 	maxBody    = 8 << 20 // bytes of a unary request; JSON may use six bytes for each byte of a record
 
+	// maxBehind is how many bytes of batches a follower may keep in memory, beside what it is sending: 32 batches of the
+	// largest size. It is no limit of S2.
+	maxBehind = 32 << 20
+
 	// minCompressed is the smallest payload that is compressed, in bytes. S2 gives this number for frames and for
 	// answers. Below it, compression costs more time on both sides than the network saves.
 	minCompressed = 1024

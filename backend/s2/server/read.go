@@ -257,6 +257,9 @@ func (rd *reading) collect() (done bool, err error) {
 	return done || rd.lim.records == 0 || rd.lim.metered == 0, nil
 }
 
+// end ends the reading.
+func (rd *reading) end() { rd.s.unfollow(&rd.at) }
+
 // readUnary answers with the records that are stored, or waits for the first batch. The answer fits into memory as a
 // whole, because a unary read has the limits of one batch.
 func (x *exchange) readUnary() error {
@@ -272,6 +275,7 @@ func (x *exchange) readUnary() error {
 	if err != nil {
 		return err
 	}
+	defer rd.end()
 	waited, err := rd.firstBatch(&q)
 	if err != nil {
 		return err

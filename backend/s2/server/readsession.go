@@ -78,6 +78,7 @@ func (x *exchange) readSession() error {
 	if err != nil {
 		return err
 	}
+	defer rd.end()
 	// From here on the status is sent, so every failure must travel in a terminal frame.
 	x.begin(typeS2S)
 	out := &frameEmitter{x: x, how: responseCodec(x.r.Header.Values("accept-encoding"))}

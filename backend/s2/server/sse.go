@@ -28,6 +28,7 @@ func (x *exchange) readEvents() error {
 	if err != nil {
 		return err
 	}
+	defer rd.end()
 	x.begin(typeEvent)
 	return out.end(rd.run(&q, out))
 }

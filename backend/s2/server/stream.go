@@ -30,14 +30,15 @@ type stream struct {
 	mu        sync.Mutex
 	cfg       streamConfig // resolved: no field is nil
 	deletedAt time.Time
-	next      position      // behind the last batch that has a place, whether or not the batch is durable
-	fence     string        // the fencing token that the batch at next must have
-	trimTo    uint64        // the first seq that the last trim keeps; the trim takes effect at trimAt
-	trimAt    int64         // Unix milliseconds
-	head      uint64        // the first seq that the stream keeps
-	chunks    []chunk       // the durable batches from head on
-	last      *link         // the last durable batch
-	tail      position      // behind the last durable batch
+	next      position // behind the last batch that has a place, whether or not the batch is durable
+	fence     string   // the fencing token that the batch at next must have
+	trimTo    uint64   // the first seq that the last trim keeps; the trim takes effect at trimAt
+	trimAt    int64    // Unix milliseconds
+	head      uint64   // the first seq that the stream keeps
+	chunks    []chunk  // the durable batches from head on
+	last      *link    // the last durable batch
+	tail      position // behind the last durable batch
+	followers map[*cursor]struct{}
 	changed   chan struct{} // the first reader that waits makes the channel; the next change closes the channel
 	scratch   []byte        // the memory that encodeLocked writes to
 	spare     []byte        // the memory of a chunk that Retain has dropped; becomes the next scratch
@@ -56,7 +57,7 @@ func newStream(b *basin, name string, id uint64, createdAt time.Time) *stream {
 // A link is a durable batch in a linked list of batches. A following reader holds the link of its last batch, and finds
 // later batches through this link. Therefore a following reader receives every batch, even if a trim or retention
 // meanwhile removes the batch from the log; S2 promises this. When no reader and no stream holds a link any more, the
-// garbage collector frees the link.
+// garbage collector frees the link. A reader holds maxBehind bytes at most: see publishLocked.
 type link struct {
 	chunk
 	next *link
@@ -246,6 +247,14 @@ func (s *stream) publishLocked(srv *Server, c chunk) {
 	l := &link{chunk: c}
 	s.last.next = l
 	s.last = l
+	// A follower whose client does not read would keep everything in memory that is appended meanwhile. Beyond a bound
+	// the follower has to read from the log again, where a trim may have removed something. The open-source server does
+	// the same with a reader more than 25 batches behind.
+	for f := range s.followers {
+		if f.behind += len(c.data); f.behind > maxBehind {
+			s.unfollowLocked(f)
+		}
+	}
 	s.tail = position{c.end(), c.lastTS}
 	if srv.store != nil {
 		c.data = nil // frees the memory: log readers load the data from the file, and followers take the data from the link
@@ -331,10 +340,36 @@ func (s *stream) emptyForLocked(now time.Time) bool {
 }
 
 // A cursor is the place of a reader. While the reader reads the stored log, seq is the place. After the reader has
-// reached the tail, the reader follows, and link is the last batch that it has read.
+// reached the tail, the reader follows, and link is the last batch that it has read. The mu of the stream guards the
+// fields of a follower, because an append may end the following: see publishLocked.
 type cursor struct {
-	seq  uint64
-	link *link
+	seq    uint64
+	link   *link
+	behind int // the bytes of the batches behind link
+}
+
+// followLocked makes the reader at the tail a follower. s.mu is held.
+func (s *stream) followLocked(c *cursor) {
+	if s.followers == nil {
+		s.followers = map[*cursor]struct{}{}
+	}
+	s.followers[c] = struct{}{}
+	c.link, c.behind = s.last, 0
+}
+
+// unfollow ends the following. Every read ends with unfollow: the stream would otherwise keep the cursor for ever, and
+// the cursor its batches.
+func (s *stream) unfollow(c *cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unfollowLocked(c)
+}
+
+// unfollowLocked ends the following, and lets the garbage collector free the batches. s.mu is held. The reader goes on
+// in the log, at seq.
+func (s *stream) unfollowLocked(c *cursor) {
+	delete(s.followers, c)
+	c.link, c.behind = nil, 0
 }
 
 // chunksFrom returns the chunks from the cursor on, about as many as a batch of a read needs. At the tail chunksFrom
@@ -371,7 +406,7 @@ func (s *stream) chunksFrom(srv *Server, c *cursor, dst []chunk) ([]chunk, posit
 			return dst, s.tail, nil, nil
 		}
 		// All stored chunks are behind the reader. From now on the reader follows from the last published batch.
-		c.link = s.last
+		s.followLocked(c)
 	}
 	// The links are read under mu, because publishLocked writes next. The chunks behind them never change.
 	for l := c.link; l.next != nil; l = l.next {
@@ -393,14 +428,12 @@ func (s *stream) chunksFrom(srv *Server, c *cursor, dst []chunk) ([]chunk, posit
 // advance moves the cursor to seq. The cursor of a follower moves to the last link whose records are all below seq. If
 // the cursor moved further, the rest of a chunk that was read only in part would be lost.
 func (c *cursor) advance(s *stream, seq uint64) {
-	c.seq = seq
-	if c.link == nil {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c.link.next != nil && c.link.next.end() <= seq {
+	c.seq = seq
+	for c.link != nil && c.link.next != nil && c.link.next.end() <= seq {
 		c.link = c.link.next
+		c.behind -= len(c.link.data)
 	}
 }
 
