@@ -120,3 +120,8 @@ func (h *history) ackTimeout() time.Duration {
 	}
 	return 5 * time.Second
 }
+
+// idleTimeout is a time that ends sessions again and again, beside all that senders and faults do. With 0, sessions stay open.
+func (h *history) idleTimeout(d *rand.Rand) time.Duration {
+	return pick(d, time.Millisecond, 7*time.Millisecond, 0)
+}

@@ -268,7 +268,8 @@ func (in *incarnation) passOver(i int) {
 // open makes the producer of a Pipe.
 func (in *incarnation) open(ctx context.Context) (*producer.Producer[string], error) {
 	p, err := producer.New(ctx, in.sink.tap, codec.String(), producer.Backoff(in.f.h.backoff()),
-		producer.AckTimeout(in.f.h.ackTimeout()), producer.BatchRecords(pick(in.dice, 1, 5, 100)))
+		producer.AckTimeout(in.f.h.ackTimeout()), producer.BatchRecords(pick(in.dice, 1, 5, 100)),
+		producer.IdleTimeout(in.f.h.idleTimeout(in.dice)), producer.Observe(in.f.h.counts.idleHook()))
 	if err != nil {
 		return nil, err
 	}

@@ -88,6 +88,7 @@ func (s *slot) options() []producer.Option {
 		producer.Backoff(s.h.backoff()), producer.AckTimeout(s.h.ackTimeout()),
 		producer.Linger(pick(d, 0, time.Millisecond, 5*time.Millisecond)), producer.BatchRecords(pick(d, 1, 4, 30, 10_000)),
 		producer.BufferBytes(pick(d, 8<<10, 32<<10, 1<<20)), producer.BatchBytes(pick(d, 3000, 1<<20)),
+		producer.IdleTimeout(s.h.idleTimeout(d)), producer.Observe(s.h.counts.idleHook()),
 	}
 	if s.once {
 		opts = append(opts, producer.AtMostOnce())
