@@ -122,6 +122,25 @@ func TestSessionWithWorkStaysOpen(t *testing.T) {
 	}
 }
 
+// Records that linger are work: the session waits for them. Otherwise each batch of a producer whose Linger is longer than its
+// IdleTimeout would need an opening.
+func TestSessionThatWaitsForLingeringRecordsIsNotIdle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		stream := memory.New()
+		p := open(t, stream, producer.IdleTimeout(time.Second), producer.Linger(time.Minute))
+		for _, v := range numbered(5) {
+			enqueue(t, p, v)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		if n := p.Stats().Sessions; n != 1 {
+			t.Errorf("%d sessions were opened, want 1", n)
+		}
+		closeNow(t, p)
+		wantLog(t, stream, numbered(5)...)
+	})
+}
+
 // While the store owes an ack, the session is not idle, however long the ack takes.
 func TestSessionThatWaitsForAnAckIsNotIdle(t *testing.T) {
 	bubble(t, func(t *testing.T) {

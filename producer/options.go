@@ -106,8 +106,8 @@ func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTime
 // again. The default is 30 s; 0 or less means no timeout.
 func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout = d } }
 
-// IdleTimeout is how long the producer keeps a session with the store while there is nothing to send. The session ends after one
-// to two times IdleTimeout, and the next record opens a session again, for the cost of an opening. A service with a producer
+// IdleTimeout is how long the producer keeps a session with the store while there is nothing to send. A record that waits for
+// its linger is something to send. The session ends after one to two times IdleTimeout, and the next record opens a session again, for the cost of an opening. A service with a producer
 // for each of many streams keeps connections only for the streams in use, and no network between drops an idle connection in
 // silence, which would delay the next record by [AckTimeout]. The default is a minute; with 0 or less a session stays open.
 func IdleTimeout(d time.Duration) Option { return func(c *config) { c.idleTimeout = d } }

@@ -81,7 +81,10 @@ func (e *engine) stopTimers() {
 // be exact, but would cost time with each batch.
 func (e *engine) endIdle(s backend.Session, no uint64) {
 	e.mu.Lock()
-	worked := len(e.window.parts) > 0 || e.window.next != e.ackedAtLook
+	// The batcher counts a record until the record is decided: records that linger are work too, and so are the records of a batch on
+	// its way from the batcher to the window.
+	held, _ := e.queue.Held()
+	worked := held > 0 || e.window.next != e.ackedAtLook
 	current := e.sessionNo == no && e.endReason == nil && e.idleLook != nil
 	switch {
 	case current && worked:
