@@ -3,14 +3,12 @@ package producer
 import (
 	"context"
 	"time"
-
-	"github.com/headrace/headrace/backend"
 )
 
 // send hands parts to the session: first the parts left from earlier sessions, then new batches of the batcher. send returns
 // when ctx ends, when Send fails, or when everything is decided after a Close. Apart from a refusal, an error of Send does
 // not tell why the session ended; Recv returns the reason.
-func (e *engine) send(ctx context.Context, s backend.Session, no uint64) {
+func (e *engine) send(ctx context.Context, s *closeOnce, no uint64) {
 	waitedForRoom := false
 	for {
 		p, seq, room := e.next()
@@ -44,7 +42,7 @@ func (e *engine) send(ctx context.Context, s backend.Session, no uint64) {
 }
 
 // sendPart gives a part to the session. sendPart returns false when the session takes nothing more.
-func (e *engine) sendPart(ctx context.Context, s backend.Session, no uint64, p part, seq uint64) bool {
+func (e *engine) sendPart(ctx context.Context, s *closeOnce, no uint64, p part, seq uint64) bool {
 	err := s.Send(ctx, seq, p.records())
 	e.sendReturned() // also after an error: the session reads the records no more
 	if err == nil {
@@ -60,7 +58,7 @@ func (e *engine) sendPart(ctx context.Context, s backend.Session, no uint64, p p
 // endRefused ends the session after Send refused a part. endRefused waits until every part sent before is decided, because
 // then the refused part is the first part of the window, and a refusal is always about the first part. We close the session,
 // because the contract does not say whether a session lives on after a refusal in Send.
-func (e *engine) endRefused(ctx context.Context, s backend.Session, no uint64, reason error) {
+func (e *engine) endRefused(ctx context.Context, s *closeOnce, no uint64, reason error) {
 	for e.inFlight() > 0 {
 		if !e.awaitShrunk(ctx) {
 			return
@@ -70,7 +68,7 @@ func (e *engine) endRefused(ctx context.Context, s backend.Session, no uint64, r
 }
 
 // endDrained ends the session after a Close, once everything is decided.
-func (e *engine) endDrained(ctx context.Context, s backend.Session, no uint64) {
+func (e *engine) endDrained(ctx context.Context, s *closeOnce, no uint64) {
 	for e.pending() {
 		if !e.awaitShrunk(ctx) {
 			return

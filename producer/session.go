@@ -12,11 +12,12 @@ import (
 //
 // Four parties can end a session. The store ends a session with the error of Recv. The watchdog or the sender ends a session
 // with endSession, and endIdle ends a session without work. An abort, or a Close whose time is up, cancels ctx.
-func (e *engine) session(ctx context.Context, s backend.Session) error {
+func (e *engine) session(ctx context.Context, opened backend.Session) error {
+	s := &closeOnce{Session: opened, logger: e.logger, closed: make(chan struct{})}
 	no := e.beginSession(s)
 
 	// When ctx ends, closing s unblocks both goroutines.
-	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	defer context.AfterFunc(ctx, s.close)()
 	sending, stopSending := context.WithCancel(ctx)
 	sendEnded := make(chan struct{})
 	go func() {
@@ -26,9 +27,7 @@ func (e *engine) session(ctx context.Context, s backend.Session) error {
 	reason := e.receive(ctx, s)
 	e.stopTimers()
 	stopSending()
-	if err := s.Close(); err != nil {
-		e.logger.Warn("producer: closing a session failed", "err", err)
-	}
+	s.close()
 	<-sendEnded
 
 	e.mu.Lock()
@@ -44,7 +43,7 @@ func (e *engine) session(ctx context.Context, s backend.Session) error {
 
 // beginSession resets the state of the session before, and starts the timers of this session. The watchdog runs only while the
 // store owes an ack.
-func (e *engine) beginSession(s backend.Session) (no uint64) {
+func (e *engine) beginSession(s *closeOnce) (no uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.window.sent, e.window.recordsInFlight = 0, 0
@@ -79,7 +78,7 @@ func (e *engine) stopTimers() {
 // endIdle looks whether session number no has had work since the look before, and ends the session otherwise. There is one look
 // in an IdleTimeout, and the session ends after one to two times IdleTimeout. A timer that begins anew with each batch would
 // be exact, but would cost time with each batch.
-func (e *engine) endIdle(s backend.Session, no uint64) {
+func (e *engine) endIdle(s *closeOnce, no uint64) {
 	e.mu.Lock()
 	// The batcher counts a record until the record is decided: records that linger are work too, and so are the records of a batch on
 	// its way from the batcher to the window.
@@ -97,17 +96,17 @@ func (e *engine) endIdle(s backend.Session, no uint64) {
 	}
 	e.mu.Unlock()
 	if current && !worked {
-		_ = s.Close() // session closes s again and logs a failure of that Close
+		s.close()
 	}
 }
 
 // endSession ends session number no from our side; the first reason counts. The number guards against a watchdog that fires
 // late: its reason must not be taken for the reason of the next session.
-func (e *engine) endSession(s backend.Session, no uint64, reason error) {
+func (e *engine) endSession(s *closeOnce, no uint64, reason error) {
 	e.mu.Lock()
 	if e.endReason == nil && e.sessionNo == no {
 		e.endReason = reason
 	}
 	e.mu.Unlock()
-	_ = s.Close() // session closes s again and logs a failure of that Close
+	s.close()
 }
