@@ -34,6 +34,10 @@
 // the client sends the batch again in its turn. To a server that refuses, each request starts after the request before was
 // written, and fewer requests are in flight while some are still refused. About one batch in thirty is sent twice at most.
 //
+// The appends of producers go over connections with HTTP/1.1 that belong to the client, and all other requests go through net/http.
+// Where the server agrees on HTTP/2, behind a proxy, with an http.Client of the caller's ([HTTP]) and on systems other than Unix, net/http
+// makes the appends too. There a record passes through four more goroutines.
+//
 // # JSON streams
 //
 // Records whose format is application/json, without a content encoding, are the messages of a JSON stream, as any other

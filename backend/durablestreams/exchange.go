@@ -32,30 +32,17 @@ type exchange struct {
 //
 // ctx is that of the call, and bounds the wait for a connection. A request that is written in part cannot be taken back.
 func (c *conn) begin(ctx context.Context, b *batch) {
-	life, cancel := c.appender.stream.client.attempt(c.life)
-	detach := context.AfterFunc(ctx, cancel)
 	x := new(exchange)
 	x.writing.Lock()
 	if x.first, x.err = b.isFirst(); x.err == nil {
-		x.err = c.open(life, b, x)
+		x.err = c.open(ctx, b, x)
 	}
-	detach()
 	switch writes := c.publish(b, x); {
 	case !writes:
-		cancel()
 	case len(b.body) <= atOnce:
-		c.write(life, b, x)
-		cancel()
-		c.requests.Done()
-		c.wakeBoth()
+		c.write(b, x)
 	default:
-		go func() {
-			defer c.requests.Done()
-			defer cancel()
-			defer context.AfterFunc(life, x.link.cut)()
-			c.write(life, b, x)
-			c.wakeBoth()
-		}()
+		go c.write(b, x)
 	}
 }
 
@@ -65,12 +52,13 @@ func (c *conn) begin(ctx context.Context, b *batch) {
 // its headers, and read no more.
 const atOnce = 16 << 10
 
-// write sends the request on the link.
-func (c *conn) write(life context.Context, b *batch, x *exchange) {
+// write sends the request on the link. The end of the session cuts the link, and with it the writing.
+func (c *conn) write(b *batch, x *exchange) {
+	defer c.requests.Done()
+	defer c.wakeBoth()
 	defer x.writing.Unlock()
-	if x.failure = x.link.send(headOf(x.req, len(b.body)), b.body); x.failure != nil && life.Err() != nil {
-		x.failure = context.Cause(life)
-	}
+	_ = x.link.conn.SetWriteDeadline(x.deadline)
+	x.failure = x.link.send(headOf(x.req, len(b.body)), b.body)
 	if x.failure == nil && x.ticket.ordered {
 		c.noteWritten(b)
 	}
@@ -78,17 +66,20 @@ func (c *conn) write(life context.Context, b *batch, x *exchange) {
 
 // open prepares the request for b and finds a link.
 func (c *conn) open(ctx context.Context, b *batch, x *exchange) (err error) {
-	if x.req, x.ticket, err = c.prepare(ctx, b, nil); err != nil {
+	client := c.appender.stream.client
+	life, cancel := client.attempt(c.life)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	if x.req, x.ticket, err = c.prepare(life, b, nil); err != nil {
 		return err
 	}
-	x.deadline, _ = ctx.Deadline()
-	client := c.appender.stream.client
+	x.deadline, _ = life.Deadline()
 	if x.link = client.links.take(); x.link != nil {
 		return nil
 	}
-	if x.link, err = client.dialLink(ctx); err != nil {
+	if x.link, err = client.dialLink(life); err != nil {
 		x.link = nil
-		if cause := context.Cause(ctx); cause != nil {
+		if cause := context.Cause(life); cause != nil {
 			err = cause
 		}
 		return c.unanswerable(x, err, false)
@@ -243,7 +234,7 @@ func (c *conn) reason(ctx context.Context, x *exchange, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(x.failure, os.ErrDeadlineExceeded):
 		return c.appender.stream.client.noAnswer
 	case x.failure != nil:
 		return x.failure
