@@ -35,7 +35,7 @@
 //	                                                                             BatchBytes     1 MiB
 //	full     a caller is blocked because the buffer is full                      BufferBytes    32 MiB
 //	wanted   someone waits (Send, a Receipt) and nothing is in flight
-//	linger   its first record has waited long enough                             Linger         5 ms
+//	linger   the first record of the batch has waited long enough                Linger         5 ms
 //	flush    Flush, Close
 //
 // The limits of the store apply too; the smaller limit counts. These rules have three effects. A lone Send costs a round trip
@@ -45,13 +45,14 @@
 //
 // # Sessions
 //
-// When a session with the store ends, the producer waits until a record must be sent, and then opens the next session after
-// a jittered exponential backoff ([Backoff], 50 ms to 5 s, never less than the store asks for). The second failed attempt in a
-// row begins an outage. The producer logs a warning when an outage begins, and a warning when the store answers again. With
-// [Attempts] the producer stops after a number of attempts in a row without progress. Progress is an ack, or a session that
-// lived for longer than 5 s (the longest default backoff) and longer than the longest backoff of this producer.
+// When a session with the store is lost, the producer pauses for a jittered exponential backoff ([Backoff], 50 ms to 5 s, never
+// less than the store asks for). Then the producer waits until a record must be sent, and opens the next session. The second
+// failed attempt in a row begins an outage. The producer logs a warning when an outage begins, and a warning when the store
+// answers again. With [Attempts] the producer stops after a number of attempts in a row without progress. Progress is an ack, or
+// a session that lived for longer than 5 s (the longest default backoff) and longer than the longest backoff of this producer.
 //
-// A session without work ends after one to two times [IdleTimeout], and the next record opens a session at once.
+// A session without work ends after one to two times [IdleTimeout] (a minute by default), and the next record opens a session
+// without a pause.
 //
 // # Several streams
 //

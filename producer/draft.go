@@ -77,8 +77,8 @@ func (e *encoder[T]) encodeAlone(d *draft, r Record[T]) error {
 	return nil
 }
 
-// encode appends a record to the draft. A codec may return memory that belongs to the value; then the bytes are copied into the
-// draft, because the next value is appended behind, the next call overwrites the bytes, and both would write into the
+// encode appends a record to the draft. A codec may return memory that belongs to the value, instead of appending to d.buf. Then
+// encode copies the bytes into the draft. Otherwise the next append, and the next call that uses the draft, would write into the
 // caller's value.
 func (e *encoder[T]) encode(d *draft, r Record[T]) error {
 	out, err := e.AppendEncode(d.buf, r.Value)

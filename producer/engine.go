@@ -14,9 +14,9 @@ import (
 // An engine is the producer without its type parameter. The engine takes batches from the batcher, sends the batches through
 // one session after another, and decides each record: stored, refused, or unknown.
 //
-// A single goroutine, that of run, opens sessions and receives acks (run, sessions, session, receive, judge, refuse, finish). Each session
-// has a second goroutine that sends (send). Callers of the Producer come from any goroutine; they use the batcher, the
-// latches and, for Flush, Close and Stats, the fields under mu.
+// A single goroutine, that of run, opens sessions and receives acks (run, runSessions, runSession, receive, judge, refuse,
+// finish). Each session has a second goroutine that sends (send). Callers of the Producer come from any goroutine. The callers use
+// the batcher, the latches and, for Flush, Close and Stats, the fields under mu.
 //
 // Lock order: mu before the lock of the batcher (beginFlush takes both). The batcher calls keep with its lock held, so keep
 // must not take mu. Hooks and the logger are called with no lock held.
@@ -37,17 +37,17 @@ type engine struct {
 	endReason   error       // why endSession ended the open session; nil when the session runs or the store ended the session
 	sendFailed  bool        // Send of the open session returned an error, and parts[sent] is the part that was not taken
 	watchdog    *time.Timer // ends the session when an ack is overdue; nil without AckTimeout
-	ackedAtLook uint64      // window.next when endIdle looked last
+	ackedAtLook uint64      // window.firstSeq when endIdle looked last
 	idleLook    *time.Timer // calls endIdle; nil without IdleTimeout
 	failures    failures    // refused records that no Flush has returned yet
 	stopCause   error       // why the producer has stopped; nil while it runs and after a Close that decided everything
-	undecided   []part      // after the end: the parts that were never decided
+	undecided   []part      // after the end: the parts that the store never decided; their receipts have failed
 	stats       Stats
 	loan        loan
 
 	spareArenas sync.Pool // of *[]byte: arenas of decided batches, for reuse until the garbage collector removes them
 
-	// keep alone uses the next two, under the batcher's lock.
+	// Only keep uses lastFilled and batchCount, under the batcher's lock; newArena is a part of keep.
 	lastFilled int    // bytes copied into the arenas of the newest batch
 	batchCount uint64 // number of batches begun
 
@@ -100,28 +100,28 @@ func (e *engine) keep(b *batch) {
 }
 
 // run is the life of the producer: run opens sessions until a fatal error, until a Close after which nothing is left, or
-// until an abort. At the end run calls the functions in stopped, which the hooks called Started have returned.
-func (e *engine) run(ctx context.Context, first backend.Session, stopped []func(error)) {
+// until an abort. At the end run calls the functions in atEnd, which the hooks Hooks.Started have returned.
+func (e *engine) run(ctx context.Context, first backend.Session, atEnd []func(error)) {
 	defer close(e.ended)
 	defer e.abort(nil)
-	err := e.sessions(ctx, first)
+	err := e.runSessions(ctx, first)
 	if ctx.Err() != nil && err != nil {
 		err = context.Cause(ctx) // the reason that abort was given says more than "context canceled"
 	}
 	e.finish(err)
 	e.hooksRunning.Add(1)
-	for _, f := range stopped {
+	for _, f := range atEnd {
 		f(e.stopReason())
 	}
 	e.hooksRunning.Add(-1)
 }
 
-// sessions uses s and then opens one session after another. sessions returns nil when everything is decided after a Close.
-func (e *engine) sessions(ctx context.Context, s backend.Session) error {
+// runSessions uses s, and then opens one session after another. runSessions returns nil when everything is decided after a Close.
+func (e *engine) runSessions(ctx context.Context, s backend.Session) error {
 	var tries attempts
 	for {
 		opened, before := time.Now(), e.progress()
-		reason := e.session(ctx, s)
+		reason := e.runSession(ctx, s)
 		lived := time.Since(opened)
 		if reason == nil {
 			return nil
@@ -161,13 +161,10 @@ func (e *engine) sessions(ctx context.Context, s backend.Session) error {
 	}
 }
 
-// awaitWork returns when a part waits to be sent. Only then the next session is opened, because an idle producer needs no
-// session. awaitWork returns errDrained when the producer is closed and nothing is left to send.
+// awaitWork returns when a part waits to be sent. The next session is opened after that, because a producer without work needs
+// no session. awaitWork returns errDrained when the producer is closed and nothing is left to send.
 func (e *engine) awaitWork(ctx context.Context) error {
-	e.mu.Lock()
-	pending := len(e.window.parts)
-	e.mu.Unlock()
-	if pending > 0 {
+	if e.pending() {
 		return nil
 	}
 	b, err := e.queue.Take(ctx)
@@ -190,11 +187,11 @@ func (e *engine) push(b *batch) {
 	e.window.push(d, e.limits.Load())
 }
 
-// progress counts the batches that have been acknowledged: the number grows exactly when an ack arrives.
+// progress counts the parts that have been acknowledged: the number grows exactly when an ack arrives.
 func (e *engine) progress() uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.window.next
+	return e.window.firstSeq
 }
 
 // pending reports whether a part is not decided.
@@ -204,7 +201,7 @@ func (e *engine) pending() bool {
 	return len(e.window.parts) > 0
 }
 
-// inFlight counts the parts that the open session has taken and that are not decided.
+// inFlight counts the parts that were given to the open session and that are not decided.
 func (e *engine) inFlight() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

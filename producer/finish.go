@@ -44,7 +44,7 @@ func (e *engine) finish(err error) {
 			decided = append(decided, p.batchData)
 		}
 		e.stats.Failed += uint64(p.hi - p.lo)
-		events = append(events, p.event(e.window.next+uint64(i), reason))
+		events = append(events, p.event(e.window.firstSeq+uint64(i), reason))
 	}
 	e.mu.Unlock()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 // Hooks are functions for counting and tracing. Any of them may be nil. The producer calls hooks from its own goroutines, with
 // no lock held. A hook holds up sending until the hook returns, so a hook should be short. A hook must not wait for its own
 // producer, with Send, Flush, Close or a receipt, because the producer does nothing until the hook returns. Close in a hook
-// returns an error after [DrainTimeout]; call Close in a goroutine of its own. A panic of a hook ends the process, because it happens
-// in a goroutine of the producer.
+// returns an error, at most a second after [DrainTimeout]; call Close in a goroutine of its own. A panic of a hook ends the
+// process, because the panic happens in a goroutine of the producer.
 type Hooks struct {
 	// Started: New has opened the sink. stats is [Producer.Stats]. The function that Started returns, which may be nil, is called
 	// when the producer has stopped, with the reason that [Producer.Err] returns.
@@ -61,15 +61,15 @@ func callHooks[E any](e *engine, pick func(*Hooks) func(E), ev E) {
 }
 
 // startHooks calls Started, and returns the functions to call at the end.
-func startHooks(e *engine) (stopped []func(error)) {
+func startHooks(e *engine) (atEnd []func(error)) {
 	for i := range e.hooks {
 		if f := e.hooks[i].Started; f != nil {
 			if end := f(e.snapshot); end != nil {
-				stopped = append(stopped, end)
+				atEnd = append(atEnd, end)
 			}
 		}
 	}
-	return stopped
+	return atEnd
 }
 
 // The functions for pick.

@@ -10,9 +10,9 @@ func (e *engine) newArena() *[]byte {
 	return new(make([]byte, 0, max(e.lastFilled, firstChunk)))
 }
 
-// A loan is the batch whose records the running Send of the session may still read. The session may read the records until two things have
-// happened: the ack, and the return of Send. The ack may come first. If we gave the memory back at the ack, the memory would
-// get the records of a later batch while Send still reads it.
+// A loan is the batch whose records the running Send of the session may still read. The session may read the records until two
+// things have happened: the ack, and the return of Send. The ack may come first. If we gave the memory back at the ack, the
+// records of a later batch would go into the memory while Send still reads from it.
 type loan struct {
 	batch   *batchData
 	decided bool // the batch is decided, and the end of the loan gives the memory back

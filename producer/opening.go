@@ -56,7 +56,7 @@ func (e *engine) open(ctx context.Context, tries *attempts, budget int) (backend
 		}
 		// A refusal of an opening is about no record. Cutting a batch would not help, and a retry would be refused again.
 		retry := errors.Is(err, backend.ErrTransient) || errors.Is(err, backend.ErrIndeterminate)
-		if is, _ := refusal(err); is || !retry {
+		if isRefusal(err) || !retry {
 			return nil, fmt.Errorf("producer: open: %w", err)
 		}
 		e.openingFailed(tries.failed+1, err)
@@ -70,8 +70,8 @@ func (e *engine) open(ctx context.Context, tries *attempts, budget int) (backend
 	}
 }
 
-// openingFailed logs a failed attempt. The first one of New is a warning, so that the operator sees a wrong address at once: New
-// itself may try again for half a minute before it returns the error.
+// openingFailed logs a failed attempt. The first failed attempt of New is a warning, so that the operator sees a wrong address at
+// once: New may try again for half a minute before New returns the error.
 func (e *engine) openingFailed(attempt int, err error) {
 	if !e.started && attempt == 1 {
 		e.startLogger.Warn("producer: the sink cannot be opened yet, trying again", "err", err)

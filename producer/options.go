@@ -115,7 +115,7 @@ func IdleTimeout(d time.Duration) Option { return func(c *config) { c.idleTimeou
 // Attempts is how many attempts in a row may fail without progress before the producer stops. A session that is lost and an
 // opening that fails are attempts. Progress is an ack, or a session that lived for longer than 5 s and longer than the longest
 // backoff, where the [AckTimeout] that ended a session does not count. By default there is no limit, and the producer tries
-// until the store is back. 13 attempts with the default [Backoff] take about half a minute. The minimum is 1.
+// until the store is back. The pauses between 13 attempts with the default [Backoff] take 16 to 31 s together. The minimum is 1.
 //
 // The number also holds for the opening in [New]. Without Attempts, New tries until the deadline of its context. When the
 // context has no deadline, New tries 13 times, so that a wrong address is reported.

@@ -25,9 +25,7 @@ type Partitioned[T any] struct {
 
 // Partition returns which of n streams has the values of key: the 64-bit FNV-1a hash of the bytes of key, modulo n. This rule does
 // not change between versions, so programs in other languages may compute the number too. When n changes, most keys move to another
-// stream, and their order is lost at that moment.
-//
-// n must be at least 1.
+// stream, and their order is lost at that moment. n must be at least 1; Partition panics when n is 0.
 func Partition(key string, n int) int {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key))
@@ -110,8 +108,8 @@ func (p *Partitioned[T]) of(v T) *Producer[T] {
 	return p.producers[Partition(p.key(v), len(p.producers))]
 }
 
-// send encodes all values before the first value is put, as a Producer does. Therefore a bad value fails the call before any other
-// value is accepted.
+// send encodes all values before the first value is put, as a Producer does: one bad value then fails the call before any value is
+// accepted.
 func (p *Partitioned[T]) send(ctx context.Context, n int, at func(i int) Record[T]) error {
 	if n == 1 { // as with a Producer, the most common call allocates nothing
 		return p.of(at(0).Value).SendRecord(ctx, at(0))

@@ -44,41 +44,27 @@ func New[T any](ctx context.Context, sink backend.Sink, c codec.Codec[T], opts .
 // Send writes values and returns when all of them are durable. The values go to the stream in order, and share a batch with
 // values that other goroutines send at the same time, if all fit.
 //
-// When a value cannot be encoded ([*EncodeError]), or when the store can never hold a value, Send fails before any value is accepted. After all
-// values were accepted, the error of several values is a [*SendError], which names the values that failed; the others are
-// stored. The error of a single value is returned as it is.
+// When a value cannot be encoded ([*EncodeError]), or when the store can never hold a value ([backend.ErrTooLarge],
+// [backend.ErrRejected]), Send fails before any value is accepted. After all values were accepted, the error of several values is
+// a [*SendError], which names the values that failed; the others are stored. The error of a single value is returned as it is.
 //
 // An error that wraps [backend.ErrIndeterminate] means: some values may be stored. When ctx ends after values were accepted,
 // the values are still sent, and the error wraps the error of ctx too.
 func (p *Producer[T]) Send(ctx context.Context, vs ...T) error {
-	d := newDraft()
-	defer d.free()
-	for i, v := range vs {
-		if err := p.encodeAndMeter(d, Record[T]{Value: v}); err != nil {
-			return valueError(i, len(vs), err)
-		}
-	}
-	return p.send(ctx, d)
+	return p.send(ctx, len(vs), func(i int) Record[T] { return Record[T]{Value: vs[i]} })
 }
 
 // SendRecord is [Producer.Send] for values with headers and times.
 func (p *Producer[T]) SendRecord(ctx context.Context, rs ...Record[T]) error {
-	d := newDraft()
-	defer d.free()
-	for i, r := range rs {
-		if err := p.encodeAndMeter(d, r); err != nil {
-			return valueError(i, len(rs), err)
-		}
-	}
-	return p.send(ctx, d)
+	return p.send(ctx, len(rs), func(i int) Record[T] { return rs[i] })
 }
 
+// valueError is the error of value i of a call with n values.
 func valueError(i, n int, err error) error {
 	return fmt.Errorf("producer: value %d of %d: %w", i+1, n, err)
 }
 
 // encodeAndMeter encodes a record behind the earlier records of the draft, and refuses a record that the store can never hold.
-// Send does this for all values before the first value is accepted. Therefore a bad value leaves no other value accepted.
 func (p *Producer[T]) encodeAndMeter(d *draft, r Record[T]) error {
 	if err := p.encoder.encode(d, r); err != nil {
 		return err
@@ -88,9 +74,16 @@ func (p *Producer[T]) encodeAndMeter(d *draft, r Record[T]) error {
 	return err
 }
 
-// send puts the records of a draft and waits until all of them are decided.
-func (p *Producer[T]) send(ctx context.Context, d *draft) error {
-	n := len(d.marks)
+// send encodes n records, puts the records, and waits until all of them are decided. All records are encoded before the first
+// record is put: one bad value then fails the call before any value is accepted.
+func (p *Producer[T]) send(ctx context.Context, n int, at func(i int) Record[T]) error {
+	d := newDraft()
+	defer d.free()
+	for i := range n {
+		if err := p.encodeAndMeter(d, at(i)); err != nil {
+			return valueError(i, n, err)
+		}
+	}
 	for i := range n {
 		d.load(i)
 		r, err := p.put(ctx, d, false)
@@ -202,8 +195,9 @@ func (p *Producer[T]) meter(d *draft) (int, error) {
 // for the receipt. When ctx ends first, the error wraps the error of ctx, and the failures stay for the next Flush.
 //
 // When several calls of Flush or Close run at the same time, each reports all failures among the records accepted before the
-// call: the first failure and the number of failures. A Flush that begins later does not return these failures again, whoever calls Flush. Therefore goroutines that share a
-// producer and flush in turn must learn of their own records from Send or from their receipts.
+// call: the first failure and the number of failures. A Flush that begins later does not return these failures again, whoever
+// calls Flush. Therefore goroutines that share a producer and flush in turn must learn of their own records from Send or from
+// their receipts. After Close, Flush fails with [backend.ErrClosed].
 func (p *Producer[T]) Flush(ctx context.Context) error {
 	if p.closed.Load() {
 		return errClosed

@@ -27,12 +27,12 @@ func (e *engine) ack(a backend.Ack) error {
 	e.mu.Lock()
 	w := &e.window
 	// A seq below next was acknowledged before. A seq from next+sent on was not given to this session.
-	if a.Seq < w.next || a.Seq-w.next >= uint64(w.sent) {
-		first, inFlight := w.next, w.sent
+	if a.Seq < w.firstSeq || a.Seq-w.firstSeq >= uint64(w.sent) {
+		first, inFlight := w.firstSeq, w.sent
 		e.mu.Unlock()
 		return fmt.Errorf("the sink acknowledged seq %d, but only %d batches from seq %d on are in flight", a.Seq, inFlight, first)
 	}
-	n := int(a.Seq-w.next) + 1
+	n := int(a.Seq-w.firstSeq) + 1
 	// Everything about the parts is noted before acknowledge, because acknowledge removes the parts from the window.
 	var events []BatchEvent
 	var decided []*batchData
@@ -46,7 +46,7 @@ func (e *engine) ack(a backend.Ack) error {
 		}
 		e.stats.Acked += uint64(s.n)
 		if len(e.hooks) > 0 {
-			events = append(events, p.event(w.next+uint64(i), nil))
+			events = append(events, p.event(w.firstSeq+uint64(i), nil))
 		}
 	}
 	w.acknowledge(n, e.limits.Load())

@@ -70,7 +70,7 @@ func (e *engine) failFirstLocked(reason error) (decided []*batchData, ev BatchEv
 	}
 	e.failures.add(p.no, err)
 	e.stats.Failed++
-	ev = p.event(w.next, err)
+	ev = p.event(w.firstSeq, err)
 	w.pop(1)
 	if w.refusedInARow == 1 {
 		// After a second refusal in a row, the records beside may be refused too, and small pieces find them faster. So only

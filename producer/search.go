@@ -29,16 +29,17 @@ type tally struct {
 	refusedInARow int // records refused without an ack between them
 }
 
-// twicePart bounds the cost of searches: of so many records, about one may be stored a second time.
-const twicePart = 20
+// recordsPerCopy bounds the cost of searches: of 20 records, about one may be stored a second time. 20 is a choice, and is not
+// measured.
+const recordsPerCopy = 20
 
 // mustWait reports whether the next part has to wait until the parts in flight are decided.
 //
 // In a search, every part outside the probe waits. Without a search, a part that was never in flight waits when more records
-// in flight would make the next search too expensive: when a refusal overtakes acks, everything in flight is sent again, and
-// is stored again. The cost is small while refusals are rare. A store that refuses often gets its batches one at a time. The
-// batches grow meanwhile, and the refusal of a batch that is alone is certain. The same holds after two refused records in a
-// row, because the next record may be bad too.
+// in flight would make the next search too expensive: when a refusal comes before the acks of stored parts, everything in flight
+// is sent again, and is stored again. The cost is small while refusals are rare. A store that refuses often gets its batches one
+// at a time. The batches grow meanwhile, and when a batch is alone, no search is needed after a refusal. After two refused
+// records in a row the batches go one at a time too, because the next record may be bad as well.
 func (w *window) mustWait() bool {
 	switch {
 	case w.suspects > 0:
@@ -49,11 +50,11 @@ func (w *window) mustWait() bool {
 		return true
 	}
 	fresh := w.sent == len(w.parts) || w.parts[w.sent].attempts == 0
-	return fresh && w.recordsTwice > 0 && w.recordsInFlight+w.recordsTwice >= w.recordsAcked/twicePart
+	return fresh && w.recordsTwice > 0 && w.recordsInFlight+w.recordsTwice >= w.recordsAcked/recordsPerCopy
 }
 
-// suspect begins a search among the first n parts, or narrows a search down to them: a session took the parts and the store
-// refused one of them.
+// suspect begins a search among the first n parts, or narrows a search down to the first n parts: a session took the n parts, and
+// the store refused one of the parts.
 //
 // Some parts are more likely than others. We know two kinds of stores. A store that refuses at once, before it acknowledges
 // the parts it has stored, refused one of the last parts it was sent; so the first probe leaves out the last eighth only. A
@@ -98,7 +99,7 @@ func (w *window) acknowledge(n int, l *backend.Limits) {
 		}
 	}
 	w.pop(n)
-	w.next += uint64(n)
+	w.firstSeq += uint64(n)
 	w.refusedInARow = 0
 	if w.suspects == 0 {
 		return
@@ -110,9 +111,10 @@ func (w *window) acknowledge(n int, l *backend.Limits) {
 	}
 }
 
-// chooseProbe chooses the next probe. The last suspect is sent alone too, although we know that it is the culprit: only the
-// store's own answer may fail a record, and a part that may be stored must be sent again with the same records. A last suspect
-// of several records that was never sent is cut first, because the store would refuse it whole.
+// chooseProbe chooses the next probe. The last suspect is sent alone too, although we know that the last suspect is the culprit:
+// only the store's own answer may fail a record, and a part that may be stored must be sent again with the same records. If the
+// last suspect has several records and is certainly not stored, we cut the part first, because the store would refuse the part
+// as a whole.
 func (w *window) chooseProbe(l *backend.Limits) {
 	if p := &w.parts[0]; w.suspects == 1 && p.hi-p.lo > 1 && !p.maybeStored() {
 		w.suspects = w.split(l, (p.hi-p.lo)/2)

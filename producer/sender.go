@@ -11,7 +11,7 @@ import (
 func (e *engine) send(ctx context.Context, s *closeOnce, no uint64) {
 	waitedForRoom := false
 	for {
-		p, seq, room := e.next()
+		p, seq, room := e.nextPart()
 		if p.batchData != nil {
 			if !e.sendPart(ctx, s, no, p, seq) {
 				return
@@ -49,7 +49,7 @@ func (e *engine) sendPart(ctx context.Context, s *closeOnce, no uint64, p part, 
 		return true
 	}
 	e.notTaken(seq, p.taken)
-	if is, _ := refusal(err); is {
+	if isRefusal(err) {
 		e.endRefused(ctx, s, no, err)
 	}
 	return false
@@ -77,10 +77,10 @@ func (e *engine) endDrained(ctx context.Context, s *closeOnce, no uint64) {
 	e.endSession(s, no, errDrained)
 }
 
-// next marks the next part of the window as sent. next returns the part with its seq; in the returned copy, taken is the
+// nextPart marks the next part of the window as sent. nextPart returns the part with its seq; in the returned copy, taken is the
 // value from before, for notTaken. When no part can be sent, p.batchData is nil, and room reports whether the session could take
 // another batch. A session that we have ended takes nothing more: its parts wait for the next session.
-func (e *engine) next() (p part, seq uint64, room bool) {
+func (e *engine) nextPart() (p part, seq uint64, room bool) {
 	e.mu.Lock()
 	w := &e.window
 	limit := e.limits.Load().InFlight
@@ -93,7 +93,7 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 		return part{}, 0, true
 	}
 	i := w.sent
-	p, seq = w.parts[i], w.next+uint64(i)
+	p, seq = w.parts[i], w.firstSeq+uint64(i)
 	p.attempts++
 	// We mark the part before Send is called, because the ack may arrive before Send returns.
 	w.parts[i].attempts, w.parts[i].taken = p.attempts, true
@@ -117,14 +117,14 @@ func (e *engine) next() (p part, seq uint64, room bool) {
 	return p, seq, true
 }
 
-// notTaken undoes the marks of next, because Send failed and the session did not take the part. takenBefore says whether an
+// notTaken undoes the marks of nextPart, because Send failed and the session did not take the part. takenBefore says whether an
 // earlier session took the part: if so, the part may be stored all the same. When an ack has removed the part meanwhile, the
 // ack counts and there is nothing to undo.
 func (e *engine) notTaken(seq uint64, takenBefore bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	w := &e.window
-	if i := int(seq - w.next); i >= 0 && i < w.sent {
+	if i := int(seq - w.firstSeq); i >= 0 && i < w.sent {
 		for _, p := range w.parts[i:w.sent] {
 			w.recordsInFlight -= p.hi - p.lo
 		}

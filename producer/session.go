@@ -7,12 +7,12 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// session sends and receives until s ends, and returns the reason: nil when everything is decided after a Close. When session
-// returns, s is closed and the goroutine that sent has ended, so the next session never runs beside the sender of this one.
+// runSession sends and receives until s ends, and returns the reason: nil when everything is decided after a Close. When
+// runSession returns, s is closed and the goroutine that sent has ended, so no two goroutines send at the same time.
 //
 // Four parties can end a session. The store ends a session with the error of Recv. The watchdog or the sender ends a session
 // with endSession, and endIdle ends a session without work. An abort, or a Close whose time is up, cancels ctx.
-func (e *engine) session(ctx context.Context, opened backend.Session) error {
+func (e *engine) runSession(ctx context.Context, opened backend.Session) error {
 	s := &closeOnce{Session: opened, logger: e.logger, closed: make(chan struct{})}
 	no := e.beginSession(s)
 
@@ -36,12 +36,12 @@ func (e *engine) session(ctx context.Context, opened backend.Session) error {
 	case e.endReason == errDrained:
 		return nil
 	case e.endReason != nil:
-		return e.endReason // we ended the session, so the error of Recv is only the echo
+		return e.endReason // we closed the session, so the error of Recv says only that the session was closed
 	}
 	return reason
 }
 
-// beginSession resets the state of the session before, and starts the timers of this session. The watchdog runs only while the
+// beginSession resets the state of the session before, and makes the timers of this session. The watchdog runs only while the
 // store owes an ack.
 func (e *engine) beginSession(s *closeOnce) (no uint64) {
 	e.mu.Lock()
@@ -52,10 +52,10 @@ func (e *engine) beginSession(s *closeOnce) (no uint64) {
 	no = e.sessionNo
 	if e.ackTimeout > 0 {
 		e.watchdog = time.AfterFunc(e.ackTimeout, func() { e.endSession(s, no, errAckTimeout) })
-		e.watchdog.Stop() // next starts the watchdog with the first part
+		e.watchdog.Stop() // nextPart starts the watchdog with the first part
 	}
 	if e.idleTimeout > 0 {
-		e.ackedAtLook = e.window.next
+		e.ackedAtLook = e.window.firstSeq
 		e.idleLook = time.AfterFunc(e.idleTimeout, func() { e.endIdle(s, no) })
 	}
 	return no
@@ -75,23 +75,23 @@ func (e *engine) stopTimers() {
 	e.watchdog, e.idleLook = nil, nil
 }
 
-// endIdle looks whether session number no has had work since the look before, and ends the session otherwise. There is one look
-// in an IdleTimeout, and the session ends after one to two times IdleTimeout. A timer that begins anew with each batch would
-// be exact, but would cost time with each batch.
+// endIdle looks whether session number no has had work since the look before, and ends the session if there was none. There is
+// one look in each IdleTimeout, so the session ends after one to two times IdleTimeout without work. A timer that begins anew with
+// each batch would be exact, but would cost time with each batch.
 func (e *engine) endIdle(s *closeOnce, no uint64) {
 	e.mu.Lock()
 	// The batcher counts a record until the record is decided: records that linger are work too, and so are the records of a batch on
 	// its way from the batcher to the window.
 	held, _ := e.queue.Held()
-	worked := held > 0 || e.window.next != e.ackedAtLook
+	worked := held > 0 || e.window.firstSeq != e.ackedAtLook
 	current := e.sessionNo == no && e.endReason == nil && e.idleLook != nil
 	switch {
 	case current && worked:
-		e.ackedAtLook = e.window.next
+		e.ackedAtLook = e.window.firstSeq
 		e.idleLook.Reset(e.idleTimeout)
 	case current:
-		// The reason is set before the lock is released, and next sends nothing on a session with a reason. Otherwise a batch
-		// could be sent at this moment: the batch would be in doubt, and errIdle says that nothing is in doubt.
+		// The reason is set before the lock is released, and nextPart returns nothing for a session with a reason. Otherwise a
+		// batch could be sent at this moment: the batch would be in doubt, and errIdle says that nothing is in doubt.
 		e.endReason = errIdle
 	}
 	e.mu.Unlock()
@@ -100,8 +100,8 @@ func (e *engine) endIdle(s *closeOnce, no uint64) {
 	}
 }
 
-// endSession ends session number no from our side; the first reason counts. The number guards against a watchdog that fires
-// late: its reason must not be taken for the reason of the next session.
+// endSession ends session number no from our side; the first reason counts. A watchdog may fire after the next session has begun.
+// The number keeps its reason from becoming the reason of the next session.
 func (e *engine) endSession(s *closeOnce, no uint64, reason error) {
 	e.mu.Lock()
 	if e.endReason == nil && e.sessionNo == no {

@@ -6,11 +6,10 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// refusal reports whether err refuses the first batch that is not acknowledged. unsure means: the store may have refused a
-// batch behind the first instead.
-func refusal(err error) (is, unsure bool) {
-	is = errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
-	return is, is && errors.Is(err, backend.ErrIndeterminate)
+// isRefusal reports whether err refuses a batch: the first batch that is not acknowledged or, together with ErrIndeterminate, one
+// of the batches that are not acknowledged.
+func isRefusal(err error) bool {
+	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 }
 
 // judge decides what follows from the reason for the end of a session. A refusal is carried out. After an error that allows
@@ -23,8 +22,9 @@ func (e *engine) judge(reason error) (refused bool, fatal error) {
 		suspects++
 	}
 	e.mu.Unlock()
-	if is, unsure := refusal(reason); is && suspects > 0 {
-		return true, e.refuse(reason, suspects, unsure && suspects > 1)
+	if isRefusal(reason) && suspects > 0 {
+		unsure := errors.Is(reason, backend.ErrIndeterminate) && suspects > 1
+		return true, e.refuse(reason, suspects, unsure)
 	}
 	switch {
 	case nothingStored(reason):

@@ -23,14 +23,14 @@ func (p *part) records() []backend.Record { return p.Items[p.lo:p.hi] }
 func (p *part) maybeStored() bool { return p.taken || p.lostWithSession }
 
 // window holds the parts that are not decided, in order. The seq of a part follows from its place: parts[i] has the seq
-// next+i. A resend keeps its place and so its seq. When a refused part leaves, the parts behind move up and take the seqs that
-// became free.
+// firstSeq+i. A part that is sent again is still in its place, and so has the same seq. When a refused part leaves, the parts
+// behind the refused part move up, and take the seqs that became free.
 //
 // The engine's lock guards the window: every method is called with that lock held.
 type window struct {
-	parts []part
-	sent  int    // parts[:sent] were given to the session that is open
-	next  uint64 // the seq of parts[0]; all seqs before are acknowledged
+	parts    []part
+	sent     int    // parts[:sent] were given to the session that is open
+	firstSeq uint64 // the seq of parts[0]; all seqs before are acknowledged
 	search
 	tally
 	latency time.Duration // time from sending to ack of the newest part acknowledged
@@ -46,8 +46,8 @@ func (w *window) push(d *batchData, l *backend.Limits) {
 }
 
 // refit cuts the parts that are certainly not stored, so that these parts fit the current limits of the store. A part that may be
-// stored keeps its records, because a resend under the same seq must hold the same records. If the store now refuses such a part, the part
-// is cut then.
+// stored keeps its records, because a resend under the same seq must hold the same records. If the store refuses that part, the
+// part is cut after the refusal.
 func (w *window) refit(l *backend.Limits) {
 	first := w.maybeStored() // the first part that may be cut
 	if !slices.ContainsFunc(w.parts[first:], func(p part) bool { return !fits(l, p.hi-p.lo, p.metered) }) {
@@ -70,7 +70,7 @@ func appendCut(parts []part, p part, l *backend.Limits) []part {
 	// refuses the record and nothing else.
 	cut := part{batchData: p.batchData, lo: p.lo, hi: p.lo}
 	for i := p.lo; i < p.hi; i++ {
-		size := meter(l, p.Items[i:i+1])
+		size := meteredSum(l, p.Items[i:i+1])
 		if cut.hi > cut.lo && !fits(l, cut.hi-cut.lo+1, cut.metered+size) {
 			parts = append(parts, cut)
 			cut = part{batchData: p.batchData, lo: i, hi: i}
@@ -86,9 +86,9 @@ func fits(l *backend.Limits, records, bytes int) bool {
 	return (l.BatchRecords == 0 || records <= l.BatchRecords) && (l.BatchBytes == 0 || bytes <= l.BatchBytes)
 }
 
-// pop removes the first n parts, which are decided. The caller advances next when the parts were acknowledged; otherwise the
-// parts behind take the seqs. The parts behind stay where they are in memory: moving them at each ack would cost the square of
-// their number.
+// pop removes the first n parts, which are decided. When the parts were acknowledged, the caller advances firstSeq; otherwise the
+// parts behind take the seqs. The parts behind stay where they are in memory: to move all parts at each ack would cost the square
+// of the number of parts.
 func (w *window) pop(n int) {
 	for _, p := range w.parts[:min(n, w.sent)] {
 		w.recordsInFlight -= p.hi - p.lo
@@ -106,7 +106,7 @@ func (w *window) markLost() {
 }
 
 // clearTaken notes that the store holds none of the parts that the session took and did not acknowledge, because the store
-// refused the first part, or the whole session. A search ends with that.
+// refused the first part, or the whole session. A search ends then, because the refused part is known.
 func (w *window) clearTaken() {
 	for i := range w.parts {
 		w.parts[i].taken = false
@@ -122,7 +122,7 @@ func (w *window) split(l *backend.Limits, at ...int) int {
 	lo := p.lo
 	for _, i := range append(at, p.hi-p.lo) {
 		if hi := p.lo + i; hi > lo {
-			cuts = append(cuts, part{batchData: p.batchData, lo: lo, hi: hi, metered: meter(l, p.Items[lo:hi]), lostWithSession: p.lostWithSession})
+			cuts = append(cuts, part{batchData: p.batchData, lo: lo, hi: hi, metered: meteredSum(l, p.Items[lo:hi]), lostWithSession: p.lostWithSession})
 			lo = hi
 		}
 	}
@@ -130,9 +130,10 @@ func (w *window) split(l *backend.Limits, at ...int) int {
 	return len(cuts)
 }
 
-// join makes one part of the pieces at the front of the window, after a record between them was refused. Without join each
-// piece would cost a round trip with a store that takes one batch at a time. A piece that may be stored is left alone, because
-// a resend must keep its records.
+// join makes one part of the pieces at the front of the window, after the record before the pieces was refused. The pieces of a
+// batch follow one another without a gap, because only the first part of the window ever leaves. Without join each piece would
+// cost a round trip with a store that takes one batch at a time. A piece that may be stored stays as it is, because a resend must
+// hold the same records.
 func (w *window) join(l *backend.Limits) {
 	n := 1
 	for ; n < len(w.parts); n++ {
@@ -147,9 +148,9 @@ func (w *window) join(l *backend.Limits) {
 	}
 }
 
-// meter sums the sizes of records by the store's meter. A record that the meter now refuses counts 0: the store refuses the
-// record when it is sent.
-func meter(l *backend.Limits, recs []backend.Record) (sum int) {
+// meteredSum sums the sizes of records by the store's meter. A record that the meter now refuses counts 0: when the record is
+// sent, the store refuses the record.
+func meteredSum(l *backend.Limits, recs []backend.Record) (sum int) {
 	for i := range recs {
 		if size, err := l.Meter(&recs[i]); err == nil {
 			sum += size

@@ -22,7 +22,7 @@ type Policy struct {
 // Endless is a Budget that is never used up.
 const Endless = math.MaxInt
 
-// Default is the schedule of the producer and the consumer. Its attempts take about half a minute together: a server
+// Default is the schedule of the producer and the consumer. Its 12 pauses take 16 to 31 s together: a server
 // has time to restart, and a wrong address is still noticed soon.
 func Default() Policy { return Policy{Base: 50 * time.Millisecond, Max: longest, Budget: 12} }
 
