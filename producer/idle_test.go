@@ -3,6 +3,7 @@ package producer_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -175,4 +176,52 @@ func TestRecordsAtTheMomentOfTheEndAreStoredOnce(t *testing.T) {
 			t.Errorf("only %d sessions: the records did not come at the end of sessions", n)
 		}
 	})
+}
+
+// badClose is a sink whose sessions fail at their first Close.
+type badClose struct{ backend.Sink }
+
+func (s badClose) NewAppender(f backend.Format) backend.Appender {
+	return badCloseAppender{s.Sink.NewAppender(f)}
+}
+
+type badCloseAppender struct{ backend.Appender }
+
+func (a badCloseAppender) Open(ctx context.Context) (backend.Session, error) {
+	s, err := a.Appender.Open(ctx)
+	return &badCloseSession{Session: s}, err
+}
+
+type badCloseSession struct {
+	backend.Session
+	closed atomic.Bool
+}
+
+func (s *badCloseSession) Close() error {
+	if err := s.Session.Close(); err != nil || s.closed.Swap(true) {
+		return err
+	}
+	return errors.New("the handle is bad")
+}
+
+func TestFailedCloseOfASessionIsLogged(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *producer.Producer[string]){
+		"idle session":      func(*testing.T, *producer.Producer[string]) { time.Sleep(3 * time.Minute); synctest.Wait() },
+		"end of a producer": closeNow,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var log bytes.Buffer
+				p := open(t, badClose{memory.New()}, producer.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+				if err := p.Send(t.Context(), "0"); err != nil {
+					t.Fatal(err)
+				}
+				end(t, p)
+				if n := strings.Count(log.String(), "the handle is bad"); n != 1 {
+					t.Errorf("the failure is logged %d times, want once:\n%s", n, log.String())
+				}
+				closeNow(t, p)
+			})
+		})
+	}
 }
