@@ -1,10 +1,11 @@
-// Package backend holds the nouns of every store of Headrace: records, offsets, sinks and sources, and the errors that
-// say what to do. The package imports the standard library only and does no work of its own.
+// Package backend holds what all stores of Headrace have in common: records, offsets, the interfaces of sinks and sources, and
+// the errors that say what to do. [Serial] and [Pipelined] make a Sink of a store's calls or connection. The package imports the
+// standard library only, and opens no connection by itself.
 //
 // # Delivery
 //
-// A backend is dumb, ordered and mortal: a backend opens sessions, moves batches and reports errors, and never retries an
-// append or a read. The producer and the consumer retry, once for all backends, by these rules:
+// A backend opens sessions, moves batches in order, and reports errors. A backend never retries an append or a read. The producer
+// and the consumer retry, in the same way for all backends, by these rules:
 //
 //   - A batch is stored whole or not at all, and the stored batches of a session are always the first batches that the
 //     session took.
@@ -13,7 +14,7 @@
 //     [ErrIndeterminate] a batch may be stored. The two are separate facts, and an error may wrap both.
 //   - A reader returns every record from the place asked for, in order, or reports a hole with [ErrOutOfRange]. A reader
 //     returns all records before an error, and then the error.
-//   - Nothing ever turns a failure into silence. An error without a sentinel of this package is fatal.
+//   - Every failure is reported. An error without a sentinel of this package is fatal.
 //
 // # Capabilities
 //

@@ -11,16 +11,16 @@ type Lag struct {
 	// Records and Bytes count from the place to the tail; see [Tail]. -1: unknown.
 	Records, Bytes int64
 
-	// Age is the age of the first unfinished record from the place on, by its time and the clock of this machine. Age is
-	// 0 when all records are done, and where the store gives no times.
+	// Age is the age of the first record from the place on, by the record's time and the clock of this machine. Age is 0 when
+	// no record lies behind the place, and where the store gives no times.
 	Age time.Duration
 
 	// CaughtUp means that no record lies between the place and the tail.
 	CaughtUp bool
 }
 
-// LagAt asks src how far the place from is behind the tail. LagAt reads the first record from the place on, for its age;
-// where src is no [Tailer], the age is all that LagAt can tell.
+// LagAt asks src how far the place from is behind the tail. LagAt reads the first record from the place on, for its age.
+// Where src is no [Tailer], LagAt finds Age and CaughtUp only, and Records and Bytes are -1 unless CaughtUp is true.
 func LagAt(ctx context.Context, src Source, from Offset) (Lag, error) {
 	l := Lag{Records: -1, Bytes: -1}
 	if t, ok := src.(Tailer); ok {
@@ -31,11 +31,11 @@ func LagAt(ctx context.Context, src Source, from Offset) (Lag, error) {
 		l.Records, l.Bytes = tail.Records, tail.Bytes
 	}
 	if l.Records != 0 {
-		at, any, err := firstTime(ctx, src, from)
+		at, found, err := firstTime(ctx, src, from)
 		if err != nil {
 			return Lag{}, err
 		}
-		if any {
+		if found {
 			l.Age = age(at)
 			return l, nil
 		}
@@ -50,8 +50,8 @@ func age(at time.Time) time.Duration {
 	return max(time.Since(at), 0)
 }
 
-// firstTime returns the time of the first record from a place on. any is false at the tail.
-func firstTime(ctx context.Context, src Source, from Offset) (at time.Time, any bool, err error) {
+// firstTime returns the time of the first record from a place on. found is false at the tail.
+func firstTime(ctx context.Context, src Source, from Offset) (at time.Time, found bool, err error) {
 	r, err := src.OpenReader(ctx, from)
 	if err != nil {
 		return at, false, err

@@ -9,9 +9,9 @@ type Limits struct {
 	RecordBytes  int // Size of one record
 	InFlight     int // batches taken by a session and not yet acknowledged
 
-	// Size is the store's own meter and door: Size returns how many bytes the record counts against BatchBytes and
-	// RecordBytes, or an error that refuses the record alone ([ErrRejected] or [ErrTooLarge]). Many goroutines call Size;
-	// Size does no I/O and keeps nothing of the record. Nil meters len(Value).
+	// Size is the store's own meter: Size returns how many bytes the record counts against BatchBytes and RecordBytes, or an
+	// error that refuses the record alone ([ErrRejected] or [ErrTooLarge]). Many goroutines call Size; Size does no I/O and
+	// keeps nothing of the record. With a nil Size a record counts len(Value) bytes.
 	Size func(*Record) (int, error)
 }
 

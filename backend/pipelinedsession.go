@@ -61,8 +61,8 @@ func (p *progress) state() (acked uint64, closed bool) {
 }
 
 func (s *pipelinedSession) Send(ctx context.Context, seq uint64, recs []Record) error {
-	// A producer has metered each record already, perhaps by other limits than those of this session. To pass its sum on would
-	// save at most 5 percent of the time of a JSON record of 1 KiB, and the session would have to trust its caller.
+	// A producer has metered each record already, but perhaps by other limits than the limits of this session. If the producer
+	// passed its sum on, we would save at most 5 percent of the time of a JSON record of 1 KiB, and would have to trust the sum.
 	_, refusal := s.limits.Check(recs)
 	if err := s.admit(ctx, seq, refusal); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A Resumer is a Sink whose store knows a resend of another process, too. Package relay cuts batches only by the source
-// of their records. So with a Resumer each record is stored once, however often the process is killed.
+// A Resumer is a Sink whose store recognizes a resend of another process, too. Package relay needs a Resumer: after a kill, the
+// next relay sends the same records in the same batches under the same numbers, and the store keeps each record once.
 type Resumer interface {
 	Sink
 
@@ -22,8 +22,9 @@ type Resumer interface {
 	// resend from a new batch any more, for example because the store has forgotten the name. Then the batch is refused
 	// with an error that is neither [ErrTransient] nor [ErrIndeterminate].
 	//
-	// The store must be told origin again when the batches of this appender come again: keep origin before the first
-	// batch is sent. origin is from.Origin where from.Sent is more than from.Seq, and may be another origin otherwise.
+	// origin is what the store must be told in Resumption.Origin when another appender sends the batches of this appender
+	// again. So the caller saves origin before the caller sends the first batch. origin is from.Origin where from.Sent is more
+	// than from.Seq, and may be another origin otherwise.
 	Resume(ctx context.Context, f Format, from Resumption) (a Appender, origin string, err error)
 }
 
@@ -32,8 +33,8 @@ type Resumption struct {
 	Name    string // of the producer, in all its processes: 1 to 256 bytes of UTF-8 without control characters
 	Seq     uint64 // how many batches of the name are acknowledged
 	Records uint64 // how many records those batches have
-	Sent    uint64 // how many batches may be stored, Seq at least
-	Origin  string // what the last Resume returned
+	Sent    uint64 // how many batches of the name may be stored: at least Seq, less than 2^53
+	Origin  string // what the last Resume returned; "" before the first Resume
 }
 
 // resumptionName is the longest name: DNS names and keys of checkpoints fit in.

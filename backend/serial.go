@@ -12,9 +12,9 @@ import (
 // in its own goroutine: a batch is on its way while the producer fills the next batch.
 //
 // appendBatch stores recs and returns when recs are durable; the Seq of the returned Ack is ignored. appendBatch must
-// return soon after ctx ends and may not keep recs. An error without a sentinel of this package is fatal, with one
-// exception: a bare context error is [ErrIndeterminate], because the call had begun. A store may recognize a resend by
-// its seq. But seq runs per Appender: several producers on a Sink need an identity of their own.
+// return soon after ctx ends and must not keep recs. An error without a sentinel of this package is fatal, with one
+// exception: a context error alone becomes [ErrIndeterminate], because the call had begun. A store may recognize a resend by
+// its seq. But each Appender counts its seqs from 0: when several producers use one Sink, the store must tell the producers apart.
 func Serial(l Limits, appendBatch func(ctx context.Context, seq uint64, recs []Record) (Ack, error)) Sink {
 	return &serialSink{limits: l, appendBatch: appendBatch}
 }
@@ -63,7 +63,7 @@ func (c *serialConn) Write(ctx context.Context, seq uint64, recs []Record) error
 	defer c.mu.Unlock()
 	defer wake(c.changed)
 	switch {
-	case c.failure != nil: // nothing is acknowledged behind it
+	case c.failure != nil: // after a failure nothing more is acknowledged
 	case err == nil:
 		c.acks = append(c.acks, ack)
 	default:
@@ -118,12 +118,12 @@ func (c *serialConn) Finish() {
 	wake(c.changed)
 }
 
-// Fate classifies a bare context error, which appendBatch or the caller of Recv brought. Any other error has its own
-// sentinels.
+// Fate adds a sentinel to a context error without one. The context error comes from appendBatch or from the ctx of Recv. Any other
+// error stays as appendBatch has returned it.
 func (c *serialConn) Fate(err error, unanswered int) error {
-	bare := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	switch {
-	case !bare || errors.Is(err, ErrTransient) || errors.Is(err, ErrIndeterminate):
+	case !ended || errors.Is(err, ErrTransient) || errors.Is(err, ErrIndeterminate):
 		return err
 	case unanswered == 0:
 		return fmt.Errorf("%w: %w", ErrTransient, err)

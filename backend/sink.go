@@ -21,10 +21,11 @@ type Appender interface {
 	Open(ctx context.Context) (Session, error)
 }
 
-// A Session is one attempt to append, over as many requests as the store needs. Its end is routine and no failure.
+// A Session is one attempt to append, over as many requests as the store needs. The routine end of one of these requests does not
+// end the session.
 //
-// Send runs in one goroutine, Recv in another, Close in any. A session never retries after a failure; putting its own
-// pipelined requests in order is no retry.
+// Send runs in one goroutine, Recv in another, Close in any. A session never retries after a failure. Sending a pipelined request
+// again because the store received the requests in another order is no retry.
 //
 // The records given to Send and their bytes are lent: the session may read them until Send has returned and the batch is
 // acknowledged, or until Close has returned.

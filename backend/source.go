@@ -49,9 +49,9 @@ type Batch struct {
 	// io.EOF alone.
 	Closed bool
 
-	// Free, if not nil, gives the slice Records back to the reader, who uses it for a later batch. Who has copied the
-	// records out of the slice may call Free, once, from any goroutine, also after Close, and does not look at the slice
-	// again. The values, headers and places in the copies stay the caller's for good. Without a call of Free the slice
-	// stays the caller's, too.
+	// Free, if not nil, gives the slice Records back to the reader, and the reader uses the slice for a later batch. The
+	// caller may call Free once, from any goroutine, also after Close of the reader, and must not read the slice afterwards.
+	// Records that were copied out of the slice before stay valid for good, with their values, headers and places. If Free is
+	// not called, the slice stays valid for good, too.
 	Free func()
 }

@@ -12,10 +12,10 @@ var (
 	// there is room.
 	ErrFull = errors.New("buffer is full")
 
-	// ErrTooLarge means: the element alone exceeds BufferBytes.
+	// ErrTooLarge means: the element alone, with its overhead, exceeds BufferBytes.
 	ErrTooLarge = errors.New("element is too large")
 
-	// ErrClosed is returned by Put, TryPut and Take after Close.
+	// ErrClosed is returned by Put, TryPut and Take after Close(nil). After Close(cause) they return cause.
 	ErrClosed = errors.New("batcher: closed")
 )
 
@@ -102,7 +102,7 @@ func (b *Batcher[E, C]) endLocked(cause Cause) {
 	b.newestEnded, b.open, b.overdue = b.open, nil, false
 }
 
-// signal wakes Take. When no Take is blocked, the token stays in the channel for the next Take.
+// signal wakes Take. When no call of Take is blocked, the token stays in the channel for the next call.
 func (b *Batcher[E, C]) signal() {
 	select {
 	case b.wake <- struct{}{}:
@@ -110,21 +110,22 @@ func (b *Batcher[E, C]) signal() {
 	}
 }
 
-// Want says: somebody waits for the batch. A wanted batch does not linger; the batch is due as soon as every batch taken
-// before was released.
+// Want says: somebody waits for the batch. A wanted batch does not linger: a wanted batch is due as soon as every batch taken
+// before was released. Want does nothing for a batch that has ended.
 func (b *Batcher[E, C]) Want(batch *Batch[E, C]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if batch == b.open && !batch.wanted {
 		batch.wanted = true
-		if b.outstanding == 0 {
+		if b.wantedLocked() {
 			b.signal()
 		}
 	}
 }
 
-// Hurry makes the open batch due at once, with CauseFull. Hurry is for a taker who could not take for a reason outside the
-// batcher, for example a bound on the batches in flight: the elements have waited long enough meanwhile.
+// Hurry makes the open batch due at once, with CauseFull, because the taker had no room for the batch. Hurry is for a taker who
+// could not take for a reason outside the batcher, for example a bound on the batches in flight: the elements have waited long
+// enough meanwhile.
 func (b *Batcher[E, C]) Hurry() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -161,7 +162,7 @@ func (b *Batcher[E, C]) Release(batch *Batch[E, C]) {
 	b.queued -= n
 	b.outstanding--
 	b.grantLocked()
-	if b.open != nil && (b.open.wanted && b.outstanding == 0) {
+	if b.wantedLocked() {
 		b.signal()
 	}
 }

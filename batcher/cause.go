@@ -4,7 +4,7 @@ package batcher
 type Cause uint8
 
 const (
-	CauseFull   Cause = iota + 1 // the next element could not join because of BatchRecords, BatchBytes or BufferBytes
+	CauseFull   Cause = iota + 1 // the next element could not join because of BatchRecords, BatchBytes or BufferBytes; or Hurry was called
 	CauseLinger                  // Linger has passed since the first element
 	CauseWanted                  // somebody waits for the batch and every batch taken before was released
 	CauseFlush                   // Flush was called

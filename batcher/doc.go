@@ -22,7 +22,7 @@
 //
 // The first of these reasons ends a batch:
 //
-//	Full    the next element would exceed BatchRecords or BatchBytes, or is blocked because BufferBytes is used up
+//	Full    the next element would exceed BatchRecords or BatchBytes, or is blocked because BufferBytes is used up; Hurry
 //	Wanted  somebody waits for the batch (Want) and every batch taken before was released
 //	Linger  Linger has passed since the first element
 //	Flush   Flush was called
