@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
-
-	"github.com/headrace/headrace/backend"
 )
 
 // try makes an attempt at a record. If the record is done or given up, try returns true, and the next record of its key
@@ -154,9 +152,12 @@ func (w *workers[T]) giveUp(t *task[T], err error) bool {
 	}
 	c.logger.WarnContext(w.life, "consumer: process: a record is given up and becomes a dead letter",
 		"offset", first.Offset, "attempts", t.attempts, "err", err)
-	letters := []DeadLetter{w.letter(first, t.attempts, err)}
+	letters := []DeadLetter{deadLetter(first, c.key, err)}
 	for i := range t.rest {
-		letters = append(letters, w.letter(t.rest[i].record(), t.attempts, err))
+		letters = append(letters, deadLetter(t.rest[i].record(), c.key, err))
+	}
+	for i := range letters {
+		letters[i].Attempts = int(t.attempts)
 	}
 	if err := c.letters.Send(w.life, letters...); err != nil {
 		if w.life.Err() == nil {
@@ -167,11 +168,4 @@ func (w *workers[T]) giveUp(t *task[T], err error) bool {
 	w.loop.c.counters.letters.Add(uint64(len(letters)))
 	w.finish(t)
 	return true
-}
-
-func (w *workers[T]) letter(r *backend.Record, attempts int32, err error) DeadLetter {
-	return DeadLetter{
-		Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: w.loop.c.cfg.key,
-		Attempts: int(attempts), Cause: err.Error(),
-	}
 }

@@ -2,11 +2,11 @@ package consumer
 
 import "fmt"
 
-// A BatchError says which record of a batch failed. A [BatchHandler] returns one for each record that failed, several
-// joined by [errors.Join]. The record counts as failed with Err, which may be marked with [Permanent] or [RetryAfter].
+// A BatchError says which record of a batch failed. A [BatchHandler] returns a BatchError for each record that failed, joined by
+// [errors.Join] when several failed. The record counts as failed with Err; Err may be marked with [Permanent] or [RetryAfter].
 //
-// All other records of the batch are done. With [Consumer.KeyBy] that is so only up to the first record that failed: the
-// records behind it come again after it, because their order would be lost, and this does not count as an attempt.
+// All other records of the batch are done. With [Consumer.KeyBy], only the records before the first failed record are done: to
+// keep the order, the records behind the failed record come again after the failed record, and their attempt does not count.
 type BatchError struct {
 	Index int // of the record in the batch
 	Err   error
@@ -17,8 +17,8 @@ func (e *BatchError) Error() string { return fmt.Sprintf("record %d of the batch
 // Unwrap returns the error of the record.
 func (e *BatchError) Unwrap() error { return e.Err }
 
-// failedRecords puts into failed what err says of the n records of a batch. It returns false when err, or a part of it,
-// names no record: then the whole batch has failed.
+// failedRecords puts the errors of the failed records into failed, by the indexes in err; n is the number of records of the batch.
+// failedRecords returns false when err, or a part of err, names no record: then the whole batch has failed.
 func failedRecords(err error, n int, failed map[int]error) bool {
 	switch e := err.(type) {
 	case *BatchError:

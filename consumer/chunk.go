@@ -29,12 +29,12 @@ type chunk[T any] struct {
 	next    backend.Offset   // the place behind the chunk
 	start   backend.Offset   // the place that a relative start turned out to be; empty in all chunks but the first
 	bytes   int              // charged to the budget
-	last    bool             // nothing comes behind this chunk,
-	err     error            // because of this error; nil at the end of the stream or at the tail
+	last    bool             // nothing comes behind this chunk, for the reason err
+	err     error            // nil at the end of the stream or at the tail
 	arrived time.Time        // when the batch was read
 
 	values []T           // the decoded values, one for each record; zero where decoding failed
-	bad    []bad         // the records that did not decode, in order
+	bad    []undecoded   // the records that did not decode, in order
 	done   []ahead.Run   // the records that an earlier loop has finished, in order
 	ready  chan struct{} // closed when the chunk is decoded; nil when the queue carries decoded chunks only
 }
@@ -53,7 +53,7 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 		if p := recover(); p != nil {
 			// The text names the record now, because the slice of records may have gone back to the reader when the loop
 			// comes to the record: an earlier loop may have finished all records behind the one in hand.
-			ch.bad = append(ch.bad, bad{at: i, panicked: fmt.Sprintf("at record %q: %v\n\n%s", ch.recs[i].Offset, p, debug.Stack())})
+			ch.bad = append(ch.bad, undecoded{at: i, panicked: fmt.Sprintf("at record %q: %v\n\n%s", ch.recs[i].Offset, p, debug.Stack())})
 		}
 	}()
 	// codec.DecodeRecord would look for the methods of a HeaderCodec at every record.
@@ -67,7 +67,7 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 			v, err = c.Decode(ch.recs[i].Value)
 		}
 		if err != nil {
-			ch.bad = append(ch.bad, bad{at: i, err: err})
+			ch.bad = append(ch.bad, undecoded{at: i, err: err})
 			continue
 		}
 		ch.values[i] = v

@@ -19,8 +19,9 @@ import (
 // record of the loop before. With [Checkpoint] a loop goes on from the place in the store, because another consumer may
 // have moved the place on in between.
 //
-// Any goroutine may call Commit and Stats at any time. There is nothing to close: when a loop has ended, all its
-// goroutines have ended, too.
+// Any goroutine may call Commit, Lag and Stats at any time. There is nothing to close: when a loop has ended, all its
+// goroutines have ended, too. Only a handler of Process may still run, if the handler has not returned within DrainTimeout
+// after the end of its ctx.
 type Consumer[T any] struct {
 	src      backend.Source
 	codec    codec.Codec[T]
@@ -52,8 +53,8 @@ func New[T any](src backend.Source, c codec.Codec[T], opts ...Option) (*Consumer
 // means: the place is stored, or there was nothing new to store. For example, the body may have stored a later place of
 // [Message.Checkpoint] already.
 //
-// Commit fails without [Checkpoint]. Once a newer consumer has claimed the key, Commit fails with [backend.ErrFenced].
-// Other errors come from the store: within ctx, Commit repeats a failed save where a repetition is safe.
+// Commit fails without [Checkpoint]. Once a newer consumer has claimed the key, a Commit with something new to store fails with
+// [backend.ErrFenced]. Other errors come from the store: within ctx, Commit repeats a failed save where a repetition is safe.
 //
 // If the loop's body stores [Message.Checkpoint] itself, only the body may call Commit: a call from another goroutine may
 // come between the body's two steps. A hook must not call Commit: a save calls hooks, and Commit in a hook would wait for
@@ -68,9 +69,8 @@ func (c *Consumer[T]) Commit(ctx context.Context) error {
 	}
 	err := r.save(ctx)
 	// Commit has saved the place, or returns an error of its own now. In both cases the error of the last loop's final
-	// save is out of date.
+	// save is out of date. When ctx has ended, Commit may not have asked the store, and the error stays.
 	if err == nil || ctx.Err() == nil {
-		// Whatever the final save of the last loop said is mended or told by now.
 		c.swapFinalSaveErr(nil)
 	}
 	if err != nil {
@@ -174,7 +174,8 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 	return r, nil
 }
 
-// loopEnded allows the next loop to begin. finalSaveErr is the error that the ended loop could not yield.
+// loopEnded calls the functions that the hooks LoopStarted have returned, and allows the next loop to begin. finalSaveErr is the
+// error that the ended loop could not yield.
 func (c *Consumer[T]) loopEnded(finalSaveErr error) {
 	for _, f := range c.endHooks {
 		f()
@@ -200,7 +201,7 @@ func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 	from, _ := r.track.position()
 	l.pipe = newPipeline(c.codec, c.cfg.decoders, r.track)
 	l.pipe.start(beside, &fetcher{
-		src: c.src, at: from, bound: tailBound{at: c.cfg.stopAt}, track: r.track, stalls: r.stalls,
+		src: c.src, at: from, bound: stopBound{at: c.cfg.stopAt}, track: r.track, stalls: r.stalls,
 		retry: c.cfg.retry, hooks: c.cfg.hooks, logger: c.cfg.logger, startLog: c.cfg.startLogger, counters: &c.counters,
 	})
 	if c.cfg.hasStore && c.cfg.interval > 0 {

@@ -17,7 +17,7 @@ import (
 type fetcher struct {
 	src      backend.Source
 	at       backend.Offset // the place where the next batch begins
-	bound    tailBound      // where the loop ends
+	bound    stopBound      // where the loop ends
 	sawTail  bool           // the current reader has reached the tail
 	track    *tracker
 	stalls   func() *stall // watches the low-water mark while the budget is full
@@ -85,7 +85,7 @@ func (f *fetcher) run(ctx context.Context) error {
 		lost = true
 		delay := f.retry.Delay(attempt, err)
 		down.failed(ctx, "consumer: the reader failed and will be opened again", err, "at", f.at, "attempt", attempt, "retry_in", delay)
-		fire(f.hooks, readerLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
+		fire(f.hooks, hookReaderLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
 		if !backoff.Sleep(ctx, delay) {
 			return ctx.Err()
 		}
@@ -106,9 +106,9 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 	if lost {
 		f.counters.reopened.Add(1)
 		f.logger.InfoContext(ctx, "consumer: opened the reader again", "at", f.at, "attempt", attempt)
-		fire(f.hooks, readerReopened, ev)
+		fire(f.hooks, hookReaderReopened, ev)
 	} else {
-		fire(f.hooks, readerOpened, ev)
+		fire(f.hooks, hookReaderOpened, ev)
 	}
 	for {
 		// Wait before the read and not after it. Otherwise a batch would be held back after the read, in memory unknown
@@ -203,5 +203,5 @@ func (f *fetcher) observe(b backend.Batch) {
 		at = b.Records[0].Time
 	}
 	ev.Lag = age(at)
-	fire(f.hooks, batchRead, ev)
+	fire(f.hooks, hookBatchRead, ev)
 }

@@ -9,7 +9,8 @@ import (
 // Hooks are functions for counting and tracing. Any of them may be nil. The consumer calls hooks from several goroutines,
 // with no lock held. A slow hook delays reading or the loop, so hooks should be short. A hook must not wait for the
 // consumer itself. A panic of ReaderOpened, ReaderReopened, ReaderLost or BatchRead ends the loop with a [*PanicError].
-// The other hooks are called in the goroutine of the loop, and a panic passes to the caller of the loop.
+// The other hooks are called in the goroutine of the loop, or in the goroutine that calls [Consumer.Commit], and a panic passes
+// to the caller. In [Merge] each consumer has a goroutine of its own, and Merge raises the panic again.
 type Hooks struct {
 	// LoopStarted: a loop begins. stats is [Consumer.Stats]. LoopStarted returns a function, or nil, for the end of the
 	// loop.
@@ -87,10 +88,10 @@ func startHooks(hs hooks, stats func() Stats) (ended []func()) {
 	return ended
 }
 
-func readerOpened(h *Hooks) func(ReaderEvent)   { return h.ReaderOpened }
-func readerReopened(h *Hooks) func(ReaderEvent) { return h.ReaderReopened }
-func readerLost(h *Hooks) func(ReaderEvent)     { return h.ReaderLost }
-func batchRead(h *Hooks) func(ReadEvent)        { return h.BatchRead }
-func poison(h *Hooks) func(PoisonEvent)         { return h.Poison }
-func saved(h *Hooks) func(SaveEvent)            { return h.CheckpointSaved }
-func saveFailed(h *Hooks) func(SaveEvent)       { return h.CheckpointFailed }
+func hookReaderOpened(h *Hooks) func(ReaderEvent)   { return h.ReaderOpened }
+func hookReaderReopened(h *Hooks) func(ReaderEvent) { return h.ReaderReopened }
+func hookReaderLost(h *Hooks) func(ReaderEvent)     { return h.ReaderLost }
+func hookBatchRead(h *Hooks) func(ReadEvent)        { return h.BatchRead }
+func hookPoison(h *Hooks) func(PoisonEvent)         { return h.Poison }
+func hookSaved(h *Hooks) func(SaveEvent)            { return h.CheckpointSaved }
+func hookSaveFailed(h *Hooks) func(SaveEvent)       { return h.CheckpointFailed }

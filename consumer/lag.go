@@ -12,8 +12,9 @@ import (
 type Lag = backend.Lag
 
 // Lag asks the store of the stream how far the consumer is behind the tail, counted from the low-water mark: the oldest
-// unfinished record. Done records behind the mark count, too. Where the source is no [backend.Tailer], Records and Bytes
-// are -1, and Age and CaughtUp are still true. Before the first loop, Lag counts from the checkpoint or from [StartAt].
+// unfinished record. Done records behind the mark count, too. Where the source is no [backend.Tailer], only Age and CaughtUp are
+// known, and Records and Bytes are -1 unless CaughtUp is true. Before the first loop, Lag counts from the checkpoint or from
+// [StartAt].
 //
 // Lag costs the store a request or two, and does not retry; [Stats].Lag costs nothing and knows only the records in
 // memory. For a consumer that runs elsewhere, or not at all, there is [checkpoint.Lag].

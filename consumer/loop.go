@@ -21,9 +21,9 @@ type loop[T any] struct {
 	stop  context.CancelFunc // ends the reader and the decoders
 	timer *time.Timer        // makes a save due for CheckpointEvery; nil when there is no interval
 
-	cur *chunk[T] // the chunk whose records are handed out now
-	at  int       // index of the next record in cur
-	got int64     // number of chunks received from pipe
+	cur      *chunk[T] // the chunk whose records are handed out now
+	at       int       // index of the next record in cur
+	received int64     // number of chunks received from pipe
 	// gathered is the number of records of a batch that is not handed out yet. The records are not done, so skip must not
 	// move the low-water mark past the records.
 	gathered int
@@ -31,9 +31,9 @@ type loop[T any] struct {
 	receipts *receiptWaiter // in a Pipe; nil in other loops
 	hold     *inhand.Hold   // the lease, in a group; nil outside a group
 
-	ended   bool  // no more record comes,
-	endErr  error // because of this error; nil at the end of the stream or at the tail
-	saveErr error // the error of a save in the middle of the loop; the loop ends with it
+	ended   bool  // no more record comes, for the reason endErr
+	endErr  error // nil at the end of the stream or at the tail
+	saveErr error // the error of a save in the middle of the loop; the loop ends with saveErr
 }
 
 // decodedEnd returns the index behind the last record of cur that can be handed out now: from index at up to there, cur
@@ -167,7 +167,7 @@ func (l *loop[T]) forget() {
 
 // waitDecoded waits until ch is decoded, and counts ch.
 func (l *loop[T]) waitDecoded(ctx context.Context, ch *chunk[T]) (*chunk[T], error) {
-	l.got++
+	l.received++
 	if ch.ready == nil {
 		return ch, nil
 	}
@@ -182,7 +182,7 @@ func (l *loop[T]) waitDecoded(ctx context.Context, ch *chunk[T]) (*chunk[T], err
 // starved reports whether reading has stopped because BufferBytes is full, and all chunks are here. A batch that waits
 // for more records then holds the memory itself: further records come only after the batch is handed out.
 func (l *loop[T]) starved() bool {
-	return l.run.track.budget.full.Load() && l.got == l.pipe.handedOver.Load()
+	return l.run.track.budget.full.Load() && l.received == l.pipe.handedOver.Load()
 }
 
 // startChunk makes ch the chunk whose records are handed out next. A chunk without records only moves the place on.
@@ -218,9 +218,9 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 	return nil
 }
 
-// From the record at hand on, skipDone skips the records finished by an earlier loop, and reports whether there were any.
-// A finished record may fail to decode now, without harm. But after a panic of the codec, no record behind was decoded,
-// and the loop ends at the panic.
+// skipDone skips the records that an earlier loop has finished, from the record at hand on, and reports whether it has skipped
+// any. A finished record may fail to decode now, without harm. But when the codec panicked at a record, no record behind was
+// decoded, and the loop ends at that record.
 func (l *loop[T]) skipDone() bool {
 	ch := l.cur
 	if len(ch.done) == 0 || ch.done[0].From > l.next() {

@@ -22,7 +22,11 @@ func (c *Consumer[T]) Messages(ctx context.Context) iter.Seq2[Message[T], error]
 // and reports whether the body left the loop.
 func iterate[T, E any](ctx context.Context, c *Consumer[T], yield func(E, error) bool, each func(*loop[T]) (bool, error)) {
 	var none E
-	l, err := c.beginLoop(ctx, c.acks())
+	how := inOrder
+	if c.cfg.manual {
+		how = byAck
+	}
+	l, err := c.beginLoop(ctx, how)
 	if err != nil {
 		yield(none, err)
 		return
@@ -42,17 +46,9 @@ func iterate[T, E any](ctx context.Context, c *Consumer[T], yield func(E, error)
 	}
 }
 
-// acks returns how records become done in Messages and Batches.
-func (c *Consumer[T]) acks() mode {
-	if c.cfg.manual {
-		return byAck
-	}
-	return inOrder
-}
-
-// messages hands out records until the end. It reports whether the body left the loop.
+// messages hands out records until the end, and reports whether the body left the loop.
 func (l *loop[T]) messages(ctx context.Context, yield func(Message[T], error) bool) (left bool, err error) {
-	inOrder := l.run.mode == inOrder
+	doneByNext := l.run.mode == inOrder
 	stopped := ctx.Done()
 	for {
 		// ready is called once for each run of records that decoded, or when a save is due. The inner loop below is
@@ -62,22 +58,22 @@ func (l *loop[T]) messages(ctx context.Context, yield func(Message[T], error) bo
 		} else if !ok {
 			return false, l.waitAllDone(ctx)
 		}
-		ch, clean, open := l.cur, l.decodedEnd(), true
-		for open && l.at < clean {
+		ch, end, goOn := l.cur, l.decodedEnd(), true
+		for goOn && l.at < end {
 			i := l.at
 			l.at++
 			if !yield(Message[T]{Record: ch.recs[i], Value: ch.values[i], run: l.run, seq: ch.first + uint64(i)}, nil) {
 				return true, nil
 			}
 			// The body has asked for the next record, so this one is done.
-			if inOrder {
+			if doneByNext {
 				l.run.track.doneBelow(ch.first + uint64(i) + 1)
 			}
 			select {
 			case <-stopped:
-				open = false
+				goOn = false
 			default:
-				open = !l.run.saveDue() && !l.hold.Over()
+				goOn = !l.run.saveDue() && !l.hold.Over()
 			}
 		}
 	}

@@ -208,9 +208,10 @@ func Backoff(least, most time.Duration) Option {
 	return func(c *config) { c.retry.Base, c.retry.Max = least, most }
 }
 
-// DrainTimeout sets three limits at the end of a loop, whether its ctx is over or not: how long the save of the last
-// place may take; earlier, how long unfinished dead letters may take to become durable; and how long a stopped
-// [Consumer.Pipe] waits for its receipts. The default is 10 s.
+// DrainTimeout sets a limit for each step at the end of a loop: how long unfinished dead letters may take to become durable, how
+// long a stopped [Consumer.Pipe] waits for its receipts, how long the handlers of a stopped [Consumer.Process] may go on, and how
+// long the save of the last place may take. These limits hold even when the ctx of the loop is over. The default is 10 s; d must
+// be more than 0.
 func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTimeout = d } }
 
 // OnPoison decides about a record that cannot be decoded. When decide returns nil, the record is skipped; when decide

@@ -91,8 +91,8 @@ func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]
 		} else if !ok {
 			return l.waitAllDone(ctx)
 		}
-		ch, clean, open := l.cur, l.decodedEnd(), true
-		for open && l.at < clean {
+		ch, end, goOn := l.cur, l.decodedEnd(), true
+		for goOn && l.at < end {
 			i := l.at
 			receipt, err := f(ctx, Message[T]{Record: ch.recs[i], Value: ch.values[i], run: l.run, seq: ch.first + uint64(i)})
 			if err != nil || receipt == (producer.Receipt{}) {
@@ -105,9 +105,9 @@ func (l *loop[T]) handOn(ctx context.Context, f func(context.Context, Message[T]
 			l.at++
 			select {
 			case <-stopped:
-				open = false
+				goOn = false
 			default:
-				open = !l.run.saveDue() && !l.hold.Over()
+				goOn = !l.run.saveDue() && !l.hold.Over()
 			}
 		}
 	}

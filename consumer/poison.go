@@ -13,8 +13,8 @@ func Stop(e *DecodeError) error { return e }
 // Skip leaves the record out, as if the store had filtered the record out. See [OnPoison].
 func Skip(*DecodeError) error { return nil }
 
-// A bad is a record of a chunk that did not decode.
-type bad struct {
+// An undecoded is a record of a chunk that did not decode.
+type undecoded struct {
 	at       int    // index of the record in the chunk
 	err      error  // of the codec
 	panicked string // the record, the value and the stack if the codec panicked, else empty
@@ -32,7 +32,7 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 	)
 	end := len(l.cur.recs)
 	if len(l.cur.done) > 0 {
-		end = int(l.cur.done[0].From - l.cur.first) // skipDone leaves out those that follow
+		end = int(l.cur.done[0].From - l.cur.first) // skipDone skips the records from there on
 	}
 	for len(l.cur.bad) > 0 && l.cur.bad[0].at == l.at+len(skipped) && l.cur.bad[0].at < end {
 		b := l.cur.bad[0]
@@ -48,12 +48,12 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 		e := &DecodeError{Record: l.cur.recs[b.at], Err: b.err}
 		l.c.counters.poison.Add(1)
 		if stop = cfg.onPoison(e); stop != nil {
-			fire(cfg.hooks, poison, PoisonEvent{Err: e})
+			fire(cfg.hooks, hookPoison, PoisonEvent{Err: e})
 			break
 		}
 		skipped = append(skipped, e)
 		if cfg.hasLetters {
-			letters = append(letters, DeadLetter{Value: e.Value, Headers: e.Headers, Offset: e.Offset, Time: e.Time, Consumer: cfg.key, Cause: e.Err.Error()})
+			letters = append(letters, deadLetter(&e.Record, cfg.key, e.Err))
 		}
 	}
 	if len(letters) > 0 {
@@ -66,7 +66,7 @@ func (l *loop[T]) skipPoison(ctx context.Context) error {
 	for _, e := range skipped {
 		cfg.logger.WarnContext(ctx, "consumer: skipped a record that could not be decoded",
 			"offset", e.Offset, "bytes", len(e.Value), "dead_letter", cfg.hasLetters, "err", e.Err)
-		fire(cfg.hooks, poison, PoisonEvent{Err: e, Skipped: true, DeadLetter: cfg.hasLetters})
+		fire(cfg.hooks, hookPoison, PoisonEvent{Err: e, Skipped: true, DeadLetter: cfg.hasLetters})
 		l.skip()
 	}
 	return stop

@@ -32,22 +32,24 @@ func (c *Consumer[T]) Process(ctx context.Context, h Handler[T], opts ...Process
 	if h == nil {
 		return errors.New("consumer: process: the handler is nil")
 	}
-	h, key, err := typed(&cfg, h)
-	if err != nil {
+	if h, err = withMiddleware(&cfg, h); err != nil {
 		return err
 	}
-	return c.process(ctx, work[T]{handle: h, key: key, cfg: cfg})
+	return c.process(ctx, work[T]{handle: h, cfg: cfg})
 }
 
 // work is what the workers of a loop do. One of handle and batch is set.
 type work[T any] struct {
 	handle Handler[T]
 	batch  BatchHandler[T]
-	key    func(T) string // nil: records have no order
+	key    func(T) string // set by process; nil: records have no order
 	cfg    processConfig
 }
 
-func (c *Consumer[T]) process(ctx context.Context, do work[T]) error {
+func (c *Consumer[T]) process(ctx context.Context, do work[T]) (err error) {
+	if do.key, err = keyFunc[T](&do.cfg); err != nil {
+		return err
+	}
 	l, err := c.beginLoop(ctx, handled)
 	if err != nil {
 		return err
@@ -102,12 +104,12 @@ func (l *loop[T]) dispatch(ctx context.Context, w *workers[T]) error {
 			return l.waitAllDone(ctx)
 		}
 		batch, keys = batch[:0], keys[:0]
-		clean := l.decodedEnd()
+		end := l.decodedEnd()
 		if w.work.key == nil {
-			batch = append(batch, task[T]{entry: entry[T]{ch: l.cur, at: int32(l.at)}, more: int32(clean - l.at - 1)})
-			l.at = clean
+			batch = append(batch, task[T]{entry: entry[T]{ch: l.cur, at: int32(l.at)}, more: int32(end - l.at - 1)})
+			l.at = end
 		}
-		for ; l.at < clean; l.at++ {
+		for ; l.at < end; l.at++ {
 			batch, keys = w.work.appendTask(batch, keys, l.cur, l.at)
 		}
 		w.add(batch, keys)

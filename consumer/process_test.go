@@ -389,8 +389,9 @@ func TestProcessOptionsAreChecked(t *testing.T) {
 		"AttemptTimeout": consumer.AttemptTimeout(-1), "RateLimit": consumer.RateLimit(0), "KeyBy": other.KeyBy(func(s string) string { return s }),
 		"Use": consumer.Use[int](nil), "option of Process is nil": nil,
 	} {
-		if err := c.Process(t.Context(), handle, opt); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
+		err := c.Process(t.Context(), handle, opt)
+		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one line that names the option", name, err)
 		}
 	}
 	if err := c.Process(t.Context(), nil); err == nil {

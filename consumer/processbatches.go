@@ -28,15 +28,11 @@ func (c *Consumer[T]) ProcessBatches(ctx context.Context, h BatchHandler[T], opt
 	if len(cfg.middleware) > 0 {
 		return errors.New("consumer: Use: ProcessBatches takes no middleware; put it around the handler")
 	}
-	_, key, err := typed[T](&cfg, nil)
-	if err != nil {
-		return err
-	}
-	return c.process(ctx, work[T]{batch: h, key: key, cfg: cfg})
+	return c.process(ctx, work[T]{batch: h, cfg: cfg})
 }
 
-// A BatchHandler does the work of several records. When it returns nil, all of them are done. The slice belongs to the
-// handler. See [Handler] for ctx.
+// A BatchHandler does the work of several records. When a BatchHandler returns nil, all records are done. The slice belongs to
+// the handler. See [Handler] for ctx.
 type BatchHandler[T any] func(ctx context.Context, batch []Message[T]) error
 
 // collectTasks hands batches to the workers. It returns nil when the stream has ended and all records are done.
@@ -101,7 +97,7 @@ func (w *workers[T]) finishOthers(t *task[T], err error) error {
 		switch _, bad := failed[i]; {
 		case i == first:
 		case i > first && t.lane != nil:
-			// The records behind it have the same key. To finish them now would change their order.
+			// The records behind the first failed record have the same key. To finish these records now would change the order.
 			w.putBack(t.lane, all[i:])
 			return failed[first]
 		case bad:

@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/internal/backoff"
@@ -37,11 +38,11 @@ func newProcessConfig(opts []ProcessOption) (processConfig, error) {
 		return c, fmt.Errorf("consumer: Retries(%d): must be at least 0", c.retries)
 	case c.attemptTimeout < 0:
 		return c, fmt.Errorf("consumer: AttemptTimeout(%v): must be at least 0", c.attemptTimeout)
-	case c.limited && !(c.perSecond > 0):
+	case c.limited && !(c.perSecond > 0): // NaN too
 		return c, fmt.Errorf("consumer: RateLimit(%v): must be more than 0", c.perSecond)
 	}
 	if err := c.backoff.Check(); err != nil {
-		return c, errors.Join(errors.New("consumer: RetryBackoff"), err)
+		return c, fmt.Errorf("consumer: Retry%w", err) // the policy calls its option Backoff
 	}
 	return c, nil
 }
@@ -84,22 +85,26 @@ func (c *Consumer[T]) KeyBy(key func(T) string) ProcessOption {
 	return func(p *processConfig) { p.key = key }
 }
 
-// typed returns the handler inside its middleware, and the key function. Both depend on T, so the options hold them
-// without their type.
-func typed[T any](c *processConfig, h Handler[T]) (Handler[T], func(T) string, error) {
-	var key func(T) string
-	if c.key != nil {
-		var ok bool
-		if key, ok = c.key.(func(T) string); !ok || key == nil {
-			return nil, nil, errors.New("consumer: KeyBy: the function is nil or of another consumer's type")
-		}
+// keyFunc returns the function of KeyBy, or nil. A processConfig has no type parameter, so it holds the function as an any.
+func keyFunc[T any](c *processConfig) (func(T) string, error) {
+	if c.key == nil {
+		return nil, nil
 	}
-	for i := len(c.middleware) - 1; i >= 0; i-- {
-		use, ok := c.middleware[i].(func(Handler[T]) Handler[T])
+	key, ok := c.key.(func(T) string)
+	if !ok || key == nil {
+		return nil, errors.New("consumer: KeyBy: the function is nil or of another consumer's type")
+	}
+	return key, nil
+}
+
+// withMiddleware returns h inside the functions of Use.
+func withMiddleware[T any](c *processConfig, h Handler[T]) (Handler[T], error) {
+	for _, m := range slices.Backward(c.middleware) {
+		use, ok := m.(func(Handler[T]) Handler[T])
 		if !ok || use == nil {
-			return nil, nil, errors.New("consumer: Use: the function is nil or of another consumer's type")
+			return nil, errors.New("consumer: Use: the function is nil or of another consumer's type")
 		}
 		h = use(h)
 	}
-	return h, key, nil
+	return h, nil
 }

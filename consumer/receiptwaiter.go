@@ -171,7 +171,7 @@ func (s *receiptWaiter) sendLetters(ctx context.Context, receipts []producer.Rec
 	var letters []DeadLetter
 	for refused(err) {
 		r := s.run.track.record(seq + uint64(n))
-		letters = append(letters, DeadLetter{Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: s.run.key, Cause: err.Error()})
+		letters = append(letters, deadLetter(&r, s.run.key, err))
 		s.logger.WarnContext(ctx, "consumer: pipe: the destination refused a record, so the record becomes a dead letter",
 			"offset", r.Offset, "err", err)
 		if n++; n == len(receipts) {

@@ -88,6 +88,11 @@ type DeadLetter struct {
 	Cause    string // the text of the last error
 }
 
+// deadLetter returns the dead letter of r, which failed with cause. consumer is the key of the checkpoint.
+func deadLetter(r *backend.Record, consumer string, cause error) DeadLetter {
+	return DeadLetter{Value: r.Value, Headers: r.Headers, Offset: r.Offset, Time: r.Time, Consumer: consumer, Cause: cause.Error()}
+}
+
 // A letterbox is a Producer[DeadLetter], or a replacement in a test. Send returns when the letters are durable.
 type letterbox interface {
 	Send(context.Context, ...DeadLetter) error

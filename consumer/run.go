@@ -139,7 +139,7 @@ func (r *run) save(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	done := r.done() // before progress: what is done in between belongs to the next save
+	done := r.done() // before progress: a record that is finished in between counts towards the next save
 	at, beyond, low := r.track.progress()
 	cp := checkpoint.Checkpoint{Offset: at, Epoch: r.epoch, Ahead: beyond}
 	// A relative start, such as Latest, is not a place yet: no reader has resolved it.
@@ -154,7 +154,7 @@ func (r *run) save(ctx context.Context) error {
 		}
 	}
 	err := r.retry.do(ctx, "save the checkpoint", func(attempt int) error {
-		return r.attempt(ctx, cp, attempt)
+		return r.saveOnce(ctx, cp, attempt)
 	})
 	if err != nil {
 		return err
@@ -181,16 +181,16 @@ func (r *run) storedFurther(ctx context.Context, at backend.Offset, low, given u
 	return cp.Offset == at || r.track.endsWithin(cp.Offset, low, given), nil
 }
 
-// attempt calls Save once, and reports the result to the hooks and the counters.
-func (r *run) attempt(ctx context.Context, cp checkpoint.Checkpoint, attempt int) error {
+// saveOnce calls Save once, and reports the result to the hooks and the counters.
+func (r *run) saveOnce(ctx context.Context, cp checkpoint.Checkpoint, attempt int) error {
 	begun := time.Now()
 	err := r.store.Save(ctx, r.key, cp)
 	ev := SaveEvent{Offset: cp.Offset, Attempt: attempt, Elapsed: time.Since(begun), Err: err}
 	if err != nil {
-		fire(r.hooks, saveFailed, ev)
+		fire(r.hooks, hookSaveFailed, ev)
 		return err
 	}
 	r.counters.saved.Add(1)
-	fire(r.hooks, saved, ev)
+	fire(r.hooks, hookSaved, ev)
 	return nil
 }
