@@ -22,7 +22,7 @@ type pageServer struct {
 	served chan struct{} // closed when http serves no more
 }
 
-// startPage serves the page about reg.
+// startPage serves the page about reg. The page and the metrics read the same registry, so they never disagree.
 func startPage(addr string, reg *observe.Registry) (*pageServer, error) {
 	numbers := prometheus.NewRegistry()
 	if err := numbers.Register(headraceprom.New(reg)); err != nil {

@@ -27,6 +27,7 @@ func startS2(c *serveCmd) (server, error) {
 	return s2Server{s, c.S2Token}, nil
 }
 
+// The token is kept for the hint alone: the server gives out a token, and not whether any other would do.
 type s2Server struct {
 	*s2server.Server
 	token string

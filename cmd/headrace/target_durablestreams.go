@@ -35,6 +35,7 @@ func openDurableStreams(_ context.Context, u *url.URL, t *target) error {
 	s := client.Stream(name)
 	t.sink, t.source = s, s
 	t.close = client.Close
+	// The content type is fixed at the creation: the protocol has no way to change it later.
 	t.create = func(ctx context.Context, contentType string) error {
 		_, err := s.Create(ctx, contentType)
 		return err

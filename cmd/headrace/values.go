@@ -73,6 +73,8 @@ func parseTime(s string, now time.Time) (time.Time, bool) {
 }
 
 // stamp formats a time, or returns "-" for no time: a store without times gives the zero time or the beginning of 1970.
+// Times are in UTC, so two people who compare what they see mean the same moment, and with milliseconds, because stores
+// keep no more.
 func stamp(t time.Time) string {
 	if t.IsZero() || t.Unix() == 0 {
 		return "-"
