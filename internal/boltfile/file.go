@@ -57,10 +57,14 @@ func Open(path string, mode os.FileMode, options bbolt.Options) (*File, error) {
 
 func (f *File) open(mode os.FileMode, options bbolt.Options) error {
 	// We keep the file of bbolt, because bbolt does not give the file away, and two steps need the file: the close
-	// after a panic, and the look at the length in usable.
-	options.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		f.file, err = os.OpenFile(name, flag, mode)
-		return f.file, err
+	// after a panic, and the look at the length in usable. Later calls are for other files: bbolt opens the file of a
+	// backup in this way too (Tx.CopyFile), and other goroutines use the database meanwhile.
+	options.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		opened, err := os.OpenFile(name, flag, mode)
+		if f.file == nil {
+			f.file = opened
+		}
+		return opened, err
 	}
 	err := f.guard(func() (err error) {
 		f.db, err = bbolt.Open(f.path, mode, &options)

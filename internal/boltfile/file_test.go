@@ -107,6 +107,31 @@ func TestFileCutWhileInUseIsAnError(t *testing.T) {
 	}
 }
 
+// bbolt opens the file of a backup in the same way as the database. The File must not take the backup for its own file.
+func TestBackupIsNotTakenForTheFile(t *testing.T) {
+	f, path := filled(t)
+	backup := path + ".backup"
+	if err := f.Bolt().View(func(tx *bbolt.Tx) error { return tx.CopyFile(backup, 0o600) }); err != nil {
+		t.Fatal(err)
+	}
+	boltfiletest.Cut(t, path, int64(os.Getpagesize()))
+	wantDamage(t, path, walk(f))
+	_ = f.Close()
+	whole, err := os.ReadFile(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = open(path); err != nil { // the file would be in use if Close had closed the backup
+		t.Fatal(err)
+	}
+	if err := errors.Join(walk(f), f.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 func wantDamage(t *testing.T, path string, err error) {
 	t.Helper()
 	if !errors.Is(err, boltfile.ErrDamaged) || !strings.Contains(err.Error(), path) {
