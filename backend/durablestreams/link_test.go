@@ -362,3 +362,30 @@ func TestRequestsOverLinksAreThoseOfNetHTTP(t *testing.T) {
 		t.Errorf("headers %v, want %v", link.Header, std.Header)
 	}
 }
+
+// The answer to a short append often comes before the goroutine of Send goes on. The connection is whole then, and carries the next
+// append. A producer that waits for each ack needs a single connection.
+func TestAnswerInFrontOfTheEndOfSendKeepsTheLink(t *testing.T) {
+	needLinks(t)
+	s := lines(t, stores)
+	session := open(t, s.NewAppender(jsonFormat))
+	const n = 5000
+	acked := make(chan error, n)
+	go func() {
+		for range n {
+			_, err := session.Recv(context.Background())
+			acked <- err
+		}
+	}()
+	for seq := range uint64(n) {
+		if err := session.Send(t.Context(), seq, []backend.Record{{Value: []byte("1")}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-acked; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := s.connections(); c != 1 {
+		t.Errorf("%d connections for %d appends, one after another", c, n)
+	}
+}
