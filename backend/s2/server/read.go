@@ -257,7 +257,7 @@ func (rd *reading) collect() (done bool, err error) {
 	return done || rd.lim.records == 0 || rd.lim.metered == 0, nil
 }
 
-// end ends the reading.
+// end takes the reading from the followers of the stream. Every reading must end so: see unfollow.
 func (rd *reading) end() { rd.s.unfollow(&rd.at) }
 
 // readUnary answers with the records that are stored, or waits for the first batch. The answer fits into memory as a
