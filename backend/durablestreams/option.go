@@ -33,9 +33,9 @@ type dynamic struct {
 	value func(context.Context) (string, error)
 }
 
-// HTTP makes the client use h for all requests, instead of an http.Client and connections of its own. The CheckRedirect and the Timeout of h are in force: a
-// Timeout shorter than the server's long-poll (usually 30 s) breaks live reads. Default: a client with its own connection pool.
-// The default follows no redirects, because a redirect could send headers with credentials to another server.
+// HTTP makes the client use h for all requests, instead of an http.Client and connections of its own. The CheckRedirect and the
+// Timeout of h are in force: a Timeout shorter than the server's long-poll (usually 30 s) breaks live reads. Default: a client with its
+// own connection pool. The default follows no redirects, because a redirect could send headers with credentials to another server.
 func HTTP(h *http.Client) Option { return func(c *config) { c.http = h } }
 
 // TLS is used for an https server. The config is cloned. Default: Go's default. TLS together with [HTTP] is an error, because the
