@@ -3,6 +3,7 @@
 package s2
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -42,13 +43,17 @@ func TestReadingAllocatesNoSlices(t *testing.T) {
 	}
 	read()
 	const rounds = 100
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range rounds {
-		read()
+	least := uint64(math.MaxUint64) // other goroutines of the process may allocate at the same time
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			read()
+		}
+		runtime.ReadMemStats(&after)
+		least = min(least, (after.TotalAlloc-before.TotalAlloc)/rounds/100)
 	}
-	runtime.ReadMemStats(&after)
-	if n := (after.TotalAlloc - before.TotalAlloc) / rounds / 100; n > 30 {
-		t.Errorf("%d bytes for a record, want 30 at most: 11 for its offset, and a part of what a batch costs", n)
+	if least > 30 {
+		t.Errorf("%d bytes for a record, want 30 at most: 11 for its offset, and a part of what a batch costs", least)
 	}
 }
