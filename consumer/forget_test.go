@@ -30,7 +30,7 @@ func (c *collected) Read(ctx context.Context) (backend.Batch, error) {
 			recs[i] = backend.Record{Value: []byte(offset(i)), Offset: offset(i), Next: offset(i + 1)}
 		}
 		c.batch = weak.Make(&recs[0])
-		return backend.Batch{Records: recs, Next: offset(100)}, nil
+		return backend.Batch{Records: recs, Next: offset(100), CaughtUp: true}, nil
 	}
 	for end := time.Now().Add(time.Minute); c.batch.Value() != nil; runtime.Gosched() {
 		if time.Now().After(end) {

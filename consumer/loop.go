@@ -155,10 +155,13 @@ func (l *loop[T]) receive(ctx context.Context, until time.Time) (*chunk[T], erro
 	}
 }
 
-// forget drops the chunk whose records have all been handed out, because the wait for the next chunk may be long. Otherwise a
-// loop at the end of its stream would hold a whole batch in memory.
+// forget drops the chunk whose records have all been handed out, if the wait for the next chunk may be long. Otherwise a loop at
+// the end of its stream would hold a whole batch in memory.
 func (l *loop[T]) forget() {
-	if l.run.mode == handled { // a handler may still work on a record of the chunk
+	// In mode handled, a handler may still work on a record of the chunk. Before the end of the stream, the next chunk comes
+	// soon. To drop chunks there made the heap of a small program smaller and the garbage collector run more often: records of
+	// 1 KiB took a tenth more processor time.
+	if l.run.mode == handled || !l.run.counters.caughtUp.Load() {
 		return
 	}
 	l.pipe.recycle(l.cur.values)

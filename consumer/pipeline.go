@@ -19,22 +19,23 @@ type pipeline[T any] struct {
 	seq        uint64       // number of the next record to be read; the fetcher's goroutine uses it alone
 	handedOver atomic.Int64 // chunks that the reader has handed over, received by the loop or not
 
-	work       chan *chunk[T] // from the reader to the decoders
+	work       chan *chunk[T] // from the reader to the decoders; nil without decoders
 	queue      chan *chunk[T] // to the loop, in order
 	spare      sync.Pool      // of *[]T: values of chunks that the loop has left, zeroed
 	goroutines sync.WaitGroup // the reader and the decoders
 }
 
 func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T] {
+	p := &pipeline[T]{codec: c, decoders: decoders, track: t}
 	// To decode with Bytes is to take the slice of the value. A goroutine for that costs an idle consumer its stack, and saves
 	// no time.
 	if decoders == 1 && any(c) == any(codec.Bytes()) {
-		decoders = 0
+		p.decoders = 0
+		p.queue = make(chan *chunk[T], 2*chunksAhead) // as much as work and queue hold together
+		return p
 	}
-	return &pipeline[T]{
-		codec: c, decoders: decoders, track: t,
-		work: make(chan *chunk[T], chunksAhead), queue: make(chan *chunk[T], chunksAhead),
-	}
+	p.work, p.queue = make(chan *chunk[T], chunksAhead), make(chan *chunk[T], chunksAhead)
+	return p
 }
 
 // start runs f and the decoders until ctx is over. When they have ended, goroutines.Wait returns.
