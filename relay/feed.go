@@ -48,7 +48,7 @@ func (f *feed) stop() {
 // read reads until the end of the source. Each batch that read hands over counts as progress.
 func (f *feed) read(ctx context.Context) error {
 	moved := false
-	return f.config.again(ctx, "read the source", func() error {
+	return f.config.retry(ctx, "read the source", func() error {
 		moved = false
 		// f.at is behind the last batch that the relay has got. A new reader therefore returns no record twice, and
 		// leaves out none.
@@ -169,17 +169,17 @@ func (f *feed) cut(c *cutter) (full bool, err error) {
 		f.rest = f.rest[1:]
 		// An announced round ends with its last record, and not with the record behind it. That record may not exist
 		// yet, and the relay would wait for it while batches are in doubt.
-		if c.counts != nil && c.done() {
+		if c.announced != nil && c.done() {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// again reads the records of an announced round once more, with the same cuts.
-func (f *feed) again(ctx context.Context, counts []int) (*round, error) {
+// collectAnnounced reads the records of an announced round once more, with the same cuts.
+func (f *feed) collectAnnounced(ctx context.Context, counts []int) (*round, error) {
 	// There are no limits here. Another target limit, or another version of this program, must not change the cuts.
-	c := &cutter{convert: f.config.convert, counts: counts}
+	c := &cutter{convert: f.config.convert, announced: counts}
 	for {
 		more, err := f.next(ctx)
 		if err != nil {

@@ -96,7 +96,7 @@ func (n note) behind(r *round) note {
 	// The fields move together. From says which records come next, and Seq and Records say under which number. If From
 	// moved alone, the next relay would send new records under a number that is used up.
 	n.From, n.Counts = r.behind, nil
-	n.Seq += uint64(r.sends())
+	n.Seq += uint64(len(r.toSend()))
 	for _, b := range r.batches {
 		n.Records += uint64(len(b))
 	}

@@ -25,18 +25,10 @@ func (o *outgoing) close() {
 // deliver sends the batches of a round until all are acknowledged. After a failure, deliver sends the unacknowledged
 // batches again, with the same records under the same numbers.
 func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
-	// A batch whose records were all dropped has no number, because round.sends does not count the batch. With a number
-	// here, all later batches would have other numbers in the next relay.
-	batches := make([][]backend.Record, 0, len(round.batches))
-	for _, b := range round.batches {
-		if len(b) > 0 {
-			batches = append(batches, b)
-		}
-	}
 	// o.seq counts from 0 for each appender. The appender adds the number of the relay's first batch: see
 	// note.resumption.
-	first, moved := o.seq, false
-	return r.again(ctx, "send to the target", func() error {
+	batches, first, moved := round.toSend(), o.seq, false
+	return r.retry(ctx, "send to the target", func() error {
 		// o.seq has moved by the acks of the attempts before, so only batches without an ack are sent again.
 		before := o.seq
 		err := o.attempt(ctx, batches[o.seq-first:])
@@ -44,7 +36,7 @@ func (o *outgoing) deliver(ctx context.Context, r *relay, round *round) error {
 			// After an error a session takes nothing more. The next attempt opens another session of the same
 			// appender, which keeps the numbers.
 			o.close()
-			return culprit(round, err)
+			return withPlaces(round, err)
 		}
 		return nil
 	}, func() bool { return moved })
@@ -64,7 +56,7 @@ func (o *outgoing) attempt(ctx context.Context, batches [][]backend.Record) (err
 		}
 	}
 	session, first, end := o.session, o.seq, o.seq+uint64(len(batches))
-	// The context of its own lets a refusal of Send end the wait in Recv, without an end of the relay.
+	// After a refusal of Send we end receiving, and with it the wait in Recv. ctx itself must live on: the relay goes on.
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
 	sent := make(chan error, 1)
@@ -110,11 +102,11 @@ func refused(err error) bool {
 	return errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTooLarge)
 }
 
-// culprit adds the places in the source, if the target says which record it refuses.
-func culprit(r *round, err error) error {
-	var refused *backend.RecordError
-	if !errors.As(err, &refused) {
-		return err
+// withPlaces adds the places in the source to err, if the target says which record it refuses: the index in the error counts the
+// records of a batch, and does not tell the operator where the record is.
+func withPlaces(r *round, err error) error {
+	if errors.As(err, new(*backend.RecordError)) {
+		return fmt.Errorf("between %q and %q of the source: %w", r.from, r.behind, err)
 	}
-	return fmt.Errorf("between %q and %q of the source: %w", r.from, r.behind, err)
+	return err
 }

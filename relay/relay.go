@@ -56,7 +56,7 @@ func copied(r backend.Record) (backend.Record, bool) {
 
 // Run copies from into to until ctx ends or the source ends. It returns nil at the end of a sealed stream, or at the
 // tail with [StopAtTail]. The relay begins where the last relay of the same name has stopped. The name has 1 to 256
-// bytes, and is the key in store.
+// bytes of UTF-8 without control characters, and is the key in store.
 //
 // Transient failures are retried. Every other failure ends the relay: a record that the target refuses (the error names
 // its offset), a trimmed place ([backend.ErrOutOfRange]), a newer relay ([backend.ErrFenced]), or a target that can no
@@ -122,7 +122,7 @@ func (r *relay) run(ctx context.Context) error {
 		}
 		if round == nil {
 			// The source is sealed, or StopAtTail has ended the feed. All batches are acknowledged.
-			return r.rest(ctx)
+			return r.saveProgress(ctx)
 		}
 		if len(round.counts) > 0 {
 			err = r.forward(ctx, round)
@@ -134,7 +134,7 @@ func (r *relay) run(ctx context.Context) error {
 		}
 		// The source has no more records for now. We save the place, so that a later relay sends nothing again.
 		if in.idle() {
-			if err := r.rest(ctx); err != nil {
+			if err := r.saveProgress(ctx); err != nil {
 				return r.leave(ctx, err)
 			}
 		}
@@ -147,7 +147,7 @@ func (r *relay) claim(ctx context.Context) error {
 	err := r.retry(ctx, "claim the checkpoint", func() (err error) {
 		cp, err = r.store.Claim(ctx, r.name)
 		return err
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}
@@ -173,13 +173,13 @@ func (r *relay) resend(ctx context.Context, in *feed) error {
 	}
 	// The counts of the note decide where batches end, and not the limits of today. With other cuts, the same number
 	// would have other records, and the target would drop records or refuse the batch.
-	round, err := in.again(ctx, r.note.Counts)
+	round, err := in.collectAnnounced(ctx, r.note.Counts)
 	if err != nil {
 		return err
 	}
 	// The appender begins at the first announced batch. The target learns how many batches may be stored already,
 	// because it must compare them with the stored batches and not store them again.
-	if err := r.open(ctx, r.note.resumption(r.name, round.sends())); err != nil {
+	if err := r.open(ctx, r.note.resumption(r.name, len(round.toSend()))); err != nil {
 		return err
 	}
 	return r.deliver(ctx, round)
@@ -188,9 +188,9 @@ func (r *relay) resend(ctx context.Context, in *feed) error {
 // forward announces a round, and sends it afterwards. In the other order, a kill between the two steps would leave
 // batches in the target that the next relay cannot repeat.
 func (r *relay) forward(ctx context.Context, round *round) error {
-	if r.out == nil || time.Since(r.acked) > forgetful {
-		// No batch is on its way, so we may open a new appender at the note.
-		if err := r.rest(ctx); err != nil {
+	if r.out == nil || time.Since(r.acked) > appenderSilence {
+		// No batch is on its way, so we may open a new appender at the place of the note.
+		if err := r.saveProgress(ctx); err != nil {
 			return err
 		}
 		if err := r.open(ctx, r.note.resumption(r.name, 0)); err != nil {
@@ -200,7 +200,7 @@ func (r *relay) forward(ctx context.Context, round *round) error {
 	// The round before is acknowledged, because deliver has returned. So the new announcement may replace the
 	// old announcement, and a round needs only one Save.
 	r.note.From, r.note.Counts = round.from, round.counts
-	if err := r.save(ctx); err != nil {
+	if err := r.saveNote(ctx); err != nil {
 		return err
 	}
 	return r.deliver(ctx, round)
@@ -214,14 +214,14 @@ func (r *relay) skip(ctx context.Context, to backend.Offset) error {
 		r.note.From, r.saved = to, false
 	}
 	if relative {
-		return r.save(ctx)
+		return r.saveNote(ctx)
 	}
 	return nil
 }
 
-// forgetful is how long an appender may be silent before we open a new one. The value is far below the time after which
+// appenderSilence is how long an appender may be silent before we open a new appender. The value is far below the time after which
 // any target forgets a silent producer.
-const forgetful = time.Hour
+const appenderSilence = time.Hour
 
 func (r *relay) deliver(ctx context.Context, round *round) error {
 	if err := r.out.deliver(ctx, r, round); err != nil {
@@ -249,7 +249,7 @@ func (r *relay) open(ctx context.Context, from backend.Resumption) error {
 		r.note.Origin = origin
 		r.out = &outgoing{appender: a}
 		return nil
-	})
+	}, nil)
 }
 
 // limits returns the target's limits for the next batches.
@@ -261,22 +261,23 @@ func (r *relay) limits() backend.Limits {
 	return r.to.NewAppender(r.format).Limits()
 }
 
-// rest saves the place behind all sent records. After rest, a new relay has to send nothing again.
-func (r *relay) rest(ctx context.Context) error {
+// saveProgress saves the place behind all sent records, unless the store has the place. Afterwards, a new relay has to send nothing
+// again.
+func (r *relay) saveProgress(ctx context.Context) error {
 	if r.saved || r.note.From.Relative() {
 		return nil
 	}
-	return r.save(ctx)
+	return r.saveNote(ctx)
 }
 
-func (r *relay) save(ctx context.Context) error {
-	// If the Save fails, nobody knows which note the store has, so a later rest must save again.
+func (r *relay) saveNote(ctx context.Context) error {
+	// If the Save fails, nobody knows which note the store has, so a later saveProgress must save again.
 	r.saved = false
 	err := r.retry(ctx, "save the checkpoint", func() error {
 		// A Save with a lost reply is repeated. The second Save stores the same note under the same epoch, so nothing
 		// changes.
 		return r.store.Save(ctx, r.name, checkpoint.Checkpoint{Offset: r.note.offset(), Epoch: r.epoch})
-	})
+	}, nil)
 	r.saved = err == nil
 	return err
 }
@@ -293,19 +294,15 @@ func (r *relay) leave(ctx context.Context, err error) error {
 	// process.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if failed := r.rest(bounded); failed != nil {
+	if failed := r.saveProgress(bounded); failed != nil {
 		return errors.Join(ctx.Err(), failed)
 	}
 	return ctx.Err()
 }
 
-// retry calls f until f succeeds, fails for good, or ctx ends.
-func (r *relay) retry(ctx context.Context, what string, f func() error) error {
-	return r.again(ctx, what, f, func() bool { return false })
-}
-
-// again is retry with a report of progress: after progress, the count of failures begins again.
-func (c *config) again(ctx context.Context, what string, f func() error, progress func() bool) error {
+// retry calls f until f succeeds, fails for good, or ctx ends. If progress is not nil and returns true after a failure, f has made
+// progress before it failed, and the count of failures begins again.
+func (c *config) retry(ctx context.Context, what string, f func() error, progress func() bool) error {
 	for failures := 1; ; failures++ {
 		err := f()
 		switch {
@@ -319,7 +316,7 @@ func (c *config) again(ctx context.Context, what string, f func() error, progres
 		case !errors.Is(err, backend.ErrTransient) && !errors.Is(err, backend.ErrIndeterminate):
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		if progress() {
+		if progress != nil && progress() {
 			// After progress, the failure belongs to a new outage. Without this, a relay that runs for days would
 			// wait the longest delay after each lost connection.
 			failures = 1

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -21,25 +22,21 @@ type round struct {
 	batches      [][]backend.Record
 }
 
-// sends returns how many batches are sent. A batch whose records were all dropped is not sent, and has no number.
-func (r *round) sends() (n int) {
-	for _, b := range r.batches {
-		if len(b) > 0 {
-			n++
-		}
-	}
-	return n
+// toSend returns the batches with records. A batch whose records were all dropped is not sent, and has no number: with a number,
+// all later batches would have other numbers in the next relay.
+func (r *round) toSend() [][]backend.Record {
+	return slices.DeleteFunc(slices.Clone(r.batches), func(b []backend.Record) bool { return len(b) == 0 })
 }
 
 // A cutter collects records into a round.
 type cutter struct {
 	round
-	convert func(backend.Record) (backend.Record, bool)
-	limits  backend.Limits
-	counts  []int // sizes of an announced round; nil if the limits decide
+	convert   func(backend.Record) (backend.Record, bool)
+	limits    backend.Limits
+	announced []int // the counts of an announced round; nil if the limits decide where a batch ends
 
 	open  bool // the last batch may take more records
-	bytes int  // size of the last batch
+	bytes int  // size of the last batch, by the target's meter
 }
 
 // add adds a record to the round. If the round is full, add returns true, and the record belongs to the next round.
@@ -66,16 +63,16 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 			return true, nil
 		}
 		c.open, c.bytes = true, 0
-		c.round.counts, c.batches = append(c.round.counts, 0), append(c.batches, nil)
+		c.counts, c.batches = append(c.counts, 0), append(c.batches, nil)
 	}
 	last := len(c.batches) - 1
 	// The round begins at its first record, even if Convert drops this record.
-	if len(c.round.counts) == 1 && c.round.counts[0] == 0 {
+	if len(c.counts) == 1 && c.counts[0] == 0 {
 		c.from = r.Offset
 	}
 	// A dropped record counts too. The next relay reads the records of the source again, and finds the ends of the
 	// batches by these counts.
-	c.round.counts[last]++
+	c.counts[last]++
 	// The round ends behind its last record, even if Convert drops this record. Otherwise the next relay would read
 	// the dropped records again, and again after each start.
 	c.behind = r.Next
@@ -89,12 +86,12 @@ func (c *cutter) add(r *backend.Record) (full bool, err error) {
 // full reports whether the round may have no further batch.
 func (c *cutter) full() bool {
 	// An announced round has the announced number of batches, even if the limits are lower today.
-	if c.counts != nil {
-		return len(c.batches) == len(c.counts)
+	if c.announced != nil {
+		return len(c.batches) == len(c.announced)
 	}
 	most := roundBatches
-	// A round may be sent again as a whole, so the target must still remember each of its batches. A target remembers
-	// at least the batches that it takes in flight.
+	// A whole round may be sent again, so the target must still remember each batch of the round. A target remembers at least
+	// as many batches as it takes in flight.
 	if n := c.limits.InFlight; n > 0 {
 		most = min(most, n)
 	}
@@ -103,21 +100,22 @@ func (c *cutter) full() bool {
 
 // done reports whether an announced round is complete.
 func (c *cutter) done() bool {
-	n := len(c.counts)
-	return len(c.batches) == n && c.round.counts[n-1] == c.counts[n-1]
+	n := len(c.announced)
+	return len(c.batches) == n && c.counts[n-1] == c.announced[n-1]
 }
 
+// fits reports whether the last batch has room for a record of the given size; with keep false, Convert has dropped the record.
 func (c *cutter) fits(keep bool, size int) bool {
 	last := len(c.batches) - 1
-	if c.counts != nil {
-		return c.round.counts[last] < c.counts[last]
+	if c.announced != nil {
+		return c.counts[last] < c.announced[last]
 	}
 	// A dropped record needs no room in the target. But the count must have a bound: a batch whose records are all
 	// dropped would otherwise never end, and the note would never move on.
 	if !keep {
-		return c.round.counts[last] < emptyRecords
+		return c.counts[last] < emptyRecords
 	}
-	return c.round.counts[last] < emptyRecords && len(c.batches[last]) < lower(batchRecords, c.limits.BatchRecords) &&
+	return c.counts[last] < emptyRecords && len(c.batches[last]) < lower(batchRecords, c.limits.BatchRecords) &&
 		c.bytes+size <= lower(batchBytes, c.limits.BatchBytes)
 }
 
