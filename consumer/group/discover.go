@@ -29,7 +29,7 @@ func (m *member[T]) discover(ctx context.Context) bool {
 			m.fail(fmt.Errorf("group: %s: list the streams: %w", m.g.name, err))
 			return false
 		case attempt == 1:
-			m.start.WarnContext(ctx, "group: could not list the streams", "err", err)
+			m.startLog.WarnContext(ctx, "group: could not list the streams", "err", err)
 		}
 		if !backoff.Sleep(ctx, backoff.Default().Delay(attempt, err)) {
 			return false

@@ -22,16 +22,14 @@ const idBytes = 1 + 16
 // plans: some streams to take, some streams to give away. For each stream, the member has a tenure with a goroutine of
 // its own.
 type member[T any] struct {
-	g      *Group[T]
-	id     string
-	f      func(ctx context.Context, stream string, c *consumer.Consumer[T]) error
-	log    *slog.Logger
-	start  *slog.Logger       // until the first renewal
-	failed context.CancelFunc // a final error came
-	first  bool               // the next renewal that succeeds is the first, or the first after an outage; rounds uses it alone
-	woken  chan struct{}      // holds one token: a tenure is over
-
-	renewedFirst bool // the last round was the first renewal, or the first after an outage; rounds uses it alone
+	g        *Group[T]
+	id       string
+	f        func(ctx context.Context, stream string, c *consumer.Consumer[T]) error
+	log      *slog.Logger
+	startLog *slog.Logger       // until the first renewal
+	failed   context.CancelFunc // called after a final error, ends the life of the member
+	woken    chan struct{}      // holds one token: a tenure is over
+	isolated bool               // the newest renewal failed, or there was none: the others do not know of this member; only round uses the field
 
 	goroutines sync.WaitGroup // one for each tenure, and one that lists the streams
 
@@ -47,8 +45,8 @@ func newMember[T any](g *Group[T], f func(context.Context, string, *consumer.Con
 	id := g.cfg.member + "#" + rand.Text()[:idBytes-1]
 	attrs := []any{"group", g.name, "member", id}
 	return &member[T]{
-		g: g, id: id, f: f, log: g.cfg.logger.With(attrs...), start: g.cfg.starting.With(attrs...),
-		woken: make(chan struct{}, 1), held: make(map[string]*tenure), first: true,
+		g: g, id: id, f: f, log: g.cfg.logger.With(attrs...), startLog: g.cfg.startLogger.With(attrs...),
+		woken: make(chan struct{}, 1), held: make(map[string]*tenure), isolated: true,
 	}
 }
 
@@ -73,11 +71,11 @@ func (m *member[T]) run(ctx context.Context) error {
 
 // rounds renews until life is over and no stream is held any more.
 func (m *member[T]) rounds(life context.Context) {
-	down := outage{log: m.start}
+	down := outage{log: m.startLog}
 	ending := life.Done()
 	for ctx := life; ; {
-		m.round(ctx, &down)
-		pause := time.NewTimer(m.pause())
+		first := m.round(ctx, &down)
+		pause := time.NewTimer(m.pause(first))
 	wait:
 		for {
 			select {
@@ -97,45 +95,47 @@ func (m *member[T]) rounds(life context.Context) {
 	}
 }
 
-// pause is the time between two rounds. A tenth of the pause is random: otherwise members started together would renew
-// together for ever. After the first renewal, and after the first renewal behind an outage, the pause of this member is
-// longer than the pause of all others. So every living member has renewed before this member takes streams. Otherwise
-// this member would take streams and give them away soon after.
-func (m *member[T]) pause() time.Duration {
+// pause is the time between two rounds. Up to a tenth of the pause is random: otherwise members started together would renew
+// together for ever. After a first renewal (see round), the pause of this member is longer than the pause of all others. So every
+// living member has renewed before this member takes streams. Otherwise this member would take streams, and would give the streams
+// away soon after.
+func (m *member[T]) pause(first bool) time.Duration {
 	p := m.g.cfg.lease / roundsPerLease
 	jitter := mrand.N(p/10 + 1)
-	if m.renewedFirst {
+	if first {
 		return p + jitter
 	}
 	return p - jitter
 }
 
-// round renews the leases, and acts on the new state of the group.
-func (m *member[T]) round(ctx context.Context, down *outage) {
+// round renews the leases, and acts on the new state of the group. first means: the renewal succeeded, and was the first renewal of
+// this member or the first after an outage.
+func (m *member[T]) round(ctx context.Context, down *outage) (first bool) {
 	renewed := m.renewable()
 	begun := time.Now()
 	call, cancel := context.WithTimeout(ctx, m.g.cfg.lease/roundsPerLease)
 	defer cancel()
 	state, err := m.g.leases.Renew(call, m.g.name, m.id, streamsOf(renewed), m.g.cfg.lease)
-	first := m.first
-	m.first, m.renewedFirst = err != nil, first && err == nil
+	first = m.isolated && err == nil
+	m.isolated = err != nil
 	switch {
 	case err == nil:
 		down.recovered(ctx)
 		down.log = m.log
 	case ctx.Err() != nil:
-		return
+		return false
 	case errors.Is(err, backend.ErrTransient):
 		down.failed(ctx, err)
-		return
+		return false
 	default:
 		m.fail(fmt.Errorf("group: %s: %w", m.g.name, err))
-		return
+		return false
 	}
 	for _, t := range renewed {
 		m.renewed(t, state, begun)
 	}
 	m.act(ctx, state, first)
+	return first
 }
 
 // renewable returns the tenures with an acquired lease.
@@ -174,8 +174,8 @@ func (m *member[T]) renewed(t *tenure, state lease.State, begun time.Time) {
 	}
 }
 
-// act begins and ends tenures. In the first round, and in the first round after an outage, act takes no free stream:
-// other members that began at the same time have not renewed yet, and this member would take everything.
+// act begins and ends tenures. After a first renewal act takes no free stream: other members that began at the same time have not
+// renewed yet, and this member would take everything.
 func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,7 +183,8 @@ func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 		return
 	}
 	v := view{me: m.id, members: state.Members, streams: m.names, owners: make(map[string]string, len(m.names))}
-	var mine []string // streams that this member holds and does not work on: it could not release them, or not be told
+	// Streams whose lease this member owns without a tenure: the release failed, or the answer to the acquisition was lost.
+	var unserved []string
 	for _, s := range m.names {
 		v.owners[s] = state.Owners[s]
 		if t := m.held[s]; t != nil {
@@ -192,7 +193,7 @@ func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 				v.owners[s] = nobody
 			}
 		} else if v.owners[s] == m.id {
-			mine = append(mine, s)
+			unserved = append(unserved, s)
 		}
 	}
 	m.dropVanishedLocked(v)
@@ -203,7 +204,7 @@ func (m *member[T]) act(ctx context.Context, state lease.State, first bool) {
 	if first {
 		p = plan{}
 	}
-	for _, s := range append(mine, p.take...) {
+	for _, s := range append(unserved, p.take...) {
 		t := newTenure(ctx, s)
 		m.held[s] = t
 		m.goroutines.Go(func() { m.serve(t) })

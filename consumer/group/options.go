@@ -15,20 +15,20 @@ import (
 type Option func(*config)
 
 type config struct {
-	member   string
-	lease    time.Duration
-	drain    time.Duration
-	consumer []consumer.Option
-	logger   *slog.Logger
-	starting *slog.Logger // until the first renewal
-	hooks    []Hooks
+	member      string
+	lease       time.Duration
+	drain       time.Duration
+	consumer    []consumer.Option
+	logger      *slog.Logger
+	startLogger *slog.Logger // until the first renewal
+	hooks       []Hooks
 }
 
 // roundsPerLease is how often a member renews in the time of a lease. Two renewals may fail before a member has to stop.
 const roundsPerLease = 5
 
 func newConfig(opts []Option) (config, error) {
-	c := config{lease: 15 * time.Second, drain: 3 * time.Second, logger: slog.New(slog.DiscardHandler), starting: slog.Default()}
+	c := config{lease: 15 * time.Second, drain: 3 * time.Second, logger: slog.New(slog.DiscardHandler), startLogger: slog.Default()}
 	for _, o := range opts {
 		if o == nil {
 			return c, errors.New("group: an option is nil")
@@ -81,7 +81,7 @@ func Consumer(opts ...consumer.Option) Option {
 // [slog.Default]: the group cannot reach its database, or list its streams, for the first time.
 func Logger(l *slog.Logger) Option {
 	return func(c *config) {
-		c.logger, c.starting = l, l
+		c.logger, c.startLogger = l, l
 		if l != nil {
 			c.consumer = append([]consumer.Option{consumer.Logger(l)}, c.consumer...)
 		}

@@ -39,14 +39,6 @@ func newTenure(ctx context.Context, stream string) *tenure {
 
 const never = 1<<63 - 1
 
-// until ends the tenure at two times, unless the lease is renewed before. After the first, no record begins; after the
-// second, no work goes on.
-func (t *tenure) until(read, work time.Time) {
-	t.hold.Until(read, work)
-	t.timers[0].Reset(time.Until(read))
-	t.timers[1].Reset(time.Until(work))
-}
-
 // errStuck is the cause of a stream whose function does not return.
 var errStuck = errors.New("the function has not returned long after its context ended")
 
@@ -99,12 +91,16 @@ func (m *member[T]) acquire(ctx context.Context, t *tenure) (checkpoint.Checkpoi
 	return cp, ok, err
 }
 
-// prolong makes the tenure end in time when no further renewal succeeds: the work in hand and the save behind it have a
-// DrainTimeout each before the lease is over. The time of the lease counts from the beginning of the call for the
-// renewal. The database counts from a later moment, so the lease cannot be over before.
+// prolong makes the tenure end in time when no further renewal succeeds: reading ends 2 times DrainTimeout before the end of the
+// lease, and the work in hand 1 DrainTimeout before, which leaves a DrainTimeout for the last save. The time of the lease counts
+// from begun, the beginning of the call for the renewal. The database counts from a later moment, so the lease lasts at least as
+// long.
 func (m *member[T]) prolong(t *tenure, begun time.Time) {
 	over := begun.Add(m.g.cfg.lease)
-	t.until(over.Add(-2*m.g.cfg.drain), over.Add(-m.g.cfg.drain))
+	read, work := over.Add(-2*m.g.cfg.drain), over.Add(-m.g.cfg.drain)
+	t.hold.Until(read, work)
+	t.timers[0].Reset(time.Until(read))
+	t.timers[1].Reset(time.Until(work))
 }
 
 // work runs the user's function until the stream needs no more work here, and returns why. The error is nil only after
@@ -154,16 +150,10 @@ func (m *member[T]) pauseAfter(err error, delay time.Duration) (pause time.Durat
 	return delay, errors.Is(err, backend.ErrTransient)
 }
 
-// callOnce runs the user's function once.
-func (m *member[T]) callOnce(t *tenure) error {
-	result := make(chan error, 1)
-	go m.guarded(t, result)
-	return m.await(t, result)
-}
-
 var errGoexit = errors.New("the function called runtime.Goexit, as FailNow of a test does, and did not return")
 
-// guarded turns a panic into an error. In this goroutine the caller cannot recover, so the panic would end the process.
+// guarded runs the user's function, and turns a panic into an error. In this goroutine the caller cannot recover, so the panic would
+// end the process.
 func (m *member[T]) guarded(t *tenure, result chan<- error) {
 	err := errGoexit
 	defer func() {
@@ -172,11 +162,11 @@ func (m *member[T]) guarded(t *tenure, result chan<- error) {
 		}
 		result <- err
 	}()
-	err = m.open(t)
+	err = m.call(t)
 }
 
-// open opens the stream and runs the user's function.
-func (m *member[T]) open(t *tenure) error {
+// call opens the stream and runs the user's function.
+func (m *member[T]) call(t *tenure) error {
 	c, err := m.g.consumer(t.stream, &places[T]{Store: m.g.leases, m: m, t: t})
 	if err != nil {
 		return err
@@ -184,8 +174,11 @@ func (m *member[T]) open(t *tenure) error {
 	return m.f(t.hold.Reading, t.stream, c)
 }
 
-// await waits for the function, and ends its contexts when their time has come.
-func (m *member[T]) await(t *tenure, result <-chan error) error {
+// callOnce runs the user's function once, in a goroutine of its own. After the end of Reading, callOnce waits 1 DrainTimeout, ends
+// Work, waits 3 times DrainTimeout, and returns errStuck when the function has not returned.
+func (m *member[T]) callOnce(t *tenure) error {
+	result := make(chan error, 1)
+	go m.guarded(t, result)
 	select {
 	case err := <-result:
 		return err
