@@ -14,14 +14,14 @@
 //     repeated Save never undoes the work of a newer consumer.
 //   - When Claim or Save has returned nil, a crash does not undo the call (except in the memory store). When Claim or
 //     Save returns an error, the store holds either the old value or the new value, and never a mixture.
-//   - An empty offset is not a place and is refused. A message reports an empty offset where records finish out of order.
-//     A stored empty offset would skip or repeat records without a warning.
+//   - An empty offset is not a place and is refused. The checkpoint of a consumer's message has an empty offset where records
+//     finish out of order. With a stored empty offset, a consumer would skip or repeat records without a warning.
 //   - Damage is an error. A store that cannot read its content returns a [*CorruptError] and does not start over.
 //
 // By itself a checkpoint gives at-least-once: after a kill, a consumer repeats the records behind its last Save.
 // Exactly-once processing needs the effect and the offset in one commit. A store with a SaveTx method makes one commit
-// possible: boltstore stores the checkpoint inside the caller's own bbolt transaction. A fenced SaveTx fails; when the
-// caller then rolls the transaction back, the effect is undone, too.
+// possible: boltstore stores the checkpoint inside the caller's own bbolt transaction, and sqlstore inside a transaction of
+// PostgreSQL or SQLite. A fenced SaveTx fails; when the caller then rolls the transaction back, the effect is undone, too.
 //
 // # Keys
 //
@@ -31,7 +31,7 @@
 //
 // # Stores
 //
-// [NewMemory] is for tests: its content is gone when the process ends. [NewFile] is a small file for human readers and
-// for several processes. The folders below this package hold stores on other media. checkpointtest.Run checks whether a
-// new store keeps the contract.
+// [NewMemory] is for tests: its content is gone when the process ends. [NewFile] is one file of text, which people can read and
+// several processes can use. boltstore keeps checkpoints in a bbolt database, sqlstore in PostgreSQL or SQLite, and streamstore in
+// a stream. checkpointtest.Run checks whether a new store keeps the contract.
 package checkpoint

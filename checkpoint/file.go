@@ -30,7 +30,7 @@ import (
 // replaced file keeps its permission bits.
 //
 // Every write costs two fsyncs and rewrites all keys. The file is limited to 16 MiB; for more than some thousand keys
-// use another store. On a network file system, the store is only as good as the file system's flock and rename.
+// use another store. On a network file system, the store is safe only if flock and rename of the file system work between machines.
 //
 // Errors, in addition to those of [Store]:
 //

@@ -9,8 +9,8 @@ import (
 	"github.com/headrace/headrace/internal/ahead"
 )
 
-// The limits of every Store. The narrowest known media set them: a row of a PostgreSQL index has at most 2,704 bytes,
-// and the offset of an HTTP store travels in a URL.
+// The limits of every Store, in bytes. The limits of known media are the reason: a row of a PostgreSQL index has at most 2,704
+// bytes, and the offset of an HTTP store travels in a URL.
 const (
 	KeyBytes    = 1024
 	OffsetBytes = 4096

@@ -2,7 +2,6 @@ package sqlstore
 
 // A Dialect says which database a Store works with. The two databases share all statements except the statements here.
 type Dialect struct {
-	name   string
 	begin  string // starts a transaction during which no other process migrates
 	schema []migration
 	leaseSQL
@@ -14,7 +13,6 @@ type migration []string
 var (
 	// PostgreSQL is version 12 and later.
 	PostgreSQL = Dialect{
-		name: "PostgreSQL",
 		// The lock is for processes that migrate at the same time: if two of them run CREATE TABLE IF NOT EXISTS, one
 		// of them may fail. The number of the lock is "headrace" in ASCII, cut to 63 bits.
 		begin:  "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(7522535908310049637)",
@@ -26,7 +24,7 @@ var (
 
 	// SQLite is version 3.35 and later.
 	SQLite = Dialect{
-		name: "SQLite", begin: "BEGIN IMMEDIATE", schema: schema("TEXT", "BLOB"),
+		begin: "BEGIN IMMEDIATE", schema: schema("TEXT", "BLOB"),
 		leaseSQL: leaseStatements("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)", "SELECT value FROM json_each($4)"),
 	}
 )

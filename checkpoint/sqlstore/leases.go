@@ -175,7 +175,7 @@ func (l *Leases) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Ch
 	if err == nil && n == 0 {
 		var stored checkpoint.Checkpoint
 		// The statement does not say which of its conditions has failed. The epoch in the row tells the two reasons
-		// apart: the stream is lost for good, or only the time of the lease is over.
+		// apart: another member has the stream, or only the time of the lease is over.
 		if stored, err = l.load(ctx, tx, key); err == nil {
 			err = notSaved(stored, cp)
 		}

@@ -141,10 +141,6 @@ func (s *Store) fenced(ctx context.Context, tx Tx, key string, cp checkpoint.Che
 	if err != nil {
 		return err
 	}
-	return refused(stored, cp)
-}
-
-func refused(stored, cp checkpoint.Checkpoint) error {
 	if err := checkpoint.Fence(stored, cp); err != nil {
 		return err
 	}

@@ -5,11 +5,11 @@ import "context"
 // compact drops replaced records, once there are many of them. The newest record of every key must stay. Therefore
 // compact first writes the keys again that were not written since the last compaction.
 //
-// compact trims only records that were old at the last compaction already. So at least every records stay. Otherwise
-// another Store could find its newest record trimmed before reading the record, and could not know whether the record
-// took effect.
+// compact trims only records that the compaction before has found replaced. So at least s.every records stay behind the trimmed
+// ones. Otherwise another Store could find its newest record trimmed before reading the record, and could not know whether the
+// record took effect.
 //
-// A failure harms nobody: a later compaction does the same.
+// A failed compaction is not reported, because a later compaction does the same work.
 func (s *Store) compact(ctx context.Context) {
 	if s.trim == nil || s.read-s.compacted < max(s.every, 2*len(s.keys)) {
 		return

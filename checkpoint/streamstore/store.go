@@ -25,18 +25,18 @@ type Store struct {
 
 	turn chan struct{} // full while a call works; a channel, so that a caller can stop waiting
 	at   backend.Offset
-	keys map[string]*kept
-	read int // records that were read
+	keys map[string]*current
+	read int // number of records that were read
 
-	compacted int            // read at the last compaction
-	cut       backend.Offset // what is before it was replaced at the last compaction; "" before the first one
+	compacted int            // the value of read at the last compaction
+	cut       backend.Offset // at the last compaction, all records before cut were replaced; "" before the first compaction
 }
 
-// A kept is the newest record of a key that took effect, and the place of the record.
-type kept struct {
+// A current is the newest record of a key that took effect, with its place.
+type current struct {
 	entry
 	place backend.Offset
-	no    int // counts the records that were read
+	no    int // number of the record, in the order of reading
 }
 
 var (
@@ -47,17 +47,17 @@ var (
 // An Option tunes a Store.
 type Option func(*Store)
 
-// Trim drops replaced records; f is the Trim method of the stream. The Store calls f about once in every records, or once
-// in twice the number of the keys if this number is larger, and leaves at least as many records. If others append more
-// records than that between an append of a Store and its next read, the Store cannot know whether its own record took
-// effect. The call then fails with [backend.ErrIndeterminate]. A good value is 1,000.
+// Trim drops replaced records; f is the Trim method of the stream. The Store calls f about once for each n records, where n is
+// every or twice the number of the keys, whichever is larger. At least n records stay. If others append more than n records between
+// an append of a Store and its next read, the Store cannot know whether its own record took effect. The call then fails with
+// [backend.ErrIndeterminate]. A good value for every is 1,000.
 func Trim(f func(ctx context.Context, before backend.Offset) error, every int) Option {
 	return func(s *Store) { s.trim, s.every = f, every }
 }
 
 // New returns the store in stream, and does no I/O.
 func New(stream backend.Stream, opts ...Option) *Store {
-	s := &Store{stream: stream, turn: make(chan struct{}, 1), at: backend.Earliest, keys: make(map[string]*kept)}
+	s := &Store{stream: stream, turn: make(chan struct{}, 1), at: backend.Earliest, keys: make(map[string]*current)}
 	for _, o := range opts {
 		o(s)
 	}
@@ -187,8 +187,8 @@ func (s *Store) write(ctx context.Context, key string, cp checkpoint.Checkpoint)
 	return o.won, nil
 }
 
-// append stores one record. Each record has an appender of its own: an appender that has failed would need its fate
-// cleared up before the next record.
+// append stores one record. Each record has an appender of its own. With one appender for all records, the fate of a record would
+// have to be found out after a failure, before the next record could be sent.
 func (s *Store) append(ctx context.Context, value []byte) error {
 	session, err := s.stream.NewAppender(backend.Format{ContentType: "application/json"}).Open(ctx)
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *Store) append(ctx context.Context, value []byte) error {
 	}
 	defer session.Close()
 	if err := session.Send(ctx, 0, []backend.Record{{Value: value}}); err != nil {
-		// Why the batch was not taken, Recv says.
+		// Send only says that the batch was not taken. Recv says why.
 		_, reason := session.Recv(ctx)
 		return errors.Join(reason, err)
 	}
@@ -206,8 +206,8 @@ func (s *Store) append(ctx context.Context, value []byte) error {
 
 // An outcome says whether a record took effect.
 type outcome struct {
-	seen bool // the record was read, and everything before it: only then it is known whether it took effect
-	won  bool // it took effect
+	seen bool // the record was read, and all records before: only then we know whether the record took effect
+	won  bool // the record took effect
 }
 
 // catchUp reads to the tail or, given a writer, until its record was read.
@@ -233,13 +233,12 @@ func (s *Store) follow(ctx context.Context, writer string) (o outcome, err error
 	defer r.Close()
 	for {
 		b, err := r.Read(ctx)
-		if err == io.EOF && writer == "" {
+		switch {
+		case err == io.EOF && writer == "":
 			return o, nil
-		}
-		if err == io.EOF {
+		case err == io.EOF: // the stream was closed for good before the record of writer
 			return o, backend.ErrStreamClosed
-		}
-		if err != nil {
+		case err != nil:
 			return o, err
 		}
 		for i := range b.Records {
@@ -269,7 +268,7 @@ func (s *Store) take(e *entry, place backend.Offset) bool {
 	if k := s.keys[string(e.Key)]; k != nil && e.Version <= k.Version {
 		return false
 	}
-	s.keys[string(e.Key)] = &kept{entry: *e, place: place, no: s.read}
+	s.keys[string(e.Key)] = &current{entry: *e, place: place, no: s.read}
 	return true
 }
 
