@@ -17,7 +17,7 @@ type DB struct {
 	pool     *pgxpool.Pool
 	cfg      config
 	tables   *tables
-	listener *listener
+	listener *listener // of all readers of this DB: one connection, however many streams are read
 }
 
 // Open makes missing tables in the first schema of search_path, and remembers the schema. If the tables are up to date,
@@ -57,6 +57,7 @@ func (d *DB) Delete(ctx context.Context, name string) error {
 		if err := tx.QueryRow(ctx, d.tables.sql(lockStreamSQL), name).Scan(&id); err != nil {
 			return err
 		}
+		// One transaction deletes all. After a crash in between, records without a stream would stay for ever.
 		for _, statement := range []string{deleteStreamSQL, deleteBatchesSQL, deleteRecordsSQL} {
 			if _, err := tx.Exec(ctx, d.tables.sql(statement), id); err != nil {
 				return err

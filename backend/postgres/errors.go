@@ -23,6 +23,7 @@ func classify(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	// pgx reports the end of ctx in several forms, among them a closed connection and a cancelled statement.
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
 	case errors.As(err, &pe):

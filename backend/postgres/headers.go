@@ -10,6 +10,7 @@ import (
 // encodeHeaders encodes headers for one column: name and value of each header, each behind its length as a varint. NULL
 // means no headers.
 func encodeHeaders(hs backend.Headers) []byte {
+	// Most records have no headers, and NULL takes no room in the row.
 	if len(hs) == 0 {
 		return nil
 	}
@@ -38,11 +39,14 @@ func decodeHeaders(b []byte) (hs backend.Headers, err error) {
 	return hs, nil
 }
 
+// cut returns the first piece of b and what is behind it. Somebody may have changed the column by hand: without the check
+// of the length, a wrong length would end the process.
 func cut(b []byte) (piece, rest []byte, err error) {
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) {
 		return nil, nil, errHeaders
 	}
 	end := used + int(n)
+	// The capacity ends at the piece, so a caller that appends to a value does not write into the next header.
 	return b[used:end:end], b[end:], nil
 }

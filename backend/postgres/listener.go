@@ -15,8 +15,10 @@ import (
 type listener struct {
 	pool *pgxpool.Pool
 
-	mu      sync.Mutex
-	changed map[int64]chan struct{} // by stream, 0 for streams that did not exist; closed at the next notification
+	mu sync.Mutex
+	// changed holds the channels by stream, with 0 for streams that did not exist. A channel is closed at the next
+	// notification of its stream. A stream without waiting readers has no channel, so the map stays small.
+	changed map[int64]chan struct{}
 	cancel  context.CancelFunc
 	done    chan struct{} // nil before the first reader
 	closed  bool
@@ -30,6 +32,8 @@ func newListener(pool *pgxpool.Pool) *listener {
 func (l *listener) next(stream int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// The connection is made for the first reader, and not by Open: a program that only writes needs no connection, and its
+	// appends need no NOTIFY.
 	if l.done == nil && !l.closed {
 		ctx, cancel := context.WithCancel(context.Background())
 		l.cancel, l.done = cancel, make(chan struct{})
@@ -63,6 +67,8 @@ func (l *listener) tell(payload string) {
 	}
 }
 
+// run listens again after each loss of the connection. Meanwhile nobody holds the lock, and appends send no notifications.
+// The next listen wakes all readers, so no reader misses what was appended in between.
 func (l *listener) run(ctx context.Context) {
 	defer close(l.done)
 	for ctx.Err() == nil {
@@ -77,6 +83,7 @@ func (l *listener) run(ctx context.Context) {
 	}
 }
 
+// listen tells the readers of each notification, until the connection is lost or ctx ends.
 func (l *listener) listen(ctx context.Context) error {
 	conn, err := l.pool.Acquire(ctx)
 	if err != nil {
@@ -90,11 +97,15 @@ func (l *listener) listen(ctx context.Context) error {
 		defer cancel()
 		_ = c.Close(bounded)
 	}()
+	// The lock belongs to the session. When the connection ends, the server releases the lock, also after a crash of this
+	// process. Otherwise all writers would notify for ever.
 	for _, statement := range []string{listenSQL, `LISTEN headrace`} {
 		if _, err := c.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
+	// settle comes behind both statements. In front of LISTEN, settle could wake a reader, and a commit directly behind
+	// would be heard by nobody.
 	if err := l.settle(ctx, c); err != nil {
 		return err
 	}
@@ -110,6 +121,8 @@ func (l *listener) listen(ctx context.Context) error {
 // settle waits for the end of all transactions that may have appended without a notification, because nobody was
 // listening at their append. settle reports the notifications that arrive meanwhile.
 func (l *listener) settle(ctx context.Context, c *pgx.Conn) error {
+	// Each transaction that has asked for the lock before we held it has a number below next: see listening. Without the
+	// wait for these transactions, a reader would find their records only at its next Poll.
 	var next int64
 	if err := c.QueryRow(ctx, nextSQL).Scan(&next); err != nil {
 		return err
@@ -119,7 +132,9 @@ func (l *listener) settle(ctx context.Context, c *pgx.Conn) error {
 		if err := c.QueryRow(ctx, endedSQL, next).Scan(&ended); err != nil {
 			return err
 		}
-		l.tell("") // wake all: a transaction may have ended
+		// One of the transactions may have ended. A reader must not wait for the last one: that may be a transaction of
+		// another program, which runs for hours.
+		l.tell("")
 		if ended {
 			return nil
 		}

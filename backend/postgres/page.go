@@ -41,6 +41,7 @@ func (s *Stream) fetch(ctx context.Context, from position, limit, expected int) 
 		return nil, classify(ctx, err)
 	}
 	defer rows.Close()
+	// A slice that grows is copied several times. A reader at the tail expects nothing, and gets few records.
 	w := &scanner{page: &page{recs: records.Slice(expected)}}
 	for rows.Next() {
 		switch raw := rows.RawValues(); {
@@ -83,6 +84,7 @@ func (w *scanner) state(rows pgx.Rows) error {
 	if err := rows.Scan(&v, nil, nil, nil, nil, nil, nil); err != nil {
 		return err
 	}
+	// The numbers have no names here. If readSQL and this function differ, a wrong number would look like a place.
 	if len(v) != 6 {
 		return fmt.Errorf("the state of the stream has %d numbers, want 6", len(v))
 	}
@@ -118,6 +120,7 @@ func (w *scanner) raw(v [][]byte) error {
 }
 
 // text reads the columns of a record in whatever format the row has.
+// pgx asks for text if the pool prepares no statements, for example behind a pooler.
 func (w *scanner) text(rows pgx.Rows) error {
 	if err := rows.Scan(nil, &w.place.turn, &w.place.batch, &w.place.no, &w.values, &w.headers, &w.at); err != nil {
 		return err
@@ -127,6 +130,7 @@ func (w *scanner) text(rows pgx.Rows) error {
 
 // record appends the record in the fields of w to the page.
 func (w *scanner) record() error {
+	// The values of the headers stay parts of the arena, as the value of the record does.
 	headers, err := decodeHeaders(w.headers.last)
 	if err != nil {
 		return fmt.Errorf("record %s: %w", w.place, err)
@@ -168,6 +172,7 @@ type arena struct {
 	last []byte // nil for NULL
 }
 
+// arenaBytes is a compromise: a larger arena saves few allocations more, and one kept value keeps more memory.
 const arenaBytes = 64 << 10
 
 // ScanBytes implements [pgtype.BytesScanner].

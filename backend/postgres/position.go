@@ -18,6 +18,7 @@ type position struct {
 
 func (p position) String() string { return string(p.append(make([]byte, 0, 32))) }
 
+// append appends the text of p. A page has thousands of places, and fmt would need more processor time.
 func (p position) append(b []byte) []byte {
 	b = append(strconv.AppendInt(b, p.turn, 10), '.')
 	b = append(strconv.AppendInt(b, p.batch, 10), '.')
@@ -26,7 +27,8 @@ func (p position) append(b []byte) []byte {
 
 func (p position) offset() backend.Offset { return backend.Offset(p.String()) }
 
-// behind returns the place behind the record at p.
+// behind returns the place behind the record at p. The place is valid whether a record is there or not: the next record of
+// the same append has this place, and a reader that starts there finds the first record of the next append otherwise.
 func (p position) behind() position { return position{p.turn, p.batch, p.no + 1} }
 
 func (p position) compare(q position) int {

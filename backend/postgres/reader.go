@@ -24,6 +24,7 @@ func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.R
 	if err := ctx.Err(); err != nil {
 		return nil, s.failed("open reader of", fmt.Errorf("%w: %w", backend.ErrTransient, err))
 	}
+	// The start is resolved once. If each Read resolved Latest again, records that arrive between two Reads would be lost.
 	v, err := s.view(ctx)
 	if err != nil {
 		return nil, s.failed("open reader of", err)
@@ -88,6 +89,8 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 
 func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	for {
+		// The answer may be there already, and select picks one of two ready cases by chance. A caller whose ctx has ended
+		// must not get records.
 		if err := ctx.Err(); err != nil {
 			return backend.Batch{}, ended(ctx)
 		}
@@ -108,6 +111,8 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 			// notification if the transaction has not appended, so we ask again soon.
 			pause = min(pause, 20*time.Millisecond)
 		}
+		// The timer also finds what no notification reports: a lost connection of the listener, or a pooler without
+		// notifications.
 		t := time.NewTimer(pause)
 		select {
 		case <-a.changed:
@@ -212,6 +217,7 @@ func (r *reader) look(p *page) error {
 
 // Close ends the reader. A Read that is waiting returns.
 func (r *reader) Close() error {
+	// closed comes first: a Read that cancel wakes looks at closed, and returns ErrClosed and not a transient error.
 	r.closed.Store(true)
 	r.cancel()
 	return nil

@@ -12,12 +12,15 @@ import (
 // setUp finds the tables. setUp makes or changes tables only if necessary, because the program may have no right to
 // make tables, and a read-only server refuses the change.
 func setUp(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
+	// Most programs find the tables of their version and are ready after these few queries.
 	if t, ok, err := find(ctx, pool); ok || err != nil {
 		return t, err
 	}
 	if err := transact(ctx, pool, func(tx pgx.Tx) error { return migrate(ctx, tx) }); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
+	// If the connections of the pool have different settings of search_path, this connection may not see the tables that
+	// another connection has just made. The program must learn that now, and not after its next start.
 	t, ok, err := find(ctx, pool)
 	if err == nil && !ok {
 		err = errors.New("the tables are not there after they were made: search_path of the pool's connections differs")
@@ -32,6 +35,8 @@ type querier interface {
 
 // find returns the tables, and whether they are ready for use.
 func find(ctx context.Context, q querier) (t *tables, ready bool, err error) {
+	// to_regclass follows search_path, as the statements of a program do. The schema that is found here is in front of each
+	// table in all later statements.
 	var schema string
 	err = q.QueryRow(ctx, `SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.oid = to_regclass('headrace_schema')`).Scan(&schema)
@@ -65,6 +70,8 @@ func (t *tables) version(ctx context.Context, q querier) (version int, err error
 	return version, err
 }
 
+// behind returns by how much the transaction numbers of the server are behind the turns in the tables. The result is above
+// 0 only if the tables come from another server.
 func (t *tables) behind(ctx context.Context, q querier) (n int64, err error) {
 	err = q.QueryRow(ctx, t.sql(behindSQL)).Scan(&n)
 	return n, err
@@ -91,6 +98,8 @@ func migrate(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
+	// All migrations and the new version are one transaction. A process that is killed in between leaves the tables as they
+	// were, and the next Open begins again.
 	if _, err := tx.Exec(ctx, t.sql(startSQL)); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ const (
 const slots = 2 * inFlight
 
 // inFlight is how many batches a session takes before the first ack.
+//
+// The appends of a session run one after another. Acks of batches that are stored may wait for Recv.
 const inFlight = 16
 
 // remembered is how long the database remembers the batches of a silent producer.
@@ -50,6 +52,8 @@ func (s *Stream) limits() backend.Limits {
 	return backend.Limits{BatchRecords: batchRecords, BatchBytes: max(batchBytes, n), RecordBytes: n, InFlight: inFlight, Size: size}
 }
 
+// size is the size of a record for the limits. size also refuses a time that the column cannot hold: the database would
+// refuse the whole batch, with other records in it.
 func size(r *backend.Record) (int, error) {
 	if !r.Time.IsZero() && (r.Time.Before(minTime) || r.Time.After(maxTime)) {
 		return 0, fmt.Errorf("time %v: want one between %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)
@@ -133,6 +137,7 @@ func (a *appender) append(ctx context.Context, seq uint64, recs []backend.Record
 	// A session counts its batches from 0 in each process. The database knows the numbers of the name.
 	seq += a.from.Seq
 	hash := hashOf(recs)
+	// Only a single record has a statement of its own. For a larger batch, the records take most of the time.
 	// The first batches of a producer find no slots, and would ask in vain.
 	if len(recs) == 1 && seq >= slots {
 		first, err := a.appendOne(ctx, seq, hash, recs)
@@ -202,7 +207,7 @@ func (a *appender) appendAny(ctx context.Context, seq uint64, hash []byte, recs 
 // named reports whether other processes may go on under this producer's name.
 func (a *appender) named() bool { return a.from.Name != "" }
 
-// again finds the stored batch with the number seq.
+// again finds the stored batch with the number seq. A lost reply of an earlier attempt is the usual reason to ask.
 func (a *appender) again(ctx context.Context, seq uint64, hash []byte) (p position, err error) {
 	var was []byte
 	db := a.stream.db
@@ -220,6 +225,8 @@ func (a *appender) again(ctx context.Context, seq uint64, hash []byte) (p positi
 	return p, nil
 }
 
+// ack is the ack of n records. The records of an append have places one behind the other, and first is the place of the
+// first record.
 func ack(first position, n int) backend.Ack {
 	return backend.Ack{
 		Next: position{first.turn, first.batch, int32(n)}.offset(),
@@ -259,7 +266,8 @@ func columns(recs []backend.Record) (values, headers [][]byte, times []*int64) {
 	return values, headers, times
 }
 
-// hashOf returns a hash of the records, by which we notice other records under the same seq. Times from the database's
+// hashOf returns a hash of the records, by which we notice other records under the same seq. With a short checksum, some
+// other records would pass for a resend, would be acknowledged, and would be lost. Times from the database's
 // clock are not part of the hash, because a resend does not know them.
 func hashOf(recs []backend.Record) []byte {
 	h := sha256.New()

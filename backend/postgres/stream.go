@@ -94,6 +94,7 @@ func (s *Stream) Seal(ctx context.Context) error {
 		return s.failed("seal", err)
 	}
 	err := s.db.transact(ctx, func(tx pgx.Tx) error {
+		// sealBatchesSQL comes last, and is explained there.
 		// createSQL comes first: if Seal ignored a missing stream, a later append would make the stream and succeed.
 		// lockStreamSQL waits for the transactions that have appended. Without the wait, their records would be
 		// committed after readers have got io.EOF.
@@ -178,6 +179,7 @@ func (s *Stream) view(ctx context.Context) (v view, err error) {
 	if err := s.check(); err != nil {
 		return v, err
 	}
+	// The two ends are NULL for a stream without records.
 	var turn, batch [2]*int64
 	var no [2]*int32
 	err = s.db.pool.QueryRow(ctx, s.db.tables.sql(viewSQL), s.name).Scan(&v.id, &v.sealed, &v.trim.turn, &v.trim.batch, &v.trim.no,
@@ -248,6 +250,8 @@ func (s *Stream) resolve(ctx context.Context, v view, from backend.Offset) (posi
 	return p, s.exists(ctx, v, p)
 }
 
+// first returns the place that a statement finds, or otherwise if the statement finds none. The statement looks only in
+// front of the tail of v, so the start of a reader and its tail belong to one moment.
 func (s *Stream) first(ctx context.Context, v view, otherwise position, statement string, arg any) (p position, err error) {
 	err = s.db.pool.QueryRow(ctx, s.db.tables.sql(statement), v.id, v.tail.turn, v.tail.batch, v.tail.no, arg).Scan(&p.turn, &p.batch, &p.no)
 	if errors.Is(err, pgx.ErrNoRows) {

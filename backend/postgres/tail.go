@@ -20,6 +20,7 @@ func (s *Stream) Tail(ctx context.Context, from backend.Offset) (backend.Tail, e
 	if err != nil {
 		return backend.Tail{}, s.failed("tail of", err)
 	}
+	// resolve refuses a place that is trimmed or not in the stream. A count from such a place would be wrong without an error.
 	at, err := s.resolve(ctx, v, from)
 	if err != nil {
 		return backend.Tail{}, s.failed("tail of", err)
