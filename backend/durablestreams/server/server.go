@@ -14,9 +14,9 @@ import (
 // A Server serves the protocol over a Storage. After Start it listens on its own address. It is also an [http.Handler],
 // for programs with their own [http.Server]. Any goroutine may call its methods.
 type Server struct {
-	handler *handler
-	opened  io.Closer // the storage, if New has opened it; nil if the caller has given a storage
-	close   sync.Once
+	handler  *handler
+	opened   io.Closer // the storage, if New has opened it; nil if the caller has given a storage
+	finished sync.Once
 
 	mu       sync.Mutex // guards the fields below
 	closed   bool
@@ -92,34 +92,44 @@ func (s *Server) URL() string {
 //
 // A program with its own http.Server gives New a Storage, and registers Close with [http.Server.RegisterOnShutdown].
 // Otherwise a shutdown would wait for the live readers.
-func (s *Server) Close() error { return s.stop(func(h *http.Server) error { return h.Close() }) }
-
-// Shutdown ends live readers, and waits until the other requests have finished. If ctx is done first, Shutdown breaks
-// their connections and returns the error of ctx; their changes in the storage may still be made. In the end Shutdown
-// closes the storage as Close does.
-func (s *Server) Shutdown(ctx context.Context) error {
-	return s.stop(func(h *http.Server) error {
-		err := h.Shutdown(ctx)
-		if err != nil {
-			_ = h.Close()
-		}
-		return err
-	})
+func (s *Server) Close() (err error) {
+	if started := s.beginEnd(); started != nil {
+		err = started.Close()
+	}
+	return errors.Join(err, s.finish())
 }
 
-func (s *Server) stop(end func(*http.Server) error) (err error) {
-	s.close.Do(func() {
-		s.mu.Lock()
-		s.closed = true
-		started, served := s.http, s.served
-		s.mu.Unlock()
-		// The waits end before http does. Otherwise Shutdown would wait for live readers until their time is over.
-		s.handler.endWaits()
-		if started != nil {
-			err = end(started)
-			// The goroutine of Serve has ended when stop returns, and its own error is not lost.
-			if cause := <-served; !errors.Is(cause, http.ErrServerClosed) {
-				err = errors.Join(err, cause)
+// Shutdown ends live readers, and waits until the other requests have finished. If ctx is done first, or Close is called,
+// Shutdown breaks their connections, and returns the error of ctx; their changes in the storage may still be made. In the end
+// Shutdown closes the storage as Close does.
+func (s *Server) Shutdown(ctx context.Context) (err error) {
+	if started := s.beginEnd(); started != nil {
+		// After a Shutdown in time, Close finds nothing to break. After the end of ctx, Close breaks what is left, and finish
+		// can go on.
+		err = errors.Join(started.Shutdown(ctx), started.Close())
+	}
+	return errors.Join(err, s.finish())
+}
+
+// beginEnd tells the requests that the server ends, and returns the HTTP server, or nil before Start. It does not wait, so that
+// a Close can break the connections while a Shutdown still waits for them.
+func (s *Server) beginEnd() *http.Server {
+	s.mu.Lock()
+	s.closed = true
+	started := s.http
+	s.mu.Unlock()
+	// The waits end before http does. Otherwise Shutdown would wait for live readers until their time is over.
+	s.handler.endWaits()
+	return started
+}
+
+// finish waits until http has ended, and then closes the storage, once.
+func (s *Server) finish() (err error) {
+	s.finished.Do(func() {
+		if s.served != nil { // Start changes served no more: see beginEnd
+			// The goroutine of Serve has ended when finish returns, and its own error is not lost.
+			if cause := <-s.served; !errors.Is(cause, http.ErrServerClosed) {
+				err = cause
 			}
 		}
 		// The storage is closed last, because requests use it until http has ended.
