@@ -185,9 +185,11 @@ func (c *conn) answer(ctx context.Context, b *batch, x *exchange) (ans answer, e
 	end()
 	if !x.writing.TryLock() {
 		// The request is not written, and its answer is here or does not come. The writing ends at once, because the body of the
-		// batch is used again. A short body whose answer is here is in the buffers of the connection, and only the goroutine of Send
-		// has not gone on yet: a cut would cost the next append a new connection.
-		if resp == nil || len(b.body) > atOnce {
+		// batch is used again. There are two exceptions, where only the goroutine of the writing has not gone on yet: a server that has
+		// stored the batch has the whole body, and a short body is in the buffers of the connection. A cut would cost the next append
+		// a new connection.
+		stored := resp != nil && resp.StatusCode < 300
+		if !stored && (resp == nil || len(b.body) > atOnce) {
 			x.link.cut()
 		}
 		x.writing.Lock()

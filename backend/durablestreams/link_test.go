@@ -363,29 +363,33 @@ func TestRequestsOverLinksAreThoseOfNetHTTP(t *testing.T) {
 	}
 }
 
-// The answer to a short append often comes before the goroutine of Send goes on. The connection is whole then, and carries the next
+// The answer to an append often comes before the goroutine of the writing goes on. The connection is whole then, and carries the next
 // append. A producer that waits for each ack needs a single connection.
-func TestAnswerInFrontOfTheEndOfSendKeepsTheLink(t *testing.T) {
+func TestAnswerInFrontOfTheEndOfTheWritingKeepsTheLink(t *testing.T) {
 	needLinks(t)
-	s := lines(t, stores)
-	session := open(t, s.NewAppender(jsonFormat))
-	const n = 5000
-	acked := make(chan error, n)
-	go func() {
-		for range n {
-			_, err := session.Recv(context.Background())
-			acked <- err
-		}
-	}()
-	for seq := range uint64(n) {
-		if err := session.Send(t.Context(), seq, []backend.Record{{Value: []byte("1")}}); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-acked; err != nil {
-			t.Fatal(err)
-		}
-	}
-	if c := s.connections(); c != 1 {
-		t.Errorf("%d connections for %d appends, one after another", c, n)
+	for name, test := range map[string]struct{ appends, bytes int }{"short": {5000, 1}, "long": {1000, 20_000}} {
+		t.Run(name, func(t *testing.T) {
+			s := lines(t, stores)
+			session := open(t, s.NewAppender(jsonFormat))
+			acked := make(chan error, test.appends)
+			go func() {
+				for range test.appends {
+					_, err := session.Recv(context.Background())
+					acked <- err
+				}
+			}()
+			batch := []backend.Record{{Value: bytes.Repeat([]byte("1"), test.bytes)}}
+			for seq := range uint64(test.appends) {
+				if err := session.Send(t.Context(), seq, batch); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-acked; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c := s.connections(); c != 1 {
+				t.Errorf("%d connections for %d appends, one after another", c, test.appends)
+			}
+		})
 	}
 }
