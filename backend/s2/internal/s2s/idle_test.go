@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 )
 
@@ -44,4 +45,41 @@ func TestAWaitingReaderHoldsItsSmallBufferAlone(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A Coder holds no encoder and no decoder between two payloads.
+func TestCodersWithoutWorkHoldNoMemory(t *testing.T) {
+	const coders = 100
+	plain := make([]byte, 100_000)
+	frame := append(make([]byte, HeaderSize), plain...)
+	all := make([]*Coder, coders)
+	before := heap()
+	for i := range all {
+		var err error
+		if all[i], err = NewCoder(Zstd); err != nil {
+			t.Fatal(err)
+		}
+		sealed, compressed, err := all[i].Seal(frame, nil, 0)
+		if err != nil || !compressed {
+			t.Fatalf("compressed %v, %v", compressed, err)
+		}
+		got, err := all[i].Open(Flags(sealed[3]), sealed[HeaderSize:])
+		if err != nil || !bytes.Equal(got, plain) {
+			t.Fatalf("%d bytes come back, %v", len(got), err)
+		}
+	}
+	if held := (heap() - before) / coders; held > 64<<10 {
+		t.Errorf("a Coder without work holds %d bytes", held)
+	}
+	runtime.KeepAlive(all)
+}
+
+// heap returns the bytes of the heap in use, without what the pools hold.
+func heap() int {
+	for range 3 { // pools need two collections to become empty
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
