@@ -175,7 +175,7 @@ func ManualAck() Option { return func(c *config) { c.manual = true } }
 func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } }
 
 // BatchWait sets how long [Consumer.Batches] waits for more records, counted from the arrival of the first record of
-// the batch. The default is 5 ms. BatchWait(0) hands out the records that have been read.
+// the batch. The default is 5 ms. With 0 or less, Batches hands out the records that have been read.
 func BatchWait(d time.Duration) Option { return func(c *config) { c.batchWait = d } }
 
 // MergeWait sets how long the stream must have been at its tail before [Merge] stops waiting for the stream and gives out
@@ -203,7 +203,7 @@ func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } 
 
 // Backoff sets how long the consumer waits before another attempt: least at first, then twice as long each time, up to
 // most. The upper half of each wait is random. A store may ask for a longer wait. The default is 50 ms to 5 s; with zeros
-// the consumer does not wait.
+// the consumer does not wait. least must not be negative, nor more than most.
 func Backoff(least, most time.Duration) Option {
 	return func(c *config) { c.retry.Base, c.retry.Max = least, most }
 }

@@ -47,28 +47,28 @@ func newProcessConfig(opts []ProcessOption) (processConfig, error) {
 	return c, nil
 }
 
-// Concurrency sets how many handlers run at once; the default is 1. Above 1 and without [Consumer.KeyBy], records have
-// no order.
+// Concurrency sets how many handlers run at once. The default and the minimum are 1. Above 1 and without [Consumer.KeyBy],
+// records have no order.
 func Concurrency(n int) ProcessOption { return func(c *processConfig) { c.concurrency = n } }
 
-// Retries sets how many further attempts a record has after the first. The default is 3; 0 means no further attempt.
+// Retries sets how many further attempts a record has after the first. The default is 3, the minimum 0: no further attempt.
 func Retries(n int) ProcessOption { return func(c *processConfig) { c.retries = n } }
 
-// RetryBackoff sets the pause before another attempt at a record: about least before the second attempt, then twice as
-// long before each later attempt, up to most. The default is 50 ms and 5 s. While a record waits, records of other keys
-// go on.
+// RetryBackoff sets the pause before another attempt at a record: least before the second attempt, then twice as long before
+// each later attempt, up to most. The upper half of each pause is random. The default is 50 ms and 5 s; least must not be negative,
+// nor more than most. While a record waits, records of other keys go on.
 func RetryBackoff(least, most time.Duration) ProcessOption {
 	return func(c *processConfig) { c.backoff.Base, c.backoff.Max = least, most }
 }
 
-// AttemptTimeout ends the ctx of a handler after d. The default, 0, means never. If a handler goes on after the end of
-// its ctx, a warning names its record after 2d; nothing can end such a handler.
+// AttemptTimeout ends the ctx of a handler after d. The default and the minimum are 0: the ctx does not end. If a handler goes on
+// after the end of its ctx, a warning names its record 2d after the beginning of the attempt; nothing can end such a handler.
 func AttemptTimeout(d time.Duration) ProcessOption {
 	return func(c *processConfig) { c.attemptTimeout = d }
 }
 
-// RateLimit spreads the beginnings of attempts: at most perSecond in a second, over all handlers. By default there is
-// no limit.
+// RateLimit spreads the beginnings of attempts: at most perSecond in a second, over all handlers. perSecond must be more than 0.
+// By default there is no limit.
 func RateLimit(perSecond float64) ProcessOption {
 	return func(c *processConfig) { c.perSecond, c.limited = perSecond, true }
 }

@@ -151,9 +151,7 @@ func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 			break
 		}
 		t := &w.ready.waiting()[0] // lowestLocked may have put another task there
-		if n -= int(t.gaps); n < 1 {
-			n = 1
-		}
+		n = max(n-int(t.gaps), 1)
 		w.gaps += int(t.gaps)
 		mine = append(mine, *t)
 		mine[len(mine)-1].more = int32(n) - 1

@@ -79,7 +79,7 @@ func (c *config) openingBudget(ctx context.Context) int {
 
 // Linger is how long a batch may wait for more records, counted from its first record. The default is 5 ms. A batch does not
 // linger when the batch is full, when a caller is blocked because the buffer is full, or when somebody waits for the batch
-// while nothing else is in flight. Linger(0) sends a batch as soon as the batch before has been handed to the store.
+// while nothing else is in flight. With 0 or less a batch is sent as soon as the batch before has been handed to the store.
 func Linger(d time.Duration) Option { return func(c *config) { c.linger = d } }
 
 // BatchRecords is the most records in a batch. The limit of the store counts when it is smaller. The default is 10,000, so that
@@ -123,7 +123,7 @@ func Attempts(n int) Option { return func(c *config) { c.retry.Budget = n - 1 } 
 
 // Backoff is how long the producer waits before it opens a session again: least at first, then twice as long each time, up to
 // most. The upper half of each wait is random. When the store asks for a longer wait, the producer waits longer. The default
-// is 50 ms to 5 s; with zeros the producer does not wait.
+// is 50 ms to 5 s; with zeros the producer does not wait. least must not be negative, nor more than most.
 func Backoff(least, most time.Duration) Option {
 	return func(c *config) { c.retry.Base, c.retry.Max = least, most }
 }
@@ -135,7 +135,7 @@ func AtMostOnce() Option { return func(c *config) { c.atMostOnce = true } }
 // RefusedInARow stops the producer when the store has refused n records in a row and has stored nothing between them, because
 // then the store probably refuses everything. The pending records fail with the reason, but not with [backend.ErrRejected],
 // because the store refused other records. Without this option, or with 0, there is no limit: each refused record fails by
-// itself and the producer goes on.
+// itself and the producer goes on. n must not be negative.
 func RefusedInARow(n int) Option { return func(c *config) { c.refusedInARow = n } }
 
 // Observe adds hooks. When Observe is given several times, the hooks are called in order.

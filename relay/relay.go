@@ -45,7 +45,7 @@ func Convert(f func(backend.Record) (backend.Record, bool)) Option {
 func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 
 // Backoff sets the delay before a retry: about first after one failure, twice as long after each further failure, and
-// at most most. Default: 50 ms and 5 s. The relay retries until ctx ends.
+// at most most. Default: 50 ms and 5 s; first must not be negative, nor more than most. The relay retries until ctx ends.
 func Backoff(first, most time.Duration) Option {
 	return func(c *config) { c.policy.Base, c.policy.Max = first, most }
 }

@@ -58,7 +58,7 @@ func newConfig(opts []Option) (config, error) {
 }
 
 // Member names this process, for people who look into the database. The default is the name of the host. Two members
-// may have one name.
+// may have one name. A name has at most 239 bytes; the rest of [lease.MemberBytes] is for the random part.
 func Member(name string) Option { return func(c *config) { c.member = name } }
 
 // LeaseTime sets how long a lease lasts without renewal. LeaseTime bounds how long a stream stands still after its member
@@ -67,7 +67,8 @@ func Member(name string) Option { return func(c *config) { c.member = name } }
 func LeaseTime(d time.Duration) Option { return func(c *config) { c.lease = d } }
 
 // DrainTimeout sets how long the work in hand may go on after a member has stopped reading a stream to give it away.
-// Then the ctx of the work ends. The same time again is for saving. The default is 3 s.
+// Then the ctx of the work ends. The same time again is for saving. The default is 3 s; d must be more than 0, and at most a quarter
+// of LeaseTime.
 func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drain = d } }
 
 // Consumer gives options to the consumer of every stream. Checkpoint and DrainTimeout among them have no effect: the

@@ -18,7 +18,7 @@ import (
 // Bytes is the limit of a text. A text of this length fits into a row or a page of all known stores.
 const Bytes = 8 << 10
 
-// Runs is how many runs fit into a text, in a window of up to 2^24 records: a run has two numbers of up to 3 bytes and a
+// Runs is how many runs fit into a text, in a window of up to 2^24 records: a run has two numbers, of 3 bytes at most on average, and a
 // hash of 2 bytes, and the hash of the place takes the room of one run.
 const Runs = Bytes/8 - 1
 
