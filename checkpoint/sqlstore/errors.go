@@ -61,9 +61,10 @@ func transient(err error) bool {
 		return primary == busy || primary == locked
 	}
 	// Everything else that can pass is not an error of the database: the connection has failed, or ctx has ended.
+	// database/sql rolls a transaction back when its ctx ends, and a Commit behind that reports only sql.ErrTxDone.
 	var network net.Error
 	return errors.As(err, &network) || slices.ContainsFunc([]error{
-		context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF,
+		context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF,
 	}, func(kind error) bool { return errors.Is(err, kind) })
 }
 

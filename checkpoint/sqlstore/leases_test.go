@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"strings"
@@ -195,6 +196,29 @@ func TestSaveTxNeedsAValidLease(t *testing.T) {
 		}
 		if err := save("4"); !errors.Is(err, backend.ErrFenced) {
 			t.Errorf("under the lease of another member: %v, want ErrFenced", err)
+		}
+	})
+}
+
+// A member of a group that loses its lease ends the ctx of a transaction. The member must go on with its other streams.
+func TestTransactionWhoseContextHasEndedIsTransient(t *testing.T) {
+	each(t, func(t *testing.T, m medium) {
+		db := m.migrated(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		for !errors.Is(err, sql.ErrTxDone) { // database/sql rolls back soon
+			_, err = tx.ExecContext(t.Context(), "SELECT 1")
+		}
+		if err := sqlstore.Classify(tx.Commit()); !errors.Is(err, backend.ErrTransient) {
+			t.Errorf("commit: %v", err)
+		}
+		cp := checkpoint.Checkpoint{Offset: "1", Epoch: 1}
+		if err := sqlstore.New(db).SaveTx(t.Context(), tx, "k", cp); !errors.Is(err, backend.ErrTransient) {
+			t.Errorf("save: %v", err)
 		}
 	})
 }
