@@ -54,6 +54,10 @@ func newConfig(opts []Option) (config, error) {
 	case len(c.member) > lease.MemberBytes-idBytes:
 		return c, fmt.Errorf("group: Member: the name has %d bytes, the limit is %d", len(c.member), lease.MemberBytes-idBytes)
 	}
+	if c.logger == c.startLogger { // Logger was given
+		// The consumers log there too. A logger among the options of Consumer comes later, and counts.
+		c.consumer = append([]consumer.Option{consumer.Logger(c.logger)}, c.consumer...)
+	}
 	return c, nil
 }
 
@@ -80,11 +84,4 @@ func Consumer(opts ...consumer.Option) Option {
 // Logger receives news for an operator: streams that begin and end, lost leases, outages of the database. The consumers
 // of the streams log there too, unless [Consumer] gives them another logger. By default only one event is logged, with
 // [slog.Default]: the group cannot reach its database, or list its streams, for the first time.
-func Logger(l *slog.Logger) Option {
-	return func(c *config) {
-		c.logger, c.startLogger = l, l
-		if l != nil {
-			c.consumer = append([]consumer.Option{consumer.Logger(l)}, c.consumer...)
-		}
-	}
-}
+func Logger(l *slog.Logger) Option { return func(c *config) { c.logger, c.startLogger = l, l } }

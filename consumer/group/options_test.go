@@ -1,14 +1,20 @@
 package group
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/checkpoint"
 	"github.com/headrace/headrace/codec"
+	"github.com/headrace/headrace/consumer"
 	"github.com/headrace/headrace/consumer/group/lease"
+	"github.com/headrace/headrace/producer"
 )
 
 func TestWrongSettingsAreRefused(t *testing.T) {
@@ -47,5 +53,45 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 	g, err := New(lease.NewMemory(), "g", Fixed(open, "s"), codec.JSON[int]())
 	if err != nil || g.Each(t.Context(), nil) == nil || g.Process(t.Context(), nil) == nil {
 		t.Errorf("%v; a nil function must be refused", err)
+	}
+}
+
+func TestConsumersLogToTheLastLogger(t *testing.T) {
+	stream := memory.New()
+	p, err := producer.New(t.Context(), stream, codec.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Send(t.Context(), "no number"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var first, last, own bytes.Buffer
+	to := func(b *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+	skips := Consumer(consumer.OnPoison(consumer.Skip), consumer.StopAtTail())
+	for _, c := range []struct {
+		name string
+		opts []Option
+		want *bytes.Buffer
+	}{
+		{"two loggers", []Option{Logger(to(&first)), Logger(to(&last)), skips}, &last},
+		{"a logger for the consumers", []Option{Consumer(consumer.Logger(to(&own))), Logger(to(&first)), skips}, &own},
+	} {
+		g, err := New(lease.NewMemory(), "g", Fixed(func(string) backend.Source { return stream }, "s"), codec.JSON[int](), c.opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of, err := g.consumer("s", checkpoint.NewMemory())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range of.Messages(t.Context()) {
+			t.Errorf("%s: %v, want no message and no error", c.name, err)
+		}
+		if !strings.Contains(c.want.String(), "skipped a record") || first.Len() > 0 {
+			t.Errorf("%s: the logger has %q, the replaced logger has %q", c.name, c.want.String(), first.String())
+		}
 	}
 }
