@@ -18,9 +18,9 @@
 //
 // # How
 //
-// The target must recognize a resend from another process: it is a [backend.Resumer]. S2, bolt and memory recognize a
-// batch by its place, so nobody else may write to such a stream. A write-only target without this
-// ability, such as Zerobus, does not compile.
+// The target must recognize a resend from another process: the target is a [backend.Resumer]. Durable Streams and PostgreSQL
+// remember which batches of the relay's name they hold. S2, bolt and memory recognize a batch by its place, so nobody else may write
+// to such a stream. A target without this ability, such as Zerobus, does not compile.
 //
 // Before the relay sends batches, the relay saves an announcement: the place in the source, the number of the first batch,
 // and how many records of the source each batch has. Then the relay sends the batches under their numbers. After a kill, the next

@@ -1,11 +1,17 @@
 package relay_test
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 
 	durable "github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/backend/memory"
 	s2server "github.com/headrace/headrace/backend/s2/server"
 	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/checkpoint/checkpointtest"
+	"github.com/headrace/headrace/relay"
 )
 
 // The server breaks the connection, before or after it has stored a batch, at each batch in turn.
@@ -40,5 +46,15 @@ func TestConnectionThatBreaksAtAnyBatchLosesAndRepeatsNothing(t *testing.T) {
 				wantAll(t, to, records)
 			}
 		})
+	}
+}
+
+func TestLoggerHearsOfEachRetry(t *testing.T) {
+	var log bytes.Buffer
+	store := checkpointtest.NewFlaky(checkpoint.NewMemory(), checkpointtest.Fault{Op: checkpointtest.Claim, Times: 2})
+	err := relay.Run(t.Context(), memory.New(), memory.New(), store, "copy", relay.StopAtTail(),
+		relay.Backoff(0, 0), relay.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	if n := strings.Count(log.String(), "trying again"); err != nil || n != 2 {
+		t.Errorf("%v, and %d warnings, want 2:\n%s", err, n, log.String())
 	}
 }
