@@ -96,7 +96,7 @@ func (p *pipeline[T]) cut(ctx context.Context, b backend.Batch, start backend.Of
 // Several decoders finish chunks in any order. Therefore the loop gets the chunks from the reader, in the order read and
 // before decoding, and waits until a chunk's ready is closed. A single decoder keeps the order by itself, and passes a
 // chunk to the loop after decoding. Then the loop is woken once for each chunk and not twice; the second wake-up would be
-// most of the latency at the tail.
+// most of the latency at the tail. Without decoders, handOver decodes the chunk itself.
 func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
 	p.handedOver.Add(1)
 	if p.decoders == 0 {

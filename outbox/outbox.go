@@ -43,8 +43,8 @@ func New[T, Tx any](to Appender[Tx], c codec.Codec[T]) *Outbox[T, Tx] {
 	return &Outbox[T, Tx]{to: to, codec: c}
 }
 
-// Put puts all values into the stream in one statement of tx. If the codec refuses a value, the error is
-// [backend.ErrRejected], and Put stores nothing.
+// Put puts all values into the stream with one call of AppendTx; without values Put does nothing. If the codec refuses a value, the
+// error is [backend.ErrRejected], and Put stores nothing.
 func (o *Outbox[T, Tx]) Put(ctx context.Context, tx Tx, values ...T) error {
 	recs := make([]producer.Record[T], len(values))
 	for i, v := range values {

@@ -7,9 +7,9 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
-// A closeOnce is a session that several goroutines close: the goroutine of run, the sender, timers, and an abort. Every close
-// returns after the session is closed. The session itself need not wait in a second Close. The producer would then open the next
-// session, or end, while the first Close is still running and the session may still read the records.
+// A closeOnce is a session that several goroutines close: the goroutine of run, the sender, timers, and an abort. Every call of
+// close returns after the session is closed. A second Close of the session itself may return at once. Without closeOnce, the
+// producer could then open the next session, or end, while the first Close is still running and the session still reads records.
 type closeOnce struct {
 	backend.Session
 	logger *slog.Logger

@@ -34,7 +34,7 @@ type engine struct {
 	mu          sync.Mutex
 	window      window
 	sessionNo   uint64      // number of the newest session, counted from 1
-	endReason   error       // why endSession ended the open session; nil when the session runs or the store ended the session
+	endReason   error       // why the producer ended the open session; nil when the session runs or the store ended the session
 	sendFailed  bool        // Send of the open session returned an error, and parts[sent] is the part that was not taken
 	watchdog    *time.Timer // ends the session when an ack is overdue; nil without AckTimeout
 	ackedAtLook uint64      // window.firstSeq when endIdle looked last
@@ -100,7 +100,7 @@ func (e *engine) keep(b *batch) {
 }
 
 // run is the life of the producer: run opens sessions until a fatal error, until a Close after which nothing is left, or
-// until an abort. At the end run calls the functions in atEnd, which the hooks Hooks.Started have returned.
+// until an abort. At the end run calls the functions in atEnd, which the Started hooks have returned.
 func (e *engine) run(ctx context.Context, first backend.Session, atEnd []func(error)) {
 	defer close(e.ended)
 	defer e.abort(nil)

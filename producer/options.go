@@ -107,9 +107,10 @@ func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTime
 func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout = d } }
 
 // IdleTimeout is how long the producer keeps a session with the store while there is nothing to send. A record that waits for
-// its linger is something to send. The session ends after one to two times IdleTimeout, and the next record opens a session again, for the cost of an opening. A service with a producer
-// for each of many streams keeps connections only for the streams in use, and no network between drops an idle connection in
-// silence, which would delay the next record by [AckTimeout]. The default is a minute; with 0 or less a session stays open.
+// its linger is something to send. The session ends after one to two times IdleTimeout, and the next record opens a session again,
+// for the cost of an opening. There are two reasons to end the session. A service with a producer for each of many streams keeps
+// connections only for the streams in use. And a network device may drop an idle connection without a word: the next record would
+// then wait for [AckTimeout]. The default is a minute; with 0 or less a session stays open.
 func IdleTimeout(d time.Duration) Option { return func(c *config) { c.idleTimeout = d } }
 
 // Attempts is how many attempts in a row may fail without progress before the producer stops. A session that is lost and an
