@@ -66,9 +66,9 @@ const (
 // PostgreSQL commits transactions with a NOTIFY one after another, so a NOTIFY costs all writers of the database.
 //
 // The statements ask for the lock behind thisTurn, where the transaction has its number already. So a transaction that
-// has found no listener is either ended or running in a snapshot that the listener takes when it holds the lock, and the
-// listener waits for the end of all running transactions: see listener.settle. In the other order, a transaction could
-// ask for the lock, and get its number after the snapshot, and nobody would wake the readers after its commit.
+// has found no listener has a lower number than nextSQL returns when the listener holds the lock, and the listener waits
+// for the end of all transactions with lower numbers: see listener.settle. In the other order, a transaction could ask
+// for the lock, and get its number after nextSQL, and nobody would wake the readers after its commit.
 //
 // The notification leaves at the commit, so a reader that it wakes finds the records.
 const (
@@ -79,8 +79,9 @@ const (
 	wakeEnd   = `)::text)::text END`
 
 	listenSQL = `SELECT pg_advisory_lock_shared(` + listening + `)`
-	// nextSQL returns the lowest number that no transaction has yet, and endedSQL whether all transactions below a number
-	// have ended.
-	nextSQL  = `SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint`
+	// nextSQL takes a number, which is higher than the number of every transaction so far. endedSQL returns whether all
+	// transactions below a number have ended. The xmax of a snapshot cannot take the place of nextSQL: xmax is only behind
+	// the newest transaction that has ended, and younger transactions may be running.
+	nextSQL  = `SELECT pg_current_xact_id()::text::bigint`
 	endedSQL = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $1`
 )

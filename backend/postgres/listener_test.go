@@ -138,3 +138,31 @@ func TestReaderIsWokenByTransactionsOlderThanItself(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A listener waits for every transaction that is older than itself, also for the youngest of them.
+func TestYoungestTransactionHasNotEndedWhileItRuns(t *testing.T) {
+	ctx := patience(t)
+	pool := newPool(t)
+	open := begin(t, pool)
+	if _, err := open.Exec(ctx, "SELECT pg_current_xact_id()"); err != nil {
+		t.Fatal(err)
+	}
+	var next int64
+	if err := pool.QueryRow(ctx, postgres.NextSQL).Scan(&next); err != nil {
+		t.Fatal(err)
+	}
+	ended := func() (yes bool) {
+		if err := pool.QueryRow(ctx, postgres.EndedSQL, next).Scan(&yes); err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	if ended() {
+		t.Error("a transaction has ended before its commit")
+	}
+	if err := open.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for !ended() { // transactions of other tests may be running
+	}
+}

@@ -242,7 +242,11 @@ func TestColumnOfAnotherTypeIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if b, err := r.Read(ctx); err == nil || errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "headrace_records") {
+	b, err := r.Read(ctx)
+	if err == nil && len(b.Records) == 0 { // a transaction of another test hides the record, and the first Read does not wait
+		b, err = r.Read(ctx)
+	}
+	if err == nil || errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "headrace_records") {
 		t.Errorf("%q, %v", values(t, b), err)
 	}
 }
