@@ -240,7 +240,7 @@ func benchConsume(b *testing.B, start func(*testing.B) address) {
 // readRaw reads frames up to the end of the response.
 func readRaw(b *testing.B, r *raw, decompressed bool) {
 	defer r.end()
-	coder, err := s2s.NewCoder(s2s.None)
+	coder, err := new(s2s.Coders).New(s2s.None)
 	check(b, err)
 	defer coder.Close()
 	for {

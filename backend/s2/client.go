@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
@@ -28,6 +29,7 @@ type Client struct {
 	unary  *transport
 	writes *transport  // of append sessions
 	http2  atomic.Bool // the server has answered a session over HTTP/2; see reader.fallBack
+	coders s2s.Coders
 
 	mu      sync.Mutex
 	reads   *transport // the HTTP/2 connections of read sessions

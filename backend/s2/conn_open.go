@@ -37,7 +37,7 @@ func (c *conn) open(ctx context.Context) error {
 // of its body.
 func (c *conn) request(ctx context.Context) (err error) {
 	client := c.stream.client()
-	if c.coder, err = s2s.NewCoder(client.cfg.compression); err != nil {
+	if c.coder, err = client.coders.New(client.cfg.compression); err != nil {
 		return err
 	}
 	// The request belongs to c.life and not to ctx, because ctx limits the opening alone.

@@ -84,7 +84,7 @@ func (c *conn) ackLocked() backend.Ack {
 func (c *conn) receive() {
 	defer close(c.received)
 	defer c.body.Close()
-	coder, _ := s2s.NewCoder(s2s.None) // without a codec NewCoder cannot fail, and the coder opens frames of all codecs
+	coder, _ := c.stream.client().coders.New(s2s.None) // without a codec New cannot fail, and the coder opens frames of all codecs
 	// The coder and the body live as long as this goroutine, and no other goroutine uses them.
 	defer coder.Close()
 	for {

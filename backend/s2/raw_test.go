@@ -95,7 +95,7 @@ func rawFrame(t testing.TB, value []byte, codec s2s.Codec) (frame []byte, record
 	if err != nil {
 		t.Fatal(err)
 	}
-	coder, err := s2s.NewCoder(codec)
+	coder, err := new(s2s.Coders).New(codec)
 	if err != nil {
 		t.Fatal(err)
 	}

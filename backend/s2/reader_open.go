@@ -97,7 +97,7 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	}
 	r.body = res.Body
 	// The flags of each frame name the compression, so the coder needs no codec of its own.
-	coder, err := s2s.NewCoder(s2s.None)
+	coder, err := client.coders.New(s2s.None)
 	if err != nil {
 		return err
 	}

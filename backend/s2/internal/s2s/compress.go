@@ -15,18 +15,27 @@ import (
 // of a connection needs its own.
 type Coder struct {
 	codec Codec
+	pool  *Coders
 	gz    *gzip.Writer
 	unz   *gzip.Reader
 	out   bytes.Buffer
 }
 
-// NewCoder makes a Coder whose Seal compresses with codec. Open understands every codec, because the flags of a frame
-// name the codec.
-func NewCoder(codec Codec) (*Coder, error) {
+// Coders make the Coders of a client, and keep the encoders and decoders of zstd that no Coder uses. An encoder holds 1.4 MiB
+// and a decoder 230 KiB, so a Coder borrows one for a single payload: thousands of sessions without work would otherwise hold
+// as many.
+//
+// All clients of a process could share the pools. But encoders and decoders hold channels, and a channel that was made in a test
+// on a fake clock (testing/synctest) ends the process when somebody outside of the test uses the channel.
+type Coders struct{ encoders, decoders sync.Pool }
+
+// New makes a Coder whose Seal compresses with codec. Open understands every codec, because the flags of a frame name the
+// codec.
+func (p *Coders) New(codec Codec) (*Coder, error) {
 	if codec > Gzip {
 		return nil, fmt.Errorf("unknown compression %v", codec)
 	}
-	return &Coder{codec: codec}, nil
+	return &Coder{codec: codec, pool: p}, nil
 }
 
 // Seal completes the frame in buf[at:]: HeaderSize free bytes and then a payload of at most MaxPayload bytes. Seal
@@ -55,11 +64,11 @@ func (c *Coder) Seal(buf, spare []byte, at int) (sealed []byte, compressed bool,
 
 func (c *Coder) compress(dst, src []byte) ([]byte, error) {
 	if c.codec == Zstd {
-		enc, err := borrowEncoder()
+		enc, err := c.pool.encoder()
 		if err != nil {
 			return nil, err
 		}
-		defer encoders.Put(enc)
+		defer c.pool.encoders.Put(enc)
 		return enc.EncodeAll(src, dst), nil
 	}
 	c.out.Reset()
@@ -77,12 +86,8 @@ func (c *Coder) compress(dst, src []byte) ([]byte, error) {
 	return append(dst, c.out.Bytes()...), nil
 }
 
-// The encoders and decoders of zstd that no Coder uses. An encoder holds 1.4 MiB and a decoder 230 KiB, so a Coder borrows one
-// for a single payload: thousands of sessions without work would otherwise hold as many.
-var encoders, decoders sync.Pool
-
-func borrowEncoder() (*zstd.Encoder, error) {
-	if enc, ok := encoders.Get().(*zstd.Encoder); ok {
+func (p *Coders) encoder() (*zstd.Encoder, error) {
+	if enc, ok := p.encoders.Get().(*zstd.Encoder); ok {
 		return enc, nil
 	}
 	// With a concurrency of 1 the encoder works on the caller's goroutine and starts no goroutines of its own.
@@ -90,8 +95,8 @@ func borrowEncoder() (*zstd.Encoder, error) {
 		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
 }
 
-func borrowDecoder() (*zstd.Decoder, error) {
-	if dec, ok := decoders.Get().(*zstd.Decoder); ok {
+func (p *Coders) decoder() (*zstd.Decoder, error) {
+	if dec, ok := p.decoders.Get().(*zstd.Decoder); ok {
 		return dec, nil
 	}
 	// The library bounds the window by the limit of memory too, and window is already the smallest size that works.
@@ -112,11 +117,11 @@ func (c *Coder) Open(flags Flags, payload []byte) ([]byte, error) {
 	case None:
 		return payload, nil
 	case Zstd:
-		dec, err := borrowDecoder()
+		dec, err := c.pool.decoder()
 		if err != nil {
 			return nil, err
 		}
-		defer decoders.Put(dec)
+		defer c.pool.decoders.Put(dec)
 		out, err := dec.DecodeAll(payload, nil)
 		if err != nil {
 			return nil, &FormatError{"zstd: " + err.Error()}
@@ -145,7 +150,7 @@ func (c *Coder) Open(flags Flags, payload []byte) ([]byte, error) {
 }
 
 // Close releases the memory of the coder. A closed coder can still be used, and makes its parts anew.
-func (c *Coder) Close() { *c = Coder{codec: c.codec} }
+func (c *Coder) Close() { *c = Coder{codec: c.codec, pool: c.pool} }
 
 func tooLarge() error {
 	return &FormatError{fmt.Sprintf("decompresses to more than %d bytes", MaxPayload)}

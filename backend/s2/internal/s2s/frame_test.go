@@ -25,7 +25,7 @@ func unhex(t testing.TB, s string) []byte {
 // seal makes a frame of a payload.
 func seal(t testing.TB, codec Codec, payload []byte) []byte {
 	t.Helper()
-	c, err := NewCoder(codec)
+	c, err := new(Coders).New(codec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestCompressionBeginsAt1024Bytes(t *testing.T) {
 			if err != nil || flags.Codec() != want {
 				t.Fatalf("%v of %d bytes: codec %v, %v", codec, n, flags.Codec(), err)
 			}
-			c, _ := NewCoder(None)
+			c, _ := new(Coders).New(None)
 			if got, err := c.Open(flags, body); err != nil || !bytes.Equal(got, payload) {
 				t.Errorf("%v of %d bytes: %d come back, %v", codec, n, len(got), err)
 			}
@@ -94,14 +94,14 @@ func TestCompressionBeginsAt1024Bytes(t *testing.T) {
 }
 
 func TestAFrameThatIsTooLargeIsNotSealed(t *testing.T) {
-	c, _ := NewCoder(None)
+	c, _ := new(Coders).New(None)
 	if _, _, err := c.Seal(make([]byte, HeaderSize+MaxPayload+1), nil, 0); err == nil {
 		t.Error("sealed")
 	}
 	if _, _, err := c.Seal(make([]byte, HeaderSize+MaxPayload), nil, 0); err != nil {
 		t.Errorf("the largest one: %v", err)
 	}
-	if _, err := NewCoder(3); err == nil {
+	if _, err := new(Coders).New(3); err == nil {
 		t.Error("there is no codec 3")
 	}
 }
@@ -166,7 +166,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestDecompressionIsBounded(t *testing.T) {
 	for codec, flags := range map[Codec]Flags{Zstd: 0x20, Gzip: 0x40} {
-		c, _ := NewCoder(None)
+		c, _ := new(Coders).New(None)
 		if got, err := c.Open(flags, bomb(t, codec, MaxPayload)); err != nil || len(got) != MaxPayload {
 			t.Errorf("%v of the largest payload: %d bytes, %v", codec, len(got), err)
 		}

@@ -17,7 +17,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(seal(f, Zstd, bytes.Repeat([]byte("abc"), 1000)), uint8(0))
 	f.Add(seal(f, Gzip, bytes.Repeat([]byte("abc"), 1000)), uint8(0))
 	f.Fuzz(func(t *testing.T, in []byte, chunk uint8) {
-		c, _ := NewCoder(None)
+		c, _ := new(Coders).New(None)
 		defer c.Close()
 		r := NewReader(&slow{in, int(chunk) + 1})
 		read := 0
@@ -76,7 +76,7 @@ func FuzzSeal(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, _ := NewCoder(None)
+		c, _ := new(Coders).New(None)
 		defer c.Close()
 		if got, err := c.Open(flags, body); err != nil || !bytes.Equal(got, payload) {
 			t.Fatalf("%d bytes come back of %d, %v", len(got), len(payload), err)

@@ -52,11 +52,12 @@ func TestCodersWithoutWorkHoldNoMemory(t *testing.T) {
 	const coders = 100
 	plain := make([]byte, 100_000)
 	frame := append(make([]byte, HeaderSize), plain...)
+	var client Coders
 	all := make([]*Coder, coders)
 	before := heap()
 	for i := range all {
 		var err error
-		if all[i], err = NewCoder(Zstd); err != nil {
+		if all[i], err = client.New(Zstd); err != nil {
 			t.Fatal(err)
 		}
 		sealed, compressed, err := all[i].Seal(frame, nil, 0)
@@ -72,6 +73,7 @@ func TestCodersWithoutWorkHoldNoMemory(t *testing.T) {
 		t.Errorf("a Coder without work holds %d bytes", held)
 	}
 	runtime.KeepAlive(all)
+	runtime.KeepAlive(&client)
 }
 
 // heap returns the bytes of the heap in use, without what the pools hold.
