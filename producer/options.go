@@ -110,7 +110,8 @@ func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout 
 // its linger is something to send. The session ends after one to two times IdleTimeout, and the next record opens a session again,
 // for the cost of an opening. There are two reasons to end the session. A service with a producer for each of many streams keeps
 // connections only for the streams in use. And a network device may drop an idle connection without a word: the next record would
-// then wait for [AckTimeout]. The default is a minute; with 0 or less a session stays open.
+// then wait for [AckTimeout]. Without a session, a producer learns only with its next record that its stream was closed, or that
+// another producer has taken its place. The default is a minute; with 0 or less a session stays open.
 func IdleTimeout(d time.Duration) Option { return func(c *config) { c.idleTimeout = d } }
 
 // Attempts is how many attempts in a row may fail without progress before the producer stops. A session that is lost and an
