@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -65,7 +66,7 @@ func TestGroupSurvivesKillsAndOutages(t *testing.T) {
 	r.finish()
 	r.report()
 	if t.Failed() {
-		t.Logf("the last words of the workers:\n%s", r.log.String()[max(0, len(r.log.String())-4000):])
+		t.Logf("the last words of the workers:\n%s", lastWords(r.log.String()))
 	}
 }
 
@@ -261,4 +262,15 @@ func (r *run) finish() {
 		}
 	}
 	r.alive = nil
+}
+
+// lastWords returns the errors with which workers have ended, and the end of the log.
+func lastWords(log string) string {
+	var words strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.HasPrefix(line, "time=") {
+			words.WriteString(line)
+		}
+	}
+	return words.String() + log[max(0, len(log)-4000):]
 }
