@@ -183,17 +183,7 @@ func (c *conn) answer(ctx context.Context, b *batch, x *exchange) (ans answer, e
 		ans, err = c.appender.stream.appended(resp, x.ticket)
 	}
 	end()
-	if !x.writing.TryLock() {
-		// The request is not written, and its answer is here or does not come. The writing ends at once, because the body of the
-		// batch is used again. There are two exceptions, where only the goroutine of the writing has not gone on yet: a server that has
-		// stored the batch has the whole body, and a short body is in the buffers of the connection. A cut would cost the next append
-		// a new connection.
-		stored := resp != nil && resp.StatusCode < 300
-		if !stored && (resp == nil || len(b.body) > atOnce) {
-			x.link.cut()
-		}
-		x.writing.Lock()
-	}
+	x.awaitWritten(resp, len(b.body))
 	// From here on a failure of the session must not cut the link, which may carry the batch of another session.
 	c.detach(b)
 	if resp != nil && x.failure == nil && x.link.usable(resp) {
@@ -205,6 +195,22 @@ func (c *conn) answer(ctx context.Context, b *batch, x *exchange) (ans answer, e
 		err = c.unanswerable(x, c.reason(ctx, x, err), true)
 	}
 	return ans, err
+}
+
+// awaitWritten waits until the writing of the request has ended, and holds writing from then on. resp is nil without an answer.
+func (x *exchange) awaitWritten(resp *http.Response, bodyLen int) {
+	if x.writing.TryLock() {
+		return
+	}
+	// The request is not written, and its answer is here or does not come. The writing ends at once, because the body of the batch
+	// is used again. There are two exceptions, where only the goroutine of the writing has not gone on yet: a server that has stored
+	// the batch has the whole body, and a short body is in the buffers of the connection. A cut would cost the next append a new
+	// connection.
+	stored := resp != nil && resp.StatusCode < 300
+	if !stored && (resp == nil || bodyLen > atOnce) {
+		x.link.cut()
+	}
+	x.writing.Lock()
 }
 
 // interrupt bounds the reading of the answer by the time of the request, and by ctx. The function that interrupt returns ends

@@ -105,25 +105,8 @@ func (s *stream) place(srv *Server, in *input, tell func(ack, error)) error {
 	now := srv.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A session opened before the deletion must not store records, because nobody could ever read these records.
-	if !s.deletedAt.IsZero() {
-		return streamDeleting(s.basin, s.name)
-	}
-	// The key is checked here again, and not only at the beginning of the request: two sessions with different keys may
-	// both be open before the first batch, and then the first batch decides.
-	if err := s.checkKeyLocked(in.key); err != nil {
+	if err := s.admitLocked(in); err != nil {
 		return err
-	}
-	// The token is checked before the position. A writer that has lost the stream to another writer must hear of the
-	// fence: a wrong position alone would look as if the writer could go on behind it. An input without a token passes,
-	// because S2's fencing is cooperative.
-	if in.hasToken && string(in.token) != s.fence {
-		return tokenMismatch(s.fence)
-	}
-	// The position is compared with next and not with tail. Two batches that expect the same position could otherwise
-	// both get a place while the first is on its way to the disk.
-	if in.hasMatch && in.match != s.next.SeqNum {
-		return seqMismatch(s.next.SeqNum)
 	}
 	// arrived is one reading of the clock for the whole batch: retention removes whole chunks, so one time for each
 	// chunk is enough.
