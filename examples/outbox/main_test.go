@@ -150,3 +150,9 @@ func world(t *testing.T) where {
 	})
 	return w
 }
+
+func TestShopWithAWrongAddressIsAnError(t *testing.T) {
+	if s, err := open(t.Context(), where{Postgres: "port=none"}); err == nil || s != nil {
+		t.Errorf("%v, %v", s, err)
+	}
+}

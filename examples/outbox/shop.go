@@ -49,18 +49,18 @@ type shop struct {
 }
 
 func open(ctx context.Context, w where) (s *shop, err error) {
-	s = &shop{}
 	var ends []func()
-	s.close = func() {
+	end := func() {
 		for i := len(ends) - 1; i >= 0; i-- {
 			ends[i]()
 		}
 	}
 	defer func() {
 		if err != nil {
-			s.close()
+			end()
 		}
 	}()
+	s = &shop{close: end}
 	if s.pool, err = pgxpool.New(ctx, w.Postgres); err != nil {
 		return nil, err
 	}
