@@ -132,7 +132,7 @@ func TestRowsOfFormerMembersGo(t *testing.T) {
 			}
 		}
 		for _, table := range []string{"headrace_members", "headrace_leases"} {
-			if _, err := db.ExecContext(t.Context(), "UPDATE "+table+" SET expires_at = expires_at - 90000000 WHERE member = 'dead'"); err != nil {
+			if _, err := db.ExecContext(t.Context(), "UPDATE "+table+" SET expires_at = expires_at - 100000000 WHERE member = 'dead'"); err != nil {
 				t.Fatal(err)
 			}
 		}
