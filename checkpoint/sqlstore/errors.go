@@ -55,10 +55,7 @@ func transient(err error) bool {
 	}
 	var code interface{ Code() int } // of SQLite's driver
 	if errors.As(err, &code) {
-		const busy, locked = 5, 6
-		// The higher bits of an extended code only say more about the primary code.
-		primary := code.Code() & 0xff
-		return primary == busy || primary == locked
+		return busy(err)
 	}
 	// Everything else that can pass is not an error of the database: the connection has failed, or ctx has ended.
 	// database/sql rolls a transaction back when its ctx ends, and a Commit behind that reports only sql.ErrTxDone.
@@ -66,6 +63,18 @@ func transient(err error) bool {
 	return errors.As(err, &network) || slices.ContainsFunc([]error{
 		context.Canceled, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF,
 	}, func(kind error) bool { return errors.Is(err, kind) })
+}
+
+// busy reports whether SQLite has refused a call because another connection uses the file.
+func busy(err error) bool {
+	var code interface{ Code() int }
+	if !errors.As(err, &code) {
+		return false
+	}
+	const busy, locked = 5, 6
+	// The higher bits of an extended code only say more about the primary code.
+	primary := code.Code() & 0xff
+	return primary == busy || primary == locked
 }
 
 func noTable(err error) bool {

@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/headrace/headrace/internal/backoff"
 )
 
 // Migrate makes the tables of this package, or brings the tables up to date. All changes are one transaction, so a
@@ -12,7 +15,7 @@ import (
 // than this package, Migrate returns an error, because an old program could misread the tables. If the tables are up to
 // date, Migrate writes nothing, and the program needs no right to make tables.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
-	conn, err := db.Conn(ctx)
+	conn, err := connect(ctx, db)
 	if err != nil {
 		return failed("migrate", "", err)
 	}
@@ -42,6 +45,21 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
 		return failed("migrate", "", err)
 	}
 	return nil
+}
+
+// opening is the schedule by which Migrate opens its connection: 100 pauses of 5 to 100 ms, together 5 to 10 s.
+var opening = backoff.Policy{Base: 5 * time.Millisecond, Max: 100 * time.Millisecond, Budget: 100}
+
+// connect opens a connection, and tries again while SQLite says that the file is locked. The pragma journal_mode(wal) in the
+// DSN runs while a connection is opened. SQLite changes a new file to WAL only while no other connection uses the file, and
+// does not wait the busy timeout for that. Without another attempt, one of several processes that start with a new file would fail.
+func connect(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
+	for failures := 1; ; failures++ {
+		conn, err := db.Conn(ctx)
+		if err == nil || !busy(err) || failures > opening.Budget || !backoff.Sleep(ctx, opening.Delay(failures, err)) {
+			return conn, err
+		}
+	}
 }
 
 func migrate(ctx context.Context, conn *sql.Conn, d Dialect) error {

@@ -50,7 +50,7 @@ var may = map[string][]string{
 	"backend/s2/admin":           {module + "backend", module + "backend/s2", module + "backend/s2/internal/", module + "internal/backoff", module + "internal/outcome", module + "internal/httpwire", module + "internal/misconfig", module + "internal/records", module + "internal/redact", module + "internal/tickets", "github.com/klauspost/compress", "golang.org/x/net"},
 	"checkpoint/boltstore":       {module + "internal/ahead", module + "backend", module + "internal/boltfile", module + "checkpoint", "go.etcd.io/bbolt", "golang.org/x/sys"},
 	"checkpoint/streamstore":     {module + "internal/ahead", module + "backend", module + "checkpoint", "golang.org/x/sys"},
-	"checkpoint/sqlstore":        {module + "internal/ahead", module + "backend", module + "checkpoint", module + "consumer/group/lease", "golang.org/x/sys"},
+	"checkpoint/sqlstore":        {module + "internal/ahead", module + "internal/backoff", module + "backend", module + "checkpoint", module + "consumer/group/lease", "golang.org/x/sys"},
 	"codec/codectest":            {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json"},
 	"codec/compress":             {module + "backend", module + "codec", module + "internal/owned", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
 	"checkpoint/checkpointtest":  {module + "internal/ahead", module + "backend", module + "checkpoint", "golang.org/x/sys"},
