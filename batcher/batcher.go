@@ -20,7 +20,7 @@ var (
 )
 
 // A Batcher collects elements into batches. Put, TryPut, Want, Hurry, Flush, Release, Resize, Held and Close may be called
-// from any goroutine. Take may be called by a single goroutine at a time. [New] and [NewWith] make a Batcher.
+// from any goroutine. Take and Park may be called by a single goroutine at a time. [New] and [NewWith] make a Batcher.
 type Batcher[E, C any] struct {
 	// The next fields are used by every Put. They stand side by side because several cores pass their cache lines to each
 	// other: the fewer lines, the less traffic.
@@ -39,8 +39,9 @@ type Batcher[E, C any] struct {
 
 	linger      time.Duration
 	wake        chan struct{} // one token: something for which Take waits may have happened
+	parked      func()        // the taker has left: start the taker again instead of waking Take; nil while a taker runs
 	ended       queue[E, C]
-	newestEnded *Batch[E, C] // the newest batch that ended, for Flush
+	newestEnded *Batch[E, C] // the newest batch that ended, for Flush; Park forgets a batch that was released
 	outstanding int          // batches taken and not released
 	queued      int          // elements in batches that ended and were not released
 	overdue     bool         // Hurry was called: the open batch is due at once
@@ -102,8 +103,14 @@ func (b *Batcher[E, C]) endLocked(cause Cause) {
 	b.newestEnded, b.open, b.overdue = b.open, nil, false
 }
 
-// signal wakes Take. When no call of Take is blocked, the token stays in the channel for the next call.
+// signal wakes Take, or starts the taker that has parked. When no call of Take is blocked, the token stays in the channel for the
+// next call.
 func (b *Batcher[E, C]) signal() {
+	if start := b.parked; start != nil {
+		b.parked = nil
+		go start()
+		return
+	}
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -135,8 +142,9 @@ func (b *Batcher[E, C]) Hurry() {
 	}
 }
 
-// Flush makes the open batch due at once. Flush returns the newest batch that ever ended, or nil when no batch has ended.
-// Batches are taken in order, so a caller who waits for the returned batch waits for every element put before Flush.
+// Flush makes the open batch due at once. Flush returns the newest batch that ended, or nil when no batch has ended since the
+// taker has parked, or ever. Batches are taken in order, so a caller who waits for the returned batch waits for every element put
+// before Flush.
 func (b *Batcher[E, C]) Flush() *Batch[E, C] {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -58,6 +58,22 @@ func (b *Batcher[E, C]) Take(ctx context.Context) (*Batch[E, C], error) {
 	}
 }
 
+// Park is for a taker who does not want to wait in a goroutine of its own, because there may be nothing to take for hours. When the
+// batcher is open and empty, and every batch was released, Park returns true. Then start runs once, in a new goroutine, as soon as
+// there is a reason to call Take: an element was put, or Close was called. Before start runs, nobody may call Take. When Park
+// returns false, there is a reason to call Take already, or a batch to release, and start never runs.
+//
+// A parked batcher holds neither its newest batch nor memory for callers who wait.
+func (b *Batcher[E, C]) Park(start func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open != nil || b.ended.head != nil || b.outstanding > 0 || b.waiters.live > 0 || b.closed != nil {
+		return false
+	}
+	b.parked, b.newestEnded, b.waiters.free = start, nil, nil
+	return true
+}
+
 // wantedLocked reports whether the open batch is due because somebody waits for the batch. While another batch is taken and
 // not released, a wanted batch still collects elements: callers who wait at the same time then share a batch.
 func (b *Batcher[E, C]) wantedLocked() bool {

@@ -52,7 +52,7 @@
 // a session that lived for longer than 5 s (the longest default backoff) and longer than the longest backoff of this producer.
 //
 // A session without work ends after one to two times [IdleTimeout] (a minute by default), and the next record opens a session
-// without a pause.
+// without a pause. Without a session, a producer without work has no goroutine and takes about 3 KiB of memory.
 //
 // # Several streams
 //

@@ -14,9 +14,10 @@ import (
 // An engine is the producer without its type parameter. The engine takes batches from the batcher, sends the batches through
 // one session after another, and decides each record: stored, refused, or unknown.
 //
-// A single goroutine, that of run, opens sessions and receives acks (run, runSessions, runSession, receive, judge, refuse,
-// finish). Each session has a second goroutine that sends (send). Callers of the Producer come from any goroutine. The callers use
-// the batcher, the latches and, for Flush, Close and Stats, the fields under mu.
+// A single goroutine at a time, that of run, opens sessions and receives acks (run, runSessions, runSession, receive, judge, refuse,
+// finish). Each session has a second goroutine that sends (send). Between sessions, an engine without work is parked: it has no
+// goroutine, and the next record or Close starts run in a new goroutine. Callers of the Producer come from any goroutine. The
+// callers use the batcher, the latches and, for Flush, Close and Stats, the fields under mu.
 //
 // Lock order: mu before the lock of the batcher (beginFlush takes both). The batcher calls keep with its lock held, so keep
 // must not take mu. Hooks and the logger are called with no lock held.
@@ -51,9 +52,16 @@ type engine struct {
 	lastFilled int    // bytes copied into the arenas of the newest batch
 	batchCount uint64 // number of batches begun
 
-	outage  outage // used by the goroutine of run alone
-	started bool   // the first session was opened; set before run begins
+	// Only the goroutine of run uses the next fields.
+	outage outage
+	tries  attempts      // attempts in a row without progress
+	atEnd  []func(error) // what the Started hooks have returned; called when the producer has stopped
+
+	started bool // the first session was opened; set before run begins
 }
+
+// errParked ends a call of run without an end of the producer: the batcher starts run again.
+var errParked = errors.New("parked")
 
 // errDrained ends a session because nothing is left to send and the producer is closed.
 var errDrained = errors.New("drained")
@@ -80,7 +88,8 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	e.storeAnswered()
 	run, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // the producer outlives the context of New
 	e.abort = abort
-	go e.run(run, first, startHooks(e))
+	e.atEnd = startHooks(e)
+	go e.run(run, first)
 	return e, nil
 }
 
@@ -99,18 +108,21 @@ func (e *engine) keep(b *batch) {
 	e.lastFilled = d.copied
 }
 
-// run is the life of the producer: run opens sessions until a fatal error, until a Close after which nothing is left, or
-// until an abort. At the end run calls the functions in atEnd, which the Started hooks have returned.
-func (e *engine) run(ctx context.Context, first backend.Session, atEnd []func(error)) {
+// run opens sessions until a fatal error, until a Close after which nothing is left, or until an abort. Then the life of the
+// producer is over. run also returns when the engine is parked. s is nil when run goes on after that.
+func (e *engine) run(ctx context.Context, s backend.Session) {
+	err := e.runSessions(ctx, s)
+	if err == errParked {
+		return // another goroutine may be in run already
+	}
 	defer close(e.ended)
 	defer e.abort(nil)
-	err := e.runSessions(ctx, first)
 	if ctx.Err() != nil && err != nil {
 		err = context.Cause(ctx) // the reason that abort was given says more than "context canceled"
 	}
 	e.finish(err)
 	e.hooksRunning.Add(1)
-	for _, f := range atEnd {
+	for _, f := range e.atEnd {
 		f(e.stopReason())
 	}
 	e.hooksRunning.Add(-1)
@@ -118,47 +130,73 @@ func (e *engine) run(ctx context.Context, first backend.Session, atEnd []func(er
 
 // runSessions uses s, and then opens one session after another. runSessions returns nil when everything is decided after a Close.
 func (e *engine) runSessions(ctx context.Context, s backend.Session) error {
-	var tries attempts
 	for {
-		opened, before := time.Now(), e.progress()
-		reason := e.runSession(ctx, s)
-		lived := time.Since(opened)
-		if reason == nil {
+		if s != nil {
+			if drained, err := e.useSession(ctx, s); drained || err != nil {
+				return err
+			}
+		}
+		if e.park(ctx) {
+			return errParked
+		}
+		err := e.awaitWork(ctx)
+		if errors.Is(err, errDrained) {
 			return nil
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		e.sessionEnded(reason, tries.failed, lived)
-		if errors.Is(reason, errAckTimeout) {
-			// The silence at the end does not count as life of the session. Otherwise each session with a silent store would
-			// count as progress, and Attempts would never stop the producer.
-			lived -= e.ackTimeout
-		}
-		if e.progress() > before || e.retry.Progress(lived) {
-			tries = attempts{}
-		}
-		refused, err := e.judge(reason)
 		if err != nil {
 			return err
 		}
-		if refused || errors.Is(reason, errIdle) {
-			// A refusal is an answer, and before a session is idle, the store has answered everything: the store can be
-			// reached, so we open the next session without a pause.
-			e.storeAnswered()
-		} else if err := e.pause(ctx, &tries, reason, e.retry.Budget); err != nil {
-			return err
-		}
-		if err := e.awaitWork(ctx); err != nil {
-			if errors.Is(err, errDrained) {
-				return nil
-			}
-			return err
-		}
-		if s, err = e.open(ctx, &tries, e.retry.Budget); err != nil {
+		if s, err = e.open(ctx, &e.tries, e.retry.Budget); err != nil {
 			return err
 		}
 	}
+}
+
+// useSession uses s to its end. After an end that is no answer of the store, useSession pauses. useSession returns true when
+// everything is decided after a Close, and an error when the producer must stop.
+func (e *engine) useSession(ctx context.Context, s backend.Session) (drained bool, err error) {
+	opened, before := time.Now(), e.progress()
+	reason := e.runSession(ctx, s)
+	lived := time.Since(opened)
+	if reason == nil {
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	e.sessionEnded(reason, e.tries.failed, lived)
+	if errors.Is(reason, errAckTimeout) {
+		// The silence at the end does not count as life of the session. Otherwise each session with a silent store would
+		// count as progress, and Attempts would never stop the producer.
+		lived -= e.ackTimeout
+	}
+	if e.progress() > before || e.retry.Progress(lived) {
+		e.tries = attempts{}
+	}
+	refused, err := e.judge(reason)
+	if err != nil {
+		return false, err
+	}
+	if refused || errors.Is(reason, errIdle) {
+		// A refusal is an answer, and before a session is idle, the store has answered everything: the store can be
+		// reached, so we open the next session without a pause.
+		e.storeAnswered()
+		return false, nil
+	}
+	return false, e.pause(ctx, &e.tries, reason, e.retry.Budget)
+}
+
+// park lets an engine without work end its goroutine. A producer may be without work for hours, and a goroutine that has worked
+// takes 4 KiB and more. park returns false when there is work, or when the producer is closed. Only shutdown ends ctx, and
+// shutdown closes the batcher first, so an abort always finds a goroutine of run.
+func (e *engine) park(ctx context.Context) bool {
+	if e.pending() {
+		return false
+	}
+	e.mu.Lock()
+	e.window.parts = nil // the memory of parts that are decided
+	e.mu.Unlock()
+	return e.queue.Park(func() { e.run(ctx, nil) })
 }
 
 // awaitWork returns when a part waits to be sent. The next session is opened after that, because a producer without work needs

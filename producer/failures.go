@@ -61,12 +61,13 @@ func (f *failures) add(batch uint64, err error) {
 	f.unreported = append(f.unreported, refusal)
 }
 
-// begin starts a flush that covers the batches up to the given number. Every batch decided before has a smaller or equal
-// number, so the flush takes all failures known.
+// begin starts a flush that covers the batches up to the given number, and the batches decided before. The flush takes all
+// failures known.
 func (f *failures) begin(upto uint64) *flushing {
 	fl := &flushing{upto: upto}
 	for _, r := range f.unreported {
 		fl.refused.add(r)
+		fl.upto = max(fl.upto, r.batch)
 	}
 	f.running = append(f.running, fl)
 	return fl

@@ -21,7 +21,7 @@ func (e *engine) flush(ctx context.Context) error {
 	return e.endFlush(fl)
 }
 
-// beginFlush ends the batch being filled, registers a flush, and returns the newest batch, or nil when there was none. Both
+// beginFlush ends the batch being filled, registers a flush, and returns the newest batch, or nil when every batch is decided. Both
 // steps happen under the lock: otherwise another flush could begin and end between them, and would take failures that belong
 // to this flush.
 func (e *engine) beginFlush() (newest *batch, fl *flushing) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/backendtest"
 	"github.com/headrace/headrace/backend/memory"
 	"github.com/headrace/headrace/producer"
 )
@@ -93,6 +95,62 @@ func TestIdleSessionEndsAndTheNextRecordOpensOne(t *testing.T) {
 			t.Errorf("an idle session is logged as a warning:\n%s", log.String())
 		}
 	})
+}
+
+func TestProducerWithoutSessionHasNoGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		stream := memory.New()
+		p := open(t, stream)
+		for round := range 3 {
+			if err := p.Send(t.Context(), numbered(3)[round]); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Minute)
+			synctest.Wait()
+			if n := runtime.NumGoroutine(); n > before {
+				t.Errorf("%d goroutines more than before the producer, in round %d", n-before, round)
+			}
+		}
+		closeNow(t, p)
+		wantLog(t, stream, numbered(3)...)
+	})
+}
+
+// What a producer without a session owes its callers is not lost with the session: a Flush returns the failures, and Close and
+// Shutdown return at once and run the function that Started returned.
+func TestProducerWithoutSessionEndsLikeAnyOther(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, end := range map[string]func(*producer.Producer[string]) error{
+		"Close":                                (*producer.Producer[string]).Close,
+		"Shutdown":                             func(p *producer.Producer[string]) error { return p.Shutdown(t.Context()) },
+		"Flush before Close":                   func(p *producer.Producer[string]) error { return errors.Join(p.Flush(t.Context()), p.Close()) },
+		"Shutdown with a context that is over": func(p *producer.Producer[string]) error { return p.Shutdown(ended) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				stopped := 0
+				hooks := producer.Hooks{Started: func(func() producer.Stats) func(error) { return func(error) { stopped++ } }}
+				sink := backendtest.NewFlakySink(memory.New(), backendtest.RefuseUnnamed(bad, backend.ErrRejected))
+				p := open(t, sink, producer.Observe(hooks))
+				enqueue(t, p, "0", "bad", "1")
+				time.Sleep(3 * time.Minute)
+				began := time.Now()
+				if err := end(p); !errors.Is(err, backend.ErrRejected) || strings.Contains(err.Error(), "records refused") {
+					t.Errorf("%v, want the refusal of one record", err)
+				}
+				<-p.Done()
+				if took := time.Since(began); took > 0 {
+					t.Errorf("the end took %v", took)
+				}
+				synctest.Wait()
+				if stopped != 1 {
+					t.Errorf("the producer has stopped %d times", stopped)
+				}
+			})
+		})
+	}
 }
 
 func TestSessionWithWorkStaysOpen(t *testing.T) {

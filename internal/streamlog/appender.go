@@ -23,7 +23,7 @@ type appender struct {
 	// taken holds the batches with the seqs acked, acked+1, …: taken by a session, and not failed. The index of a batch
 	// is its seq minus acked, so no batch may leave the list except at its ends.
 	taken []*takenBatch
-	conn  *conn // of the latest session; nil before the first Dial
+	conn  *conn // of the session that is open; nil between sessions
 
 	// The fields below are for an appender of Resume.
 	resumed  bool
@@ -118,8 +118,10 @@ func (a *appender) storingEnded(t *takenBatch, first uint64, err error) {
 		}
 	}
 	t.conn.wakeBoth()
-	// The Write of the latest session may be waiting for a batch of an earlier session.
-	a.conn.wakeBoth()
+	// The Write of the open session may be waiting for a batch of an earlier session.
+	if a.conn != nil {
+		a.conn.wakeBoth()
+	}
 }
 
 // ackLocked removes the oldest batch from the list and returns its ack.

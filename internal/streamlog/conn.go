@@ -189,6 +189,9 @@ func (c *conn) Close() error {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.conn == c {
+		a.conn = nil // an idle producer has no session, and keeps no memory of the last one
+	}
 	for i, t := range a.taken {
 		if t.conn == c && !t.begun {
 			a.dropLocked(i)
