@@ -3,14 +3,11 @@ package durablestreams_test
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
@@ -19,6 +16,7 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams"
 	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/internal/waiting"
 	"go.uber.org/goleak"
 )
 
@@ -32,11 +30,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	flag.Parse()
-	// More parallel tests may run at once than there are processors, because most of them wait.
-	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		_ = f.Value.Set("8")
-	}
+	waiting.AtOnce(8)
 	goleak.VerifyTestMain(m)
 }
 

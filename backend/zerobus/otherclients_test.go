@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"os/exec"
 	"runtime"
 	"runtime/pprof"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,24 +23,6 @@ import (
 )
 
 // Each of these defects was in another client of Zerobus.
-
-func TestBuildsWithoutCgo(t *testing.T) {
-	const with = `{{if not .Standard}}{{range .CgoFiles}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}{{range .SysoFiles}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}{{end}}`
-	for _, system := range []string{"linux/amd64", "linux/arm64", "linux/riscv64", "linux/386", "darwin/arm64", "windows/amd64", "windows/arm64", "freebsd/amd64"} {
-		goos, goarch, _ := strings.Cut(system, "/")
-		for _, cgo := range []string{"0", "1"} { // with 1 the files that would be taken show
-			cmd := exec.CommandContext(limited(t), "go", "list", "-deps", "-f", with, ".")
-			cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED="+cgo)
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%s: %v: %s", system, err, out)
-			}
-			if len(strings.TrimSpace(string(out))) > 0 {
-				t.Errorf("%s: %s", system, out)
-			}
-		}
-	}
-}
 
 func TestRecordsCostFewAllocationsAndNoThread(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())

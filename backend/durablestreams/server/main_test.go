@@ -17,6 +17,7 @@ import (
 
 	"github.com/headrace/headrace/backend/durablestreams/durablestreamstest"
 	"github.com/headrace/headrace/backend/durablestreams/server"
+	"github.com/headrace/headrace/internal/waiting"
 	"go.uber.org/goleak"
 )
 
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	waiting.AtOnce(8)
 	goleak.VerifyTestMain(m)
 }
 
