@@ -12,7 +12,7 @@ type Limits struct {
 	// Size is the store's own meter: Size returns how many bytes the record counts against BatchBytes and RecordBytes, or an
 	// error that refuses the record alone ([ErrRejected] or [ErrTooLarge]). Many goroutines call Size; Size does no I/O and
 	// keeps nothing of the record. With a nil Size a record counts len(Value) bytes.
-	Size func(*Record) (int, error)
+	Size func(Record) (int, error)
 }
 
 // Meter returns how many bytes r counts against the byte limits, by Size where the store has a Size. Meter does not
@@ -21,7 +21,7 @@ func (l *Limits) Meter(r *Record) (int, error) {
 	if l.Size == nil {
 		return len(r.Value), nil
 	}
-	return l.Size(r)
+	return l.Size(*r)
 }
 
 // Check refuses a batch without records with [ErrRejected], and a batch beyond a limit with [ErrTooLarge]. The error

@@ -27,7 +27,7 @@ func TestLimitsMeter(t *testing.T) {
 	if n, err := (&backend.Limits{}).Meter(r); n != 4 || err != nil {
 		t.Errorf("without Size: %d, %v", n, err)
 	}
-	door := &backend.Limits{RecordBytes: 1, Size: func(r *backend.Record) (int, error) {
+	door := &backend.Limits{RecordBytes: 1, Size: func(r backend.Record) (int, error) {
 		if len(r.Value) == 0 {
 			return 0, backend.ErrRejected
 		}

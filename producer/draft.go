@@ -22,7 +22,6 @@ type draft struct {
 	buf     []byte          // the encoded values; always memory of the draft, never memory of a value
 	headers backend.Headers // the bytes of the headers belong to the caller or to the codec
 	marks   []mark          // one for each record
-	rec     backend.Record  // the record being offered; a field, because the store's meter takes the address
 
 	receipts []Receipt // of the records
 }
@@ -59,24 +58,6 @@ func newEncoder[T any](c codec.Codec[T]) encoder[T] {
 	return e
 }
 
-// encodeAlone makes r the record being offered. The draft has no other record, so the bytes of a value that holds its
-// encoding need not be copied into the draft.
-func (e *encoder[T]) encodeAlone(d *draft, r Record[T]) error {
-	if e.viewer == nil {
-		if err := e.encode(d, r); err != nil {
-			return err
-		}
-		d.load(0)
-		return nil
-	}
-	v, err := e.viewer.View(r.Value)
-	if err != nil {
-		return &EncodeError{Err: err}
-	}
-	d.rec.Value, d.rec.Headers, d.rec.Time = v, r.Headers, r.Time
-	return nil
-}
-
 // encode appends a record to the draft. A codec may return memory that belongs to the value, instead of appending to d.buf. Then
 // encode copies the bytes into the draft. Otherwise the next append, and the next call that uses the draft, would write into the
 // caller's value.
@@ -101,14 +82,14 @@ func (e *encoder[T]) encode(d *draft, r Record[T]) error {
 	return nil
 }
 
-// load makes d.rec the i-th record of the draft.
-func (d *draft) load(i int) {
+// record returns the i-th record of the draft.
+func (d *draft) record(i int) backend.Record {
 	var from mark
 	if i > 0 {
 		from = d.marks[i-1]
 	}
 	to := d.marks[i]
-	d.rec.Value, d.rec.Headers, d.rec.Time = d.buf[from.value:to.value], d.headers[from.headers:to.headers], to.time
+	return backend.Record{Value: d.buf[from.value:to.value], Headers: d.headers[from.headers:to.headers], Time: to.time}
 }
 
 // newDraft takes a draft from the pool. free gives it back.
@@ -147,6 +128,5 @@ func (d *draft) free() {
 	clear(d.receipts) // a pooled draft must not keep latches, batches and headers alive
 	clear(d.headers)
 	d.buf, d.headers, d.marks, d.receipts = d.buf[:0], d.headers[:0], d.marks[:0], d.receipts[:0]
-	d.rec.Value, d.rec.Headers, d.rec.Time = nil, nil, time.Time{} // no other field of rec is ever set
 	drafts.Put(d)
 }

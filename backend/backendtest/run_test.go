@@ -108,7 +108,7 @@ func TestModestToy(t *testing.T) {
 		Open: func(t testing.TB) Target {
 			s := newToy()
 			s.dedup = false
-			s.limits.Size = func(r *backend.Record) (int, error) {
+			s.limits.Size = func(r backend.Record) (int, error) {
 				if len(r.Headers) > 0 {
 					return 0, backend.ErrRejected
 				}
@@ -206,7 +206,7 @@ func TestValuesOfTheHarness(t *testing.T) {
 	open := h.Open
 	h.Open = func(t testing.TB) Target {
 		target := open(t)
-		target.Sink.(*toy).limits.Size = func(r *backend.Record) (int, error) {
+		target.Sink.(*toy).limits.Size = func(r backend.Record) (int, error) {
 			if !json.Valid(r.Value) || r.Value[0] == '[' {
 				return 0, backend.ErrRejected
 			}

@@ -18,13 +18,13 @@ const (
 // [backend.Limits]. body appends the body of a batch to dst.
 type encoding struct {
 	contentType string
-	check       func(*backend.Record) error
-	size        func(*backend.Record) (int, error)
+	check       func(backend.Record) error
+	size        func(backend.Record) (int, error)
 	body        func(dst []byte, recs []backend.Record) []byte
 }
 
 // meter checks and measures a record. A producer calls meter for every record offered.
-func (e encoding) meter(r *backend.Record) (int, error) {
+func (e encoding) meter(r backend.Record) (int, error) {
 	if e.check != nil {
 		if err := e.check(r); err != nil {
 			return 0, err
@@ -47,7 +47,7 @@ func encodingOf(f backend.Format) encoding {
 }
 
 // checkMessage refuses a record if a JSON stream would not give the same bytes back.
-func checkMessage(r *backend.Record) error {
+func checkMessage(r backend.Record) error {
 	if len(r.Headers) > 0 {
 		return fmt.Errorf("durablestreams: %w: a JSON stream has no room for headers, see Envelope", backend.ErrRejected)
 	}
@@ -58,7 +58,7 @@ func checkMessage(r *backend.Record) error {
 }
 
 // sizeMessage counts the value and the comma or bracket behind the value.
-func sizeMessage(r *backend.Record) (int, error) { return len(r.Value) + 1, nil }
+func sizeMessage(r backend.Record) (int, error) { return len(r.Value) + 1, nil }
 
 // bodyJSON makes a single array. The server takes the elements as messages, and an array as a value stays one message.
 func bodyJSON(dst []byte, recs []backend.Record) []byte {

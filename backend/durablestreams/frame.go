@@ -35,7 +35,7 @@ func sizeFrame(r *backend.Record) int {
 	return uvarintLen(n) + n
 }
 
-func meterFrame(r *backend.Record) (int, error) { return sizeFrame(r), nil }
+func meterFrame(r backend.Record) (int, error) { return sizeFrame(&r), nil }
 
 // uvarintLen is how many bytes a uvarint of n takes.
 func uvarintLen(n int) int {

@@ -48,7 +48,7 @@ func (s *Stream) rawEncodingOf(f backend.Format) encoding {
 	return e
 }
 
-func checkRaw(r *backend.Record) error {
+func checkRaw(r backend.Record) error {
 	switch {
 	case len(r.Headers) > 0:
 		return fmt.Errorf("durablestreams: %w: a stream of bytes has no room for headers", backend.ErrRejected)
@@ -58,7 +58,7 @@ func checkRaw(r *backend.Record) error {
 	return nil
 }
 
-func sizeRaw(r *backend.Record) (int, error) { return len(r.Value), nil }
+func sizeRaw(r backend.Record) (int, error) { return len(r.Value), nil }
 
 func bodyRaw(dst []byte, recs []backend.Record) []byte {
 	for i := range recs {

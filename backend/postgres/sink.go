@@ -54,7 +54,7 @@ func (s *Stream) limits() backend.Limits {
 
 // size is the size of a record for the limits. size also refuses a time that the column cannot hold: the database would
 // refuse the whole batch, with other records in it.
-func size(r *backend.Record) (int, error) {
+func size(r backend.Record) (int, error) {
 	if !r.Time.IsZero() && (r.Time.Before(minTime) || r.Time.After(maxTime)) {
 		return 0, fmt.Errorf("time %v: want one between %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)
 	}

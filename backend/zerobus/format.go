@@ -65,7 +65,7 @@ var (
 // A record that the service refuses costs the stream, and all records behind have to be sent again. The check of UTF-8 is
 // necessary: gRPC on the server's side would refuse wrong JSON before the service's own checks, and end the stream again and
 // again, with an error that names no record.
-func (t recordType) size(r *backend.Record) (int, error) {
+func (t recordType) size(r backend.Record) (int, error) {
 	switch {
 	case len(r.Headers) > 0:
 		return 0, errHeaders

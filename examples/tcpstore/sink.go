@@ -36,7 +36,7 @@ func (dialer) Limits() backend.Limits {
 
 // size refuses records that the store cannot keep, here headers and times. Without the check, the store would drop
 // headers and times silently.
-func size(r *backend.Record) (int, error) {
+func size(r backend.Record) (int, error) {
 	if len(r.Headers) > 0 || !r.Time.IsZero() {
 		return 0, fmt.Errorf("%w: the store keeps neither headers nor times", backend.ErrRejected)
 	}
