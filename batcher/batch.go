@@ -4,10 +4,11 @@ import "time"
 
 // A Batch is the result of Take: elements of type E in the order of their Put, and a companion of type C.
 type Batch[E, C any] struct {
-	Items   []E // lent to the caller of Take until Release
+	Items   []E // lent to the caller of Take until Recycle or Release
 	Metered int // sum of the metered arguments of Put
 
-	memory *[]E // the slice in which Items began; Release keeps the slice for a later batch
+	memory *[]E // the slice in which Items began, for a later batch; nil when Recycle has kept the slice
+	count  int  // number of elements, once the batch has ended
 	cost   int  // bytes of the budget reserved for the batch and its elements
 
 	// Companion is for the caller, who keeps data beside the elements here, for example the memory in which the elements

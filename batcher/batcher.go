@@ -19,8 +19,8 @@ var (
 	ErrClosed = errors.New("batcher: closed")
 )
 
-// A Batcher collects elements into batches. Put, TryPut, Want, Hurry, Flush, Release, Resize, Held and Close may be called
-// from any goroutine. Take and Park may be called by a single goroutine at a time. [New] and [NewWith] make a Batcher.
+// A Batcher collects elements into batches. Put, TryPut, Want, Hurry, Flush, Recycle, Release, Resize, Held and Close may be
+// called from any goroutine. Take and Park may be called by a single goroutine at a time. [New] and [NewWith] make a Batcher.
 type Batcher[E, C any] struct {
 	// The next fields are used by every Put. They stand side by side because several cores pass their cache lines to each
 	// other: the fewer lines, the less traffic.
@@ -96,9 +96,9 @@ func (b *Batcher[E, C]) endLocked(cause Cause) {
 	if b.fullLocked() {
 		cause = CauseFull
 	}
-	b.open.Cause = cause
+	b.open.Cause, b.open.count = cause, len(b.open.Items)
 	b.ended.push(b.open)
-	b.lastLen = len(b.open.Items)
+	b.lastLen = b.open.count
 	b.queued += b.lastLen
 	b.newestEnded, b.open, b.overdue = b.open, nil, false
 }
@@ -155,19 +155,34 @@ func (b *Batcher[E, C]) Flush() *Batch[E, C] {
 	return b.newestEnded
 }
 
-// Release gives back the room of a batch that Take returned, and the memory of its Items. The caller must release each
-// batch exactly once and must not use Items afterwards.
-func (b *Batcher[E, C]) Release(batch *Batch[E, C]) {
+// Recycle gives back the memory of the Items of a batch that Take returned, before Release gives back the room of the batch. Recycle
+// is for a caller who has copied the elements: the next batch then uses memory that is still in the processor's cache. The caller
+// must not use Items afterwards.
+func (b *Batcher[E, C]) Recycle(batch *Batch[E, C]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := len(batch.Items)
+	b.recycleLocked(batch)
+}
+
+func (b *Batcher[E, C]) recycleLocked(batch *Batch[E, C]) {
+	if batch.memory == nil {
+		return
+	}
 	// We clear with the lock held. Without the lock, eight goroutines that put took an eighth longer (measured).
 	clear(batch.Items)
 	*batch.memory = batch.Items[:0]
 	b.spare.Put(batch.memory)
 	batch.Items, batch.memory = nil, nil
+}
+
+// Release gives back the room of a batch that Take returned, and the memory of its Items. The caller must release each
+// batch exactly once and must not use Items afterwards.
+func (b *Batcher[E, C]) Release(batch *Batch[E, C]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.recycleLocked(batch)
 	b.used -= batch.cost
-	b.queued -= n
+	b.queued -= batch.count
 	b.outstanding--
 	b.grantLocked()
 	if b.wantedLocked() {

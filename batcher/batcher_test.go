@@ -326,6 +326,28 @@ func TestKeepIsCalledForEachElementUnderItsBatch(t *testing.T) {
 	})
 }
 
+func TestRecycledMemoryServesTheNextBatchAndTheRoomStaysReserved(t *testing.T) {
+	b := batcher.New[int](batcher.BatchRecords(2))
+	for i := range 4 {
+		put(t, b, i, 1)
+	}
+	first := take(t, b)
+	items := first.Items
+	b.Recycle(first)
+	b.Recycle(first) // does nothing
+	if first.Items != nil || items[0] != 0 || items[1] != 0 {
+		t.Errorf("recycled, and the batch still has %v of %v", first.Items, items)
+	}
+	want(t, take(t, b), batcher.CauseFull, 2, 3)
+	if n, bytes := b.Held(); n != 4 || bytes != 4*(1+each) {
+		t.Errorf("%d elements and %d bytes held, want all", n, bytes)
+	}
+	b.Release(first)
+	if n, bytes := b.Held(); n != 2 || bytes != 2*(1+each) {
+		t.Errorf("%d elements and %d bytes held after Release, want 2 elements", n, bytes)
+	}
+}
+
 func TestPutAllocatesNothing(t *testing.T) {
 	b := batcher.New[int](batcher.BatchRecords(100))
 	ctx := t.Context()

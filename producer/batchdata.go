@@ -6,8 +6,8 @@ import (
 )
 
 type (
-	batch = batcher.Batch[backend.Record, *batchData]
-	queue = batcher.Batcher[backend.Record, *batchData]
+	batch = batcher.Batch[entry, *batchData]
+	queue = batcher.Batcher[entry, *batchData]
 )
 
 // batchData is what the producer knows of a batch, from the first record of the batch to the decision on the last record. The
@@ -19,13 +19,15 @@ type batchData struct {
 	*batch
 	no        uint64 // number of the batch, counted in the order in which batches begin
 	latch     *latch
-	arena     []byte           // the newest chunk of memory for the values of the records
-	largest   []byte           // the largest chunk before arena
-	spare     *[]byte          // the entry of spareArenas: recycle puts a chunk into the entry, and allocates no other
-	copied    int              // bytes copied into all chunks
-	bound     int              // BatchBytes: about as many bytes are copied at most
-	headers   []backend.Header // the newest chunk of memory for the headers of the records
-	undecided int              // number of records not decided; at 0 the latch opens
+	arena     []byte            // the newest chunk of memory for the values of the records
+	largest   []byte            // the largest chunk before arena
+	spare     *[]byte           // the entry of spareArenas: recycle puts a chunk into the entry, and allocates no other
+	copied    int               // bytes copied into all chunks
+	bound     int               // BatchBytes: about as many bytes are copied at most
+	headers   []backend.Header  // the newest chunk of memory for the headers of the records
+	extras    []extra           // the newest chunk of memory for the extras of the records
+	made      *[]backend.Record // the records of the batch, from push on
+	undecided int               // number of records not decided; at 0 the latch opens
 }
 
 // batchDataBytes is the memory of a batch beside its records: batchData, latch, channel, place in the window and first chunk.
@@ -36,36 +38,26 @@ const batchDataBytes = 850
 // firstChunk is the smallest chunk of an arena, in bytes: a lone small record should not cost a whole page.
 const firstChunk = 512
 
-// keep copies the bytes of the newest record into the arena of the batch, because the bytes belong to the caller. When a chunk is
-// full, keep forgets the chunk and allocates another; the records in the full chunk keep the chunk alive.
-func (d *batchData) keep() {
-	r := &d.Items[len(d.Items)-1]
-	r.Value = d.copy(r.Value)
-	if len(r.Headers) == 0 {
-		return
-	}
-	if cap(d.headers)-len(d.headers) < len(r.Headers) {
-		d.headers = make([]backend.Header, 0, max(2*cap(d.headers), len(r.Headers), 16))
+// keepExtra copies the headers and the time of a record.
+func (d *batchData) keepExtra(x *extra) *extra {
+	if cap(d.headers)-len(d.headers) < len(x.headers) {
+		d.headers = make([]backend.Header, 0, max(2*cap(d.headers), len(x.headers), 16))
 	}
 	first := len(d.headers)
-	for _, h := range r.Headers {
+	for _, h := range x.headers {
 		d.headers = append(d.headers, backend.Header{Name: h.Name, Value: d.copy(h.Value)})
 	}
-	r.Headers = backend.Headers(d.headers[first:len(d.headers):len(d.headers)])
-}
-
-// bufferedBytes is the number of bytes that a record counts against BufferBytes, beside its own struct.
-func bufferedBytes(r *backend.Record) int {
-	n := len(r.Value)
-	for i := range r.Headers {
-		n += headerBytes + len(r.Headers[i].Name) + len(r.Headers[i].Value)
+	if len(d.extras) == cap(d.extras) {
+		d.extras = make([]extra, 0, max(2*cap(d.extras), 4))
 	}
-	return n
+	d.extras = append(d.extras, extra{headers: d.headers[first:len(d.headers):len(d.headers)], time: x.time})
+	return &d.extras[len(d.extras)-1]
 }
 
-const headerBytes = 40 // size of a backend.Header: a string and a slice
-
-// copy copies p into the arena. The capacity of the result ends with p, so that nobody can append into the next record.
+// copy copies p into the arena, because p belongs to the caller. When a chunk is full, copy forgets the chunk and allocates another;
+// the records in the full chunk keep the chunk alive.
+//
+// The capacity of the result ends with p, so that nobody can append into the next record.
 func (d *batchData) copy(p []byte) []byte {
 	if cap(d.arena)-len(d.arena) < len(p) {
 		d.addChunk(len(p))

@@ -22,6 +22,7 @@ type draft struct {
 	buf     []byte          // the encoded values; always memory of the draft, never memory of a value
 	headers backend.Headers // the bytes of the headers belong to the caller or to the codec
 	marks   []mark          // one for each record
+	extra   extra           // of the record being offered
 
 	receipts []Receipt // of the records
 }
@@ -82,14 +83,23 @@ func (e *encoder[T]) encode(d *draft, r Record[T]) error {
 	return nil
 }
 
-// record returns the i-th record of the draft.
-func (d *draft) record(i int) backend.Record {
+// load returns the value and the extra of the i-th record. The extra is valid until the next load.
+func (d *draft) load(i int) ([]byte, *extra) {
 	var from mark
 	if i > 0 {
 		from = d.marks[i-1]
 	}
 	to := d.marks[i]
-	return backend.Record{Value: d.buf[from.value:to.value], Headers: d.headers[from.headers:to.headers], Time: to.time}
+	return d.buf[from.value:to.value], d.extraOf(d.headers[from.headers:to.headers], to.time)
+}
+
+// extraOf returns an extra in the memory of the draft, or nil for a record without headers and time.
+func (d *draft) extraOf(headers backend.Headers, t time.Time) *extra {
+	if len(headers) == 0 && t.IsZero() {
+		return nil
+	}
+	d.extra = extra{headers, t}
+	return &d.extra
 }
 
 // newDraft takes a draft from the pool. free gives it back.
@@ -128,5 +138,6 @@ func (d *draft) free() {
 	clear(d.receipts) // a pooled draft must not keep latches, batches and headers alive
 	clear(d.headers)
 	d.buf, d.headers, d.marks, d.receipts = d.buf[:0], d.headers[:0], d.marks[:0], d.receipts[:0]
+	d.extra = extra{}
 	drafts.Put(d)
 }

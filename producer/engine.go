@@ -48,6 +48,8 @@ type engine struct {
 
 	spareArenas sync.Pool // of *[]byte: arenas of decided batches, for reuse until the garbage collector removes them
 
+	spareRecords sync.Pool // of *[]backend.Record: records of decided batches, for reuse in the same way; only Value may be set
+
 	// Only keep uses lastFilled and batchCount, under the batcher's lock; newArena is a part of keep.
 	lastFilled int    // bytes copied into the arenas of the newest batch
 	batchCount uint64 // number of batches begun
@@ -96,16 +98,25 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 // keep copies each accepted record into memory of its batch. The batcher calls keep with the batcher's lock held, so keep
 // must be short and must not take e.mu.
 func (e *engine) keep(b *batch) {
-	if len(b.Items) == 1 { // the first record: the batch gets its batchData
-		l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
-		spare := e.newArena()
-		e.batchCount++
-		bound := least(e.batchBytes, e.limits.Load().BatchBytes)
-		b.Companion = &batchData{batch: b, no: e.batchCount, latch: l, arena: *spare, spare: spare, bound: bound}
+	if len(b.Items) == 1 {
+		e.beginBatch(b)
 	}
 	d := b.Companion
-	d.keep()
+	r := &b.Items[len(b.Items)-1]
+	r.value = d.copy(r.value)
+	if r.extra != nil {
+		r.extra = d.keepExtra(r.extra)
+	}
 	e.lastFilled = d.copied
+}
+
+// beginBatch gives a batch with its first record its batchData.
+func (e *engine) beginBatch(b *batch) {
+	l := &latch{done: make(chan struct{}), queue: e.queue, batch: b}
+	spare := e.newArena()
+	e.batchCount++
+	bound := least(e.batchBytes, e.limits.Load().BatchBytes)
+	b.Companion = &batchData{batch: b, no: e.batchCount, latch: l, arena: *spare, spare: spare, bound: bound}
 }
 
 // run opens sessions until a fatal error, until a Close after which nothing is left, or until an abort. Then the life of the
@@ -219,7 +230,9 @@ func (e *engine) awaitWork(ctx context.Context) error {
 // push puts a batch into the window.
 func (e *engine) push(b *batch) {
 	d := b.Companion
-	d.undecided = len(d.Items)
+	d.made = e.newRecords(b.Items)
+	d.undecided = len(b.Items)
+	e.queue.Recycle(b)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.window.push(d, e.limits.Load())

@@ -1,5 +1,7 @@
 package producer
 
+import "github.com/headrace/headrace/backend"
+
 // newArena returns memory for the values of a new batch: the arena of a decided batch, or new memory of the size that the
 // batch just before needed. The size of an older batch would be a bad guide: a store may be silent for thousands of small
 // batches behind a single large batch, and each would then get as much memory as the large batch.
@@ -8,6 +10,31 @@ func (e *engine) newArena() *[]byte {
 		return a
 	}
 	return new(make([]byte, 0, max(e.lastFilled, firstChunk)))
+}
+
+// newRecords makes the records of a batch, in the memory of a decided batch if that is large enough.
+//
+// The memory still has the values of the decided batch, because clearing them takes as long as writing the new values. So spare
+// memory keeps arenas alive, but not for longer than until the second garbage collection after its last use. Headers and times are
+// cleared before the memory becomes spare (recycle), so nearly always the values alone have to be written.
+func (e *engine) newRecords(entries []entry) *[]backend.Record {
+	n := len(entries)
+	memory, ok := e.spareRecords.Get().(*[]backend.Record)
+	if !ok || cap(*memory) < n {
+		memory = new(make([]backend.Record, n))
+	}
+	if old := *memory; len(old) > n {
+		clear(old[n:]) // or a large batch of long ago would stay alive behind small batches
+	}
+	records := (*memory)[:n]
+	for i := range records {
+		records[i].Value = entries[i].value
+		if x := entries[i].extra; x != nil {
+			records[i].Headers, records[i].Time = x.headers, x.time
+		}
+	}
+	*memory = records
+	return memory
 }
 
 // A loan is the batch whose records the running Send of the session may still read. The session may read the records until two
@@ -53,6 +80,10 @@ func (e *engine) recycle(d *batchData) {
 		*d.spare = largest[:0]
 		e.spareArenas.Put(d.spare)
 	}
-	d.arena, d.largest, d.spare, d.headers = nil, nil, nil, nil
+	if d.extras != nil {
+		clear(*d.made)
+	}
+	e.spareRecords.Put(d.made)
+	d.arena, d.largest, d.spare, d.headers, d.extras, d.made = nil, nil, nil, nil, nil, nil
 	e.queue.Release(d.batch)
 }

@@ -62,7 +62,8 @@ func TestEnqueueAllocatesNothingPerRecord(t *testing.T) {
 	if race {
 		t.Skip("the race detector makes sync.Pool forget at random")
 	}
-	p, err := producer.New(t.Context(), backendtest.Discard(backend.Limits{}), codec.Bytes(), producer.Linger(time.Hour))
+	limits := backend.Limits{Size: func(r backend.Record) (int, error) { return len(r.Value) + len(r.Headers), nil }}
+	p, err := producer.New(t.Context(), backendtest.Discard(limits), codec.Bytes(), producer.Linger(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,9 +138,9 @@ func (p *Partitioned[T]) send(ctx context.Context, n int, at func(i int) Record[
 	put := make(map[*Producer[T]]int, len(drafts)) // values of each draft that were put
 	for i, one := range order {
 		d := drafts[one]
-		rec := d.record(put[one])
+		value, x := d.load(put[one])
 		put[one]++
-		r, err := one.put(ctx, &rec, false)
+		r, err := one.put(ctx, value, x, false)
 		if err != nil {
 			return notAllAccepted(i, n, err)
 		}

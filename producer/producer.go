@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/batcher"
 	"github.com/headrace/headrace/codec"
 )
 
@@ -69,8 +68,7 @@ func (p *Producer[T]) encodeAndMeter(d *draft, r Record[T]) error {
 	if err := p.encoder.encode(d, r); err != nil {
 		return err
 	}
-	rec := d.record(len(d.marks) - 1)
-	_, err := p.meter(&rec)
+	_, err := p.meter(d.load(len(d.marks) - 1))
 	return err
 }
 
@@ -85,8 +83,8 @@ func (p *Producer[T]) send(ctx context.Context, n int, at func(i int) Record[T])
 		}
 	}
 	for i := range n {
-		rec := d.record(i)
-		r, err := p.put(ctx, &rec, false)
+		value, x := d.load(i)
+		r, err := p.put(ctx, value, x, false)
 		if err != nil {
 			return notAllAccepted(i, n, err)
 		}
@@ -110,100 +108,28 @@ func notAllAccepted(i, n int, err error) error {
 // Enqueue refuses a value that cannot be encoded ([*EncodeError]), or that the store can never hold ([backend.ErrTooLarge],
 // [backend.ErrRejected]). Other values are not affected.
 func (p *Producer[T]) Enqueue(ctx context.Context, v T) (Receipt, error) {
-	return p.offer(ctx, &Record[T]{Value: v}, false)
+	return p.offer(ctx, v, false)
 }
 
 // TryEnqueue is an Enqueue that never blocks: when the buffer is full, TryEnqueue returns [ErrFull].
 func (p *Producer[T]) TryEnqueue(v T) (Receipt, error) {
-	return p.offer(context.Background(), &Record[T]{Value: v}, true)
+	return p.offer(context.Background(), v, true)
 }
 
 // EnqueueRecord is Enqueue for a value with headers and a time.
 func (p *Producer[T]) EnqueueRecord(ctx context.Context, r Record[T]) (Receipt, error) {
-	return p.offer(ctx, &r, false)
+	return p.offerRecord(ctx, r, false)
 }
 
 // TryEnqueueRecord is [Producer.TryEnqueue] for a value with headers and a time.
 func (p *Producer[T]) TryEnqueueRecord(r Record[T]) (Receipt, error) {
-	return p.offer(context.Background(), &r, true)
+	return p.offerRecord(context.Background(), r, true)
 }
 
 // EnqueueEncoded is Enqueue for a record that is encoded already, for example a record from [Producer.Unacked] of another
 // producer. The bytes are copied and not checked: the caller must pass bytes as the codec writes them.
 func (p *Producer[T]) EnqueueEncoded(ctx context.Context, r backend.Record) (Receipt, error) {
-	return p.put(ctx, &backend.Record{Value: r.Value, Headers: r.Headers, Time: r.Time}, false)
-}
-
-// offer encodes a record and puts it. A value that holds its encoding needs no draft.
-func (p *Producer[T]) offer(ctx context.Context, r *Record[T], try bool) (Receipt, error) {
-	if p.encoder.viewer == nil {
-		return p.offerEncoded(ctx, r, try)
-	}
-	v, err := p.encoder.viewer.View(r.Value)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("producer: %w", &EncodeError{Err: err})
-	}
-	return p.put(ctx, &backend.Record{Value: v, Headers: r.Headers, Time: r.Time}, try)
-}
-
-// offerEncoded encodes a record into a draft and puts it.
-func (p *Producer[T]) offerEncoded(ctx context.Context, r *Record[T], try bool) (Receipt, error) {
-	d := newDraft()
-	defer d.free()
-	if err := p.encoder.encode(d, *r); err != nil {
-		return Receipt{}, fmt.Errorf("producer: %w", err)
-	}
-	rec := d.record(0)
-	return p.put(ctx, &rec, try)
-}
-
-// put gives a record to the batcher, which copies the record. With try, put never blocks.
-func (p *Producer[T]) put(ctx context.Context, r *backend.Record, try bool) (Receipt, error) {
-	size, err := p.meter(r)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return Receipt{}, fmt.Errorf("producer: %w", err)
-	}
-	var b *batch
-	var i int
-	if try {
-		b, i, err = p.engine.queue.TryPut(r, size, bufferedBytes(r))
-	} else {
-		b, i, err = p.engine.queue.Put(ctx, r, size, bufferedBytes(r))
-	}
-	if err != nil {
-		return Receipt{}, notAccepted(err)
-	}
-	return Receipt{latch: b.Companion.latch, index: i}, nil
-}
-
-// notAccepted is the error of a record that the batcher did not take.
-func notAccepted(err error) error {
-	switch {
-	case errors.Is(err, batcher.ErrTooLarge):
-		return fmt.Errorf("producer: %w: %w", backend.ErrTooLarge, err)
-	case errors.Is(err, ErrFull):
-		return fmt.Errorf("producer: %w", err)
-	}
-	return err
-}
-
-// meter returns the size of a record by the store's meter. meter refuses a record that the store can never hold, because such a
-// record would only fail after the batch around it was refused and cut.
-func (p *Producer[T]) meter(r *backend.Record) (int, error) {
-	l := p.engine.limits.Load()
-	size, err := l.Meter(r)
-	switch {
-	case err != nil:
-		return 0, err
-	case l.RecordBytes > 0 && size > l.RecordBytes:
-		return 0, fmt.Errorf("%w: a record of %d bytes, the store's RecordBytes is %d", backend.ErrTooLarge, size, l.RecordBytes)
-	case l.BatchBytes > 0 && size > l.BatchBytes:
-		return 0, fmt.Errorf("%w: a record of %d bytes, the store's BatchBytes is %d", backend.ErrTooLarge, size, l.BatchBytes)
-	}
-	return size, nil
+	return p.putWith(ctx, r.Value, r.Headers, r.Time, false)
 }
 
 // Flush sends the buffered records without linger, and returns when every record accepted before is decided. Nil means: every

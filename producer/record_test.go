@@ -60,6 +60,32 @@ func TestHeadersOfTheCodecComeBeforeThoseOfTheRecord(t *testing.T) {
 	}
 }
 
+// Batches use the memory of earlier batches. A record must not get the headers or the time of the record that lay in its place.
+func TestRecordHasNothingOfTheRecordBeforeInItsMemory(t *testing.T) {
+	stream := memory.New()
+	p, err := producer.New(t.Context(), stream, codec.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := producer.Record[string]{Value: "full", Headers: backend.Headers{{Name: "h", Value: []byte("v")}}, Time: time.Unix(1, 0)}
+	for range 20 { // the pool forgets at random under the race detector
+		if err := p.SendRecord(t.Context(), full, full, full); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Send(t.Context(), "bare", "bare"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range stream.Records() {
+		if full := i%5 < 3; full != r.Time.Equal(time.Unix(1, 0)) || full != (len(r.Headers) == 1) || full != (string(r.Value) == "full") {
+			t.Errorf("record %d: %q, headers %v, time %v", i, r.Value, r.Headers, r.Time)
+		}
+	}
+}
+
 func TestAValueThatCannotBeEncodedIsAnEncodeError(t *testing.T) {
 	bad := errors.New("bad value")
 	c := codec.Validate(codec.String(), func(v string) error {

@@ -18,7 +18,7 @@ type part struct {
 	lostWithSession bool      // a session that took the part was lost: the part may be stored, whatever a later session says
 }
 
-func (p *part) records() []backend.Record { return p.Items[p.lo:p.hi] }
+func (p *part) records() []backend.Record { return (*p.made)[p.lo:p.hi] }
 
 func (p *part) maybeStored() bool { return p.taken || p.lostWithSession }
 
@@ -42,7 +42,7 @@ func (w *window) push(d *batchData, l *backend.Limits) {
 	if n := len(w.parts); n == cap(w.parts) {
 		w.parts = append(make([]part, 0, max(2*n, 4)), w.parts...)
 	}
-	w.parts = appendCut(w.parts, part{batchData: d, hi: len(d.Items), metered: d.Metered}, l)
+	w.parts = appendCut(w.parts, part{batchData: d, hi: len(*d.made), metered: d.Metered}, l)
 }
 
 // refit cuts the parts that are certainly not stored, so that these parts fit the current limits of the store. A part that may be
@@ -70,7 +70,7 @@ func appendCut(parts []part, p part, l *backend.Limits) []part {
 	// refuses the record and nothing else.
 	cut := part{batchData: p.batchData, lo: p.lo, hi: p.lo}
 	for i := p.lo; i < p.hi; i++ {
-		size := meteredSum(l, p.Items[i:i+1])
+		size := meteredSum(l, (*p.made)[i:i+1])
 		if cut.hi > cut.lo && !fits(l, cut.hi-cut.lo+1, cut.metered+size) {
 			parts = append(parts, cut)
 			cut = part{batchData: p.batchData, lo: i, hi: i}
@@ -122,7 +122,7 @@ func (w *window) split(l *backend.Limits, at ...int) int {
 	lo := p.lo
 	for _, i := range append(at, p.hi-p.lo) {
 		if hi := p.lo + i; hi > lo {
-			cuts = append(cuts, part{batchData: p.batchData, lo: lo, hi: hi, metered: meteredSum(l, p.Items[lo:hi]), lostWithSession: p.lostWithSession})
+			cuts = append(cuts, part{batchData: p.batchData, lo: lo, hi: hi, metered: meteredSum(l, (*p.made)[lo:hi]), lostWithSession: p.lostWithSession})
 			lo = hi
 		}
 	}

@@ -15,7 +15,7 @@ func TestAnAckMovesFewOfTheBatchesBehindIt(t *testing.T) {
 	moved := 0
 	push := func() {
 		before := w.parts
-		w.push(&batchData{batch: &batch{Items: make([]backend.Record, 1)}}, &limits)
+		w.push(&batchData{batch: new(batch), made: new(make([]backend.Record, 1))}, &limits)
 		if len(before) > 0 && &before[0] != &w.parts[0] {
 			moved += len(before)
 		}
