@@ -41,8 +41,9 @@ var media = []medium{
 	{"PostgreSQL", sqlstore.PostgreSQL, openPostgres},
 }
 
+// openSQLite sets a long busy timeout. SQLite does not wait in turn: on a busy machine, one of many writers may wait for 10 s and more.
 func openSQLite(t testing.TB) (*sql.DB, string) {
-	dsn := "file:" + filepath.Join(t.TempDir(), "app.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_txlock=immediate"
+	dsn := "file:" + filepath.Join(t.TempDir(), "app.db") + "?_pragma=busy_timeout(60000)&_pragma=journal_mode(wal)&_txlock=immediate"
 	return connect(t, "sqlite", dsn), dsn
 }
 
