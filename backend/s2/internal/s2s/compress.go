@@ -113,48 +113,56 @@ const window = 8 << 20
 // otherwise new memory. If the decompressed payload would be larger than MaxPayload, Open returns an error, and
 // decompresses no more than a fixed amount. Otherwise a peer could fill our memory with a few bytes.
 func (c *Coder) Open(flags Flags, payload []byte) ([]byte, error) {
-	switch flags.Codec() {
-	case None:
+	if flags.Codec() == None {
 		return payload, nil
-	case Zstd:
-		dec, err := c.pool.decoder()
-		if err != nil {
-			return nil, err
-		}
-		defer c.pool.decoders.Put(dec)
-		out, err := dec.DecodeAll(payload, nil)
-		if err != nil {
-			return nil, &FormatError{"zstd: " + err.Error()}
-		}
-		if len(out) > MaxPayload {
-			return nil, tooLarge()
-		}
-		return out, nil
 	}
-	src := bytes.NewReader(payload)
+	// An encoder that writes piece by piece does not tell the final size. In new memory such a payload would be allocated and
+	// copied again each time the memory must grow, and then keep up to twice its size. That took three times as long.
+	room := largest.Get().(*[MaxPayload]byte)
+	defer largest.Put(room)
+	decompress := c.unzstd
+	if flags.Codec() == Gzip {
+		decompress = c.unzip
+	}
+	out, err := decompress(room[:0], payload)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(out) > MaxPayload:
+		return nil, &FormatError{fmt.Sprintf("decompresses to more than %d bytes", MaxPayload)}
+	}
+	return bytes.Clone(out), nil
+}
+
+func (c *Coder) unzstd(room, payload []byte) ([]byte, error) {
+	dec, err := c.pool.decoder()
+	if err != nil {
+		return nil, err
+	}
+	defer c.pool.decoders.Put(dec)
+	out, err := dec.DecodeAll(payload, room)
+	if err != nil {
+		return nil, &FormatError{"zstd: " + err.Error()}
+	}
+	return out, nil
+}
+
+func (c *Coder) unzip(room, payload []byte) ([]byte, error) {
 	if c.unz == nil {
 		c.unz = new(gzip.Reader)
 	}
-	if err := c.unz.Reset(src); err != nil {
+	if err := c.unz.Reset(bytes.NewReader(payload)); err != nil {
 		return nil, &FormatError{"gzip: " + unexpected(err).Error()}
 	}
-	out := bytes.NewBuffer(make([]byte, 0, min(4*len(payload), MaxPayload)))
-	n, err := io.Copy(out, io.LimitReader(c.unz, MaxPayload+1))
-	if err != nil {
+	out := bytes.NewBuffer(room)
+	if _, err := io.Copy(out, io.LimitReader(c.unz, MaxPayload+1)); err != nil {
 		return nil, &FormatError{"gzip: " + unexpected(err).Error()}
-	}
-	if n > MaxPayload {
-		return nil, tooLarge()
 	}
 	return out.Bytes(), nil
 }
 
 // Close releases the memory of the coder. A closed coder can still be used, and makes its parts anew.
 func (c *Coder) Close() { *c = Coder{codec: c.codec, pool: c.pool} }
-
-func tooLarge() error {
-	return &FormatError{fmt.Sprintf("decompresses to more than %d bytes", MaxPayload)}
-}
 
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {

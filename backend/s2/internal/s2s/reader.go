@@ -17,7 +17,7 @@ const (
 	aheadMost  = 256 << 10
 )
 
-// Buffers that no session uses: to read ahead, and for lent payloads larger than aheadMost.
+// Buffers that no session uses: to read ahead, and for payloads that are lent or decompressed.
 var (
 	large   = sync.Pool{New: func() any { return new([aheadMost]byte) }}
 	largest = sync.Pool{New: func() any { return new([MaxPayload]byte) }}
