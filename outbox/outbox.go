@@ -20,6 +20,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/headrace/headrace/backend"
@@ -38,7 +39,9 @@ type Outbox[T, Tx any] struct {
 	codec codec.Codec[T]
 }
 
-// New makes an Outbox for a stream. Go infers both type parameters.
+var errNil = errors.New("outbox: New needs an Appender and a codec, and one of them was nil")
+
+// New makes an Outbox for a stream. Go infers both type parameters. Neither to nor c may be nil, or every Put fails.
 func New[T, Tx any](to Appender[Tx], c codec.Codec[T]) *Outbox[T, Tx] {
 	return &Outbox[T, Tx]{to: to, codec: c}
 }
@@ -55,6 +58,9 @@ func (o *Outbox[T, Tx]) Put(ctx context.Context, tx Tx, values ...T) error {
 
 // PutRecords is [Outbox.Put] for values that have headers or their own times.
 func (o *Outbox[T, Tx]) PutRecords(ctx context.Context, tx Tx, records ...producer.Record[T]) error {
+	if o.to == nil || o.codec == nil {
+		return errNil
+	}
 	if len(records) == 0 {
 		return nil
 	}

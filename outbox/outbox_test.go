@@ -58,6 +58,17 @@ func TestPutEncodesAllValuesOrNone(t *testing.T) {
 	}
 }
 
+func TestOutboxWithoutItsPartsSaysSo(t *testing.T) {
+	for name, o := range map[string]*outbox.Outbox[float64, *[]backend.Record]{
+		"no appender": outbox.New[float64, *[]backend.Record](nil, codec.JSON[float64]()),
+		"no codec":    outbox.New[float64](&ledger{}, nil),
+	} {
+		if err := o.Put(t.Context(), new([]backend.Record), 1); err == nil || !strings.Contains(err.Error(), "was nil") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 type change struct{ Row, Version int }
 
 // Writers change rows that they share, in transactions of random length of which some roll back. The events of each row must be its

@@ -77,12 +77,12 @@ func TestKeysKeepTheirOrderInOneStream(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		streams := newStreams(4)
 		p := openAll(t, streams)
-		const keys, each = 10, 60
+		const keys, each = 10, 70
 		var all sync.WaitGroup
 		for k := range keys {
 			all.Go(func() {
 				value := func(i int) string { return fmt.Sprintf("key-%d:%03d", k, i) }
-				for i := 0; i < each; i += 6 {
+				for i := 0; i < each; i += 7 {
 					if err := p.Send(t.Context(), value(i), value(i+1)); err != nil {
 						t.Error(err)
 					}
@@ -92,7 +92,8 @@ func TestKeysKeepTheirOrderInOneStream(t *testing.T) {
 					_, err1 := p.Enqueue(t.Context(), value(i+3))
 					_, err2 := p.EnqueueRecord(t.Context(), producer.Record[string]{Value: value(i + 4)})
 					_, err3 := p.TryEnqueue(value(i + 5))
-					if err := errors.Join(err1, err2, err3); err != nil {
+					_, err4 := p.TryEnqueueRecord(producer.Record[string]{Value: value(i + 6)})
+					if err := errors.Join(err1, err2, err3, err4); err != nil {
 						t.Error(err)
 					}
 				}
