@@ -3,6 +3,7 @@ package backend_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -27,11 +28,11 @@ func TestLimitsMeter(t *testing.T) {
 	if n, err := (&backend.Limits{}).Meter(r); n != 4 || err != nil {
 		t.Errorf("without Size: %d, %v", n, err)
 	}
-	door := &backend.Limits{RecordBytes: 1, Size: func(r backend.Record) (int, error) {
-		if len(r.Value) == 0 {
+	door := &backend.Limits{RecordBytes: 1, Size: func(value []byte, _ backend.Headers, _ time.Time) (int, error) {
+		if len(value) == 0 {
 			return 0, backend.ErrRejected
 		}
-		return len(r.Value) + 8, nil
+		return len(value) + 8, nil
 	}}
 	if n, err := door.Meter(r); n != 12 || err != nil {
 		t.Errorf("with Size, and no comparison: %d, %v", n, err)

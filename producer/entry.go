@@ -20,14 +20,6 @@ type extra struct {
 	time    time.Time
 }
 
-// record makes a record for the store. x may be nil.
-func record(value []byte, x *extra) backend.Record {
-	if x == nil {
-		return backend.Record{Value: value}
-	}
-	return backend.Record{Value: value, Headers: x.headers, Time: x.time}
-}
-
 const (
 	recordBytes = 104 // size of a backend.Record
 	entryBytes  = 32  // size of an entry

@@ -62,7 +62,9 @@ func TestEnqueueAllocatesNothingPerRecord(t *testing.T) {
 	if race {
 		t.Skip("the race detector makes sync.Pool forget at random")
 	}
-	limits := backend.Limits{Size: func(r backend.Record) (int, error) { return len(r.Value) + len(r.Headers), nil }}
+	limits := backend.Limits{Size: func(value []byte, headers backend.Headers, _ time.Time) (int, error) {
+		return len(value) + len(headers), nil
+	}}
 	p, err := producer.New(t.Context(), backendtest.Discard(limits), codec.Bytes(), producer.Linger(time.Hour))
 	if err != nil {
 		t.Fatal(err)

@@ -95,8 +95,12 @@ func notAccepted(err error) error {
 func (p *Producer[T]) meter(value []byte, x *extra) (int, error) {
 	l := p.engine.limits.Load()
 	size, err := len(value), error(nil)
-	if l.Size != nil { // as Limits.Meter does; without a Size no Record has to be made
-		size, err = l.Size(record(value, x))
+	switch { // as Limits.Meter does for a Record
+	case l.Size == nil:
+	case x == nil:
+		size, err = l.Size(value, nil, time.Time{})
+	default:
+		size, err = l.Size(value, x.headers, x.time)
 	}
 	switch {
 	case err != nil:

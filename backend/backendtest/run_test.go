@@ -108,11 +108,11 @@ func TestModestToy(t *testing.T) {
 		Open: func(t testing.TB) Target {
 			s := newToy()
 			s.dedup = false
-			s.limits.Size = func(r backend.Record) (int, error) {
-				if len(r.Headers) > 0 {
+			s.limits.Size = func(value []byte, headers backend.Headers, _ time.Time) (int, error) {
+				if len(headers) > 0 {
 					return 0, backend.ErrRejected
 				}
-				return len(r.Value), nil
+				return len(value), nil
 			}
 			return Target{Sink: s, Stored: func() ([]backend.Record, error) {
 				s.mu.Lock()
@@ -206,11 +206,11 @@ func TestValuesOfTheHarness(t *testing.T) {
 	open := h.Open
 	h.Open = func(t testing.TB) Target {
 		target := open(t)
-		target.Sink.(*toy).limits.Size = func(r backend.Record) (int, error) {
-			if !json.Valid(r.Value) || r.Value[0] == '[' {
+		target.Sink.(*toy).limits.Size = func(value []byte, _ backend.Headers, _ time.Time) (int, error) {
+			if !json.Valid(value) || value[0] == '[' {
 				return 0, backend.ErrRejected
 			}
-			return len(r.Value) + 7, nil
+			return len(value) + 7, nil
 		}
 		return target
 	}

@@ -59,7 +59,7 @@ func (s *Stream) SealRecords(ctx context.Context, f backend.Format, recs []backe
 	}
 	e := s.encodingOf(f)
 	for i := range recs {
-		if _, err := e.meter(recs[i]); err != nil {
+		if _, err := e.meter(recs[i].Value, recs[i].Headers, recs[i].Time); err != nil {
 			return Info{}, s.failed("seal", &backend.RecordError{Index: i, Err: err})
 		}
 	}

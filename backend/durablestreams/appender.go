@@ -29,7 +29,7 @@ func (s *Stream) pipelined(a *appender) backend.Appender {
 // size: the check of the JSON is a third of the client's work for encoded records of 100 bytes, and is made once.
 type metered struct {
 	backend.Appender
-	meter func(backend.Record) (int, error)
+	meter func([]byte, backend.Headers, time.Time) (int, error)
 }
 
 // Limits are the limits of the appender, with the meter for producers.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -18,19 +19,19 @@ const (
 // [backend.Limits]. body appends the body of a batch to dst.
 type encoding struct {
 	contentType string
-	check       func(backend.Record) error
-	size        func(backend.Record) (int, error)
+	check       func(value []byte, headers backend.Headers, at time.Time) error
+	size        func(value []byte, headers backend.Headers, at time.Time) (int, error)
 	body        func(dst []byte, recs []backend.Record) []byte
 }
 
 // meter checks and measures a record. A producer calls meter for every record offered.
-func (e encoding) meter(r backend.Record) (int, error) {
+func (e encoding) meter(value []byte, headers backend.Headers, at time.Time) (int, error) {
 	if e.check != nil {
-		if err := e.check(r); err != nil {
+		if err := e.check(value, headers, at); err != nil {
 			return 0, err
 		}
 	}
-	return e.size(r)
+	return e.size(value, headers, at)
 }
 
 // encodingOf chooses the encoding by the format. A framed stream never has a text type, because SSE would change line ends
@@ -47,18 +48,20 @@ func encodingOf(f backend.Format) encoding {
 }
 
 // checkMessage refuses a record if a JSON stream would not give the same bytes back.
-func checkMessage(r backend.Record) error {
-	if len(r.Headers) > 0 {
+func checkMessage(value []byte, headers backend.Headers, _ time.Time) error {
+	if len(headers) > 0 {
 		return fmt.Errorf("durablestreams: %w: a JSON stream has no room for headers, see Envelope", backend.ErrRejected)
 	}
-	if what := checkJSON(r.Value); what != "" {
+	if what := checkJSON(value); what != "" {
 		return fmt.Errorf("durablestreams: %w: a value cannot be a message of a JSON stream: %s", backend.ErrRejected, what)
 	}
 	return nil
 }
 
 // sizeMessage counts the value and the comma or bracket behind the value.
-func sizeMessage(r backend.Record) (int, error) { return len(r.Value) + 1, nil }
+func sizeMessage(value []byte, _ backend.Headers, _ time.Time) (int, error) {
+	return len(value) + 1, nil
+}
 
 // bodyJSON makes a single array. The server takes the elements as messages, and an array as a value stays one message.
 func bodyJSON(dst []byte, recs []backend.Record) []byte {

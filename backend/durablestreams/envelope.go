@@ -44,16 +44,16 @@ func (s *Stream) encodingOf(f backend.Format) encoding {
 	return e
 }
 
-func checkEnvelope(r backend.Record) error {
-	for _, h := range r.Headers {
+func checkEnvelope(value []byte, headers backend.Headers, at time.Time) error {
+	for _, h := range headers {
 		if !utf8.ValidString(h.Name) {
 			return fmt.Errorf("durablestreams: %w: the name of a header is not UTF-8", backend.ErrRejected)
 		}
 	}
-	if y := r.Time.UTC().Year(); y < 0 || y > 9999 {
+	if y := at.UTC().Year(); y < 0 || y > 9999 {
 		return fmt.Errorf("durablestreams: %w: RFC 3339 has no time in the year %d", backend.ErrRejected, y)
 	}
-	return checkMessage(backend.Record{Value: r.Value})
+	return checkMessage(value, nil, at)
 }
 
 // sizeEnvelope counts the envelope and the comma or bracket behind the envelope.
@@ -74,7 +74,9 @@ func sizeEnvelope(r *backend.Record) int {
 	return n
 }
 
-func meterEnvelope(r backend.Record) (int, error) { return sizeEnvelope(&r), nil }
+func meterEnvelope(value []byte, headers backend.Headers, at time.Time) (int, error) {
+	return sizeEnvelope(&backend.Record{Value: value, Headers: headers, Time: at}), nil
+}
 
 func bodyEnvelopes(dst []byte, recs []backend.Record) []byte {
 	// One time for the whole batch: a resend must have the same bytes.

@@ -35,7 +35,9 @@ func sizeFrame(r *backend.Record) int {
 	return uvarintLen(n) + n
 }
 
-func meterFrame(r backend.Record) (int, error) { return sizeFrame(&r), nil }
+func meterFrame(value []byte, headers backend.Headers, at time.Time) (int, error) {
+	return sizeFrame(&backend.Record{Value: value, Headers: headers, Time: at}), nil
+}
 
 // uvarintLen is how many bytes a uvarint of n takes.
 func uvarintLen(n int) int {

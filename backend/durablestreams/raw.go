@@ -3,6 +3,7 @@ package durablestreams
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -48,17 +49,17 @@ func (s *Stream) rawEncodingOf(f backend.Format) encoding {
 	return e
 }
 
-func checkRaw(r backend.Record) error {
+func checkRaw(value []byte, headers backend.Headers, _ time.Time) error {
 	switch {
-	case len(r.Headers) > 0:
+	case len(headers) > 0:
 		return fmt.Errorf("durablestreams: %w: a stream of bytes has no room for headers", backend.ErrRejected)
-	case len(r.Value) == 0:
+	case len(value) == 0:
 		return fmt.Errorf("durablestreams: %w: an empty value leaves nothing in a stream of bytes", backend.ErrRejected)
 	}
 	return nil
 }
 
-func sizeRaw(r backend.Record) (int, error) { return len(r.Value), nil }
+func sizeRaw(value []byte, _ backend.Headers, _ time.Time) (int, error) { return len(value), nil }
 
 func bodyRaw(dst []byte, recs []backend.Record) []byte {
 	for i := range recs {

@@ -282,7 +282,7 @@ func TestRawRefusesWhatItCannotKeep(t *testing.T) {
 		"headers":  {Value: []byte("x"), Headers: backend.Headers{{Name: "a"}}},
 		"no value": {},
 	} {
-		if _, err := size(r); !errors.Is(err, backend.ErrRejected) {
+		if _, err := size(r.Value, r.Headers, r.Time); !errors.Is(err, backend.ErrRejected) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

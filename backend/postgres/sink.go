@@ -54,13 +54,13 @@ func (s *Stream) limits() backend.Limits {
 
 // size is the size of a record for the limits. size also refuses a time that the column cannot hold: the database would
 // refuse the whole batch, with other records in it.
-func size(r backend.Record) (int, error) {
-	if !r.Time.IsZero() && (r.Time.Before(minTime) || r.Time.After(maxTime)) {
-		return 0, fmt.Errorf("time %v: want one between %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)
+func size(value []byte, headers backend.Headers, at time.Time) (int, error) {
+	if !at.IsZero() && (at.Before(minTime) || at.After(maxTime)) {
+		return 0, fmt.Errorf("time %v: want one between %v and %v: %w", at, minTime.Year(), maxTime.Year(), backend.ErrRejected)
 	}
-	n := len(r.Value)
-	for i := range r.Headers {
-		n += len(r.Headers[i].Name) + len(r.Headers[i].Value)
+	n := len(value)
+	for i := range headers {
+		n += len(headers[i].Name) + len(headers[i].Value)
 	}
 	return n, nil
 }

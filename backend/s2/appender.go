@@ -21,7 +21,7 @@ func (s *Stream) pipelined(a *appender) backend.Appender {
 	return backend.Pipelined("s2: "+s.basin.name+"/"+s.name, a)
 }
 
-func (s *Stream) newAppender(size func(backend.Record) (int, error)) *appender {
+func (s *Stream) newAppender(size func([]byte, backend.Headers, time.Time) (int, error)) *appender {
 	return &appender{stream: s, size: size, token: s.cfg.token}
 }
 
@@ -30,7 +30,7 @@ func (s *Stream) newAppender(size func(backend.Record) (int, error)) *appender {
 // the batch would be in flight and unknown to the appender, and an exclusive resend would get a wrong position.
 type appender struct {
 	stream *Stream
-	size   func(backend.Record) (int, error) // sizeOfData, or sizeOf where command records are allowed
+	size   func([]byte, backend.Headers, time.Time) (int, error) // sizeOfData, or sizeOf where command records are allowed
 
 	// An AppendSession sets condition before each Send, and reads lastAck after each Recv. Write runs within Send and Read
 	// within Recv, so no lock is needed.

@@ -3,6 +3,7 @@ package s2
 import (
 	"fmt"
 	"math"
+	"time"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
@@ -35,36 +36,37 @@ func Metered(r *backend.Record) int {
 }
 
 // sizeOfData is sizeOf for the records of producers: sizeOfData refuses command records too.
-func sizeOfData(r backend.Record) (int, error) {
-	for i := range r.Headers {
-		if r.Headers[i].Name == "" {
+func sizeOfData(value []byte, headers backend.Headers, at time.Time) (int, error) {
+	for i := range headers {
+		if headers[i].Name == "" {
 			// S2 takes a single header without a name for a command, and refuses several headers with such a header.
 			return 0, fmt.Errorf("s2: record has a header without a name: %w", backend.ErrRejected)
 		}
 	}
-	return sizeOf(r)
+	return sizeOf(value, headers, at)
 }
 
 // sizeOf returns the metered size of a record, or why S2 cannot store the record. The record may be a command.
-func sizeOf(r backend.Record) (int, error) {
-	if s := r.Time.Unix(); wire.HasTime(&r) && (s < 0 || s >= math.MaxInt64/1000) {
-		return 0, fmt.Errorf("s2: record is of the year %v, which milliseconds since 1970 cannot say: %w", r.Time.Year(), backend.ErrRejected)
+func sizeOf(value []byte, headers backend.Headers, at time.Time) (int, error) {
+	r := &backend.Record{Value: value, Headers: headers, Time: at}
+	if s := at.Unix(); wire.HasTime(r) && (s < 0 || s >= math.MaxInt64/1000) {
+		return 0, fmt.Errorf("s2: record is of the year %v, which milliseconds since 1970 cannot say: %w", at.Year(), backend.ErrRejected)
 	}
-	n := Metered(&r)
+	n := Metered(r)
 	// Beyond BatchBytes the caller refuses the record, and names the limit in the error. The encoded size takes a pass over the
 	// headers of its own. Enqueue and the session would both make that pass, and the encoder makes it anyway.
 	if n <= certainToFit || n > BatchBytes {
 		return n, nil
 	}
 	// A record with many tiny headers takes twice its metered size on the wire.
-	if enc := wire.SizeRecord(&r) + conditionBytes; enc > s2s.MaxPayload {
+	if enc := wire.SizeRecord(r) + conditionBytes; enc > s2s.MaxPayload {
 		return n, fmt.Errorf("s2: record of %d encoded bytes, at most %d: %w", enc, s2s.MaxPayload, backend.ErrTooLarge)
 	}
 	return n, nil
 }
 
 // limits returns the limits of S2 for one append. size is sizeOfData or sizeOf.
-func limits(inFlight int, size func(backend.Record) (int, error)) backend.Limits {
+func limits(inFlight int, size func([]byte, backend.Headers, time.Time) (int, error)) backend.Limits {
 	return backend.Limits{BatchRecords: BatchRecords, BatchBytes: BatchBytes, RecordBytes: BatchBytes, InFlight: inFlight, Size: size}
 }
 

@@ -37,14 +37,14 @@ func TestARecordThatFitsTheLimitAndNoFrameIsRefused(t *testing.T) {
 	for i := range fits.Headers {
 		fits.Headers[i] = h
 	}
-	if _, err := sizeOf(fits); err != nil || wire.SizeRecord(&fits)+conditionBytes > s2s.MaxPayload {
+	if _, err := sizeOf(fits.Value, fits.Headers, fits.Time); err != nil || wire.SizeRecord(&fits)+conditionBytes > s2s.MaxPayload {
 		t.Errorf("%d headers: %v", len(fits.Headers), err)
 	}
 	large := backend.Record{Headers: make(backend.Headers, (BatchBytes-8)/4)}
 	for i := range large.Headers {
 		large.Headers[i] = h
 	}
-	if n, err := sizeOf(large); n > BatchBytes || !errors.Is(err, backend.ErrTooLarge) {
+	if n, err := sizeOf(large.Value, large.Headers, large.Time); n > BatchBytes || !errors.Is(err, backend.ErrTooLarge) {
 		t.Errorf("a record of %d metered and %d encoded bytes: %v", n, wire.SizeRecord(&large), err)
 	}
 }

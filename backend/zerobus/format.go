@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/headrace/headrace/backend"
@@ -65,18 +66,18 @@ var (
 // A record that the service refuses costs the stream, and all records behind have to be sent again. The check of UTF-8 is
 // necessary: gRPC on the server's side would refuse wrong JSON before the service's own checks, and end the stream again and
 // again, with an error that names no record.
-func (t recordType) size(r backend.Record) (int, error) {
+func (t recordType) size(value []byte, headers backend.Headers, _ time.Time) (int, error) {
 	switch {
-	case len(r.Headers) > 0:
+	case len(headers) > 0:
 		return 0, errHeaders
-	case len(r.Value) > payloadBytes:
-		return 0, fmt.Errorf("%d bytes, the limit of a record is %d: %w", len(r.Value), payloadBytes, backend.ErrTooLarge)
-	case t == jsonRecords && !utf8.Valid(r.Value):
+	case len(value) > payloadBytes:
+		return 0, fmt.Errorf("%d bytes, the limit of a record is %d: %w", len(value), payloadBytes, backend.ErrTooLarge)
+	case t == jsonRecords && !utf8.Valid(value):
 		return 0, errUTF8
-	case t == jsonRecords && !isObject(r.Value):
+	case t == jsonRecords && !isObject(value):
 		return 0, errObject
 	}
-	return len(r.Value), nil
+	return len(value), nil
 }
 
 // isObject reports whether a JSON text begins as an object. The codec vouches for the rest of the text.

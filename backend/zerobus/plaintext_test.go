@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
@@ -66,15 +67,15 @@ func TestAMissingGrantIsTold(t *testing.T) {
 func TestARowOfAJSONStreamIsAnObject(t *testing.T) {
 	size := clientOf(config(serve(t))).Table(table).NewAppender(jsonFormat).Limits().Size
 	for _, v := range []string{`"text"`, `1`, `null`, `[{}]`, ``, ` `} {
-		if _, err := size(backend.Record{Value: []byte(v)}); !errors.Is(err, backend.ErrRejected) {
+		if _, err := size([]byte(v), nil, time.Time{}); !errors.Is(err, backend.ErrRejected) {
 			t.Errorf("%q: %v, want ErrRejected", v, err)
 		}
 	}
 	for _, v := range []string{`{}`, " \r\n\t{}"} {
-		if n, err := size(backend.Record{Value: []byte(v)}); err != nil || n != len(v) {
+		if n, err := size([]byte(v), nil, time.Time{}); err != nil || n != len(v) {
 			t.Errorf("%q: %d, %v", v, n, err)
 		}
 	}
-	_, err := size(backend.Record{Value: []byte(`{}`), Headers: backend.Headers{{Name: "a"}}})
+	_, err := size([]byte(`{}`), backend.Headers{{Name: "a"}}, time.Time{})
 	wantIs(t, err, backend.ErrRejected)
 }

@@ -36,11 +36,11 @@ func (dialer) Limits() backend.Limits {
 
 // size refuses records that the store cannot keep, here headers and times. Without the check, the store would drop
 // headers and times silently.
-func size(r backend.Record) (int, error) {
-	if len(r.Headers) > 0 || !r.Time.IsZero() {
+func size(value []byte, headers backend.Headers, at time.Time) (int, error) {
+	if len(headers) > 0 || !at.IsZero() {
 		return 0, fmt.Errorf("%w: the store keeps neither headers nor times", backend.ErrRejected)
 	}
-	return len(r.Value), nil
+	return len(value), nil
 }
 
 func (d dialer) Dial(ctx context.Context, _ uint64) (backend.Conn, error) {

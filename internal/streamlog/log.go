@@ -79,11 +79,11 @@ func (l *Log) commit(ctx context.Context, what string, w *Write) error {
 
 // Size measures a record for the limits of every Log. Size counts the bytes of value and headers, and not how many
 // bytes a store needs for them. A time that does not fit into 64 bits of nanoseconds is refused.
-func Size(r backend.Record) (int, error) {
-	if !r.Time.IsZero() && (r.Time.Before(minTime) || r.Time.After(maxTime)) {
-		return 0, fmt.Errorf("time %v: want a time between the years %v and %v: %w", r.Time, minTime.Year(), maxTime.Year(), backend.ErrRejected)
+func Size(value []byte, headers backend.Headers, at time.Time) (int, error) {
+	if !at.IsZero() && (at.Before(minTime) || at.After(maxTime)) {
+		return 0, fmt.Errorf("time %v: want a time between the years %v and %v: %w", at, minTime.Year(), maxTime.Year(), backend.ErrRejected)
 	}
-	return Bytes(&r), nil
+	return Bytes(&backend.Record{Value: value, Headers: headers}), nil
 }
 
 // Bytes returns the number of bytes of a record's value and headers.
