@@ -71,4 +71,7 @@
 //
 // Reading and decoding run ahead of the loop. [BufferBytes] bounds the unfinished records in memory, and reading stops
 // while the buffer is full. Nothing is allocated for a single record: goroutines hand over chunks of up to 256 records.
+//
+// After one to two seconds at the tail, a loop has no goroutine but the caller's, if the readers of the store are of the kind
+// [backend.Notifier]. The next record starts the goroutines again.
 package consumer

@@ -13,23 +13,40 @@ import (
 )
 
 // A fetcher reads a source from one place on. When a reader fails, the fetcher opens another reader at the place reached.
-// A fetcher runs in one goroutine and does not depend on the type parameter T.
+// A fetcher runs in one goroutine at a time, or waits at the tail without a goroutine. A fetcher does not depend on the type
+// parameter T.
 type fetcher struct {
 	src      backend.Source
 	at       backend.Offset // the place where the next batch begins
 	bound    stopBound      // where the loop ends
-	sawTail  bool           // the current reader has reached the tail
 	track    *tracker
 	stalls   func() *stall // watches the low-water mark while the budget is full
 	retry    backoff.Policy
 	hooks    hooks
 	logger   *slog.Logger
-	startLog *slog.Logger // until the first batch was read
 	counters *counters
 
 	// deliver takes a batch. start is the place where the first batch after a relative start begins, and is empty for
 	// all other batches. deliver fails only when ctx is over.
 	deliver func(ctx context.Context, b backend.Batch, start backend.Offset) error
+
+	reader  backend.Reader // the current reader; nil between two readers
+	from    backend.Offset // where the current reader was opened, or is being opened
+	begun   time.Time      // when the opening began
+	sawTail bool           // the current reader has reached the tail
+	mayWait bool           // the last batch of the current reader has reached the tail
+	tail    tailWait
+
+	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader that
+	// lived longer than the longest backoff: otherwise a server that accepts readers and drops each reader at once would
+	// be asked again and again without a pause.
+	//
+	// spent counts the attempts that use up the budget. A routine end of a reader (backend.Routine) does not count. A
+	// reader that reached the tail was useful, and sets spent back to 0: otherwise an idle consumer would not survive
+	// routine disconnections.
+	attempt, spent int
+	lost           bool   // a reader was lost before
+	down           outage // of the source; logs to the start logger until the first batch was read
 }
 
 // runGuarded is run, and returns a panic of the source or of a hook as an error. Otherwise the panic would end the process,
@@ -45,24 +62,16 @@ func (f *fetcher) runGuarded(ctx context.Context) (err error) {
 }
 
 // run reads until nothing more comes, and returns why. The reason is nil at the end of a closed stream and, with
-// StopAtTail, at the tail.
+// StopAtTail, at the tail. run also returns, with errParked, when the fetcher waits without a goroutine.
 func (f *fetcher) run(ctx context.Context) error {
-	down := outage{logger: f.startLog}
-	// attempt counts attempts in a row without progress, and sets the backoff. Progress is a new place, or a reader that
-	// lived longer than the longest backoff: otherwise a server that accepts readers and drops each reader at once would
-	// be asked again and again without a pause.
-	//
-	// spent counts the attempts that use up the budget. A routine end of a reader (backend.Routine) does not count. A
-	// reader that reached the tail was useful, and sets spent back to 0: otherwise an idle consumer would not survive
-	// routine disconnections.
-	for attempt, spent, lost := 1, 0, false; ; attempt++ {
-		begun, from := time.Now(), f.at
-		f.sawTail = false
-		ended, err := f.readUntilLost(ctx, attempt, lost, &down)
-		if ended {
+	for {
+		ended, err := f.readUntilLost(ctx)
+		switch {
+		case err == errParked:
+			return err
+		case ended:
 			return nil
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return ctx.Err()
 		}
 		// Until the next reader is open, others may append without our knowledge.
@@ -70,53 +79,67 @@ func (f *fetcher) run(ctx context.Context) error {
 		if !retryable(err) {
 			return fmt.Errorf("consumer: read from %q: %w", f.at, err)
 		}
-		lived := time.Since(begun)
-		if f.at != from || f.retry.Progress(lived) {
-			attempt, spent = 1, 0
-		} else if f.sawTail {
-			spent = 0
-		}
-		if !backend.Routine(err) {
-			spent++
-		}
-		if spent > f.retry.Budget {
-			return fmt.Errorf("consumer: read from %q: %w", f.at, gaveUp(spent, err))
-		}
-		lost = true
-		delay := f.retry.Delay(attempt, err)
-		down.failed(ctx, "consumer: the reader failed and will be opened again", err, "at", f.at, "attempt", attempt, "retry_in", delay)
-		fire(f.hooks, hookReaderLost, ReaderEvent{From: f.at, Attempt: attempt, Elapsed: lived, Err: err, Delay: delay})
-		if !backoff.Sleep(ctx, delay) {
-			return ctx.Err()
+		if err := f.pause(ctx, err); err != nil {
+			return err
 		}
 	}
 }
 
-// readUntilLost opens one reader and reads with it until the reader fails. At the end of a closed stream and, with
-// StopAtTail, at the tail, readUntilLost returns true.
-func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, down *outage) (ended bool, err error) {
-	begun := time.Now()
-	r, err := f.open(ctx, f.at)
-	if err != nil {
-		return false, err
+// pause counts a reader that was lost because of err, and waits before the next opening. pause returns an error when the budget of
+// attempts is used up, or when ctx ends.
+func (f *fetcher) pause(ctx context.Context, err error) error {
+	lived := time.Since(f.begun)
+	if f.at != f.from || f.retry.Progress(lived) {
+		f.attempt, f.spent = 1, 0
+	} else if f.sawTail {
+		f.spent = 0
 	}
-	// Close may fail without harm: all batches of the reader were complete.
-	defer r.Close()
-	ev := ReaderEvent{From: f.at, Attempt: attempt, Elapsed: time.Since(begun)}
-	if lost {
-		f.counters.reopened.Add(1)
-		f.logger.InfoContext(ctx, "consumer: opened the reader again", "at", f.at, "attempt", attempt)
-		fire(f.hooks, hookReaderReopened, ev)
-	} else {
-		fire(f.hooks, hookReaderOpened, ev)
+	if !backend.Routine(err) {
+		f.spent++
 	}
+	if f.spent > f.retry.Budget {
+		return fmt.Errorf("consumer: read from %q: %w", f.at, gaveUp(f.spent, err))
+	}
+	f.lost = true
+	delay := f.retry.Delay(f.attempt, err)
+	f.down.failed(ctx, "consumer: the reader failed and will be opened again", err, "at", f.at, "attempt", f.attempt, "retry_in", delay)
+	fire(f.hooks, hookReaderLost, ReaderEvent{From: f.at, Attempt: f.attempt, Elapsed: lived, Err: err, Delay: delay})
+	if !backoff.Sleep(ctx, delay) {
+		return ctx.Err()
+	}
+	f.attempt++
+	return nil
+}
+
+// readUntilLost opens one reader, or goes on with the reader with which the fetcher has parked, and reads until the reader fails.
+// At the end of a closed stream and, with StopAtTail, at the tail, readUntilLost returns true.
+func (f *fetcher) readUntilLost(ctx context.Context) (ended bool, err error) {
+	if f.reader == nil {
+		if err := f.openReader(ctx); err != nil {
+			return false, err
+		}
+	}
+	defer func() {
+		if err != errParked { // with errParked, another goroutine may use the fetcher already
+			// Close may fail without harm: all batches of the reader were complete.
+			f.reader.Close()
+			f.reader = nil
+		}
+	}()
+	notifier, _ := f.reader.(backend.Notifier)
 	for {
 		// Wait before the read and not after it. Otherwise a batch would be held back after the read, in memory unknown
 		// to the budget.
 		if err := f.track.budget.waitForRoom(ctx, f.track.aheadFull, f.stalls); err != nil {
 			return false, err
 		}
-		b, err := r.Read(ctx)
+		if notifier != nil && f.mayWait {
+			f.mayWait = false // a parked fetcher goes on with Read
+			if f.tail.wait(ctx, notifier, &f.track.head) {
+				return false, errParked
+			}
+		}
+		b, err := f.reader.Read(ctx)
 		// Only a bare io.EOF is the end of the stream. An io.EOF inside another error is a cause, for example of a
 		// connection that was cut.
 		if err == io.EOF {
@@ -126,8 +149,8 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 		if err != nil {
 			return false, err
 		}
-		down.recovered(ctx, "consumer: the consumer reads again", "at", f.at)
-		down.logger = f.logger // the address was right, so further failures are outages of the store
+		f.down.recovered(ctx, "consumer: the consumer reads again", "at", f.at)
+		f.down.logger = f.logger // the address was right, so further failures are outages of the store
 		if f.bound.at != "" {
 			if b, err = f.bound.apply(ctx, f, b); err != nil {
 				return false, err
@@ -139,7 +162,26 @@ func (f *fetcher) readUntilLost(ctx context.Context, attempt int, lost bool, dow
 		if f.bound.reached {
 			return true, nil
 		}
+		f.mayWait = b.CaughtUp
 	}
+}
+
+// openReader opens the next reader, and reports the opening.
+func (f *fetcher) openReader(ctx context.Context) (err error) {
+	f.begun, f.from, f.sawTail, f.mayWait = time.Now(), f.at, false, false
+	if f.reader, err = f.open(ctx, f.at); err != nil {
+		f.reader = nil
+		return err
+	}
+	ev := ReaderEvent{From: f.at, Attempt: f.attempt, Elapsed: time.Since(f.begun)}
+	if f.lost {
+		f.counters.reopened.Add(1)
+		f.logger.InfoContext(ctx, "consumer: opened the reader again", "at", f.at, "attempt", f.attempt)
+		fire(f.hooks, hookReaderReopened, ev)
+	} else {
+		fire(f.hooks, hookReaderOpened, ev)
+	}
+	return nil
 }
 
 // open opens a reader. When OpenReader fails with io.EOF, open wraps the error, because only Read may tell the end of the

@@ -39,6 +39,7 @@ func (l *loop[T]) waitAllDone(ctx context.Context) error {
 // DrainTimeout.
 func (l *loop[T]) close(ctx context.Context) error {
 	l.stop()
+	l.pipe.wake()
 	if l.timer != nil {
 		l.timer.Stop()
 	}

@@ -18,11 +18,13 @@ type pipeline[T any] struct {
 	track      *tracker
 	seq        uint64       // number of the next record to be read; the fetcher's goroutine uses it alone
 	handedOver atomic.Int64 // chunks that the reader has handed over, received by the loop or not
+	fetcher    *fetcher
 
-	work       chan *chunk[T] // from the reader to the decoders; nil without decoders
+	work       chan *chunk[T] // from the reader to the decoders; nil without decoders. A nil chunk ends a decoder.
+	decoding   int            // number of decoders that run; the fetcher's goroutine uses it alone
 	queue      chan *chunk[T] // to the loop, in order
 	spare      sync.Pool      // of *[]T: values of chunks that the loop has left, zeroed
-	goroutines sync.WaitGroup // the reader and the decoders
+	goroutines sync.WaitGroup // the reader, also while it is parked, and the decoders
 }
 
 func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T] {
@@ -38,19 +40,35 @@ func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T]
 	return p
 }
 
-// start runs f and the decoders until ctx is over. When they have ended, goroutines.Wait returns.
+// start runs f and the decoders until ctx is over. When they have ended, goroutines.Wait returns. When f has parked, f and the
+// decoders end only after a call of wake.
 func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
-	f.deliver = p.cut
-	p.goroutines.Go(func() {
-		err := f.runGuarded(ctx)
-		// The end of the stream goes through the queue like a chunk, so all records before the end are handed out
-		// first. handOver fails only when ctx is over, and then the loop does not receive any more.
-		_ = p.handOver(ctx, &chunk[T]{first: p.seq, last: true, err: err})
-	})
-	for range p.decoders {
-		p.goroutines.Go(func() { p.decodeAll(ctx) })
-	}
+	p.fetcher, f.deliver = f, p.cut
+	f.tail.resume, f.tail.rest = func() { p.fetch(ctx) }, p.endDecoders
+	p.goroutines.Add(1)
+	go p.fetch(ctx)
 }
+
+// fetch is the goroutine of the reader.
+func (p *pipeline[T]) fetch(ctx context.Context) {
+	parked := false
+	defer func() {
+		if !parked {
+			p.goroutines.Done()
+		}
+	}()
+	reserveStack()
+	err := p.fetcher.runGuarded(ctx)
+	if parked = err == errParked; parked {
+		return
+	}
+	// The end of the stream goes through the queue like a chunk, so all records before the end are handed out
+	// first. handOver fails only when ctx is over, and then the loop does not receive any more.
+	_ = p.handOver(ctx, &chunk[T]{first: p.seq, last: true, err: err})
+}
+
+// wake lets a parked reader see that ctx is over.
+func (p *pipeline[T]) wake() { p.fetcher.tail.wake() }
 
 // cut makes chunks of the batch b. Each chunk carries the place behind its end: a loop may save there as behind a record.
 // Records filtered out by the store behind the last record of b belong to the last chunk. A batch without records makes
@@ -103,6 +121,9 @@ func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
 		p.decode(ch)
 		return sendOn(ctx, p.queue, ch)
 	}
+	for ; p.decoding < p.decoders; p.decoding++ {
+		p.goroutines.Go(func() { p.decodeAll(ctx) })
+	}
 	if p.decoders > 1 {
 		if len(ch.recs) > 0 {
 			ch.ready = make(chan struct{})
@@ -114,11 +135,24 @@ func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
 	return sendOn(ctx, p.work, ch)
 }
 
+// endDecoders ends the decoders after the chunks that were handed over. The next chunk starts them again.
+func (p *pipeline[T]) endDecoders(ctx context.Context) {
+	for ; p.decoding > 0; p.decoding-- {
+		if sendOn(ctx, p.work, nil) != nil {
+			return // ctx ends the decoders
+		}
+	}
+}
+
 // decodeAll is the goroutine of one decoder.
 func (p *pipeline[T]) decodeAll(ctx context.Context) {
+	reserveStack()
 	for {
 		select {
 		case ch := <-p.work:
+			if ch == nil {
+				return
+			}
 			p.decode(ch)
 			if ch.ready != nil {
 				close(ch.ready)

@@ -51,7 +51,7 @@ type run struct {
 
 	// saving holds a token while a save is under way, so that saves take turns. We use a channel instead of a mutex
 	// because a save lasts as long as the store needs, and a caller must be able to stop waiting when its ctx is over.
-	saving chan struct{}
+	saving chan struct{}         // nil without Checkpoint
 	saved  checkpoint.Checkpoint // what the store holds; only the holder of the token saving may use it
 }
 
@@ -61,7 +61,10 @@ func newRun(cfg *config, m mode, n *counters, from backend.Offset, done []ahead.
 		mode: m, resumed: len(done) > 0, wake: make(chan struct{}, 1),
 		store: cfg.store, key: cfg.key, every: uint64(max(cfg.every, 0)),
 		retry: retrier{cfg.retry, cfg.logger}, hooks: cfg.hooks, counters: n,
-		saving: make(chan struct{}, 1), readBefore: n.read.Load(),
+		readBefore: n.read.Load(),
+	}
+	if cfg.hasStore {
+		r.saving = make(chan struct{}, 1)
 	}
 	r.track = newTracker(from, done, newBudget(cfg.bufferBytes, r.nudge))
 	r.endAt.Store(math.MaxUint64)

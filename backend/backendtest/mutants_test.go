@@ -111,6 +111,13 @@ var mutants = []struct {
 	{"reads on without a context", []string{"read/a Read cancelled while it waits"}},
 	{"goes on after an error", []string{"read/a cancelled Read", "read/a Read cancelled while it waits"}},
 
+	{"calls the function of Notify for ever", []string{"notify/calls once when a record comes"}},
+	{"does not call the function of Notify", []string{"notify/calls once when a record comes"}},
+	{"calls the function of Notify at once", []string{"notify/calls once when a record comes"}},
+	{"always says that a Read would return", []string{"notify/calls once when a record comes", "notify/calls at the end of the reader and of the stream"}},
+	{"always says that a Read would wait", []string{"notify/does not wait in front of a record"}},
+	{"forgets Notify at the end", []string{"notify/calls at the end of the reader and of the stream"}},
+
 	{"takes foreign offsets for Earliest", []string{"range/foreign offsets"}},
 	{"waits beyond the tail", []string{"range/beyond the tail"}},
 	{"goes back to the tail", []string{"range/beyond the tail"}},

@@ -128,6 +128,11 @@ var groups = []group{
 		{"a cancelled Read", cancelledRead},
 		{"a Read cancelled while it waits", cancelledWaitingRead},
 	}},
+	{"notify", []rule{
+		{"calls once when a record comes", notifiesOfRecords},
+		{"does not wait in front of a record", notifyBeforeRecords},
+		{"calls at the end of the reader and of the stream", notifiesOfEnds},
+	}},
 	{"range", []rule{
 		{"foreign offsets", foreignOffsets},
 		{"beyond the tail", beyondTail},

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type toy struct {
 
 	mu       sync.Mutex
 	changed  chan struct{}
+	notices  []func() bool // of Notify: called after each change, and dropped once they return true
 	format   string
 	recs     []backend.Record
 	trimmed  int
@@ -59,6 +61,7 @@ func (s *toy) update(f func()) {
 	f()
 	close(s.changed)
 	s.changed = make(chan struct{})
+	s.notices = slices.DeleteFunc(s.notices, func(notice func() bool) bool { return notice() })
 }
 
 // wait calls f with the lock held until it returns true.

@@ -2,6 +2,7 @@ package streamlog
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/headrace/headrace/backend"
@@ -19,7 +20,7 @@ type State struct {
 type Board struct {
 	mu      sync.Mutex // guards all fields; no other lock is taken inside
 	state   State
-	changed chan struct{} // made when a goroutine waits, closed by the next Publish; nil while nobody waits
+	waiting []*Waiter     // in Await, and neither woken nor withdrawn
 	ended   chan struct{} // closed by End
 	err     error         // the argument of End
 }
@@ -34,29 +35,57 @@ func (b *Board) State() State {
 	return b.state
 }
 
-// Watch returns the durable state, and a channel for the next change. Watch reads both under the same lock. Otherwise a
-// caller could miss a change between looking and waiting.
-func (b *Board) Watch() (State, <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	// The channel is made only when somebody waits, so a stream without waiting readers publishes without an
-	// allocation.
-	if b.changed == nil {
-		b.changed = make(chan struct{})
-	}
-	return b.state, b.changed
+// A Waiter waits for a record or for the end of the stream. Its fields do not change while it waits.
+type Waiter struct {
+	Next uint64 // the seq of the record
+	Wake func() // called once at the end of the wait, with the lock of the Board held: Wake must not block
 }
 
-// Publish replaces the state with s and wakes everybody who waits for a change. Everything in s must be durable:
-// readers return records on the strength of the state, and sessions acknowledge them.
+// Await lets w wait. If the record is there, or if the stream has ended, Await returns false, and w does not wait. Await looks and
+// notes w under the same lock. Otherwise w could miss a change between looking and waiting.
+func (b *Board) Await(w *Waiter) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil || b.state.ends(w) {
+		return false
+	}
+	b.waiting = append(b.waiting, w)
+	return true
+}
+
+// Withdraw ends the wait of w without a call of Wake, and reports whether w was waiting.
+func (b *Board) Withdraw(w *Waiter) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.Index(b.waiting, w)
+	if i < 0 {
+		return false
+	}
+	b.waiting = slices.Delete(b.waiting, i, i+1)
+	return true
+}
+
+// ends reports whether the wait of w is over.
+func (s *State) ends(w *Waiter) bool { return s.Tail > w.Next || s.Closed }
+
+// wakeLocked wakes everybody whose wait is over.
+func (b *Board) wakeLocked() {
+	b.waiting = slices.DeleteFunc(b.waiting, func(w *Waiter) bool {
+		over := b.err != nil || b.state.ends(w)
+		if over {
+			w.Wake()
+		}
+		return over
+	})
+}
+
+// Publish replaces the state with s and wakes everybody whose wait is over. Everything in s must be durable: readers return
+// records on the strength of the state, and sessions acknowledge them.
 func (b *Board) Publish(s State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.state = s
-	if b.changed != nil {
-		close(b.changed)
-		b.changed = nil
-	}
+	b.wakeLocked()
 }
 
 // End says that the Store is gone, because the Store was closed or the stream was deleted. Sessions and readers end
@@ -69,6 +98,7 @@ func (b *Board) End(err error) {
 	if b.err == nil {
 		b.err = err
 		close(b.ended)
+		b.wakeLocked()
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
+	"sync/atomic"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -16,7 +16,7 @@ func (l *Log) OpenReader(ctx context.Context, from backend.Offset) (backend.Read
 	if err != nil {
 		return nil, fmt.Errorf("%s: open reader: %w", l.name, err)
 	}
-	return &reader{log: l, next: pos, earliest: from == backend.Earliest, first: true, closing: make(chan struct{})}, nil
+	return &reader{log: l, next: pos, earliest: from == backend.Earliest, first: true}, nil
 }
 
 // resolve returns the seq at which from begins.
@@ -80,8 +80,10 @@ type reader struct {
 	first    bool   // no Read has returned yet
 	dead     error  // error of a failed Read; further calls return the same error
 
-	once    sync.Once
-	closing chan struct{} // closed by Close
+	closed   atomic.Bool
+	notified Waiter        // of Notify
+	reading  Waiter        // of a Read that waits
+	woken    chan struct{} // holds one token when reading was woken; nil before the first wait
 }
 
 func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
@@ -103,10 +105,8 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 	board := r.log.store.Board()
 	for {
-		select {
-		case <-r.closing:
+		if r.closed.Load() {
 			return backend.Batch{}, fmt.Errorf("reader: %w", backend.ErrClosed)
-		default:
 		}
 		if err := ctx.Err(); err != nil {
 			return backend.Batch{}, fmt.Errorf("%w: %w", backend.ErrTransient, err)
@@ -147,28 +147,6 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 		if st.Closed {
 			return backend.Batch{}, io.EOF
 		}
-		r.wait(ctx, board)
+		r.wait(ctx)
 	}
-}
-
-// wait returns when there may be something new. The state and the channel come from the same call of Watch, so no
-// change in between is missed.
-func (r *reader) wait(ctx context.Context, board *Board) {
-	st, changed := board.Watch()
-	// The state may have changed since the look of read. Without another look, the reader would sleep until the next
-	// change, and perhaps no change comes.
-	if st.Tail > r.next || st.Closed {
-		return
-	}
-	select {
-	case <-changed:
-	case <-board.Ended():
-	case <-r.closing:
-	case <-ctx.Done():
-	}
-}
-
-func (r *reader) Close() error {
-	r.once.Do(func() { close(r.closing) })
-	return nil
 }
