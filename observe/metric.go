@@ -27,6 +27,8 @@ var ProducerMetrics = []Metric[Producer]{
 	counter("batches_resent", "", "Batches that were sent again.", func(p *Producer) uint64 { return p.Resent }),
 	counter("sessions_opened", "", "Sessions opened with the store.", func(p *Producer) uint64 { return p.Opened }),
 	counter("sessions_lost", "", "Sessions that ended with an error.", func(p *Producer) uint64 { return p.Lost }),
+	counter("sessions_idle", "", "Sessions that IdleTimeout ended.", func(p *Producer) uint64 { return p.Idle }),
+	gauge("sessions_open", "", "Sessions that are open.", func(p *Producer) float64 { return float64(p.Open) }),
 	gauge("buffered_records", "", "Records that were accepted and are not decided.", func(p *Producer) float64 { return float64(p.Buffered) }),
 	gauge("buffered", "By", "Bytes that buffered records use of BufferBytes.", func(p *Producer) float64 { return float64(p.BufferedBytes) }),
 	gauge("in_flight_batches", "", "Batches taken by sessions and not acknowledged.", func(p *Producer) float64 { return float64(p.InFlight) }),

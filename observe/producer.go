@@ -20,6 +20,8 @@ type Producer struct {
 	Sent          map[string]uint64 // batches sent for the first time, by the reason why each one ended: full, linger, wanted, flush, close
 	Resent        uint64            // batches sent again
 	Opened, Lost  uint64            // sessions
+	Idle          uint64            // sessions that ended because there was nothing to send for IdleTimeout
+	Open          int               // sessions that are open
 	Buffered      int               // records that were accepted and are not decided
 	BufferedBytes int
 	InFlight      int       // batches taken by sessions and not acknowledged
@@ -33,6 +35,7 @@ type producerMeter struct {
 	acked, failed, bytes atomic.Uint64
 	sent                 [batcher.CauseClose + 1]atomic.Uint64
 	resent, opened, lost atomic.Uint64
+	idle                 atomic.Uint64
 	latency              histogram
 	failure              failure
 
@@ -76,6 +79,7 @@ func (m *producerMeter) hooks() producer.Hooks {
 			m.lost.Add(1)
 			m.failure.note(e.Err)
 		},
+		SessionIdle: func(producer.SessionEvent) { m.idle.Add(1) },
 	}
 }
 
@@ -97,7 +101,8 @@ func onlyClosed(err error) bool {
 func (m *producerMeter) snapshot() Producer {
 	s := Producer{
 		Name: m.name, Acked: m.acked.Load(), Failed: m.failed.Load(), AckedBytes: m.bytes.Load(), Sent: make(map[string]uint64),
-		Resent: m.resent.Load(), Opened: m.opened.Load(), Lost: m.lost.Load(), Latency: m.latency.snapshot(), LastError: m.failure.get(),
+		Resent: m.resent.Load(), Opened: m.opened.Load(), Lost: m.lost.Load(), Idle: m.idle.Load(),
+		Latency: m.latency.snapshot(), LastError: m.failure.get(),
 	}
 	for c := batcher.CauseFull; c <= batcher.CauseClose; c++ {
 		s.Sent[c.String()] = m.sent[c].Load()
@@ -110,6 +115,9 @@ func (m *producerMeter) snapshot() Producer {
 		s.Buffered += now.Buffered
 		s.BufferedBytes += now.BufferedBytes
 		s.InFlight += now.InFlight
+		if now.Open {
+			s.Open++
+		}
 	}
 	return s
 }

@@ -66,6 +66,39 @@ func TestProducersOfOneNameAreAddedUp(t *testing.T) {
 	})
 }
 
+func TestSessionsThatEndAsIdleAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := observe.NewRegistry()
+		opt := reg.Producer("orders")
+		idle := send(t, memory.New(), 1, opt, producer.IdleTimeout(time.Minute))
+		defer idle.Close()
+		defer send(t, memory.New(), 1, opt, producer.IdleTimeout(0)).Close()
+		for _, want := range []struct {
+			send, open   int
+			idle, opened uint64
+		}{
+			{send: 0, open: 1, idle: 1, opened: 2},
+			{send: 1, open: 1, idle: 2, opened: 3},
+		} {
+			for range want.send {
+				if err := idle.Send(t.Context(), "again"); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if open := reg.Snapshot().Producers[0].Open; open != 2 {
+					t.Errorf("%d sessions are open after a record, want 2", open)
+				}
+			}
+			time.Sleep(3 * time.Minute)
+			synctest.Wait()
+			got := reg.Snapshot().Producers[0]
+			if got.Open != want.open || got.Idle != want.idle || got.Opened != want.opened || got.Lost != 0 || got.LastError.Err != nil {
+				t.Errorf("%+v, want %d sessions open, %d ended as idle and %d opened", got, want.open, want.idle, want.opened)
+			}
+		}
+	})
+}
+
 func TestAClosedProducerHasNoError(t *testing.T) {
 	reg := observe.NewRegistry()
 	p := send(t, memory.New(), 1, reg.Producer("orders"))

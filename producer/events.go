@@ -21,6 +21,7 @@ func (p *part) event(seq uint64, err error) BatchEvent {
 func (e *engine) sessionOpened(failures int, took time.Duration) {
 	e.mu.Lock()
 	e.stats.Sessions++
+	e.stats.Open = true
 	ev := SessionEvent{Attempt: failures + 1, Unacked: e.window.maybeStored(), Elapsed: took}
 	e.mu.Unlock()
 	e.logger.Info("producer: session opened", "attempt", ev.Attempt, "unacked", ev.Unacked, "took", took)

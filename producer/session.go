@@ -32,6 +32,7 @@ func (e *engine) runSession(ctx context.Context, opened backend.Session) error {
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.stats.Open = false
 	switch {
 	case e.endReason == errDrained:
 		return nil

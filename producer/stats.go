@@ -8,9 +8,10 @@ type Stats struct {
 	Resent   uint64 // of Batches, the number handed to a session again
 	Sessions uint64 // sessions opened
 
-	Buffered      int // records accepted and not decided
-	BufferedBytes int // bytes that the buffered records count against BufferBytes
-	InFlight      int // batches taken by the session and not acknowledged
+	Open          bool // a session with the store is open
+	Buffered      int  // records accepted and not decided
+	BufferedBytes int  // bytes that the buffered records count against BufferBytes
+	InFlight      int  // batches taken by the session and not acknowledged
 }
 
 // snapshot reads the counters. The buffer has a lock of its own, so its numbers may be a moment newer.

@@ -58,6 +58,7 @@ type producerSample struct {
 	InFlight      int               `json:"inFlight"`
 	Resent        uint64            `json:"resent"`
 	Lost          uint64            `json:"lost"`
+	Open          int               `json:"open"`
 	Sent          map[string]uint64 `json:"sent"`
 	latencySample
 	lastError
@@ -114,7 +115,7 @@ func sampleOf(before, now observe.Snapshot) sample {
 		s.Producers = append(s.Producers, producerSample{
 			Name: p.Name, Live: p.Live, Acked: p.Acked, Failed: p.Failed, RecordRate: rate(was.Acked, p.Acked),
 			ByteRate: rate(was.AckedBytes, p.AckedBytes), Buffered: p.Buffered, BufferedBytes: p.BufferedBytes, InFlight: p.InFlight,
-			Resent: p.Resent, Lost: p.Lost, Sent: p.Sent, latencySample: quantiles(was.Latency, p.Latency), lastError: failureOf(p.LastError),
+			Resent: p.Resent, Lost: p.Lost, Open: p.Open, Sent: p.Sent, latencySample: quantiles(was.Latency, p.Latency), lastError: failureOf(p.LastError),
 		})
 	}
 	for _, c := range now.Consumers {
