@@ -112,7 +112,7 @@ func loneSend[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = p.Close() })
-	took, loopTook := beside(b, loop.roundTrips, func(n int) error {
+	took, loopTook := beside(b, srv, loop.roundTrips, func(n int) error {
 		for range n {
 			if err := p.Send(context.Background(), v); err != nil {
 				return err
@@ -124,17 +124,19 @@ func loneSend[T any](b *testing.B, srv served, of pb.RecordType, c codec.Codec[T
 	b.ReportMetric(took.wall.Seconds()/loopTook.wall.Seconds(), "x-loop")
 	b.ReportMetric(float64(took.processor.Nanoseconds())/float64(b.N), "cpu-ns/op")
 	b.ReportMetric(float64(loopTook.processor.Nanoseconds())/float64(b.N), "loop-cpu-ns/op")
+	reportServer(b, took, loopTook, 1)
 }
 
-// A cost is what b.N operations took: time, and processor time of this process.
-type cost struct{ wall, processor time.Duration }
+// A cost is what b.N operations took: time, and processor time of this process and of the server in another process.
+type cost struct{ wall, processor, server time.Duration }
 
 // count runs f and adds its cost.
-func (c *cost) count(f func() error) error {
-	began, used := time.Now(), processorTime()
+func (c *cost) count(srv served, f func() error) error {
+	began, used, serving := time.Now(), processorTime(), srv.processorTime()
 	err := f()
 	c.wall += time.Since(began)
 	c.processor += processorTime() - used
+	c.server += srv.processorTime() - serving
 	return err
 }
 
@@ -150,7 +152,7 @@ func processorTime() time.Duration {
 // beside runs own and the loop in turns, so that other work of the machine slows down both, and returns what each took
 // for b.N. The timer and the allocations count only own. The quotient of the processor times is the steadier one on a machine
 // with other work; a server in another process does not count in it.
-func beside(b *testing.B, loop, own func(n int) error) (took, loopTook cost) {
+func beside(b *testing.B, srv served, loop, own func(n int) error) (took, loopTook cost) {
 	b.Helper()
 	const turns = 10
 	b.ReportAllocs()
@@ -161,15 +163,23 @@ func beside(b *testing.B, loop, own func(n int) error) (took, loopTook cost) {
 		if n == 0 {
 			continue
 		}
-		if err := loopTook.count(func() error { return loop(n) }); err != nil {
+		if err := loopTook.count(srv, func() error { return loop(n) }); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		err := took.count(func() error { return own(n) })
+		err := took.count(srv, func() error { return own(n) })
 		b.StopTimer()
 		if err != nil {
 			b.Fatal(err)
 		}
 	}
 	return took, loopTook
+}
+
+// reportServer reports the processor time of a server in another process, for each of the records of b.N operations.
+func reportServer(b *testing.B, took, loopTook cost, records int) {
+	if loopTook.server > 0 {
+		b.ReportMetric(float64(took.server.Nanoseconds())/float64(b.N*records), "server-ns/record")
+		b.ReportMetric(float64(loopTook.server.Nanoseconds())/float64(b.N*records), "loop-server-ns/record")
+	}
 }

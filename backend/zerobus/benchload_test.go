@@ -77,13 +77,14 @@ func (l *load[T]) run(b *testing.B, f func(n int) error) {
 	}
 	loop := newLoop(b, l.srv, l.of, l.codec.Format().Schema, values...)
 	b.SetBytes(int64(perBatch * len(l.value)))
-	took, loopTook := beside(b, loop.pipelined, f)
+	took, loopTook := beside(b, l.srv, loop.pipelined, f)
 	n := float64(b.N * perBatch)
 	b.ReportMetric(n/took.wall.Seconds(), "records/s")
 	b.ReportMetric(n/loopTook.wall.Seconds(), "loop-records/s")
 	b.ReportMetric(loopTook.wall.Seconds()/took.wall.Seconds(), "of-loop")
 	b.ReportMetric(float64(took.processor.Nanoseconds())/n, "cpu-ns/record")
 	b.ReportMetric(float64(loopTook.processor.Nanoseconds())/n, "loop-cpu-ns/record")
+	reportServer(b, took, loopTook, perBatch)
 }
 
 // session sends batches over a session.

@@ -7,8 +7,10 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
@@ -18,7 +20,24 @@ import (
 const serveEnv = "ZEROBUS_TEST_SERVE"
 
 // served has the addresses of a server of the benchmarks.
-type served struct{ endpoint, unityCatalog string }
+type served struct {
+	endpoint, unityCatalog string
+	process                int // id of the server's process; 0 for this process
+}
+
+// processorTime is the time that the process of the server has used on all processors, as Linux counts it: 0 elsewhere, and for
+// a server in this process.
+func (s served) processorTime() (used time.Duration) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.process))
+	for _, name := range tasks {
+		var ns time.Duration
+		if text, err := os.ReadFile(name); err == nil {
+			_, _ = fmt.Sscan(string(text), &ns)
+		}
+		used += ns
+	}
+	return used
+}
 
 func (s served) target() string { return strings.TrimPrefix(s.endpoint, "http://") }
 
@@ -35,7 +54,7 @@ func discarding() []zerobustest.Option {
 func sameProcess(b *testing.B) served {
 	b.Helper()
 	s := zerobustest.New(b, discarding()...)
-	return served{s.Endpoint, s.UnityCatalogURL}
+	return served{endpoint: s.Endpoint, unityCatalog: s.UnityCatalogURL}
 }
 
 // otherProcess serves in another process, which ends with the benchmark.
@@ -55,6 +74,7 @@ func otherProcess(b *testing.B) (s served) {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+	s.process = cmd.Process.Pid
 	b.Cleanup(func() {
 		_ = stdin.Close()
 		if err := cmd.Wait(); err != nil {
