@@ -227,22 +227,24 @@ func TestCostOfIdleProducersAndConsumers(t *testing.T) {
 	if os.Getenv("HEADRACE_LONG") != "" {
 		n = 10_000
 	}
-	// The limits are what was measured, and a quarter more.
+	// The limits are the most that was measured under load and on up to 64 processors, and a quarter more. The runtime keeps free
+	// stacks in blocks, so the figures of a thousand differ from run to run.
 	for _, on := range []struct {
 		name                    string
 		streams                 func(t *testing.T) func(name string) backend.Stream
 		session, idle, consumer cost // the limits of a producer with a session, of one without, and of a consumer
 	}{
-		{"memory", memoryStream, cost{20 << 10, 2}, cost{4 << 10, 0}, cost{8 << 10, 1}},
-		{"bolt", boltStream, cost{20 << 10, 2}, cost{4 << 10, 0}, cost{10 << 10, 1}},
-		// The connection of each append session has one goroutine, which reads. A consumer has the goroutine of its loop on
-		// every store; on S2, another waits in Read, and net/http has one for the request.
-		{"s2", s2Stream, cost{29 << 10, 3.2}, cost{5 << 10, 0}, cost{45 << 10, 3.2}},
+		{"memory", memoryStream, cost{20 << 10, 2}, cost{6 << 10, 0}, cost{9 << 10, 1}},
+		{"bolt", boltStream, cost{20 << 10, 2}, cost{6 << 10, 0}, cost{10 << 10, 1}},
+		// The connection of each append session has one goroutine, which reads. All producers share a pool of connections,
+		// which are counted here too. A consumer has the goroutine of its loop on every store; on S2, another goroutine
+		// waits in Read, and net/http has one for the request.
+		{"s2", s2Stream, cost{29 << 10, 3.2}, cost{8 << 10, 0.1}, cost{45 << 10, 3.2}},
 	} {
 		t.Run(on.name, func(t *testing.T) {
 			stream := on.streams(t)
 			if on.name == "s2" {
-				n = min(n, 1000) // more connections need more files than a process may open by default
+				n = max(n/10, 500) // more connections need more files than a process may open by default
 			}
 			begun := time.Now()
 			s, p, c := producers(t, n, stream, "busy-", 0), producers(t, n, stream, "idle-", 100*time.Millisecond), consumers(t, n, stream, on.consumer.goroutines)
