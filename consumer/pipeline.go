@@ -22,6 +22,7 @@ type pipeline[T any] struct {
 
 	work       chan *chunk[T] // from the reader to the decoders; nil without decoders. A nil chunk ends a decoder.
 	decoding   int            // number of decoders that run; the fetcher's goroutine uses it alone
+	running    sync.WaitGroup // the decoders that have not returned
 	queue      chan *chunk[T] // to the loop, in order
 	spare      sync.Pool      // of *[]T: values of chunks that the loop has left, zeroed
 	goroutines sync.WaitGroup // the reader, also while it is parked, and the decoders
@@ -122,7 +123,11 @@ func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
 		return sendOn(ctx, p.queue, ch)
 	}
 	for ; p.decoding < p.decoders; p.decoding++ {
-		p.goroutines.Go(func() { p.decodeAll(ctx) })
+		p.running.Add(1)
+		p.goroutines.Go(func() {
+			defer p.running.Done()
+			p.decodeAll(ctx)
+		})
 	}
 	if p.decoders > 1 {
 		if len(ch.recs) > 0 {
@@ -135,13 +140,17 @@ func (p *pipeline[T]) handOver(ctx context.Context, ch *chunk[T]) error {
 	return sendOn(ctx, p.work, ch)
 }
 
-// endDecoders ends the decoders after the chunks that were handed over. The next chunk starts them again.
+// endDecoders returns when the decoders have ended, after the chunks that were handed over. The next chunk starts them again.
 func (p *pipeline[T]) endDecoders(ctx context.Context) {
 	for ; p.decoding > 0; p.decoding-- {
 		if sendOn(ctx, p.work, nil) != nil {
 			return // ctx ends the decoders
 		}
 	}
+	// Without the wait, a decoder that the next chunk starts would work beside a decoder that has not ended. Beside a single
+	// decoder, the new one would take a chunk that was handed over before the pause, and the loop would get the chunks in the
+	// wrong order.
+	p.running.Wait()
 }
 
 // decodeAll is the goroutine of one decoder.

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,6 +116,61 @@ func TestRecordsAtTheMomentOfParkingAreRead(t *testing.T) {
 		stop()
 		<-f.ended
 	})
+}
+
+// A hesitant codec needs a minute for some records, and says when more decoders work at the same time than they should.
+type hesitant struct {
+	codec.Codec[string]
+	t        *testing.T
+	decoders int64
+	working  atomic.Int64
+}
+
+func (h *hesitant) Decode(src []byte) (string, error) {
+	if n := h.working.Add(1); n > h.decoders {
+		h.t.Errorf("%d decoders work at the same time, want %d at most", n, h.decoders)
+	}
+	defer h.working.Add(-1)
+	if len(src)%2 == 0 {
+		time.Sleep(time.Minute)
+	}
+	return h.Codec.Decode(src)
+}
+
+// Reading gives its goroutine up while the decoders still work. The decoders that begin with the next record must not work beside
+// the decoders from before the pause, or the records would change places.
+func TestRecordsKeepTheirOrderWhenDecodingTakesLongerThanThePause(t *testing.T) {
+	for _, decoders := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			s := memory.New()
+			p := opened(t, s)
+			defer p.Close()
+			f, err := consumer.New[string](s, &hesitant{Codec: codec.String(), t: t, decoders: int64(decoders)}, consumer.Decoders(decoders))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want, got []string
+			go func() {
+				for i := range 12 {
+					want = append(want, strings.Repeat("v", i+1))
+					send(t, p, want[i])
+					if i%4 == 3 {
+						time.Sleep(3 * time.Second)
+					}
+				}
+				_ = s.Seal(context.Background())
+			}()
+			for m, err := range f.Messages(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, m.Value)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("with %d decoders: got %q, want %q", decoders, got, want)
+			}
+		})
+	}
 }
 
 // A loop that ends while nothing reads ends at once, for each of the reasons, and closes its reader.
