@@ -97,14 +97,16 @@ func TestIdleSessionEndsAndTheNextRecordOpensOne(t *testing.T) {
 	})
 }
 
-// goroutines counts the goroutines in functions of the package producer. runtime.NumGoroutine would also count goroutines of the
-// runtime, and goroutines that are about to end.
+// goroutines counts the goroutines of the bubble in functions of the package producer. runtime.NumGoroutine would also count
+// goroutines of the runtime, and goroutines that are about to end.
 func goroutines() int {
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
+	text := make([]byte, 1<<20)
+	stacks := strings.Split(string(text[:runtime.Stack(text, true)]), "\n\n")
+	first, _, _ := strings.Cut(stacks[0], "\n") // of the caller: goroutine 7 [running, synctest bubble 3]:
+	_, bubble, _ := strings.Cut(first, "synctest ")
 	n := 0
-	for _, stack := range strings.Split(string(stacks), "\n\n") {
-		if strings.Contains(stack, "/producer.(") {
+	for _, stack := range stacks {
+		if strings.Contains(stack, bubble) && strings.Contains(stack, "/producer.(") {
 			n++
 		}
 	}
