@@ -139,6 +139,7 @@ func (w *workers[T]) delayedLocked(next task[T], pause time.Duration) *time.Time
 		if !w.closed.Load() {
 			w.ready.push(next)
 			w.wakeLocked(1)
+			w.startLocked()
 		}
 	})
 }

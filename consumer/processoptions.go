@@ -48,7 +48,7 @@ func newProcessConfig(opts []ProcessOption) (processConfig, error) {
 }
 
 // Concurrency sets how many handlers run at once. The default and the minimum are 1. Above 1 and without [Consumer.KeyBy],
-// records have no order.
+// records have no order. The goroutines of the handlers start when records need them.
 func Concurrency(n int) ProcessOption { return func(c *processConfig) { c.concurrency = n } }
 
 // Retries sets how many further attempts a record has after the first. The default is 3, the minimum 0: no further attempt.

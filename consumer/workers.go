@@ -9,8 +9,8 @@ import (
 	"github.com/headrace/headrace/internal/inhand"
 )
 
-// workers run the handlers. A fixed number of goroutines takes tasks that may begin. A waiting record, for an earlier
-// record of its key or for its next attempt, occupies no goroutine.
+// workers run the handlers. Goroutines take tasks that may begin: as many goroutines as there were tasks at once, up to
+// Concurrency. A waiting record, for an earlier record of its key or for its next attempt, occupies no goroutine.
 type workers[T any] struct {
 	loop    *loop[T]
 	work    work[T]
@@ -22,9 +22,12 @@ type workers[T any] struct {
 	rate    *pacer       // nil: no limit
 	hold    *inhand.Hold // nil outside a group
 
-	mu     sync.Mutex
-	change sync.Cond     // of mu: ready, closed or the low-water mark has changed
-	ready  fifo[task[T]] // may begin
+	mu      sync.Mutex
+	change  sync.Cond // of mu: ready, closed or the low-water mark has changed
+	started int       // workers
+	waiting int       // of them, how many wait for change
+
+	ready fifo[task[T]] // may begin
 	// absent is the number behind the record that lowestLocked did not find in ready. 0: look again.
 	absent uint64
 	lanes  map[string]*lane[T]
@@ -55,9 +58,6 @@ func startWorkers[T any](ctx context.Context, l *loop[T], do work[T], stop conte
 	if cfg.limited {
 		w.rate = &pacer{every: time.Duration(float64(time.Second) / cfg.perSecond)}
 	}
-	for range cfg.concurrency {
-		w.running.Go(w.run)
-	}
 	return w
 }
 
@@ -81,6 +81,17 @@ func (w *workers[T]) add(batch []task[T], keys []string) {
 	}
 	w.fresh = w.fresh[:0]
 	w.wakeLocked(n)
+	w.startLocked()
+}
+
+// startLocked starts a worker if no worker waits, and if there may be more. A worker that takes a task and leaves others behind
+// calls startLocked too. So all tasks find a worker, and a consumer with few records does not hold the goroutines of many
+// handlers.
+func (w *workers[T]) startLocked() {
+	if w.waiting == 0 && w.started < w.cfg.concurrency && !w.closed.Load() {
+		w.started++
+		w.running.Go(w.run)
+	}
 }
 
 // wakeLocked wakes as many workers as records were added to ready.
@@ -129,9 +140,14 @@ func (w *workers[T]) take(mine []task[T]) []task[T] {
 	defer w.mu.Unlock()
 	for !w.closed.Load() {
 		if mine = w.takeLocked(mine); len(mine) > 0 {
+			if w.ready.len() > 0 {
+				w.startLocked()
+			}
 			return mine
 		}
+		w.waiting++
 		w.change.Wait()
+		w.waiting--
 	}
 	return mine
 }

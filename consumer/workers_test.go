@@ -11,7 +11,7 @@ import (
 func TestTasksThatWereTakenDoNotPileUp(t *testing.T) {
 	track := newTracker("0", nil, newBudget(1<<30, func() {}))
 	w := &workers[int]{
-		cfg: processConfig{concurrency: 2}, lanes: map[string]*lane[int]{},
+		cfg: processConfig{concurrency: 2}, started: 2, lanes: map[string]*lane[int]{},
 		loop: &loop[int]{run: &run{track: track}}, gate: gate{track: track},
 	}
 	w.change.L = &w.mu
