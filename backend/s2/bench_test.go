@@ -1,10 +1,12 @@
 package s2_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
@@ -114,13 +116,50 @@ func benchLone(b *testing.B, start func(*testing.B) address) {
 	value := payload(100)
 	b.Run("raw", func(b *testing.B) {
 		at := start(b)
-		r := openRaw(b, at, http.MethodPost, streamName(), "", "")
-		defer r.end()
-		frame := []byte{0, 0, 105, 0, 0x0a, 102, 0x1a, 100}
-		frame = append(frame, value...)
+		roundTrips := rawRoundTrips(b, at, value)
 		b.ReportAllocs()
 		report := at.measure(b)
-		for b.Loop() {
+		b.ResetTimer()
+		roundTrips(b.N)
+		report(b.N)
+	})
+	b.Run("send", func(b *testing.B) {
+		at := start(b)
+		sends := loneSends(b, at, value)
+		b.ReportAllocs()
+		report := at.measure(b)
+		b.ResetTimer()
+		sends(b.N)
+		report(b.N)
+	})
+	// Short turns of both, so that other work of the machine slows down both. The time of an operation is that of Send.
+	b.Run("in turn", func(b *testing.B) {
+		const turn = 100
+		at := start(b)
+		roundTrips, sends := rawRoundTrips(b, at, value), loneSends(b, at, value)
+		var raw time.Duration
+		b.ResetTimer()
+		for done := 0; done < b.N; done += turn {
+			n := min(turn, b.N-done)
+			b.StopTimer()
+			began := time.Now()
+			roundTrips(n)
+			raw += time.Since(began)
+			b.StartTimer()
+			sends(n)
+		}
+		b.ReportMetric(float64(raw.Nanoseconds())/float64(b.N), "loop-ns/op")
+		b.ReportMetric(b.Elapsed().Seconds()/raw.Seconds(), "x-loop")
+	})
+}
+
+// rawRoundTrips returns a function that sends the same frame n times, and waits for each ack.
+func rawRoundTrips(b *testing.B, at address, value []byte) func(n int) {
+	r := openRaw(b, at, http.MethodPost, streamName(), "", "")
+	b.Cleanup(r.end)
+	frame := append([]byte{0, 0, 105, 0, 0x0a, 102, 0x1a, 100}, value...)
+	return func(n int) {
+		for range n {
 			if _, err := r.in.Write(frame); err != nil {
 				b.Fatal(err)
 			}
@@ -128,25 +167,24 @@ func benchLone(b *testing.B, start func(*testing.B) address) {
 				b.Fatal(err)
 			}
 		}
-		report(b.N)
-	})
-	b.Run("send", func(b *testing.B) {
-		at := start(b)
-		st := at.dial(b).Basin(basinName).Stream(streamName())
-		p, err := producer.New(b.Context(), st, codec.Bytes())
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer p.Close()
-		b.ReportAllocs()
-		report := at.measure(b)
-		for b.Loop() {
-			if err := p.Send(b.Context(), value); err != nil {
+	}
+}
+
+// loneSends returns a function that sends a record n times, and waits for each receipt.
+func loneSends(b *testing.B, at address, value []byte) func(n int) {
+	st := at.dial(b).Basin(basinName).Stream(streamName())
+	p, err := producer.New(b.Context(), st, codec.Bytes())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = p.Close() })
+	return func(n int) {
+		for range n {
+			if err := p.Send(context.Background(), value); err != nil {
 				b.Fatal(err)
 			}
 		}
-		report(b.N)
-	})
+	}
 }
 
 // BenchmarkConsume reads a stream of 100 000 records again and again: raw frames, the reader, and a consumer. One

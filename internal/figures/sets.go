@@ -65,7 +65,7 @@ var sets = []set{
 		{"consume, 1 KiB", "Consume/1024/plain/consumer", "Consume/1024/plain/raw", rate},
 		{"consume, zstd, 100 B; the raw loop decompresses", "Consume/100/zstd/consumer", "Consume/100/zstd/raw,_decompressed", rate},
 		{"consume, zstd, 1 KiB; the raw loop decompresses", "Consume/1024/zstd/consumer", "Consume/1024/zstd/raw,_decompressed", rate},
-		{"lone `Send`", "Lone/send", "Lone/raw", duration},
+		{"lone `Send`", "Lone/in_turn", "", timesLoop},
 	}},
 	{name: "SDK", pkg: "internal/interop/s2", bench: "Producer|Read", beside: "S2's Go SDK", needs: "HEADRACE_BIN", rows: []row{
 		{"produce, 100 B", "Producer/ours/100B", "Producer/sdk/100B", rate},
