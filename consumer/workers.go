@@ -25,7 +25,7 @@ type workers[T any] struct {
 	mu      sync.Mutex
 	change  sync.Cond // of mu: ready, closed or the low-water mark has changed
 	started int       // workers
-	waiting int       // of them, how many wait for change
+	busy    int       // of them, how many have taken tasks and have not come back
 
 	ready fifo[task[T]] // may begin
 	// absent is the number behind the record that lowestLocked did not find in ready. 0: look again.
@@ -84,11 +84,11 @@ func (w *workers[T]) add(batch []task[T], keys []string) {
 	w.startLocked()
 }
 
-// startLocked starts a worker if no worker waits, and if there may be more. A worker that takes a task and leaves others behind
+// startLocked starts a worker if all are busy, and if there may be more. A worker that takes a task and leaves others behind
 // calls startLocked too. So all tasks find a worker, and a consumer with few records does not hold the goroutines of many
 // handlers.
 func (w *workers[T]) startLocked() {
-	if w.waiting == 0 && w.started < w.cfg.concurrency && !w.closed.Load() {
+	if w.busy == w.started && w.started < w.cfg.concurrency && !w.closed.Load() {
 		w.started++
 		w.running.Go(w.run)
 	}
@@ -114,7 +114,7 @@ func (w *workers[T]) run() {
 	)
 	for {
 		clear(mine) // or the slice would pin what is done
-		if mine = w.take(mine[:0]); len(mine) == 0 {
+		if mine = w.take(mine); len(mine) == 0 {
 			return
 		}
 		for i := range mine {
@@ -134,20 +134,24 @@ func (w *workers[T]) run() {
 	}
 }
 
-// take waits for tasks that may begin and appends the tasks to mine. When nothing begins any more, take returns no task.
-func (w *workers[T]) take(mine []task[T]) []task[T] {
+// take waits for tasks that may begin, and returns the tasks in the memory of done, the tasks that the worker took before. When
+// nothing begins any more, take returns no task.
+func (w *workers[T]) take(done []task[T]) []task[T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(done) > 0 {
+		w.busy--
+	}
+	mine := done[:0]
 	for !w.closed.Load() {
 		if mine = w.takeLocked(mine); len(mine) > 0 {
+			w.busy++
 			if w.ready.len() > 0 {
 				w.startLocked()
 			}
 			return mine
 		}
-		w.waiting++
 		w.change.Wait()
-		w.waiting--
 	}
 	return mine
 }
