@@ -181,3 +181,36 @@ func TestAProducerThatWasNeverUsedCloses(t *testing.T) {
 		closeNow(t, open(t, memory.New()))
 	})
 }
+
+// The time for Close may be over at once, and everything may be durable all the same. Then nothing was left, and there is no error.
+func TestCloseWithoutTimeIsCleanWhenNothingIsLeft(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, end := range map[string]func(*producer.Producer[string]) error{
+		"Close":    (*producer.Producer[string]).Close,
+		"Shutdown": func(p *producer.Producer[string]) error { return p.Shutdown(ended) },
+	} {
+		for when, pause := range map[string]time.Duration{"with a session": 0, "without a session": 3 * time.Minute} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					var reason error
+					hooks := producer.Hooks{Started: func(func() producer.Stats) func(error) { return func(err error) { reason = err } }}
+					p := open(t, memory.New(), producer.DrainTimeout(0), producer.Observe(hooks))
+					if err := p.Send(t.Context(), "0"); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(pause)
+					synctest.Wait()
+					if err := end(p); err != nil {
+						t.Errorf("everything is durable, and the end reports: %v", err)
+					}
+					for _, err := range []error{p.Err(), reason} {
+						if !errors.Is(err, backend.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+							t.Errorf("the producer has stopped because of %v", err)
+						}
+					}
+				})
+			})
+		}
+	}
+}

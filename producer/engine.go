@@ -128,10 +128,11 @@ func (e *engine) run(ctx context.Context, s backend.Session) {
 	}
 	defer close(e.ended)
 	defer e.abort(nil)
-	if ctx.Err() != nil && err != nil {
+	aborted := ctx.Err() != nil && err != nil
+	if aborted {
 		err = context.Cause(ctx) // the reason that abort was given says more than "context canceled"
 	}
-	e.finish(err)
+	e.finish(err, aborted)
 	e.hooksRunning.Add(1)
 	for _, f := range e.atEnd {
 		f(e.stopReason())

@@ -10,8 +10,8 @@ import (
 )
 
 // finish decides every record that the producer still holds. finish runs at the end of the engine's goroutine, when no session
-// is left. err is nil after a Close.
-func (e *engine) finish(err error) {
+// is left. err is nil after a Close. aborted says that err means: the time of a Close was over.
+func (e *engine) finish(err error, aborted bool) {
 	cause := err
 	// The batcher closes first. From here on every Put fails, and the loop below gets all records that were accepted.
 	if cause != nil {
@@ -31,6 +31,9 @@ func (e *engine) finish(err error) {
 	}
 
 	e.mu.Lock()
+	if aborted && len(e.window.parts) == 0 {
+		err = nil // the time was over, but everything is decided: an error would call durable records lost
+	}
 	e.stopCause = err
 	// The parts leave the window, so that Stats counts nothing in flight. undecided keeps the parts for Unacked.
 	e.undecided = e.window.parts
