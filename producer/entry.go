@@ -23,6 +23,7 @@ type extra struct {
 const (
 	recordBytes = 104 // size of a backend.Record
 	entryBytes  = 32  // size of an entry
+	extraBytes  = 48  // size of an extra
 	headerBytes = 40  // size of a backend.Header
 )
 
@@ -31,6 +32,7 @@ const (
 func bufferedBytes(value []byte, x *extra) int {
 	n := recordBytes - entryBytes + len(value)
 	if x != nil {
+		n += extraBytes
 		for i := range x.headers {
 			n += headerBytes + len(x.headers[i].Name) + len(x.headers[i].Value)
 		}

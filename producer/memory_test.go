@@ -50,6 +50,40 @@ func TestAStalledSinkHoldsNoMoreThanTwiceTheBudget(t *testing.T) {
 	})
 }
 
+// Times and headers take memory of their own beside the records, and count against the budget. Otherwise small records with times
+// would take a third more than the budget.
+func TestRecordsWithTimesAndHeadersStayWithinTheBudget(t *testing.T) {
+	const budget = 8 << 20
+	for name, r := range map[string]producer.Record[[]byte]{
+		"a time":               {Value: []byte("v"), Time: time.Unix(1, 0)},
+		"a time and a header":  {Value: []byte("v"), Time: time.Unix(1, 0), Headers: backend.Headers{{Name: "n", Value: []byte("v")}}},
+		"neither of them":      {Value: []byte("v")},
+		"a header of 64 bytes": {Value: []byte("v"), Headers: backend.Headers{{Name: "n", Value: make([]byte, 64)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sink := backendtest.NewFlakySink(memory.New(memory.InFlight(math.MaxInt)), backendtest.Nth(backendtest.OnOpen, 1, backendtest.Stall()))
+				before := heap()
+				p := openBytes(t, sink, producer.BufferBytes(budget), producer.DrainTimeout(0), producer.AckTimeout(0))
+				var err error
+				for err == nil {
+					_, err = p.TryEnqueueRecord(r)
+				}
+				if !errors.Is(err, producer.ErrFull) {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second) // the session takes every batch
+				held := float64(heap()-before) / budget
+				t.Logf("%.2f of the budget held", held)
+				if !race && held > 1.2 { // the race detector needs memory of its own
+					t.Errorf("%.2f of the budget held", held)
+				}
+				_ = p.Close() // records are left
+			})
+		})
+	}
+}
+
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC() // what waits for reuse is let go by the second

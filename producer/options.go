@@ -90,10 +90,10 @@ func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } 
 // record goes alone, if the store can hold the record. The default is 1 MiB, the minimum 1.
 func BatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
 
-// BufferBytes bounds the memory for records that are not yet acknowledged. A record counts its bytes and about 100 bytes more;
-// a batch counts 850 bytes. A full buffer blocks Enqueue and fails TryEnqueue. A single record larger than BufferBytes is
-// ErrTooLarge. Memory of acknowledged batches serves later batches or goes to the garbage collector; together with the memory
-// in use it is at most about twice BufferBytes. The default is 32 MiB, the minimum 1.
+// BufferBytes bounds the memory for records that are not yet acknowledged. A record counts its bytes and about 100 bytes more, or
+// 150 with a time or headers; a batch counts 850 bytes. A full buffer blocks Enqueue and fails TryEnqueue. A single record larger
+// than BufferBytes is ErrTooLarge. Memory of acknowledged batches serves later batches or goes to the garbage collector; together
+// with the memory in use it is at most about twice BufferBytes. The default is 32 MiB, the minimum 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 
 // DrainTimeout is how long Close waits for accepted records to become durable. The default is 10 s. With 0 or less Close does
