@@ -84,7 +84,7 @@ var sets = []set{
 		{"lone append, session", "LoneAppend/memory/session", "LoneAppend/memory/bare", duration},
 		{"lone `Send`", "LoneAppend/memory/producer", "LoneAppend/memory/bare", duration},
 	}},
-	{name: "Zerobus", pkg: "backend/zerobus", bench: "^Benchmark(Throughput|LoneSend)$/^other$/.*/.*/^(session|producer)$", rows: []row{
+	{name: "Zerobus", pkg: "backend/zerobus", bench: "Throughput/other/.*/.*/^(session|producer)$|LoneSend/other", rows: []row{
 		{"session, JSON 20 B", "Throughput/other/json/20/session", "", rateOfLoop},
 		{"session, JSON 100 B", "Throughput/other/json/100/session", "", rateOfLoop},
 		{"session, JSON 1 KiB", "Throughput/other/json/1024/session", "", rateOfLoop},
