@@ -33,3 +33,25 @@ func TestConformance(t *testing.T) {
 		Offsets: true,
 	})
 }
+
+// A connection may be accepted while the server closes. The server must not wait for it.
+func TestCloseWaitsForNoNewConnection(t *testing.T) {
+	for range 200 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := serve(l)
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(append([]byte{opRead}, make([]byte, 8)...)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		_ = conn.Close()
+	}
+}

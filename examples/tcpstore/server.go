@@ -36,6 +36,7 @@ type server struct {
 	grown   sync.Cond // uses mu; signals a change of records or conns
 	records [][]byte
 	conns   map[net.Conn]bool
+	closed  bool
 }
 
 func serve(l net.Listener) *server {
@@ -51,14 +52,27 @@ func (s *server) accept() {
 		if err != nil {
 			return
 		}
-		s.mu.Lock()
-		s.conns[conn] = true
-		s.mu.Unlock()
+		if !s.keep(conn) {
+			return
+		}
 		s.calls.Go(func() {
 			defer s.drop(conn)
 			s.handle(conn)
 		})
 	}
+}
+
+// keep notes an open connection. When the server is closed, keep closes the connection and returns false: Close may have cut all
+// connections between Accept and keep, and would wait for this one for ever.
+func (s *server) keep(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = conn.Close()
+		return false
+	}
+	s.conns[conn] = true
+	return true
 }
 
 func (s *server) handle(conn net.Conn) {
@@ -199,6 +213,9 @@ func (s *server) breakAll() {
 }
 
 func (s *server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	err := s.listener.Close()
 	s.breakAll()
 	s.calls.Wait()
