@@ -271,6 +271,7 @@ func (b *blow) final(t *testing.T, err error) {
 func TestConformanceUnderFaults(t *testing.T) {
 	t.Parallel()
 	stores := []string{"memory", "bolt"}
+	t.Run("rules", rulesUnderFaults) // the longest
 	t.Run("append", func(t *testing.T) {
 		t.Parallel()
 		var results table
@@ -303,7 +304,6 @@ func TestConformanceUnderFaults(t *testing.T) {
 		all.Wait()
 		results.log(t, "fault", "over", "as", "struck", "read", "repeated", "reopened", "errors seen")
 	})
-	t.Run("rules", rulesUnderFaults)
 }
 
 // A crowd runs subtests at once, more of them than there are processors, because they wait most of the time. All crowds share

@@ -18,6 +18,6 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	waiting.AtOnce(8)
+	waiting.AtOnce(12)
 	goleak.VerifyTestMain(m)
 }
