@@ -12,6 +12,7 @@ import (
 	"github.com/headrace/headrace/backend/memory"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/goroutines"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -61,7 +62,7 @@ func TestHandlersStartWhenRecordsNeedThem(t *testing.T) {
 					if n := running.Load(); n != 0 {
 						t.Errorf("%d handlers run after the last record", n)
 					}
-					if n := goroutines(); records == 5 && n != 6 {
+					if n := goroutines.Of("consumer"); records == 5 && n != 6 {
 						t.Errorf("the consumer has %d goroutines after 5 records at once, and its loop among them; want 6", n)
 					}
 				}

@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/headrace/headrace/backend/memory"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/goroutines"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -61,22 +61,6 @@ func send(t *testing.T, p *producer.Producer[string], v string) {
 	}
 }
 
-// goroutines counts the goroutines of the bubble in functions of the package consumer. runtime.NumGoroutine would also count
-// goroutines of the runtime, and goroutines that are about to end.
-func goroutines() int {
-	text := make([]byte, 1<<20)
-	stacks := strings.Split(string(text[:runtime.Stack(text, true)]), "\n\n")
-	first, _, _ := strings.Cut(stacks[0], "\n") // of the caller: goroutine 7 [running, synctest bubble 3]:
-	_, bubble, _ := strings.Cut(first, "synctest ")
-	n := 0
-	for _, stack := range stacks {
-		if strings.Contains(stack, bubble) && strings.Contains(stack, "/consumer.(") {
-			n++
-		}
-	}
-	return n
-}
-
 func TestConsumerAtTheTailHasTheGoroutineOfItsLoopOnly(t *testing.T) {
 	for _, decoders := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
@@ -92,7 +76,7 @@ func TestConsumerAtTheTailHasTheGoroutineOfItsLoopOnly(t *testing.T) {
 			for round := range 3 {
 				time.Sleep(3 * time.Second)
 				synctest.Wait()
-				if n := goroutines(); n != 1 {
+				if n := goroutines.Of("consumer"); n != 1 {
 					t.Errorf("the consumer has %d goroutines, and its loop among them, after a pause, in round %d with %d decoders; want 1", n, round, decoders)
 				}
 				send(t, p, strconv.Itoa(round))

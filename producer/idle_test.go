@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/backendtest"
 	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/internal/goroutines"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -97,22 +97,6 @@ func TestIdleSessionEndsAndTheNextRecordOpensOne(t *testing.T) {
 	})
 }
 
-// goroutines counts the goroutines of the bubble in functions of the package producer. runtime.NumGoroutine would also count
-// goroutines of the runtime, and goroutines that are about to end.
-func goroutines() int {
-	text := make([]byte, 1<<20)
-	stacks := strings.Split(string(text[:runtime.Stack(text, true)]), "\n\n")
-	first, _, _ := strings.Cut(stacks[0], "\n") // of the caller: goroutine 7 [running, synctest bubble 3]:
-	_, bubble, _ := strings.Cut(first, "synctest ")
-	n := 0
-	for _, stack := range stacks {
-		if strings.Contains(stack, bubble) && strings.Contains(stack, "/producer.(") {
-			n++
-		}
-	}
-	return n
-}
-
 func TestProducerWithoutSessionHasNoGoroutine(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		stream := memory.New()
@@ -123,7 +107,7 @@ func TestProducerWithoutSessionHasNoGoroutine(t *testing.T) {
 			}
 			time.Sleep(3 * time.Minute)
 			synctest.Wait()
-			if n := goroutines(); n > 0 {
+			if n := goroutines.Of("producer"); n > 0 {
 				t.Errorf("the producer has %d goroutines in round %d", n, round)
 			}
 		}
