@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/headrace/headrace/backend/s2/internal/h2"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/backend/s2/internal/wire"
+	"github.com/headrace/headrace/internal/h2"
 )
 
 // lastAnswersWait limits how long Close waits for the answers to batches the server has already got.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/headrace/headrace/backend/s2/internal/h2"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/internal/h2"
 	"github.com/headrace/headrace/internal/misconfig"
 )
 

@@ -6,9 +6,9 @@ import (
 	"io"
 
 	"github.com/headrace/headrace/backend"
-	"github.com/headrace/headrace/backend/s2/internal/h2"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
 	"github.com/headrace/headrace/backend/s2/internal/wire"
+	"github.com/headrace/headrace/internal/h2"
 )
 
 // Write sends recs in a frame. The frame is a copy, and lent memory is not read after Write has returned. Write waits while the

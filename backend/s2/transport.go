@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/headrace/headrace/backend/s2/internal/h2"
+	"github.com/headrace/headrace/internal/h2"
 	"github.com/headrace/headrace/internal/misconfig"
 )
 
