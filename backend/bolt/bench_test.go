@@ -10,6 +10,7 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/bolt"
+	"github.com/headrace/headrace/internal/turns"
 )
 
 const batchRecords = 1000
@@ -48,37 +49,70 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkLoneAppend(b *testing.B) {
 	b.Run("raw bbolt", func(b *testing.B) { rawAppend(b, 1) })
 	b.Run("stream", func(b *testing.B) { appendBatches(b, 1, 1) })
+	b.Run("in turn", func(b *testing.B) { turns.Compare(b, 100, rawCommits(b, 1), loneAppends(b)) })
 }
 
+// rawAppend measures transactions of n puts.
 func rawAppend(b *testing.B, n int) {
+	commits := rawCommits(b, n)
+	committed := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		commits(1)
+		committed++
+	}
+	b.ReportMetric(float64(committed*n)/b.Elapsed().Seconds(), "records/s")
+}
+
+// rawCommits returns a function that runs transactions of n puts, one after the other.
+func rawCommits(b *testing.B, n int) func(transactions int) {
 	db, err := bbolt.Open(filepath.Join(b.TempDir(), "raw.db"), 0o600, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
-	recs := batch(n)
-	seq := uint64(0)
-	b.ReportAllocs()
-	for b.Loop() {
-		err := db.Update(func(tx *bbolt.Tx) error {
-			bucket, err := tx.CreateBucketIfNotExists([]byte("records"))
-			for i := range recs {
-				if err == nil {
-					err = bucket.Put(binary.BigEndian.AppendUint64(nil, seq), recs[i].Value)
-				}
-				seq++
+	b.Cleanup(func() { _ = db.Close() })
+	recs, seq := batch(n), uint64(0)
+	put := func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucketIfNotExists([]byte("records"))
+		for i := range recs {
+			if err == nil {
+				err = bucket.Put(binary.BigEndian.AppendUint64(nil, seq), recs[i].Value)
 			}
-			return err
-		})
-		if err != nil {
-			b.Fatal(err)
+			seq++
+		}
+		return err
+	}
+	return func(transactions int) {
+		for range transactions {
+			if err := db.Update(put); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
-	b.ReportMetric(float64(seq)/b.Elapsed().Seconds(), "records/s")
+}
+
+// loneAppends returns a function that appends records through a session, and waits for each ack.
+func loneAppends(b *testing.B) func(n int) {
+	s, err := openDB(b).Stream("orders").NewAppender(backend.Format{}).Open(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	recs, seq := batch(1), uint64(0)
+	return func(n int) {
+		for range n {
+			if err := s.Send(ctx, seq, recs); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Recv(ctx); err != nil {
+				b.Fatal(err)
+			}
+			seq++
+		}
+	}
 }
 
 func appendBatches(b *testing.B, n, inFlight int) {
-
 	s, err := openDB(b).Stream("orders", bolt.InFlight(inFlight)).NewAppender(backend.Format{}).Open(ctx)
 	if err != nil {
 		b.Fatal(err)

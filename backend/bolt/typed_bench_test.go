@@ -6,6 +6,7 @@ import (
 
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/turns"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -39,20 +40,31 @@ func BenchmarkProducer(b *testing.B) {
 func BenchmarkLoneSend(b *testing.B) {
 	b.Run("raw bbolt", func(b *testing.B) { rawAppend(b, 1) })
 	b.Run("producer", func(b *testing.B) {
-		p, err := producer.New(ctx, openDB(b).Stream("orders"), codec.Bytes())
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer p.Close()
-		value := bytes.Repeat([]byte{1}, 100)
+		sends := loneSends(b)
 		b.ReportAllocs()
 		for b.Loop() {
+			sends(1)
+		}
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
+	b.Run("in turn", func(b *testing.B) { turns.Compare(b, 100, rawCommits(b, 1), loneSends(b)) })
+}
+
+// loneSends returns a function that sends records through a producer, and waits for each.
+func loneSends(b *testing.B) func(n int) {
+	p, err := producer.New(ctx, openDB(b).Stream("orders"), codec.Bytes())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = p.Close() })
+	value := bytes.Repeat([]byte{1}, 100)
+	return func(n int) {
+		for range n {
 			if err := p.Send(ctx, value); err != nil {
 				b.Fatal(err)
 			}
 		}
-		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
-	})
+	}
 }
 
 // BenchmarkConsumer reads a stream from its first record to its tail through a Consumer.

@@ -18,6 +18,7 @@ import (
 	"github.com/headrace/headrace/backend/durablestreams"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/turns"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -134,49 +135,74 @@ func barePost(b *testing.B, client *http.Client, url string, body []byte) {
 	}
 }
 
-// BenchmarkLoneAppend is one append at a time with its answer: a producer's, a session's, and the bare request.
+// BenchmarkLoneAppend is one append at a time with its answer: a producer's, a session's, and the bare request. Each of the two
+// stands beside the bare request in turns too.
 func BenchmarkLoneAppend(b *testing.B) {
 	eachServer(b, func(b *testing.B, p *process) {
-		s, ctx, one := p.stream(b), context.Background(), encodedItem(b, 1)
-		b.Run("producer", func(b *testing.B) {
-			lone, err := producer.New(ctx, s, asIs)
-			if err != nil {
-				b.Fatal(err)
-			}
-			p.measure(b, 1, func() {
-				if err := lone.Send(ctx, one); err != nil {
-					b.Fatal(err)
-				}
+		s := p.stream(b)
+		for name, appends := range map[string]func(*testing.B, *durablestreams.Stream) func(n int){
+			"producer": loneSends, "session": loneAppends, "bare": barePosts,
+		} {
+			b.Run(name, func(b *testing.B) {
+				one := appends(b, s)
+				p.measure(b, 1, func() { one(1) })
 			})
-			if err := lone.Close(); err != nil {
-				b.Fatal(err)
+			if name != "bare" {
+				b.Run(name+" in turn", func(b *testing.B) { turns.Compare(b, 100, barePosts(b, s), appends(b, s)) })
 			}
-		})
-		b.Run("session", func(b *testing.B) {
-			session, err := s.NewAppender(jsonFormat).Open(ctx)
-			if err != nil {
-				b.Fatal(err)
-			}
-			recs, seq := []backend.Record{{Value: one}}, uint64(0)
-			p.measure(b, 1, func() {
-				if err := session.Send(ctx, seq, recs); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := session.Recv(ctx); err != nil {
-					b.Fatal(err)
-				}
-				seq++
-			})
-			if err := session.Close(); err != nil {
-				b.Fatal(err)
-			}
-		})
-		b.Run("bare", func(b *testing.B) {
-			client := &http.Client{Transport: &http.Transport{}}
-			defer client.CloseIdleConnections()
-			p.measure(b, 1, func() { barePost(b, client, s.URL(), one) })
-		})
+		}
 	})
+}
+
+// loneSends returns a function that sends records through a producer, and waits for each.
+func loneSends(b *testing.B, s *durablestreams.Stream) func(n int) {
+	p, err := producer.New(context.Background(), s, asIs)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = p.Close() })
+	one := encodedItem(b, 1)
+	return func(n int) {
+		for range n {
+			if err := p.Send(context.Background(), one); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// loneAppends returns a function that appends records through a session, and waits for each ack.
+func loneAppends(b *testing.B, s *durablestreams.Stream) func(n int) {
+	ctx := context.Background()
+	session, err := s.NewAppender(jsonFormat).Open(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = session.Close() })
+	recs, seq := []backend.Record{{Value: encodedItem(b, 1)}}, uint64(0)
+	return func(n int) {
+		for range n {
+			if err := session.Send(ctx, seq, recs); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := session.Recv(ctx); err != nil {
+				b.Fatal(err)
+			}
+			seq++
+		}
+	}
+}
+
+// barePosts returns a function that sends the same request n times, and waits for each answer.
+func barePosts(b *testing.B, s *durablestreams.Stream) func(n int) {
+	client := &http.Client{Transport: &http.Transport{}}
+	b.Cleanup(client.CloseIdleConnections)
+	one := encodedItem(b, 1)
+	return func(n int) {
+		for range n {
+			barePost(b, client, s.URL(), one)
+		}
+	}
 }
 
 // BenchmarkRead is a consumer of typed values, decoded by one goroutine and by two, and one of single messages as they are, a reader's batches, and the bare

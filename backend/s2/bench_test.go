@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
@@ -14,6 +13,7 @@ import (
 	"github.com/headrace/headrace/backend/s2/s2test"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
+	"github.com/headrace/headrace/internal/turns"
 	"github.com/headrace/headrace/producer"
 )
 
@@ -132,24 +132,9 @@ func benchLone(b *testing.B, start func(*testing.B) address) {
 		sends(b.N)
 		report(b.N)
 	})
-	// Short turns of both, so that other work of the machine slows down both. The time of an operation is that of Send.
 	b.Run("in turn", func(b *testing.B) {
-		const turn = 100
 		at := start(b)
-		roundTrips, sends := rawRoundTrips(b, at, value), loneSends(b, at, value)
-		var raw time.Duration
-		b.ResetTimer()
-		for done := 0; done < b.N; done += turn {
-			n := min(turn, b.N-done)
-			b.StopTimer()
-			began := time.Now()
-			roundTrips(n)
-			raw += time.Since(began)
-			b.StartTimer()
-			sends(n)
-		}
-		b.ReportMetric(float64(raw.Nanoseconds())/float64(b.N), "loop-ns/op")
-		b.ReportMetric(b.Elapsed().Seconds()/raw.Seconds(), "x-loop")
+		turns.Compare(b, 100, rawRoundTrips(b, at, value), loneSends(b, at, value))
 	})
 }
 

@@ -51,8 +51,8 @@ var sets = []set{
 		{"append, batches of 1,000", "Append/pipelined", "Append/raw_bbolt", rate},
 		{"producer", "Producer/producer", "Producer/raw_bbolt", rate},
 		{"read", "Read/stream", "Read/raw_bbolt", rate},
-		{"lone append, session", "LoneAppend/stream", "LoneAppend/raw_bbolt", duration},
-		{"lone `Send`", "LoneSend/producer", "LoneSend/raw_bbolt", duration},
+		{"lone append, session", "LoneAppend/in_turn", "", timesLoop},
+		{"lone `Send`", "LoneSend/in_turn", "", timesLoop},
 	}},
 	{name: "S2", pkg: "backend/s2", bench: "^Benchmark(Produce|Consume|Lone)$", rows: []row{
 		{"produce, 100 B", "Produce/100/plain/producer", "Produce/100/plain/raw", rate},
@@ -81,8 +81,8 @@ var sets = []set{
 		{"read, typed messages", "Read/memory/typed", "Read/memory/bare", rate},
 		{"read, typed messages, one decoder; beside the decoder alone", "Read/memory/typed_beside_the_decoder", "", ofDecoder},
 		{"read, typed messages, two decoders; beside the decoder alone", "Read/memory/typed_on_two_beside_the_decoder", "", ofDecoder},
-		{"lone append, session", "LoneAppend/memory/session", "LoneAppend/memory/bare", duration},
-		{"lone `Send`", "LoneAppend/memory/producer", "LoneAppend/memory/bare", duration},
+		{"lone append, session", "LoneAppend/memory/session_in_turn", "", timesLoop},
+		{"lone `Send`", "LoneAppend/memory/producer_in_turn", "", timesLoop},
 	}},
 	{name: "Zerobus", pkg: "backend/zerobus", bench: "Throughput/other/.*/.*/^(session|producer)$|LoneSend/other", rows: []row{
 		{"session, JSON 20 B", "Throughput/other/json/20/session", "", rateOfLoop},
