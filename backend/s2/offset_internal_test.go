@@ -29,12 +29,3 @@ func TestOffsetsAreTheNumbersInDecimal(t *testing.T) {
 		t.Errorf("with a gap: %+v", r)
 	}
 }
-
-func BenchmarkOffsets(b *testing.B) {
-	batch := wire.Batch{Records: make([]backend.Record, 1000), First: 123_456_789}
-	b.ReportAllocs()
-	for b.Loop() {
-		setOffsets(&batch, "@m3xk29ab")
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
-}

@@ -1,6 +1,7 @@
-// Package records keeps the slices of records that readers got back through [backend.Batch.Free], for the next batch of any reader.
-// A record is larger than the value of a small record: with new slices alone, half of the memory that reading allocates would be the
-// slices.
+// Package records has what readers of several stores need for the records of a batch: their slice, and their offsets.
+//
+// Slices of records that readers got back through [backend.Batch.Free] serve the next batch of any reader. A record is larger than
+// the value of a small record: with new slices alone, half of the memory that reading allocates would be the slices.
 package records
 
 import (

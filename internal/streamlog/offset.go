@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/internal/records"
 )
 
 // incarnationMark separates the two parts of an offset: the sequence number, and the incarnation of the stream.
@@ -48,60 +49,11 @@ func ParseOffset(o backend.Offset) (seq uint64, incarnation string, ok bool) {
 	return seq, incarnation, err == nil
 }
 
-// SetOffsets sets the offsets of recs: the places from first on, in the given incarnation. All offsets are parts of one
-// string, and the Next of a record is the Offset of the next record. So the offsets of all records cost one allocation.
+// SetOffsets sets the offsets of recs: the places from first on, in the given incarnation.
 func SetOffsets(recs []backend.Record, first uint64, incarnation string) {
-	if len(recs) == 0 {
-		return
-	}
 	suffix := incarnation
 	if suffix != "" {
 		suffix = incarnationMark + suffix
 	}
-	var all strings.Builder
-	all.Grow((len(recs) + 1) * (decimalLen(first+uint64(len(recs))) + len(suffix)))
-	var digits [20]byte
-	for i := range uint64(len(recs)) + 1 {
-		all.Write(strconv.AppendUint(digits[:0], first+i, 10))
-		all.WriteString(suffix)
-	}
-	// All offsets are written first and cut afterwards. The string of a Builder costs no copy.
-	rest := backend.Offset(all.String())
-
-	// The number of digits changes only at powers of ten. So we compare with the next power of ten, and need not
-	// measure every number.
-	n := decimalLen(first)
-	limit := pow10(n)
-	offset := rest[:n+len(suffix)]
-	rest = rest[n+len(suffix):]
-	for i := range recs {
-		if first+uint64(i)+1 == limit {
-			n++
-			limit = pow10(n)
-		}
-		recs[i].Offset = offset
-		offset, rest = rest[:n+len(suffix)], rest[n+len(suffix):]
-		recs[i].Next = offset
-	}
-}
-
-func decimalLen(n uint64) int {
-	l := 1
-	for ; n >= 10; n /= 10 {
-		l++
-	}
-	return l
-}
-
-// pow10 returns the first number with more than n digits, or 0 if the number does not fit into 64 bits. The caller
-// compares the result with a seq behind a record, which is never 0.
-func pow10(n int) uint64 {
-	if n > 19 {
-		return 0
-	}
-	p := uint64(1)
-	for range n {
-		p *= 10
-	}
-	return p
+	records.SetOffsets(recs, first, suffix)
 }
