@@ -3,6 +3,7 @@ package boltlog
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/headrace/headrace/backend"
@@ -49,8 +50,13 @@ func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]
 	d := decoder{rest: body[1:]}
 	d.uvarint()
 	var last int64
+	at := time.Unix(0, last).UTC()
 	for i := range n {
-		last += d.varint()
+		// Most records have the time of the record before them.
+		if elapsed := d.varint(); elapsed != 0 {
+			last += elapsed
+			at = time.Unix(0, last).UTC()
+		}
 		length := d.uvarint()
 		var headers backend.Headers
 		if length&1 == 1 {
@@ -62,7 +68,13 @@ func decode(out []backend.Record, data []byte, first, from uint64, room int) ([]
 		}
 		// A record before from is decoded too, because the times of later records build on it.
 		if first+i >= from && room > 0 {
-			out = append(out, backend.Record{Value: value, Headers: headers, Time: time.Unix(0, last).UTC()})
+			// The room behind out holds zero records. To append a whole record would take twice as long as to set three fields.
+			if len(out) == cap(out) {
+				out = slices.Grow(out, 1)
+			}
+			out = out[:len(out)+1]
+			r := &out[len(out)-1]
+			r.Value, r.Headers, r.Time = value, headers, at
 			room--
 		}
 	}
@@ -81,18 +93,24 @@ type decoder struct {
 	bad  bool
 }
 
+// varint reads a number as binary.AppendVarint writes it.
 func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.rest)
-	d.skip(n)
-	return v
+	v := d.uvarint()
+	if v&1 != 0 {
+		return ^int64(v >> 1)
+	}
+	return int64(v >> 1)
 }
 
-// uvarint has a fast path, because most lengths fit into one byte.
+// uvarint has fast paths, because most numbers fit into one or two bytes.
 func (d *decoder) uvarint() uint64 {
-	if len(d.rest) > 0 && d.rest[0] < 0x80 {
-		v := d.rest[0]
-		d.rest = d.rest[1:]
-		return uint64(v)
+	switch b := d.rest; {
+	case len(b) > 0 && b[0] < 0x80:
+		d.rest = b[1:]
+		return uint64(b[0])
+	case len(b) > 1 && b[1] < 0x80:
+		d.rest = b[2:]
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7
 	}
 	v, n := binary.Uvarint(d.rest)
 	d.skip(n)

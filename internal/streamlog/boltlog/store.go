@@ -1,6 +1,7 @@
 package boltlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -186,38 +187,43 @@ func (s *store) copyBlocks(seq uint64, limit streamlog.ReadLimit) ([]rawBlock, e
 // would point into the mapping of the file, and the mapping may disappear at the end of the transaction.
 func (s *store) viewBlocks(seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, err error) {
 	err = s.view(func(_, records *bbolt.Bucket) error {
-		mapped, size, err := mappedBlocks(records.Cursor(), seq, limit)
-		if err != nil {
-			return err
-		}
-		all := make([]byte, 0, size)
-		for i := range mapped {
-			at := len(all)
-			all = append(all, mapped[i].data...)
-			mapped[i].data = all[at:len(all):len(all)]
-		}
-		blocks = mapped
-		return nil
+		blocks, err = mappedBlocks(records.Cursor(), seq, limit)
+		copyData(blocks)
+		return err
 	})
 	return blocks, err
 }
 
-// mappedBlocks returns the blocks from the block with seq on, without a gap, and their total size in bytes. Their data
-// is in the mapping of the file. A corrupt block ends the list. If the first block is corrupt, mappedBlocks returns an
-// error.
-func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, size int, err error) {
+// copyData replaces the data of the blocks by copies in one piece of memory.
+func copyData(blocks []rawBlock) {
+	parts := make([][]byte, len(blocks))
+	for i := range blocks {
+		parts[i] = blocks[i].data
+	}
+	all := bytes.Join(parts, nil) // does not clear the memory before it is filled, unlike make
+	for i := range blocks {
+		n := len(blocks[i].data)
+		blocks[i].data, all = all[:n:n], all[n:]
+	}
+}
+
+// mappedBlocks returns the blocks from the block with seq on, without a gap. Their data is in the mapping of the file. A
+// corrupt block ends the list. If the first block is corrupt, mappedBlocks returns an error.
+func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (blocks []rawBlock, err error) {
 	k, v, err := seek(c, seq)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
+	size := 0
 	for next := seq; k != nil; k, v = c.Next() {
-		// The first block is returned even if it is too large. Otherwise a reader would never get past a large record.
-		if len(blocks) > 0 && (size+len(v) > limit.Bytes || next-seq >= uint64(limit.Records) || next >= limit.Below) {
-			break
-		}
 		b := rawBlock{data: v}
 		if b.first, b.count, err = blockHead(k, v); err != nil && len(blocks) == 0 {
-			return nil, 0, err
+			return nil, err
+		}
+		// The first block is returned even if it is too large. Otherwise a reader would never get past a large record. A later
+		// block is returned only if all its records are: otherwise the next Read would copy and check the block again.
+		if len(blocks) > 0 && (size+len(v) > limit.Bytes || next+b.count-seq > uint64(limit.Records) || next >= limit.Below) {
+			break
 		}
 		// The list ends at a hole, at a block that does not reach next, and at an overlap. The next Read begins there
 		// and reports the error, after the good records.
@@ -228,7 +234,7 @@ func mappedBlocks(c *bbolt.Cursor, seq uint64, limit streamlog.ReadLimit) (block
 		size += len(v)
 		blocks = append(blocks, b)
 	}
-	return blocks, size, nil
+	return blocks, nil
 }
 
 // seek moves c to the block with seq. If there is no such block, it moves c to the first block behind seq, or to the

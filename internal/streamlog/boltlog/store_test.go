@@ -3,6 +3,7 @@ package boltlog
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/headrace/headrace/backend"
@@ -96,4 +97,27 @@ func TestBoardWakesOnce(t *testing.T) {
 		s.Commit(&streamlog.Write{Records: one(fmt.Sprint(i)), Done: func(uint64, error) {}})
 		<-woken
 	}
+}
+
+// A block that is cut would be copied and checked again by the next Read.
+func TestReadEndsBehindABlock(t *testing.T) {
+	db := open(t, tempPath(t))
+	for range 3 { // blocks, because each Write has its own
+		recs := slices.Repeat([]backend.Record{{Value: []byte("v")}}, 70)
+		if _, err := streamlog.Commit(ctx, db.Store("s"), &streamlog.Write{Records: recs}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(seq, below uint64, atMost, want int) {
+		t.Helper()
+		recs, _, err := db.Store("s").Read(seq, streamlog.ReadLimit{Below: below, Records: atMost, Bytes: 1 << 20})
+		if err != nil || len(recs) != want {
+			t.Errorf("%d records from %d on, %v, want %d", len(recs), seq, err, want)
+		}
+	}
+	read(0, 210, 209, 140)
+	read(0, 210, 210, 210)
+	read(10, 210, 199, 130)
+	read(10, 210, 50, 50) // a part of the first block, because a reader must get on
+	read(0, 100, 1000, 100)
 }
