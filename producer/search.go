@@ -91,7 +91,8 @@ func (w *window) suspectPieces(n int, l *backend.Limits) {
 
 // acknowledge removes the first n parts, because the store has acknowledged them.
 func (w *window) acknowledge(n int, l *backend.Limits) {
-	w.latency = time.Since(w.parts[n-1].sentAt)
+	w.owedSince = time.Now()
+	w.latency = w.owedSince.Sub(w.parts[n-1].sentAt)
 	for i, p := range w.parts[:n] {
 		w.recordsAcked += p.hi - p.lo
 		if i < w.suspects {

@@ -98,6 +98,9 @@ func (e *engine) nextPart() (p part, seq uint64, room bool) {
 	// We mark the part before Send is called, because the ack may arrive before Send returns.
 	w.parts[i].attempts, w.parts[i].taken = p.attempts, true
 	w.parts[i].sentAt = time.Now()
+	if i == 0 {
+		w.owedSince = w.parts[i].sentAt
+	}
 	w.sent++
 	w.recordsInFlight += p.hi - p.lo
 	e.loan = loan{batch: p.batchData}

@@ -52,7 +52,7 @@ func (e *engine) beginSession(s *closeOnce) (no uint64) {
 	e.sessionNo++
 	no = e.sessionNo
 	if e.ackTimeout > 0 {
-		e.watchdog = time.AfterFunc(e.ackTimeout, func() { e.endSession(s, no, errAckTimeout) })
+		e.watchdog = time.AfterFunc(e.ackTimeout, func() { e.endSilent(s, no) })
 		e.watchdog.Stop() // nextPart starts the watchdog with the first part
 	}
 	if e.idleTimeout > 0 {
@@ -101,8 +101,23 @@ func (e *engine) endIdle(s *closeOnce, no uint64) {
 	}
 }
 
-// endSession ends session number no from our side; the first reason counts. A watchdog may fire after the next session has begun.
-// The number keeps its reason from becoming the reason of the next session.
+// endSilent ends session number no, because the store has owed an ack for AckTimeout. The watchdog may fire while an ack arrives. If
+// the ack gets the lock first, the store does not owe an ack any more, or owes the next ack for a moment only. Without another look,
+// we would end a session that works.
+func (e *engine) endSilent(s *closeOnce, no uint64) {
+	e.mu.Lock()
+	silent := e.sessionNo == no && e.window.sent > 0 && time.Since(e.window.owedSince) >= e.ackTimeout
+	if silent && e.endReason == nil {
+		e.endReason = errAckTimeout
+	}
+	e.mu.Unlock()
+	if silent {
+		s.close()
+	}
+}
+
+// endSession ends session number no from our side; the first reason counts. The number keeps a late reason of one session from
+// becoming the reason of the next session.
 func (e *engine) endSession(s *closeOnce, no uint64, reason error) {
 	e.mu.Lock()
 	if e.endReason == nil && e.sessionNo == no {

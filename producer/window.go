@@ -33,7 +33,8 @@ type window struct {
 	firstSeq uint64 // the seq of parts[0]; all seqs before are acknowledged
 	search
 	tally
-	latency time.Duration // time from sending to ack of the newest part acknowledged
+	latency   time.Duration // time from sending to ack of the newest part acknowledged
+	owedSince time.Time     // when parts[0] was sent or, if that is later, when the newest ack arrived; used while sent > 0
 }
 
 // push appends a batch. pop advances the slice, so the room in front is lost. When the memory is used up to its end, the parts
