@@ -199,6 +199,30 @@ func TestSessionThatWaitsForLingeringRecordsIsNotIdle(t *testing.T) {
 	})
 }
 
+// The producer looks at its session once in each IdleTimeout. Looks at every nanosecond would keep a processor busy while records
+// linger, and this test would not end.
+func TestShortestIdleTimeoutIsAMillisecond(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := open(t, memory.New(), producer.IdleTimeout(time.Nanosecond), producer.Linger(10*time.Second))
+		for _, v := range numbered(3) {
+			receipt := enqueue(t, p, v)[0]
+			time.Sleep(10 * time.Second)
+			if _, err := receipt.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond / 2)
+			if !p.Stats().Open {
+				t.Error("the session has ended after half a millisecond")
+			}
+			time.Sleep(2 * time.Millisecond)
+			if p.Stats().Open {
+				t.Error("the session is open after 2.5 ms without work")
+			}
+		}
+		closeNow(t, p)
+	})
+}
+
 // While the store owes an ack, the session is not idle, however long the ack takes.
 func TestSessionThatWaitsForAnAckIsNotIdle(t *testing.T) {
 	bubble(t, func(t *testing.T) {

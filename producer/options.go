@@ -29,6 +29,10 @@ type config struct {
 	retry         backoff.Policy
 }
 
+// leastIdle is the shortest IdleTimeout. The producer looks once in each IdleTimeout, also while a record lingers: with an IdleTimeout of
+// some nanoseconds, the looks alone would keep a processor busy.
+const leastIdle = time.Millisecond
+
 func newConfig(opts []Option) (config, error) {
 	c := config{
 		linger:       5 * time.Millisecond,
@@ -58,6 +62,9 @@ func newConfig(opts []Option) (config, error) {
 	}
 	if c.refusedInARow < 0 {
 		return c, fmt.Errorf("producer: RefusedInARow(%d): must not be negative", c.refusedInARow)
+	}
+	if c.idleTimeout > 0 {
+		c.idleTimeout = max(c.idleTimeout, leastIdle)
 	}
 	if c.logger == nil {
 		return c, errors.New("producer: Logger(nil): leave the option out to log nothing")
@@ -91,7 +98,7 @@ func BatchRecords(n int) Option { return func(c *config) { c.batchRecords = n } 
 func BatchBytes(n int) Option { return func(c *config) { c.batchBytes = n } }
 
 // BufferBytes bounds the memory for records that are not yet acknowledged. A record counts its bytes and about 100 bytes more, or
-// 150 with a time or headers; a batch counts 850 bytes. A full buffer blocks Enqueue and fails TryEnqueue. A single record larger
+// 150 with a time or headers; a batch counts 1,000 bytes. A full buffer blocks Enqueue and fails TryEnqueue. A single record larger
 // than BufferBytes is ErrTooLarge. Memory of acknowledged batches serves later batches or goes to the garbage collector; together
 // with the memory in use it is at most about twice BufferBytes. The default is 32 MiB, the minimum 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
@@ -111,7 +118,7 @@ func AckTimeout(d time.Duration) Option { return func(c *config) { c.ackTimeout 
 // for the cost of an opening. There are two reasons to end the session. A service with a producer for each of many streams keeps
 // connections only for the streams in use. And a network device may drop an idle connection without a word: the next record would
 // then wait for [AckTimeout]. Without a session, a producer learns only with its next record that its stream was closed, or that
-// another producer has taken its place. The default is a minute; with 0 or less a session stays open.
+// another producer has taken its place. The default is a minute, the minimum a millisecond; with 0 or less a session stays open.
 func IdleTimeout(d time.Duration) Option { return func(c *config) { c.idleTimeout = d } }
 
 // Attempts is how many attempts in a row may fail without progress before the producer stops. A session that is lost and an
