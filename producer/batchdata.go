@@ -33,22 +33,23 @@ type batchData struct {
 // batchDataBytes is the memory of a batch beside its records: batchData, latch, channel, place in the window and first chunk.
 // Measured with one record of 100 bytes in each batch. If the producer did not count these bytes, a producer that never
 // lingers would hold five times its buffer.
-const batchDataBytes = 850
+const batchDataBytes = 1000
 
 // firstChunk is the smallest chunk of an arena, in bytes: a lone small record should not cost a whole page.
 const firstChunk = 512
 
-// keepExtra copies the headers and the time of a record.
+// keepExtra copies the headers and the time of a record. The first chunk of memory has room for a single record: a batch may hold a
+// single record, and memory for more would not count against BufferBytes.
 func (d *batchData) keepExtra(x *extra) *extra {
 	if cap(d.headers)-len(d.headers) < len(x.headers) {
-		d.headers = make([]backend.Header, 0, max(2*cap(d.headers), len(x.headers), 16))
+		d.headers = make([]backend.Header, 0, max(2*cap(d.headers), len(x.headers)))
 	}
 	first := len(d.headers)
 	for _, h := range x.headers {
 		d.headers = append(d.headers, backend.Header{Name: h.Name, Value: d.copy(h.Value)})
 	}
 	if len(d.extras) == cap(d.extras) {
-		d.extras = make([]extra, 0, max(2*cap(d.extras), 4))
+		d.extras = make([]extra, 0, max(2*cap(d.extras), 1))
 	}
 	d.extras = append(d.extras, extra{headers: d.headers[first:len(d.headers):len(d.headers)], time: x.time})
 	return &d.extras[len(d.extras)-1]

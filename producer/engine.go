@@ -79,7 +79,7 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	e.queue = batcher.NewWith(e.keep,
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
 		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
-		// A buffer of less than 870,400 bytes counts less overhead, at most one byte in 1,024. The full overhead of a batch would
+		// A buffer of less than 1,024,000 bytes counts less overhead, at most one byte in 1,024. The full overhead of a batch would
 		// leave no room for records in a buffer of a few hundred bytes, as tests use it.
 		batcher.BatchOverhead(min(batchDataBytes, c.bufferBytes>>10)))
 	first, err := e.open(ctx, new(attempts), c.openingBudget(ctx))

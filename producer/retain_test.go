@@ -57,33 +57,46 @@ func TestSmallBatchesAfterALargeOneHoldLittle(t *testing.T) {
 	})
 }
 
-// Where nothing lingers each record is a batch of its own, which weighs more than a small record.
+// Where nothing lingers, each record is a batch of its own, which weighs more than a small record.
 func TestABufferOfLoneRecordsIsNoLarger(t *testing.T) {
 	const budget = 8 << 20
-	bubble(t, func(t *testing.T) {
-		sink := newGated()
-		p := openBytes(t, sink, producer.BufferBytes(budget), producer.Linger(0), producer.AckTimeout(0), producer.DrainTimeout(0))
-		before := heap()
-		for {
-			_, err := p.TryEnqueue(make([]byte, 100))
-			if errors.Is(err, producer.ErrFull) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait() // sent
-		}
-		sink.sent = nil
-		if s := p.Stats(); s.InFlight != s.Buffered || s.BufferedBytes < budget/2 {
-			t.Errorf("%+v, want a buffer full of batches of one", s)
-		}
-		if held := int(heap()) - int(before); held > 3*budget/2 {
-			t.Errorf("%.1f MiB held, the buffer is 8 MiB", float64(held)/(1<<20))
-		}
-		if err := p.Close(); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("close: %v", err)
-		}
-	})
+	named := backend.Headers{{Name: "n", Value: []byte("v")}}
+	for name, r := range map[string]producer.Record[[]byte]{
+		"no bytes":             {},
+		"100 bytes":            {Value: make([]byte, 100)},
+		"1,000 bytes":          {Value: make([]byte, 1000)},
+		"a time and a header":  {Time: time.Unix(1, 0), Headers: named},
+		"100 bytes and a time": {Value: make([]byte, 100), Time: time.Unix(1, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sink := newGated()
+				p := openBytes(t, sink, producer.BufferBytes(budget), producer.Linger(0), producer.AckTimeout(0), producer.DrainTimeout(0))
+				before := heap()
+				for {
+					_, err := p.TryEnqueueRecord(r)
+					if errors.Is(err, producer.ErrFull) {
+						break
+					} else if err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait() // sent
+				}
+				sink.sent = nil
+				if s := p.Stats(); s.InFlight != s.Buffered || s.BufferedBytes < budget/2 {
+					t.Errorf("%+v, want a buffer full of batches of one", s)
+				}
+				held := float64(heap()-before) / budget
+				t.Logf("%.2f of the buffer held", held)
+				if !race && held > 1.2 { // the race detector needs memory of its own
+					t.Errorf("%.2f of the buffer held", held)
+				}
+				if err := p.Close(); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("close: %v", err)
+				}
+			})
+		})
+	}
 }
 
 // While there is work the memory of a decided batch serves the next one; when there is none, the garbage collector has it.
