@@ -92,20 +92,37 @@ func (c *jsonCodec[T]) AppendEncode(dst []byte, v T) ([]byte, error) {
 }
 
 func (c *jsonCodec[T]) Decode(src []byte) (T, error) {
-	var zero T
 	v := c.values.Get().(*T)
-	err := json.Unmarshal(src, v, c.accept)
+	err := c.unmarshal(v, src)
 	out := *v
 	// A value that may point into itself keeps its memory, see plain. Without the reset to zero, the engine would write the next
 	// record into the maps, slices and pointers that out has too.
 	if c.plain {
+		var zero T
 		*v = zero
 		c.values.Put(v)
 	}
-	if err != nil {
-		return zero, fmt.Errorf("codec: json: decode: %w", err)
+	return out, err
+}
+
+// DecodeInto implements [IntoDecoder].
+func (c *jsonCodec[T]) DecodeInto(dst *T, src []byte) (err error) {
+	if c.plain {
+		return c.unmarshal(dst, src)
 	}
-	return out, nil
+	// The caller will overwrite *dst, and a value that points into itself would still refer to *dst.
+	*dst, err = c.Decode(src)
+	return err
+}
+
+// unmarshal decodes src into a zero value. After an error the value is zero again.
+func (c *jsonCodec[T]) unmarshal(v *T, src []byte) error {
+	if err := json.Unmarshal(src, v, c.accept); err != nil {
+		var zero T
+		*v = zero
+		return fmt.Errorf("codec: json: decode: %w", err)
+	}
+	return nil
 }
 
 // rebase makes the offset in an error of the engine count from the start of the value. The engine counts from the first value of

@@ -56,20 +56,33 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 			ch.bad = append(ch.bad, undecoded{at: i, panicked: fmt.Sprintf("at record %q: %v\n\n%s", ch.recs[i].Offset, p, debug.Stack())})
 		}
 	}()
-	// codec.DecodeRecord would look for the methods of a HeaderCodec at every record.
+	// Look for the methods once. codec.DecodeRecord would look again at every record.
 	withHeaders, _ := c.(codec.HeaderCodec[T])
+	into, _ := c.(codec.IntoDecoder[T])
+	var next []byte // the bytes of the record at i
+	if len(ch.recs) > 0 {
+		next = ch.recs[0].Value
+	}
 	for ; i < len(ch.recs); i++ {
-		var v T
+		src := next
+		if i+1 < len(ch.recs) {
+			// Another core may have written the records, and memory of another core comes late. Ask for the next record before
+			// this record is decoded, and the processor does both at the same time.
+			next = ch.recs[i+1].Value
+		}
 		var err error
-		if withHeaders != nil {
-			v, err = withHeaders.DecodeRecord(ch.recs[i].Value, ch.recs[i].Headers)
-		} else {
-			v, err = c.Decode(ch.recs[i].Value)
+		switch {
+		case withHeaders != nil:
+			ch.values[i], err = withHeaders.DecodeRecord(src, ch.recs[i].Headers)
+		case into != nil:
+			err = into.DecodeInto(&ch.values[i], src)
+		default:
+			ch.values[i], err = c.Decode(src)
 		}
 		if err != nil {
+			var zero T
+			ch.values[i] = zero
 			ch.bad = append(ch.bad, undecoded{at: i, err: err})
-			continue
 		}
-		ch.values[i] = v
 	}
 }

@@ -12,6 +12,7 @@
 //   - on an error the codec returns dst unchanged ([Refuses]);
 //   - decoding never writes to src, and a caller who appends to a decoded slice does not write to src either;
 //   - a decoded value does not change while later records are decoded, even if the codec pools memory;
+//   - a [codec.IntoDecoder] decodes as Decode does, and its values do not refer to the memory that the caller lends;
 //   - records cut short or altered never make the codec panic;
 //   - Format is constant;
 //   - a codec made outside a testing/synctest bubble works inside a bubble, and outside again.

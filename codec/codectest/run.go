@@ -40,6 +40,8 @@ func RunFunc[T any](t *testing.T, c codec.Codec[T], equal func(a, b T) bool, val
 		{"aliasing of the value", false, s.aliasesValue},
 		{"view", false, s.view},
 		{"round trip", true, s.roundTrip},
+		{"into", true, s.into},
+		{"into, cut short", true, s.intoCut},
 		{"source", true, s.source},
 		{"aliasing of the source", true, s.aliasesSource},
 		{"independence", true, s.independence},
