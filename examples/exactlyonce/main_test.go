@@ -69,12 +69,12 @@ func TestEachPaymentCountsOnce(t *testing.T) {
 	}
 }
 
-// TestKilled kills the program with SIGKILL at random moments, 3 times over 30,000 payments: HEADRACE_KILLS is how often instead, and
-// HEADRACE_LONG=1 means 50 times over a million.
+// TestKilled kills the program with SIGKILL at random moments of its work, 3 times: HEADRACE_KILLS is how often instead, and
+// HEADRACE_LONG=1 means 50 times. Each run gets more payments.
 func TestKilled(t *testing.T) {
-	kills, payments := 3, 30_000
+	kills, payments := 3, 10_000
 	if os.Getenv("HEADRACE_LONG") == "1" {
-		kills, payments = 50, 1_000_000
+		kills, payments = 50, 20_000
 	}
 	if n, err := strconv.Atoi(os.Getenv("HEADRACE_KILLS")); err == nil {
 		kills = n
@@ -86,22 +86,43 @@ func TestKilled(t *testing.T) {
 
 func testKilled(t *testing.T, dsn string, kills, payments int) {
 	dir := t.TempDir()
-	killed := 0
-	for range kills {
+	// The first run makes the tables, and nobody kills it. PostgreSQL may refuse CREATE TABLE IF NOT EXISTS while it still makes the
+	// same table for a program that was killed.
+	began := time.Now()
+	if err := run(t.Context(), dir, dsn, payments); err != nil {
+		t.Fatal(err)
+	}
+	life := time.Since(began) // of a run that nobody kills, about
+	killed, runs := 0, 1
+	for killed < kills {
+		if runs++; runs > 10+10*kills {
+			t.Fatalf("only %d of %d runs were killed in the middle", killed, runs)
+		}
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childDir+"="+dir, "EXACTLYONCE_POSTGRES="+dsn, "EXACTLYONCE_PAYMENTS="+strconv.Itoa(payments))
+		cmd.Env = append(os.Environ(), childDir+"="+dir, "EXACTLYONCE_POSTGRES="+dsn, "EXACTLYONCE_PAYMENTS="+strconv.Itoa(runs*payments))
 		cmd.Stderr = os.Stderr
+		began = time.Now()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(20+mathrand.N(300))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		if cmd.Wait() != nil {
-			killed++
-		}
+		timer := time.AfterFunc(mathrand.N(2*life), func() { _ = cmd.Process.Kill() })
+		err := cmd.Wait()
 		timer.Stop()
+		switch {
+		case err == nil:
+			life = time.Since(began)
+		case cmd.ProcessState.ExitCode() == panicked:
+			t.Fatalf("run %d was not killed, and failed", runs)
+		default:
+			killed++
+			life += life / 8 // kill a slow program later, or no run would get far
+		}
 	}
-	if err := run(t.Context(), dir, dsn, payments); err != nil {
+	if err := run(t.Context(), dir, dsn, runs*payments); err != nil {
 		t.Errorf("after %d kills: %v", killed, err)
 	}
-	t.Logf("%d of %d runs over %d payments were killed in the middle", killed, kills, payments)
+	t.Logf("%d of %d runs were killed in the middle, over %d payments", killed, runs, runs*payments)
 }
+
+// panicked is the exit code of a Go program that has panicked. TestMain panics when the program fails.
+const panicked = 2

@@ -95,6 +95,9 @@ func TestKilled(t *testing.T) {
 	t.Logf("%d orders were committed; %d writers and relays were killed while they worked", n, killed)
 }
 
+// panicked is the exit code of a Go program that has panicked. TestMain panics when the program fails.
+const panicked = 2
+
 // startKilling starts a program again and again, and kills it. It tells how many were killed before they ended by themselves.
 func startKilling(t *testing.T, w where, role string, orders, kills int) <-chan int {
 	text, err := json.Marshal(w)
@@ -117,6 +120,10 @@ func startKilling(t *testing.T, w where, role string, orders, kills int) <-chan 
 				killed++
 			}
 			timer.Stop()
+			if cmd.ProcessState.ExitCode() == panicked {
+				t.Errorf("a %s was not killed, and failed", role)
+				break
+			}
 		}
 		done <- killed
 	}()

@@ -36,6 +36,10 @@ type where struct {
 
 const basin = "shop-events"
 
+// createOrders takes a lock, because PostgreSQL may refuse CREATE TABLE IF NOT EXISTS while another process creates the same table.
+const createOrders = `SELECT pg_advisory_xact_lock(hashtext('headrace_outbox_example'));
+	CREATE TABLE IF NOT EXISTS orders (id INT PRIMARY KEY, cents INT NOT NULL)`
+
 // A shop has a database, and two systems that get an event for each order.
 type shop struct {
 	pool    *pgxpool.Pool
@@ -65,7 +69,7 @@ func open(ctx context.Context, w where) (s *shop, err error) {
 		return nil, err
 	}
 	ends = append(ends, s.pool.Close)
-	if _, err := s.pool.Exec(ctx, `CREATE TABLE IF NOT EXISTS orders (id INT PRIMARY KEY, cents INT NOT NULL)`); err != nil {
+	if _, err := s.pool.Exec(ctx, createOrders, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return nil, err
 	}
 	if s.db, err = postgres.Open(ctx, s.pool); err != nil {
@@ -101,8 +105,8 @@ func open(ctx context.Context, w where) (s *shop, err error) {
 // take takes orders until there are n. Every fourth order is rolled back at the last moment, and must not become an
 // event.
 func (s *shop) take(ctx context.Context, n int) error {
-	var last int
-	if err := s.pool.QueryRow(ctx, `SELECT COALESCE(max(id), 0) FROM orders`).Scan(&last); err != nil {
+	last, err := s.lastOrder(ctx)
+	if err != nil {
 		return err
 	}
 	events := outbox.New(s.orders, codec.JSON[Order]())
@@ -126,6 +130,18 @@ func (s *shop) take(ctx context.Context, n int) error {
 		}
 	}
 	return nil
+}
+
+// lastOrder returns the number of the last order. PostgreSQL may still be about to commit the last order of a program that was killed.
+// lastOrder waits for that commit, because take would otherwise give the same number to another order.
+func (s *shop) lastOrder(ctx context.Context) (last int, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `LOCK TABLE orders IN EXCLUSIVE MODE`); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT COALESCE(max(id), 0) FROM orders`).Scan(&last)
+	})
+	return last, err
 }
 
 // relay copies the events to both systems until ctx ends.
