@@ -51,7 +51,11 @@ func child(t *testing.T, dir string, lines int) (finished bool) {
 			}
 		}
 	}
-	return cmd.Wait() == nil
+	err = cmd.Wait()
+	if err != nil && lines > 0 {
+		t.Fatalf("the program was not killed, and failed: %v", err)
+	}
+	return err == nil
 }
 
 // Every valid reading is in the table and every other among the dead letters, whenever the pipe was killed, and first copies

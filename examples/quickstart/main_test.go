@@ -42,15 +42,21 @@ func child(t *testing.T, dir string, orders int, line func(what string, n uint64
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	signalled := false
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		what, number, _ := strings.Cut(lines.Text(), " ")
 		n, err := strconv.ParseUint(number, 10, 64)
 		if err == nil {
-			line(what, n, func(s os.Signal) { _ = cmd.Process.Signal(s) })
+			line(what, n, func(s os.Signal) {
+				signalled = true
+				_ = cmd.Process.Signal(s)
+			})
 		}
 	}
-	_ = cmd.Wait()
+	if err := cmd.Wait(); err != nil && !signalled {
+		t.Errorf("the program was not killed, and failed: %v", err)
+	}
 }
 
 // audit reads the whole stream and returns the last ID. The IDs must be dense: nothing lost, repeated or reordered.
@@ -90,7 +96,7 @@ func TestKilledAtRandomMomentsItLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	var acked, processed, repeated, most uint64
 	for kill := range kills {
-		countdown := rand.IntN(40_000) // lines until the kill
+		countdown := 1 + rand.IntN(40_000) // lines until the kill
 		first := true
 		child(t, dir, 10_000_000, func(what string, n uint64, signal func(os.Signal)) {
 			switch what {
