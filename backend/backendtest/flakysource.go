@@ -50,7 +50,12 @@ func (f *FlakySource) OpenReader(ctx context.Context, from backend.Offset) (back
 	if err != nil {
 		return nil, err
 	}
-	r := &flakyReader{flaky: f, below: below, number: number, ended: make(chan struct{}), abortRead: func() {}}
+	r := &flakyReader{flaky: f, below: below, number: number, ended: make(chan struct{}), abortRead: func() {}, ending: func() {}}
+	var reader backend.Reader = r
+	if below, ok := below.(backend.Notifier); ok {
+		n := &flakyNotifier{flakyReader: r, below: below}
+		r.ending, reader = n.call, n
+	}
 	f.live.add(r)
 	if e.kind == "Lifetime" {
 		expire := func() { r.end(notTakenError("reader", e.err)) }
@@ -60,7 +65,7 @@ func (f *FlakySource) OpenReader(ctx context.Context, from backend.Offset) (back
 			r.timer = time.AfterFunc(e.life, expire)
 		}
 	}
-	return r, nil
+	return reader, nil
 }
 
 // flakyReader stands between a consumer and a reader of the store below.
@@ -70,6 +75,7 @@ type flakyReader struct {
 	number int           // of the reader on its source, for Call.Session
 	ended  chan struct{} // closed when reason is set
 	timer  *time.Timer   // of Lifetime; nil without
+	ending func()        // called when the reader has ended
 
 	reads, closes int // counters of calls, for the script
 
@@ -90,6 +96,7 @@ func (r *flakyReader) end(reason error) {
 	abort := r.abortRead
 	r.mu.Unlock()
 	abort()
+	r.ending()
 }
 
 // beginRead returns the context for a single Read below, which end cancels too. When the reader has ended, beginRead returns

@@ -111,6 +111,44 @@ func TestFlakySourceEndsABlockedRead(t *testing.T) {
 	})
 }
 
+// A consumer may wait without a goroutine in Read. It must learn of every end of its reader all the same.
+func TestFlakySourceEndsTheWaitOfANotifier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := NewFlakySource(newToy(), Nth(OnOpenReader, 3, Lifetime(time.Minute, nil)))
+		for _, test := range []struct {
+			cause func(backend.Reader)
+			is    error
+		}{
+			{func(backend.Reader) { source.Break(nil) }, backend.ErrTransient},
+			{func(r backend.Reader) { r.Close() }, backend.ErrClosed},
+			{func(backend.Reader) { <-time.After(time.Minute) }, backend.ErrTransient}, // its lifetime
+		} {
+			r, err := source.OpenReader(t.Context(), backend.Earliest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Read(t.Context()); err != nil { // the first Read does not wait
+				t.Fatal(err)
+			}
+			calls := 0
+			if r.(backend.Notifier).Notify(func() { calls++ }) || calls > 0 {
+				t.Fatalf("Notify did not wait, or called the function %d times", calls)
+			}
+			test.cause(r)
+			synctest.Wait()
+			if _, err := r.Read(t.Context()); !errors.Is(err, test.is) || calls != 1 {
+				t.Errorf("ended with %v after %d calls, want %v after 1", err, calls, test.is)
+			}
+			if !r.(backend.Notifier).Notify(func() { calls++ }) {
+				t.Error("a reader that has ended would wait")
+			}
+			if err := r.Close(); err != nil || calls != 1 {
+				t.Errorf("Close: %v, %d calls", err, calls)
+			}
+		}
+	})
+}
+
 // A run at random must be reproducible from its seed.
 func TestRandomIsReproducible(t *testing.T) {
 	const seed = 42

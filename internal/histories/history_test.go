@@ -27,8 +27,9 @@ type history struct {
 	p         float64 // that a call fails
 	refuses   bool    // there are unwanted records
 	losesAcks bool
-	down      atomic.Int64 // openings that an outage lets fail
-	pulled    atomic.Bool  // the world was closed while all were at work
+	lull      time.Duration // the longest pause between two records
+	down      atomic.Int64  // openings that an outage lets fail
+	pulled    atomic.Bool   // the world was closed while all were at work
 	beats     chan struct{}
 
 	ledger    *ledger
@@ -42,7 +43,8 @@ func newHistory(t testing.TB, seed uint64, n *counts) *history {
 	d := newDice(seed, "history")
 	h := &history{
 		t: t, seed: seed, dice: d, counts: n, p: pick(d, 0, 0.02, 0.1, 0.25),
-		refuses: chance(d, 0.5), losesAcks: chance(d, 0.2), beats: make(chan struct{}, 1), takings: newTakings(),
+		refuses: chance(d, 0.5), losesAcks: chance(d, 0.2),
+		lull: pick(d, 20*time.Millisecond, 20*time.Millisecond, 3*time.Second), beats: make(chan struct{}, 1), takings: newTakings(),
 	}
 	h.ledger = newLedger(h)
 	return h
@@ -185,13 +187,13 @@ func (h *history) chaos(ctx context.Context, pull bool) {
 	}
 }
 
-// pause lets others run; in a bubble it also takes time.
+// pause lets others run; in a bubble it also takes time. After three seconds without a record, consumers wait without a goroutine.
 func (h *history) pause(d *rand.Rand) {
 	if h.world.pullable() {
 		runtime.Gosched()
 		return
 	}
-	time.Sleep(pick(d, 0, time.Millisecond, 20*time.Millisecond))
+	time.Sleep(pick(d, 0, time.Millisecond, h.lull))
 }
 
 // catchUp lets every consumer come to the end.
