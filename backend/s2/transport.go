@@ -49,10 +49,13 @@ func (c *Client) dialing() *http.Transport {
 	return t
 }
 
+// pingAfter makes a dead connection of a session end after 30 s: 15 s without a frame, and 15 s without an answer to a ping.
+const pingAfter = 15 * time.Second
+
 // appending makes the transport for append sessions. Each session has a connection of its own: see package h2.
 func (c *Client) appending() *transport {
 	t := c.dialing()
-	h2.Configure(t)
+	h2.Configure(t, pingAfter)
 	return newTransport(t, c.cfg.wrap)
 }
 
@@ -65,10 +68,9 @@ func (c *Client) newReads() *transport {
 	t.HTTP2 = &http.HTTP2Config{
 		MaxReadFrameSize:          1 << 20, // a full batch fits into one or two HTTP/2 frames
 		MaxReceiveBufferPerStream: 4 << 20, // the memory for a reader with a slow consumer
-		// A dead connection ends after 30 s: 15 s without a frame, and 15 s without an answer to a ping.
-		SendPingTimeout:  15 * time.Second,
-		PingTimeout:      15 * time.Second,
-		WriteByteTimeout: 30 * time.Second,
+		SendPingTimeout:           pingAfter,
+		PingTimeout:               pingAfter,
+		WriteByteTimeout:          30 * time.Second,
 	}
 	return newTransport(t, c.cfg.wrap)
 }

@@ -46,6 +46,10 @@ const (
 	// measurements.
 	mostData = 512 << 10
 
+	// mostFrames is how many frames leave in one call of the operating system: 512 KiB for a server that takes frames of 16 KiB. A
+	// call for each frame made a record of 1 KiB cost 1.8 times the processor time of the client, and 1.7 times that of the server.
+	mostFrames = 32
+
 	// firstWindow is the window of a stream and of a connection before anybody changes it.
 	firstWindow = 65_535
 

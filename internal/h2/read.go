@@ -1,12 +1,16 @@
 package h2
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/headrace/headrace/internal/misconfig"
 )
 
 // Read reads the body of the response. io.EOF is the end that the server has marked. Any other error means that the
@@ -94,23 +98,34 @@ func (s *Stream) frame() (fields []hpack.HeaderField, final bool, err error) {
 func (s *Stream) head() (length int, typ frameType, f flags, stream uint32, err error) {
 	// Peek shows the head in place, without a copy, and fails when the connection ends inside the head.
 	b, err := s.in.Peek(headBytes)
+	// This check comes before the others: an alert of TLS is shorter than a head, and "HTTP/" as a head would mean a length of 4.7
+	// MB, and an error about a length would not tell the operator what answers there.
+	if other := otherProtocol(b); other != nil {
+		return 0, 0, 0, 0, other
+	}
 	if err != nil {
 		return 0, 0, 0, 0, err
 	}
 	length = int(binary.BigEndian.Uint32(b) >> 8)
 	typ, f, stream = frameType(b[3]), flags(b[4]), binary.BigEndian.Uint32(b[5:])&mostWindow
-	switch {
-	// This case comes before the length. Read as a head, "HTTP/" means a length of 4.7 MB, and an error about a length would
-	// not tell the operator that something answers in HTTP/1.1.
-	case string(b[:5]) == "HTTP/":
-		return 0, 0, 0, 0, fmt.Errorf("the server does not speak HTTP/2: its answer begins with %q", b)
 	// Our SETTINGS leave the largest frame at the default, so a server that sends more breaks the protocol. The limit also
 	// bounds the memory that payload allocates.
-	case length > leastMaxFrame:
+	if length > leastMaxFrame {
 		return 0, 0, 0, 0, fmt.Errorf("a frame of %d bytes from the server, at most %d are allowed", length, leastMaxFrame)
 	}
 	_, _ = s.in.Discard(headBytes) // cannot fail: Peek has read these bytes
 	return length, typ, f, stream, nil
+}
+
+// otherProtocol returns an error if b, where a head of a frame is due, is from a server of another protocol.
+func otherProtocol(b []byte) error {
+	switch {
+	case bytes.HasPrefix(b, []byte("HTTP/")):
+		return &misconfig.Sign{Cause: misconfig.NoHTTP2, Err: fmt.Errorf("the server does not speak HTTP/2: its answer begins with %q", b)}
+	case bytes.HasPrefix(b, []byte("\x15\x03")):
+		return &misconfig.Sign{Cause: misconfig.NeedsTLS, Err: errors.New("the server has answered with an alert of TLS")}
+	}
+	return nil
 }
 
 // payload reads the payload of a frame without data. It is valid until the next call.
@@ -126,9 +141,8 @@ func (s *Stream) payload(n int) ([]byte, error) {
 
 // data prepares Read for the payload of a DATA frame.
 func (s *Stream) data(length int, f flags, stream uint32) error {
-	// headers is nil behind the headers of the response. Data before the headers would become the body of a response that the
-	// server has not begun.
-	if stream != requestStream || s.headers != nil {
+	// Data before the headers would become the body of a response that the server has not begun.
+	if stream != requestStream || !s.responded {
 		return fmt.Errorf("the server sent data for stream %d, in front of a response", stream)
 	}
 	// The whole payload counts against our windows, padding too. We give the room back at once: the server sends no more than

@@ -11,13 +11,18 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http2/hpack"
 )
 
 // Configure makes t send each request over a connection of its own, as a [Stream]. t makes the connections as its settings
-// say. Other than for net/http, the request has no Body: the caller writes to the Stream, see [Await].
-func Configure(t *http.Transport) {
+// say. Other than for net/http, the Body of the request is only the beginning of the body, and is sent in one piece: the caller
+// writes the rest to the Stream, see [Await].
+//
+// A silent connection is asked for a sign of life after pingAfter, and is given up after pingAfter more. 0 means never: many
+// servers of gRPC end a connection with a client that asks more often than every five minutes.
+func Configure(t *http.Transport, pingAfter time.Duration) {
 	t.DisableKeepAlives = true // every Stream has its own connection
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP2(true)
@@ -30,9 +35,9 @@ func Configure(t *http.Transport) {
 	t.TLSClientConfig.NextProtos = []string{"h2"}
 	// net/http calls these functions with a new connection. The second name is the one for connections without TLS.
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{
-		"h2": func(_ string, c *tls.Conn) http.RoundTripper { return connection{c} },
+		"h2": func(_ string, c *tls.Conn) http.RoundTripper { return connection{c, pingAfter} },
 		"unencrypted_http2": func(_ string, c *tls.Conn) http.RoundTripper {
-			return connection{c.NetConn().(interface{ UnencryptedNetConn() net.Conn }).UnencryptedNetConn()}
+			return connection{c.NetConn().(interface{ UnencryptedNetConn() net.Conn }).UnencryptedNetConn(), pingAfter}
 		},
 	}
 }
@@ -48,52 +53,114 @@ func Await(ctx context.Context) (context.Context, func() *Stream) {
 }
 
 // A connection is a new connection, on which no request was sent yet.
-type connection struct{ net.Conn }
+type connection struct {
+	net.Conn
+	pingAfter time.Duration
+}
 
-// RoundTrip sends the request, and returns the response when its headers have come. The end of the request's context closes
-// the connection, before and after.
+// RoundTrip is [Do] for a connection of net/http.
 func (c connection) RoundTrip(req *http.Request) (*http.Response, error) {
-	s := newStream(c.Conn)
-	// The watch begins before the first byte: a server that accepts the connection and says nothing must not hold the opening
-	// beyond the end of its context.
-	s.watch(req.Context())
-	res, err := s.open(req)
+	s, res, err := Do(c.Conn, req, c.pingAfter)
 	if err != nil {
-		_ = s.Close()
 		return nil, err
 	}
-	// The Stream is handed over only with a response. Before, this goroutine reads the frames, and a second reader would take
-	// its bytes.
+	// The Stream is handed over only with a response. Before, Do reads the frames, and a second reader would take its bytes.
 	if to, ok := req.Context().Value(streamKey{}).(**Stream); ok {
 		*to = s
 	}
 	return res, nil
 }
 
-// open sends everything up to the headers of the request in one write, and waits for the headers of the response.
+// Do sends a request over a new connection, and returns its Stream and the response when the headers of the response have come.
+// The end of the request's context closes the connection, before and after. Do also closes the connection after an error. See
+// [Configure] for the body of the request and for pingAfter.
+func Do(conn net.Conn, req *http.Request, pingAfter time.Duration) (*Stream, *http.Response, error) {
+	s := newStream(conn, pingAfter)
+	// The watch begins before the first byte: a server that accepts the connection and says nothing must not hold the opening
+	// beyond the end of its context.
+	s.watch(req.Context())
+	res, err := s.open(req)
+	if err != nil {
+		_ = s.Close() // the request may be wrong, and nothing was sent
+		return nil, nil, err
+	}
+	return s, res, nil
+}
+
+// open sends the request, and waits for the headers of the response.
 func (s *Stream) open(req *http.Request) (*http.Response, error) {
-	first := []byte(preface)
+	first, err := firstBytes(req)
+	if err != nil {
+		return nil, err
+	}
+	body, err := firstData(req)
+	if err != nil {
+		return nil, err
+	}
+	// The request leaves while this goroutine reads. Some servers send their SETTINGS before they read anything, and the beginning
+	// of the body may need more room than a server gives at first. The lock makes sure that the answer to those SETTINGS does not
+	// leave before the request.
+	s.sending.Lock()
+	sent := make(chan struct{})
+	go func() {
+		s.sendFirst(first)
+		close(sent)
+		if body != nil && s.Claim() {
+			_, _ = s.Write(req.Context(), body) // a failure ends the stream
+		}
+	}()
+	res, err := s.awaitResponse(req)
+	if err != nil {
+		_ = s.Close()
+	}
+	<-sent
+	return res, err
+}
+
+// firstBytes is everything up to the headers of the request, which leaves in one write.
+func firstBytes(req *http.Request) ([]byte, error) {
 	// Without a push, every frame of the server belongs to our request or to the connection.
-	first = appendFrame(first, frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0)
+	first := appendFrame([]byte(preface), frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0)
 	block := encodeHeaders(req)
 	// We send the headers in one frame, and the SETTINGS of the server, which might allow a longer frame, have not come yet.
 	if len(block) > leastMaxFrame {
 		return nil, fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", len(block), leastMaxFrame)
 	}
 	// The frame has no END_STREAM: the body follows with each Write.
-	first = appendFrame(first, frameHeaders, flagEndHeaders, requestStream, block...)
-	if err := s.send(first); err != nil {
-		return nil, err
+	return appendFrame(first, frameHeaders, flagEndHeaders, requestStream, block...), nil
+}
+
+// firstData is the beginning of the body, in the form for Write; nil if there is none.
+func firstData(req *http.Request) ([]byte, error) {
+	if req.Body == nil {
+		return nil, nil
 	}
+	defer req.Body.Close()
+	return io.ReadAll(io.MultiReader(bytes.NewReader(make([]byte, HeadRoom)), req.Body))
+}
+
+// sendFirst is called with the lock sending, and unlocks it.
+func (s *Stream) sendFirst(first []byte) {
+	s.parts = append(s.parts[:0], first)
+	err := s.sendParts()
+	s.sending.Unlock()
+	if err != nil {
+		s.end(err)
+		_ = s.Close()
+	}
+}
+
+func (s *Stream) awaitResponse(req *http.Request) (*http.Response, error) {
 	for {
 		// In front of the response come the SETTINGS of the server, and perhaps interim responses. frame obeys the SETTINGS,
 		// and the loop goes on to the real response.
 		fields, final, err := s.frame()
-		if err != nil {
-			return nil, err
-		}
-		if final {
-			return makeResponse(req, fields, s)
+		switch {
+		case err != nil:
+			s.end(err)
+			return nil, s.reason() // the reason may be a failed write, which has closed the connection
+		case final:
+			return s.makeResponse(req, fields)
 		}
 	}
 }
@@ -160,17 +227,21 @@ func (s *Stream) response(length int, f flags, stream uint32) (fields []hpack.He
 		}
 		block, f = append(block, payload...), more
 	}
-	if s.headers == nil {
-		return nil, false, nil // a trailer: no headers follow that would need the decoder's table
-	}
 	if fields, err = s.decode(block); err != nil {
 		return nil, false, fmt.Errorf("the headers of the response: %w", err)
+	}
+	if s.responded {
+		for _, f := range fields {
+			if !strings.HasPrefix(f.Name, ":") { // a trailer has no pseudo-headers
+				s.trailer.Add(f.Name, f.Value)
+			}
+		}
+		return nil, false, nil
 	}
 	if len(fields) > 0 && fields[0].Name == ":status" && strings.HasPrefix(fields[0].Value, "1") {
 		return nil, false, nil
 	}
-	// The table of the decoder is not needed any more. nil also tells data that the response has begun.
-	s.headers = nil
+	s.responded = true
 	return fields, true, nil
 }
 
@@ -211,9 +282,11 @@ func (s *Stream) decode(block []byte) (fields []hpack.HeaderField, err error) {
 	return fields, err
 }
 
-func makeResponse(req *http.Request, fields []hpack.HeaderField, body io.ReadCloser) (*http.Response, error) {
+func (s *Stream) makeResponse(req *http.Request, fields []hpack.HeaderField) (*http.Response, error) {
 	// The length of the body stays unknown, because END_STREAM and not a length tells the end.
-	res := &http.Response{Proto: "HTTP/2.0", ProtoMajor: 2, Header: http.Header{}, Body: body, ContentLength: -1, Request: req}
+	res := &http.Response{
+		Proto: "HTTP/2.0", ProtoMajor: 2, Header: http.Header{}, Trailer: s.trailer, Body: s, ContentLength: -1, Request: req,
+	}
 	for _, f := range fields {
 		if f.Name == ":status" {
 			code, err := strconv.Atoi(f.Value)

@@ -11,7 +11,7 @@ import (
 // must reach the rest, whoever has waited for longer.
 func TestRoomReachesTheRestOfAWriteWhileTheNextWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStream(new(script))
+		s := newStream(new(script), 0)
 		s.window = 0
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -55,7 +55,7 @@ func TestTheEndReachesTheNextWhileAWriteWaits(t *testing.T) {
 		errClosed:   func(s *Stream) { s.Close() },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStream(new(script))
+			s := newStream(new(script), 0)
 			s.window = 0
 			if !s.Claim() {
 				t.Fatal("no claim")

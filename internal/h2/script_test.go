@@ -41,7 +41,7 @@ func play(t testing.TB, frames ...[]byte) (*Stream, *script, *http.Response, err
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := connection{c}.RoundTrip(req)
+	res, err := connection{c, 0}.RoundTrip(req)
 	return accepted(), c, res, err
 }
 
@@ -103,6 +103,8 @@ func TestABrokenAnswerIsAnError(t *testing.T) {
 		"EOF":                             {ok, text(0, "hel")},
 		"UNEXPECTED EOF":                  {ok, text(0, "hello")[:12]},
 		"does not speak HTTP/2":           {[]byte("HTTP/1.1 400 Bad Request\r\n\r\n")},
+		"an alert of TLS":                 {{0x15, 3, 1, 0, 2, 2, 70}},
+		"the headers of the response: d":  {ok, text(0, "hel"), appendFrame(nil, frameHeaders, flagEndHeaders|flagEndStream, 1, 0xff)},
 		"a frame of 65793 bytes":          {ok, {1, 1, 1, 0, 0, 0, 0, 0, 1}},
 		"for stream 3":                    {ok, appendFrame(nil, frameData, 0, 3)},
 		"in front of a response":          {text(0, "hello")},
@@ -177,7 +179,7 @@ func TestASilentServerIsAskedOnceForASignOfLife(t *testing.T) {
 	for times, pings := range []int{0, 1, 1} {
 		c := &silent{times: times}
 		c.in.Reset([]byte("x"))
-		n, err := alive{newStream(c)}.Read(make([]byte, 1))
+		n, err := alive{newStream(c, time.Second)}.Read(make([]byte, 1))
 		if (err == nil) != (times < 2) || (n == 1) != (times < 2) || bytes.Count(c.out.Bytes(), ping) != pings {
 			t.Errorf("after %d waits: %d bytes, %v, and %q was sent", times, n, err, c.out.String())
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -26,7 +27,8 @@ func echo(t *testing.T, secure bool) *httptest.Server {
 			_ = http.NewResponseController(w).Flush()
 		}
 	}))
-	srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 128 << 10}
+	// A write of a megabyte needs many frames, and more room than there is at first.
+	srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10, MaxReceiveBufferPerConnection: 512 << 10, MaxReadFrameSize: 16 << 10}
 	srv.Config.Protocols = new(http.Protocols)
 	srv.Config.Protocols.SetHTTP1(true)
 	if secure {
@@ -51,7 +53,7 @@ func TestARealServerSendsBackAllData(t *testing.T) {
 				roots.AddCert(srv.Certificate())
 				tr.TLSClientConfig = &tls.Config{RootCAs: roots}
 			}
-			Configure(tr)
+			Configure(tr, 0)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			res, s := begin(t, ctx, tr, srv.URL)
@@ -114,7 +116,7 @@ func TestTheEndOfTheContextEndsReadAndWrite(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	tr := new(http.Transport)
-	Configure(tr)
+	Configure(tr, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	res, s := begin(t, ctx, tr, srv.URL)
@@ -137,5 +139,55 @@ func TestTheEndOfTheContextEndsReadAndWrite(t *testing.T) {
 		if err := <-ended; err == nil {
 			t.Error("it ended without an error")
 		}
+	}
+}
+
+// The beginning of the body may be larger than the room that a server gives at first, and the response may come before its end.
+func TestTheBodyOfTheRequestIsTheBeginning(t *testing.T) {
+	for _, size := range []int{0, 1, 1 << 20} {
+		srv := echo(t, false)
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, bytes.NewReader(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, res, err := Do(conn, req, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if s.Ready(t.Context()) == nil && s.Claim() {
+				_, _ = s.Write(t.Context(), append(make([]byte, HeadRoom), "the rest"...))
+			}
+			s.Finish()
+		}()
+		got, err := io.ReadAll(res.Body)
+		if err != nil || string(got) != string(want)+"the rest" {
+			t.Errorf("%d bytes: %d came back, %v", size, len(got), err)
+		}
+		_ = s.Close()
+	}
+}
+
+func TestTheFieldsBehindTheBodyAreTheTrailer(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "body")
+		w.Header().Set(http.TrailerPrefix+"X-Last", "word")
+	}))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+	tr := new(http.Transport)
+	Configure(tr, 0)
+	res, s := begin(t, t.Context(), tr, srv.URL)
+	defer s.Close()
+	got, err := io.ReadAll(res.Body)
+	if string(got) != "body" || err != nil || len(res.Trailer) != 1 || res.Trailer.Get("X-Last") != "word" {
+		t.Errorf("%q, %v, trailer %v", got, err, res.Trailer)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -18,9 +20,6 @@ import (
 const HeadRoom = headBytes
 
 const (
-	// A silent connection is asked for a sign of life after pingAfter, and is given up after pingAfter more.
-	pingAfter = 15 * time.Second
-
 	// writeWait is how long a write may make no progress.
 	writeWait = 30 * time.Second
 
@@ -40,14 +39,20 @@ var (
 //
 // Lock order: sending comes before mu.
 type Stream struct {
-	conn net.Conn
-	in   *bufio.Reader
-	room chan struct{} // holds one token: the windows have grown, or the body or the stream has ended
-	idle chan struct{} // holds one token: a Write is complete, or the body or the stream has ended
+	conn      net.Conn
+	pingAfter time.Duration // see Configure
+	in        *bufio.Reader
+	room      chan struct{} // holds one token: the windows have grown, or the body or the stream has ended
+	idle      chan struct{} // holds one token: a Write is complete, or the body or the stream has ended
 
 	// The goroutine that writes a batch, the goroutine that reads (acks of SETTINGS and PING, windows) and the caller of Finish
 	// all write to the connection.
-	sending sync.Mutex // held while bytes are written, so that no frame begins inside another frame
+	sending sync.Mutex  // held while bytes are written, so that no frame begins inside another frame
+	parts   [][]byte    // the frames to write; used again for each write
+	unsent  net.Buffers // the rest of parts; a field, because a variable would be allocated for each write
+	heads   []byte      // of the frames behind the first one of a write; nil before the first such write
+
+	framesAtOnce int // how many DATA frames one write may have; never changes
 
 	mu        sync.Mutex
 	window    int         // of the stream; below 0 after the server has reduced its setting
@@ -62,193 +67,30 @@ type Stream struct {
 	unwatch   func() bool // stops the watch over the context of the request
 
 	// Only the goroutine that reads uses these.
-	headers    *hpack.Decoder // nil behind the headers of the response
-	left       int            // bytes of the current DATA frame
-	padding    int            // bytes behind left
-	last       bool           // no frame with data follows the current frame
-	unreturned int            // bytes of DATA frames for which the server has not got new room yet
-	small      [64]byte       // the payload of most frames without data
+	headers    *hpack.Decoder
+	responded  bool        // the headers of the response have come
+	trailer    http.Header // the fields behind the body: see http.Response
+	left       int         // bytes of the current DATA frame
+	padding    int         // bytes behind left
+	last       bool        // no frame with data follows the current frame
+	unreturned int         // bytes of DATA frames for which the server has not got new room yet
+	small      [64]byte    // the payload of most frames without data
 }
 
-func newStream(conn net.Conn) *Stream {
+func newStream(conn net.Conn, pingAfter time.Duration) *Stream {
 	s := &Stream{
-		conn: conn, room: make(chan struct{}, 1), idle: make(chan struct{}, 1), headers: hpack.NewDecoder(4096, nil),
+		conn: conn, pingAfter: pingAfter, room: make(chan struct{}, 1), idle: make(chan struct{}, 1),
+		headers: hpack.NewDecoder(4096, nil), trailer: http.Header{}, framesAtOnce: 1,
 		// The protocol lets us send before the SETTINGS of the server have come, within these first values.
 		window: firstWindow, common: firstWindow, initial: firstWindow, maxFrame: leastMaxFrame,
 	}
+	// The operating system takes pieces of memory only for a bare connection. With TLS, each head would become a record of
+	// its own.
+	if _, bare := conn.(*net.TCPConn); bare {
+		s.framesAtOnce = mostFrames
+	}
 	s.in = bufio.NewReaderSize(alive{s}, readBuffer)
 	return s
-}
-
-// Ready waits until the Write before is complete and the server has given room for more. Without room, a Write would begin
-// and stand still, and the caller could not take the data back any more.
-func (s *Stream) Ready(ctx context.Context) error {
-	// The room is not reserved. The caller is the only writer, so the room cannot become less before the Write, except by
-	// SETTINGS.
-	_, err := s.admit(ctx, true)
-	return err
-}
-
-// Claim reserves the stream for one Write, which must follow. Claim returns false if nothing more can be written: the stream
-// or the body has ended.
-func (s *Stream) Claim() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// Behind the end of the body, the protocol allows no DATA. The check and the claim are one step, so that Finish sees the
-	// claim, or the claim sees Finish.
-	if s.ended != nil || s.finishing {
-		return false
-	}
-	s.writing = true
-	return true
-}
-
-// Write sends data[HeadRoom:] from the caller's memory, and changes data. Write waits for room. If ctx ends during the wait,
-// Write returns the rest of data, in the same form. The caller must call Write again with the rest: the beginning has left,
-// and the claim lasts. After an error, a part of the data may have left. The stream is of no use then, and is closed.
-func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error) {
-	rest, err = s.write(ctx, data)
-	if err != nil {
-		// The server has got a part of a frame, perhaps. Whatever we sent next, the server would take for the rest of the
-		// frame, so the connection cannot be used any more, not even to end the body.
-		s.end(err)
-		_ = s.Close()
-	} else if rest != nil {
-		// The claim stays, and so does the note that the body ends behind the data: the Write of the rest does both.
-		return rest, nil
-	}
-	s.mu.Lock()
-	// The end of the claim and the look at finishing are one step. Otherwise a Finish in between would leave the end of the
-	// body to this Write, and this Write would not see the wish: the server would wait for more for ever.
-	s.writing, s.partly = false, false
-	finish := s.finishing && s.ended == nil
-	s.mu.Unlock()
-	wake(s.idle)
-	if finish {
-		s.sendEnd()
-	}
-	return nil, err
-}
-
-func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error) {
-	for at := HeadRoom; at < len(data); {
-		room, err := s.admit(ctx, false)
-		switch {
-		// The bytes in front of at have left. data begins HeadRoom bytes earlier, and these bytes have left too, or are free
-		// room: the next Write may put its head there.
-		case err != nil && err == ctx.Err():
-			return data[at-HeadRoom:], nil
-		case err != nil:
-			return nil, err
-		}
-		n := min(room, len(data)-at)
-		// spend comes before send: an update of the server that answers these bytes may arrive before send returns.
-		s.spend(n)
-		// The head overwrites bytes that have left already, or the room in front. So each frame is one write, without a copy.
-		frame := data[at-HeadRoom : at+n]
-		putHead(frame, n, frameData, 0, requestStream)
-		if err := s.send(frame); err != nil {
-			return nil, err
-		}
-		at += n
-	}
-	return nil, nil
-}
-
-// admit waits for room, and returns how many bytes the next frame may have. fresh: the data has not begun to leave. Then the
-// data before goes first, and the end of the body ends the wait too.
-func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
-	for {
-		s.mu.Lock()
-		// Each bound is looked at again for each frame, because SETTINGS and updates of the server may come between two frames.
-		room, err := min(s.window, s.common, s.maxFrame, mostData), s.ended
-		more := s.room
-		switch {
-		case err == nil && fresh && s.finishing:
-			err = errFinished
-		// The room belongs to the Write in progress. If both waited for s.room, the token could wake the one that may not write
-		// yet, and the Write in progress would sleep on beside free room.
-		case fresh && s.writing:
-			room, more = 0, s.idle
-		}
-		s.mu.Unlock()
-		if err != nil || room > 0 {
-			return room, err
-		}
-		select {
-		// The token may be an old one, for room that is spent by now. The loop looks again, so an old token costs one turn.
-		case <-more:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	}
-}
-
-// spend takes n bytes from the windows, before the bytes leave.
-func (s *Stream) spend(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.window -= n
-	s.common -= n
-	// Only the first frame of a claim counts. begun grows before a byte leaves: a count that came later would let the caller
-	// take a batch that the server has got for one that never left.
-	if !s.partly {
-		s.partly = true
-		s.begun++
-	}
-}
-
-// send writes whole frames. A slow network may take its time, as long as bytes leave. With TLS, a deadline that has passed
-// spoils the connection, so there each frame has to leave in writeWait.
-func (s *Stream) send(frames []byte) error {
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	for len(frames) > 0 {
-		// The deadline starts anew after each part, so a slow network that still moves bytes is not given up.
-		if err := s.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
-			return err
-		}
-		n, err := s.conn.Write(frames)
-		frames = frames[n:]
-		// Some bytes have left within the deadline. The rest must follow: a frame that is cut off cannot be repaired by a new
-		// frame.
-		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
-			return err
-		}
-	}
-	return nil
-}
-
-// Finish ends the body of the request, behind the data that was claimed. The response goes on. Finish may wait for the
-// network.
-func (s *Stream) Finish() {
-	s.mu.Lock()
-	// A second end of the body would break the protocol, and the server would reset the request, and with it the answers it
-	// owes.
-	done := s.finishing || s.ended != nil
-	s.finishing = true
-	writing := s.writing // Write ends the body itself
-	s.mu.Unlock()
-	s.wakeBoth()
-	// The frame leaves without the lock mu, because the network may make the caller wait, and the reader needs mu to handle
-	// updates.
-	if !done && !writing {
-		s.sendEnd()
-	}
-}
-
-func (s *Stream) sendEnd() {
-	if err := s.send(appendFrame(nil, frameData, flagEndStream, requestStream)); err != nil {
-		s.end(err)
-		_ = s.Close()
-	}
-}
-
-// Begun returns how many claims have begun to leave: the server may have bytes of their data, and of no other data.
-func (s *Stream) Begun() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.begun
 }
 
 // end notes why nothing more can be written. The first reason stays.
@@ -259,6 +101,13 @@ func (s *Stream) end(why error) {
 	}
 	s.mu.Unlock()
 	s.wakeBoth()
+}
+
+// reason is why nothing more can be written.
+func (s *Stream) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
 }
 
 func (s *Stream) wakeBoth() {
@@ -300,8 +149,10 @@ func (a alive) Read(p []byte) (int, error) {
 	for pinged := false; ; pinged = true {
 		// A timeout of a read does no harm to a tls.Conn, other than a timeout of a write, so the deadline can be used as a
 		// clock.
-		if err := a.s.conn.SetReadDeadline(time.Now().Add(pingAfter)); err != nil {
-			return 0, err
+		if a.s.pingAfter > 0 {
+			if err := a.s.conn.SetReadDeadline(time.Now().Add(a.s.pingAfter)); err != nil {
+				return 0, err
+			}
 		}
 		n, err := a.s.conn.Read(p)
 		switch {
@@ -312,7 +163,7 @@ func (a alive) Read(p []byte) (int, error) {
 			}
 			return n, err
 		case pinged:
-			return 0, errors.New("the server has been silent for 30s, also after a ping")
+			return 0, fmt.Errorf("the server has been silent for %v, also after a ping", 2*a.s.pingAfter)
 		}
 		// The bytes of the ping say nothing: only one ping is under way at a time.
 		if err := a.s.send(appendFrame(nil, framePing, 0, 0, make([]byte, 8)...)); err != nil {

@@ -25,7 +25,7 @@ var may = map[string][]string{
 	"internal/outcome":           {module + "backend"},
 	"internal/ahead":             {module + "backend"},
 	"internal/backoff":           {module + "backend"},
-	"internal/h2":                {"golang.org/x/net"},
+	"internal/h2":                {module + "internal/misconfig", "golang.org/x/net"},
 	"internal/httpwire":          {module + "backend", module + "internal/backoff", module + "internal/outcome"},
 	"internal/inhand":            {},
 	"internal/misconfig":         {},

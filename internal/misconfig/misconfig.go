@@ -56,12 +56,27 @@ func (h Hints) Blame(c Cause, err error) error {
 // Due reports whether err was explained by a wrong setting.
 func Due(err error) bool { return errors.As(err, new(*Error)) }
 
+// A Sign is an error that shows a cause.
+type Sign struct {
+	Cause Cause
+	Err   error
+}
+
+// Error returns the text of Err.
+func (s *Sign) Error() string { return s.Err.Error() }
+
+// Unwrap returns Err.
+func (s *Sign) Unwrap() error { return s.Err }
+
 func cause(err error) Cause {
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
+	var sign *Sign
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &sign):
+		return sign.Cause
 	case lacksHTTP2(err):
 		return NoHTTP2
 	case errors.As(err, &cert):

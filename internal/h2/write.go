@@ -1,0 +1,204 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// Ready waits until the Write before is complete and the server has given room for more. Without room, a Write would begin
+// and stand still, and the caller could not take the data back any more.
+func (s *Stream) Ready(ctx context.Context) error {
+	// The room is not reserved. The caller is the only writer, so the room cannot become less before the Write, except by
+	// SETTINGS.
+	_, err := s.admit(ctx, true)
+	return err
+}
+
+// Claim reserves the stream for one Write, which must follow. Claim returns false if nothing more can be written: the stream
+// or the body has ended.
+func (s *Stream) Claim() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Behind the end of the body, the protocol allows no DATA. The check and the claim are one step, so that Finish sees the
+	// claim, or the claim sees Finish.
+	if s.ended != nil || s.finishing {
+		return false
+	}
+	s.writing = true
+	return true
+}
+
+// Write sends data[HeadRoom:] from the caller's memory, and changes data. Write waits for room. If ctx ends during the wait,
+// Write returns the rest of data, in the same form. The caller must call Write again with the rest: the beginning has left,
+// and the claim lasts. After an error, a part of the data may have left. The stream is of no use then, and is closed.
+func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error) {
+	rest, err = s.write(ctx, data)
+	if err != nil {
+		// The server has got a part of a frame, perhaps. Whatever we sent next, the server would take for the rest of the
+		// frame, so the connection cannot be used any more, not even to end the body.
+		s.end(err)
+		_ = s.Close()
+	} else if rest != nil {
+		// The claim stays, and so does the note that the body ends behind the data: the Write of the rest does both.
+		return rest, nil
+	}
+	s.mu.Lock()
+	// The end of the claim and the look at finishing are one step. Otherwise a Finish in between would leave the end of the
+	// body to this Write, and this Write would not see the wish: the server would wait for more for ever.
+	s.writing, s.partly = false, false
+	finish := s.finishing && s.ended == nil
+	s.mu.Unlock()
+	wake(s.idle)
+	if finish {
+		s.sendEnd()
+	}
+	return nil, err
+}
+
+func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error) {
+	for at := HeadRoom; at < len(data); {
+		room, err := s.admit(ctx, false)
+		switch {
+		// The bytes in front of at have left. data begins HeadRoom bytes earlier, and these bytes have left too, or are free
+		// room: the next Write may put its head there.
+		case err != nil && err == ctx.Err():
+			return data[at-HeadRoom:], nil
+		case err != nil:
+			return nil, err
+		}
+		n := min(room, len(data)-at)
+		// spend comes before sendData: an update of the server that answers these bytes may arrive before sendData returns.
+		if err := s.sendData(data[at-HeadRoom:at+n], s.spend(n)); err != nil {
+			return nil, err
+		}
+		at += n
+	}
+	return nil, nil
+}
+
+// admit waits for room, and returns how many bytes the next call of sendData may have. fresh: the data has not begun to leave. Then the
+// data before goes first, and the end of the body ends the wait too.
+func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
+	for {
+		s.mu.Lock()
+		// Each bound is looked at again each time, because SETTINGS and updates of the server may come in between.
+		room, err := min(s.window, s.common, s.maxFrame*s.framesAtOnce, mostData), s.ended
+		more := s.room
+		switch {
+		case err == nil && fresh && s.finishing:
+			err = errFinished
+		// The room belongs to the Write in progress. If both waited for s.room, the token could wake the one that may not write
+		// yet, and the Write in progress would sleep on beside free room.
+		case fresh && s.writing:
+			room, more = 0, s.idle
+		}
+		s.mu.Unlock()
+		if err != nil || room > 0 {
+			return room, err
+		}
+		select {
+		// The token may be an old one, for room that is spent by now. The loop looks again, so an old token costs one turn.
+		case <-more:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// spend takes n bytes from the windows, before the bytes leave, and returns the largest payload that the server accepts.
+func (s *Stream) spend(n int) (maxFrame int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.window -= n
+	s.common -= n
+	// Only the first frame of a claim counts. begun grows before a byte leaves: a count that came later would let the caller
+	// take a batch that the server has got for one that never left.
+	if !s.partly {
+		s.partly = true
+		s.begun++
+	}
+	return s.maxFrame
+}
+
+// sendData sends data[HeadRoom:] in frames of at most maxFrame bytes, all in one call of the operating system.
+func (s *Stream) sendData(data []byte, maxFrame int) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	// The head of the first frame overwrites bytes that have left already, or the room in front. So a single frame is one piece of
+	// memory, without a copy.
+	n := min(maxFrame, len(data)-HeadRoom)
+	putHead(data, n, frameData, 0, requestStream)
+	s.parts = append(s.parts[:0], data[:HeadRoom+n])
+	data = data[HeadRoom+n:]
+	if len(data) > 0 && s.heads == nil {
+		s.heads = make([]byte, mostFrames*headBytes)
+	}
+	for head := s.heads; len(data) > 0; head = head[headBytes:] {
+		n := min(maxFrame, len(data))
+		putHead(head, n, frameData, 0, requestStream)
+		s.parts = append(s.parts, head[:headBytes], data[:n])
+		data = data[n:]
+	}
+	return s.sendParts()
+}
+
+// send writes a frame, or several frames in one piece.
+func (s *Stream) send(frames []byte) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	s.parts = append(s.parts[:0], frames)
+	return s.sendParts()
+}
+
+// sendParts writes whole frames. A slow network may take its time, as long as bytes leave. With TLS, a deadline that has passed
+// spoils the connection, so there each frame has to leave in writeWait.
+func (s *Stream) sendParts() error {
+	defer clear(s.parts) // or an idle stream would hold the memory of its last batch
+	for s.unsent = s.parts; len(s.unsent) > 0; {
+		// The deadline starts anew after each part, so a slow network that still moves bytes is not given up.
+		if err := s.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+			return err
+		}
+		n, err := s.unsent.WriteTo(s.conn)
+		// Some bytes have left within the deadline. The rest must follow: a frame that is cut off cannot be repaired by a new
+		// frame.
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Finish ends the body of the request, behind the data that was claimed. The response goes on. Finish may wait for the
+// network.
+func (s *Stream) Finish() {
+	s.mu.Lock()
+	// A second end of the body would break the protocol, and the server would reset the request, and with it the answers it
+	// owes.
+	done := s.finishing || s.ended != nil
+	s.finishing = true
+	writing := s.writing // Write ends the body itself
+	s.mu.Unlock()
+	s.wakeBoth()
+	// The frame leaves without the lock mu, because the network may make the caller wait, and the reader needs mu to handle
+	// updates.
+	if !done && !writing {
+		s.sendEnd()
+	}
+}
+
+func (s *Stream) sendEnd() {
+	if err := s.send(appendFrame(nil, frameData, flagEndStream, requestStream)); err != nil {
+		s.end(err)
+		_ = s.Close()
+	}
+}
+
+// Begun returns how many claims have begun to leave: the server may have bytes of their data, and of no other data.
+func (s *Stream) Begun() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
