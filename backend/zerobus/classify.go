@@ -84,8 +84,7 @@ func verdictOn(err error, ownToken bool) verdict {
 	var proxy *ProxyError
 	var noToken *TokenError
 	switch {
-	// This side has made these errors. A status inside of errNotSent is from gRPC, and must not be taken for the service's.
-	case errors.Is(err, errNotSent), errors.Is(err, errClosing), errors.As(err, new(*ProtocolError)):
+	case errors.Is(err, errClosing), errors.As(err, new(*ProtocolError)):
 		return passing
 	case errors.As(err, &said):
 		return said.verdict(ownToken)
@@ -97,7 +96,7 @@ func verdictOn(err error, ownToken bool) verdict {
 		return explained
 	case misconfig.Due(err):
 		return permanent
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errConnection), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return passing
 	}
 	return explained

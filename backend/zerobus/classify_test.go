@@ -38,9 +38,6 @@ func TestWhatErrorsMean(t *testing.T) {
 		unsupported   = "not supported by this backend: unsupported operation"
 	)
 	said := func(c codes.Code) error { return &Error{Code: c} }
-	page := func(status string) error {
-		return &Error{Code: codes.Unknown, Message: "unexpected HTTP status code received from server: " + status}
-	}
 	passing := [moments]string{transient, transient, indeterminate, indeterminate}
 	same := func(s string) [moments]string { return [moments]string{s, s, s, s} }
 	for name, row := range map[string]struct {
@@ -69,10 +66,10 @@ func TestWhatErrorsMean(t *testing.T) {
 		"UNAUTHENTICATED with provided headers": {said(codes.Unauthenticated), false, same(unauthorized)},
 		"a code that gRPC does not have":        {said(77), true, passing},
 
-		"a website":                        {page("405 (Method Not Allowed)"), true, [moments]string{rejected, transient, indeterminate, indeterminate}},
-		"a gateway that is in trouble":     {page("503 (Service Unavailable)"), true, passing},
-		"a gateway that asks for patience": {page("429 (Too Many Requests)"), true, passing},
-		"a batch that gRPC does not send":  {fmt.Errorf("%w: %w", errNotSent, said(codes.InvalidArgument)), true, passing},
+		"a website":                        {notGRPC(405), true, [moments]string{rejected, transient, indeterminate, indeterminate}},
+		"a gateway that is in trouble":     {notGRPC(503), true, passing},
+		"a gateway that asks for patience": {notGRPC(429), true, passing},
+		"a lost connection":                {fmt.Errorf("%w: %w", errConnection, io.ErrUnexpectedEOF), true, passing},
 		"a rotation":                       {errClosing, true, passing},
 		"a context that is cancelled":      {context.Canceled, true, passing},
 		"a context that has ended in time": {fmt.Errorf("no answer: %w", context.DeadlineExceeded), true, passing},

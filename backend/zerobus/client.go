@@ -1,15 +1,20 @@
 package zerobus
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+)
 
 // A Client writes to the tables of a workspace as one service principal. Its Sinks share tokens. Its methods may be called
 // from any goroutine.
 type Client struct {
-	name   string // of the endpoint, without secrets
-	place  workspace
-	cfg    config
-	tokens *tokens
-	shared *connections
+	name      string // of the endpoint, without secrets
+	place     workspace
+	cfg       config
+	userAgent string
+	tokens    *tokens
+	closed    atomic.Bool
 
 	// A closure holds the secret. A field would show the secret to whoever prints a Client with %+v.
 	secret func() string
@@ -26,7 +31,10 @@ func New(c Config, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("zerobus: %w", err)
 	}
 	secret := c.ClientSecret
-	client := &Client{name: c.String(), place: place, cfg: cfg, shared: &connections{}, secret: func() string { return secret }}
+	client := &Client{
+		name: c.String(), place: place, cfg: cfg, userAgent: strings.TrimSpace("headrace-zerobus " + cfg.userAgent),
+		secret: func() string { return secret },
+	}
 	client.tokens = newTokens(client.mint, cfg.refreshBuffer)
 	return client, nil
 }
@@ -45,7 +53,7 @@ func (c *Client) Table(name string, opts ...TableOption) *Sink {
 // Close forgets the tokens. After Close, the opening of a stream fails with [backend.ErrClosed]. Open streams go on until
 // their producers are closed. Close always returns nil.
 func (c *Client) Close() error {
-	c.shared.close()
+	c.closed.Store(true)
 	c.tokens.clear()
 	return nil
 }

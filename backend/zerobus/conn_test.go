@@ -4,36 +4,30 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"testing"
-
-	"google.golang.org/grpc"
 
 	"github.com/headrace/headrace/backend"
 )
 
-// A halfClosed stream fails the test if a message is sent after the half-close, which gRPC does not allow.
-type halfClosed struct {
-	grpc.ClientStream
-	t    *testing.T
-	done bool
-}
-
-func (s *halfClosed) CloseSend() error {
-	s.done = true
-	return nil
-}
-
-func (s *halfClosed) SendMsg(any) error {
-	if s.done {
-		s.t.Error("a message was sent after the half-close")
-	}
-	return nil
-}
-
-func (s *halfClosed) RecvMsg(any) error { return io.EOF }
-
+// newConn is an open stream. The server reads the call to its end, and then ends the call with OK.
 func newConn(t *testing.T) *conn {
-	c := &conn{sink: newClient(t).Table("a.b.c"), kind: jsonRecords, stream: &halfClosed{t: t}, cancel: func() {}, release: func() {}}
+	t.Helper()
+	client, err := New(Config{Endpoint: answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+	})}, Headers(HeadersFunc(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	call, err := client.newCall(ctx, grant{header: http.Header{}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.Table("a.b.c").newDialer(backend.Format{ContentType: "application/json"}).newConn(ctx, cancel, grant{}, call, "id", 0)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

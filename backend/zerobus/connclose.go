@@ -1,6 +1,7 @@
 package zerobus
 
 import (
+	"errors"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -9,19 +10,31 @@ import (
 // lastAcks is how long we read a stream to its end after we have half-closed the stream. A healthy server needs a round trip.
 const lastAcks = 500 * time.Millisecond
 
-// lostLocked ends everything, and returns the reason. The server's words and our own cause may both be reasons. A refusal of a
-// row counts most, because the producer must find the row. During a pause the server's words count more than the
-// announcement. In all other cases our own cause came first, and the server only answers to the end.
-func (c *conn) lostLocked(err error) error {
-	c.finished, c.over = true, true // Write sends nothing more, and Close reads nothing more
+// lose ends everything because the stream has ended.
+func (c *conn) lose(err error) {
+	if refusesCredentials(err) {
+		c.sink.invalidate(c.life, c.grant) // or the next opening would use the refused credentials again
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = c.reasonLocked(err)
+	c.finished = true // Write sends nothing more
 	c.stopTimerLocked()
 	c.cancel() // makes a Write return if the server holds Write up
+	wake(c.news)
+}
+
+// reasonLocked returns why the stream has ended. The server's words and our own cause may both be reasons. A refusal of a
+// row counts most, because the producer must find the row. During a pause the server's words count more than the
+// announcement, but a lost connection does not: the server leaves, or we have cut the stream off. In all other cases our own cause
+// came first, and the server only answers to the end.
+func (c *conn) reasonLocked(err error) error {
 	// CANCELLED and OK are how a stream ends that we have half-closed or cut off, so they are no news.
 	code, said := codeOf(err)
 	switch {
 	case c.cause == nil || said && code == codes.InvalidArgument:
 		return err
-	case c.cause == errClosing && (!said || code != codes.OK && code != codes.Canceled):
+	case c.cause == errClosing && !errors.Is(err, errConnection) && (!said || code != codes.OK && code != codes.Canceled):
 		return err
 	}
 	return c.cause
@@ -44,6 +57,13 @@ func (c *conn) Finish() {
 	}
 }
 
+// end is endLocked with the lock.
+func (c *conn) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endLocked(err)
+}
+
 // endLocked half-closes the stream because of err. The first cause stays: what fails later follows from the first cause.
 func (c *conn) endLocked(err error) {
 	if c.cause == nil {
@@ -60,17 +80,9 @@ func (c *conn) finishLocked() {
 	}
 	c.finished = true
 	c.stopTimerLocked() // the timer of a pause
-	// cancel makes RecvMsg return, so Read and Close end even if the server says nothing more.
+	// cancel makes recv return, so Read and Close end even if the server says nothing more.
 	c.timer = time.AfterFunc(lastAcks, c.cancel)
-	c.halfCloseLocked() // if Write runs, endWrite calls it again
-}
-
-// halfCloseLocked half-closes a finished stream as soon as Write does not run: gRPC does not allow CloseSend beside
-// SendMsg. A second half-close does nothing.
-func (c *conn) halfCloseLocked() {
-	if c.finished && !c.writing {
-		_ = c.stream.CloseSend()
-	}
+	c.calls.Go(c.call.out.Finish) // in a goroutine, because the network may make Finish wait; behind the message that Write sends
 }
 
 // advanceLocked must be called whenever a batch is acknowledged, sent or refused. If everything is acknowledged, the pause
@@ -79,7 +91,6 @@ func (c *conn) advanceLocked() {
 	if c.cause == errClosing && c.acked == c.sent && !c.writing {
 		c.finishLocked()
 	}
-	c.halfCloseLocked()
 }
 
 func (c *conn) stopTimerLocked() {
@@ -95,23 +106,14 @@ func (c *conn) Close() error {
 		c.mu.Lock()
 		c.closed = true
 		c.finishLocked() // this also ends a pause
+		wake(c.news)
 		c.mu.Unlock()
-		// Read returns at the end of the stream, and a Write that the server holds up returns when the timer of finishLocked
-		// has cut the stream off.
+		// receive returns at the end of the stream. A server that does not end the stream, or holds a Write up, is cut off by the
+		// timer of finishLocked.
+		<-c.received
 		c.calls.Wait()
-		c.mu.Lock()
-		c.writer.endLocked()
-		c.reader.endLocked()
-		over := c.over
-		c.mu.Unlock()
-		// Acks that come now have no receiver. The batches count as not acknowledged, and a producer sends them again.
-		for r := (response{}); !over && c.stream.RecvMsg(&r) == nil; {
-		}
-		c.mu.Lock()
-		c.stopTimerLocked()
-		c.mu.Unlock()
 		c.cancel()
-		c.release()
+		c.call.cut()
 	})
 	return nil
 }

@@ -3,46 +3,21 @@ package zerobus
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"sync/atomic"
 	"time"
 
-	"github.com/headrace/headrace/internal/misconfig"
 	"github.com/headrace/headrace/internal/redact"
 )
 
 // proxyBytes bounds a proxy's answer: the headers, and the body of a refusal.
 const proxyBytes = 64 << 10
 
-// A dialer makes the network connections of one grpc.ClientConn. Where there is a proxy, the dialer asks the proxy for a
-// tunnel with HTTP CONNECT. The dialer remembers why the latest connection could not be made, if another attempt would not
-// help or if the type of the error matters. gRPC keeps only the text of the error, and reports every failure as UNAVAILABLE:
-// a producer with a wrong setting would try again for ever.
-type dialer struct {
-	refusal atomic.Pointer[error] // nil if there is nothing to remember
-}
-
-func (d *dialer) dial(ctx context.Context, hostport string) (net.Conn, error) {
-	conn, err := dialThrough(ctx, hostport)
-	d.note(err)
-	return conn, err
-}
-
-// note remembers err, or forgets an earlier error.
-func (d *dialer) note(err error) {
-	if errors.As(err, new(*ProxyError)) || errors.Is(err, errProxy) || misconfig.Due(err) {
-		d.refusal.Store(&err)
-	} else {
-		d.refusal.Store(nil)
-	}
-}
-
+// dialThrough makes a connection. Where there is a proxy, dialThrough asks the proxy for a tunnel with HTTP CONNECT.
 func dialThrough(ctx context.Context, hostport string) (net.Conn, error) {
 	var d net.Dialer
 	proxy, err := proxyFor(hostport, os.Getenv)

@@ -58,7 +58,7 @@
 //
 // # Streams
 //
-// Each session is a stream on a connection of its own (see [ConnectionPerStream]). The service ends streams after about 15
+// Each session is a stream on an HTTP/2 connection of its own. The service ends streams after about 15
 // minutes, and announces the end. From then on nothing more is sent on the stream, the service acknowledges the batches in
 // flight, and the producer goes on with a new stream. The change is routine. No row is written twice, unless the service
 // leaves without having acknowledged everything.
@@ -93,7 +93,7 @@
 //
 // # Errors
 //
-// An [*Error] is what the service said, with the gRPC code. A [*ProtocolError] is a message of the service that breaks the
+// An [*Error] is what the service said, with the gRPC code. A lost connection is none. A [*ProtocolError] is a message of the service that breaks the
 // protocol. A [*TokenError] is a failure of the token endpoint. A [*ProxyError] is the answer of a proxy that makes no tunnel.
 // Each comes wrapped with the error of package backend that says what to do:
 //

@@ -14,28 +14,22 @@ import (
 
 // An endpoint is where the gRPC service is.
 type endpoint struct {
-	target    string // for grpc.NewClient
-	host      string // host:port, for proxies; "" if gRPC resolves the target
-	plaintext bool
+	url       string // scheme, host and port
 	workspace string // the first label of the host. The real service has the id of the workspace there.
 }
 
-// parseEndpoint reads "https://host[:port]", the same without the scheme, "http://host[:port]" without TLS, and gRPC's own
-// targets "dns:///…" and "passthrough:///…".
+// parseEndpoint reads "https://host[:port]", the same without the scheme, "http://host[:port]" without TLS, and the targets of
+// gRPC clients, "dns:///host[:port]" and "passthrough:///host[:port]".
 func parseEndpoint(s string) (endpoint, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return endpoint{}, fmt.Errorf("give the Endpoint, the address of Zerobus Ingest: %w", backend.ErrRejected)
 	}
-	for _, scheme := range []string{"dns:///", "passthrough:///"} {
-		if rest, ok := strings.CutPrefix(s, scheme); ok {
-			return parseTarget(s, rest)
-		}
+	target := strings.TrimPrefix(strings.TrimPrefix(s, "dns:///"), "passthrough:///")
+	if !strings.Contains(target, "://") {
+		target = "https://" + target
 	}
-	if !strings.Contains(s, "://") {
-		s = "https://" + s
-	}
-	u, err := url.Parse(s)
+	u, err := url.Parse(target)
 	if err != nil {
 		var cause *url.Error
 		if errors.As(err, &cause) {
@@ -59,23 +53,8 @@ func parseEndpoint(s string) (endpoint, error) {
 			port = "80"
 		}
 	}
-	host := net.JoinHostPort(u.Hostname(), port)
 	first, _, _ := strings.Cut(u.Host, ".")
-	// passthrough leaves the name to the dialer, or to the proxy. A proxy may know names unknown to our own resolver.
-	return endpoint{target: "passthrough:///" + host, host: host, plaintext: u.Scheme == "http", workspace: first}, nil
-}
-
-// parseTarget reads a target of gRPC. rest is the target without its scheme. Such a target always has TLS: gRPC's targets cannot
-// say otherwise, and credentials must not go in plaintext.
-func parseTarget(target, rest string) (endpoint, error) {
-	if rest == "" || strings.HasPrefix(rest, ":") {
-		return endpoint{}, badEndpoint(target, "no host")
-	}
-	if _, port, err := net.SplitHostPort(rest); err == nil && !validPort(port) {
-		return endpoint{}, badEndpoint(target, badPort)
-	}
-	first, _, _ := strings.Cut(rest, ".")
-	return endpoint{target: target, workspace: first}, nil
+	return endpoint{url: u.Scheme + "://" + net.JoinHostPort(u.Hostname(), port), workspace: first}, nil
 }
 
 func badEndpoint(s, fault string) error {

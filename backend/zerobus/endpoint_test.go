@@ -15,23 +15,20 @@ import (
 )
 
 func TestEndpoints(t *testing.T) {
-	for _, test := range []struct {
-		in, target, workspace string
-		plaintext             bool
-	}{
-		{"https://123.zerobus.us-east-1.cloud.databricks.com", "passthrough:///123.zerobus.us-east-1.cloud.databricks.com:443", "123", false},
-		{" https://123.zerobus.eu.x.com/ \n", "passthrough:///123.zerobus.eu.x.com:443", "123", false},
-		{"123.zerobus.eu.x.com", "passthrough:///123.zerobus.eu.x.com:443", "123", false},
-		{"host:8443", "passthrough:///host:8443", "host:8443", false},
-		{"http://127.0.0.1:19000", "passthrough:///127.0.0.1:19000", "127", true},
-		{"http://localhost", "passthrough:///localhost:80", "localhost", true},
-		{"https://localhost:19443", "passthrough:///localhost:19443", "localhost:19443", false},
-		{"https://[::1]:7", "passthrough:///[::1]:7", "[::1]:7", false},
-		{"dns:///a.b:1", "dns:///a.b:1", "a", false},
-		{"passthrough:///a.b:1", "passthrough:///a.b:1", "a", false},
+	for _, test := range []struct{ in, url, workspace string }{
+		{"https://123.zerobus.us-east-1.cloud.databricks.com", "https://123.zerobus.us-east-1.cloud.databricks.com:443", "123"},
+		{" https://123.zerobus.eu.x.com/ \n", "https://123.zerobus.eu.x.com:443", "123"},
+		{"123.zerobus.eu.x.com", "https://123.zerobus.eu.x.com:443", "123"},
+		{"host:8443", "https://host:8443", "host:8443"},
+		{"http://127.0.0.1:19000", "http://127.0.0.1:19000", "127"},
+		{"http://localhost", "http://localhost:80", "localhost"},
+		{"https://localhost:19443", "https://localhost:19443", "localhost:19443"},
+		{"https://[::1]:7", "https://[::1]:7", "[::1]:7"},
+		{"dns:///a.b:1", "https://a.b:1", "a"},
+		{"passthrough:///a.b", "https://a.b:443", "a"},
 	} {
 		ep, err := parseEndpoint(test.in)
-		if err != nil || ep.target != test.target || ep.workspace != test.workspace || ep.plaintext != test.plaintext {
+		if err != nil || ep.url != test.url || ep.workspace != test.workspace {
 			t.Errorf("%q: %+v, %v", test.in, ep, err)
 		}
 	}

@@ -4,15 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/headrace/headrace/internal/httpwire"
-	"github.com/headrace/headrace/internal/redact"
 )
 
 // An Error has the words of the service. Errors of package backend are wrapped together with the Error. Find an Error with
@@ -26,7 +24,8 @@ type Error struct {
 	Causes    []string // for example FIELD_NOT_IN_TABLE, MISSING_REQUIRED_COLUMN, TYPE_INCOMPATIBLE
 	ErrorCode string   // a number, for example 8001
 
-	after time.Duration
+	after      time.Duration
+	httpStatus int // of a web server without gRPC; 0 if gRPC answered
 }
 
 // Error returns the code and the message, and the reason with its causes if there is a reason.
@@ -47,36 +46,10 @@ func (e *Error) Error() string {
 // RetryAfter is how long the service asks to wait before the next attempt, at most an hour; 0 if the service does not say.
 func (e *Error) RetryAfter() time.Duration { return e.after }
 
-// fromStatus makes an Error of an error of gRPC, without the secrets.
-func fromStatus(err error, hidden redact.Secrets) *Error {
-	st, _ := status.FromError(err)
-	e := &Error{Code: st.Code(), Message: hidden.Text(st.Message())}
-	for _, d := range st.Details() {
-		switch d := d.(type) {
-		case *errdetails.ErrorInfo:
-			// An ErrorInfo of another domain, for example of a gateway, has reasons with other meanings.
-			if d.GetDomain() != "" && d.GetDomain() != "zerobus.databricks.com" {
-				continue
-			}
-			e.Reason, e.ErrorCode = hidden.Code(d.GetReason()), hidden.Code(d.GetMetadata()["error_code"])
-			for c := range strings.SplitSeq(d.GetMetadata()["causes"], ",") {
-				if c = strings.TrimSpace(c); c != "" {
-					e.Causes = append(e.Causes, hidden.Code(c))
-				}
-			}
-		case *errdetails.RetryInfo:
-			e.after = min(max(d.GetRetryDelay().AsDuration(), 0), httpwire.LongestWait)
-		}
-	}
-	return e
-}
-
 // foreign reports whether a web server without gRPC answered. A server with the status 429, or 500 or more, may be a gateway
-// in front of the service, and in trouble. foreign returns false for a gateway. grpc-go gives the error no type, so we
-// compare the text.
+// in front of the service, and in trouble. foreign returns false for a gateway.
 func (e *Error) foreign() bool {
-	status, is := strings.CutPrefix(e.Message, "unexpected HTTP status code received from server: ")
-	return is && !strings.HasPrefix(status, "5") && !strings.HasPrefix(status, "429")
+	return e.httpStatus > 0 && e.httpStatus < 500 && e.httpStatus != http.StatusTooManyRequests
 }
 
 // refusesCredentials reports whether err is the service's, and other credentials may help.
@@ -100,17 +73,13 @@ func protocolErrorf(format string, args ...any) error {
 	return &ProtocolError{fmt.Errorf(format, args...)}
 }
 
-// statement makes an [Error] of an error of RecvMsg, which ends the stream. A [ProtocolError] stays as it is.
-func statement(err error, hidden redact.Secrets) error {
-	switch {
-	// The server has ended the stream with OK. A producer with batches in flight has lost the stream all the same, so OK
-	// is an Error too.
-	case err == io.EOF:
+// endOfStream makes an [Error] of io.EOF. The server has ended the stream with OK. A producer with batches in flight has lost
+// the stream all the same.
+func endOfStream(err error) error {
+	if err == io.EOF {
 		return &Error{Code: codes.OK, Message: "stream closed gracefully by server"}
-	case errors.As(err, new(*ProtocolError)):
-		return err
 	}
-	return fromStatus(err, hidden)
+	return err
 }
 
 // codeOf returns the code that the service said, and false if err is not the service's.

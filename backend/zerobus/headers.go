@@ -2,10 +2,10 @@ package zerobus
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strings"
-
-	"google.golang.org/grpc/metadata"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/httpwire"
@@ -43,9 +43,9 @@ func (f HeadersFunc) Invalidate(context.Context, string) {}
 
 // A grant holds the credentials of an attempt.
 type grant struct {
-	header metadata.MD
-	cached bool   // the credentials may be older than the attempt
-	token  *token // nil for provided headers
+	header http.Header // with names in small letters, as HTTP/2 demands
+	cached bool        // the credentials may be older than the attempt
+	token  *token      // nil for provided headers
 	hidden redact.Secrets
 }
 
@@ -65,12 +65,13 @@ func (s *Sink) grant(ctx context.Context) (grant, error) {
 	if err != nil {
 		return grant{}, err
 	}
-	// gRPC would refuse such a header with INTERNAL, and a producer would try again and again with the same token.
+	// net/http would refuse such a header without a reason that a producer understands, and the producer would try again and again
+	// with the same token.
 	if !httpwire.BearerToken(t.value) {
 		return grant{}, fmt.Errorf("the token cannot be a header value: %w", backend.ErrUnauthorized)
 	}
 	return grant{
-		header: metadata.Pairs(headerAuthorization, "Bearer "+t.value, headerTable, s.table),
+		header: http.Header{headerAuthorization: {"Bearer " + t.value}, headerTable: {s.table}},
 		cached: cached,
 		token:  t,
 		// A server may quote its request in an error, and the error goes into logs.
@@ -79,7 +80,7 @@ func (s *Sink) grant(ctx context.Context) (grant, error) {
 }
 
 // provided returns the secrets in the headers of a provider: every value except the name of the table.
-func provided(header metadata.MD) (hidden redact.Secrets) {
+func provided(header http.Header) (hidden redact.Secrets) {
 	for name, values := range header {
 		if name != headerTable {
 			hidden = append(hidden, redact.Authorization(values[0])...)
@@ -88,10 +89,10 @@ func provided(header metadata.MD) (hidden redact.Secrets) {
 	return hidden
 }
 
-// checkHeaders refuses headers with a name or value outside gRPC's rules. gRPC itself would check too late. The errors have
-// no values, because a value may be a secret.
-func checkHeaders(given map[string]string) (metadata.MD, error) {
-	header := make(metadata.MD, len(given))
+// checkHeaders refuses headers with a name or value outside gRPC's rules. The errors have no values, because a value may be a
+// secret.
+func checkHeaders(given map[string]string) (http.Header, error) {
+	header := make(http.Header, len(given))
 	for name, value := range given {
 		low := strings.ToLower(name)
 		if low == "" || strings.HasPrefix(low, ":") || strings.HasPrefix(low, "grpc-") || strings.ContainsFunc(low, func(r rune) bool {
@@ -99,7 +100,10 @@ func checkHeaders(given map[string]string) (metadata.MD, error) {
 		}) {
 			return nil, fmt.Errorf("headers provider: the name %q cannot be sent: %w", httpwire.Clip(name), backend.ErrRejected)
 		}
-		if !strings.HasSuffix(low, "-bin") && !httpwire.Printable(value) {
+		if strings.HasSuffix(low, "-bin") { // gRPC's name for a header with any bytes
+			value = base64.RawStdEncoding.EncodeToString([]byte(value))
+		}
+		if !httpwire.Printable(value) {
 			why := backend.ErrRejected
 			if low == headerAuthorization {
 				why = backend.ErrUnauthorized

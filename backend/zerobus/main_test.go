@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
@@ -53,7 +52,7 @@ func quiet(t testing.TB, opts ...zerobustest.Option) *zerobustest.Server {
 func reach(srv *zerobustest.Server) []zerobus.Option {
 	dial := func(ctx context.Context, _, hostport string) (net.Conn, error) { return srv.Dial(ctx, hostport) }
 	return []zerobus.Option{
-		zerobus.DialOptions(grpc.WithContextDialer(srv.Dial)),
+		zerobus.Dial(srv.Dial),
 		zerobus.HTTP(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
 	}
 }

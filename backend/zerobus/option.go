@@ -1,13 +1,13 @@
 package zerobus
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/headrace/headrace/internal/httpwire"
 )
@@ -16,19 +16,18 @@ import (
 type Option func(*config)
 
 type config struct {
-	timeout             time.Duration
-	refreshBuffer       time.Duration
-	connectionPerStream bool
-	userAgent           string
-	tls                 *tls.Config
-	http                *http.Client
-	headers             HeadersProvider
-	dial                []grpc.DialOption
+	timeout       time.Duration
+	refreshBuffer time.Duration
+	userAgent     string
+	tls           *tls.Config
+	http          *http.Client
+	headers       HeadersProvider
+	dial          func(ctx context.Context, hostport string) (net.Conn, error)
 }
 
 // complete checks the options and fills in the defaults.
 func complete(opts []Option) (config, error) {
-	c := config{connectionPerStream: true}
+	var c config
 	for _, o := range opts {
 		if o == nil {
 			return c, errNilOption
@@ -42,6 +41,9 @@ func complete(opts []Option) (config, error) {
 		return c, fmt.Errorf("RefreshBuffer(%v): must not be negative", c.refreshBuffer)
 	case !httpwire.Printable(c.userAgent):
 		return c, fmt.Errorf("UserAgent(%q): must be printable ASCII", httpwire.Clip(c.userAgent))
+	}
+	if c.dial == nil {
+		c.dial = dialThrough
 	}
 	if c.timeout == 0 {
 		c.timeout = 15 * time.Second
@@ -58,11 +60,6 @@ var errNilOption = errors.New("an option is nil")
 // fails with [backend.ErrTransient]. The default is 15 s.
 func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// ConnectionPerStream(false) makes the streams of a Client share a connection, which exists while a stream uses the
-// connection. Sharing saves handshakes and sockets. But a slow table then holds up the other tables, all streams end when
-// the connection does, and the server may limit the number of streams. The default is true.
-func ConnectionPerStream(on bool) Option { return func(c *config) { c.connectionPerStream = on } }
-
 // RefreshBuffer is how long before its end a token is replaced, but never before half of its life. While no replacement can
 // be had, the old token is used. The default is 5 minutes.
 func RefreshBuffer(d time.Duration) Option { return func(c *config) { c.refreshBuffer = d } }
@@ -74,7 +71,7 @@ func Headers(p HeadersProvider) Option { return func(c *config) { c.headers = p 
 // and must be printable ASCII.
 func UserAgent(name string) Option { return func(c *config) { c.userAgent = name } }
 
-// TLS is used for https, both of the service and of the token endpoint. New clones t. The default trusts the system's
+// TLS is used for https, both of the service and of the token endpoint. TLS clones t. The default trusts the system's
 // authorities.
 func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
 
@@ -82,8 +79,9 @@ func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
 // connection for each token and honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 func HTTP(h *http.Client) Option { return func(c *config) { c.http = h } }
 
-// DialOptions are added behind the client's own, for each connection to the service. A dialer among them replaces the
-// proxy variables.
-func DialOptions(opts ...grpc.DialOption) Option {
-	return func(c *config) { c.dial = append(c.dial[:len(c.dial):len(c.dial)], opts...) }
+// Dial replaces the function that makes the network connections to the service, without TLS. hostport is the host and the port of
+// Endpoint. The default makes a TCP connection, through the proxy of grpc_proxy, HTTPS_PROXY or HTTP_PROXY, except to the hosts of
+// NO_PROXY.
+func Dial(dial func(ctx context.Context, hostport string) (net.Conn, error)) Option {
+	return func(c *config) { c.dial = dial }
 }

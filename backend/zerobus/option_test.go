@@ -28,12 +28,12 @@ func newClient(t *testing.T, opts ...Option) *Client {
 func TestDefaultsByValue(t *testing.T) {
 	for name, opts := range map[string][]Option{
 		"none":                  nil,
-		"zeros":                 {Timeout(0), RefreshBuffer(0), UserAgent(""), TLS(nil), HTTP(nil), Headers(nil), DialOptions()},
-		"the defaults, written": {Timeout(15 * time.Second), RefreshBuffer(300 * time.Second), ConnectionPerStream(true)},
+		"zeros":                 {Timeout(0), RefreshBuffer(0), UserAgent(""), TLS(nil), HTTP(nil), Headers(nil), Dial(nil)},
+		"the defaults, written": {Timeout(15 * time.Second), RefreshBuffer(300 * time.Second)},
 	} {
 		c := newClient(t, opts...).cfg
-		if c.timeout != 15*time.Second || c.refreshBuffer != 300*time.Second || !c.connectionPerStream || c.userAgent != "" ||
-			c.tls != nil || c.http != nil || c.headers != nil || len(c.dial) != 0 {
+		if c.timeout != 15*time.Second || c.refreshBuffer != 300*time.Second || c.userAgent != "" ||
+			c.tls != nil || c.http != nil || c.headers != nil || c.dial == nil {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
@@ -54,8 +54,8 @@ func TestTableDefaultsByValue(t *testing.T) {
 
 func TestOptionsAreKept(t *testing.T) {
 	own, web := &tls.Config{ServerName: "x"}, &http.Client{}
-	c := newClient(t, Timeout(time.Second), RefreshBuffer(time.Minute), ConnectionPerStream(false), UserAgent("me/1"), TLS(own), HTTP(web))
-	if c := c.cfg; c.timeout != time.Second || c.refreshBuffer != time.Minute || c.connectionPerStream || c.userAgent != "me/1" ||
+	c := newClient(t, Timeout(time.Second), RefreshBuffer(time.Minute), UserAgent("me/1"), TLS(own), HTTP(web))
+	if c := c.cfg; c.timeout != time.Second || c.refreshBuffer != time.Minute || c.userAgent != "me/1" ||
 		c.tls == own || c.tls.ServerName != "x" || c.http != web {
 		t.Errorf("%+v", c)
 	}

@@ -131,18 +131,6 @@ func TestProxyAndNoProxy(t *testing.T) {
 			}
 		})
 	}
-	t.Run("one for a shared connection", func(t *testing.T) {
-		srv := serve(t, zerobustest.TLS())
-		proxy := newTunnelProxy(t)
-		t.Setenv("HTTPS_PROXY", proxy.URL)
-		client := clientOf(config(srv), zerobus.ConnectionPerStream(false), zerobus.TLS(&tls.Config{RootCAs: srv.CertPool(), MinVersion: tls.VersionTLS12}))
-		for range 3 {
-			_ = open(t, client.Table(table))
-		}
-		if _, tunnels := proxy.counts(); len(tunnels) != 1 {
-			t.Errorf("%d tunnels", len(tunnels))
-		}
-	})
 }
 
 // Credentials of the proxy's URL reach the proxy and nobody else.

@@ -67,21 +67,21 @@ func TestRecoveryAfterRetriableReceiverError(t *testing.T) {
 		srv := quiet(t)
 		srv.Inject(zerobustest.Fault{Stage: zerobustest.Receiving, Skip: 2, Do: zerobustest.Status(codes.Unavailable, "away")})
 		a := sinkOf(srv).NewAppender(jsonFormat)
-		var acks []uint64
+		next := uint64(0) // the first batch that is not acknowledged; an ack stands for all batches before it too
 		for sessions := range 2 {
 			s, err := a.Open(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			for seq := uint64(len(acks)); seq < 5; seq++ {
+			for seq := next; seq < 5; seq++ {
 				if s.Send(t.Context(), seq, records(fmt.Sprintf(`{"n":%d}`, seq))) != nil {
 					break // Recv says what came before it, and why
 				}
 			}
-			for len(acks) < 5 && err == nil {
+			for next < 5 && err == nil {
 				var ack backend.Ack
 				if ack, err = s.Recv(t.Context()); err == nil {
-					acks = append(acks, ack.Seq)
+					next = ack.Seq + 1
 				}
 			}
 			if sessions == 0 {
@@ -91,8 +91,8 @@ func TestRecoveryAfterRetriableReceiverError(t *testing.T) {
 			}
 			_ = s.Close()
 		}
-		if !slices.Equal(acks, []uint64{0, 1, 2, 3, 4}) || !slices.Equal(values(srv), numbered(5)) {
-			t.Errorf("acknowledged %v; rows %q", acks, values(srv))
+		if next != 5 || !slices.Equal(values(srv), numbered(5)) {
+			t.Errorf("%d acknowledged; rows %q", next, values(srv))
 		}
 		if got := requests(srv); !slices.Equal(got[3:], []string{"1/0:1", "1/1:1", "1/2:1"}) {
 			t.Errorf("%q", got)

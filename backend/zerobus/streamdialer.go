@@ -3,21 +3,12 @@ package zerobus
 import (
 	"context"
 	"fmt"
-	"io"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/httpwire"
 )
-
-// The only method of the service.
-const method = "/databricks.zerobus.Zerobus/EphemeralStream"
-
-var streamDesc = grpc.StreamDesc{StreamName: "EphemeralStream", ServerStreams: true, ClientStreams: true}
 
 // A streamDialer opens the streams of a producer.
 type streamDialer struct {
@@ -85,7 +76,7 @@ func (d *streamDialer) open(ctx context.Context, seq uint64) (*conn, error) {
 // check refuses wrong names, options and formats before any request.
 func (d *streamDialer) check() error {
 	switch {
-	case d.sink.client.shared.isClosed():
+	case d.sink.client.closed.Load():
 		return fmt.Errorf("the client is closed: %w", backend.ErrClosed)
 	case d.sink.fault != nil:
 		return d.sink.fault
@@ -93,69 +84,54 @@ func (d *streamDialer) check() error {
 	return d.refused
 }
 
-// attempt makes a connection and opens a stream. ctx bounds the opening and not the stream; the stream keeps its values. A
-// failed attempt gives the connection back: without that, a Client whose openings fail would collect connections.
+// attempt makes a connection and opens a stream. ctx bounds the opening and not the stream; the stream keeps its values.
 func (d *streamDialer) attempt(ctx context.Context, g grant, seq uint64) (*conn, error) {
-	l, release, err := d.sink.client.connect()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", backend.ErrRejected, err)
-	}
-	// gRPC ends a stream when the context of its opening ends. So the stream gets a context of its own, and the end of ctx
+	// The end of the context of a request cuts the connection. So the stream gets a context of its own, and the end of ctx
 	// cancels that context only until the stream is open.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	detach := context.AfterFunc(ctx, cancel)
-	stream, id, err := d.create(life, l, g)
+	c, id, err := d.create(life, g)
 	// If detach returns false, the end of ctx cancels or has cancelled life. The stream is then dead, even if create
 	// has returned no error.
 	if !detach() && err == nil {
 		err = ctx.Err() // ctx has ended just now, and has cancelled the stream
 	}
 	if err == nil {
-		return &conn{
-			sink: d.sink, id: id, kind: d.kind, first: seq,
-			stream: stream, cancel: cancel, release: release, grant: g,
-		}, nil
+		return d.newConn(life, cancel, g, c, id, seq), nil
 	}
 	cancel()
 	if ctx.Err() != nil {
-		err = fmt.Errorf("no answer: %w", ctx.Err()) // gRPC says only: cancelled
+		err = fmt.Errorf("no answer: %w", ctx.Err()) // the error says only that the connection was cut
 	}
-	// No answer, and UNAVAILABLE, may come from a shared connection that is dead. If the next attempt used the same connection,
-	// a producer would fail until TCP gives the connection up, which takes about a quarter of an hour on Linux.
-	if code, _ := codeOf(err); ctx.Err() != nil || code == codes.Unavailable {
-		d.sink.client.shared.distrust(l)
-	}
-	release()
 	return nil, err
 }
 
-// create sends the first request of a stream, and returns the stream and the server's id of the stream. create waits for the
-// response. Without the wait, a producer would send batches on a stream that the service refuses, and all of these batches would
-// be in doubt.
-func (d *streamDialer) create(ctx context.Context, l *link, g grant) (grpc.ClientStream, string, error) {
-	stream, err := l.NewStream(metadata.NewOutgoingContext(ctx, g.header), &streamDesc, method)
-	if err != nil {
-		// gRPC has made a text of the dialer's error. The dialer has the error itself.
-		if refusal := l.dialer.refusal.Load(); refusal != nil {
-			return nil, "", *refusal
-		}
-		return nil, "", fromStatus(err, g.hidden)
+func (d *streamDialer) newConn(life context.Context, cancel context.CancelFunc, g grant, call *call, id string, first uint64) *conn {
+	c := &conn{
+		sink: d.sink, id: id, kind: d.kind, first: first, call: call, life: life, cancel: cancel, grant: g,
+		news: make(chan struct{}, 1), received: make(chan struct{}),
 	}
-	first := outgoing{buf: mem.SliceBuffer(appendCreate(nil, d.sink.table, d.kind, d.descriptor))}
-	if err := stream.SendMsg(&first); err != nil && err != io.EOF { // io.EOF: RecvMsg says why
-		return nil, "", fromStatus(err, g.hidden)
+	go c.receive()
+	return c
+}
+
+// create begins a call with the first request of a stream, and returns the call and the server's id of the stream. create waits
+// for the response. Without the wait, a producer would send batches on a stream that the service refuses, and all of these batches
+// would be in doubt.
+func (d *streamDialer) create(ctx context.Context, g grant) (*call, string, error) {
+	c, err := d.sink.client.newCall(ctx, g, appendCreate(nil, d.sink.table, d.kind, d.descriptor))
+	if err != nil {
+		return nil, "", err
 	}
 	var r response
-	switch err := stream.RecvMsg(&r); {
+	switch err := c.recv(&r); {
 	case err != nil:
-		return nil, "", statement(err, g.hidden)
-	case r.malformed != nil:
-		return nil, "", &ProtocolError{r.malformed}
+		return nil, "", endOfStream(err)
 	case r.kind != created:
 		return nil, "", protocolErrorf("%s where a create response is due", r.kind)
 	case r.stream == nil:
 		return nil, "", protocolErrorf("a create response without a stream id")
 	}
 	// The id goes into errors and logs. A faulty server might put the token into the id.
-	return stream, g.hidden.Text(*r.stream), nil
+	return c, g.hidden.Text(*r.stream), nil
 }

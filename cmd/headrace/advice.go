@@ -38,8 +38,8 @@ func advice(err error, args []string) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "Another program serves at this address. End it, or name other addresses (headrace serve --help)."
-	// The cases go from the certain to the vague. A later case looks at the text of an error, because gRPC and the
-	// servers pass on text alone.
+	// The cases go from the certain to the vague. A later case looks at the text of an error, because servers pass
+	// on text alone.
 	case errors.Is(err, backend.ErrOutOfRange):
 		return "A place in a stream is " + placeForms + "."
 	// The cases below explain an address. Without a URL of a server there is none to explain.
@@ -47,8 +47,7 @@ func advice(err error, args []string) string {
 		return ""
 	case errors.As(err, &unknown):
 		return fmt.Sprintf("There is no host with this name. The address comes from %s.", strings.Join(where, " or "))
-	// gRPC keeps only the text of the error.
-	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(text, "connection refused"):
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("Nothing listens at this address: is the server running? The address comes from %s.", strings.Join(where, " or "))
 	case errors.Is(err, backend.ErrNotFound) && (strings.Contains(text, "no such endpoint") || strings.Contains(text, "status 404: ")):
 		return fmt.Sprintf("A server answers at this address, but it is of another kind, or the path is wrong. The address comes from %s.",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func TestACommandAtAServerOfAnotherKindSaysSo(t *testing.T) {
 }
 
 func TestAdviceIsGivenOnlyWhereItFits(t *testing.T) {
-	refused := errors.New(`Unavailable: dial tcp 127.0.0.1:1: connect: connection refused`)
+	refused := fmt.Errorf("the connection failed: %w", syscall.ECONNREFUSED)
 	for _, c := range []struct {
 		err  error
 		args []string

@@ -103,12 +103,8 @@ const (
 // sends the request again over another connection, without an error.
 const spokeFirst = "readLoopPeekFailLocked: %!w(<nil>)"
 
-// missingALPN is how grpc-go says that a server agreed to no protocol in the handshake of TLS. The error has no type.
-const missingALPN = "missing selected ALPN property"
-
-// lacksHTTP2 reports whether a server refused the handshake of TLS because HTTP/2 alone was offered, or ignored that offer.
+// lacksHTTP2 reports whether a server refused the handshake of TLS because HTTP/2 alone was offered.
 func lacksHTTP2(err error) bool {
 	var remote *net.OpError
-	return errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == "tls: no application protocol" ||
-		strings.Contains(err.Error(), missingALPN)
+	return errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == "tls: no application protocol"
 }

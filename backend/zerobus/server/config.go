@@ -17,7 +17,7 @@ type Config struct {
 	// never waits for the operating system, and therefore works in a bubble of testing/synctest, where a day of
 	// rotations takes a moment.
 	//
-	//	zerobus.DialOptions(grpc.WithContextDialer(srv.Dial))
+	//	zerobus.Dial(srv.Dial)
 	InMemory bool
 
 	// TLS makes both endpoints speak TLS, with a certificate that [Server.CertPool] trusts.

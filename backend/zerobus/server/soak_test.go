@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -187,7 +186,7 @@ func TestSoakOnAClockOfItsOwn(t *testing.T) {
 func inMemory(srv *zerobustest.Server) []zerobus.Option {
 	dial := func(ctx context.Context, _, hostport string) (net.Conn, error) { return srv.Dial(ctx, hostport) }
 	return []zerobus.Option{
-		zerobus.DialOptions(grpc.WithContextDialer(srv.Dial)),
+		zerobus.Dial(srv.Dial),
 		zerobus.HTTP(&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}),
 	}
 }

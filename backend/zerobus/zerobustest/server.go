@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"testing"
 
-	"google.golang.org/grpc"
-
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/server"
 )
@@ -70,7 +68,7 @@ func (s *Server) Client(opts ...zerobus.Option) *zerobus.Client {
 	}
 	if s.config.InMemory {
 		web.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return s.Dial(ctx, addr) }
-		own = append(own, zerobus.DialOptions(grpc.WithContextDialer(s.Dial)))
+		own = append(own, zerobus.Dial(s.Dial))
 	}
 	own = append(own, zerobus.HTTP(&http.Client{Transport: web}))
 	client, err := zerobus.New(c, append(own, opts...)...)
