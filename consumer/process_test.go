@@ -88,6 +88,27 @@ func TestProcessDoesEveryRecordOnce(t *testing.T) {
 	}
 }
 
+// Workers share the records of a chunk one by one. A record that waited behind a slow handler, while other workers are free,
+// would never end here.
+func TestSlowHandlersHoldUpNoOtherRecord(t *testing.T) {
+	const records, workers = 600, 4
+	var quick sync.WaitGroup
+	quick.Add(records - (workers - 1))
+	c := newConsumer(t, count(t, records), consumer.StopAtTail())
+	err := c.Process(t.Context(), func(_ context.Context, m consumer.Message[int]) error {
+		switch m.Value {
+		case 0, 1, 300: // one worker is left
+			quick.Wait()
+		default:
+			quick.Done()
+		}
+		return nil
+	}, consumer.Concurrency(workers))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Order per key is kept whatever fails, and a key that waits for its retry holds up no other.
 func TestProcessKeepsTheOrderOfAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

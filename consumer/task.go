@@ -1,6 +1,10 @@
 package consumer
 
-import "github.com/headrace/headrace/backend"
+import (
+	"sync/atomic"
+
+	"github.com/headrace/headrace/backend"
+)
 
 // An entry is a record on its way through the handlers: the record at index at of ch.
 type entry[T any] struct {
@@ -22,11 +26,24 @@ type task[T any] struct {
 	entry[T]
 	// more is how many records directly behind entry are tasks of their own, too: of records without a key, one task
 	// stands for a whole chunk. A task for each record would cost a copy a record, most of the cost of Process.
-	more  int32
+	more int32
+	// taken is how many of these records workers have taken. Workers share the records through taken: each takes the next record
+	// without the lock. nil: one worker takes all.
+	taken *atomic.Int32
+	first int32      // the first record that this worker has taken: how many records behind entry
 	gaps  int32      // how many records of rest do not follow directly the record before them; see gate
 	rest  []entry[T] // of a batch, in the order of the stream
 	lane  *lane[T]   // nil: the record has no key
 	fault error      // why the record is given up without an attempt
+}
+
+// next takes the record behind k, or the next that no worker has taken. It returns how many records behind entry the record is: more
+// than t.more if no record is left.
+func (t *task[T]) next(k int32) int32 {
+	if t.taken == nil {
+		return k + 1
+	}
+	return t.taken.Add(1) - 1
 }
 
 // A lane holds the records of one key that wait for the record before them. A lane exists while a record of its key is

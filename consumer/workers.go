@@ -28,6 +28,7 @@ type workers[T any] struct {
 	busy    int       // of them, how many have taken tasks and have not come back
 
 	ready fifo[task[T]] // may begin
+	open  task[T]       // has begun, and workers share its records; zero when all are taken
 	// absent is the number behind the record that lowestLocked did not find in ready. 0: look again.
 	absent uint64
 	lanes  map[string]*lane[T]
@@ -113,22 +114,25 @@ func (w *workers[T]) run() {
 		one  task[T]
 	)
 	for {
-		clear(mine) // or the slice would pin what is done
+		clear(mine) // or the slice and one would pin what is done
+		one = task[T]{}
 		if mine = w.take(mine); len(mine) == 0 {
 			return
 		}
 		for i := range mine {
-			for k := range mine[i].more + 1 {
+			t := &mine[i]
+			one = *t
+			one.first, one.more, one.taken = 0, 0, nil
+			for k := t.first; k <= t.more; k = t.next(k) {
 				if w.closed.Load() {
 					return
 				}
-				one = mine[i]
+				one.entry = t.entry
 				one.at += k
-				one.more = 0
 				if w.try(&one) && one.lane != nil {
 					w.leave(one.lane)
 				}
-				w.addGaps(-mine[i].gaps)
+				w.addGaps(-t.gaps)
 			}
 		}
 	}
@@ -146,7 +150,7 @@ func (w *workers[T]) take(done []task[T]) []task[T] {
 	for !w.closed.Load() {
 		if mine = w.takeLocked(mine); len(mine) > 0 {
 			w.busy++
-			if w.ready.len() > 0 {
+			if w.ready.len() > 0 || w.open.taken != nil && w.open.taken.Load() <= w.open.more {
 				w.startLocked()
 			}
 			return mine
@@ -157,15 +161,21 @@ func (w *workers[T]) take(done []task[T]) []task[T] {
 }
 
 // takeLocked appends the tasks that may begin now to mine. A single worker takes all, for one use of the lock. With
-// several workers each takes one task; otherwise a slow handler would delay records while other workers are free.
+// several workers each takes one task, and they share a task of several records; otherwise a slow handler would delay records
+// while other workers are free.
 func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
+	if w.open.taken != nil {
+		mine = append(mine, w.open)
+		last := &mine[len(mine)-1]
+		if last.first = last.next(0); last.first <= last.more {
+			return mine
+		}
+		mine, w.open = mine[:0], task[T]{}
+	}
 	single := w.cfg.concurrency == 1
 	for w.ready.len() > 0 && (single || len(mine) == 0) {
 		least := 1 + int(w.ready.waiting()[0].gaps)
-		most := least
-		if single {
-			most += int(w.ready.waiting()[0].more) // without a key, and so without gaps
-		}
+		most := least + int(w.ready.waiting()[0].more) // more than one record: without a key, and so without gaps
 		n := w.gate.admit(least, most, w.cfg.concurrency+len(w.timers)+w.gaps)
 		if n == 0 && (len(mine) > 0 || !w.lowestLocked()) {
 			break
@@ -174,7 +184,13 @@ func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 		n = max(n-int(t.gaps), 1)
 		w.gaps += int(t.gaps)
 		mine = append(mine, *t)
-		mine[len(mine)-1].more = int32(n) - 1
+		last := &mine[len(mine)-1]
+		last.more = int32(n) - 1
+		if n > 1 && !single {
+			last.taken = new(atomic.Int32)
+			w.open = *last
+			last.first = last.next(0)
+		}
 		if left := t.more + 1 - int32(n); left > 0 {
 			t.at += int32(n)
 			t.more = left - 1
