@@ -12,7 +12,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/headrace/headrace/internal/httpwire"
@@ -45,7 +44,11 @@ func (e *Error) readDetails(encoded string, hidden redact.Secrets) {
 	if err != nil || proto.Unmarshal(raw, st) != nil {
 		return
 	}
-	for _, d := range status.FromProto(st).Details() {
+	for _, detail := range st.Details {
+		d, err := detail.UnmarshalNew()
+		if err != nil {
+			continue
+		}
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
 			// An ErrorInfo of another domain, for example of a gateway, has reasons with other meanings.

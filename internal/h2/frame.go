@@ -46,8 +46,8 @@ const (
 	// measurements.
 	mostData = 512 << 10
 
-	// mostFrames is how many frames leave in one call of the operating system: 512 KiB for a server that takes frames of 16 KiB. A
-	// call for each frame made a record of 1 KiB cost 1.8 times the processor time of the client, and 1.7 times that of the server.
+	// mostFrames is how many frames leave in one call of the operating system: 512 KiB for a server that takes frames of 16 KiB. With
+	// a call for each frame, a loop that sends prepared records of 1 KiB takes 1.8 times the processor time, and its server 1.6 times.
 	mostFrames = 32
 
 	// firstWindow is the window of a stream and of a connection before anybody changes it.

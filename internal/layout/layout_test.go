@@ -148,6 +148,17 @@ func TestTheCoreIsLight(t *testing.T) {
 	}
 }
 
+// The client of Zerobus speaks gRPC itself. Of grpc-go it has the names of the codes, and not the connections.
+func TestTheClientOfZerobusNeedsNoGRPCConnection(t *testing.T) {
+	for pkg, all := range deps(t, module+"backend/zerobus") {
+		for _, dep := range all {
+			if dep == "google.golang.org/grpc" || dep == "google.golang.org/grpc/internal/transport" {
+				t.Errorf("%s depends on %s", pkg, dep)
+			}
+		}
+	}
+}
+
 func TestEveryDependencyIsListedWithItsLicence(t *testing.T) {
 	page, err := os.ReadFile("../../docs/dependencies.md")
 	if err != nil {
