@@ -10,8 +10,8 @@ import (
 	"github.com/headrace/headrace/batcher"
 )
 
-// offer encodes a value and puts it. Nearly every call of Enqueue goes this way: without a [backend.Record] of 104 bytes, which
-// would be written and read several times, and without a draft when the value holds its encoding.
+// offer encodes a value and gives it to the batcher. Nearly every call of Enqueue takes this way. It needs no [backend.Record], whose
+// 104 bytes would be written and read several times, and no draft when the value holds its own encoding (the codec is a Viewer).
 func (p *Producer[T]) offer(ctx context.Context, v T, try bool) (Receipt, error) {
 	if p.encoder.viewer == nil {
 		return p.offerEncoded(ctx, Record[T]{Value: v}, try)
@@ -35,7 +35,7 @@ func (p *Producer[T]) offerRecord(ctx context.Context, r Record[T], try bool) (R
 	return p.putWith(ctx, value, r.Headers, r.Time, try)
 }
 
-// offerEncoded encodes a record into a draft and puts it.
+// offerEncoded encodes a record into a draft, and gives it to the batcher.
 func (p *Producer[T]) offerEncoded(ctx context.Context, r Record[T], try bool) (Receipt, error) {
 	d := newDraft()
 	defer d.free()
@@ -59,8 +59,8 @@ func (p *Producer[T]) putWith(ctx context.Context, value []byte, headers backend
 // put gives a record to the batcher, which copies the value and the extra. x may be nil. With try, put never blocks.
 func (p *Producer[T]) put(ctx context.Context, value []byte, x *extra, try bool) (Receipt, error) {
 	size, err := p.meter(value, x)
-	if err == nil {
-		err = ctx.Err()
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("nothing was accepted: %w", ctx.Err())
 	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("producer: %w", err)

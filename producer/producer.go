@@ -98,7 +98,7 @@ func notAllAccepted(i, n int, err error) error {
 	if i == 0 {
 		return err
 	}
-	return fmt.Errorf("%w: only the first %d of %d values were accepted: %w", backend.ErrIndeterminate, i, n, err)
+	return fmt.Errorf("producer: %w: only the first %d of %d values were accepted: %w", backend.ErrIndeterminate, i, n, err)
 }
 
 // Enqueue accepts a value and returns its receipt. Enqueue blocks only while the buffer is full. When ctx ends before there is

@@ -229,6 +229,23 @@ func TestCallersMayReuseTheirBytes(t *testing.T) {
 	})
 }
 
+// An error tells where it comes from, and whether something was accepted.
+func TestSendSaysHowManyValuesWereAccepted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sink := backendtest.NewFlakySink(memory.New(), backendtest.Nth(backendtest.OnAck, 1, backendtest.Stall()))
+		p := open(t, sink, producer.BufferBytes(400), producer.AckTimeout(0), producer.DrainTimeout(0))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, want := range []string{"only the first 3 of 4 values were accepted", "nothing was accepted"} {
+			err := p.Send(ctx, "a", "b", "c", "d")
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "producer: ") || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v; want %q", err, want)
+			}
+		}
+		_ = p.Close() // records are left
+	})
+}
+
 func TestSendNamesEveryValueThatFailed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := memory.New()
