@@ -22,20 +22,20 @@ var (
 // A Batcher collects elements into batches. Put, TryPut, Want, Hurry, Flush, Recycle, Release, Resize, Held and Close may be
 // called from any goroutine. Take and Park may be called by a single goroutine at a time. [New] and [NewWith] make a Batcher.
 type Batcher[E, C any] struct {
-	// The next fields are used by every Put. They stand side by side because several cores pass their cache lines to each
-	// other: the fewer lines, the less traffic.
+	// Every Put uses the next fields. When several cores put, each core must first fetch the cache lines of these fields from
+	// another core. The fields stand side by side, so that they fill few lines.
 	mu      sync.Mutex
 	open    *Batch[E, C] // the batch being filled; nil, or holds at least one element
 	used    int          // bytes of the budget that are reserved
 	closed  error        // the error for everyone who puts, once Close was called
 	waiters waiters      // callers of Put who wait for room
 
-	records         int // most elements in a batch
-	bytes           int // most metered bytes in a batch
-	budget          int // BufferBytes
-	elementOverhead int // bytes counted for every element beside the bytes the element holds
-	batchOverhead   int // bytes counted for every batch beside its elements
-	keep            func(*Batch[E, C])
+	records         int                // most elements in a batch
+	bytes           int                // most metered bytes in a batch
+	budget          int                // BufferBytes
+	elementOverhead int                // bytes counted for every element beside the bytes the element holds
+	batchOverhead   int                // bytes counted for every batch beside its elements
+	keep            func(*Batch[E, C]) // copies what the newest element lends: see NewWith
 
 	linger      time.Duration
 	wake        chan struct{} // one token: something for which Take waits may have happened
@@ -117,8 +117,8 @@ func (b *Batcher[E, C]) signal() {
 	}
 }
 
-// Want says: somebody waits for the batch. A wanted batch does not linger: a wanted batch is due as soon as every batch taken
-// before was released. Want does nothing for a batch that has ended.
+// Want says that somebody waits for the batch. Such a batch does not linger: it is due as soon as every batch taken before was
+// released. Want does nothing for a batch that has ended.
 func (b *Batcher[E, C]) Want(batch *Batch[E, C]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,9 +130,9 @@ func (b *Batcher[E, C]) Want(batch *Batch[E, C]) {
 	}
 }
 
-// Hurry makes the open batch due at once, with CauseFull, because the taker had no room for the batch. Hurry is for a taker who
-// could not take for a reason outside the batcher, for example a bound on the batches in flight: the elements have waited long
-// enough meanwhile.
+// Hurry makes the open batch due at once. Hurry is for a taker who could not take for a while, for a reason outside the batcher, for
+// example a bound on the batches in flight. The elements have waited meanwhile, and should not linger as well. The batch ends with
+// CauseFull, because the taker had no room for the batch.
 func (b *Batcher[E, C]) Hurry() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

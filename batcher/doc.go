@@ -1,6 +1,6 @@
-// Package batcher collects elements into batches under a byte budget. The package knows neither records nor networks and
-// imports the standard library only. The producer is built on it; the package serves as well in front of SQL inserts or
-// HTTP bodies.
+// Package batcher collects elements into batches, and bounds the bytes that it holds. Package producer uses it. The package knows
+// nothing of records or networks and imports the standard library only, so it can also collect rows for SQL inserts, or the
+// parts of HTTP bodies.
 //
 // Any number of goroutines put elements in. A single goroutine takes batches out, hands the elements on and releases each
 // batch:
@@ -22,7 +22,7 @@
 //
 // The first of these reasons ends a batch:
 //
-//	Full    the next element would exceed BatchRecords or BatchBytes, or is blocked because BufferBytes is used up; Hurry
+//	Full    the next element would exceed BatchRecords or BatchBytes, or is blocked because BufferBytes is used up; or Hurry was called
 //	Wanted  somebody waits for the batch (Want) and every batch taken before was released
 //	Linger  Linger has passed since the first element
 //	Flush   Flush was called

@@ -27,8 +27,8 @@ type waiters struct {
 	free       *waiter // list of waiters for reuse
 }
 
-// park appends a waiter to the queue. The caller must unlock the batcher and wait for ready.
-func (q *waiters) park(cost int) *waiter {
+// add appends a waiter to the queue. The caller must unlock the batcher and wait for ready.
+func (q *waiters) add(cost int) *waiter {
 	w := q.free
 	if w == nil {
 		w = &waiter{ready: make(chan struct{}, 1)}

@@ -24,8 +24,8 @@ type loop[T any] struct {
 	cur      *chunk[T] // the chunk whose records are handed out now
 	at       int       // index of the next record in cur
 	received int64     // number of chunks received from pipe
-	// gathered is the number of records of a batch that is not handed out yet. The records are not done, so skip must not
-	// move the low-water mark past the records.
+	// gathered is the number of records that a loop over batches has collected and not handed out yet. These records are not done, so
+	// skip must not move the low-water mark past them.
 	gathered int
 	batch    []Message[T]   // of Batches: the batch in hand, whose memory the next batch uses again
 	receipts *receiptWaiter // in a Pipe; nil in other loops
@@ -52,11 +52,12 @@ func (l *loop[T]) decodedEnd() int {
 // next returns the number of the next record.
 func (l *loop[T]) next() uint64 { return l.cur.first + uint64(l.at) }
 
-// ready makes cur.recs[at] a decoded record. On the way ready does a save that is due, and deals with poison.
+// ready returns true when cur.recs[at] is a decoded record that the loop may hand out. Before, ready saves the place if a save is
+// due, and deals with records that do not decode.
 //
-// When the stream has ended, or when no record arrived before until, ready returns false without an error (a zero until
-// waits without a limit). When nothing more comes, ended is true and ready returns endErr; further calls return the same.
-// Any other error, of ctx or of a save, ends the loop at once.
+// When no record arrived before the time until, ready returns false without an error; with a zero until, ready waits without a
+// limit. When nothing more comes, ready returns false, sets ended and returns endErr (nil at the end of the stream), also when it
+// is called again. Any other error, of ctx or of a save, ends the loop at once.
 func (l *loop[T]) ready(ctx context.Context, until time.Time) (bool, error) {
 	for {
 		if l.ended {
@@ -159,8 +160,8 @@ func (l *loop[T]) receive(ctx context.Context, until time.Time) (*chunk[T], erro
 // the end of its stream would hold a whole batch in memory.
 func (l *loop[T]) forget() {
 	// In mode handled, a handler may still work on a record of the chunk. Before the end of the stream, the next chunk comes
-	// soon. To drop chunks there made the heap of a small program smaller and the garbage collector run more often: records of
-	// 1 KiB took a tenth more processor time.
+	// soon. When we dropped chunks there too, the heap of a small program was smaller, so the garbage collector ran more often:
+	// records of 1 KiB took a tenth more processor time.
 	if l.run.mode == handled || !l.run.counters.caughtUp.Load() {
 		return
 	}
@@ -204,7 +205,9 @@ func (l *loop[T]) startChunk(ctx context.Context, ch *chunk[T]) error {
 		return nil
 	}
 	s := span{first: ch.first, recs: ch.recs, next: ch.next, bytes: ch.bytes}
-	if l.run.mode != handled { // a handler may look at a record that is done
+	// Where a handler may have the record, the slice never goes back to the reader: a handler that Process does not wait for any more
+	// may still look at the record.
+	if l.run.mode != handled {
 		s.lent = ch.lent
 	}
 	done, err := l.run.track.push(s)
@@ -245,8 +248,7 @@ func (l *loop[T]) skipDone() bool {
 	return true
 }
 
-// skip leaves the record at hand behind, because nothing remains to be done. The mode decides how the record becomes
-// done.
+// skip passes the record at hand, because there is nothing to do for the record. How the record becomes done depends on the mode.
 func (l *loop[T]) skip() {
 	switch seq := l.next(); {
 	case l.run.mode == byAck, l.run.mode == handled:

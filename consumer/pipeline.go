@@ -45,7 +45,7 @@ func newPipeline[T any](c codec.Codec[T], decoders int, t *tracker) *pipeline[T]
 // decoders end only after a call of wake.
 func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
 	p.fetcher, f.deliver = f, p.cut
-	f.tail.resume, f.tail.rest = func() { p.fetch(ctx) }, p.endDecoders
+	f.tail.resume, f.tail.endDecoders = func() { p.fetch(ctx) }, p.endDecoders
 	p.goroutines.Add(1)
 	go p.fetch(ctx)
 }

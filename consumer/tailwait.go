@@ -15,30 +15,31 @@ import (
 // new goroutine and the growth of its stack.
 const parkAfter = time.Second
 
-// errParked ends a call of run without an end of reading: the next record starts run again.
+// run returns errParked when the fetcher waits without a goroutine. Reading has not ended: the next record starts run again.
 var errParked = errors.New("parked")
 
 // A tailWait is how a fetcher waits at the tail of a reader that is a [backend.Notifier]. After a while without a record the
 // fetcher parks: its goroutine and the decoders end. A process may have thousands of consumers without work, and the stack of a
 // goroutine that has read takes 4 to 8 KiB.
 //
-// The goroutine of the fetcher uses all fields. Any goroutine may call wake, which uses state; only while state is waiting, wake
-// uses woken, and only while state is parked, wake uses resume.
+// The fields belong to the goroutine of the fetcher. The method wake is an exception, because any goroutine may call wake: wake uses
+// state, uses woken while state is waiting, and uses resume while state is parked.
 type tailWait struct {
-	state  atomic.Int32
-	resume func()                // starts the fetcher again
-	rest   func(context.Context) // ends the decoders
+	state       atomic.Int32
+	resume      func()                // starts the fetcher again
+	endDecoders func(context.Context) // returns when the decoders have ended
 
 	woken chan struct{} // holds one token when wake has ended the wait; nil before the first wait, and when parked
-	look  *time.Timer   // fires parkAfter after the look before; nil when woken is nil
-	seen  uint64        // number of records that were read at the look before
+	// The timer look runs on over many waits, and fires once in parkAfter. Otherwise each record at the tail would cost a new timer.
+	look *time.Timer // nil when woken is nil
+	seen uint64      // number of records that were read when look fired last
 }
 
 // The states of a tailWait.
 const (
 	awake   int32 = iota // the fetcher does not wait, or need not wait any more
 	waiting              // the goroutine of the fetcher waits for woken
-	leaving              // the goroutine of the fetcher is about to end
+	leaving              // the goroutine of the fetcher ends the decoders, and then itself; until then, wake must not start another
 	parked               // the fetcher has no goroutine
 )
 
@@ -63,7 +64,7 @@ func (w *tailWait) wait(ctx context.Context, r backend.Notifier, read *atomic.Ui
 	}
 	w.state.Store(waiting)
 	if r.Notify(w.wake) {
-		w.state.CompareAndSwap(waiting, awake)
+		w.state.CompareAndSwap(waiting, awake) // or the loop has called wake, and state is awake already
 		return false
 	}
 	for {
@@ -74,7 +75,7 @@ func (w *tailWait) wait(ctx context.Context, r backend.Notifier, read *atomic.Ui
 			return false
 		case <-w.look.C:
 		}
-		if n := read.Load(); n != w.seen {
+		if n := read.Load(); n != w.seen { // a record came since look fired last, so the next may come soon
 			w.seen = n
 			w.look.Reset(parkAfter)
 			continue
@@ -83,8 +84,8 @@ func (w *tailWait) wait(ctx context.Context, r backend.Notifier, read *atomic.Ui
 	}
 }
 
-// park lets the fetcher wait without a goroutine, unless the wait ends at the same time. When park returns true, another
-// goroutine may be in run already.
+// park lets the fetcher wait without a goroutine, and returns true. When park returns true, another goroutine may be in run already.
+// When the wait ends at the same time, park returns false, and the fetcher goes on.
 func (w *tailWait) park(ctx context.Context) bool {
 	// The loop calls wake after the end of ctx. A wake that came before the wait has done nothing, so we ask ctx.
 	if ctx.Err() != nil {
@@ -95,7 +96,7 @@ func (w *tailWait) park(ctx context.Context) bool {
 		return false
 	}
 	w.woken, w.look = nil, nil
-	w.rest(ctx)
+	w.endDecoders(ctx)
 	return w.state.CompareAndSwap(leaving, parked)
 }
 

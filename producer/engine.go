@@ -48,7 +48,7 @@ type engine struct {
 
 	spareArenas sync.Pool // of *[]byte: arenas of decided batches, for reuse until the garbage collector removes them
 
-	spareRecords sync.Pool // of *[]backend.Record: records of decided batches, for reuse in the same way; only Value may be set
+	spareRecords sync.Pool // of *[]backend.Record: records of decided batches, for reuse; Headers and Time are zero, Value may be old
 
 	// Only keep uses lastFilled and batchCount, under the batcher's lock; newArena is a part of keep.
 	lastFilled int    // bytes copied into the arenas of the newest batch
@@ -62,7 +62,7 @@ type engine struct {
 	started bool // the first session was opened; set before run begins
 }
 
-// errParked ends a call of run without an end of the producer: the batcher starts run again.
+// errParked says that the engine waits for work without a goroutine. The producer has not ended: the batcher starts run again.
 var errParked = errors.New("parked")
 
 // errDrained ends a session because nothing is left to send and the producer is closed.
@@ -79,8 +79,8 @@ func start(ctx context.Context, a backend.Appender, c config) (*engine, error) {
 	e.queue = batcher.NewWith(e.keep,
 		batcher.Linger(c.linger), batcher.BatchRecords(c.batchRecords),
 		batcher.BatchBytes(c.batchBytes), batcher.BufferBytes(c.bufferBytes),
-		// A buffer of less than 1,024,000 bytes counts less overhead, at most one byte in 1,024. The full overhead of a batch would
-		// leave no room for records in a buffer of a few hundred bytes, as tests use it.
+		// In a buffer of less than 1,024,000 bytes, a batch counts one 1,024th of the buffer. The full overhead of a batch would leave
+		// no room for records in a buffer of a few hundred bytes, as tests use it.
 		batcher.BatchOverhead(min(batchDataBytes, c.bufferBytes>>10)))
 	first, err := e.open(ctx, new(attempts), c.openingBudget(ctx))
 	if err != nil {

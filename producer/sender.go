@@ -77,9 +77,9 @@ func (e *engine) endDrained(ctx context.Context, s *closeOnce, no uint64) {
 	e.endSession(s, no, errDrained)
 }
 
-// nextPart marks the next part of the window as sent. nextPart returns the part with its seq; in the returned copy, taken is the
-// value from before, for notTaken. When no part can be sent, p.batchData is nil, and room reports whether the session could take
-// another batch. A session that we have ended takes nothing more: its parts wait for the next session.
+// nextPart marks the next part of the window as sent, and returns a copy of the part with its seq. The copy holds the old value of
+// taken, which notTaken needs when Send fails. When no part can be sent, p.batchData is nil, and room reports whether the session could
+// take another batch. A session that we have ended takes nothing more: its parts wait for the next session.
 func (e *engine) nextPart() (p part, seq uint64, room bool) {
 	e.mu.Lock()
 	w := &e.window
