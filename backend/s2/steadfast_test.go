@@ -57,6 +57,7 @@ type steadySession struct {
 
 	mu      sync.Mutex
 	inner   backend.Session
+	behind  bool          // inner has not taken all batches of unacked: a later batch would leave a gap
 	moved   chan struct{} // closed when inner is another
 	unacked []sentBatch
 	acked   int
@@ -70,7 +71,7 @@ type steadySession struct {
 func (s *steadySession) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
 	s.sending.Lock()
 	s.mu.Lock()
-	inner, moved := s.inner, s.moved
+	inner, moved, behind := s.inner, s.moved, s.behind
 	if err := s.refusal; err != nil {
 		s.mu.Unlock()
 		s.sending.Unlock()
@@ -78,7 +79,10 @@ func (s *steadySession) Send(ctx context.Context, seq uint64, recs []backend.Rec
 	}
 	s.unacked = append(s.unacked, sentBatch{seq, recs})
 	s.mu.Unlock()
-	err := inner.Send(ctx, seq, recs)
+	err := error(backend.ErrTransient)
+	if !behind {
+		err = inner.Send(ctx, seq, recs)
+	}
 	s.sending.Unlock()
 	if err == nil {
 		return nil
@@ -225,7 +229,7 @@ func (s *steadySession) reopen(ctx context.Context, failed backend.Session) (bac
 	}
 	s.mu.Lock()
 	unacked, closed := s.unacked, s.closed
-	s.inner = next
+	s.inner, s.behind = next, true
 	close(s.moved)
 	s.moved = make(chan struct{})
 	s.mu.Unlock()
@@ -243,6 +247,9 @@ func (s *steadySession) reopen(ctx context.Context, failed backend.Session) (bac
 			return next, err
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = false
 	return next, nil
 }
 
