@@ -45,7 +45,7 @@ func (s *Stream) fetch(ctx context.Context, from position, limit, expected int) 
 	w := &scanner{page: &page{recs: records.Slice(expected)}}
 	for rows.Next() {
 		switch raw := rows.RawValues(); {
-		case raw[0] != nil:
+		case raw[0] == nil: // no turn
 			err = w.state(rows)
 		case w.binary:
 			err = w.raw(raw)
@@ -78,15 +78,16 @@ type scanner struct {
 	offsets         strings.Builder
 }
 
-// state scans the one row that has an array in its first column. The row comes in front of the records.
+// state scans the one row without a turn. The row comes in front of the records.
 func (w *scanner) state(rows pgx.Rows) error {
-	var v []int64
-	if err := rows.Scan(&v, nil, nil, nil, nil, nil, nil); err != nil {
+	var b []byte
+	if err := rows.Scan(nil, nil, nil, &b, nil, nil); err != nil {
 		return err
 	}
 	// The numbers have no names here. If readSQL and this function differ, a wrong number would look like a place.
-	if len(v) != 6 {
-		return fmt.Errorf("the state of the stream has %d numbers, want 6", len(v))
+	var v [6]int64
+	if n, err := binary.Decode(b, binary.BigEndian, &v); err != nil || n != len(b) {
+		return fmt.Errorf("the state of the stream has %d bytes, want 6 numbers", len(b))
 	}
 	w.page.found = true
 	w.binary = binaryRow(rows.FieldDescriptions())
@@ -109,20 +110,20 @@ func binaryRow(columns []pgconn.FieldDescription) bool {
 func (w *scanner) raw(v [][]byte) error {
 	// The types of the columns are fixed by readSQL. If we read a shorter column without this check, a table that
 	// somebody has altered would end the process.
-	if len(v) != 7 || len(v[1]) != 8 || len(v[2]) != 8 || len(v[3]) != 4 || v[4] == nil || len(v[6]) != 8 {
+	if len(v) != 6 || len(v[0]) != 8 || len(v[1]) != 8 || len(v[2]) != 4 || v[3] == nil || len(v[5]) != 8 {
 		return errors.New("the columns of headrace_records have other types than this package has given them")
 	}
-	w.place = position{int64(binary.BigEndian.Uint64(v[1])), int64(binary.BigEndian.Uint64(v[2])), int32(binary.BigEndian.Uint32(v[3]))}
-	w.at = int64(binary.BigEndian.Uint64(v[6]))
-	_ = w.values.ScanBytes(v[4]) // ScanBytes always returns nil
-	_ = w.headers.ScanBytes(v[5])
+	w.place = position{int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1])), int32(binary.BigEndian.Uint32(v[2]))}
+	w.at = int64(binary.BigEndian.Uint64(v[5]))
+	_ = w.values.ScanBytes(v[3]) // ScanBytes always returns nil
+	_ = w.headers.ScanBytes(v[4])
 	return w.record()
 }
 
 // text reads the columns of a record in whatever format the row has.
 // pgx asks for text if the pool prepares no statements, for example behind a pooler.
 func (w *scanner) text(rows pgx.Rows) error {
-	if err := rows.Scan(nil, &w.place.turn, &w.place.batch, &w.place.no, &w.values, &w.headers, &w.at); err != nil {
+	if err := rows.Scan(&w.place.turn, &w.place.batch, &w.place.no, &w.values, &w.headers, &w.at); err != nil {
 		return err
 	}
 	return w.record()

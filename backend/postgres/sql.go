@@ -131,9 +131,9 @@ const (
 		ORDER BY turn, batch, no LIMIT 1`
 
 	// readSQL returns the state of the stream in one row, and behind it the records that no running transaction can still
-	// precede, each in a row. State and records come from one snapshot. Only the row of the state has an array in the
-	// first column: in the rows of records, columns of the state would cost the server as much as the columns of the
-	// record.
+	// precede, each in a row. State and records come from one snapshot. The row of the state has no turn, and its numbers
+	// are in the column of the value: columns of the state would cost the server as much as the columns of the record, in
+	// each row. And the rows of records pass through unchanged only if both parts have the same columns.
 	//
 	// The rows are cut at about $6 bytes. Usually $5 records have at most twice this size, and a plain sum shows the
 	// size. Otherwise the server computes the running sum of all sizes. A running sum costs more than reading a small
@@ -153,9 +153,9 @@ const (
 				SELECT sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) - bytes AS before FROM (
 					SELECT octet_length(value) AS bytes` + readable + ` LIMIT $5) y) z
 				WHERE before < $6::bigint) END AS rows)
-		SELECT ARRAY[id, sealed::int, pending::int, trim_turn, trim_batch, trim_no]::bigint[],
-			NULL::bigint, NULL::bigint, NULL::int, NULL::bytea, NULL::bytea, NULL::bigint FROM s
-		UNION ALL SELECT NULL, r.* FROM (SELECT turn, batch, no, value, headers, at` + readable + ` LIMIT (SELECT rows FROM n)) r`
+		SELECT NULL::bigint, NULL::bigint, NULL::int, int8send(id) || int8send(sealed::int) || int8send(pending::int) ||
+			int8send(trim_turn) || int8send(trim_batch) || int8send(trim_no), NULL::bytea, NULL::bigint FROM s
+		UNION ALL (SELECT turn, batch, no, value, headers, at` + readable + ` LIMIT (SELECT rows FROM n))`
 
 	// readable is the part of readSQL that finds the records.
 	readable = ` FROM headrace_records WHERE stream = (SELECT id FROM s) AND (turn, batch, no) >= ($2, $3, $4)
