@@ -51,7 +51,7 @@ func (e *engine) ack(a backend.Ack) error {
 	}
 	w.acknowledge(n, e.limits.Load())
 	if e.watchdog != nil { // the time of the part that is the oldest now begins
-		if w.sent > 0 {
+		if e.owedLocked() {
 			e.watchdog.Reset(e.ackTimeout)
 		} else {
 			e.watchdog.Stop()

@@ -396,6 +396,59 @@ func TestAckTimeoutEndsASessionThatOwesAnAck(t *testing.T) {
 	})
 }
 
+// A mute sink stores the first batches of its first session. Then Send fails, and Recv does not say why.
+type mute struct {
+	backend.Sink
+	batches int
+}
+
+func (m mute) NewAppender(f backend.Format) backend.Appender {
+	return &muteAppender{Appender: m.Sink.NewAppender(f), left: m.batches}
+}
+
+type muteAppender struct {
+	backend.Appender
+	opened, left int
+}
+
+func (a *muteAppender) Open(ctx context.Context) (backend.Session, error) {
+	s, err := a.Appender.Open(ctx)
+	if a.opened++; a.opened > 1 {
+		return s, err
+	}
+	return &muteSession{s, a}, err
+}
+
+type muteSession struct {
+	backend.Session
+	appender *muteAppender
+}
+
+func (s *muteSession) Send(ctx context.Context, seq uint64, recs []backend.Record) error {
+	if s.appender.left == 0 {
+		return backend.ErrTransient
+	}
+	s.appender.left--
+	return s.Session.Send(ctx, seq, recs)
+}
+
+// The contract of a session asks Recv for the reason in bounded time. A backend with a mistake must not block the producer for ever.
+func TestAckTimeoutEndsASessionThatDoesNotSayWhySendFailed(t *testing.T) {
+	for batches := range 3 {
+		bubble(t, func(t *testing.T) {
+			s := memory.New()
+			p := open(t, mute{s, batches}, oneEach, producer.AckTimeout(10*time.Second), producer.IdleTimeout(0))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := p.Send(ctx, "a", "b", "c"); err != nil {
+				t.Fatalf("Send failed behind %d batches: %v", batches, err)
+			}
+			closeNow(t, p)
+			wantLog(t, s, "a", "b", "c")
+		})
+	}
+}
+
 func TestAckTimeoutRestartsAtEveryAck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := memory.New()

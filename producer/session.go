@@ -101,12 +101,12 @@ func (e *engine) endIdle(s *closeOnce, no uint64) {
 	}
 }
 
-// endSilent ends session number no, because the store has owed an ack for AckTimeout. The watchdog may fire while an ack arrives. If
+// endSilent ends session number no, because the store has owed an answer for AckTimeout. The watchdog may fire while an ack arrives. If
 // the ack gets the lock first, the store does not owe an ack any more, or owes the next ack for a moment only. Without another look,
 // we would end a session that works.
 func (e *engine) endSilent(s *closeOnce, no uint64) {
 	e.mu.Lock()
-	silent := e.sessionNo == no && e.window.sent > 0 && time.Since(e.window.owedSince) >= e.ackTimeout
+	silent := e.sessionNo == no && e.owedLocked() && time.Since(e.window.owedSince) >= e.ackTimeout
 	if silent && e.endReason == nil {
 		e.endReason = errAckTimeout
 	}
@@ -115,6 +115,9 @@ func (e *engine) endSilent(s *closeOnce, no uint64) {
 		s.close()
 	}
 }
+
+// owedLocked reports whether the open session owes an ack, or the reason why Send failed.
+func (e *engine) owedLocked() bool { return e.window.sent > 0 || e.sendFailed }
 
 // endSession ends session number no from our side; the first reason counts. The number keeps a late reason of one session from
 // becoming the reason of the next session.

@@ -34,7 +34,7 @@ type window struct {
 	search
 	tally
 	latency   time.Duration // time from sending to ack of the newest part acknowledged
-	owedSince time.Time     // when parts[0] was sent or, if that is later, when the newest ack arrived; used while sent > 0
+	owedSince time.Time     // when parts[0] was sent or, if that is later, when the newest ack arrived
 }
 
 // push appends a batch. pop advances the slice, so the room in front is lost. When the memory is used up to its end, the parts
