@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -185,7 +186,7 @@ func (x *exchange) reply(contentType string, b []byte) error {
 func (e *Effect) alter(b []byte) []byte {
 	switch e.do {
 	case doFrame:
-		return e.frame
+		return slices.Clone(e.frame) // a session writes its next frame into the memory of the frame before
 	case doRewrite:
 		return e.rewrite(b)
 	case doAdvise:
