@@ -23,20 +23,24 @@ type notice struct {
 	first chan struct{} // closed by the first call
 }
 
-// notify lets r wait, and checks that r says to wait.
+// notify lets r wait, and checks that r says to wait, perhaps after some reads without records.
 func (e *env) notify(r backend.Notifier) *notice {
 	e.Helper()
 	n := &notice{first: make(chan struct{})}
-	var ready bool
-	e.within("Notify", func() {
-		ready = r.Notify(func() {
-			if n.calls.Add(1) == 1 {
-				close(n.first)
-			}
+	for waits := false; ; {
+		e.within("Notify", func() {
+			waits = !r.Notify(func() {
+				if n.calls.Add(1) == 1 {
+					close(n.first)
+				}
+			})
 		})
-	})
-	if ready {
-		e.Fatalf("Notify says that a Read at the tail would return at once")
+		if waits {
+			break
+		}
+		if b := e.read(r); len(b.Records) > 0 || !b.CaughtUp {
+			e.Fatalf("a Read at the tail returned %s", plural(len(b.Records), "record", "records"))
+		}
 	}
 	e.waitIdle()
 	if n.calls.Load() > 0 {
@@ -57,8 +61,8 @@ func (e *env) once(n *notice) {
 
 // notifiesOfRecords: a reader at the tail calls the function once when a record comes, and again only after another Notify.
 func notifiesOfRecords(e *env) {
-	r := e.notifier(backend.Earliest)
 	e.fill(3)
+	r := e.notifier(backend.Earliest)
 	e.readTail(r)
 	for range 3 {
 		n := e.notify(r)
