@@ -23,6 +23,11 @@ import (
 // A silent connection is asked for a sign of life after pingAfter, and is given up after pingAfter more. 0 means never: many
 // servers of gRPC end a connection with a client that asks more often than every five minutes.
 func Configure(t *http.Transport, pingAfter time.Duration) {
+	configure(t, func(c net.Conn) http.RoundTripper { return connection{c, pingAfter} })
+}
+
+// configure makes t give each new connection to use. What use returns sends the request for which t made the connection.
+func configure(t *http.Transport, use func(net.Conn) http.RoundTripper) {
 	t.DisableKeepAlives = true // every Stream has its own connection
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP2(true)
@@ -35,9 +40,9 @@ func Configure(t *http.Transport, pingAfter time.Duration) {
 	t.TLSClientConfig.NextProtos = []string{"h2"}
 	// net/http calls these functions with a new connection. The second name is the one for connections without TLS.
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{
-		"h2": func(_ string, c *tls.Conn) http.RoundTripper { return connection{c, pingAfter} },
+		"h2": func(_ string, c *tls.Conn) http.RoundTripper { return use(c) },
 		"unencrypted_http2": func(_ string, c *tls.Conn) http.RoundTripper {
-			return connection{c.NetConn().(interface{ UnencryptedNetConn() net.Conn }).UnencryptedNetConn(), pingAfter}
+			return use(c.NetConn().(interface{ UnencryptedNetConn() net.Conn }).UnencryptedNetConn())
 		},
 	}
 }
