@@ -73,5 +73,5 @@
 // while the buffer is full. Nothing is allocated for a single record: goroutines hand over chunks of up to 256 records.
 //
 // After one to two seconds at the tail, a loop has no goroutine but the caller's, if the readers of the store are of the kind
-// [backend.Notifier]. The next record starts the goroutines again.
+// [backend.Notifier]. On S2, two heartbeats must come before, which takes 10 to 30 seconds. The next record starts the goroutines again.
 package consumer

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
+	"github.com/headrace/headrace/internal/h2"
 	"github.com/headrace/headrace/internal/httpwire"
 	"github.com/headrace/headrace/internal/redact"
 )
@@ -32,8 +35,11 @@ type Client struct {
 	coders s2s.Coders
 
 	mu      sync.Mutex
-	reads   *transport // the HTTP/2 connections of read sessions
-	advised time.Time  // when reads was last replaced because of advice to reconnect
+	waiting map[string]*h2.Pool // the connections of watches, by server: see tailWatch
+	readers int                 // open readers over HTTP/2, with and without a session
+	reads   *transport          // the HTTP/2 connections of read sessions
+	unused  *time.Timer         // since the last reader has left; nil before
+	advised time.Time           // when reads was last replaced because of advice to reconnect
 	closed  bool
 }
 
@@ -47,7 +53,7 @@ func New(cfg Config, opts ...Option) (*Client, error) {
 }
 
 func newClient(cfg Config, opts []Option) (c *Client, err error) {
-	c = new(Client)
+	c = &Client{waiting: map[string]*h2.Pool{}}
 	if c.cfg, err = complete(opts); err != nil {
 		return nil, err
 	}
@@ -72,8 +78,11 @@ func newClient(cfg Config, opts []Option) (c *Client, err error) {
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true
-	reads := c.reads
+	reads, waiting := c.reads, slices.Collect(maps.Values(c.waiting))
 	c.mu.Unlock()
+	for _, p := range waiting {
+		p.Close()
+	}
 	reads.CloseIdleConnections()
 	c.unary.CloseIdleConnections()
 	return nil
@@ -88,11 +97,53 @@ func (c *Client) GoString() string { return c.String() }
 // LogValue is String, so that logs do not hold credentials.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// reading returns the transport that read sessions share.
+// reading counts a reader, and returns the transport that read sessions share.
 func (c *Client) reading() *transport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.readers++
 	return c.reads
+}
+
+// leave counts the end of a reader. The connections of read sessions stay while there are readers: a reader that waits without a
+// session needs a connection as soon as a record comes.
+func (c *Client) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readers--
+	switch {
+	case c.readers > 0:
+	case c.unused == nil:
+		c.unused = time.AfterFunc(idleConn, c.closeReads)
+	default:
+		c.unused.Reset(idleConn)
+	}
+}
+
+// closeReads closes the connections of read sessions if there still is no reader.
+func (c *Client) closeReads() {
+	c.mu.Lock()
+	unused, reads := c.readers == 0, c.reads
+	c.mu.Unlock()
+	if unused {
+		reads.CloseIdleConnections()
+	}
+}
+
+// waits returns the pool of connections for the watches over the streams of a basin. Basins may have servers of their own.
+func (c *Client) waits(basin string) *h2.Pool {
+	server := c.basin.server(basin)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.waiting[server]
+	if p == nil {
+		p = h2.NewPool(c.dialing(), c.cfg.connect+c.cfg.timeout, pingAfter)
+		if c.closed {
+			p.Close()
+		}
+		c.waiting[server] = p
+	}
+	return p
 }
 
 // followAdvice reports whether a read session over t should follow the server's advice to reconnect. If so, later sessions use new
@@ -126,8 +177,8 @@ func (c *Client) replaceReads(t *transport) {
 	t.CloseIdleConnections()
 }
 
-// closeUnused closes the connections of t if no later session will use t. Other sessions may still run on t: only idle
-// connections are closed, and the last session on t closes the last connection.
+// closeUnused counts the end of a session on t, and closes the connections of t if no later session will use t. Other sessions may
+// still run on t: only idle connections are closed, and the last session on t closes the last connection.
 func (c *Client) closeUnused(t *transport) {
 	c.mu.Lock()
 	idle := c.closed || c.reads != t
@@ -135,6 +186,7 @@ func (c *Client) closeUnused(t *transport) {
 	if idle {
 		t.CloseIdleConnections()
 	}
+	c.leave()
 }
 
 // setHeaders sets the headers of every request, except the access token: see authorize.

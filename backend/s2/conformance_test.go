@@ -38,7 +38,8 @@ func dial(t testing.TB, srv *s2test.Server, opts ...s2.Option) *s2.Client {
 // serve starts a server that keeps its records in "memory" or in "bolt". With auto, streams need not be created.
 func serve(t testing.TB, store string, auto bool) *s2test.Server {
 	t.Helper()
-	opts := []s2test.Option{s2test.Basin(basinName, auto), s2test.TrimDelay(0)}
+	// A reader gives up its session only after some heartbeats.
+	opts := []s2test.Option{s2test.Basin(basinName, auto), s2test.TrimDelay(0), s2test.Heartbeat(5*time.Millisecond, 15*time.Millisecond)}
 	if store == "bolt" {
 		opts = append(opts, s2test.Data(filepath.Join(t.TempDir(), "s2.db")))
 	}

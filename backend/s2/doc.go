@@ -34,7 +34,9 @@
 // A [ReadSession] reads a part of a stream, by count, bytes or time, and resumes after a lost connection.
 //
 // Each append session has an HTTP/2 connection of its own, and the connection ends with the session. Read sessions share
-// connections. On plain http, sessions use HTTP/2 with prior knowledge. The answers of the server are limited: frames of 2 MiB
+// connections. A reader that has waited at the tail for some heartbeats gives up its session. The Client then watches the tails of
+// all such streams of a server over few connections, and a reader without work costs a few hundred bytes. The first record after such
+// a wait comes a round trip later, because the reader opens a session for the record. On plain http, sessions use HTTP/2 with prior knowledge. The answers of the server are limited: frames of 2 MiB
 // also after decompression, 1000 records a batch, 8 MiB an answer.
 //
 // # Errors

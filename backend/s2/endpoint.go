@@ -74,11 +74,15 @@ func (e endpoint) template() bool {
 	return strings.Contains(e.host, basinPlace) || strings.Contains(e.path, basinPlace)
 }
 
+// server returns the URL of the server of a basin, without a path.
+func (e endpoint) server(basin string) string {
+	return e.scheme + "://" + strings.ReplaceAll(e.host, basinPlace, basin)
+}
+
 // at returns the URL of segments. at escapes each segment, because the name of a stream may hold a slash.
 func (e endpoint) at(basin string, segments ...string) string {
 	var b strings.Builder
-	b.WriteString(e.scheme + "://")
-	b.WriteString(strings.ReplaceAll(e.host, basinPlace, basin))
+	b.WriteString(e.server(basin))
 	b.WriteString(strings.ReplaceAll(e.path, basinPlace, url.PathEscape(basin)))
 	for _, s := range segments {
 		b.WriteString("/" + url.PathEscape(s))

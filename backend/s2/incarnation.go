@@ -30,7 +30,7 @@ type incarnation struct {
 	mu       sync.Mutex
 	suffix   string    // of offsets: the mark and the time of creation; "" if unknown
 	sessions int       // open sessions with this suffix
-	last     time.Time // when a session last ended
+	last     time.Time // when the server last showed, at the end of a session, that the incarnation existed
 }
 
 // holdIncarnation returns the suffix for the offsets of a newly opened session, and counts the session. holdIncarnation
@@ -55,11 +55,22 @@ func (s *Stream) holdIncarnation(ctx context.Context) (suffix string, err error)
 }
 
 // releaseIncarnation counts the end of a session after holdIncarnation.
-func (s *Stream) releaseIncarnation() {
-	in := s.incarnation
+func (s *Stream) releaseIncarnation() { s.incarnation.release(time.Now()) }
+
+// retain counts another session beside one that is counted.
+func (in *incarnation) retain() {
+	in.mu.Lock()
+	in.sessions++
+	in.mu.Unlock()
+}
+
+// release counts the end of a session. The server has shown at the time seen that the incarnation existed.
+func (in *incarnation) release(seen time.Time) {
 	in.mu.Lock()
 	in.sessions--
-	in.last = time.Now()
+	if seen.After(in.last) {
+		in.last = seen
+	}
 	in.mu.Unlock()
 }
 

@@ -24,9 +24,11 @@ type config struct {
 	retry       backoff.Policy
 	logger      *slog.Logger
 	wrap        func(http.RoundTripper) http.RoundTripper
+	wrapped     bool // wrap is the caller's
 	compression s2s.Codec
 	tls         *tls.Config
 	userAgent   string
+	shortSleep  time.Duration // see tailReader
 }
 
 // Timeout limits each attempt of a call. A read with a wait gets the wait in addition. Timeout also limits how long an append
@@ -58,9 +60,10 @@ func Logger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
 // gets the sending transport, and returns the RoundTripper to use instead. wrap is called for each transport: all unary calls
 // share a transport, all read sessions share another, and all append sessions a third. The returned RoundTripper must send each
 // request at most once, must use the request's context, and must not wait for the end of a session's body. The request of an append
-// session has no Body: the batches go to the connection behind the RoundTripper.
+// session has no Body: the batches go to the connection behind the RoundTripper. With a RoundTripper, each consumer keeps a read
+// session and a goroutine also while it waits for a record.
 func RoundTripper(wrap func(next http.RoundTripper) http.RoundTripper) Option {
-	return func(c *config) { c.wrap = wrap }
+	return func(c *config) { c.wrap, c.wrapped = wrap, true }
 }
 
 // Zstd compresses the batches of append sessions with zstd if a batch has 1 KiB or more, and asks the server to compress answers.
@@ -80,9 +83,10 @@ func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t.Clone() } }
 // complete checks the options and fills in the defaults.
 func complete(opts []Option) (config, error) {
 	c := config{
-		retry:  backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second},
-		logger: slog.New(slog.DiscardHandler),
-		wrap:   func(next http.RoundTripper) http.RoundTripper { return next },
+		shortSleep: time.Minute,
+		retry:      backoff.Policy{Base: 100 * time.Millisecond, Max: time.Second},
+		logger:     slog.New(slog.DiscardHandler),
+		wrap:       func(next http.RoundTripper) http.RoundTripper { return next },
 	}
 	for _, o := range opts {
 		if o == nil {

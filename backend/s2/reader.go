@@ -71,7 +71,7 @@ func (r *reader) endSilent() {
 // Read returns the next batch.
 func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 	if r.closed.Load() {
-		return backend.Batch{}, r.errClosed()
+		return backend.Batch{}, r.stream.errClosed()
 	}
 	if r.dead == nil { // a reader is dead after its first error, and repeats the error
 		b, err := r.read(ctx)
@@ -82,7 +82,7 @@ func (r *reader) Read(ctx context.Context) (backend.Batch, error) {
 		// or skip records.
 		r.dead = fmt.Errorf("s2: %s: %w", r.stream.op("read"), err)
 		if r.closed.Load() {
-			r.dead = r.errClosed()
+			r.dead = r.stream.errClosed()
 		}
 	}
 	return backend.Batch{}, r.dead
@@ -183,6 +183,7 @@ func (r *reader) Close() error {
 	return nil
 }
 
-func (r *reader) errClosed() error {
-	return fmt.Errorf("s2: %s: %w", r.stream.op("read"), backend.ErrClosed)
+// errClosed is the error of a reader that was closed.
+func (s *Stream) errClosed() error {
+	return fmt.Errorf("s2: %s: %w", s.op("read"), backend.ErrClosed)
 }

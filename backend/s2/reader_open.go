@@ -18,14 +18,30 @@ import (
 // in decimal, followed by the time of the stream's creation. The time is left out with [BareOffsets], and where the access
 // token may not list streams. Command records are skipped unless [Commands] is given; a stretch that holds only commands is
 // an empty Batch.
+//
+// The reader is a [backend.Notifier], and a consumer without work then has neither a session of its own nor a goroutine for
+// reading. The reader is none with server-sent events and with [RoundTripper]: a wait for many readers at once does not pass through
+// RoundTripper.
 func (s *Stream) OpenReader(ctx context.Context, from backend.Offset) (backend.Reader, error) {
+	r, err := s.openAt(ctx, from)
+	switch {
+	case err != nil:
+		return nil, err // not r: a nil *reader in a Reader does not compare equal to nil
+	case r.transport == nil || s.client().cfg.wrapped:
+		return r, nil
+	}
+	return newTailReader(r), nil
+}
+
+// openAt opens a session that follows the stream from a place on.
+func (s *Stream) openAt(ctx context.Context, from backend.Offset) (*reader, error) {
 	q, err := startQuery(from)
 	if err != nil {
 		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), err)
 	}
 	r, err := s.openReader(ctx, from, q)
 	if err != nil {
-		return nil, err // not r: a nil *reader in a Reader does not compare equal to nil
+		return nil, err
 	}
 	if err := r.identify(ctx, from); err != nil {
 		_ = r.Close()
@@ -80,13 +96,10 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	// The reader keeps its transport, because the Client may replace the shared one: advice, silence and Close are about the
 	// connection of this reader.
 	r.transport = client.reading()
-	req, err := r.stream.request(r.life, http.MethodGet, q)
+	req, err := r.stream.sessionRequest(r.life, q)
 	if err != nil {
 		return err
 	}
-	// S2 chooses the form of a read by the content type, although the request has no body.
-	req.Header.Set("Content-Type", "s2s/proto")
-	req.Header.Set("Accept", protobuf)
 	res, err := client.open(ctx, r.kill, r.transport, req)
 	if err != nil {
 		// Once HTTP/2 has worked, a failure is the failure of a connection, and no reason to change the protocol.
@@ -103,6 +116,18 @@ func (r *reader) open(ctx context.Context, q url.Values) error {
 	}
 	r.source = &frames{secrets: r.stream.secrets, in: s2s.NewReader(watched{r}), coder: coder}
 	return nil
+}
+
+// sessionRequest makes the request of a read session over HTTP/2.
+func (s *Stream) sessionRequest(ctx context.Context, q url.Values) (*http.Request, error) {
+	req, err := s.request(ctx, http.MethodGet, q)
+	if err != nil {
+		return nil, err
+	}
+	// S2 chooses the form of a read by the content type, although the request has no body.
+	req.Header.Set("Content-Type", "s2s/proto")
+	req.Header.Set("Accept", protobuf)
+	return req, nil
 }
 
 // openEvents opens the session as server-sent events. The connection may serve unary calls before and after the session.

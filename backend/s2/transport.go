@@ -30,15 +30,18 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // transport makes a transport for calls.
 func (c *Client) transport() *transport { return newTransport(c.dialing(), c.cfg.wrap) }
 
+// idleConn is how long a connection without requests is kept. It is Go's default.
+const idleConn = 90 * time.Second
+
 // dialing holds the settings for new connections, which all transports share.
 func (c *Client) dialing() *http.Transport {
-	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second} // 15 s and 90 s below are Go's defaults
+	dialer := &net.Dialer{Timeout: c.cfg.connect, KeepAlive: 15 * time.Second} // Go's default
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSHandshakeTimeout: c.cfg.connect,
 		DisableCompression:  true, // the client asks for compression itself, and limits the decompressed size
 		ForceAttemptHTTP2:   true,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     idleConn,
 		DialContext:         dialer.DialContext,
 	}
 	if c.cfg.tls != nil {
@@ -65,6 +68,7 @@ func (c *Client) newReads() *transport {
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP2(true)
 	t.Protocols.SetUnencryptedHTTP2(true)
+	t.IdleConnTimeout = 0 // see Client.leave
 	t.HTTP2 = &http.HTTP2Config{
 		MaxReadFrameSize:          1 << 20, // a full batch fits into one or two HTTP/2 frames
 		MaxReceiveBufferPerStream: 4 << 20, // the memory for a reader with a slow consumer

@@ -1,0 +1,6 @@
+package s2
+
+import "time"
+
+// ShortSleep is how short a wait without a session must be for the reader to be more patient before the next wait.
+func ShortSleep(d time.Duration) Option { return func(c *config) { c.shortSleep = d } }

@@ -1,0 +1,439 @@
+package s2_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2"
+	"github.com/headrace/headrace/backend/s2/s2test"
+)
+
+// quick makes heartbeats come so often that a reader at the tail soon waits without a session.
+var quick = s2test.Heartbeat(2*time.Millisecond, 5*time.Millisecond)
+
+// A sleeper is a reader that waits without a session.
+type sleeper struct {
+	backend.Notifier
+	woken chan struct{} // closed by the call of its function
+}
+
+// sleep opens a reader at a place, and reads the rest of the stream, and then the heartbeats until the reader needs no Read.
+func sleep(t testing.TB, st *s2.Stream, from backend.Offset) *sleeper {
+	t.Helper()
+	s := &sleeper{open(t, st, from).(backend.Notifier), nil}
+	s.again(t)
+	return s
+}
+
+// again reads until the reader waits without a session again.
+func (s *sleeper) again(t testing.TB) {
+	t.Helper()
+	for b := (backend.Batch{}); ; {
+		if b.CaughtUp && s.waits(t) {
+			return
+		}
+		b = readBatch(t, s)
+	}
+}
+
+// waits reports whether the reader waits without a session from here on.
+func (s *sleeper) waits(t testing.TB) bool {
+	woken := make(chan struct{})
+	var calls atomic.Int64
+	if s.Notify(func() {
+		if calls.Add(1) > 1 {
+			t.Error("the function of Notify was called twice")
+			return
+		}
+		close(woken)
+	}) {
+		return false
+	}
+	s.woken = woken
+	return true
+}
+
+// sleeping makes a server, and a stream with one record and a reader that waits behind the record without a session.
+func sleeping(t *testing.T, server []s2test.Option, opts ...s2.Option) (*s2test.Server, *s2.Client, *s2.Stream, *sleeper) {
+	t.Helper()
+	srv := s2test.New(t, append([]s2test.Option{s2test.Basin(basinName, true), quick}, server...)...)
+	c := dial(t, srv, append([]s2.Option{s2.ShortSleep(0)}, opts...)...)
+	st := c.Basin(basinName).Stream(streamName())
+	put(t, st, "a")
+	s := sleep(t, st, backend.Earliest)
+	await(func() bool { return srv.Stats().Open == 1 }) // the end of the session reaches the server later
+	return srv, c, st, s
+}
+
+func TestReaderAtTheTailHoldsNoSessionButOneThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	srv, _, st, s := sleeping(t, nil) // awaits that there is a single request
+	for i := range 5 {
+		put(t, st, strconv.Itoa(i))
+		<-s.woken
+		if b := next(t, s); string(b.Records[0].Value) != strconv.Itoa(i) {
+			t.Errorf("record %q, want %d", b.Records[0].Value, i)
+		}
+		s.again(t)
+	}
+	check(t, s.Close())
+	<-s.woken
+	await(func() bool { return srv.Stats().Open == 0 })
+}
+
+// What happens while the reader waits reaches the next Read as it would reach the Read of a session.
+func TestSleeperLearnsWhatHappens(t *testing.T) {
+	t.Parallel()
+	strike := func(do s2test.Effect) func(*testing.T, *s2test.Server, *s2.Client, *s2.Stream) {
+		return func(t *testing.T, srv *s2test.Server, _ *s2.Client, _ *s2.Stream) {
+			srv.Inject(s2test.Fault{Op: s2test.ReadSession, Stage: s2test.Replying, Do: do})
+		}
+	}
+	for name, c := range map[string]struct {
+		do   func(*testing.T, *s2test.Server, *s2.Client, *s2.Stream)
+		want error // of the first Read; nil if the reader goes on by itself
+	}{
+		"connection lost":  {func(t *testing.T, srv *s2test.Server, _ *s2.Client, _ *s2.Stream) { srv.DropConnections() }, backend.ErrTransient},
+		"server leaves":    {strike(s2test.GoAway()), backend.ErrTransient},
+		"cut in a frame":   {strike(s2test.CutAfter(3)), backend.ErrTransient},
+		"request reset":    {strike(s2test.Reset()), nil},
+		"clean end":        {strike(s2test.End()), nil},
+		"refused for now":  {strike(s2test.Status(503, "unavailable")), nil},
+		"refused for good": {strike(s2test.Status(403, "permission_denied")), nil},
+		"advice":           {strike(s2test.AdviseReconnect()), nil},
+		"broken frame":     {strike(s2test.Frame([]byte{0, 0, 2, 0, 0xff})), nil},
+		"no frame":         {strike(s2test.Frame([]byte("HTTP/1.1 502 Bad Gateway"))), nil},
+		"tail moves":       {strike(s2test.Frame(frame(0, unhex("12 02 08 09")))), nil},
+		"tail moves back":  {strike(s2test.Frame(frame(0, unhex("12 00")))), nil},
+		"compressed":       {strike(s2test.Frame(frame(0x20, unhex("12 02 08 01")))), nil},
+		"record":           {func(t *testing.T, _ *s2test.Server, _ *s2.Client, st *s2.Stream) {}, nil},
+		"deletion": {func(t *testing.T, _ *s2test.Server, c *s2.Client, st *s2.Stream) {
+			check(t, manage(c).DeleteStream(t.Context(), st.Name()))
+		}, backend.ErrNotFound},
+		"trim": {func(t *testing.T, _ *s2test.Server, _ *s2.Client, st *s2.Stream) { check(t, st.Trim(t.Context(), "1")) }, nil},
+		"token has expired": {func(t *testing.T, srv *s2test.Server, _ *s2.Client, st *s2.Stream) {
+			srv.Inject(s2test.Fault{Op: s2test.ReadSession, Do: s2test.Status(401, "authn")})
+			put(t, st, "b")
+		}, backend.ErrUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv, client, st, s := sleeping(t, nil)
+			c.do(t, srv, client, st)
+			if name == "record" {
+				put(t, st, "b")
+			}
+			<-s.woken
+			if c.want != nil {
+				_, err := s.Read(t.Context())
+				want(t, err, c.want)
+				if _, again := s.Read(t.Context()); again == nil || again.Error() != err.Error() {
+					t.Errorf("then %v, and before %v", again, err)
+				}
+				if !errors.Is(c.want, backend.ErrTransient) {
+					return
+				}
+				check(t, s.Close())
+				st = dial(t, srv).Basin(basinName).Stream(st.Name()) // without connections that were lost and do not know
+				s = sleep(t, st, "1")
+			}
+			if name != "record" {
+				put(t, st, "b")
+			}
+			if b := next(t, s); string(b.Records[0].Value) != "b" {
+				t.Errorf("read %q, want b", b.Records[0].Value)
+			}
+		})
+	}
+}
+
+func TestSleeperIsNotWokenByLateOrSplitHeartbeats(t *testing.T) {
+	t.Parallel()
+	srv, _, st, s := sleeping(t, nil)
+	beat := frame(0, unhex("12 02 08 01"))
+	var parts atomic.Int64
+	split := [][]byte{beat[:3], beat[3:6], slices.Concat(beat[6:], beat, beat[:1]), beat[1:], beat}
+	for _, f := range []s2test.Fault{
+		{Do: s2test.Delay(50 * time.Millisecond)},
+		{Do: s2test.Rewrite(func([]byte) []byte { return slices.Clone(split[parts.Add(1)-1]) }), Times: len(split)},
+		{Do: s2test.Frame(frame(0, nil)), Times: 2}, // of an older server, without a tail
+	} {
+		f.Op, f.Stage = s2test.ReadSession, s2test.Replying
+		in := srv.Inject(f)
+		for in.Hits() < max(f.Times, 1) {
+			select {
+			case <-s.woken:
+				t.Fatalf("the reader was woken after %d times %+v", in.Hits(), f)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	put(t, st, "b")
+	<-s.woken
+	if b := next(t, s); string(b.Records[0].Value) != "b" {
+		t.Errorf("read %q", b.Records[0].Value)
+	}
+}
+
+// A server that is silent about one stream is noticed, although its connection lives.
+func TestSilenceWakesASleeper(t *testing.T) {
+	t.Parallel()
+	srv := s2test.New(t, s2test.Basin(basinName, true), quick)
+	st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.Silence(time.Second))
+	put(t, st, "a")
+	s := sleep(t, st, backend.Earliest)
+	await(func() bool { return srv.Stats().Open == 1 })
+	srv.Inject(s2test.Fault{Op: s2test.ReadSession, On: st.Name(), Stage: s2test.Replying, Do: s2test.Stall()})
+	<-s.woken
+	_, err := s.Read(t.Context())
+	want(t, err, backend.ErrTransient)
+}
+
+// A later stream of the same name is not read on from the place in the earlier one.
+func TestSleeperRefusesALaterStreamOfTheName(t *testing.T) {
+	t.Parallel()
+	// The time is longer than a place is believed after the last sign of the stream.
+	_, c, st, s := sleeping(t, []s2test.Option{s2test.PurgeAfter(1500 * time.Millisecond)})
+	check(t, manage(c).DeleteStream(t.Context(), st.Name()))
+	<-s.woken
+	await(func() bool {
+		_, err := manage(c).CreateStream(t.Context(), st.Name(), s2.StreamConfig{})
+		return err == nil
+	})
+	put(t, c.Basin(basinName).Stream(st.Name()), "x", "y", "z")
+	b, err := s.Read(t.Context())
+	if want(t, err, backend.ErrOutOfRange); err == nil {
+		t.Errorf("read %+v", b)
+	}
+}
+
+func TestSleeperWhoseContextEndsOpensNothing(t *testing.T) {
+	t.Parallel()
+	srv, _, _, s := sleeping(t, nil)
+	sessions := srv.Stats().Sessions
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Read(ctx)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, backend.ErrTransient) {
+		t.Errorf("%v", err)
+	}
+	<-s.woken
+	check(t, s.Close())
+	if _, err := s.Read(t.Context()); !errors.Is(err, backend.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if n := srv.Stats().Sessions - sessions; n != 0 {
+		t.Errorf("%d sessions were opened", n)
+	}
+}
+
+// Close ends the opening of a session, also when the server says nothing.
+func TestCloseEndsTheOpeningOfASleeper(t *testing.T) {
+	t.Parallel()
+	srv, _, st, s := sleeping(t, nil, s2.ConnectTimeout(time.Hour), s2.Timeout(time.Hour))
+	in := srv.Inject(s2test.Fault{Op: s2test.ReadSession, Do: s2test.Stall()})
+	put(t, st, "b")
+	<-s.woken
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Read(context.Background())
+		ended <- err
+	}()
+	await(func() bool { return in.Hits() > 0 })
+	check(t, s.Close())
+	if err := <-ended; !errors.Is(err, backend.ErrClosed) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A watch that the server refuses costs the reader nothing, and the server is asked more and more seldom.
+func TestReaderGoesOnWithItsSessionWhereAWatchIsRefused(t *testing.T) {
+	t.Parallel()
+	srv := s2test.New(t, s2test.Basin(basinName, true), quick)
+	st := dial(t, srv).Basin(basinName).Stream(streamName())
+	put(t, st, "a")
+	s := &sleeper{open(t, st, backend.Earliest).(backend.Notifier), nil}
+	next(t, s)
+	in := srv.Inject(s2test.Fault{Op: s2test.ReadSession, Times: s2test.Always, Do: s2test.Status(403, "permission_denied")})
+	for range 200 {
+		if b := readBatch(t, s); b.CaughtUp && s.waits(t) {
+			t.Fatal("the reader waits for a request that the server has refused")
+		}
+	}
+	if n := in.Hits(); n == 0 || n > 10 {
+		t.Errorf("%d requests in 200 heartbeats, want a few", n)
+	}
+	put(t, st, "b")
+	if b := next(t, s); string(b.Records[0].Value) != "b" {
+		t.Errorf("read %q", b.Records[0].Value)
+	}
+	in.Remove()
+	s.again(t)
+}
+
+// A reader that is woken soon after it fell asleep keeps its session for longer each time. So a stream with a record each half minute
+// costs no more requests than without sleep.
+func TestReaderThatIsWokenSoonSleepsMoreAndMoreSeldom(t *testing.T) {
+	t.Parallel()
+	srv, _, st, s := sleeping(t, nil, s2.ShortSleep(time.Hour))
+	for i := range 6 {
+		put(t, st, "b")
+		<-s.woken
+		next(t, s)
+		beats := 0
+		for !s.waits(t) {
+			if b := readBatch(t, s); b.CaughtUp {
+				beats++
+			}
+		}
+		if least := 2 << i; beats < least {
+			t.Errorf("asleep after %d heartbeats, want %d at least", beats, least)
+		}
+	}
+	before := srv.Stats().Sessions
+	put(t, st, "b")
+	<-s.woken
+	next(t, s)
+	if n := srv.Stats().Sessions - before; n != 1 {
+		t.Errorf("%d sessions for a record, want 1", n)
+	}
+}
+
+func TestReaderThatCannotSleepIsNoNotifier(t *testing.T) {
+	t.Parallel()
+	srv, plain := fresh(t, nil)
+	put(t, plain, "a")
+	name := plain.Name()
+	pass := s2.RoundTripper(func(next http.RoundTripper) http.RoundTripper { return next })
+	for what, c := range map[string]struct {
+		st    *s2.Stream
+		sleep bool
+	}{
+		"HTTP/2":             {plain, true},
+		"server-sent events": {dial(t, srv).Basin(basinName).Stream(name, s2.SSE()), false},
+		"a RoundTripper":     {dial(t, srv, pass).Basin(basinName).Stream(name), false},
+	} {
+		if _, sleeps := open(t, c.st, backend.Earliest).(backend.Notifier); sleeps != c.sleep {
+			t.Errorf("over %s, a reader is a Notifier: %v", what, sleeps)
+		}
+	}
+}
+
+func TestReaderSleepsOverTLS(t *testing.T) {
+	t.Parallel()
+	srv := s2test.New(t, s2test.Basin(basinName, true), quick)
+	addr, roots := terminate(t, srv)
+	st := at(t, "https://"+addr, s2.TLS(&tls.Config{RootCAs: roots}), s2.ConnectTimeout(time.Minute)).Basin(basinName).Stream(streamName())
+	put(t, st, "a")
+	s := sleep(t, st, backend.Earliest)
+	put(t, st, "b")
+	<-s.woken
+	if b := next(t, s); string(b.Records[0].Value) != "b" {
+		t.Errorf("read %q", b.Records[0].Value)
+	}
+	s.again(t)
+	check(t, s.Close())
+}
+
+// Records come at every moment around the change from a session to the wait without one, and connections break in between. Each
+// record is read once and in its order.
+func TestNoRecordIsLostAtTheMomentOfFallingAsleep(t *testing.T) {
+	t.Parallel()
+	for _, breaks := range []bool{false, true} {
+		t.Run(fmt.Sprintf("connections break %v", breaks), func(t *testing.T) {
+			t.Parallel()
+			const records = 200
+			srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(time.Millisecond, 2*time.Millisecond))
+			c := dial(t, srv, s2.ShortSleep(0))
+			st := c.Basin(basinName).Stream(streamName())
+			writes := make(chan int, records)
+			written := make(chan struct{})
+			go func() {
+				defer close(written)
+				for i := range writes {
+					for {
+						if _, err := st.Append(t.Context(), values(strconv.Itoa(i)), s2.Condition{SeqNum: ptr(uint64(i))}); err == nil || errors.Is(err, backend.ErrConflict) {
+							break
+						} else if !errors.Is(err, backend.ErrTransient) && !errors.Is(err, backend.ErrIndeterminate) {
+							t.Error(err)
+							return
+						}
+					}
+				}
+			}()
+			put := 0
+			write := func() {
+				if put < records {
+					writes <- put
+					put++
+				}
+			}
+			read, slept, at := 0, 0, backend.Earliest
+			write()
+			for read < records {
+				r, err := st.OpenReader(t.Context(), at)
+				if err != nil {
+					want(t, err, backend.ErrTransient)
+					continue
+				}
+				s := &sleeper{r.(backend.Notifier), nil}
+				for read < records {
+					b, err := s.Read(t.Context())
+					if err != nil {
+						want(t, err, backend.ErrTransient)
+						break
+					}
+					for _, rec := range b.Records {
+						if string(rec.Value) != strconv.Itoa(read) {
+							t.Fatalf("read %q, want %d", rec.Value, read)
+						}
+						read++
+					}
+					at = b.Next
+					if !b.CaughtUp {
+						continue
+					}
+					// The next record leaves now, or when the reader sleeps.
+					if rand.IntN(4) == 0 {
+						write()
+					}
+					if breaks && rand.IntN(20) == 0 {
+						srv.DropConnections()
+					}
+					if s.waits(t) {
+						slept++
+						if read == put {
+							write()
+						}
+						<-s.woken
+					}
+				}
+				check(t, s.Close())
+			}
+			close(writes)
+			<-written
+			if slept < 10 {
+				t.Errorf("the reader has slept %d times only", slept)
+			}
+		})
+	}
+}
+
+// await returns when a condition of the server holds. If it never holds, the test times out.
+func await(holds func() bool) {
+	for !holds() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
