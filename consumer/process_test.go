@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,9 +262,10 @@ func TestProcessDrainsOnShutdown(t *testing.T) {
 		store := checkpoint.NewMemory()
 		c := newConsumer(t, count(t, 100), consumer.Checkpoint(store, "k"), consumer.DrainTimeout(time.Minute))
 		var begun, ended journal
+		var n atomic.Int64
 		err := c.Process(ctx, func(hctx context.Context, m consumer.Message[int]) error {
 			begun.note(m.Value)
-			if m.Value == 3 {
+			if n.Add(1) == 4 { // all four handlers run, whichever was the last to begin
 				cancel()
 			}
 			select {
