@@ -226,6 +226,9 @@ func benchConsume(b *testing.B, start func(*testing.B) address) {
 							b.Fatal(err)
 						}
 						got += len(batch.Records)
+						if batch.Free != nil { // as a consumer does
+							batch.Free()
+						}
 					}
 					_ = r.Close()
 					n += kept
