@@ -86,10 +86,11 @@ func (r *run) outOfOrder() bool { return r.mode == byAck || r.mode == handled }
 
 // done returns how many records of the loop are done, in any order.
 func (r *run) done() uint64 {
+	n := r.track.low.Load()
 	if r.outOfOrder() {
-		return r.track.marked.Load()
+		n += r.track.above.Load()
 	}
-	return r.track.low.Load()
+	return n
 }
 
 // ack does the work of Message.Ack.

@@ -25,7 +25,7 @@ func (t *tracker) resumeLocked(s *span) (done []ahead.Run, err error) {
 		for seq := from; seq < to; seq++ {
 			s.done[(seq-s.first)/64] |= 1 << ((seq - s.first) % 64)
 		}
-		t.marked.Add(to - from)
+		t.above.Add(to - from)
 		done = append(done, ahead.Run{From: from, To: to})
 		if r.To > s.end() {
 			break
@@ -114,8 +114,8 @@ func (t *tracker) runs() int {
 
 // aheadFull reports whether records that were handed out are done in so many runs that a checkpoint can hold no more.
 func (t *tracker) aheadFull() bool {
-	// The bits are at least as many as the runs, and cost nothing to count. Bits below low are counted in marked, too.
-	if t.marked.Load() < t.low.Load()+ahead.Runs {
+	// The records are at least as many as the runs, and cost nothing to count.
+	if t.above.Load() < ahead.Runs {
 		return false
 	}
 	t.mu.Lock()

@@ -23,13 +23,17 @@ import (
 // out of order have a bit in their span.
 type tracker struct {
 	low atomic.Uint64 // the low-water mark: all records with a smaller number are done
+	// above is how many records from low on are done. When low passes such records, above is lowered before low is raised: a
+	// caller who reads low first and then above counts no record twice. A count of all done records would cost an atomic
+	// operation more for a record that is done in order.
+	above atomic.Uint64
 	// oldestEnd is the number behind the last record of the oldest span, or MaxUint64 when there is no span. When low
 	// reaches oldestEnd, the span is done and dropDone can free its bytes.
 	oldestEnd atomic.Uint64
 
 	budget *budget
 
-	// mu guards the fields below. low and oldestEnd are stored with mu held, except low in doneBelow and
+	// mu guards the fields below. low, above and oldestEnd are stored with mu held, except low in doneBelow and
 	// raiseDoneBelow. Never call budget.free with mu held: it wakes the reader.
 	mu       sync.Mutex
 	pos      backend.Offset // the place behind all records that came before the oldest span
@@ -40,8 +44,7 @@ type tracker struct {
 	resumed []ahead.Run
 	scratch []ahead.Run // reused by runsLocked
 
-	marked atomic.Uint64 // records whose bit was set
-	head   atomic.Uint64 // number behind the last record that was read
+	head atomic.Uint64 // number behind the last record that was read
 }
 
 // A chunkHead is the number and the time of the first record of a chunk. The tracker needs no more to compute the lag
@@ -176,13 +179,16 @@ func (t *tracker) markDone(seq uint64) {
 		return
 	}
 	at := seq - t.spans[i].first
-	if word, bit := &t.spans[i].done[at/64], uint64(1)<<(at%64); *word&bit == 0 {
-		*word |= bit
-		t.marked.Add(1)
-	}
+	word, bit := &t.spans[i].done[at/64], uint64(1)<<(at%64)
+	before := *word&bit != 0 // an earlier loop or call has marked the record
+	*word |= bit
 	low := t.low.Load()
-	// Only the record at the low-water mark can move low. Any other record waits for the records before it.
-	if seq == low {
+	if seq != low {
+		// Only the record at the low-water mark can move low. Any other record waits for the records before it.
+		if !before && seq > low {
+			t.above.Add(1)
+		}
+	} else {
 		for ; i < len(t.spans); i++ {
 			s := &t.spans[i]
 			for low < s.end() && s.done[(low-s.first)/64]&(1<<((low-s.first)%64)) != 0 {
@@ -191,6 +197,13 @@ func (t *tracker) markDone(seq uint64) {
 			if low < s.end() {
 				break
 			}
+		}
+		passed := low - seq
+		if !before {
+			passed-- // the record itself was not counted in above
+		}
+		if passed > 0 {
+			t.above.Add(-passed)
 		}
 		t.low.Store(low)
 	}

@@ -76,6 +76,15 @@ func TestTrackerFollowsTheContiguousDoneRecords(t *testing.T) {
 					beyond[low+seq] = true
 				}
 			}
+			above := 0
+			for _, d := range done[low:] {
+				if d {
+					above++
+				}
+			}
+			if n := tr.above.Load(); int(n) != above {
+				t.Fatalf("seed %d: %d records above the low-water mark are done, want %d", seed, n, above)
+			}
 			if !slices.Equal(beyond[low:], done[low:]) || len(runs) != tr.runs() {
 				t.Fatalf("seed %d: the done records behind %q come back as %v", seed, at, runs)
 			}
