@@ -184,8 +184,9 @@ func BatchWait(d time.Duration) Option { return func(c *config) { c.batchWait = 
 func MergeWait(d time.Duration) Option { return func(c *config) { c.mergeWait = d } }
 
 // BufferBytes bounds the unfinished records in memory: their bytes as read, and 160 bytes more for each. Reading goes on
-// while there is room, so one batch of the store comes on top of the bound. The bound should be as large as several
-// batches of the store; otherwise reading does not run ahead. Under [ManualAck] and in [Consumer.Pipe], BufferBytes also
+// while there is room, so one batch of the store comes on top of the bound. Bytes that the codec copies into the decoded
+// values, for example into strings, do not count and come on top too. The bound should be as large as several batches of
+// the store; otherwise reading does not run ahead. Under [ManualAck] and in [Consumer.Pipe], BufferBytes also
 // limits the records in work. The default is 8 MiB, the minimum is 1.
 func BufferBytes(n int) Option { return func(c *config) { c.bufferBytes = n } }
 
