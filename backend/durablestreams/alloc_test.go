@@ -4,6 +4,7 @@ package durablestreams_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/producer"
@@ -19,7 +20,7 @@ func TestAppendAllocations(t *testing.T) {
 	if _, err := s.Create(t.Context(), "application/json"); err != nil {
 		t.Fatal(err)
 	}
-	p, err := producer.New(t.Context(), s, codec.JSON[item](), producer.BatchRecords(perBatch))
+	p, err := producer.New(t.Context(), s, codec.JSON[item](), producer.BatchRecords(perBatch), producer.Linger(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

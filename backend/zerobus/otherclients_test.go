@@ -27,7 +27,8 @@ import (
 func TestRecordsCostFewAllocationsAndNoThread(t *testing.T) {
 	srv := serve(t, zerobustest.DiscardRows())
 	// The server checks JSON rows with pooled memory, and the race detector makes pools drop memory. PROTO rows need no such memory.
-	p, err := producer.New(limited(t), clientOf(config(srv)).Table(table), protoCodec(t), producer.BufferBytes(16<<20))
+	p, err := producer.New(limited(t), clientOf(config(srv)).Table(table), protoCodec(t), producer.BufferBytes(16<<20),
+		producer.Linger(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
