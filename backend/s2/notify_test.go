@@ -309,6 +309,30 @@ func TestReaderThatIsWokenSoonSleepsMoreAndMoreSeldom(t *testing.T) {
 	}
 }
 
+// A stream with records all the time costs no request beside the session of its reader.
+func TestReaderOfABusyStreamKeepsItsSession(t *testing.T) {
+	t.Parallel()
+	// A heartbeat comes only when the reader reaches the tail.
+	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(time.Hour, time.Hour))
+	st := dial(t, srv).Basin(basinName).Stream(streamName())
+	put(t, st, "a")
+	s := &sleeper{open(t, st, backend.Earliest).(backend.Notifier), nil}
+	before := srv.Stats().Sessions
+	for read := 0; read < 100; {
+		b := readBatch(t, s)
+		if read += len(b.Records); !b.CaughtUp {
+			continue
+		}
+		if s.waits(t) {
+			t.Fatal("the reader gives its session up in the middle of the records")
+		}
+		put(t, st, "b")
+	}
+	if n := srv.Stats().Sessions - before; n != 0 {
+		t.Errorf("%d sessions beside the first one", n)
+	}
+}
+
 func TestReaderThatCannotSleepIsNoNotifier(t *testing.T) {
 	t.Parallel()
 	srv, plain := fresh(t, nil)

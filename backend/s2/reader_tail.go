@@ -42,8 +42,9 @@ const mostPatience = 64
 // after the reader has given its session up. Without patience, the server would get more requests than from a reader that keeps its
 // session.
 type sleep struct {
-	quiet    int // heartbeats in a row that say nothing new
-	patience int // so many of them are not enough
+	atTail   bool // the latest batch has reached the tail
+	quiet    int  // heartbeats in a row that say nothing new
+	patience int  // so many of them are not enough
 	began    time.Time
 }
 
@@ -57,8 +58,13 @@ func (r *tailReader) Read(ctx context.Context) (backend.Batch, error) {
 		return backend.Batch{}, err
 	}
 	b, err := session.Read(ctx)
+	// The first heartbeat at the tail only says that the tail is reached. It comes at once, and the next record may be near.
+	atTail := r.sleep.atTail
+	r.sleep.atTail = b.CaughtUp
 	if err == nil && len(b.Records) == 0 && b.CaughtUp && b.Next == r.at {
-		r.sleep.quiet++
+		if atTail {
+			r.sleep.quiet++
+		}
 		return b, nil
 	}
 	r.at, r.sleep.quiet = b.Next, 0
@@ -85,7 +91,7 @@ func (r *tailReader) Notify(f func()) bool {
 		}
 		return true
 	}
-	r.sleep.quiet, r.sleep.began = 0, time.Now()
+	r.sleep.atTail, r.sleep.quiet, r.sleep.began = false, 0, time.Now()
 	r.mu.Lock()
 	r.session = nil
 	r.mu.Unlock()
