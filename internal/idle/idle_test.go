@@ -180,34 +180,47 @@ func producers(t *testing.T, n int, stream func(name string) backend.Stream, pre
 }
 
 // consumers runs n consumers that wait at the tail of n streams, each of which has read a record. It waits until a consumer costs no
-// more than the limit, and returns the cost.
+// more than the limit, and returns the cost. Then each stream gets another record, which its consumer must read.
 func consumers(t *testing.T, n int, stream func(name string) backend.Stream, limit cost) cost {
 	t.Helper()
 	before := live()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var ended sync.WaitGroup
+	read := make([]chan struct{}, n) // get a token for each record
 	// Not all begin at once: a client keeps some connections of so many calls for a while, and their goroutines would count.
 	spread(t, n, func(i int) error {
 		c, err := consumer.New(stream("idle-"+strconv.Itoa(i)), codec.Bytes())
 		if err != nil {
 			return err
 		}
-		read := make(chan struct{})
+		read[i] = make(chan struct{}, 1)
 		ended.Go(func() {
 			for _, err := range c.Messages(ctx) {
 				switch {
 				case err == nil:
-					close(read)
+					read[i] <- struct{}{}
 				case ctx.Err() == nil:
 					t.Error(err)
 				}
 			}
 		})
-		<-read
+		<-read[i]
 		return nil
 	})
 	is := settle(before, n, limit)
+	spread(t, n, func(i int) error {
+		p, err := producer.New(ctx, stream("idle-"+strconv.Itoa(i)), codec.Bytes())
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		if err := p.Send(ctx, []byte("another record")); err != nil {
+			return err
+		}
+		<-read[i]
+		return nil
+	})
 	stop()
 	ended.Wait()
 	return is
