@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
 	"github.com/headrace/headrace/backend/s2/s2test"
+	"github.com/headrace/headrace/backend/s2/server"
 )
 
 // quick makes heartbeats come so often that a reader at the tail soon waits without a session.
@@ -256,6 +259,50 @@ func TestCloseEndsTheOpeningOfASleeper(t *testing.T) {
 	}
 }
 
+// A server that restarts wakes a reader, and its successor reads on at the same place, and sleeps again.
+func TestSleeperSurvivesARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	config := server.Config{
+		Data: filepath.Join(t.TempDir(), "s2.db"), Basins: []server.Basin{{Name: basinName, AutoCreate: true}},
+		HeartbeatLeast: 2 * time.Millisecond, HeartbeatMost: 5 * time.Millisecond,
+	}
+	start := func(addr string) *server.Server {
+		srv, err := server.New(config)
+		check(t, err)
+		check(t, srv.Start(addr))
+		return srv
+	}
+	srv := start("127.0.0.1:0")
+	addr := strings.TrimPrefix(srv.URL(), "http://")
+	st := at(t, srv.URL(), s2.ShortSleep(0), s2.ConnectTimeout(time.Minute)).Basin(basinName).Stream(streamName())
+	put(t, st, "0")
+	place := backend.Earliest
+	for i := range 4 {
+		r, err := persist(t.Context(), func() (backend.Reader, error) { return st.OpenReader(t.Context(), place) })
+		check(t, err)
+		s := &sleeper{r.(backend.Notifier), nil}
+		b := next(t, s)
+		if string(b.Records[0].Value) != strconv.Itoa(i) {
+			t.Errorf("read %q, want %d", b.Records[0].Value, i)
+		}
+		place = b.Next
+		s.again(t)
+		check(t, srv.Close())
+		<-s.woken
+		_, err = s.Read(t.Context())
+		want(t, err, backend.ErrTransient)
+		check(t, s.Close())
+		srv = start(addr)
+		_, err = persist(t.Context(), func() (s2.Appended, error) {
+			return st.Append(t.Context(), values(strconv.Itoa(i+1)), s2.Condition{SeqNum: ptr(uint64(i + 1))})
+		})
+		if !errors.Is(err, backend.ErrConflict) { // an attempt before has stored the record
+			check(t, err)
+		}
+	}
+	check(t, srv.Close())
+}
+
 // A watch that the server refuses costs the reader nothing, and the server is asked more and more seldom.
 func TestReaderGoesOnWithItsSessionWhereAWatchIsRefused(t *testing.T) {
 	t.Parallel()
@@ -330,6 +377,34 @@ func TestReaderOfABusyStreamKeepsItsSession(t *testing.T) {
 	}
 	if n := srv.Stats().Sessions - before; n != 0 {
 		t.Errorf("%d sessions beside the first one", n)
+	}
+}
+
+// The connections of read sessions stay while there are readers, and no reader is counted for ever.
+func TestReadersAreCountedFromTheirOpeningToTheirClose(t *testing.T) {
+	t.Parallel()
+	srv, c, st, s := sleeping(t, nil)
+	if c.Readers() == 0 {
+		t.Error("a reader that waits without a session does not count")
+	}
+	put(t, st, "b")
+	<-s.woken
+	next(t, s)
+	session := open(t, st, "1")
+	check(t, s.Close())
+	check(t, s.Close())
+	if c.Readers() == 0 {
+		t.Error("a reader with a session does not count")
+	}
+	check(t, session.Close())
+	for range st.ReadSession(s2.Range{From: backend.Earliest, Wait: s2.NoWait}).Records(t.Context()) {
+	}
+	srv.Inject(s2test.Fault{Op: s2test.ReadSession, Do: s2test.Status(500, "storage")})
+	if _, err := st.OpenReader(t.Context(), backend.Earliest); err == nil {
+		t.Error("the opening has not failed")
+	}
+	if n := c.Readers(); n != 0 {
+		t.Errorf("%d readers count after the last one was closed", n)
 	}
 }
 
