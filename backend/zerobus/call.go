@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/internal/h2"
 	"github.com/headrace/headrace/internal/redact"
@@ -38,6 +41,18 @@ type call struct {
 // newCall makes a connection, and sends the headers and the first message. ctx lasts as long as the call: its end cuts the
 // connection.
 func (c *Client) newCall(ctx context.Context, g grant, first []byte) (*call, error) {
+	made, err := c.tryCall(ctx, g, first, h2.Do)
+	// Without a second attempt, the next opening would be refused for the same reason.
+	if errors.Is(err, h2.ErrRefused) {
+		return c.tryCall(ctx, g, first, h2.DoAfterSettings)
+	}
+	return made, err
+}
+
+type doer func(net.Conn, *http.Request, time.Duration) (*h2.Stream, *http.Response, error)
+
+// tryCall is newCall for one attempt.
+func (c *Client) tryCall(ctx context.Context, g grant, first []byte, do doer) (*call, error) {
 	head := appendMessageHead(nil, len(first))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.place.endpoint.url+method, io.MultiReader(bytes.NewReader(head), bytes.NewReader(first)))
 	if err != nil {
@@ -51,7 +66,7 @@ func (c *Client) newCall(ctx context.Context, g grant, first []byte) (*call, err
 	if err != nil {
 		return nil, err
 	}
-	out, res, err := h2.Do(conn, req, 0)
+	out, res, err := do(conn, req, 0)
 	if err != nil {
 		return nil, connectionFault(err)
 	}

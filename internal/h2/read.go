@@ -195,6 +195,7 @@ func (s *Stream) settings(f flags, payload []byte) error {
 		}
 	}
 	wake(s.room)
+	s.met = true
 	// The server waits for this ack, and may give the connection up if no ack comes (SETTINGS_TIMEOUT).
 	return s.send(appendFrame(nil, frameSettings, flagAck, 0))
 }
@@ -262,7 +263,11 @@ func reset(payload []byte) error {
 	if len(payload) != 4 {
 		return fmt.Errorf("a RST_STREAM frame of %d bytes", len(payload))
 	}
-	return fmt.Errorf("the server has reset the request, error code %d", binary.BigEndian.Uint32(payload))
+	code := binary.BigEndian.Uint32(payload)
+	if code == codeRefused {
+		return fmt.Errorf("%w, error code %d", ErrRefused, code)
+	}
+	return fmt.Errorf("the server has reset the request, error code %d", code)
 }
 
 // goAway decides whether a GOAWAY concerns our request. With error code 0 the server only takes no new requests on the

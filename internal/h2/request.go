@@ -80,11 +80,16 @@ func (c connection) RoundTrip(req *http.Request) (*http.Response, error) {
 // The end of the request's context closes the connection, before and after. Do also closes the connection after an error. See
 // [Configure] for the body of the request and for pingAfter.
 func Do(conn net.Conn, req *http.Request, pingAfter time.Duration) (*Stream, *http.Response, error) {
+	return do(conn, req, pingAfter, false)
+}
+
+// do is [Do], and with patient [DoAfterSettings].
+func do(conn net.Conn, req *http.Request, pingAfter time.Duration, patient bool) (*Stream, *http.Response, error) {
 	s := newStream(conn, pingAfter)
 	// The watch begins before the first byte: a server that accepts the connection and says nothing must not hold the opening
 	// beyond the end of its context.
 	s.watch(req.Context())
-	res, err := s.open(req)
+	res, err := s.open(req, patient)
 	if err != nil {
 		_ = s.Close() // the request may be wrong, and nothing was sent
 		return nil, nil, err
@@ -93,13 +98,18 @@ func Do(conn net.Conn, req *http.Request, pingAfter time.Duration) (*Stream, *ht
 }
 
 // open sends the request, and waits for the headers of the response.
-func (s *Stream) open(req *http.Request) (*http.Response, error) {
-	first, err := firstBytes(req)
+func (s *Stream) open(req *http.Request, patient bool) (*http.Response, error) {
+	first, err := firstHeaders(req)
 	if err != nil {
 		return nil, err
 	}
 	body, err := firstData(req)
 	if err != nil {
+		return nil, err
+	}
+	if !patient {
+		first = append(greeting(), first...) // leaves in one write
+	} else if err := s.meet(); err != nil {
 		return nil, err
 	}
 	// The request leaves while this goroutine reads. Some servers send their SETTINGS before they read anything, and the beginning
@@ -122,17 +132,21 @@ func (s *Stream) open(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// firstBytes is everything up to the headers of the request, which leaves in one write.
-func firstBytes(req *http.Request) ([]byte, error) {
+// greeting is what every connection begins with: the preface and our SETTINGS.
+func greeting() []byte {
 	// Without a push, every frame of the server belongs to our request or to the connection.
-	first := appendFrame([]byte(preface), frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0)
+	return appendFrame([]byte(preface), frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0)
+}
+
+// firstHeaders is the frame with the headers of the request.
+func firstHeaders(req *http.Request) ([]byte, error) {
 	block := encodeHeaders(req)
-	// We send the headers in one frame, and the SETTINGS of the server, which might allow a longer frame, have not come yet.
+	// We send the headers in one frame, and the SETTINGS of the server, which might allow a longer frame, may not have come yet.
 	if len(block) > leastMaxFrame {
 		return nil, fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", len(block), leastMaxFrame)
 	}
 	// The frame has no END_STREAM: the body follows with each Write.
-	return appendFrame(first, frameHeaders, flagEndHeaders, requestStream, block...), nil
+	return appendFrame(nil, frameHeaders, flagEndHeaders, requestStream, block...), nil
 }
 
 // firstData is the beginning of the body, in the form for Write; nil if there is none.

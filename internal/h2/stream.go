@@ -68,6 +68,7 @@ type Stream struct {
 
 	// Only the goroutine that reads uses these.
 	headers    *hpack.Decoder
+	met        bool        // the SETTINGS of the server have come
 	responded  bool        // the headers of the response have come
 	trailer    http.Header // the fields behind the body: see http.Response
 	left       int         // bytes of the current DATA frame
