@@ -117,10 +117,13 @@ func (s *Stream) open(req *http.Request, patient bool) (*http.Response, error) {
 	// leave before the request.
 	s.sending.Lock()
 	sent := make(chan struct{})
+	// The claim comes before open returns. Otherwise the caller could claim first, and the rest of the body would leave before its
+	// beginning.
+	claimed := body != nil && s.Claim()
 	go func() {
 		s.sendFirst(first)
 		close(sent)
-		if body != nil && s.Claim() {
+		if claimed {
 			_, _ = s.Write(req.Context(), body) // a failure ends the stream
 		}
 	}()
