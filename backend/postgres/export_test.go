@@ -5,3 +5,9 @@ const (
 	NextSQL  = nextSQL
 	EndedSQL = endedSQL
 )
+
+// The statement of a reader, and the largest limit that it is called with.
+const (
+	ReadSQL     = readSQL
+	ReadRecords = readRecords
+)

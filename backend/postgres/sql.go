@@ -143,23 +143,30 @@ const (
 	// and does not take a sealed stream for its end.
 	//
 	// x and s are materialized, so that the server computes them once and not for each record.
-	readSQL = `WITH x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running),
+	//
+	// The place and the limit are read out of subqueries, and the records have a constant limit: the planner sees the same
+	// cost for all places and limits, and keeps one plan for all of them. With parameters in their place, a query at the
+	// tail looked much cheaper with a plan of its own. Then the server planned each query of such a reader anew, which
+	// takes four times as long as the query.
+	readSQL = `WITH x AS MATERIALIZED (SELECT ` + firstRunning + ` AS running, $2::bigint AS turn, $3::bigint AS batch, $4::int AS no),
 		s AS MATERIALIZED (SELECT id, sealed, trim_turn, trim_batch, trim_no, COALESCE((SELECT running FROM x) <= (
 			SELECT p.turn FROM headrace_records p WHERE p.stream = t.id ORDER BY p.turn DESC LIMIT 1), FALSE) AS pending
 			FROM headrace_streams t WHERE name = $1),
 		n AS MATERIALIZED (SELECT CASE
-			WHEN (SELECT sum(bytes) FROM (SELECT octet_length(value) AS bytes` + readable + ` LIMIT $5) y) <= 2 * $6::bigint THEN $5::bigint
+			WHEN (SELECT sum(bytes) FROM (SELECT bytes FROM (SELECT octet_length(value) AS bytes` + readable + `
+				LIMIT (SELECT $5::bigint)) y) <= 2 * $6::bigint THEN $5::bigint
 			ELSE (SELECT count(*) FROM (
 				SELECT sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) - bytes AS before FROM (
-					SELECT octet_length(value) AS bytes` + readable + ` LIMIT $5) y) z
+					SELECT bytes FROM (SELECT octet_length(value) AS bytes` + readable + ` LIMIT (SELECT $5::bigint)) y) z
 				WHERE before < $6::bigint) END AS rows)
 		SELECT NULL::bigint, NULL::bigint, NULL::int, int8send(id) || int8send(sealed::int) || int8send(pending::int) ||
 			int8send(trim_turn) || int8send(trim_batch) || int8send(trim_no), NULL::bytea, NULL::bigint FROM s
-		UNION ALL (SELECT turn, batch, no, value, headers, at` + readable + ` LIMIT (SELECT rows FROM n))`
+		UNION ALL (SELECT * FROM (SELECT turn, batch, no, value, headers, at` + readable + ` LIMIT (SELECT rows FROM n))`
 
-	// readable is the part of readSQL that finds the records.
-	readable = ` FROM headrace_records WHERE stream = (SELECT id FROM s) AND (turn, batch, no) >= ($2, $3, $4)
-		AND turn < (SELECT running FROM x) ORDER BY turn, batch, no`
+	// readable is the end of the subquery of readSQL that finds the records. Its limit is readRecords.
+	readable = ` FROM headrace_records WHERE stream = (SELECT id FROM s)
+		AND (turn, batch, no) >= ((SELECT turn FROM x), (SELECT batch FROM x), (SELECT no FROM x))
+		AND turn < (SELECT running FROM x) ORDER BY turn, batch, no LIMIT 4000) q`
 )
 
 // tables holds the statements for one schema. Only Open looks at search_path, because a transaction of a caller may
