@@ -23,15 +23,14 @@ func (s *Stream) Read(p []byte) (int, error) {
 	for s.left == 0 {
 		if err := s.nextData(); err != nil {
 			// The writer must learn of the end too: otherwise a Write would wait for room, and no frame can give room any more.
-			s.end(err)
-			return 0, err
+			return 0, s.lost(err)
 		}
 	}
 	// Behind the left bytes stands padding or the head of the next frame. Neither belongs to the body.
 	n, err := s.in.Read(p[:min(len(p), s.left)])
 	s.left -= n
 	if err != nil {
-		s.end(err)
+		err = s.lost(err)
 	}
 	return n, err
 }
@@ -100,7 +99,8 @@ func (s *Stream) head() (length int, typ frameType, f flags, stream uint32, err 
 	b, err := s.in.Peek(headBytes)
 	// This check comes before the others: an alert of TLS is shorter than a head, and "HTTP/" as a head would mean a length of 4.7
 	// MB, and an error about a length would not tell the operator what answers there.
-	if other := otherProtocol(b); other != nil {
+	// Behind a response of HTTP/2, such bytes come from a broken proxy, and say nothing about the settings.
+	if other := otherProtocol(b); other != nil && !s.responded {
 		return 0, 0, 0, 0, other
 	}
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *Stream) head() (length int, typ frameType, f flags, stream uint32, err 
 	// Our SETTINGS leave the largest frame at the default, so a server that sends more breaks the protocol. The limit also
 	// bounds the memory that payload allocates.
 	if length > leastMaxFrame {
-		return 0, 0, 0, 0, fmt.Errorf("a frame of %d bytes from the server, at most %d are allowed", length, leastMaxFrame)
+		return 0, 0, 0, 0, fmt.Errorf("a frame of %d bytes from the server, at most %d are allowed; it begins with %q", length, leastMaxFrame, b)
 	}
 	_, _ = s.in.Discard(headBytes) // cannot fail: Peek has read these bytes
 	return length, typ, f, stream, nil
@@ -149,9 +149,7 @@ func (s *Stream) data(length int, f flags, stream uint32) error {
 	// acks, and Read holds only its buffer.
 	// If we gave back less than the server has counted, the window of the server would shrink with each padded frame, and in
 	// the end the server could not send an ack.
-	if err := s.giveBack(length); err != nil {
-		return err
-	}
+	s.giveBack(length)
 	if f&flagPadded != 0 {
 		// In an empty frame with this flag, ReadByte takes a byte of the next head. Then length is -1, and the check below
 		// refuses the frame.
@@ -168,16 +166,16 @@ func (s *Stream) data(length int, f flags, stream uint32) error {
 }
 
 // giveBack counts n received bytes, and grows the server's windows when half of them is used up.
-func (s *Stream) giveBack(n int) error {
+func (s *Stream) giveBack(n int) {
 	// A WINDOW_UPDATE for each DATA frame would cost a system call for each ack. At half of the window, the server still has
 	// room for the acks that leave before our update arrives.
 	if s.unreturned += n; s.unreturned < firstWindow/2 {
-		return nil
+		return
 	}
 	// The server counts each DATA frame against two windows, of the connection (0) and of the stream, so both must grow.
 	frames := appendWindowUpdate(appendWindowUpdate(nil, 0, s.unreturned), requestStream, s.unreturned)
 	s.unreturned = 0
-	return s.send(frames)
+	s.reply(frames)
 }
 
 // settings obeys the settings of the server, and says so.
@@ -188,6 +186,10 @@ func (s *Stream) settings(f flags, payload []byte) error {
 	if len(payload)%6 != 0 {
 		return fmt.Errorf("a SETTINGS frame of %d bytes", len(payload))
 	}
+	// The settings change and the ack leaves in one step. The server applies the settings to all data behind the ack, and to no
+	// data in front. Data on the wrong side of the ack could be too much for the server, and the server would end the connection.
+	s.sending.Lock()
+	defer s.sending.Unlock()
 	// A setting has 6 bytes: 2 for its number and 4 for its value.
 	for b := range slices.Chunk(payload, 6) {
 		if err := s.set(binary.BigEndian.Uint16(b), binary.BigEndian.Uint32(b[2:])); err != nil {
@@ -197,22 +199,24 @@ func (s *Stream) settings(f flags, payload []byte) error {
 	wake(s.room)
 	s.met = true
 	// The server waits for this ack, and may give the connection up if no ack comes (SETTINGS_TIMEOUT).
-	return s.send(appendFrame(nil, frameSettings, flagAck, 0))
+	_ = s.sendLocked(appendFrame(nil, frameSettings, flagAck, 0)) // a failure ends the stream: see reply
+	return nil
 }
 
+// set is called with the lock sending.
 func (s *Stream) set(setting uint16, v uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch setting {
 	case settingInitialWindow:
-		if v > mostWindow {
-			return fmt.Errorf("a window of %d bytes", v)
-		}
 		// The setting counts from the beginning of the stream, so the window changes by the difference.
 		// If bytes have left already, the difference may make the window negative: admit then waits until updates have made up
 		// for that.
-		s.window += int(v) - s.initial
-		s.initial = int(v)
+		window := s.window + int64(v) - s.initial
+		if v > mostWindow || window > mostWindow {
+			return fmt.Errorf("a window of %d bytes", v)
+		}
+		s.window, s.initial = window, int64(v)
 	case settingMaxFrame:
 		// The protocol gives these bounds. A largest frame of 0 would stop every Write for ever, because admit would find no
 		// room.
@@ -224,6 +228,10 @@ func (s *Stream) set(setting uint16, v uint32) error {
 	return nil
 }
 
+// reply answers a frame of the server. Reading goes on after a failure, because the server may have sent acks behind the frame.
+// The failed write has ended the stream: see sendParts.
+func (s *Stream) reply(frames []byte) { _ = s.send(frames) }
+
 func (s *Stream) ping(f flags, payload []byte) error {
 	if len(payload) != 8 {
 		return fmt.Errorf("a PING frame of %d bytes", len(payload))
@@ -231,7 +239,8 @@ func (s *Stream) ping(f flags, payload []byte) error {
 	if f&flagAck != 0 {
 		return nil // its bytes were the sign of life: see alive
 	}
-	return s.send(appendFrame(nil, framePing, flagAck, 0, payload...))
+	s.reply(appendFrame(nil, framePing, flagAck, 0, payload...))
+	return nil
 }
 
 // grow makes the window of the stream or of the connection larger.
@@ -239,7 +248,10 @@ func (s *Stream) grow(stream uint32, payload []byte) error {
 	if len(payload) != 4 {
 		return fmt.Errorf("a WINDOW_UPDATE frame of %d bytes", len(payload))
 	}
-	n := int(binary.BigEndian.Uint32(payload) & mostWindow)
+	if stream > requestStream {
+		return fmt.Errorf("the server sent a window for stream %d", stream)
+	}
+	n := int64(binary.BigEndian.Uint32(payload) & mostWindow)
 	s.mu.Lock()
 	// The writer needs room in both windows. If we put the update of one window to the other, the writer would send too much,
 	// and the server would give up the connection, or the writer would wait for ever.

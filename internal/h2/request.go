@@ -121,7 +121,8 @@ func (s *Stream) open(req *http.Request, patient bool) (*http.Response, error) {
 	// beginning.
 	claimed := body != nil && s.Claim()
 	go func() {
-		s.sendFirst(first)
+		_ = s.sendLocked(first) // a failure ends the stream
+		s.sending.Unlock()
 		close(sent)
 		if claimed {
 			_, _ = s.Write(req.Context(), body) // a failure ends the stream
@@ -161,17 +162,6 @@ func firstData(req *http.Request) ([]byte, error) {
 	return io.ReadAll(io.MultiReader(bytes.NewReader(make([]byte, HeadRoom)), req.Body))
 }
 
-// sendFirst is called with the lock sending, and unlocks it.
-func (s *Stream) sendFirst(first []byte) {
-	s.parts = append(s.parts[:0], first)
-	err := s.sendParts()
-	s.sending.Unlock()
-	if err != nil {
-		s.end(err)
-		_ = s.Close()
-	}
-}
-
 func (s *Stream) awaitResponse(req *http.Request) (*http.Response, error) {
 	for {
 		// In front of the response come the SETTINGS of the server, and perhaps interim responses. frame obeys the SETTINGS,
@@ -179,8 +169,7 @@ func (s *Stream) awaitResponse(req *http.Request) (*http.Response, error) {
 		fields, final, err := s.frame()
 		switch {
 		case err != nil:
-			s.end(err)
-			return nil, s.reason() // the reason may be a failed write, which has closed the connection
+			return nil, s.lost(err)
 		case final:
 			return s.makeResponse(req, fields)
 		}
@@ -216,55 +205,71 @@ func encodeHeaders(req *http.Request) []byte {
 // mostHeaders bounds the encoded and the decoded headers of a response.
 const mostHeaders = 64 << 10
 
-// response reads a HEADERS frame and its continuations. final is false for an interim response, behind which the real
-// response follows, and for a trailer behind the body.
+// response reads headers. final is false for an interim response, behind which the real response follows, and for a trailer
+// behind the body.
 func (s *Stream) response(length int, f flags, stream uint32) (fields []hpack.HeaderField, final bool, err error) {
 	if stream != requestStream {
 		return nil, false, fmt.Errorf("the server sent headers for stream %d", stream)
 	}
-	payload, err := s.payload(length)
-	if err != nil {
-		return nil, false, err
-	}
-	block, err := trim(payload, f)
-	if err != nil {
-		return nil, false, err
-	}
-	// payload lends the array small, and the next payload overwrites the array.
-	block = bytes.Clone(block)
 	// The end stands in the HEADERS frame, also when CONTINUATION frames follow, for a CONTINUATION has no such flag.
 	s.last = f&flagEndStream != 0
-	for f&flagEndHeaders == 0 {
-		length, typ, more, of, err := s.head()
-		switch {
-		case err != nil:
-			return nil, false, err
-		// Nothing may stand between the frames of one block. The bound stops a server that sends continuations for ever: each
-		// one would make the block grow.
-		case typ != frameContinuation || of != stream || len(block)+length > mostHeaders:
-			return nil, false, errors.New("the server broke off its headers, or they are too long")
-		}
-		if payload, err = s.payload(length); err != nil {
-			return nil, false, err
-		}
-		block, f = append(block, payload...), more
+	block, err := s.block(length, f)
+	if err != nil {
+		return nil, false, err
 	}
 	if fields, err = s.decode(block); err != nil {
 		return nil, false, fmt.Errorf("the headers of the response: %w", err)
 	}
-	if s.responded {
+	interim := len(fields) > 0 && fields[0].Name == ":status" && strings.HasPrefix(fields[0].Value, "1")
+	switch {
+	// Without this check, a server could send trailers for ever, and s.trailer would grow.
+	case s.responded && !s.last:
+		return nil, false, errors.New("the server sent headers in the middle of a response")
+	case s.responded:
 		for _, f := range fields {
 			if !strings.HasPrefix(f.Name, ":") { // a trailer has no pseudo-headers
 				s.trailer.Add(f.Name, f.Value)
 			}
 		}
 		return nil, false, nil
-	}
-	if len(fields) > 0 && fields[0].Name == ":status" && strings.HasPrefix(fields[0].Value, "1") {
+	// We would wait for the response for ever.
+	case interim && s.last:
+		return nil, false, errors.New("the server ended an interim response")
+	case interim:
 		return nil, false, nil
 	}
 	s.responded = true
 	return fields, true, nil
+}
+
+// block reads the rest of a HEADERS frame and its continuations: a block of encoded fields.
+func (s *Stream) block(length int, f flags) ([]byte, error) {
+	payload, err := s.payload(length)
+	if err != nil {
+		return nil, err
+	}
+	block, err := trim(payload, f)
+	if err != nil {
+		return nil, err
+	}
+	// payload lends the array small, and the next payload overwrites the array.
+	block = bytes.Clone(block)
+	for f&flagEndHeaders == 0 {
+		length, typ, more, stream, err := s.head()
+		switch {
+		case err != nil:
+			return nil, err
+		// Nothing may stand between the frames of one block. The bound stops a server that sends continuations for ever: each
+		// one would make the block grow.
+		case typ != frameContinuation || stream != requestStream || len(block)+length > mostHeaders:
+			return nil, errors.New("the server broke off its headers, or they are too long")
+		}
+		if payload, err = s.payload(length); err != nil {
+			return nil, err
+		}
+		block, f = append(block, payload...), more
+	}
+	return block, nil
 }
 
 // trim cuts the padding and the priority off the payload of a HEADERS frame.

@@ -23,6 +23,9 @@ const (
 	// writeWait is how long a write may make no progress.
 	writeWait = 30 * time.Second
 
+	// lastWords is how long Read may go on after a write has failed.
+	lastWords = time.Second
+
 	// readBuffer has room for many acks of S2, and is most of what an idle Stream costs.
 	readBuffer = 2 << 10
 )
@@ -51,13 +54,14 @@ type Stream struct {
 	parts   [][]byte    // the frames to write; used again for each write
 	unsent  net.Buffers // the rest of parts; a field, because a variable would be allocated for each write
 	heads   []byte      // of the frames behind the first one of a write; nil before the first such write
+	cutOff  error       // why a write has failed: nothing more is written; guarded by sending
 
 	framesAtOnce int // how many DATA frames one write may have; never changes
 
 	mu        sync.Mutex
-	window    int         // of the stream; below 0 after the server has reduced its setting
-	common    int         // the window of the connection, which the stream has for itself
-	initial   int         // the server's setting for the window of a new stream
+	window    int64       // of the stream; below 0 after the server has reduced its setting
+	common    int64       // the window of the connection, which the stream has for itself
+	initial   int64       // the server's setting for the window of a new stream
 	maxFrame  int         // the largest payload that the server accepts
 	writing   bool        // claimed, and the data has not left
 	partly    bool        // a part of the claimed data may have left
@@ -111,6 +115,16 @@ func (s *Stream) reason() error {
 	return s.ended
 }
 
+// lost notes err, a failure of reading, and returns why the stream has ended. The failure of a connection that we have closed
+// ourselves says nothing: the reason is older.
+func (s *Stream) lost(err error) error {
+	s.end(err)
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+		return s.reason()
+	}
+	return err
+}
+
 func (s *Stream) wakeBoth() {
 	wake(s.room)
 	wake(s.idle)
@@ -159,8 +173,9 @@ func (a alive) Read(p []byte) (int, error) {
 		switch {
 		// Any byte is a sign of life, whatever frame the byte belongs to. The answer to the ping need not be recognized.
 		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
-			if n == 0 && err == io.EOF {
-				err = io.ErrUnexpectedEOF // a response ends with a flag, and never with its connection
+			// A response ends with a flag, and never with its connection. A tls.Conn may return io.EOF together with bytes.
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
 			}
 			return n, err
 		case pinged:

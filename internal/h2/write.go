@@ -12,8 +12,7 @@ import (
 func (s *Stream) Ready(ctx context.Context) error {
 	// The room is not reserved. The caller is the only writer, so the room cannot become less before the Write, except by
 	// SETTINGS.
-	_, err := s.admit(ctx, true)
-	return err
+	return s.admit(ctx, true)
 }
 
 // Claim reserves the stream for one Write, which must follow. Claim returns false if nothing more can be written: the stream
@@ -32,15 +31,11 @@ func (s *Stream) Claim() bool {
 
 // Write sends data[HeadRoom:] from the caller's memory, and changes data. Write waits for room. If ctx ends during the wait,
 // Write returns the rest of data, in the same form. The caller must call Write again with the rest: the beginning has left,
-// and the claim lasts. After an error, a part of the data may have left. The stream is of no use then, and is closed.
+// and the claim lasts. After an error, data has not left whole. Nothing more can be written then, but Read still returns what the
+// server has sent, for up to lastWords.
 func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error) {
 	rest, err = s.write(ctx, data)
-	if err != nil {
-		// The server has got a part of a frame, perhaps. Whatever we sent next, the server would take for the rest of the
-		// frame, so the connection cannot be used any more, not even to end the body.
-		s.end(err)
-		_ = s.Close()
-	} else if rest != nil {
+	if err == nil && rest != nil {
 		// The claim stays, and so does the note that the body ends behind the data: the Write of the rest does both.
 		return rest, nil
 	}
@@ -59,7 +54,7 @@ func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error
 
 func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error) {
 	for at := HeadRoom; at < len(data); {
-		room, err := s.admit(ctx, false)
+		err := s.admit(ctx, false)
 		switch {
 		// The bytes in front of at have left. data begins HeadRoom bytes earlier, and these bytes have left too, or are free
 		// room: the next Write may put its head there.
@@ -68,9 +63,8 @@ func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error
 		case err != nil:
 			return nil, err
 		}
-		n := min(room, len(data)-at)
-		// spend comes before sendData: an update of the server that answers these bytes may arrive before sendData returns.
-		if err := s.sendData(data[at-HeadRoom:at+n], s.spend(n)); err != nil {
+		n, err := s.sendData(data[at-HeadRoom:])
+		if err != nil {
 			return nil, err
 		}
 		at += n
@@ -78,13 +72,12 @@ func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error
 	return nil, nil
 }
 
-// admit waits for room, and returns how many bytes the next call of sendData may have. fresh: the data has not begun to leave. Then the
-// data before goes first, and the end of the body ends the wait too.
-func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
+// admit waits for room. fresh: the data has not begun to leave. Then the data before goes first, and the end of the body ends the
+// wait too.
+func (s *Stream) admit(ctx context.Context, fresh bool) error {
 	for {
 		s.mu.Lock()
-		// Each bound is looked at again each time, because SETTINGS and updates of the server may come in between.
-		room, err := min(s.window, s.common, s.maxFrame*s.framesAtOnce, mostData), s.ended
+		room, err := s.roomLocked(), s.ended
 		more := s.room
 		switch {
 		case err == nil && fresh && s.finishing:
@@ -96,42 +89,58 @@ func (s *Stream) admit(ctx context.Context, fresh bool) (int, error) {
 		}
 		s.mu.Unlock()
 		if err != nil || room > 0 {
-			return room, err
+			return err
 		}
 		select {
 		// The token may be an old one, for room that is spent by now. The loop looks again, so an old token costs one turn.
 		case <-more:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
 
-// spend takes n bytes from the windows, before the bytes leave, and returns the largest payload that the server accepts.
-func (s *Stream) spend(n int) (maxFrame int) {
+// roomLocked returns how many bytes may leave at once; 0 or less for none.
+func (s *Stream) roomLocked() int64 {
+	return min(s.window, s.common, int64(s.maxFrame*s.framesAtOnce), mostData)
+}
+
+// spend takes up to n bytes from the windows, before the bytes leave: an update of the server that answers the bytes may come
+// before the write has returned. spend also returns the largest payload that the server accepts.
+func (s *Stream) spend(n int) (granted, maxFrame int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.window -= n
-	s.common -= n
+	room := min(s.roomLocked(), int64(n))
+	if room <= 0 {
+		return 0, s.maxFrame
+	}
+	s.window -= room
+	s.common -= room
 	// Only the first frame of a claim counts. begun grows before a byte leaves: a count that came later would let the caller
 	// take a batch that the server has got for one that never left.
 	if !s.partly {
 		s.partly = true
 		s.begun++
 	}
-	return s.maxFrame
+	return int(room), s.maxFrame
 }
 
-// sendData sends data[HeadRoom:] in frames of at most maxFrame bytes, all in one call of the operating system.
-func (s *Stream) sendData(data []byte, maxFrame int) error {
+// sendData sends the beginning of data[HeadRoom:], as much as there is room for, in one call of the operating system. It returns
+// how many bytes have left.
+func (s *Stream) sendData(data []byte) (int, error) {
 	s.sending.Lock()
 	defer s.sending.Unlock()
+	// The room is looked at with the lock held, because the settings change with the lock held: see settings.
+	whole, maxFrame := s.spend(len(data) - HeadRoom)
+	if whole == 0 {
+		return 0, nil
+	}
 	// The head of the first frame overwrites bytes that have left already, or the room in front. So a single frame is one piece of
 	// memory, without a copy.
-	n := min(maxFrame, len(data)-HeadRoom)
+	n := min(maxFrame, whole)
 	putHead(data, n, frameData, 0, requestStream)
 	s.parts = append(s.parts[:0], data[:HeadRoom+n])
-	data = data[HeadRoom+n:]
+	data = data[HeadRoom+n : HeadRoom+whole]
 	if len(data) > 0 && s.heads == nil {
 		s.heads = make([]byte, mostFrames*headBytes)
 	}
@@ -141,34 +150,57 @@ func (s *Stream) sendData(data []byte, maxFrame int) error {
 		s.parts = append(s.parts, head[:headBytes], data[:n])
 		data = data[n:]
 	}
-	return s.sendParts()
+	return whole, s.sendParts()
 }
 
 // send writes a frame, or several frames in one piece.
 func (s *Stream) send(frames []byte) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
+	return s.sendLocked(frames)
+}
+
+// sendLocked is send with the lock sending held.
+func (s *Stream) sendLocked(frames []byte) error {
 	s.parts = append(s.parts[:0], frames)
 	return s.sendParts()
 }
 
 // sendParts writes whole frames. A slow network may take its time, as long as bytes leave. With TLS, a deadline that has passed
 // spoils the connection, so there each frame has to leave in writeWait.
-func (s *Stream) sendParts() error {
+//
+// An error means that the frames have not left whole. Nothing is written after an error: the server would take any further byte
+// for the rest of the frame that was cut off, and could store the data with the wrong end.
+func (s *Stream) sendParts() (err error) {
 	defer clear(s.parts) // or an idle stream would hold the memory of its last batch
+	if s.cutOff != nil {
+		return s.cutOff
+	}
 	for s.unsent = s.parts; len(s.unsent) > 0; {
 		// The deadline starts anew after each part, so a slow network that still moves bytes is not given up.
-		if err := s.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
-			return err
+		if err = s.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+			break
 		}
-		n, err := s.unsent.WriteTo(s.conn)
+		var n int64
+		n, err = s.unsent.WriteTo(s.conn)
 		// Some bytes have left within the deadline. The rest must follow: a frame that is cut off cannot be repaired by a new
 		// frame.
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
-			return err
+			break
 		}
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	s.cutOff = err
+	s.end(err)
+	// The server may have sent acks and its reason before the write failed. If we cut the connection at once, they would be lost,
+	// and the caller would send stored data again. Read ends by itself when the connection is dead, and otherwise now:
+	time.AfterFunc(lastWords, func() { _ = s.Close() })
+	if len(s.unsent) == 0 {
+		return nil // a connection may take all bytes and report an error too; the server may have the frames
+	}
+	return err
 }
 
 // Finish ends the body of the request, behind the data that was claimed. The response goes on. Finish may wait for the
@@ -189,12 +221,7 @@ func (s *Stream) Finish() {
 	}
 }
 
-func (s *Stream) sendEnd() {
-	if err := s.send(appendFrame(nil, frameData, flagEndStream, requestStream)); err != nil {
-		s.end(err)
-		_ = s.Close()
-	}
-}
+func (s *Stream) sendEnd() { _ = s.send(appendFrame(nil, frameData, flagEndStream, requestStream)) } // a failure ends the stream
 
 // Begun returns how many claims have begun to leave: the server may have bytes of their data, and of no other data.
 func (s *Stream) Begun() int {
