@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -68,9 +69,10 @@ func (c *Client) tryCall(ctx context.Context, g grant, first []byte, do doer) (*
 	}
 	out, res, err := do(conn, req, 0)
 	if err != nil {
-		return nil, connectionFault(err)
+		return nil, connectionFault(g.hidden.Error(err))
 	}
-	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/grpc") {
+	// A gateway may refuse a call of gRPC with a status of HTTP and nothing else.
+	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/grpc") || res.StatusCode != http.StatusOK && res.Header.Get("Grpc-Status") == "" {
 		_ = out.Close()
 		return nil, notGRPC(res.StatusCode)
 	}
@@ -78,20 +80,20 @@ func (c *Client) tryCall(ctx context.Context, g grant, first []byte, do doer) (*
 }
 
 // send sends a message, which begins behind messageRoom. An error means that the message has not left whole, so the server cannot
-// have understood it. If the error is that of ctx, the server takes no more bytes for now, and the caller must cut the call: a part
-// of the message may have left.
-func (c *call) send(ctx context.Context, message []byte) error {
+// have understood it. partly says that ctx has ended while the server took no more bytes, and that a part of the message may have
+// left. Then the call is of no use, and the caller must cut it.
+func (c *call) send(ctx context.Context, message []byte) (partly bool, err error) {
 	if err := c.out.Ready(ctx); err != nil {
-		return err
+		return false, err
 	}
 	if !c.out.Claim() {
-		return io.EOF
+		return false, io.EOF
 	}
 	rest, err := c.out.Write(ctx, message)
 	if rest != nil {
-		return ctx.Err()
+		return true, ctx.Err()
 	}
-	return err
+	return false, err
 }
 
 // recv reads a message. The error is io.EOF or an [*Error] for the status by which the server ends the call, a
@@ -102,7 +104,7 @@ func (c *call) recv(r *response) error {
 	case io.EOF:
 		return c.status()
 	default:
-		return connectionFault(err)
+		return c.lost(err)
 	}
 	n := binary.BigEndian.Uint32(c.head[1:])
 	switch {
@@ -115,13 +117,17 @@ func (c *call) recv(r *response) error {
 	}
 	c.message = c.message[:n]
 	if _, err := io.ReadFull(c.res.Body, c.message); err != nil {
-		return connectionFault(err)
+		return c.lost(err)
 	}
 	if err := r.parse(c.message); err != nil {
 		return &ProtocolError{err}
 	}
 	return nil
 }
+
+// lost is the error for a connection that was lost in the middle of the response. A server may repeat the token in its last words.
+// Behind the headers of a response, nothing can come from a wrong setting, so this error has no explanation.
+func (c *call) lost(err error) error { return fmt.Errorf("%w: %w", errConnection, c.hidden.Error(err)) }
 
 // status is how the server has ended the call.
 func (c *call) status() error {

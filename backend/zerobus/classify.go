@@ -47,8 +47,9 @@ var (
 	// passing errors may be gone at the next attempt.
 	passing = verdict{transient, transient, indeterminate, indeterminate}
 
-	// permanent errors come from a wrong setting. Another attempt with the same setting changes nothing.
-	permanent = always(backend.ErrRejected)
+	// permanent errors come from a wrong setting. Another attempt with the same setting changes nothing. On an open stream the
+	// setting was right. A rejection would then tell the producer that no row in flight is stored.
+	permanent = verdict{rejected, transient, indeterminate, indeterminate}
 
 	// An explained error already wraps an error of package backend. Headers providers and checks return explained errors. An
 	// error of unknown kind is treated alike: before the opening it is fatal, because trying again may never help.
@@ -62,7 +63,7 @@ var (
 	}
 
 	// A website answers in the place of the service.
-	website = verdict{rejected, transient, indeterminate, indeterminate}
+	website = permanent
 )
 
 // verdicts are for the codes for which another attempt does not help. The vendor's clients have the same list. Every other

@@ -75,7 +75,7 @@ func TestWhatErrorsMean(t *testing.T) {
 		"a context that has ended in time": {fmt.Errorf("no answer: %w", context.DeadlineExceeded), true, passing},
 		"a proxy that refuses credentials": {&ProxyError{Status: 407}, true, same(unauthorized)},
 		"a proxy that is in trouble":       {&ProxyError{Status: 502}, true, passing},
-		"a wrong setting":                  {settings.Blame(misconfig.NoTLS, errors.New("no TLS")), true, same(rejected)},
+		"a wrong setting":                  {settings.Blame(misconfig.NoTLS, errors.New("no TLS")), true, [moments]string{rejected, transient, indeterminate, indeterminate}},
 		"a check, which explains itself": {errProxy, true,
 			[moments]string{rejected, transient + ", " + rejected, indeterminate + ", " + rejected, indeterminate + ", " + rejected}},
 		"an error of a headers provider": {fmt.Errorf("headers provider: %w", io.ErrUnexpectedEOF), true, [moments]string{"", transient, indeterminate, indeterminate}},

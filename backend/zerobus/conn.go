@@ -10,6 +10,9 @@ import (
 	"github.com/headrace/headrace/backend"
 )
 
+// slowWrite is how often a long Write looks at the end of its context.
+const slowWrite = time.Second
+
 // A conn is one stream of the service. [backend.Pipelined] makes a session of a conn. Acks are cumulative and offsets have no
 // gaps, so the conn keeps only the numbers of batches, and not the batches.
 //
@@ -50,15 +53,16 @@ type conn struct {
 
 	// mu is never held while the network may make the caller wait.
 	mu       sync.Mutex
-	sent     int64       // batches that have left, and the batch in Write
-	acked    int64       // durable batches
-	told     int64       // durable batches that Read has returned
-	writing  bool        // Write runs
-	cause    error       // why we end the stream; the first cause stays
-	finished bool        // no batch follows: the stream is half-closed, or will be when Write returns
-	lost     error       // why the stream has ended, for Read
-	closed   bool        // Close was called
-	timer    *time.Timer // ends a pause, and then the wait for the end of the stream
+	sent     int64           // batches that have left, and the batch in Write
+	acked    int64           // durable batches
+	told     int64           // durable batches that Read has returned
+	writing  context.Context // of the Write that runs; nil without one
+	slow     *time.Timer     // looks at writing; nil before the first Write
+	cause    error           // why we end the stream; the first cause stays
+	finished bool            // no batch follows: the stream is half-closed, or will be when Write returns
+	lost     error           // why the stream has ended, for Read
+	closed   bool            // Close was called
+	timer    *time.Timer     // ends a pause, and then the wait for the end of the stream
 }
 
 // Write encodes recs, so lent memory is not read after Write has returned. Write waits while the server takes no more bytes.
@@ -80,7 +84,8 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 	// A rotation may be announced while we encode. Then the batch is sent all the same: the server still acknowledges during
 	// the pause, and the stream is not half-closed before Write has returned.
 	*buf = (&ingestion{kind: c.kind, offset: int64(seq - c.first), recs: recs}).encode(*buf)
-	return c.endWrite(ctx, c.call.send(ctx, *buf))
+	partly, err := c.call.send(ctx, *buf)
+	return c.endWrite(ctx, partly, err)
 }
 
 // beginWrite counts the batch as sent, because the ack may come before send returns.
@@ -93,23 +98,47 @@ func (c *conn) beginWrite(ctx context.Context) error {
 	if c.cause != nil || c.finished {
 		return c.refusalLocked(ctx)
 	}
-	c.writing = true
+	c.writing = ctx
+	if c.slow == nil {
+		c.slow = time.AfterFunc(slowWrite, c.checkWrite)
+	} else {
+		c.slow.Reset(slowWrite)
+	}
 	c.sent++
 	c.calls.Add(1)
 	return nil
 }
 
-// endWrite says whether the batch was sent. After an error, the message has not left whole.
-func (c *conn) endWrite(ctx context.Context, err error) error {
+// checkWrite runs once a second during a Write. The end of a context does not end a write to a connection, and a dead peer takes
+// no bytes. Write would go on for longer than its caller wants to wait.
+func (c *conn) checkWrite() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writing = false
+	switch {
+	case c.writing == nil:
+	case c.writing.Err() == nil:
+		c.slow.Reset(slowWrite)
+	default:
+		c.endLocked(c.writing.Err())
+		c.cancel()
+	}
+}
+
+// endWrite says whether the batch was sent. After an error, the message has not left whole.
+func (c *conn) endWrite(ctx context.Context, partly bool, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = nil
+	c.slow.Stop()
 	if err != nil {
 		c.sent--
 	}
-	// The server holds the message up. If a part of the message has left, nothing else can be sent, and the half-close is of no use.
+	// ctx has ended while the server held the message up. The half-close keeps the acks that still come.
 	if err != nil && err == ctx.Err() {
 		c.endLocked(err)
+	}
+	// Behind a part of a message, nothing else can be sent, and the half-close is of no use.
+	if partly {
 		c.cancel()
 	}
 	c.advanceLocked()

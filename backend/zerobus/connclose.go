@@ -42,7 +42,7 @@ func (c *conn) reasonLocked(err error) error {
 
 // Fate classifies err for the batches in flight, and names the stream.
 func (c *conn) Fate(err error, unanswered int) error {
-	// With a token of our own, UNAUTHENTICATED is worth another opening: Read has dropped the token from the cache.
+	// With a token of our own, UNAUTHENTICATED is worth another opening: receive has dropped the token from the cache.
 	v := verdictOn(err, c.grant.token != nil)
 	return &StreamError{Table: c.sink.table, ID: c.id, Err: v.wrap(err, momentOf(unanswered))}
 }
@@ -88,7 +88,7 @@ func (c *conn) finishLocked() {
 // advanceLocked must be called whenever a batch is acknowledged, sent or refused. If everything is acknowledged, the pause
 // ends early.
 func (c *conn) advanceLocked() {
-	if c.cause == errClosing && c.acked == c.sent && !c.writing {
+	if c.cause == errClosing && c.acked == c.sent && c.writing == nil {
 		c.finishLocked()
 	}
 }
@@ -112,8 +112,8 @@ func (c *conn) Close() error {
 		// timer of finishLocked.
 		<-c.received
 		c.calls.Wait()
-		c.cancel()
 		c.call.cut()
+		c.cancel() // behind cut, which has ended the watch over life: nothing runs any more
 	})
 	return nil
 }

@@ -2,6 +2,7 @@ package zerobus_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/producer"
 )
@@ -60,5 +62,30 @@ func TestADeadConnectionIsLetGoOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, began, 10*time.Second+goodbye+pauseLeast, 10*time.Second+goodbye+pauseMost)
+	})
+}
+
+// The caller of Send waits no longer than its context, also if the network takes no byte.
+func TestASendOverADeadConnectionEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		var is atomic.Bool
+		dial := func(ctx context.Context, hostport string) (net.Conn, error) {
+			c, err := srv.Dial(ctx, hostport)
+			return &stuck{Conn: c, is: &is, gone: make(chan struct{})}, err
+		}
+		s := open(t, sinkOf(srv, zerobus.Dial(dial)))
+		is.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := s.Send(ctx, 0, records("{}"))
+		wantIs(t, err, backend.ErrTransient)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want the end of the context", err)
+		}
+		within(t, began, 10*time.Second, 12*time.Second)
+		_, err = reason(t, s)
+		wantIs(t, err, backend.ErrTransient)
 	})
 }

@@ -123,15 +123,25 @@ func (d *streamDialer) create(ctx context.Context, g grant) (*call, string, erro
 	if err != nil {
 		return nil, "", err
 	}
+	id, err := c.created()
+	if err != nil {
+		c.cut()
+		return nil, "", err
+	}
+	return c, id, nil
+}
+
+// created reads the answer to the first request, and returns the server's id of the stream.
+func (c *call) created() (id string, err error) {
 	var r response
 	switch err := c.recv(&r); {
 	case err != nil:
-		return nil, "", endOfStream(err)
+		return "", endOfStream(err)
 	case r.kind != created:
-		return nil, "", protocolErrorf("%s where a create response is due", r.kind)
+		return "", protocolErrorf("%s where a create response is due", r.kind)
 	case r.stream == nil:
-		return nil, "", protocolErrorf("a create response without a stream id")
+		return "", protocolErrorf("a create response without a stream id")
 	}
 	// The id goes into errors and logs. A faulty server might put the token into the id.
-	return c, g.hidden.Text(*r.stream), nil
+	return c.hidden.Text(*r.stream), nil
 }

@@ -295,5 +295,10 @@ func goAway(payload []byte) error {
 	if code == 0 && lastStream >= requestStream {
 		return nil
 	}
-	return fmt.Errorf("the server has given the connection up, error code %d: %.200q", code, payload[8:])
+	// The caller hides its token in the text. A part of a token would not be found, so a long text is left out.
+	text := payload[8:]
+	if len(text) > 200 {
+		text = nil
+	}
+	return fmt.Errorf("the server has given the connection up, error code %d: %q", code, text)
 }

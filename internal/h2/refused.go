@@ -25,7 +25,8 @@ func (s *Stream) meet() error {
 	// The greeting leaves while this goroutine reads: some servers send their SETTINGS before they read anything.
 	sent := make(chan struct{})
 	go func() {
-		s.sendFirst(greeting())
+		_ = s.sendLocked(greeting()) // a failure ends the stream
+		s.sending.Unlock()
 		close(sent)
 	}()
 	defer func() { <-sent }()
@@ -35,9 +36,9 @@ func (s *Stream) meet() error {
 			err = errors.New("the server has answered before there was a request")
 		}
 		if err != nil {
-			s.end(err)
-			_ = s.Close() // or sendFirst might wait for ever
-			return s.reason()
+			err = s.lost(err)
+			_ = s.Close() // or the greeting might wait for ever
+			return err
 		}
 	}
 	return nil

@@ -319,7 +319,7 @@ func (s *Stream) makeResponse(req *http.Request, fields []hpack.HeaderField) (*h
 			code, err := strconv.Atoi(f.Value)
 			// Interim responses (1xx) do not get this far.
 			if err != nil || code < 200 || code > 999 {
-				return nil, fmt.Errorf("a response with the status %.20q", f.Value)
+				return nil, errors.New("a response whose status is not from 200 to 999")
 			}
 			res.StatusCode, res.Status = code, f.Value+" "+http.StatusText(code)
 			continue
