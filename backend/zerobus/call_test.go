@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/redact"
 )
 
@@ -163,5 +164,14 @@ func TestAHeaderWithAnyBytesIsSentInBase64(t *testing.T) {
 	got, err := checkHeaders(map[string]string{"X-Trace-Bin": "\x00\xff\x01", "x-plain": "a b"})
 	if err != nil || got["x-trace-bin"][0] != "AP8B" || got["x-plain"][0] != "a b" {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// A server refuses a request with such a header as malformed, and says no more than that.
+func TestAHeaderThatHTTP2DoesNotAllowIsRefused(t *testing.T) {
+	for _, name := range []string{"Connection", "Content-Length", "Host", "Transfer-Encoding", ":path", "grpc-timeout", "a b", ""} {
+		if _, err := checkHeaders(map[string]string{name: "1"}); !errors.Is(err, backend.ErrRejected) {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }

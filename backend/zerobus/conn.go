@@ -110,7 +110,7 @@ func (c *conn) beginWrite(ctx context.Context) error {
 }
 
 // checkWrite runs once a second during a Write. The end of a context does not end a write to a connection, and a dead peer takes
-// no bytes. Write would go on for longer than its caller wants to wait.
+// no bytes: Write would go on for longer than its caller wants to wait. The end of the stream cuts the connection after lastAcks.
 func (c *conn) checkWrite() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,7 +120,6 @@ func (c *conn) checkWrite() {
 		c.slow.Reset(slowWrite)
 	default:
 		c.endLocked(c.writing.Err())
-		c.cancel()
 	}
 }
 
@@ -133,7 +132,7 @@ func (c *conn) endWrite(ctx context.Context, partly bool, err error) error {
 	if err != nil {
 		c.sent--
 	}
-	// ctx has ended while the server held the message up. The half-close keeps the acks that still come.
+	// ctx has ended while the server gave no room. The half-close keeps the acks that still come.
 	if err != nil && err == ctx.Err() {
 		c.endLocked(err)
 	}

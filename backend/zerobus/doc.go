@@ -93,8 +93,9 @@
 //
 // # Errors
 //
-// An [*Error] is what the service said, with the gRPC code. A lost connection is none. A [*ProtocolError] is a message of the service that breaks the
-// protocol. A [*TokenError] is a failure of the token endpoint. A [*ProxyError] is the answer of a proxy that makes no tunnel.
+// An [*Error] is what the service said, with the gRPC code. The error of a lost connection has none of these types. A
+// [*ProtocolError] is a message of the service that breaks the protocol. A [*TokenError] is a failure of the token endpoint. A
+// [*ProxyError] is the answer of a proxy that makes no tunnel.
 // Each comes wrapped with the error of package backend that says what to do:
 //
 //	INVALID_ARGUMENT                     [backend.ErrRejected]

@@ -61,8 +61,8 @@ func badEndpoint(s, fault string) error {
 	return fmt.Errorf("the Endpoint %q: %s: %w", httpwire.Clip(s), fault, backend.ErrRejected)
 }
 
-// endpointFault describes the fault in the address of the service; "" if the address is right. gRPC would take many of these
-// addresses, and fail at the first stream with an error that does not name the Endpoint.
+// endpointFault describes the fault in the address of the service; "" if the address is right. Without this
+// check, the first stream would fail, with an error that does not name the Endpoint.
 func endpointFault(u *url.URL) string {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":

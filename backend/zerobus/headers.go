@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/headrace/headrace/backend"
@@ -89,13 +90,17 @@ func provided(header http.Header) (hidden redact.Secrets) {
 	return hidden
 }
 
+// ofHTTP are names that HTTP/2 itself does not allow, or that would contradict the request. A server refuses such a request without a
+// reason that a producer understands, and the producer would try again and again.
+var ofHTTP = []string{"connection", "content-length", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+
 // checkHeaders refuses headers with a name or value outside gRPC's rules. The errors have no values, because a value may be a
 // secret.
 func checkHeaders(given map[string]string) (http.Header, error) {
 	header := make(http.Header, len(given))
 	for name, value := range given {
 		low := strings.ToLower(name)
-		if low == "" || strings.HasPrefix(low, ":") || strings.HasPrefix(low, "grpc-") || strings.ContainsFunc(low, func(r rune) bool {
+		if low == "" || strings.HasPrefix(low, ":") || strings.HasPrefix(low, "grpc-") || slices.Contains(ofHTTP, low) || strings.ContainsFunc(low, func(r rune) bool {
 			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 		}) {
 			return nil, fmt.Errorf("headers provider: the name %q cannot be sent: %w", httpwire.Clip(name), backend.ErrRejected)

@@ -218,19 +218,16 @@ func TestASendWithoutRoomCostsNoAck(t *testing.T) {
 		if err := s.Send(t.Context(), 0, recs); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait() // the settings have come
-		ctx, cancel := context.WithCancel(t.Context())
-		sent := make(chan error, 1)
-		go func() { sent <- s.Send(ctx, 1, recs) }()
-		synctest.Wait()
-		cancel()
-		if err := <-sent; !errors.Is(err, backend.ErrTransient) || !errors.Is(err, context.Canceled) {
+		synctest.Wait()                                              // the settings have come
+		ctx, cancel := context.WithTimeout(t.Context(), 3*slowWrite) // ends when checkWrite runs
+		defer cancel()
+		if err := s.Send(ctx, 1, recs); !errors.Is(err, backend.ErrTransient) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Send: %v", err)
 		}
 		if ack, err := s.Recv(t.Context()); err != nil || ack.Seq != 0 {
 			t.Errorf("ack %v, %v", ack.Seq, err)
 		}
-		if _, err := s.Recv(t.Context()); !errors.Is(err, context.Canceled) || errors.Is(err, backend.ErrIndeterminate) {
+		if _, err := s.Recv(t.Context()); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, backend.ErrIndeterminate) {
 			t.Errorf("Recv: %v", err)
 		}
 	})

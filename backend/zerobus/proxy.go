@@ -12,8 +12,7 @@ import (
 // errProxy does not quote the variable, because the variable may contain a password.
 var errProxy = fmt.Errorf("the proxy of the environment is not http://host[:port]: %w", backend.ErrRejected)
 
-// proxyFor returns the proxy for a host:port, or nil. It reads the same variables as gRPC clients in other languages.
-// grpc-go itself knows only HTTPS_PROXY and NO_PROXY.
+// proxyFor returns the proxy for a host:port, or nil. It reads the same variables as clients of gRPC in most languages.
 func proxyFor(hostport string, env func(string) string) (*url.URL, error) {
 	first := func(names ...string) string {
 		for _, n := range names {

@@ -194,11 +194,13 @@ func (s *Stream) sendParts() (err error) {
 	}
 	s.cutOff = err
 	s.end(err)
-	// The server may have sent acks and its reason before the write failed. If we cut the connection at once, they would be lost,
-	// and the caller would send stored data again. Read ends by itself when the connection is dead, and otherwise now:
+	// The server may have sent acks and its reason before the write failed. If we cut the connection at once, the acks would be
+	// lost, and the caller would send stored data again. If the connection is dead, Read ends earlier by itself.
 	time.AfterFunc(lastWords, func() { _ = s.Close() })
+	// A connection may take all bytes and report an error too. Then the server may have the data, and the caller must not take the
+	// data for unsent.
 	if len(s.unsent) == 0 {
-		return nil // a connection may take all bytes and report an error too; the server may have the frames
+		return nil
 	}
 	return err
 }
