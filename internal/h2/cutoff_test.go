@@ -108,6 +108,34 @@ func TestNothingLeavesBehindAFrameThatWasCutOff(t *testing.T) {
 	}
 }
 
+// A slow connection takes a few bytes until each deadline.
+type slow struct{ script }
+
+func (c *slow) Write(p []byte) (int, error) {
+	n, _ := c.script.Write(p[:min(len(p), 7)])
+	if n < len(p) {
+		return n, os.ErrDeadlineExceeded
+	}
+	return n, nil
+}
+
+// As long as bytes leave, the rest of a frame follows.
+func TestASlowNetworkGetsWholeFrames(t *testing.T) {
+	c := new(slow)
+	s, res := over(t, c, &c.in, ok, text(flagEndStream, "ack"))
+	c.out.Reset()
+	const long = "a text of more than seven bytes"
+	if err := write(t, s, long); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.out.String(), string(text(0, long)); got != want {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+	if got, err := io.ReadAll(res.Body); string(got) != "ack" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // A server that leaves may send its last acks and its reason, and take nothing more.
 func TestTheLastWordsOfTheServerAreReadAfterAFailedWrite(t *testing.T) {
 	ping := appendFrame(nil, framePing, 0, 0, make([]byte, 8)...)

@@ -112,6 +112,10 @@ func TestDataKeepsToTheSettingsThatWereAcknowledged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// With a small buffer, the system takes only a part of a write at a time.
+		if err := near.(*net.TCPConn).SetWriteBuffer(1 << (9 + seed)); err != nil {
+			t.Fatal(err)
+		}
 		far, err := listener.Accept()
 		if err != nil {
 			t.Fatal(err)
