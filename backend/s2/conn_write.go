@@ -58,7 +58,7 @@ func (c *conn) write(ctx context.Context, seq uint64, recs []backend.Record) err
 // became of the batches in flight. If ctx ends while the server gives no room, the rest of the frame leaves later. Half a frame
 // would end the session, and with it the answers to the batches before.
 func (c *conn) send(ctx context.Context, buf *[]byte) {
-	// After an error out is closed, so the read in receive fails and ends the connection.
+	// An error ends out. receive still reads the acks that the server has sent, for a second at most, and then ends the connection.
 	rest, _ := c.out.Write(ctx, *buf)
 	if rest == nil {
 		returnBuffer(buf)
