@@ -1,6 +1,6 @@
 // Package h2 is the client's end of HTTP/2 connections. A [Stream] is a connection with a single request: the caller writes the
-// body of the request while the caller reads the response. An append session of S2 is such a request, and so is a stream of Zerobus. Both last as long as
-// their producers.
+// body of the request while the caller reads the response. An append session of S2 is such a request, and so is a stream of Zerobus.
+// Both last as long as their producers.
 //
 // net/http can do the same, and costs more where it matters. For the life of the request, net/http holds a buffer of the
 // server's largest frame, 512 KiB against our server, also while nothing is sent. net/http copies each byte of the body twice
