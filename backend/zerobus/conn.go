@@ -57,7 +57,7 @@ type conn struct {
 	acked    int64           // durable batches
 	told     int64           // durable batches that Read has returned
 	writing  context.Context // of the Write that runs; nil without one
-	watched  bool            // checkWrite will run
+	watch    *time.Timer     // will run checkWrite; nil without one
 	cause    error           // why we end the stream; the first cause stays
 	finished bool            // no batch follows: the stream is half-closed, or will be when Write returns
 	lost     error           // why the stream has ended, for Read
@@ -108,9 +108,8 @@ func (c *conn) beginWrite(ctx context.Context) error {
 // watchLocked makes checkWrite run once a second while there are Writes. A timer for each Write seemed to cost a lone Send about 1 % more
 // processor time.
 func (c *conn) watchLocked() {
-	if !c.watched {
-		c.watched = true
-		time.AfterFunc(slowWrite, c.checkWrite)
+	if c.watch == nil {
+		c.watch = time.AfterFunc(slowWrite, c.checkWrite)
 	}
 }
 
@@ -120,7 +119,7 @@ func (c *conn) watchLocked() {
 func (c *conn) checkWrite() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.watched = false
+	c.watch = nil
 	switch {
 	case c.writing == nil:
 	case c.writing.Err() == nil:

@@ -62,3 +62,17 @@ func TestAWriteAfterTheEndLeavesTheReasonToRead(t *testing.T) {
 		}
 	}
 }
+
+// A timer of a closed conn would run in a goroutine of its own, and would keep the conn in memory.
+func TestCloseStopsTheLookAtSlowWrites(t *testing.T) {
+	c := newConn(t)
+	if err := c.Write(t.Context(), 0, []backend.Record{{Value: []byte(`{}`)}}); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watch != nil {
+		t.Error("the timer still runs behind Close")
+	}
+}

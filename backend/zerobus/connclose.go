@@ -112,8 +112,19 @@ func (c *conn) Close() error {
 		// timer of finishLocked.
 		<-c.received
 		c.calls.Wait()
+		c.stopWatch()
 		c.call.cut()
 		c.cancel() // behind cut, which has ended the watch over life: nothing runs any more
 	})
 	return nil
+}
+
+// stopWatch is called when no Write runs any more.
+func (c *conn) stopWatch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watch != nil {
+		c.watch.Stop()
+		c.watch = nil
+	}
 }
