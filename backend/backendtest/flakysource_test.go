@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,20 +131,20 @@ func TestFlakySourceEndsTheWaitOfANotifier(t *testing.T) {
 			if _, err := r.Read(t.Context()); err != nil { // the first Read does not wait
 				t.Fatal(err)
 			}
-			calls := 0
-			if r.(backend.Notifier).Notify(func() { calls++ }) || calls > 0 {
-				t.Fatalf("Notify did not wait, or called the function %d times", calls)
+			var calls atomic.Int64
+			if r.(backend.Notifier).Notify(func() { calls.Add(1) }) || calls.Load() > 0 {
+				t.Fatalf("Notify did not wait, or called the function %d times", calls.Load())
 			}
 			test.cause(r)
 			synctest.Wait()
-			if _, err := r.Read(t.Context()); !errors.Is(err, test.is) || calls != 1 {
-				t.Errorf("ended with %v after %d calls, want %v after 1", err, calls, test.is)
+			if _, err := r.Read(t.Context()); !errors.Is(err, test.is) || calls.Load() != 1 {
+				t.Errorf("ended with %v after %d calls, want %v after 1", err, calls.Load(), test.is)
 			}
-			if !r.(backend.Notifier).Notify(func() { calls++ }) {
+			if !r.(backend.Notifier).Notify(func() { calls.Add(1) }) {
 				t.Error("a reader that has ended would wait")
 			}
-			if err := r.Close(); err != nil || calls != 1 {
-				t.Errorf("Close: %v, %d calls", err, calls)
+			if err := r.Close(); err != nil || calls.Load() != 1 {
+				t.Errorf("Close: %v, %d calls", err, calls.Load())
 			}
 		}
 	})
