@@ -103,12 +103,17 @@ func (c *Consumer[T]) beginLoop(ctx context.Context, m mode) (*loop[T], error) {
 	c.running = true
 	before := c.run
 	c.mu.Unlock()
+	begun := false
+	defer func() {
+		if !begun { // by an error, or by a panic of the store or of a hook
+			c.mu.Lock()
+			c.running = false
+			c.mu.Unlock()
+		}
+	}()
 
 	r, err := c.claim(ctx, m, before)
 	if err != nil {
-		c.mu.Lock()
-		c.running = false
-		c.mu.Unlock()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -123,7 +128,9 @@ func (c *Consumer[T]) beginLoop(ctx context.Context, m mode) (*loop[T], error) {
 		c.counters.done.Add(before.track.low.Load())
 	}
 	c.mu.Unlock()
-	return startLoop(ctx, c, r), nil
+	l := startLoop(ctx, c, r)
+	begun = true
+	return l, nil
 }
 
 // claim finds the place where the loop begins, and claims the key if there is a checkpoint store.
@@ -174,15 +181,17 @@ func (c *Consumer[T]) claim(ctx context.Context, m mode, before *run) (*run, err
 	return r, nil
 }
 
-// loopEnded calls the functions that the hooks LoopStarted have returned, and allows the next loop to begin. finalSaveErr is the
-// error that the ended loop could not yield.
+// loopEnded calls the functions that the hooks LoopStarted have returned, and allows the next loop to begin, also when one of the
+// functions panics. finalSaveErr is the error that the ended loop could not yield.
 func (c *Consumer[T]) loopEnded(finalSaveErr error) {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.running, c.finalSaveErr, c.endHooks = false, finalSaveErr, nil
+	}()
 	for _, f := range c.endHooks {
 		f()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.running, c.finalSaveErr, c.endHooks = false, finalSaveErr, nil
 }
 
 // swapFinalSaveErr makes err the first error of the next loop, and returns the error from before.

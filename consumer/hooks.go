@@ -10,7 +10,7 @@ import (
 // with no lock held. A slow hook delays reading or the loop, so hooks should be short. A hook must not wait for the
 // consumer itself. A panic of ReaderOpened, ReaderReopened, ReaderLost or BatchRead ends the loop with a [*PanicError].
 // The other hooks are called in the goroutine of the loop, or in the goroutine that calls [Consumer.Commit], and a panic passes
-// to the caller. In [Merge] each consumer has a goroutine of its own, and Merge raises the panic again.
+// to the caller: a loop has ended then, and another may begin. In [Merge] each consumer has a goroutine of its own, and Merge raises the panic again.
 type Hooks struct {
 	// LoopStarted: a loop begins. stats is [Consumer.Stats]. LoopStarted returns a function, or nil, for the end of the
 	// loop.

@@ -45,10 +45,10 @@ func (l *loop[T]) close(ctx context.Context) error {
 	}
 	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.c.cfg.drainTimeout)
 	defer cancel()
-	err := l.run.save(budget)
 	// Wait for the goroutines after the save: the save is more important than a prompt end, and stop has told the
-	// goroutines to end before the save began.
-	l.pipe.goroutines.Wait()
+	// goroutines to end before the save began. Wait also when the store or a hook panics in the save.
+	defer l.pipe.goroutines.Wait()
+	err := l.run.save(budget)
 	if err == nil {
 		return nil
 	}
@@ -66,12 +66,18 @@ func (l *loop[T]) close(ctx context.Context) error {
 
 // closeAfterBreak ends a loop whose body broke out, returned or panicked. The loop cannot yield an error any more.
 // Therefore the next loop of the consumer begins with the error of the final save.
-func (l *loop[T]) closeAfterBreak(ctx context.Context) { l.c.loopEnded(l.close(ctx)) }
+func (l *loop[T]) closeAfterBreak(ctx context.Context) {
+	var failed error
+	defer func() { l.c.loopEnded(failed) }() // also when close panics: otherwise no other loop could begin
+	failed = l.close(ctx)
+}
 
 // closeWith ends a loop because of err (nil at the end of the stream), and returns the last error for the loop to yield.
 func (l *loop[T]) closeWith(ctx context.Context, err error) error {
-	failed := l.close(ctx)
-	l.c.loopEnded(nil)
+	failed := func() error {
+		defer l.c.loopEnded(nil) // also when close panics, as above
+		return l.close(ctx)
+	}()
 	switch {
 	case failed == nil:
 		return err
