@@ -213,9 +213,10 @@ func (f *fetcher) moveOn(ctx context.Context, b backend.Batch) error {
 			return fmt.Errorf("the source is faulty: the first batch does not say at which offset it begins, only %q", start)
 		}
 	}
-	if b.Next == "" && n > 0 {
-		// From any other place we would repeat records or lose some.
-		return fmt.Errorf("the source is faulty: the batch at %q does not say at which offset to go on", b.Records[0].Offset)
+	if b.Next == "" && n > 0 || b.Next.Relative() {
+		// From any other place we would repeat records or lose some. A relative start, such as Latest, would lose the records that
+		// come until the next reader is opened.
+		return fmt.Errorf("the source is faulty: the batch of %d records at %q does not say at which offset to go on, only %q", n, f.at, b.Next)
 	}
 	f.observe(b)
 	if b.Next == "" || n == 0 && b.Next == f.at {

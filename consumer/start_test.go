@@ -3,7 +3,9 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -159,6 +161,17 @@ func TestPlaceThatIsNoneIsFatal(t *testing.T) {
 		got, err := drain(t.Context(), newConsumer(t, tc.src, consumer.StartAt(tc.start)))
 		if got != nil || err == nil || tc.want != nil && !errors.Is(err, tc.want) {
 			t.Errorf("%s: got %v and %v, want %v", name, got, err, tc.want)
+		}
+	}
+}
+
+// A reader that is lost behind such a batch would be opened again at the tail, and the records until then would be lost.
+func TestSourceThatGoesOnAtAStartIsFaulty(t *testing.T) {
+	for name, bad := range map[string]step{"behind records": {from: 3, to: 5, next: backend.Latest}, "without records": {next: backend.Latest}} {
+		src := newScript(recs(0, 3), bad, step{read: errLost}, recs(9, 10), step{read: io.EOF})
+		got, err := drain(t.Context(), newConsumer(t, src))
+		if !slices.Equal(got, upTo(0, 3)) || err == nil || !strings.Contains(err.Error(), "faulty") || len(src.opens()) != 1 {
+			t.Errorf("%s: %v and %v, opened at %v; want an error behind 2", name, got, err, src.opens())
 		}
 	}
 }
