@@ -54,6 +54,24 @@ func TestCheckpointEveryInterval(t *testing.T) {
 	})
 }
 
+// With a shorter interval, an idle consumer would keep a processor busy.
+func TestShortestCheckpointIntervalIsAMillisecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSpy()
+		c := newConsumer(t, newScript(recs(0, 10), step{caughtUp: true}),
+			consumer.Checkpoint(store, key), consumer.CheckpointEvery(0, time.Nanosecond), consumer.StopAtTail())
+		for _, err := range c.Messages(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(400 * time.Microsecond)
+		}
+		if got, want := store.saves(), []backend.Offset{"0", "3", "6", "9", "10"}; !slices.Equal(got, want) {
+			t.Errorf("saved %v, want %v", got, want)
+		}
+	})
+}
+
 func TestCheckpointOnlyAtTheEnd(t *testing.T) {
 	store := newSpy()
 	c := newConsumer(t, count(t, 5000), consumer.Checkpoint(store, key), consumer.CheckpointEvery(0, 0),

@@ -41,6 +41,10 @@ type config struct {
 }
 
 // newConfig applies opts to the defaults and checks the result.
+// leastInterval is the shortest interval of CheckpointEvery. The loop looks for something to save in each interval, also while no record
+// comes: with an interval of some nanoseconds, the looks alone would keep a processor busy.
+const leastInterval = time.Millisecond
+
 func newConfig(opts []Option) (config, error) {
 	c := config{
 		interval:     time.Second, // a restart repeats up to a second of work, and a save each second costs little
@@ -69,6 +73,9 @@ func newConfig(opts []Option) (config, error) {
 	if c.hasStore {
 		// A process may run a consumer for each of many streams. Without the key a line of the log does not tell which it is.
 		c.logger, c.startLogger = c.logger.With("key", c.key), c.startLogger.With("key", c.key)
+	}
+	if c.interval > 0 {
+		c.interval = max(c.interval, leastInterval)
 	}
 	if c.onPoison == nil {
 		c.onPoison = Stop
@@ -125,8 +132,8 @@ func Checkpoint(store checkpoint.Store, key string) Option {
 }
 
 // CheckpointEvery sets when the place is saved: as soon as n records are done and not saved, and after every d. The
-// default is 0 records and 1 s. With an n or d of 0 or less there is no bound by n or d. Without both bounds the place is
-// saved only at the end of the loop and by [Consumer.Commit].
+// default is 0 records and 1 s. With an n or d of 0 or less there is no bound by n or d; otherwise d is at least a millisecond.
+// Without both bounds the place is saved only at the end of the loop and by [Consumer.Commit].
 //
 // The loop waits for each save. After a kill a consumer sees up to n records again, in addition to the records in hand; n
 // costs a save for every n records. Nothing is saved while the loop's body runs.
