@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -79,7 +80,7 @@ func (w *workers[T]) attempt(t *task[T]) error {
 	ctx, cancel := context.WithTimeout(w.life, d)
 	defer cancel()
 	at, number := t.record().Offset, t.attempts+1
-	overdue := time.AfterFunc(2*d, func() {
+	overdue := time.AfterFunc(2*min(d, math.MaxInt64/2), func() {
 		w.loop.c.cfg.logger.WarnContext(w.life, "consumer: process: a handler goes on although its ctx has ended",
 			"offset", at, "attempt", number, "timeout", d)
 	})

@@ -409,7 +409,7 @@ func TestProcessOptionsAreChecked(t *testing.T) {
 	handle := func(context.Context, consumer.Message[int]) error { return nil }
 	for name, opt := range map[string]consumer.ProcessOption{
 		"Concurrency": consumer.Concurrency(0), "Retries": consumer.Retries(-1), "RetryBackoff": consumer.RetryBackoff(2, 1),
-		"AttemptTimeout": consumer.AttemptTimeout(-1), "RateLimit": consumer.RateLimit(0), "KeyBy": other.KeyBy(func(s string) string { return s }),
+		"AttemptTimeout": consumer.AttemptTimeout(-1), "RateLimit": consumer.RateLimit(0), "RateLimit(1e-20)": consumer.RateLimit(1e-20), "KeyBy": other.KeyBy(func(s string) string { return s }),
 		"Use": consumer.Use[int](nil), "option of Process is nil": nil,
 	} {
 		err := c.Process(t.Context(), handle, opt)

@@ -23,6 +23,10 @@ type processConfig struct {
 	middleware     []any // func(Handler[T]) Handler[T], the outermost first
 }
 
+// leastRate is the smallest RateLimit, one attempt in 32 years. The time between two attempts of a much smaller rate would overflow, and
+// there would be no limit.
+const leastRate = 1e-9
+
 func newProcessConfig(opts []ProcessOption) (processConfig, error) {
 	c := processConfig{concurrency: 1, retries: 3, backoff: backoff.Default()}
 	for _, o := range opts {
@@ -38,8 +42,8 @@ func newProcessConfig(opts []ProcessOption) (processConfig, error) {
 		return c, fmt.Errorf("consumer: Retries(%d): must be at least 0", c.retries)
 	case c.attemptTimeout < 0:
 		return c, fmt.Errorf("consumer: AttemptTimeout(%v): must be at least 0", c.attemptTimeout)
-	case c.limited && !(c.perSecond > 0): // NaN too
-		return c, fmt.Errorf("consumer: RateLimit(%v): must be more than 0", c.perSecond)
+	case c.limited && !(c.perSecond >= leastRate): // NaN too
+		return c, fmt.Errorf("consumer: RateLimit(%v): must be at least %v", c.perSecond, leastRate)
 	}
 	if err := c.backoff.Check(); err != nil {
 		return c, fmt.Errorf("consumer: Retry%w", err) // the policy calls its option Backoff
@@ -67,7 +71,7 @@ func AttemptTimeout(d time.Duration) ProcessOption {
 	return func(c *processConfig) { c.attemptTimeout = d }
 }
 
-// RateLimit spreads the beginnings of attempts: at most perSecond in a second, over all handlers. perSecond must be more than 0.
+// RateLimit spreads the beginnings of attempts: at most perSecond in a second, over all handlers. perSecond must be at least 1e-9.
 // By default there is no limit.
 func RateLimit(perSecond float64) ProcessOption {
 	return func(c *processConfig) { c.perSecond, c.limited = perSecond, true }

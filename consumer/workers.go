@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/headrace/headrace/internal/ahead"
 	"github.com/headrace/headrace/internal/inhand"
 )
 
@@ -176,7 +177,8 @@ func (w *workers[T]) takeLocked(mine []task[T]) []task[T] {
 	for w.ready.len() > 0 && (single || len(mine) == 0) {
 		least := 1 + int(w.ready.waiting()[0].gaps)
 		most := least + int(w.ready.waiting()[0].more) // more than one record: without a key, and so without gaps
-		n := w.gate.admit(least, most, w.cfg.concurrency+len(w.timers)+w.gaps)
+		// With the largest Concurrency as it is, the sum would overflow.
+		n := w.gate.admit(least, most, min(w.cfg.concurrency, ahead.Runs)+len(w.timers)+w.gaps)
 		if n == 0 && (len(mine) > 0 || !w.lowestLocked()) {
 			break
 		}

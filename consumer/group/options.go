@@ -49,7 +49,7 @@ func newConfig(opts []Option) (config, error) {
 		return c, fmt.Errorf("group: LeaseTime(%v): must be at least 100 ms, because it must be longer than a few calls of the database", c.lease)
 	case c.drain <= 0:
 		return c, fmt.Errorf("group: DrainTimeout(%v): must be more than 0, otherwise nothing in hand is finished", c.drain)
-	case c.lease < 4*c.drain:
+	case c.drain > c.lease/4:
 		return c, fmt.Errorf("group: LeaseTime(%v) must be at least 4 times DrainTimeout(%v), so that the work in hand ends before the lease", c.lease, c.drain)
 	case len(c.member) > lease.MemberBytes-idBytes:
 		return c, fmt.Errorf("group: Member: the name has %d bytes, the limit is %d", len(c.member), lease.MemberBytes-idBytes)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		{"short lease", lease.NewMemory(), "g", Fixed(open, "s"), []Option{LeaseTime(time.Millisecond)}, "LeaseTime"},
 		{"no drain", lease.NewMemory(), "g", Fixed(open, "s"), []Option{DrainTimeout(0)}, "DrainTimeout"},
 		{"long drain", lease.NewMemory(), "g", Fixed(open, "s"), []Option{DrainTimeout(10 * time.Second)}, "4 times"},
+		{"endless drain", lease.NewMemory(), "g", Fixed(open, "s"), []Option{DrainTimeout(math.MaxInt64)}, "4 times"},
 		{"long name", lease.NewMemory(), "g", Fixed(open, "s"), []Option{Member(strings.Repeat("m", 250))}, "Member"},
 		{"nil option", lease.NewMemory(), "g", Fixed(open, "s"), []Option{nil}, "option is nil"},
 		{"no logger", lease.NewMemory(), "g", Fixed(open, "s"), []Option{Logger(nil)}, "Logger"},
