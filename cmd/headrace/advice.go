@@ -35,7 +35,10 @@ func advice(err error, args []string) string {
 		}
 	}
 	var unknown *net.DNSError
+	var address *net.AddrError
 	switch {
+	case errors.As(err, &address):
+		return "An address to listen at is HOST:PORT, such as 127.0.0.1:4437."
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "Another program serves at this address. End it, or name other addresses (headrace serve --help)."
 	// The cases go from the certain to the vague. A later case looks at the text of an error, because servers pass
@@ -52,6 +55,13 @@ func advice(err error, args []string) string {
 	case errors.Is(err, backend.ErrNotFound) && (strings.Contains(text, "no such endpoint") || strings.Contains(text, "status 404: ")):
 		return fmt.Sprintf("A server answers at this address, but it is of another kind, or the path is wrong. The address comes from %s.",
 			strings.Join(where, " or "))
+	// A HEAD request, with which a producer begins, has no body that could say more.
+	case strings.HasSuffix(text, "status 404 Not Found: not found"):
+		return "headrace create makes a stream. If the stream exists, the path of the URL is wrong."
+	case strings.Contains(text, "the stream has content type"):
+		return "--json, or --content-type, gives the records the type of the stream."
+	case strings.Contains(text, "exists with another configuration"):
+		return "headrace head prints the content type of the stream; create takes it with --content-type."
 	case strings.Contains(text, "no such stream"), strings.Contains(text, "stream_not_found"), strings.Contains(text, "basin_not_found"):
 		return "headrace create makes a stream, and with --basin the basin of S2 too."
 	}

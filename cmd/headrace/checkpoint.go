@@ -121,6 +121,9 @@ func (c *checkpointResetCmd) Run(ctx context.Context, std streams) error {
 		if err := consumer.Reset(ctx, s, c.Key, offset); err != nil {
 			return err
 		}
+		if before == (checkpoint.Checkpoint{}) { // a mistyped key would move no consumer, and nobody would notice
+			fmt.Fprintf(std.err, "headrace: there was no checkpoint %s: the key is new\n", c.Key)
+		}
 		fmt.Fprintf(std.out, "%s: moved from %q to %q\n", c.Key, before.Offset, offset)
 		return nil
 	})

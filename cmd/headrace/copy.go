@@ -60,6 +60,9 @@ func (c *copyCmd) Run(ctx context.Context, std streams) error {
 	}
 	return withExisting(ctx, c.From, func(from *target) error {
 		return with(ctx, c.To, func(to *target) error {
+			if err := different(from, to); err != nil {
+				return err
+			}
 			// Both ends are tried first. The error then names the end that is wrong, and no checkpoint is made for a
 			// mistyped URL.
 			if err := errors.Join(from.readable(ctx), to.writable(ctx)); err != nil {

@@ -113,6 +113,9 @@ type dlqRedriveCmd struct {
 func (c *dlqRedriveCmd) Run(ctx context.Context, std streams) error {
 	return withExisting(ctx, c.URL, func(from *target) error {
 		return with(ctx, c.To, func(to *target) error {
+			if err := different(from, to); err != nil {
+				return err
+			}
 			return withStore(ctx, c.Checkpoint, func(s checkpoint.Store) error { return c.redrive(ctx, std, from, to, s) })
 		})
 	})

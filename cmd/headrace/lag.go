@@ -26,7 +26,7 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 		if err := t.readable(ctx); err != nil {
 			return err
 		}
-		return withStore(ctx, c.Store, func(s checkpoint.Store) error {
+		return withExistingStore(ctx, c.Store, func(s checkpoint.Store) error {
 			cp, err := s.Load(ctx, c.Key)
 			if err != nil {
 				return err
@@ -56,8 +56,12 @@ func (c *lagCmd) Run(ctx context.Context, std streams) error {
 				records += ", " + size(lag.Bytes)
 			}
 			// The age is that of the oldest record that is not done: a small number of records may still be an old
-			// problem.
-			fmt.Fprintf(std.out, "%s behind; the oldest is %s old\n", records, lag.Age.Round(time.Millisecond))
+			// problem. A lag without an age means that the store gives its records no times.
+			oldest := "is " + lag.Age.Round(time.Millisecond).String() + " old"
+			if lag.Age == 0 {
+				oldest = "has no time"
+			}
+			fmt.Fprintf(std.out, "%s behind; the oldest %s\n", records, oldest)
 			return nil
 		})
 	})

@@ -101,10 +101,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	if kongplete.Complete(parser); exited >= 0 {
 		return exited
 	}
-	// Without a command, the help is of more use than an error.
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
+	args = asked(args)
 	k, err := parser.Parse(joinNegative(args))
 	switch {
 	case exited >= 0: // help or the version was printed
@@ -128,6 +125,20 @@ func run(ctx context.Context, args []string, std streams) int {
 		fmt.Fprintln(std.err, hint)
 	}
 	return exitFailed
+}
+
+// asked writes "help" and "version" as the flags that the parser knows. Without a command, the help is of more use than
+// an error.
+func asked(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(args[1:len(args):len(args)], "--help")
+	case args[0] == "version":
+		return []string{"--version"}
+	}
+	return args
 }
 
 // joinNegative writes "--from -10" as "--from=-10". The parser would take -10 for a flag. Only these flags take a place

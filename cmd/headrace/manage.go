@@ -29,7 +29,23 @@ func withExisting(ctx context.Context, address string, f func(*target) error) er
 	if err := existingStream(address); err != nil {
 		return err
 	}
-	return with(ctx, address, f)
+	return with(ctx, address, func(t *target) error {
+		if t.exists != nil {
+			if err := t.exists(); err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+		}
+		return f(t)
+	})
+}
+
+// different refuses a command that would write into the stream that it reads: the command would read its own records.
+// Each mem: is a stream of its own.
+func different(from, to *target) error {
+	if from.name != to.name || from.name == "mem:" {
+		return nil
+	}
+	return fmt.Errorf("%w: name two different streams, and not %s twice", errUsage, from.name)
 }
 
 // A createCmd makes a stream. Most stores make a stream at its first append. create is for all other stores, and for a

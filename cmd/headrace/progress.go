@@ -120,11 +120,12 @@ func (p *progress) end(err error) {
 	}
 	// The last line names what was copied, and no rest.
 	p.total = -1
-	outcome := "complete up to the tail, " + p.promise
+	did, outcome := "copied", "complete up to the tail, "
 	if err != nil {
-		outcome = "not complete; the same command goes on from here, " + p.promise
+		// Records were counted when they were read. After a failure, the target may have none of the last ones.
+		did, outcome = "read", "not complete; the same command goes on behind the last record that the target has, "
 	}
-	fmt.Fprintf(p.out, "headrace: copied %s in %.1f s: %s\n", p.text(), time.Since(p.begun).Seconds(), outcome)
+	fmt.Fprintf(p.out, "headrace: %s %s in %.1f s: %s\n", did, p.text(), time.Since(p.begun).Seconds(), outcome+p.promise)
 }
 
 // size formats a number of bytes. The units are decimal, as disks and networks are sold.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
-	"go.etcd.io/bbolt"
 	_ "modernc.org/sqlite"
 
 	"github.com/headrace/headrace/checkpoint"
@@ -42,17 +41,16 @@ func openStore(ctx context.Context, address string) (checkpoint.Store, func() er
 	return nil, nil, fmt.Errorf("%w: %q is no store of checkpoints: it must begin with file:, bolt:, sqlite: or postgres: (see headrace --help)", errUsage, redacted(u))
 }
 
-// openBoltStore waits a second for the lock of the file. A consumer that runs holds the lock, and the user must hear of
-// the lock instead of waiting for its end.
+// openBoltStore opens the buckets of a bolt file, which may hold streams too.
 func openBoltStore(path, bucket string) (checkpoint.Store, func() error, error) {
 	if bucket == "" {
 		bucket = "checkpoints"
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 1e9})
+	db, closeFile, err := openBoltFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, err
 	}
-	return boltstore.New(db, bucket), db.Close, nil
+	return boltstore.New(db.Bolt(), bucket), closeFile, nil
 }
 
 // openSQLStore makes the table if it is missing. So the first command on a new database works, and a command on an old

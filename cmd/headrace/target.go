@@ -20,6 +20,7 @@ type target struct {
 
 	contentType string // the default, for a store that refuses bytes of an unknown kind
 
+	exists      func() error // nil: the store itself reports a missing stream, or nothing can tell
 	create      func(ctx context.Context, contentType string) error
 	createBasin func(ctx context.Context) error
 
@@ -135,12 +136,12 @@ func (t *target) can(what string, ok bool) error {
 	return fmt.Errorf("%s cannot be %s: %w", t.name, what, backend.ErrUnsupported)
 }
 
-// existingFile returns an error when a URL of a bolt or sqlite file names a missing file. A command that only reads
-// must not make a file for a mistyped URL: the user would see an empty stream and no error. Other stores are asked by
-// reach, because only the store knows whether the stream exists.
+// existingFile returns an error when a URL of a bolt, sqlite or checkpoint file names a missing file. A command that
+// only reads must not make a file for a mistyped URL: the user would see an empty stream and no error. Other stores are
+// asked by reach, because only the store knows whether the stream exists.
 func existingFile(u *url.URL) error {
 	path := u.Opaque + u.Path
-	if u.Scheme != "bolt" && u.Scheme != "sqlite" || path == "" {
+	if path == "" || u.Scheme != "bolt" && u.Scheme != "sqlite" && u.Scheme != "file" {
 		return nil
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
@@ -150,9 +151,13 @@ func existingFile(u *url.URL) error {
 }
 
 // existingStream is existingFile for the URL of a stream. Mistakes in the URL are left to openTarget, because
-// openTarget explains mistakes better.
+// openTarget explains mistakes better. A table of Zerobus is refused here: opening it needs variables of the
+// environment, and a user who has set them would learn only then that nothing can be read.
 func existingStream(address string) error {
 	u, err := url.Parse(address)
+	if err == nil && u.Scheme == "zerobus" {
+		return fmt.Errorf("%s can only be written, by produce or copy: %w", redacted(u), backend.ErrUnsupported)
+	}
 	if err != nil || u.Query().Get("stream") == "" {
 		return nil
 	}
