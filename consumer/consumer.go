@@ -210,7 +210,7 @@ func startLoop[T any](ctx context.Context, c *Consumer[T], r *run) *loop[T] {
 	from, _ := r.track.position()
 	l.pipe = newPipeline(c.codec, c.cfg.decoders, r.track)
 	l.pipe.start(beside, &fetcher{
-		src: c.src, at: from, bound: stopBound{at: c.cfg.stopAt}, track: r.track, stalls: r.stalls, attempt: 1,
+		src: c.src, key: c.cfg.key, at: from, bound: stopBound{at: c.cfg.stopAt}, track: r.track, stalls: r.stalls, attempt: 1,
 		retry: c.cfg.retry, hooks: c.cfg.hooks, logger: c.cfg.logger, down: outage{logger: c.cfg.startLogger}, counters: &c.counters,
 	})
 	if c.cfg.hasStore && c.cfg.interval > 0 {

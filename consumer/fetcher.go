@@ -17,6 +17,7 @@ import (
 // parameter T.
 type fetcher struct {
 	src      backend.Source
+	key      string         // of the checkpoint; empty without a checkpoint
 	at       backend.Offset // the place where the next batch begins
 	bound    stopBound      // where the loop ends
 	track    *tracker
@@ -77,12 +78,21 @@ func (f *fetcher) run(ctx context.Context) error {
 		// Until the next reader is open, others may append without our knowledge.
 		f.counters.caughtUp.Store(false)
 		if !retryable(err) {
-			return fmt.Errorf("consumer: read from %q: %w", f.at, err)
+			return f.failed(err)
 		}
 		if err := f.pause(ctx, err); err != nil {
 			return err
 		}
 	}
+}
+
+// failed is the error of a loop that cannot read. A place that the stream lacks is a question for the operator, who needs
+// the key of the checkpoint with the place: the stream was trimmed, or is not the stream of this checkpoint.
+func (f *fetcher) failed(err error) error {
+	if f.key != "" && errors.Is(err, backend.ErrOutOfRange) {
+		return fmt.Errorf("consumer: read from %q, the place of the checkpoint %.64q (consumer.Reset moves a place): %w", f.at, f.key, err)
+	}
+	return fmt.Errorf("consumer: read from %q: %w", f.at, err)
 }
 
 // pause counts a reader that was lost because of err, and waits before the next opening. pause returns an error when the budget of

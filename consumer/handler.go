@@ -72,7 +72,11 @@ type ProcessError struct {
 }
 
 func (e *ProcessError) Error() string {
-	return fmt.Sprintf("consumer: process: the record at %q failed after %d attempts: %v", e.Record.Offset, e.Attempts, e.Err)
+	attempts := "attempts"
+	if e.Attempts == 1 {
+		attempts = "attempt"
+	}
+	return fmt.Sprintf("consumer: process: the record at %q failed after %d %s: %v", e.Record.Offset, e.Attempts, attempts, e.Err)
 }
 
 // Unwrap returns the error of the last attempt.

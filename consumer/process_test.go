@@ -469,3 +469,11 @@ func TestEachLineOfTheLogNamesTheKeyOfTheCheckpointOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestProcessErrorCountsItsAttempts(t *testing.T) {
+	for n, want := range map[int]string{1: "after 1 attempt: declined", 3: "after 3 attempts: declined"} {
+		if err := (&consumer.ProcessError{Attempts: n, Err: errors.New("declined")}).Error(); !strings.HasSuffix(err, want) {
+			t.Errorf("%s, want %q at the end", err, want)
+		}
+	}
+}

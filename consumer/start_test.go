@@ -13,6 +13,8 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/checkpoint"
+	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/consumer"
 )
 
@@ -172,6 +174,28 @@ func TestSourceThatGoesOnAtAStartIsFaulty(t *testing.T) {
 		got, err := drain(t.Context(), newConsumer(t, src))
 		if !slices.Equal(got, upTo(0, 3)) || err == nil || !strings.Contains(err.Error(), "faulty") || len(src.opens()) != 1 {
 			t.Errorf("%s: %v and %v, opened at %v; want an error behind 2", name, got, err, src.opens())
+		}
+	}
+}
+
+func TestPlaceOfACheckpointThatTheStreamLacksNamesTheKeyAndTheRemedy(t *testing.T) {
+	store := checkpoint.NewMemory()
+	if err := consumer.Reset(t.Context(), store, "orders/billing", "7"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		want bool
+		opt  consumer.Option
+	}{{true, consumer.Checkpoint(store, "orders/billing")}, {false, consumer.StartAt("7")}} {
+		reader, err := consumer.New(memory.New(), codec.String(), c.opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err = range reader.Messages(t.Context()) {
+		}
+		said := err != nil && strings.Contains(err.Error(), `"orders/billing"`) && strings.Contains(err.Error(), "consumer.Reset")
+		if !errors.Is(err, backend.ErrOutOfRange) || said != c.want {
+			t.Errorf("%v", err)
 		}
 	}
 }

@@ -76,7 +76,15 @@ func Run(ctx context.Context, from backend.Source, to backend.Resumer, store che
 		return fmt.Errorf("relay: %w", err)
 	}
 	if err := (backend.Resumption{Name: name}).Check(); err != nil {
-		return fmt.Errorf("relay: %w", err)
+		return fmt.Errorf("relay: the relay's name: %w", err)
+	}
+	switch {
+	case from == nil:
+		return fmt.Errorf("relay %q: the source is nil", name)
+	case to == nil:
+		return fmt.Errorf("relay %q: the target is nil", name)
+	case store == nil:
+		return fmt.Errorf("relay %q: the checkpoint store is nil", name)
 	}
 	r := &relay{config: c, from: from, to: to, store: store, name: name}
 	if err := r.run(ctx); err != nil {

@@ -441,3 +441,17 @@ func TestRelayFromTheTailKeepsItsStart(t *testing.T) {
 		t.Errorf("%v is stored", got)
 	}
 }
+
+func TestRelayWithoutAnEndIsRefused(t *testing.T) {
+	m, places := memory.New(), checkpoint.NewMemory()
+	for want, run := range map[string]func() error{
+		"the source":           func() error { return relay.Run(t.Context(), nil, m, places, "copy") },
+		"the target":           func() error { return relay.Run(t.Context(), m, nil, places, "copy") },
+		"the checkpoint store": func() error { return relay.Run(t.Context(), m, m, nil, "copy") },
+		"the relay's name":     func() error { return relay.Run(t.Context(), m, m, places, "") },
+	} {
+		if err := run(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q in it", err, want)
+		}
+	}
+}

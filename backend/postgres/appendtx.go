@@ -24,6 +24,9 @@ func (s *Stream) AppendTx(ctx context.Context, tx pgx.Tx, recs ...backend.Record
 	if err := s.check(); err != nil {
 		return s.failed("append to", err)
 	}
+	if tx == nil {
+		return s.failed("append to", errors.New("the transaction is nil"))
+	}
 	limits := backend.Limits{RecordBytes: s.db.cfg.recordBytes, Size: size}
 	if _, err := limits.Check(recs); err != nil {
 		return s.failed("append to", err)

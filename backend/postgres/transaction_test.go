@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -117,5 +118,11 @@ func TestTrimKeepsWhatMayStillCommit(t *testing.T) {
 	}
 	if got := readAll(t, s, backend.Earliest); !slices.Contains(got, "open") {
 		t.Errorf("read %q without the record of the transaction that was open", got)
+	}
+}
+
+func TestNilTransactionIsRefused(t *testing.T) {
+	if err := newDB(t, newPool(t)).Stream("orders").AppendTx(t.Context(), nil, rec("a")); err == nil || !strings.Contains(err.Error(), "the transaction is nil") {
+		t.Error(err)
 	}
 }

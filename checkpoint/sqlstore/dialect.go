@@ -1,10 +1,24 @@
 package sqlstore
 
+import (
+	"fmt"
+
+	"github.com/headrace/headrace/backend"
+)
+
 // A Dialect says which database a Store works with. The two databases share all statements except the statements here.
 type Dialect struct {
 	begin  string // starts a transaction during which no other process migrates
 	schema []migration
 	leaseSQL
+}
+
+// check refuses a zero Dialect, whose statements are empty: SQLite runs an empty statement without an error.
+func (d Dialect) check() error {
+	if d.begin == "" {
+		return fmt.Errorf("%w: the Dialect is zero: use sqlstore.PostgreSQL or sqlstore.SQLite", backend.ErrRejected)
+	}
+	return nil
 }
 
 // A migration is a list of statements that bring the schema from the version before to the next version.

@@ -25,6 +25,9 @@ func failed(op, key string, err error) error {
 		return fmt.Errorf("sqlstore: %s: %w: %w", op, backend.ErrTransient, err)
 	case noTable(err):
 		return fmt.Errorf("sqlstore: %s: %w (call sqlstore.Migrate first)", op, err)
+	case syntax(err):
+		// Our statements are right for their own database, so the database is another one.
+		return fmt.Errorf("sqlstore: %s: %w (is the Dialect, sqlstore.PostgreSQL or sqlstore.SQLite, that of this database?)", op, err)
 	}
 	return fmt.Errorf("sqlstore: %s: %w", op, err)
 }
@@ -75,6 +78,15 @@ func busy(err error) bool {
 	// The higher bits of an extended code only say more about the primary code.
 	primary := code.Code() & 0xff
 	return primary == busy || primary == locked
+}
+
+// syntax reports whether a database does not understand a statement.
+func syntax(err error) bool {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return state.SQLState() == "42601"
+	}
+	return err != nil && strings.Contains(err.Error(), ": syntax error")
 }
 
 func noTable(err error) bool {

@@ -32,7 +32,7 @@ var errHeld = errors.New("the lease is held")
 
 // Acquire implements [lease.Store].
 func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl time.Duration) (cp checkpoint.Checkpoint, ok bool, err error) {
-	if err := begin(ctx, checkLease(group, member, stream), lease.CheckTTL(ttl)); err != nil {
+	if err := begin(ctx, l.dialect.check(), checkLease(group, member, stream), lease.CheckTTL(ttl)); err != nil {
 		return cp, false, failed("acquire", stream, err)
 	}
 	// Most attempts end here. Without this query, every attempt would wait for the owner's transactions with SaveTx.
@@ -77,7 +77,7 @@ func (l *Leases) Acquire(ctx context.Context, group, member, stream string, ttl 
 
 // Renew implements [lease.Store].
 func (l *Leases) Renew(ctx context.Context, group, member string, streams []string, ttl time.Duration) (s lease.State, err error) {
-	if err := begin(ctx, checkLease(group, member, streams...), lease.CheckTTL(ttl)); err != nil {
+	if err := begin(ctx, l.dialect.check(), checkLease(group, member, streams...), lease.CheckTTL(ttl)); err != nil {
 		return s, failed("renew", group, err)
 	}
 	names, err := json.Marshal(append([]string{}, streams...)) // an empty list, never null
@@ -142,7 +142,7 @@ func (l *Leases) Leave(ctx context.Context, group, member string) error {
 
 // Members implements [lease.Store].
 func (l *Leases) Members(ctx context.Context, group string) (lease.State, error) {
-	if err := begin(ctx, lease.CheckGroup(group), checkText("group", group)); err != nil {
+	if err := begin(ctx, l.dialect.check(), lease.CheckGroup(group), checkText("group", group)); err != nil {
 		return lease.State{}, failed("members", group, err)
 	}
 	s, err := l.state(ctx, l.db, group)
@@ -161,7 +161,7 @@ func (l *Leases) Members(ctx context.Context, group string) (lease.State, error)
 //
 // The search_path of tx does not matter, because Acquire has found the schema of the tables.
 func (l *Leases) SaveTx(ctx context.Context, tx Tx, key string, cp checkpoint.Checkpoint) error {
-	if err := begin(ctx, checkSave(key, cp)); err != nil {
+	if err := begin(ctx, l.dialect.check(), checkSave(key, cp)); err != nil {
 		return failed("save", key, err)
 	}
 	// The UPDATE locks the row of the checkpoint until the end of tx. Acquire raises the epoch in the same row, so

@@ -15,6 +15,9 @@ import (
 // than this package, Migrate returns an error, because an old program could misread the tables. If the tables are up to
 // date, Migrate writes nothing, and the program needs no right to make tables.
 func Migrate(ctx context.Context, db *sql.DB, d Dialect) (err error) {
+	if err := d.check(); err != nil {
+		return failed("migrate", "", err)
+	}
 	conn, err := connect(ctx, db)
 	if err != nil {
 		return failed("migrate", "", err)

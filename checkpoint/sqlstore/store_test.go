@@ -442,3 +442,20 @@ func TestReadOnlyServerIsTransient(t *testing.T) {
 		t.Errorf("%v, want a failure that may pass", err)
 	}
 }
+
+func TestWrongDialectSaysSo(t *testing.T) {
+	each(t, func(t *testing.T, m medium) {
+		db, _ := m.open(t)
+		other := sqlstore.SQLite
+		if m.name == "SQLite" {
+			other = sqlstore.PostgreSQL
+		}
+		_, _, err := sqlstore.NewLeases(db, sqlstore.Dialect{}).Acquire(t.Context(), "g", "m", "s", time.Second)
+		_, renewal := sqlstore.NewLeases(db, sqlstore.Dialect{}).Renew(t.Context(), "g", "m", []string{"s"}, time.Second)
+		for _, err := range []error{err, renewal, sqlstore.Migrate(t.Context(), db, sqlstore.Dialect{}), sqlstore.Migrate(t.Context(), db, other)} {
+			if err == nil || !strings.Contains(err.Error(), "sqlstore.PostgreSQL or sqlstore.SQLite") || errors.Is(err, backend.ErrTransient) {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrInUse says: another process, or another Open in this process, holds the file.
-var ErrInUse = errors.New("file is in use")
+var ErrInUse = errors.New("file is in use: only one process at a time can open a file of bbolt")
 
 // A File is a bbolt database. Its methods may be called from any goroutine.
 //
@@ -44,15 +44,32 @@ func Open(path string, mode os.FileMode, options bbolt.Options) (*File, error) {
 		err = f.open(mode, options)
 	}
 	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("open %s: %w: %w", path, ErrInUse, err)
-	case errors.Is(err, ErrDamaged): // the error names the file already
-		return nil, fmt.Errorf("open %w", err)
 	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, openFailed(path, err)
 	}
 	f.page = f.db.Info().PageSize
 	return f, nil
+}
+
+// openFailed says what is wrong with the path or the file. Errors of the file system and of damage name the file
+// already.
+func openFailed(path string, err error) error {
+	var system *os.PathError
+	switch {
+	case path == "":
+		return fmt.Errorf("open: the path is empty: %w", err)
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("open %s: %w", path, ErrInUse) // the timeout of bbolt says nothing more
+	case errors.Is(err, bolterrors.ErrInvalid):
+		return fmt.Errorf("open %s: this is not a file of bbolt: %w", path, err)
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%w: make the directory first", err)
+	case errors.As(err, &system):
+		return err
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("open %w", err)
+	}
+	return fmt.Errorf("open %s: %w", path, err)
 }
 
 func (f *File) open(mode os.FileMode, options bbolt.Options) error {

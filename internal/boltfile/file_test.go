@@ -1,6 +1,7 @@
 package boltfile_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -260,5 +261,30 @@ func TestNewFileAppearsWhole(t *testing.T) {
 	}
 	if _, err := open(filepath.Join(dir, "none", "new.db")); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join("none", "new.db")) {
 		t.Errorf("without its directory: %v", err)
+	}
+}
+
+func TestErrorOfOpenSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, bytes.Repeat([]byte("no database\n"), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held := filepath.Join(dir, "held")
+	f, err := boltfile.Open(held, 0o600, bbolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, c := range []struct{ path, want string }{
+		{filepath.Join(dir, "missing", "a.db"), "make the directory first"},
+		{"", "the path is empty"},
+		{text, "not a file of bbolt"},
+		{held, "in use: only one process at a time"},
+	} {
+		_, err := boltfile.Open(c.path, 0o600, bbolt.Options{Timeout: time.Millisecond})
+		if err == nil || !strings.Contains(err.Error(), c.want) || c.path != "" && strings.Count(err.Error(), c.path) != 1 {
+			t.Errorf("%q: %v", c.path, err)
+		}
 	}
 }
