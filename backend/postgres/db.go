@@ -17,7 +17,8 @@ type DB struct {
 	pool     *pgxpool.Pool
 	cfg      config
 	tables   *tables
-	listener *listener // of all readers of this DB: one connection, however many streams are read
+	board    *board    // of all readers of this DB: one query in each Poll, however many streams are read
+	listener *listener // one connection, too
 }
 
 // Open makes missing tables in the first schema of search_path, and remembers the schema. If the tables are up to date,
@@ -34,10 +35,13 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*DB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", classify(ctx, err))
 	}
-	return &DB{pool: pool, cfg: c, tables: t, listener: newListener(pool)}, nil
+	d := &DB{pool: pool, cfg: c, tables: t}
+	d.board = newBoard(c.poll, d.look)
+	d.listener = &listener{pool: pool, board: d.board}
+	return d, nil
 }
 
-// Close stops listening for notifications. Open readers go on, and ask every [Poll].
+// Close stops listening for notifications. Open readers go on, and learn of new records every [Poll].
 func (d *DB) Close() error {
 	d.listener.close()
 	return nil

@@ -44,12 +44,15 @@
 // After restoring a dump into another server, call [Open] before anything is appended. Open makes the new server
 // continue the order of the records where the old server has ended.
 //
-// NOTIFY on the channel headrace wakes readers, and readers also ask every [Poll]. One connection listens, in addition
-// to the connections of the pool. PostgreSQL commits transactions with a NOTIFY one after another, so an append sends a
-// NOTIFY only while somebody listens: the listening connection holds the advisory lock 7522535908310049638, shared, and
-// each append looks whether the lock is free. Behind a pooler such as PgBouncer, with another connection for each
-// transaction, no notification arrives. Then set a short [Poll], and use pgx.QueryExecModeExec if the pooler does not
-// support prepared statements.
+// NOTIFY on the channel headrace wakes readers. One connection listens, in addition to the connections of the pool. What
+// no notification reports, a query finds: every [Poll], one query asks for all waiting readers of a [DB] together. A waiting
+// reader holds no connection, and the reader of an idle consumer has no goroutine and no timer ([backend.Notifier]). So a
+// process may have thousands of idle consumers.
+//
+// PostgreSQL commits transactions with a NOTIFY one after another, so an append sends a NOTIFY only while somebody
+// listens: the listening connection holds the advisory lock 7522535908310049638, shared, and each append looks whether the
+// lock is free. Behind a pooler such as PgBouncer, with another connection for each transaction, no notification arrives.
+// Then set a short [Poll], and use pgx.QueryExecModeExec if the pooler does not support prepared statements.
 //
 // # Speed
 //

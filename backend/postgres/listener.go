@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"strconv"
 	"sync"
 	"time"
 
@@ -10,69 +9,36 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A listener wakes waiting readers after a commit. The listener holds a connection in addition to the pool's, from the
-// first waiting reader until Close. If a notification is lost, the reader finds the records at its next Poll.
+// A listener tells a board of the notifications. The listener holds a connection in addition to the pool's, from the first
+// query of a reader until Close. If a notification is lost, the board finds the records at its next look.
 type listener struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	board *board
 
-	mu sync.Mutex
-	// changed holds the channels by stream, with 0 for streams that did not exist. A channel is closed at the next
-	// notification of its stream. A stream without waiting readers has no channel, so the map stays small.
-	changed map[int64]chan struct{}
-	cancel  context.CancelFunc
-	done    chan struct{} // nil before the first reader
-	closed  bool
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	done   chan struct{} // nil before the first reader
+	closed bool
 }
 
-func newListener(pool *pgxpool.Pool) *listener {
-	return &listener{pool: pool, changed: map[int64]chan struct{}{}}
-}
-
-// next returns a channel that is closed at the stream's next notification.
-func (l *listener) next(stream int64) <-chan struct{} {
+// begin begins to listen, unless the listener listens already or is closed. The connection is made for the first reader,
+// and not by Open: a program that only writes needs no connection, and its appends need no NOTIFY.
+func (l *listener) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// The connection is made for the first reader, and not by Open: a program that only writes needs no connection, and its
-	// appends need no NOTIFY.
 	if l.done == nil && !l.closed {
 		ctx, cancel := context.WithCancel(context.Background())
 		l.cancel, l.done = cancel, make(chan struct{})
 		go l.run(ctx)
 	}
-	// All readers of a stream wait for the same channel, because a notification wakes all of them.
-	c := l.changed[stream]
-	if c == nil {
-		c = make(chan struct{})
-		l.changed[stream] = c
-	}
-	return c
-}
-
-// The payload of a notification is the number of a stream. tell wakes the readers of this stream. If the payload is no
-// number, tell wakes all readers. A reader of a missing stream does not know the number yet, and tell always wakes such
-// a reader.
-func (l *listener) tell(payload string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	// Any user of the database may notify the channel. A payload that we do not know costs a query for each reader,
-	// and nothing else.
-	id, err := strconv.ParseInt(payload, 10, 64)
-	for stream, c := range l.changed {
-		if err != nil || stream == id || stream == 0 {
-			// The channel is removed, and the next reader that asks gets a new channel. A channel can be closed only
-			// once.
-			close(c)
-			delete(l.changed, stream)
-		}
-	}
 }
 
 // run listens again after each loss of the connection. Meanwhile nobody holds the lock, and appends send no notifications.
-// The next listen wakes all readers, so no reader misses what was appended in between.
+// The next listen begins with a look at all waiting readers, so no reader misses what was appended in between.
 func (l *listener) run(ctx context.Context) {
 	defer close(l.done)
 	for ctx.Err() == nil {
-		_ = l.listen(ctx) // without notifications, readers still ask every Poll
+		_ = l.listen(ctx) // without notifications, the board still looks every Poll
 		// The pause keeps a server that refuses connections from being asked without end.
 		t := time.NewTimer(time.Second)
 		select {
@@ -83,7 +49,7 @@ func (l *listener) run(ctx context.Context) {
 	}
 }
 
-// listen tells the readers of each notification, until the connection is lost or ctx ends.
+// listen tells the board of each notification, until the connection is lost or ctx ends.
 func (l *listener) listen(ctx context.Context) error {
 	conn, err := l.pool.Acquire(ctx)
 	if err != nil {
@@ -114,7 +80,7 @@ func (l *listener) listen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.tell(n.Payload)
+		l.board.tell(n.Payload)
 	}
 }
 
@@ -134,7 +100,7 @@ func (l *listener) settle(ctx context.Context, c *pgx.Conn) error {
 		}
 		// One of the transactions may have ended. A reader must not wait for the last one: that may be a transaction of
 		// another program, which runs for hours.
-		l.tell("")
+		l.board.tellAll()
 		if ended {
 			return nil
 		}
@@ -152,7 +118,7 @@ func (l *listener) tellFor(ctx context.Context, c *pgx.Conn, d time.Duration) er
 		n, err := c.WaitForNotification(bounded)
 		switch {
 		case err == nil:
-			l.tell(n.Payload)
+			l.board.tell(n.Payload)
 		// The connection remains usable after the time has passed.
 		case bounded.Err() != nil && ctx.Err() == nil && !c.IsClosed():
 			return nil
@@ -168,7 +134,7 @@ func (l *listener) close() {
 	cancel, done := l.cancel, l.done
 	l.mu.Unlock()
 	if done != nil {
-		// Readers may stay open: run ends here, and the readers poll.
+		// Readers may stay open: run ends here, and the board looks every Poll.
 		cancel()
 		<-done
 	}

@@ -35,9 +35,9 @@ func complete(opts []Option) (config, error) {
 	return c, nil
 }
 
-// Poll sets how often a reader at the tail asks for new records without a notification. The default is 1 s. A time below
-// 1 ms counts as 1 ms. While an older transaction is running, a reader asks every 20 ms, because no notification reports
-// the end of that transaction.
+// Poll sets how often a query asks for new records without a notification. One query asks for all waiting readers of the
+// [DB]. The default is 1 s. A time below 1 ms counts as 1 ms. For streams whose new records are hidden by an older
+// running transaction, a query asks every 20 ms, because no notification reports the end of that transaction.
 func Poll(d time.Duration) Option { return func(c *config) { c.poll = d } }
 
 // RecordBytes sets the size of the largest record, value and headers together. The default is 1 MiB. PostgreSQL itself

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/records"
@@ -49,18 +48,22 @@ type reader struct {
 	earliest bool          // opened at Earliest, so a trim before the first record may move the place
 	limit    int           // how many records to ask for
 	asked    <-chan answer // of the query that is running or has ended; nil if there is none
+	told     uint64        // the mark of the last answer
+	hidden   bool          // the last answer says that records are hidden
+	notified bool          // Notify was called since the last Read
 	failure  error
 
-	life   context.Context
-	cancel context.CancelFunc
-	closed atomic.Bool
+	life    context.Context
+	cancel  context.CancelFunc
+	closed  atomic.Bool
+	noticed atomic.Pointer[waiter] // of the last Notify
 }
 
-// An answer is what a query has returned. changed is closed at a notification after the beginning of the query.
+// An answer is what a query has returned. told is the mark of the board at the beginning of the query.
 type answer struct {
 	*page
-	err     error
-	changed <-chan struct{}
+	err  error
+	told uint64
 }
 
 // Read returns the records that have arrived, or waits for records.
@@ -99,43 +102,31 @@ func (r *reader) read(ctx context.Context) (backend.Batch, error) {
 			return backend.Batch{}, err
 		}
 		b, err := r.take(a)
+		r.told, r.hidden = a.told, a.page.pending
 		// The first Read may return without records. The consumer then knows the place of a relative start, and that
-		// the tail is reached, although no record may arrive for a long time.
-		if err != nil || len(b.Records) > 0 || r.fresh && (b.CaughtUp || r.relative) {
-			r.fresh = false
+		// the tail is reached, although no record may arrive for a long time. So may a Read behind Notify: the consumer
+		// then calls Notify again, and needs no goroutine that waits here.
+		if err != nil || len(b.Records) > 0 || r.fresh && (b.CaughtUp || r.relative) || r.notified {
+			r.fresh, r.notified = false, false
 			return b, err
 		}
-		pause := r.stream.db.cfg.poll
-		if a.pending {
-			// Records are committed, and an older transaction hides them. The end of that transaction sends no
-			// notification if the transaction has not appended, so we ask again soon.
-			pause = min(pause, 20*time.Millisecond)
-		}
-		// The timer also finds what no notification reports: a lost connection of the listener, or a pooler without
-		// notifications.
-		t := time.NewTimer(pause)
-		select {
-		case <-a.changed:
-		case <-t.C:
-		case <-ctx.Done():
-		case <-r.life.Done():
-		}
-		t.Stop()
+		r.wait(ctx)
 	}
 }
 
 // ask starts a query at the present place. The query runs beside the caller, and ends with the reader: a caller whose
 // ctx ends need not wait for the server.
 func (r *reader) ask(expected int) {
-	// We get the channel before the query. In the other order, a commit between the query and the wait would go
-	// unnoticed until the next poll.
-	changed := r.stream.db.listener.next(r.id)
+	r.stream.db.listener.begin()
+	// The mark comes before the query. In the other order, a commit between the query and the mark would go unnoticed
+	// until the next poll.
+	told := r.stream.db.board.mark()
 	asked := make(chan answer, 1) // one answer, so the goroutine ends even if nobody takes the answer
 	go func(from position, limit int) {
 		// The query uses the life of the reader and not the ctx of a Read: the next Read, with another ctx, may take
 		// the answer.
 		p, err := r.stream.fetch(r.life, from, limit, expected)
-		asked <- answer{p, err, changed}
+		asked <- answer{p, err, told}
 	}(r.at, r.limit)
 	r.asked = asked
 }
@@ -212,13 +203,5 @@ func (r *reader) look(p *page) error {
 	if len(p.recs) > 0 {
 		r.earliest = false
 	}
-	return nil
-}
-
-// Close ends the reader. A Read that is waiting returns.
-func (r *reader) Close() error {
-	// closed comes first: a Read that cancel wakes looks at closed, and returns ErrClosed and not a transient error.
-	r.closed.Store(true)
-	r.cancel()
 	return nil
 }

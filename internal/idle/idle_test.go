@@ -2,6 +2,7 @@ package idle
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -9,13 +10,17 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/bolt"
 	"github.com/headrace/headrace/backend/memory"
+	"github.com/headrace/headrace/backend/postgres"
 	"github.com/headrace/headrace/backend/s2"
 	"github.com/headrace/headrace/backend/s2/server"
 	"github.com/headrace/headrace/codec"
@@ -96,6 +101,35 @@ func memoryStream(*testing.T) func(name string) backend.Stream {
 func boltStream(t *testing.T) func(name string) backend.Stream {
 	t.Helper()
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "idle.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return func(name string) backend.Stream { return db.Stream(name) }
+}
+
+// postgresStream returns the streams of a new schema of the database in HEADRACE_POSTGRES.
+func postgresStream(t *testing.T) func(name string) backend.Stream {
+	t.Helper()
+	dsn := os.Getenv("HEADRACE_POSTGRES")
+	if dsn == "" {
+		t.Skip("HEADRACE_POSTGRES is not set: no PostgreSQL to test with; use .ci/postgres")
+	}
+	schema := "idle" + strings.ToLower(rand.Text())
+	pool, err := pgxpool.New(t.Context(), dsn+" search_path="+schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := pool.Exec(context.Background(), "DROP SCHEMA "+schema+" CASCADE"); err != nil {
+			t.Error(err)
+		}
+		pool.Close()
+	})
+	if _, err := pool.Exec(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatal(err)
+	}
+	db, err := postgres.Open(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +294,7 @@ func TestCostOfIdleProducersAndConsumers(t *testing.T) {
 	}{
 		{"memory", memoryStream, cost{20 << 10, 2}, cost{6 << 10, 0}, cost{9 << 10, 1}},
 		{"bolt", boltStream, cost{20 << 10, 2}, cost{6 << 10, 0}, cost{10 << 10, 1}},
+		{"postgres", postgresStream, cost{24 << 10, 2}, cost{8 << 10, 0.1}, cost{12 << 10, 1}},
 		// The connection of each append session has one goroutine, which reads. All producers share a pool of connections,
 		// which are counted here too. A consumer has the goroutine of its loop on every store. On S2, all consumers share
 		// connections with a goroutine each.
