@@ -74,8 +74,12 @@ func (e *Error) Error() string {
 			text.WriteString(": " + kind.Error())
 		}
 	}
-	if e.Message != "" {
+	switch {
+	case e.Message != "":
 		text.WriteString(": " + e.Message)
+	case e.Status == http.StatusNotFound:
+		// The answer to a HEAD request has no body, and a producer begins with a HEAD request.
+		text.WriteString(": no such stream, or the base URL is wrong (Stream.Create makes a stream)")
 	}
 	return text.String()
 }

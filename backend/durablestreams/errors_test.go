@@ -236,3 +236,16 @@ func TestBrokenServersAreGivenUp(t *testing.T) {
 		}
 	})
 }
+
+func TestMissingStreamSaysWhatToDo(t *testing.T) {
+	s := answering(t, func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 404, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+	})
+	_, head := s.Head(t.Context())
+	_, open := s.NewAppender(backend.Format{ContentType: "application/json"}).Open(t.Context())
+	for _, err := range []error{head, open} {
+		if !errors.Is(err, backend.ErrNotFound) || !strings.Contains(err.Error(), "Stream.Create makes a stream") {
+			t.Errorf("%v", err)
+		}
+	}
+}

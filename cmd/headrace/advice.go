@@ -55,9 +55,6 @@ func advice(err error, args []string) string {
 	case errors.Is(err, backend.ErrNotFound) && (strings.Contains(text, "no such endpoint") || strings.Contains(text, "status 404: ")):
 		return fmt.Sprintf("A server answers at this address, but it is of another kind, or the path is wrong. The address comes from %s.",
 			strings.Join(where, " or "))
-	// A HEAD request, with which a producer begins, has no body that could say more.
-	case strings.HasSuffix(text, "status 404 Not Found: not found"):
-		return "headrace create makes a stream. If the stream exists, the path of the URL is wrong."
 	case strings.Contains(text, "the stream has content type"):
 		return "--json, or --content-type, gives the records the type of the stream."
 	case strings.Contains(text, "exists with another configuration"):
