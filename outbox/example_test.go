@@ -2,10 +2,13 @@ package outbox_test
 
 import (
 	"context"
+	"fmt"
+	"log"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/postgres"
 	"github.com/headrace/headrace/codec"
 	"github.com/headrace/headrace/outbox"
@@ -33,4 +36,23 @@ func Example() {
 		})
 	}
 	_ = pay
+}
+
+// events stands for a stream in a test without PostgreSQL.
+type events []backend.Record
+
+func (e *events) AppendTx(_ context.Context, _ pgx.Tx, recs ...backend.Record) error {
+	*e = append(*e, recs...)
+	return nil
+}
+
+// A test without PostgreSQL needs only an Appender of its own, and no transaction.
+func ExampleAppender() {
+	var stored events
+	box := outbox.New(&stored, codec.JSON[paid]())
+	if err := box.Put(context.Background(), nil, paid{Order: "o-1", Cents: 120}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", stored[0].Value)
+	// Output: {"order":"o-1","cents":120}
 }

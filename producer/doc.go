@@ -9,7 +9,7 @@
 // the same time, each call reports all failures among the records accepted before the call.
 //
 //   - By default delivery is at least once: after a lost reply the producer sends every batch again that was not
-//     acknowledged. A store that recognises a resend by its seq still keeps each record exactly once; see the table in each
+//     acknowledged. A store that recognizes a resend by its seq still keeps each record exactly once; see the table in each
 //     backend's documentation. With [AtMostOnce] the producer stops with [backend.ErrIndeterminate] instead of a resend
 //     that might store records twice.
 //   - Records are stored in the order in which they were accepted. A replay may repeat the last records that were stored, but

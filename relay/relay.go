@@ -30,7 +30,9 @@ func StartAt(o backend.Offset) Option { return func(c *config) { c.start = o } }
 // StopAtTail ends the relay at the tail of the source. By default the relay waits for more records.
 func StopAtTail() Option { return func(c *config) { c.stopAtTail = true } }
 
-// Format describes the values, for a target that stores a description. Default: no description.
+// Format describes the values, as codec.JSON[Order]().Format() does, for a target that stores a description. By default
+// there is no description, and a stream of Durable Streams with a content type refuses such values unless its type is
+// application/octet-stream.
 func Format(f backend.Format) Option { return func(c *config) { c.format = f } }
 
 // Convert changes a record on its way, or drops the record if f returns false. f must always return the same for the

@@ -65,7 +65,7 @@ func Hang() Effect { return Effect{kind: "Hang"} }
 func DropBefore(err error) Effect { return Effect{kind: "DropBefore", err: err} }
 
 // DropAfter takes the batch, gives the batch to the store, and loses the connection and the ack. Earlier acks still arrive. A
-// resend is stored a second time, unless the sink has Dedup set and recognises the resend. Duplicates of real stores arise in
+// resend is stored a second time, unless the sink has Dedup set and recognizes the resend. Duplicates of real stores arise in
 // the same way.
 func DropAfter(err error) Effect { return Effect{kind: "DropAfter", err: err} }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // drainTime is how long the end of a session waits for the acks of the store below. We wait for two reasons: the last error of
-// Recv must be true of the store, and with Dedup we must recognise a resend, or the batch would be stored twice. A store that
+// Recv must be true of the store, and with Dedup we must recognize a resend, or the batch would be stored twice. A store that
 // acknowledges at all is much faster.
 const drainTime = time.Second
 
@@ -203,7 +203,7 @@ func (s *flakySession) take(ctx context.Context, e Effect, seq uint64, recs []ba
 		s.mu.Unlock()
 		return nil // the store never gets the batch
 	}
-	if ack, ok := s.appender.knownAck(seq); ok { // a resend that the store recognises
+	if ack, ok := s.appender.knownAck(seq); ok { // a resend that the store recognizes
 		s.mu.Unlock()
 		s.deliver(ack)
 		if e.kind == "DropAfter" {
@@ -254,7 +254,7 @@ func (s *flakySession) Close() error {
 	}
 	s.appender.flaky.live.remove(s)
 	if s.appender.flaky.Dedup {
-		// The acks still on their way tell us which batches are stored. Without them we would not recognise a resend.
+		// The acks still on their way tell us which batches are stored. Without them we would not recognize a resend.
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		s.wait(ctx, s.drainedLocked)
 		cancel()

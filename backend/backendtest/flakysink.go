@@ -25,8 +25,8 @@ import (
 // gap in seq, a seq that was acknowledged before, and an opening while the previous session is not closed. A FlakySink may be
 // used inside a synctest bubble if the sink below may.
 type FlakySink struct {
-	// With Dedup the FlakySink recognises a resend by its seq: the resend is acknowledged in its turn and not stored again,
-	// whether or not the sink below recognises resends. Without Dedup each session stores every batch it gets, like a store
+	// With Dedup the FlakySink recognizes a resend by its seq: the resend is acknowledged in its turn and not stored again,
+	// whether or not the sink below recognizes resends. Without Dedup each session stores every batch it gets, like a store
 	// that keeps no seq. Set Dedup before the first opening.
 	Dedup bool
 
@@ -120,7 +120,7 @@ func (l *live[S]) all() []S {
 
 // flakyAppender translates seqs for the sink below in one of two ways. With Dedup the seqs are the same, and all sessions share
 // an Appender below. Without Dedup each session gets a new Appender below and counts from 0 there; otherwise a sink below that
-// recognises resends would not store a batch twice.
+// recognizes resends would not store a batch twice.
 type flakyAppender struct {
 	flaky  *FlakySink
 	format backend.Format

@@ -80,7 +80,7 @@ func (p *brokenProducer) lost(err error) {
 	p.wantRetryable("recv over a broken connection", err)
 	p.allSafe = p.allSafe && safe(err)
 	if p.h.Dedup && !safe(err) {
-		p.Errorf("recv: %v; a store that recognises a resend must say that a retry is safe", err)
+		p.Errorf("recv: %v; a store that recognizes a resend must say that a retry is safe", err)
 	}
 }
 

@@ -20,7 +20,7 @@ func seqGoesOn(e *env) {
 	e.wantStored(b...)
 }
 
-// seqAckedBefore: a seq that was acknowledged before is refused. A store that recognises resends would silently drop the new batch
+// seqAckedBefore: a seq that was acknowledged before is refused. A store that recognizes resends would silently drop the new batch
 // as a duplicate, so the session must stop the batch.
 func seqAckedBefore(e *env) {
 	a := e.appender()

@@ -169,7 +169,7 @@ func short(v []byte) string {
 	return fmt.Sprintf("%q… (%d bytes)", v[:40], len(v))
 }
 
-// wantReplay checks the content of a store that does not recognise a resend. The store must hold every record, and first copies
+// wantReplay checks the content of a store that does not recognize a resend. The store must hold every record, and first copies
 // must be in order. The content may step back to the beginning of a batch, where a resend began. A step back is only allowed at
 // the end of a batch, unless batches may be torn (Torn). With Late, a step back may lead to any record.
 func (e *env) wantReplay(batches [][]backend.Record) {

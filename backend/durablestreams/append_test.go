@@ -153,7 +153,7 @@ func TestAppendWithIdentityIsStoredOnce(t *testing.T) {
 		return durablestreams.Identity("writer", epoch, seq)
 	}
 	post := func(epoch, seq int64) (durablestreams.Info, error) {
-		// The sequence is the same for a second try, which is recognised before that counts.
+		// The sequence is the same for a second try, which is recognized before that counts.
 		sequence := durablestreams.Sequence(fmt.Sprintf("%d.%d", epoch, seq))
 		return s.Append(t.Context(), "text/plain", []byte("a\r\n"), identity(epoch, seq), sequence)
 	}

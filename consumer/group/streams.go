@@ -22,7 +22,8 @@ type Streams struct {
 }
 
 // Fixed are streams whose names do not change while the group runs. When this member takes a stream, open is called, and
-// must do no I/O. All members must have the same names: a member works on the streams of its own list only.
+// must do no I/O. All members must have the same names: a member works on the streams of its own list only. A name that
+// comes twice counts once.
 func Fixed(open func(stream string) backend.Source, names ...string) Streams {
 	return Streams{open: open, names: slices.Clone(names)}
 }

@@ -6,6 +6,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -187,4 +190,21 @@ func otherJSON() codec.Codec[order] {
 			err = json.Unmarshal(src, &o)
 			return o, err
 		})
+}
+
+func follow(ctx context.Context, c *consumer.Consumer[order], bill func(order) error) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	for m, err := range c.Messages(ctx) {
+		if errors.Is(err, context.Canceled) {
+			return nil // the signal has come, and the place is saved
+		}
+		if err != nil {
+			return err
+		}
+		if err := bill(m.Value); err != nil {
+			return err
+		}
+	}
+	return nil // the stream was sealed
 }

@@ -358,3 +358,30 @@ func shareByGroup(t *testing.T, dsn string) {
 		t.Errorf("%d orders, %v", got.n, err)
 	}
 }
+
+func TestFollowingEndsWithTheContextAndGoesOnBehindIt(t *testing.T) {
+	stream, places := memory.New(), checkpoint.NewMemory()
+	send(t, stream, codec.JSON[order](), numbered(5)...)
+	var billed []string
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := consume(t, stream, codec.JSON[order](), consumer.Checkpoint(places, "orders/billing"))
+		err := follow(ctx, c, func(o order) error {
+			if billed = append(billed, o.ID); len(billed)%2 == 0 {
+				cancel()
+			}
+			return nil
+		})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []string
+	for _, o := range numbered(4) {
+		want = append(want, o.ID)
+	}
+	if !slices.Equal(billed, want) {
+		t.Errorf("billed %v, want %v", billed, want)
+	}
+}

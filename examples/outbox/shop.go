@@ -146,7 +146,7 @@ func (s *shop) lastOrder(ctx context.Context) (last int, err error) {
 
 // relay copies the events to both systems until ctx ends.
 func (s *shop) relay(ctx context.Context, opts ...relay.Option) error {
-	all := append(opts, relay.Format(backend.Format(codec.JSON[Order]().Format())))
+	all := append(opts, relay.Format(codec.JSON[Order]().Format()))
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error {
 		return relay.Run(ctx, s.orders, s.durable, s.places, "orders-to-durable-streams", all...)
