@@ -198,8 +198,11 @@ func (f *fetcher) openReader(ctx context.Context) (err error) {
 // stream. Otherwise the loop would end without an error although nothing was read.
 func (f *fetcher) open(ctx context.Context, at backend.Offset) (backend.Reader, error) {
 	r, err := f.src.OpenReader(ctx, at)
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		return nil, fmt.Errorf("the source is faulty: OpenReader returned io.EOF, but only Read may report the end of a stream: %w", err)
+	case err == nil && r == nil:
+		return nil, errors.New("the source is faulty: OpenReader returned neither a reader nor an error")
 	}
 	return r, err
 }

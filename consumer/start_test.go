@@ -199,3 +199,15 @@ func TestPlaceOfACheckpointThatTheStreamLacksNamesTheKeyAndTheRemedy(t *testing.
 		}
 	}
 }
+
+type doorless struct{}
+
+func (doorless) OpenReader(context.Context, backend.Offset) (backend.Reader, error) { return nil, nil }
+
+func TestSourceThatOpensNothingIsFaulty(t *testing.T) {
+	for _, opts := range [][]consumer.Option{nil, {consumer.StopAtTail()}} {
+		if _, err := drain(t.Context(), newConsumer(t, doorless{}, opts...)); err == nil || !strings.Contains(err.Error(), "faulty") {
+			t.Errorf("%v, want that the source is faulty", err)
+		}
+	}
+}

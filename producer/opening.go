@@ -82,14 +82,19 @@ func (e *engine) openingFailed(attempt int, err error) {
 
 // openOnce opens a session once, within AckTimeout. A server that never answers is a transient failure like any other.
 func (e *engine) openOnce(ctx context.Context) (backend.Session, error) {
-	if e.ackTimeout <= 0 {
-		return e.appender.Open(ctx)
+	attempt := ctx
+	if e.ackTimeout > 0 {
+		var cancel context.CancelFunc
+		attempt, cancel = context.WithTimeout(ctx, e.ackTimeout)
+		defer cancel()
 	}
-	attempt, cancel := context.WithTimeout(ctx, e.ackTimeout)
-	defer cancel()
 	s, err := e.appender.Open(attempt)
-	if err != nil && attempt.Err() != nil && ctx.Err() == nil {
+	switch {
+	case err != nil && attempt.Err() != nil && ctx.Err() == nil:
 		err = fmt.Errorf("no answer within AckTimeout: %w: %w", backend.ErrTransient, err)
+	case err == nil && s == nil:
+		// Without this error, runSessions would open again and again without a pause, and no record would ever be sent.
+		err = errors.New("the sink is faulty: Open returned neither a session nor an error")
 	}
 	return s, err
 }

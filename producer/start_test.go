@@ -2,9 +2,12 @@ package producer_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/backendtest"
@@ -46,6 +49,42 @@ func TestAGoodStartLogsNothingByDefault(t *testing.T) {
 		closeNow(t, p)
 		if log.Len() > 0 {
 			t.Errorf("logged: %s", log)
+		}
+	})
+}
+
+// doorless is a sink whose Open returns nothing from the given opening on.
+type doorless struct {
+	backend.Sink
+	from int
+}
+
+func (d doorless) NewAppender(f backend.Format) backend.Appender {
+	return &doorlessAppender{Appender: d.Sink.NewAppender(f), left: d.from}
+}
+
+type doorlessAppender struct {
+	backend.Appender
+	left int
+}
+
+func (a *doorlessAppender) Open(ctx context.Context) (backend.Session, error) {
+	if a.left--; a.left < 0 {
+		return nil, nil
+	}
+	return a.Appender.Open(ctx)
+}
+
+// Without an error, the producer would open again and again without a pause, and this test would not end.
+func TestSinkThatOpensNothingIsFaulty(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		if _, err := producer.New(t.Context(), doorless{memory.New(), 0}, text()); err == nil || !strings.Contains(err.Error(), "faulty") {
+			t.Errorf("New: %v, want that the sink is faulty", err)
+		}
+		p := open(t, doorless{memory.New(), 1}, producer.IdleTimeout(time.Minute))
+		time.Sleep(3 * time.Minute)
+		if err := p.Send(t.Context(), "a"); !errors.Is(err, backend.ErrClosed) || !strings.Contains(err.Error(), "faulty") {
+			t.Errorf("Send: %v, want that the sink is faulty", err)
 		}
 	})
 }
