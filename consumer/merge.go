@@ -133,8 +133,7 @@ func (g *merge[T]) next(ctx context.Context) (*mergeStream[T], error) {
 		select {
 		case s := <-g.events:
 			if s.ended && s.err != nil {
-				s.raise()
-				return nil, ctx.Err()
+				return nil, ctx.Err() // closeWith finds the error
 			}
 			g.take(s)
 		case <-g.timer.C:
@@ -184,7 +183,7 @@ func (g *merge[T]) earliest() (first *mergeStream[T], again time.Duration) {
 	return first, 0
 }
 
-// close ends the loops of all consumers, and waits until they have saved their places.
+// close ends the loops of all consumers, and waits until they have saved their places. The caller must raise the panics after that.
 func (g *merge[T]) close() {
 	g.timer.Stop()
 	g.stop()
@@ -192,6 +191,15 @@ func (g *merge[T]) close() {
 		close(s.next)
 	}
 	g.goroutines.Wait()
+}
+
+// raise raises the first panic of a goroutine again.
+func (g *merge[T]) raise() {
+	for _, s := range g.streams {
+		if s.panicked != nil {
+			panic(s.panicked)
+		}
+	}
 }
 
 // closeAfterBreak ends a merge whose body broke out, returned or panicked. The errors of the streams cannot be yielded
@@ -203,12 +211,14 @@ func (g *merge[T]) closeAfterBreak() {
 			s.c.swapFinalSaveErr(err)
 		}
 	}
+	g.raise()
 }
 
 // closeWith ends a merge because of err: the error of ctx, or nil. closeWith returns the last error for the merge to
 // yield. An error of a stream hides the error of ctx, because callers may take a cancelled ctx for success.
 func (g *merge[T]) closeWith(err error) error {
 	g.close()
+	g.raise()
 	var failures []error
 	for _, s := range g.streams {
 		if failure := s.failure(g.reading.Err()); failure != nil {

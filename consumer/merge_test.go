@@ -370,6 +370,50 @@ func TestPanicOfAStreamIsRaisedInTheLoopOfTheMerge(t *testing.T) {
 	t.Error("nothing was raised")
 }
 
+// A merge whose save panics at its end, whatever ends the merge, does not end as if the place were saved.
+func TestPanicOfAFinalSaveIsRaisedByTheMerge(t *testing.T) {
+	for name, end := range map[string]func(cancel func()) (leave bool){
+		"the body leaves": func(func()) bool { return true },
+		"ctx ends":        func(cancel func()) bool { cancel(); return false },
+		"the end":         func(func()) bool { return false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &brittleStore{Store: checkpoint.NewMemory()}
+				quiet := consumer.CheckpointEvery(0, 0)
+				cs := []*consumer.Consumer[int]{
+					newConsumer(t, timed(t, 1, 2), consumer.StopAtTail(), quiet, consumer.Checkpoint(store, key)),
+					newConsumer(t, timed(t, 3, 4), consumer.StopAtTail(), quiet, consumer.Checkpoint(checkpoint.NewMemory(), "good/test")),
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				func() {
+					defer func() {
+						if p, _ := recover().(*consumer.PanicError); p == nil || p.Value != "a bad save" {
+							t.Errorf("raised %v, want the panic of the save", p)
+						}
+					}()
+					for m, err := range consumer.Merge(ctx, cs...) {
+						if err != nil {
+							t.Error(err)
+						}
+						if m.Value == 2 {
+							store.broken = "Save"
+							if end(cancel) {
+								break
+							}
+						}
+					}
+				}()
+				store.broken = ""
+				if got, err := drainMerge(t.Context(), cs...); err != nil {
+					t.Errorf("the next merge: %v, %v", got, err)
+				}
+			})
+		})
+	}
+}
+
 func TestMergeRefusesWhatItCannotMerge(t *testing.T) {
 	c := newConsumer(t, timed(t, 1), consumer.Checkpoint(newSpy(), key))
 	for want, cs := range map[string][]*consumer.Consumer[int]{

@@ -27,6 +27,8 @@ type mergeStream[T any] struct {
 	left  bool  // the goroutine has left the loop before its end, so the consumer keeps an error of the last save
 	err   error // why the loop of the consumer has ended; nil at the end of the stream or at the tail
 
+	panicked *PanicError // a panic of the goroutine; nil if there was none
+
 	// Only the merge uses these fields.
 	waiting   bool      // head waits in the merge or is in hand
 	over      bool      // the event of the end was received
@@ -40,7 +42,7 @@ func (s *mergeStream[T]) read(ctx context.Context, events chan<- *mergeStream[T]
 	defer func() {
 		// Nobody could recover a panic in this goroutine.
 		if p := recover(); p != nil {
-			s.err = &PanicError{Value: p, Stack: debug.Stack()}
+			s.panicked = &PanicError{Value: p, Stack: debug.Stack()}
 		}
 		s.ended = true
 		events <- s
@@ -58,13 +60,6 @@ func (s *mergeStream[T]) read(ctx context.Context, events chan<- *mergeStream[T]
 		}
 	}
 	s.err = nil
-}
-
-// raise raises a panic of the goroutine again. A PanicError inside another error is an error of the loop, and no panic.
-func (s *mergeStream[T]) raise() {
-	if p, panicked := s.err.(*PanicError); panicked {
-		panic(p)
-	}
 }
 
 // isBefore reports whether the message of s is given out before that of other.
@@ -98,13 +93,13 @@ func (s *mergeStream[T]) atTail() bool {
 	return n.caughtUp.Load() && n.read.Load()-r.readBefore == r.track.low.Load()
 }
 
-// failure returns the error of an ended stream, except ended, the error of the context.
+// failure returns the error of an ended stream, except ended, the error of the context. A panic is no error: the merge raises the panic.
 func (s *mergeStream[T]) failure(ended error) error {
-	if s.left {
-		return s.c.swapFinalSaveErr(nil)
-	}
-	if s.err == ended {
+	switch {
+	case s.panicked != nil, s.err == ended:
 		return nil
+	case s.left:
+		return s.c.swapFinalSaveErr(nil)
 	}
 	return s.err
 }
