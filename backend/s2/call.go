@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/url"
 	"time"
@@ -30,6 +32,7 @@ type call struct {
 	wait   time.Duration // the server answers later by the wait: added to the timeout
 
 	once bool // not idempotent: tried again only if the attempt before certainly had no effect
+	bare bool // the answer needs no body
 }
 
 // responseLimit is the largest answer that is read whole, also after decompression. A page of a thousand streams has less than
@@ -141,21 +144,38 @@ func (c *Client) attempt(ctx context.Context, r *call) (answer, error) {
 	}
 	// A failure here comes after the status: the server has carried out the call. The error is one of the network all the same,
 	// so an append counts as doubtful and not as refused.
-	got, err := readAll(res)
+	got, err := r.readAll(res)
 	if err != nil {
 		return answer{}, c.redact(err)
 	}
 	return answer{res.StatusCode, res.Header, got}, nil
 }
 
+// errEmpty is the error of a success that says nothing where S2 would. Some proxies answer so when they have lost their server. The
+// error counts as one of the network, because the next attempt may reach the server.
+var errEmpty = errors.New("the answer is empty, so it is not from the server")
+
 // readAll reads and decompresses a body of limited size. One byte more than the limit is read, to tell a body of exactly the
 // limit from a larger body.
-func readAll(res *http.Response) ([]byte, error) {
+func (r *call) readAll(res *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(res.Body, responseLimit+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
+	if len(body) == 0 {
+		if r.bare || r.kind == protobuf && isProtobuf(res.Header.Get("Content-Type")) {
+			return nil, nil
+		}
+		return nil, errEmpty
+	}
 	return decompress(res.Header.Get("Content-Encoding"), body)
+}
+
+// isProtobuf reports whether a Content-Type is one of protobuf. Protobuf encodes a batch without records and without a tail as no
+// bytes at all, so the type alone tells this batch from an answer that is missing.
+func isProtobuf(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (kind == protobuf || kind == "application/x-protobuf")
 }
 
 // decompress undoes a content-encoding, up to a limited size.

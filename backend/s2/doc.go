@@ -36,12 +36,14 @@
 // Each append session has an HTTP/2 connection of its own, and the connection ends with the session. Read sessions share
 // connections. A reader that has waited at the tail for some heartbeats gives up its session. The Client then watches the tails of
 // all such streams of a server over few connections, and a reader without work costs a few hundred bytes. The first record after such
-// a wait comes a round trip later, because the reader opens a session for the record. On plain http, sessions use HTTP/2 with prior knowledge. The answers of the server are limited: frames of 2 MiB
-// also after decompression, 1000 records a batch, 8 MiB an answer.
+// a wait comes a round trip later, because the reader opens a session for the record. On plain http, sessions use HTTP/2 with prior
+// knowledge. The answers of the server are limited: frames of 2 MiB also after decompression, 1000 records a batch, 8 MiB an answer.
 //
 // # Errors
 //
 // A refusal of the server is an [*Error]; a breach of the protocol is a [*ProtocolError]. The sentinels beside say what to do:
-// backend.ErrTransient if nothing was stored, backend.ErrIndeterminate if records may be stored. Errors never contain access
-// tokens or encryption keys, and printing a [Client] does not show them.
+// backend.ErrTransient if nothing was stored, backend.ErrIndeterminate if records may be stored. A success without the body that S2
+// would send comes from a proxy and counts as a failure of the network, for every call and session. A body that cannot be
+// understood is a ProtocolError, and no call is repeated for it. Errors never contain access tokens or encryption keys, and printing
+// a [Client] does not show them.
 package s2

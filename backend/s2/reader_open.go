@@ -147,6 +147,9 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 	}
 	// The body is set before the check, so that the caller's Close closes the body of a wrong answer too.
 	r.body = res.Body
+	if res.ContentLength == 0 {
+		return errEmpty
+	}
 	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return protocolErrorf("content-type %q, want text/event-stream", res.Header.Get("Content-Type"))
 	}

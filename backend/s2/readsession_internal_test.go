@@ -15,6 +15,7 @@ func TestARecordBeginsTheWaitOfAReadSessionAnew(t *testing.T) {
 	var opened atomic.Int64
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept") != "text/event-stream" {
+			w.Header().Set("Content-Type", protobuf)
 			return // no bytes are a batch without records
 		}
 		waits <- r.URL.Query().Get("wait")

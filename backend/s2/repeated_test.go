@@ -45,7 +45,10 @@ func TestAReadThatWaitsLessThanASecondIsAnswered(t *testing.T) {
 // Times and waits at the end of their range are that, and do not come out at the other.
 func TestHugeTimesDoNotOverflow(t *testing.T) {
 	asked := make(chan url.Values, 2)
-	c := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) { asked <- r.URL.Query() })
+	c := fakeClient(t, "any-token", func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query()
+		w.Header().Set("Content-Type", "application/protobuf") // no bytes are a batch without records
+	})
 	st := c.Basin(basinName).Stream("s")
 	_, err := st.Read(t.Context(), s2.Range{From: backend.Earliest, Until: time.Unix(1<<62, 0), Wait: math.MaxInt64})
 	check(t, err)

@@ -34,7 +34,7 @@ func (c *Client) Call(ctx context.Context, r Request, reply any) (Reply, error) 
 	if r.Basin != "" {
 		at = c.basin
 	}
-	out := call{op: r.Op, method: r.Method, url: at.at(r.Basin, r.Path...), query: r.Query, basin: r.Basin, header: r.Header, once: r.Once}
+	out := call{op: r.Op, method: r.Method, url: at.at(r.Basin, r.Path...), query: r.Query, basin: r.Basin, header: r.Header, once: r.Once, bare: reply == nil}
 	if r.Body != nil {
 		var err error
 		if out.body, err = json.Marshal(r.Body); err != nil {
