@@ -15,6 +15,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,6 +195,21 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 				t.Errorf("a stream that does not exist: %v, want ErrNotFound", err)
 			}
 		})
+	}
+}
+
+// Where HTTP/2 does not pass, a lost connection may pass as it may over HTTP/2, and the error says both.
+func TestLostConnectionOfEventsMayPass(t *testing.T) {
+	t.Parallel()
+	p := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hangUp() }))
+	p.Config.ErrorLog = quiet
+	p.StartTLS()
+	defer p.Close()
+	st := at(t, p.URL, append(trusting(p), s2.ConnectTimeout(time.Minute))...).Basin(basinName).Stream("s")
+	_, err := st.OpenReader(t.Context(), backend.Earliest)
+	want(t, err, backend.ErrTransient)
+	if !strings.Contains(err.Error(), "EOF") || !strings.Contains(err.Error(), "does not offer HTTP/2") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -159,7 +159,8 @@ func (r *reader) openEvents(ctx context.Context, q url.Values) error {
 
 // fallBack tries server-sent events after an opening over HTTP/2 has failed with why. The caller has made sure of one thing: no
 // session of the client was ever answered over HTTP/2, so the server, or a proxy in front of the server, may not speak HTTP/2.
-// If the server answers now, the answer counts, also a refusal. Otherwise HTTP/2 is not to blame, and fallBack returns why.
+// If the server answers now, the answer counts, also a refusal. Otherwise HTTP/2 is not to blame, and fallBack returns why, unless
+// only the failure over HTTP/1.1 may pass.
 func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
 	r.stream.client().closeUnused(r.transport)
 	r.transport = nil
@@ -167,10 +168,15 @@ func (r *reader) fallBack(ctx context.Context, q url.Values, why error) error {
 		r.life, r.kill = context.WithCancel(context.Background())
 	}
 	err := r.openEvents(ctx, q)
+	switch {
+	case err == nil || errors.As(err, new(*Error)):
+		return err
+	// Every attempt over HTTP/2 fails in the same way, and another attempt over HTTP/1.1 may pass. With why alone, a reader of events
+	// would end for good when its connection breaks at an unlucky moment.
+	case judge(err).retryable() && !judge(why).retryable():
+		return fmt.Errorf("%w; over HTTP/2: %v", err, why)
+	}
 	// Both protocols have failed without an answer of the server. Sessions should use HTTP/2, so the operator gets the error of
 	// HTTP/2.
-	if refused := new(*Error); err != nil && !errors.As(err, refused) {
-		return why
-	}
-	return err
+	return why
 }
