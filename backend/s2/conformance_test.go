@@ -25,8 +25,8 @@ func streamName() string { return fmt.Sprintf("orders/%d", streamNo.Add(1)) }
 // dial makes a client of srv that is closed with the test.
 func dial(t testing.TB, srv *s2test.Server, opts ...s2.Option) *s2.Client {
 	t.Helper()
-	// A machine may be too busy to connect to itself within the default of 3 s.
-	opts = append([]s2.Option{s2.ConnectTimeout(time.Minute)}, opts...)
+	// A machine may be too busy to connect to itself, and to answer itself, within the defaults of 3 s and 5 s.
+	opts = append([]s2.Option{s2.ConnectTimeout(time.Minute), s2.Timeout(time.Minute)}, opts...)
 	c, err := s2.New(srv.Config(), opts...)
 	if err != nil {
 		t.Fatal(err)

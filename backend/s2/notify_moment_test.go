@@ -30,14 +30,16 @@ func TestNoRecordIsLostAtTheMomentOfFallingAsleep(t *testing.T) {
 				defer close(written)
 				appendEach(t, st, writes)
 			}()
-			// Each fourth record leaves when the reader sleeps, however long that takes. The others leave after some heartbeats.
-			put, heartbeats := 0, 0
+			// Each fourth record leaves when the reader sleeps, however long that takes. The others leave after some heartbeats. At most
+			// one break comes between two records: after several attempts in a row that fail, a client waits for a minute until it
+			// makes another connection for readers that sleep.
+			put, heartbeats, broken := 0, 0, false
 			write := func() {
 				if put < records {
 					writes <- put
 					put++
 				}
-				heartbeats = rand.IntN(6)
+				heartbeats, broken = rand.IntN(6), false
 			}
 			read, slept, at := 0, 0, backend.Earliest
 			write()
@@ -67,7 +69,8 @@ func TestNoRecordIsLostAtTheMomentOfFallingAsleep(t *testing.T) {
 					if heartbeats--; heartbeats < 0 && put%4 != 0 {
 						write()
 					}
-					if breaks && rand.IntN(20) == 0 {
+					if breaks && !broken && rand.IntN(20) == 0 {
+						broken = true
 						srv.DropConnections()
 					}
 					if s.waits(t) {
