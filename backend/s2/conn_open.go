@@ -51,6 +51,11 @@ func (c *conn) request(ctx context.Context) (err error) {
 	// The server answers with a status at once, before the first batch. A wrong token or name is therefore an error of the
 	// opening.
 	res, err := client.open(ctx, c.kill, client.writes, req)
+	// A server that refuses a request has done nothing, so a second attempt is safe. Some servers refuse what comes before our
+	// ack of their SETTINGS: without this attempt, they would refuse every opening for the same reason.
+	if errors.Is(err, h2.ErrRefused) {
+		res, err = client.open(ctx, c.kill, client.writes, req.WithContext(h2.AfterSettings(life)))
+	}
 	if err != nil {
 		return err
 	}

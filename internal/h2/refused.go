@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -17,6 +18,13 @@ const codeRefused = 7 // REFUSED_STREAM
 // that comes earlier, if its http2_body_preread_size is smaller than the first window of HTTP/2.
 func DoAfterSettings(conn net.Conn, req *http.Request, pingAfter time.Duration) (*Stream, *http.Response, error) {
 	return do(conn, req, pingAfter, true)
+}
+
+type patientKey struct{}
+
+// AfterSettings returns a context for a request over a transport of [Configure]. The request is sent as [DoAfterSettings] does.
+func AfterSettings(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patientKey{}, true)
 }
 
 // meet exchanges SETTINGS with the server.

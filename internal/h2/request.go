@@ -63,9 +63,9 @@ type connection struct {
 	pingAfter time.Duration
 }
 
-// RoundTrip is [Do] for a connection of net/http.
+// RoundTrip is [Do] for a connection of net/http, or [DoAfterSettings] with a context of [AfterSettings].
 func (c connection) RoundTrip(req *http.Request) (*http.Response, error) {
-	s, res, err := Do(c.Conn, req, c.pingAfter)
+	s, res, err := do(c.Conn, req, c.pingAfter, req.Context().Value(patientKey{}) != nil)
 	if err != nil {
 		return nil, err
 	}
