@@ -26,8 +26,8 @@ type reader struct {
 	kill      context.CancelFunc
 	body      io.ReadCloser
 	source    source
-	silence   *time.Timer
-	silent    atomic.Bool // the silence timer has ended the request
+	silence   *time.Timer  // nil before the server has answered
+	silent    *atomic.Bool // the silence timer has ended the request
 	closed    atomic.Bool
 	once      sync.Once
 
@@ -61,11 +61,18 @@ func (w watched) Read(p []byte) (int, error) {
 	return w.r.body.Read(p)
 }
 
-// endSilent ends the session, because no byte has come for too long. A dead connection may give no other sign. A living server
-// sends heartbeats, also on a stream without new records.
-func (r *reader) endSilent() {
-	r.silent.Store(true)
-	r.kill()
+// watchSilence makes the timer that ends the session when no byte has come for too long. A dead connection may give no other sign. A
+// living server sends heartbeats, also on a stream without new records.
+func (r *reader) watchSilence() {
+	silent, kill := new(atomic.Bool), r.kill
+	r.silent = silent
+	// The function must not hold the reader. The runtime may keep a stopped timer for as long as there are three times as many
+	// running ones, and a closed reader would stay in memory with its buffers.
+	r.silence = time.AfterFunc(time.Hour, func() {
+		silent.Store(true)
+		kill()
+	})
+	r.silence.Stop() // watched starts the timer for each read
 }
 
 // Read returns the next batch.
@@ -162,7 +169,9 @@ func (r *reader) Close() error {
 		// closed is set first. A Read that fails because of this Close then returns ErrClosed, and not the failure of the
 		// connection.
 		r.closed.Store(true)
-		r.silence.Stop()
+		if r.silence != nil {
+			r.silence.Stop()
+		}
 		if r.body != nil {
 			// Close the body before killing the request. Then body.Close returns after the connection has dropped the HTTP/2
 			// stream, and release below finds the connection idle and can close it. On a network without progress body.Close

@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2/internal/s2s"
@@ -64,12 +63,11 @@ func (s *Stream) openReader(ctx context.Context, from backend.Offset, q url.Valu
 	} else if seq, err := SeqNum(from); err == nil {
 		r.known, r.next = true, seq
 	}
-	r.silence = time.AfterFunc(time.Hour, r.endSilent) // stopped at once: watched starts the timer for each read
-	r.silence.Stop()
 	if err := r.open(ctx, q); err != nil {
 		_ = r.Close()
 		return nil, fmt.Errorf("s2: %s: %w", s.op("read"), repeatableMeaning(err))
 	}
+	r.watchSilence() // behind fallBack, which may replace kill
 	return r, nil
 }
 
