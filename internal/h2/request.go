@@ -297,6 +297,8 @@ func (s *Stream) decode(block []byte) (fields []hpack.HeaderField, err error) {
 			fields = append(fields, f)
 		}
 	})
+	// The decoder stays as long as the Stream, and would keep the fields by this function.
+	defer s.headers.SetEmitFunc(func(hpack.HeaderField) {})
 	// Without this bound, a single string of a compressed block could be long before size counts it.
 	s.headers.SetMaxStringLength(mostHeaders)
 	// Close reports a block that ends inside a field.
