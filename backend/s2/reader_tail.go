@@ -14,19 +14,22 @@ var _ backend.Notifier = (*tailReader)(nil)
 // A tailReader is a reader that can wait at the tail without a session. net/http needs a goroutine and 5 KiB for a session, and
 // somebody must wait in Read for the next heartbeat. A service may have thousands of consumers without work.
 //
-// The way to the tailWatch has two steps, and each begins with a heartbeat that says nothing new. At the first heartbeat, the watch
-// starts beside the session. At a later one, the session ends, if the watch stands by then. So nothing waits for a watch, and a
-// watch that cannot work changes nothing. While records come every few seconds, there is no watch at all.
+// A tailReader changes from its session to a [tailWatch] in two steps. Each step begins with a heartbeat that says nothing new. At
+// the first heartbeat, the watch starts beside the session. At a later heartbeat the session ends, if the server has confirmed the
+// watch by then. So nothing waits for a watch, and a watch that cannot work changes nothing. While records come every few seconds,
+// there is no watch at all.
+//
+// One goroutine at a time calls Read and Notify; any goroutine calls Close.
 type tailReader struct {
 	stream *Stream
 	sleep  sleep
 	at     backend.Offset // behind the latest batch
-	no     error          // what every further Read returns, if there is no session to return it
+	failed error          // why no session could be opened: every further Read returns it
 
 	mu      sync.Mutex
 	session *reader            // nil while the reader relies on watch
 	watch   *tailWatch         // nil while records come
-	opening context.CancelFunc // ends the opening of a session; nil without
+	opening context.CancelFunc // ends the opening of a session; nil while no session is opened
 	closed  bool
 }
 
@@ -36,16 +39,17 @@ func newTailReader(session *reader) *tailReader {
 	return &tailReader{stream: session.stream, session: session}
 }
 
+// mostPatience bounds the patience of a sleep.
 const mostPatience = 64
 
 // A sleep is how a tailReader decides that it may try a watch. Some servers refuse each watch, and some streams get a record right
 // after the reader has given its session up. Without patience, the server would get more requests than from a reader that keeps its
 // session.
 type sleep struct {
-	atTail   bool // the latest batch has reached the tail
-	quiet    int  // heartbeats in a row that say nothing new
-	patience int  // so many of them are not enough
-	began    time.Time
+	atTail   bool      // the latest batch has reached the tail
+	quiet    int       // heartbeats in a row that say nothing new
+	patience int       // a watch may start when quiet is larger
+	began    time.Time // when the reader gave its session up last
 }
 
 // grow makes the reader wait for about twice as many heartbeats before the next watch.
@@ -53,7 +57,7 @@ func (s *sleep) grow() { s.quiet, s.patience = 0, min(2*s.patience+1, mostPatien
 
 // Read implements [backend.Reader].
 func (r *tailReader) Read(ctx context.Context) (backend.Batch, error) {
-	session, err := r.reading(ctx)
+	session, err := r.current(ctx)
 	if err != nil {
 		return backend.Batch{}, err
 	}
@@ -123,8 +127,8 @@ func (r *tailReader) unwatch() (was *tailWatch) {
 	return was
 }
 
-// reading returns the session. After a wait without a session, reading opens another one where the reader stands.
-func (r *tailReader) reading(ctx context.Context) (*reader, error) {
+// current returns the session. After a wait without a session, current opens another session at the place of the reader.
+func (r *tailReader) current(ctx context.Context) (*reader, error) {
 	r.mu.Lock()
 	session, closed := r.session, r.closed
 	r.mu.Unlock()
@@ -133,16 +137,18 @@ func (r *tailReader) reading(ctx context.Context) (*reader, error) {
 		return session, nil // a closed session says so itself
 	case closed:
 		return nil, r.stream.errClosed()
-	case r.no != nil:
-		return nil, r.no
+	case r.failed != nil:
+		return nil, r.failed
 	}
 	session, err := r.reopen(ctx)
 	if err != nil {
-		r.no = err
+		r.failed = err
 	}
 	return session, err
 }
 
+// reopen opens a session behind the latest batch, because the watch is over. The wait without a session tells how soon the next
+// watch is worth a try.
 func (r *tailReader) reopen(ctx context.Context) (*reader, error) {
 	if watch := r.unwatch(); watch != nil && ctx.Err() == nil {
 		// The connection is lost, as a connection of a session can be. The caller decides when to ask the server again: many
@@ -166,7 +172,7 @@ func (r *tailReader) reopen(ctx context.Context) (*reader, error) {
 	closed := r.closed
 	r.mu.Unlock()
 	var session *reader
-	err := error(nil)
+	var err error
 	if !closed {
 		session, err = r.stream.openAt(ctx, r.at)
 	}

@@ -25,15 +25,15 @@ type tailWatch struct {
 	silence *time.Timer
 	part    []byte // of a frame whose rest has not come; only Data uses part
 
-	mu       sync.Mutex
-	standing bool      // the server has said that the tail is at next
-	heard    time.Time // when the latest heartbeat came
-	over     bool
-	lost     error  // over, because nothing can come any more
-	wake     func() // called when the watch is over; nil before the reader relies on the watch
+	mu        sync.Mutex
+	confirmed bool      // the server has confirmed the watch: a heartbeat has said that the tail is at next
+	heard     time.Time // when the latest heartbeat came
+	over      bool      // the watch has ended
+	lost      error     // why the watch has ended, if the server did not end it: nothing can come any more
+	wake      func()    // called when the watch is over; nil before the reader relies on the watch
 }
 
-// watchTail starts a tailWatch at next. The watch stands only later, and perhaps never: see tailWatch.rely.
+// watchTail starts a tailWatch at next. The server confirms the watch only later, and perhaps never: see tailWatch.rely.
 func (s *Stream) watchTail(next uint64) *tailWatch {
 	w := &tailWatch{stream: s, next: next}
 	w.mu.Lock() // the watch may end before it is complete
@@ -58,12 +58,12 @@ func (w *tailWatch) prepare(ctx context.Context) (*http.Request, error) {
 	return req, w.stream.client().authorize(ctx, req)
 }
 
-// rely lets the watch call wake once when it is over. rely returns false, and the watch never calls wake, if the watch does not
-// stand or is over. From rely to its end, the watch holds the incarnation of the stream, as a session does.
+// rely lets the watch call wake once when the watch is over. If the server has not confirmed the watch, or the watch is over, rely
+// returns false, and the watch never calls wake. From rely to its end, the watch holds the incarnation of the stream, as a session does.
 func (w *tailWatch) rely(wake func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.standing || w.over {
+	if !w.confirmed || w.over {
 		return false
 	}
 	w.stream.incarnation.retain()
@@ -81,7 +81,7 @@ func (w *tailWatch) state() (over bool, lost error) {
 // Data implements [h2.Listener].
 func (w *tailWatch) Data(p []byte) (more bool) {
 	w.part = append(w.part, p...)
-	stands, quiet := w.heartbeats()
+	confirmed, quiet := w.heartbeats()
 	if !quiet {
 		w.end(nil)
 		return false
@@ -91,17 +91,17 @@ func (w *tailWatch) Data(p []byte) (more bool) {
 	if w.over {
 		return false
 	}
-	w.heard, w.standing = time.Now(), w.standing || stands
+	w.heard, w.confirmed = time.Now(), w.confirmed || confirmed
 	w.silence.Reset(w.stream.cfg.silence)
 	return true
 }
 
-// mostHeartbeat is more than the payload of any heartbeat takes: two numbers of 64 bits.
+// mostHeartbeat bounds the payload of a heartbeat. A heartbeat has two numbers of 64 bits, and needs less.
 const mostHeartbeat = 64
 
 // heartbeats cuts the whole frames off part. quiet is false when something other than a heartbeat has come, also if only its
-// beginning has come. stands says that a heartbeat has told the tail, and that the tail is at next.
-func (w *tailWatch) heartbeats() (stands, quiet bool) {
+// beginning has come. confirmed says that a heartbeat has told the tail, and that the tail is at next.
+func (w *tailWatch) heartbeats() (confirmed, quiet bool) {
 	rest := w.part
 	for {
 		flags, payload, behind, whole := s2s.Cut(rest)
@@ -118,13 +118,13 @@ func (w *tailWatch) heartbeats() (stands, quiet bool) {
 		if err != nil || len(b.Records) > 0 || b.HasTail && b.Tail.SeqNum != w.next {
 			return false, false
 		}
-		stands, rest = stands || b.HasTail, behind
+		confirmed, rest = confirmed || b.HasTail, behind
 	}
 	w.part = nil // thousands of watches wait, nearly always between two frames
 	if len(rest) > 0 {
 		w.part = bytes.Clone(rest)
 	}
-	return stands, len(rest) < s2s.HeaderSize+mostHeartbeat
+	return confirmed, len(rest) < s2s.HeaderSize+mostHeartbeat
 }
 
 // Ended implements [h2.Listener].

@@ -26,19 +26,19 @@ type Pool struct {
 	queue    []*Waiting // not sent yet
 	starting bool       // a goroutine sends what is in queue
 	failures int        // attempts in a row to make a connection
-	rest     time.Time  // no attempt before
+	pausedTo time.Time  // no attempt to make a connection before
 	closed   bool
 }
 
-// A Listener gets what comes on a request. The goroutine of the connection calls both methods, so they must not block. A call that
-// has begun at the moment of [Waiting.Stop] may return after Stop.
+// A Listener gets the response to a request. The goroutine of the connection calls both methods, so they must not block: all other
+// requests of the connection would wait. A call that has begun at the moment of [Waiting.Stop] may return after Stop.
 type Listener interface {
 	// Data gets the next bytes of the body of the response, whatever the status of the response is. p is valid only during the
 	// call. After Data has returned false, the request is given up.
 	Data(p []byte) (more bool)
 
-	// Ended is called once when the request ends otherwise. lost says that the server has not ended the request: the connection is
-	// lost, or the request has never left.
+	// Ended is called once when the request ends in any way other than a false of Data or a Stop. If lost is true, the server has not
+	// ended the request: the connection is lost, or the request has never left.
 	Ended(err error, lost bool)
 }
 
@@ -76,8 +76,8 @@ func (p *Pool) Start(prepare func(context.Context) (*http.Request, error), l Lis
 	return w
 }
 
-// start sends the queue. One request after the other is sent, because the requests of a connection have ascending numbers. Nobody is
-// in a hurry: until its request stands, a caller waits in another way.
+// start sends the queue. One request after the other is sent, because the requests of a connection have ascending numbers. Nobody
+// is in a hurry: a caller keeps its session until the server has answered the request.
 func (p *Pool) start() {
 	for {
 		p.mu.Lock()
@@ -140,14 +140,14 @@ func (p *Pool) send(w *Waiting) error {
 func (p *Pool) pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.rest = time.Now().Add(min(firstPause<<p.failures, mostPause))
+	p.pausedTo = time.Now().Add(min(firstPause<<p.failures, mostPause))
 	p.failures = min(p.failures+1, 10) // a larger number would shift the pause out of its range
 }
 
 // connect makes another connection.
 func (p *Pool) connect(server *url.URL) (_ *shared, err error) {
 	p.mu.Lock()
-	paused := time.Now().Before(p.rest)
+	paused := time.Now().Before(p.pausedTo)
 	p.mu.Unlock()
 	if paused {
 		return nil, errPaused

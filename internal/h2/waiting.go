@@ -15,7 +15,7 @@ type Waiting struct {
 	// The lock of the pool guards these.
 	conn   *shared // nil before the request is sent
 	number uint32  // of the stream of HTTP/2
-	over   bool    // the listener has heard or given up, or Stop was called
+	over   bool    // the listener has heard of the end or has returned false, or Stop was called
 
 	unreturned int // bytes for which the server has not got new room yet; only the goroutine of the connection uses unreturned
 }
@@ -50,15 +50,15 @@ func (w *Waiting) leave() (c *shared, first bool) {
 	return w.conn, true
 }
 
-// cancel is the error code for a request that nobody needs any more.
-var cancel = binary.BigEndian.AppendUint32(nil, 8)
+// codeCancel is the error code (CANCEL) for a request that nobody needs any more.
+var codeCancel = binary.BigEndian.AppendUint32(nil, 8)
 
 // reset tells the server that a request was given up.
 func (c *shared) reset(number uint32) {
 	// Behind ordered, the request itself has left: the protocol forbids a RST_STREAM before the request.
 	c.ordered.Lock()
 	defer c.ordered.Unlock()
-	if err := c.link.send(appendFrame(nil, frameResetStream, 0, number, cancel...)); err != nil {
+	if err := c.link.send(appendFrame(nil, frameResetStream, 0, number, codeCancel...)); err != nil {
 		c.end(err)
 	}
 }

@@ -30,8 +30,8 @@ func (s *Stream) Claim() bool {
 }
 
 // Write sends data[HeadRoom:] from the caller's memory, and changes data. Write waits for room. If ctx ends during the wait,
-// Write returns the rest of data, in the same form. The caller must call Write again with the rest: the beginning has left,
-// and the claim lasts. After an error, data has not left whole. Nothing more can be written then, but Read still returns what the
+// Write returns the rest of data, again with HeadRoom bytes in front. The caller must call Write with the rest: the beginning
+// has left, and the claim lasts. After an error, data has not left whole. Nothing more can be written then, but Read still returns what the
 // server has sent, for up to lastWords.
 func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error) {
 	rest, err = s.write(ctx, data)
@@ -72,8 +72,8 @@ func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error
 	return nil, nil
 }
 
-// admit waits for room. fresh: the data has not begun to leave. Then the data before goes first, and the end of the body ends the
-// wait too.
+// admit waits for room. fresh is true before the first byte of a Write has left. Then admit also waits until the Write before is
+// complete, and the end of the body ends the wait.
 func (s *Stream) admit(ctx context.Context, fresh bool) error {
 	for {
 		s.mu.Lock()
