@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/s2/internal/wire"
 )
 
 // A peer is the server's end of a conn, and does only what a test says.
@@ -137,6 +138,26 @@ func TestAReadThatIsGivenUpSaysWhetherRecordsHaveLeft(t *testing.T) {
 		}
 		if err = c.Fate(err, taken); errors.Is(err, backend.ErrIndeterminate) != leave || !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, where records have left: %v", err, leave)
+		}
+	}
+}
+
+// An ack may stand in receive's buffer when Recv gives up. Nobody returns that ack, so the batch is one that may be stored. If the ack
+// counted, the batch would look as if it had not left, and a producer would store it twice.
+func TestAnAckBehindTheEndOfAReadDoesNotCount(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, opts := range map[string][]StreamOption{"plain": nil, "exclusive": {Exclusive()}} {
+		c, _ := unanswered(t, 100, opts...)
+		if err := c.Write(t.Context(), 0, letter("a")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Read(canceled)
+		if err := c.matchAck(wire.Ack{End: wire.Position{SeqNum: 1}}, false); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: the late ack: %v", name, err)
+		}
+		if err = c.Fate(err, 1); !errors.Is(err, backend.ErrIndeterminate) {
+			t.Errorf("%s: %v, although the server may have stored the batch", name, err)
 		}
 	}
 }

@@ -129,6 +129,11 @@ func (c *conn) matchAck(ack wire.Ack, reconnect bool) error {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Read has returned why no further ack comes, and Fate says that the batches in flight may be stored. An ack that counted behind
+	// that would make Fate take these batches for unsent, and the producer would store them a second time.
+	if c.ended != nil {
+		return c.ended
+	}
 	// The wire has no ids, so only these checks notice that an ack belongs to another batch: the number of records, the order of the
 	// positions, and with Exclusive the position itself.
 	start, end := ack.Start.SeqNum, ack.End.SeqNum
