@@ -26,7 +26,7 @@ func (e *engine) receive(ctx context.Context, s backend.Session) error {
 func (e *engine) ack(a backend.Ack) error {
 	e.mu.Lock()
 	w := &e.window
-	// A seq below next was acknowledged before. A seq from next+sent on was not given to this session.
+	// A seq below firstSeq was acknowledged before. A seq from firstSeq+sent on was not given to this session.
 	if a.Seq < w.firstSeq || a.Seq-w.firstSeq >= uint64(w.sent) {
 		first, inFlight := w.firstSeq, w.sent
 		e.mu.Unlock()
