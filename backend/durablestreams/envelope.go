@@ -1,9 +1,7 @@
 package durablestreams
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -143,32 +141,4 @@ func quotedLen[S string | []byte](s S) int {
 		}
 	}
 	return n
-}
-
-// unwrap takes an envelope apart. The value keeps its bytes. A message that is not an envelope is the value of a record.
-func unwrap(message []byte) backend.Record {
-	var e struct {
-		Value   json.RawMessage `json:"value"`
-		Headers []struct {
-			Name   string  `json:"name"`
-			Value  *string `json:"value"`
-			Base64 []byte  `json:"base64"`
-		} `json:"headers"`
-		Time *time.Time `json:"time"`
-	}
-	d := json.NewDecoder(bytes.NewReader(message))
-	// A message with further members is not ours: to unwrap it would lose the members.
-	d.DisallowUnknownFields()
-	if err := d.Decode(&e); err != nil || e.Value == nil || e.Time == nil {
-		return backend.Record{Value: message}
-	}
-	r := backend.Record{Value: []byte(e.Value), Time: e.Time.UTC()}
-	for _, h := range e.Headers {
-		value := h.Base64
-		if h.Value != nil {
-			value = []byte(*h.Value)
-		}
-		r.Headers = append(r.Headers, backend.Header{Name: h.Name, Value: value})
-	}
-	return r
 }

@@ -57,7 +57,18 @@ func TestEnvelopeIsWhatOtherClientsSee(t *testing.T) {
 // Streams hold what was written before the option was given, and what others write.
 func TestMessageWithoutAnEnvelopeComesAsItIs(t *testing.T) {
 	s := jsonStream(t, nil, durablestreams.Envelope())
-	for _, m := range []string{`1`, `"value"`, `{"value":1}`, `{"value":1,"time":"yesterday"}`, `{"value":1,"time":"2026-03-04T05:06:07Z","unit":"s"}`, `null`} {
+	for _, m := range []string{
+		`1`, `"value"`, `{"value":1}`, `{"value":1,"time":"yesterday"}`, `{"value":1,"time":"2026-03-04T05:06:07Z","unit":"s"}`, `null`,
+		`{"Value":1,"time":"2026-03-04T05:06:07Z"}`, `{"value":1,"TIME":"2026-03-04T05:06:07Z"}`, // members of other names
+		`{"value":1,"value":2,"time":"2026-03-04T05:06:07Z"}`, `{"value":1,"time":"2026-03-04T05:06:07Z","time":"2026-03-04T05:06:08Z"}`,
+		`{"value":1,"time":null}`, `{"value":1,"headers":null,"time":"2026-03-04T05:06:07Z"}`, `[{"value":1,"time":"2026-03-04T05:06:07Z"}]`,
+		`{"value":1,"headers":[{"Name":"a","value":"b"}],"time":"2026-03-04T05:06:07Z"}`,
+		`{"value":1,"headers":[{"name":"a","value":"b","unit":"s"}],"time":"2026-03-04T05:06:07Z"}`,
+		`{"value":1,"headers":[{"name":"a","value":"b","base64":"Yg=="}],"time":"2026-03-04T05:06:07Z"}`,
+		`{"value":1,"headers":[{"name":"a"}],"time":"2026-03-04T05:06:07Z"}`, `{"value":1,"headers":[{"value":"b"}],"time":"2026-03-04T05:06:07Z"}`,
+		`{"value":1,"headers":[{"name":"a","value":null}],"time":"2026-03-04T05:06:07Z"}`, `{"value":1,"headers":[null],"time":"2026-03-04T05:06:07Z"}`,
+		`{"value":1,"headers":[{"name":"a","base64":"?"}],"time":"2026-03-04T05:06:07Z"}`,
+	} {
 		if _, err := s.Append(t.Context(), "application/json", []byte("["+m+"]")); err != nil {
 			t.Fatal(err)
 		}
