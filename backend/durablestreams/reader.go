@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -35,8 +36,9 @@ type reader struct {
 	stale    int            // answers in a row older than an earlier answer
 	cursor   string         // the server's, sent back with every waiting request
 	pace     pace
-	atTail   bool // the tail was reached: requests wait for more
-	ended    bool // the stream is closed, and everything was read
+	atTail   bool        // the tail was reached: requests wait for more
+	ended    bool        // the stream is closed, and everything was read
+	quiet    *time.Timer // of watch; nil before the first body
 
 	events   *events // the SSE connection; nil without SSE
 	response         // the response being read

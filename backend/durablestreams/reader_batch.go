@@ -80,7 +80,7 @@ func (r *reader) fill() (buf []byte, end bool, err error) {
 	copy(buf, r.rest)
 	// A short read would make a small batch: the transport returns what one packet has brought. At the tail the buffer
 	// is small, and a response with little data ends soon.
-	n, err := readFull(r.body, buf[len(buf):cap(buf)])
+	n, err := r.readFull(buf[len(buf):cap(buf)])
 	buf = buf[:len(buf)+n]
 	if r.length >= 0 { // the length is a forecast for the next buffer, not a check: the transport checks it
 		r.length -= int64(n)
@@ -110,11 +110,14 @@ func (r *reader) fillSize() int {
 
 // readFull reads until p is full or an error comes. Unlike io.ReadFull it does not change the error: io.EOF is the end of the
 // response, and io.ErrUnexpectedEOF a response that broke off.
-func readFull(body io.Reader, p []byte) (n int, err error) {
+func (r *reader) readFull(p []byte) (n int, err error) {
+	r.watch()
+	defer r.unwatch()
 	for n < len(p) && err == nil {
 		var k int
-		k, err = body.Read(p[n:])
+		k, err = r.body.Read(p[n:])
 		n += k
+		r.watch() // a slow response may take any time, so each piece begins the silence again
 	}
 	return n, err
 }

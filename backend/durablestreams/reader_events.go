@@ -16,7 +16,7 @@ import (
 
 const (
 	firstEvent = 10 * time.Second // until the first event: servers send an event at once, and only a proxy holds events back
-	silence    = 2 * time.Minute  // between events: servers end a connection each minute, and a longer silence is a dead connection
+	silence    = 2 * time.Minute  // between events, and between pieces of a response; servers end an SSE connection each minute
 	shortLife  = time.Second      // a connection with a shorter life serves less than a long-poll
 	shortLives = 3                // short connections in a row, until readers use long-polls
 )
@@ -62,7 +62,7 @@ func (r *reader) connect(ctx context.Context) error {
 	usable, err := r.checkEvents(resp)
 	if !usable || err != nil {
 		if resp.StatusCode != http.StatusOK { // the body of a success may have no end
-			discard(resp.Body)
+			r.discard(resp.Body)
 		}
 		cancel()
 		_ = resp.Body.Close()

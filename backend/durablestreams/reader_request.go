@@ -3,6 +3,8 @@ package durablestreams
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -84,12 +86,12 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 	// Without this case, the reader would take the tail for reached, and a consumer that stops at the tail would leave
 	// records out.
 	case status == http.StatusNoContent && !r.atTail:
-		discard(resp.Body)
+		r.discard(resp.Body)
 		return false, protocolErrorf("status 204 for a read that does not wait")
 	case status == http.StatusOK, status == http.StatusNoContent: // 204 ends a long-poll without data
 	case r.atTail && gatewayTimeout(status):
 		// A request without waiting shows whether the server behind the gateway works.
-		discard(resp.Body)
+		r.discard(resp.Body)
 		r.pace.still++
 		r.atTail = false
 		return true, nil
@@ -115,12 +117,42 @@ func (r *reader) receive(resp *http.Response) (again bool, err error) {
 
 // refusal is the error of a status; the body is closed. A 400 is about the offset, unless every server takes the offset ("now" and "-1").
 func (r *reader) refusal(resp *http.Response) error {
+	r.watch()
+	defer r.unwatch()
 	e := r.stream.statusError("read", resp)
 	// ErrOutOfRange would send a consumer to another start, which meets the same refusal.
 	if resp.StatusCode == http.StatusBadRequest && !validOffset(r.ask) {
 		e.kinds = []error{backend.ErrRejected}
 	}
 	return e
+}
+
+// errSilent ends a reader in the middle of a response.
+var errSilent = fmt.Errorf("the server has sent nothing for %v in the middle of a response", silence)
+
+// watch ends the reader when the server sends nothing for as long as silence. Without watch, a Read would wait for as long as its
+// caller, where only the server or a proxy has stopped and the connection lives.
+func (r *reader) watch() {
+	switch {
+	case r.events != nil: // the bytes of an event are here already
+	case r.quiet == nil:
+		r.quiet = time.AfterFunc(silence, func() { r.cancel(errSilent) })
+	default:
+		r.quiet.Reset(silence)
+	}
+}
+
+func (r *reader) unwatch() {
+	if r.quiet != nil {
+		r.quiet.Stop()
+	}
+}
+
+// discard is the discard of a body whose server may stop.
+func (r *reader) discard(body io.ReadCloser) {
+	r.watch()
+	defer r.unwatch()
+	discard(body)
 }
 
 // failure classifies an error of the transport. A read changes nothing, and to read again is always safe. If the reader itself has
