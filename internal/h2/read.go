@@ -149,7 +149,9 @@ func (s *Stream) data(length int, f flags, stream uint32) error {
 	// acks, and Read holds only its buffer.
 	// If we gave back less than the server has counted, the window of the server would shrink with each padded frame, and in
 	// the end the server could not send an ack.
-	s.giveBack(length)
+	if err := s.giveBack(length); err != nil {
+		return err
+	}
 	if f&flagPadded != 0 {
 		// In an empty frame with this flag, ReadByte takes a byte of the next head. Then length is -1, and the check below
 		// refuses the frame.
@@ -166,16 +168,16 @@ func (s *Stream) data(length int, f flags, stream uint32) error {
 }
 
 // giveBack counts n received bytes, and grows the server's windows when half of them is used up.
-func (s *Stream) giveBack(n int) {
+func (s *Stream) giveBack(n int) error {
 	// A WINDOW_UPDATE for each DATA frame would cost a system call for each ack. At half of the window, the server still has
 	// room for the acks that leave before our update arrives.
 	if s.unreturned += n; s.unreturned < firstWindow/2 {
-		return
+		return nil
 	}
 	// The server counts each DATA frame against two windows, of the connection (0) and of the stream, so both must grow.
 	frames := appendWindowUpdate(appendWindowUpdate(nil, 0, s.unreturned), requestStream, s.unreturned)
 	s.unreturned = 0
-	s.reply(frames)
+	return s.answer(frames)
 }
 
 // settings obeys the settings of the server, and says so.
@@ -186,27 +188,24 @@ func (s *Stream) settings(f flags, payload []byte) error {
 	if len(payload)%6 != 0 {
 		return fmt.Errorf("a SETTINGS frame of %d bytes", len(payload))
 	}
-	// The settings change and the ack leaves in one step. The server applies the settings to all data behind the ack, and to no
-	// data in front. Data on the wrong side of the ack could be too much for the server, and the server would end the connection.
-	s.sending.Lock()
-	defer s.sending.Unlock()
+	// The settings change and the ack gets its place among the frames in one step. The server applies the settings to all data behind
+	// the ack, and to no data in front. Data on the wrong side of the ack could be too much for the server, and the server would end
+	// the connection.
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	// A setting has 6 bytes: 2 for its number and 4 for its value.
 	for b := range slices.Chunk(payload, 6) {
-		if err := s.set(binary.BigEndian.Uint16(b), binary.BigEndian.Uint32(b[2:])); err != nil {
+		if err := s.setLocked(binary.BigEndian.Uint16(b), binary.BigEndian.Uint32(b[2:])); err != nil {
 			return err
 		}
 	}
 	wake(s.room)
 	s.met = true
 	// The server waits for this ack, and may give the connection up if no ack comes (SETTINGS_TIMEOUT).
-	_ = s.sendLocked(appendFrame(nil, frameSettings, flagAck, 0)) // a failure ends the stream: see reply
-	return nil
+	return s.answerLocked(appendFrame(nil, frameSettings, flagAck, 0))
 }
 
-// set is called with the lock sending.
-func (s *Stream) set(setting uint16, v uint32) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Stream) setLocked(setting uint16, v uint32) error {
 	switch setting {
 	case settingInitialWindow:
 		// The setting counts from the beginning of the stream, so the window changes by the difference.
@@ -228,10 +227,6 @@ func (s *Stream) set(setting uint16, v uint32) error {
 	return nil
 }
 
-// reply answers a frame of the server. Reading goes on after a failure, because the server may have sent acks behind the frame.
-// The failed write has ended the stream: see sendParts.
-func (s *Stream) reply(frames []byte) { _ = s.send(frames) }
-
 func (s *Stream) ping(f flags, payload []byte) error {
 	if len(payload) != 8 {
 		return fmt.Errorf("a PING frame of %d bytes", len(payload))
@@ -239,8 +234,7 @@ func (s *Stream) ping(f flags, payload []byte) error {
 	if f&flagAck != 0 {
 		return nil // its bytes were the sign of life: see alive
 	}
-	s.reply(appendFrame(nil, framePing, flagAck, 0, payload...))
-	return nil
+	return s.answer(appendFrame(nil, framePing, flagAck, 0, payload...))
 }
 
 // grow makes the window of the stream or of the connection larger.

@@ -29,24 +29,14 @@ func AfterSettings(ctx context.Context) context.Context {
 
 // meet exchanges SETTINGS with the server.
 func (s *Stream) meet() error {
-	s.sending.Lock()
-	// The greeting leaves while this goroutine reads: some servers send their SETTINGS before they read anything.
-	sent := make(chan struct{})
-	go func() {
-		_ = s.sendLocked(greeting()) // a failure ends the stream
-		s.sending.Unlock()
-		close(sent)
-	}()
-	defer func() { <-sent }()
+	s.post(greeting())
 	for !s.met {
 		_, answered, err := s.frame()
 		if answered {
 			err = errors.New("the server has answered before there was a request")
 		}
 		if err != nil {
-			err = s.lost(err)
-			_ = s.Close() // or the greeting might wait for ever
-			return err
+			return s.lost(err)
 		}
 	}
 	return nil

@@ -113,27 +113,14 @@ func (s *Stream) open(req *http.Request, patient bool) (*http.Response, error) {
 		return nil, err
 	}
 	// The request leaves while this goroutine reads. Some servers send their SETTINGS before they read anything, and the beginning
-	// of the body may need more room than a server gives at first. The lock makes sure that the answer to those SETTINGS does not
-	// leave before the request.
-	s.sending.Lock()
-	sent := make(chan struct{})
+	// of the body may need more room than a server gives at first.
+	s.post(first)
 	// The claim comes before open returns. Otherwise the caller could claim first, and the rest of the body would leave before its
 	// beginning.
-	claimed := body != nil && s.Claim()
-	go func() {
-		_ = s.sendLocked(first) // a failure ends the stream
-		s.sending.Unlock()
-		close(sent)
-		if claimed {
-			_, _ = s.Write(req.Context(), body) // a failure ends the stream
-		}
-	}()
-	res, err := s.awaitResponse(req)
-	if err != nil {
-		_ = s.Close()
+	if body != nil && s.Claim() {
+		go func() { _, _ = s.Write(req.Context(), body) }() // a failure ends the stream
 	}
-	<-sent
-	return res, err
+	return s.awaitResponse(req)
 }
 
 // greeting is what every connection begins with: the preface and our SETTINGS.

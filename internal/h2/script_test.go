@@ -42,7 +42,11 @@ func play(t testing.TB, frames ...[]byte) (*Stream, *script, *http.Response, err
 		t.Fatal(err)
 	}
 	res, err := connection{c, 0}.RoundTrip(req)
-	return accepted(), c, res, err
+	s := accepted()
+	if s != nil {
+		_ = s.flush() // so that the request stands in c
+	}
+	return s, c, res, err
 }
 
 // The headers ":status: 200" and ":status: 100"; 200 is number 8 of the table of HPACK, and its name is the name of number 8.
@@ -81,7 +85,7 @@ func TestTheBodyOfAResponseComesWhateverFramesAreBetween(t *testing.T) {
 		"unknown frame":  {ok, appendFrame(nil, 0x55, 0, 7, '?'), text(flagEndStream, "hello")},
 		"more room":      {ok, number(frameWindowUpdate, 0, 10), number(frameWindowUpdate, 1, 10), text(flagEndStream, "hello")},
 	} {
-		_, c, res, err := play(t, frames...)
+		s, c, res, err := play(t, frames...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -90,6 +94,7 @@ func TestTheBodyOfAResponseComesWhateverFramesAreBetween(t *testing.T) {
 		if string(body) != "hello" || err != nil || res.StatusCode != 200 || res.ProtoMajor != 2 {
 			t.Errorf("%s: status %d, %q, %v", name, res.StatusCode, body, err)
 		}
+		_ = s.flush()
 		if name == "ping" && !strings.HasSuffix(c.out.String(), string(appendFrame(nil, framePing, flagAck, 0, make([]byte, 8)...))) {
 			t.Errorf("a ping was not answered")
 		}
@@ -184,7 +189,9 @@ func TestASilentServerIsAskedOnceForASignOfLife(t *testing.T) {
 	for times, pings := range []int{0, 1, 1} {
 		c := &silent{times: times}
 		c.in.Reset([]byte("x"))
-		n, err := alive{newStream(c, time.Second)}.Read(make([]byte, 1))
+		s := newStream(c, time.Second)
+		n, err := alive{s}.Read(make([]byte, 1))
+		_ = s.flush()
 		if (err == nil) != (times < 2) || (n == 1) != (times < 2) || bytes.Count(c.out.Bytes(), ping) != pings {
 			t.Errorf("after %d waits: %d bytes, %v, and %q was sent", times, n, err, c.out.String())
 		}
@@ -210,6 +217,7 @@ func TestDataLeavesInFramesOfTheSizeThatTheServerTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Finish()
+	_ = s.flush()
 	var got []byte
 	var sizes []int
 	for b := c.out.Bytes(); len(b) > 0; {

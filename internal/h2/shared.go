@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -26,14 +25,13 @@ var (
 	errLeaving     = errors.New("the server is about to close the connection")
 )
 
-// A shared is a connection with many requests.
+// A shared is a connection with many requests. Lock order: the lock of the pool comes before that of the link.
 //
 // The headers of the responses are not decoded: a status of failure comes with a body, and the listener sees that the body is not
 // what it waits for. So a shared needs no table of HPACK.
 type shared struct {
-	pool    *Pool
-	link    *Stream    // reads and writes frames; the methods for the request of a Stream are not used
-	ordered sync.Mutex // held while a request or its end is sent; comes before the lock of the pool
+	pool *Pool
+	link *Stream // reads and writes frames; the methods for the request of a Stream are not used
 
 	// The lock of the pool guards these.
 	requests map[uint32]*Waiting // by their numbers; nil when the connection has ended
@@ -53,9 +51,7 @@ func newShared(p *Pool, c net.Conn) *shared {
 func (c *shared) greet() error {
 	first := []byte(preface)
 	first = appendFrame(first, frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0, 0, settingInitialWindow, 0, 0, waitingWindow>>8, waitingWindow&0xff)
-	if err := c.link.send(first); err != nil {
-		return err
-	}
+	c.link.post(first)
 	for !c.settled {
 		if err := c.frame(); err != nil {
 			return err
@@ -70,8 +66,6 @@ func (c *shared) start(w *Waiting, req *http.Request) (sent bool, err error) {
 	if len(block) > leastMaxFrame {
 		return false, fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", len(block), leastMaxFrame)
 	}
-	c.ordered.Lock()
-	defer c.ordered.Unlock()
 	c.pool.mu.Lock()
 	switch {
 	case w.over: // Stop was faster
@@ -85,9 +79,12 @@ func (c *shared) start(w *Waiting, req *http.Request) (sent bool, err error) {
 	w.conn, w.number = c, c.next
 	c.requests[c.next] = w
 	c.next += 2
+	// The number and the place among the frames are one step: numbers must ascend, and a RST_STREAM must not leave before its
+	// request.
+	c.link.post(appendFrame(nil, frameHeaders, flagEndHeaders|flagEndStream, w.number, block...))
 	c.pool.mu.Unlock()
-	// The response may come before send has returned, so the request was noted before.
-	if err := c.link.send(appendFrame(nil, frameHeaders, flagEndHeaders|flagEndStream, w.number, block...)); err != nil {
+	// Without this wait, a network that takes no bytes would not stop the pool from putting more requests into memory.
+	if err := c.link.flush(); err != nil {
 		c.end(err)
 	}
 	return true, nil
@@ -97,7 +94,7 @@ func (c *shared) start(w *Waiting, req *http.Request) (sent bool, err error) {
 func (c *shared) run() {
 	for {
 		if err := c.frame(); err != nil {
-			c.end(err)
+			c.end(c.link.lost(err))
 			return
 		}
 	}
@@ -154,7 +151,7 @@ func (c *shared) request(number uint32) *Waiting {
 func (c *shared) data(number uint32, f flags, payload []byte) error {
 	// The payload counts against the window of the connection also when its request is over.
 	if c.unreturned += len(payload); c.unreturned >= firstWindow/2 {
-		if err := c.link.send(appendWindowUpdate(nil, 0, c.unreturned)); err != nil {
+		if err := c.link.answer(appendWindowUpdate(nil, 0, c.unreturned)); err != nil {
 			return err
 		}
 		c.unreturned = 0
@@ -182,7 +179,7 @@ func (c *shared) data(number uint32, f flags, payload []byte) error {
 	}
 	n := w.unreturned
 	w.unreturned = 0
-	return c.link.send(appendWindowUpdate(nil, number, n))
+	return c.link.answer(appendWindowUpdate(nil, number, n))
 }
 
 // settingMostStreams is the number of the setting for the most requests at a time.
@@ -204,7 +201,7 @@ func (c *shared) settings(f flags, payload []byte) error {
 			c.pool.mu.Unlock()
 		}
 	}
-	return c.link.send(appendFrame(nil, frameSettings, flagAck, 0))
+	return c.link.answer(appendFrame(nil, frameSettings, flagAck, 0))
 }
 
 // removeLocked forgets a request.

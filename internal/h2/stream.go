@@ -48,8 +48,6 @@ type Stream struct {
 	room      chan struct{} // holds one token: the windows have grown, or the body or the stream has ended
 	idle      chan struct{} // holds one token: a Write is complete, or the body or the stream has ended
 
-	// The goroutine that writes a batch, the goroutine that reads (acks of SETTINGS and PING, windows) and the caller of Finish
-	// all write to the connection.
 	sending sync.Mutex  // held while bytes are written, so that no frame begins inside another frame
 	parts   [][]byte    // the frames to write; used again for each write
 	unsent  net.Buffers // the rest of parts; a field, because a variable would be allocated for each write
@@ -66,6 +64,7 @@ type Stream struct {
 	writing   bool        // claimed, and the data has not left
 	partly    bool        // a part of the claimed data may have left
 	finishing bool        // the body ends behind the data of the writer
+	out       outbox      // frames that leave next
 	begun     int         // claims of which a byte may have left
 	ended     error       // why nothing more can be written
 	unwatch   func() bool // stops the watch over the context of the request
@@ -182,9 +181,7 @@ func (a alive) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("the server has been silent for %v, also after a ping", 2*a.s.pingAfter)
 		}
 		// The bytes of the ping say nothing: only one ping is under way at a time.
-		if err := a.s.send(appendFrame(nil, framePing, 0, 0, make([]byte, 8)...)); err != nil {
-			return 0, err
-		}
+		a.s.post(appendFrame(nil, framePing, 0, 0, make([]byte, 8)...))
 	}
 }
 

@@ -156,8 +156,8 @@ func pour(t *testing.T, conn net.Conn, r *rand.Rand) (want []byte) {
 		_, _ = io.Copy(io.Discard, res.Body)
 		close(read)
 	}()
-	for range 40 {
-		data := make([]byte, HeadRoom+1+r.IntN(100_000))
+	for range 100 {
+		data := make([]byte, HeadRoom+1+r.IntN([]int{1_000, 20_000, 100_000}[r.IntN(3)]))
 		for i := range data {
 			data[i] = byte(r.Uint32())
 		}
@@ -179,39 +179,71 @@ func pour(t *testing.T, conn net.Conn, r *rand.Rand) (want []byte) {
 	return want
 }
 
-// A gate holds data up until it is open.
+// A gate holds all writes up until it is open.
 type gate struct {
 	script
-	open chan struct{}
+	entered chan struct{} // holds a token when a write waits
+	open    chan struct{}
+	err     error // of all writes
+	writes  int
 }
 
+func newGate() *gate { return &gate{entered: make(chan struct{}, 1), open: make(chan struct{})} }
+
 func (g *gate) Write(p []byte) (int, error) {
-	if p[3] == byte(frameData) {
-		<-g.open
+	wake(g.entered)
+	<-g.open
+	if g.err != nil {
+		return 0, g.err
 	}
+	g.writes++
 	return g.script.Write(p)
+}
+
+// body returns the payloads of the DATA frames that were sent.
+func (s *script) body() (data []byte) {
+	for b := bytes.TrimPrefix(s.out.Bytes(), []byte(preface)); len(b) > 0; {
+		end := headBytes + int(binary.BigEndian.Uint32(b)>>8)
+		if b[3] == byte(frameData) {
+			data = append(data, b[headBytes:end]...)
+		}
+		b = b[end:]
+	}
+	return data
 }
 
 // The response may come while the beginning of the body waits for the network. The caller then has the Stream, and nothing of the
 // caller may overtake the beginning.
 func TestNothingOvertakesTheBeginningOfTheBody(t *testing.T) {
-	for range 100 {
-		g := &gate{open: make(chan struct{})}
-		g.in.Reset(ok)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://s2.test/", bytes.NewReader([]byte("the beginning")))
-		if err != nil {
-			t.Fatal(err)
+	for _, size := range []int{10, 2 * leastMaxFrame} {
+		for range 50 {
+			g := newGate()
+			g.in.Reset(ok)
+			beginning := bytes.Repeat([]byte("b"), size)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://s2.test/", bytes.NewReader(beginning))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, _, err := Do(g, req, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			written := make(chan error, 1)
+			go func() {
+				err := s.Ready(t.Context())
+				if err == nil && s.Claim() {
+					_, err = s.Write(t.Context(), append(make([]byte, HeadRoom), "the rest"...))
+				}
+				written <- err
+			}()
+			close(g.open)
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
+			if got, want := g.body(), string(beginning)+"the rest"; string(got) != want {
+				t.Errorf("sent %q, want %q", got, want)
+			}
+			_ = s.Close()
 		}
-		s, _, err := Do(g, req, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mu.Lock()
-		if !s.writing {
-			t.Error("another Write may go first")
-		}
-		s.mu.Unlock()
-		close(g.open)
-		_ = s.Close()
 	}
 }

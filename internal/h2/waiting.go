@@ -24,8 +24,7 @@ type Waiting struct {
 func (w *Waiting) Stop() {
 	c, first := w.leave()
 	if first && c != nil {
-		// The network may make the caller of send wait.
-		go c.reset(w.number)
+		c.reset(w.number)
 	}
 }
 
@@ -55,10 +54,5 @@ var codeCancel = binary.BigEndian.AppendUint32(nil, 8)
 
 // reset tells the server that a request was given up.
 func (c *shared) reset(number uint32) {
-	// Behind ordered, the request itself has left: the protocol forbids a RST_STREAM before the request.
-	c.ordered.Lock()
-	defer c.ordered.Unlock()
-	if err := c.link.send(appendFrame(nil, frameResetStream, 0, number, codeCancel...)); err != nil {
-		c.end(err)
-	}
+	c.link.post(appendFrame(nil, frameResetStream, 0, number, codeCancel...))
 }

@@ -39,9 +39,15 @@ func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error
 		// The claim stays, and so does the note that the body ends behind the data: the Write of the rest does both.
 		return rest, nil
 	}
+	s.release()
+	return nil, err
+}
+
+// release ends a claim.
+func (s *Stream) release() {
 	s.mu.Lock()
 	// The end of the claim and the look at finishing are one step. Otherwise a Finish in between would leave the end of the
-	// body to this Write, and this Write would not see the wish: the server would wait for more for ever.
+	// body to release, and release would not see the wish: the server would wait for more for ever.
 	s.writing, s.partly = false, false
 	finish := s.finishing && s.ended == nil
 	s.mu.Unlock()
@@ -49,7 +55,6 @@ func (s *Stream) Write(ctx context.Context, data []byte) (rest []byte, err error
 	if finish {
 		s.sendEnd()
 	}
-	return nil, err
 }
 
 func (s *Stream) write(ctx context.Context, data []byte) (rest []byte, err error) {
@@ -106,13 +111,14 @@ func (s *Stream) roomLocked() int64 {
 }
 
 // spend takes up to n bytes from the windows, before the bytes leave: an update of the server that answers the bytes may come
-// before the write has returned. spend also returns the largest payload that the server accepts.
-func (s *Stream) spend(n int) (granted, maxFrame int) {
+// before the write has returned. spend also returns the largest payload that the server accepts,
+// and the frames that must leave before the bytes.
+func (s *Stream) spend(n int) (granted, maxFrame int, before *[]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	room := min(s.roomLocked(), int64(n))
 	if room <= 0 {
-		return 0, s.maxFrame
+		return 0, 0, nil
 	}
 	s.window -= room
 	s.common -= room
@@ -122,7 +128,7 @@ func (s *Stream) spend(n int) (granted, maxFrame int) {
 		s.partly = true
 		s.begun++
 	}
-	return int(room), s.maxFrame
+	return int(room), s.maxFrame, s.takeOutboxLocked()
 }
 
 // sendData sends the beginning of data[HeadRoom:], as much as there is room for, in one call of the operating system. It returns
@@ -130,16 +136,22 @@ func (s *Stream) spend(n int) (granted, maxFrame int) {
 func (s *Stream) sendData(data []byte) (int, error) {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	// The room is looked at with the lock held, because the settings change with the lock held: see settings.
-	whole, maxFrame := s.spend(len(data) - HeadRoom)
+	// The lock is held from the look at the room to the end of the write. The data keeps to the settings of now, and the ack of newer
+	// settings, which may be posted meanwhile, must leave behind the data: see settings.
+	whole, maxFrame, before := s.spend(len(data) - HeadRoom)
 	if whole == 0 {
 		return 0, nil
+	}
+	s.parts = s.parts[:0]
+	if before != nil {
+		defer returnFrames(before)
+		s.parts = append(s.parts, *before)
 	}
 	// The head of the first frame overwrites bytes that have left already, or the room in front. So a single frame is one piece of
 	// memory, without a copy.
 	n := min(maxFrame, whole)
 	putHead(data, n, frameData, 0, requestStream)
-	s.parts = append(s.parts[:0], data[:HeadRoom+n])
+	s.parts = append(s.parts, data[:HeadRoom+n])
 	data = data[HeadRoom+n : HeadRoom+whole]
 	if len(data) > 0 && s.heads == nil {
 		s.heads = make([]byte, mostFrames*headBytes)
@@ -151,19 +163,6 @@ func (s *Stream) sendData(data []byte) (int, error) {
 		data = data[n:]
 	}
 	return whole, s.sendParts()
-}
-
-// send writes a frame, or several frames in one piece.
-func (s *Stream) send(frames []byte) error {
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	return s.sendLocked(frames)
-}
-
-// sendLocked is send with the lock sending held.
-func (s *Stream) sendLocked(frames []byte) error {
-	s.parts = append(s.parts[:0], frames)
-	return s.sendParts()
 }
 
 // sendParts writes whole frames. A slow network may take its time, as long as bytes leave. With TLS, a deadline that has passed
@@ -205,7 +204,7 @@ func (s *Stream) sendParts() (err error) {
 	return err
 }
 
-// Finish ends the body of the request, behind the data that was claimed. The response goes on. Finish may wait for the
+// Finish ends the body of the request, behind the data that was claimed. The response goes on. Finish does not wait for the
 // network.
 func (s *Stream) Finish() {
 	s.mu.Lock()
@@ -216,14 +215,12 @@ func (s *Stream) Finish() {
 	writing := s.writing // Write ends the body itself
 	s.mu.Unlock()
 	s.wakeBoth()
-	// The frame leaves without the lock mu, because the network may make the caller wait, and the reader needs mu to handle
-	// updates.
 	if !done && !writing {
 		s.sendEnd()
 	}
 }
 
-func (s *Stream) sendEnd() { _ = s.send(appendFrame(nil, frameData, flagEndStream, requestStream)) } // a failure ends the stream
+func (s *Stream) sendEnd() { s.post(appendFrame(nil, frameData, flagEndStream, requestStream)) }
 
 // Begun returns how many claims have begun to leave: the server may have bytes of their data, and of no other data.
 func (s *Stream) Begun() int {
