@@ -39,25 +39,34 @@ func (c *conn) write(ctx context.Context, seq uint64, recs []backend.Record) err
 		if err := c.compare(ctx, b, recs); err != nil {
 			return err
 		}
-		return c.take(b, false)
+		_, err := c.take(b, false)
+		return err
 	}
 	buf := borrowBuffer()
+	behind := false
 	err = c.encode(buf, recs, b)
 	if err == nil {
-		err = c.take(b, true)
+		behind, err = c.take(b, true)
 	}
 	if err != nil {
 		returnBuffer(buf)
 		return err
 	}
-	c.send(ctx, buf)
+	c.send(ctx, buf, behind)
 	return nil
 }
 
 // send writes the frame in buf. The batch is taken, so send returns no error: a failure closes the connection, and Read says what
 // became of the batches in flight. If ctx ends while the server gives no room, the rest of the frame leaves later. Half a frame
 // would end the session, and with it the answers to the batches before.
-func (c *conn) send(ctx context.Context, buf *[]byte) {
+//
+// behind says that earlier batches wait for their acks. Then a small frame may leave a few microseconds later, together with the next
+// frames: a call of the operating system costs more than the making of a small frame.
+func (c *conn) send(ctx context.Context, buf *[]byte, behind bool) {
+	if behind && c.out.Collect(*buf) {
+		returnBuffer(buf)
+		return
+	}
 	// An error ends out. receive still reads the acks that the server has sent, for a second at most, and then ends the connection.
 	rest, _ := c.out.Write(ctx, *buf)
 	if rest == nil {
@@ -158,21 +167,24 @@ func (c *conn) demand(b batch) wire.Condition {
 	return demand
 }
 
-// take puts the batch in flight, unless the connection has ended since admit looked. leaves says that the frame of the batch
-// leaves next. Otherwise an earlier connection has stored the batch, and take counts the batch as answered. Stored batches come
-// first on a connection, because only positions below the tail are compared. Therefore no batch that waits for its answer stands
-// in front of a stored batch.
-func (c *conn) take(b batch, leaves bool) error {
+// take puts the batch in flight, unless the connection has ended since admit looked. behind says that earlier batches wait for their
+// acks.
+//
+// leaves says that the frame of the batch leaves next. Otherwise an earlier connection has stored the batch, and take counts the batch
+// as answered. Stored batches come first on a connection, because only positions below the tail are compared. Therefore no batch that
+// waits for its answer stands in front of a stored batch.
+func (c *conn) take(b batch, leaves bool) (behind bool, err error) {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := c.refusalLocked(); err != nil {
-		return err
+		return false, err
 	}
+	behind = c.answered < len(c.inflight)
 	// The claim and the entry in the lists are one step. Otherwise the server's advice could end the request in between, and a
 	// batch would wait for its answer that never left.
 	if leaves && !c.out.Claim() {
-		return io.EOF
+		return false, io.EOF
 	}
 	// The batch enters the list of the connection and the list of the appender under one lock: see appender.
 	c.inflight = append(c.inflight, b)
@@ -183,5 +195,5 @@ func (c *conn) take(b batch, leaves bool) error {
 		c.answered++
 		wake(c.readWake)
 	}
-	return nil
+	return behind, nil
 }

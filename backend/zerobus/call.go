@@ -82,12 +82,18 @@ func (c *Client) tryCall(ctx context.Context, g grant, first []byte, do doer) (*
 // send sends a message, which begins behind messageRoom. An error means that the message has not left whole, so the server cannot
 // have understood it. partly says that ctx has ended while the server took no more bytes, and that a part of the message may have
 // left. Then the call is of no use, and the caller must cut it.
-func (c *call) send(ctx context.Context, message []byte) (partly bool, err error) {
+//
+// behind says that the server owes acks for earlier messages. Then the message may leave a few microseconds later, together with
+// the next messages: a call of the operating system costs as much as the making of a small message.
+func (c *call) send(ctx context.Context, message []byte, behind bool) (partly bool, err error) {
 	if err := c.out.Ready(ctx); err != nil {
 		return false, err
 	}
 	if !c.out.Claim() {
 		return false, io.EOF
+	}
+	if behind && c.out.Collect(message) {
+		return false, nil
 	}
 	rest, err := c.out.Write(ctx, message)
 	if rest != nil {

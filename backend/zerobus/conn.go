@@ -48,7 +48,7 @@ type conn struct {
 
 	news     chan struct{}  // holds one token: Read may find something new
 	received chan struct{}  // closed when receive has returned
-	calls    sync.WaitGroup // Write and the half-close: Close must not return while Write reads lent records
+	calls    sync.WaitGroup // of Write: Close must not return while Write reads lent records
 	closing  sync.Once
 
 	// mu is never held while the network may make the caller wait.
@@ -73,7 +73,8 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 	if err := checkHeaderless(recs); err != nil {
 		return fmt.Errorf("%s: send: batch %d: %w", c.sink.label(), seq, err)
 	}
-	if err := c.beginWrite(ctx); err != nil {
+	behind, err := c.beginWrite(ctx)
+	if err != nil {
 		return err
 	}
 	defer c.calls.Done()
@@ -84,25 +85,27 @@ func (c *conn) Write(ctx context.Context, seq uint64, recs []backend.Record) err
 	// A rotation may be announced while we encode. Then the batch is sent all the same: the server still acknowledges during
 	// the pause, and the stream is not half-closed before Write has returned.
 	*buf = (&ingestion{kind: c.kind, offset: int64(seq - c.first), recs: recs}).encode(*buf)
-	partly, err := c.call.send(ctx, *buf)
+	partly, err := c.call.send(ctx, *buf, behind)
 	return c.endWrite(ctx, partly, err)
 }
 
-// beginWrite counts the batch as sent, because the ack may come before send returns.
-func (c *conn) beginWrite(ctx context.Context) error {
+// beginWrite counts the batch as sent, because the ack may come before send returns. behind says that the batches before are not all
+// acknowledged.
+func (c *conn) beginWrite(ctx context.Context) (behind bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		c.endLocked(err)
 	}
 	if c.cause != nil || c.finished {
-		return c.refusalLocked(ctx)
+		return false, c.refusalLocked(ctx)
 	}
+	behind = c.sent > c.acked
 	c.writing = ctx
 	c.watchLocked()
 	c.sent++
 	c.calls.Add(1)
-	return nil
+	return behind, nil
 }
 
 // watchLocked makes checkWrite run once a second while there are Writes. A timer for each Write seemed to cost a lone Send about 1 % more

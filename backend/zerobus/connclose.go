@@ -82,7 +82,7 @@ func (c *conn) finishLocked() {
 	c.stopTimerLocked() // the timer of a pause
 	// cancel makes recv return, so Read and Close end even if the server says nothing more.
 	c.timer = time.AfterFunc(lastAcks, c.cancel)
-	c.calls.Go(c.call.out.Finish) // in a goroutine, because the network may make Finish wait; behind the message that Write sends
+	c.call.out.Finish() // behind the message that Write sends
 }
 
 // advanceLocked must be called whenever a batch is acknowledged, sent or refused. If everything is acknowledged, the pause

@@ -5,7 +5,8 @@
 // net/http can do the same, and costs more where it matters. For the life of the request, net/http holds a buffer of the
 // server's largest frame, 512 KiB against our server, also while nothing is sent. net/http copies each byte of the body twice
 // more, and hands the body and the response to goroutines of its own. Here, [Stream.Write] sends the caller's memory from
-// the caller's goroutine, and [Stream.Read] handles the frames of the server. An idle Stream holds only its read buffer.
+// the caller's goroutine, and [Stream.Read] handles the frames of the server. An idle Stream holds only its read buffer. For small data
+// behind other data, [Stream.Collect] saves the call of the operating system.
 //
 // A [Pool] is for the opposite case: many requests over few connections, whose responses say next to nothing for hours.
 //

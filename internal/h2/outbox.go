@@ -11,10 +11,11 @@ const mostAnswers = 64 << 10
 // An outbox holds whole frames that nobody has begun to write. The lock mu of the Stream guards the outbox.
 //
 // The goroutine that reads must never write: the server may wait with its reads until we have read, and then neither side would
-// go on. So its answers go into the outbox.
-// Whoever writes next takes the whole outbox: flush, or a Write, which puts the outbox in front of its own data.
+// go on. So its answers go into the outbox, and so does small data, which then leaves in one call of the operating system: see
+// Collect. Whoever writes next takes the whole outbox: flush, or a Write, which puts the outbox in front of its own data.
 type outbox struct {
 	frames   *[]byte // nil: empty; an idle Stream holds no memory for frames
+	claims   int     // claims whose data is in frames
 	answers  int     // bytes of answers in frames
 	flushing bool    // a goroutine is on its way to write frames
 }
@@ -72,7 +73,12 @@ func (s *Stream) answerLocked(frames []byte) error {
 // write the frames before anything else.
 func (s *Stream) takeOutboxLocked() *[]byte {
 	frames := s.out.frames
-	s.out.frames, s.out.answers = nil, 0
+	// Behind a failed write nothing leaves any more. If the claims counted, the caller would take data for stored perhaps that the
+	// server cannot have.
+	if s.cutOff == nil {
+		s.begun += s.out.claims
+	}
+	s.out.frames, s.out.claims, s.out.answers = nil, 0, 0
 	return frames
 }
 

@@ -117,7 +117,7 @@ func (s *Stream) open(req *http.Request, patient bool) (*http.Response, error) {
 	s.post(first)
 	// The claim comes before open returns. Otherwise the caller could claim first, and the rest of the body would leave before its
 	// beginning.
-	if body != nil && s.Claim() {
+	if body != nil && s.Claim() && !s.Collect(body) {
 		go func() { _, _ = s.Write(req.Context(), body) }() // a failure ends the stream
 	}
 	return s.awaitResponse(req)

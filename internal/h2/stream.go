@@ -36,7 +36,7 @@ var (
 	errAnswered = errors.New("the server has ended the response")
 )
 
-// A Stream is a connection with its request. One goroutine calls Write, after Claim. Another goroutine calls Read, and must
+// A Stream is a connection with its request. One goroutine calls Write or Collect, after Claim. Another goroutine calls Read, and must
 // call Read all the time: only Read handles the frames by which the server gives room for more data. Any goroutine calls
 // Finish, Begun and Close.
 //

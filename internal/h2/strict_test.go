@@ -165,6 +165,9 @@ func pour(t *testing.T, conn net.Conn, r *rand.Rand) (want []byte) {
 		if s.Ready(t.Context()) != nil || !s.Claim() {
 			break // the server says why
 		}
+		if r.IntN(2) == 0 && s.Collect(data) {
+			continue
+		}
 		rest, err := s.Write(t.Context(), data)
 		if err != nil {
 			break

@@ -15,7 +15,7 @@ func (s *Stream) Ready(ctx context.Context) error {
 	return s.admit(ctx, true)
 }
 
-// Claim reserves the stream for one Write, which must follow. Claim returns false if nothing more can be written: the stream
+// Claim reserves the stream for one Write or Collect, which must follow. Claim returns false if nothing more can be written: the stream
 // or the body has ended.
 func (s *Stream) Claim() bool {
 	s.mu.Lock()
