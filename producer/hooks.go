@@ -8,9 +8,10 @@ import (
 
 // Hooks are functions for counting and tracing. Any of them may be nil. The producer calls hooks from its own goroutines, with
 // no lock held. A hook holds up sending until the hook returns, so a hook should be short. A hook must not wait for its own
-// producer, with Send, Flush, Close or a receipt, because the producer does nothing until the hook returns. Close in a hook
-// returns an error, at most a second after [DrainTimeout]; call Close in a goroutine of its own. A panic of a hook ends the
-// process, because the panic happens in a goroutine of the producer.
+// producer, with Send, Flush, Close or a receipt, because the producer does nothing until the hook returns. For the same reason, a
+// hook must not call Enqueue, which waits while the buffer is full; TryEnqueue never waits. Close in a hook returns an error, at
+// most a second after [DrainTimeout]; call Close in a goroutine of its own. A panic of a hook ends the process, because the panic
+// happens in a goroutine of the producer.
 type Hooks struct {
 	// Started: New has opened the sink. stats is [Producer.Stats]. The function that Started returns, which may be nil, is called
 	// when the producer has stopped, with the reason that [Producer.Err] returns.
