@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -87,8 +86,6 @@ func (w *workers[T]) attempt(t *task[T]) error {
 	defer overdue.Stop()
 	return w.guarded(ctx, t)
 }
-
-var errGoexit = errors.New("the handler called runtime.Goexit, as FailNow of a test does, and did not return")
 
 // guarded runs the handler and returns a panic as an error. When a handler calls runtime.Goexit, as FailNow of a test
 // does, the goroutine of the worker ends. Then no worker may be left, and the records would wait for ever; therefore the

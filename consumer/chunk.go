@@ -50,7 +50,11 @@ func (ch *chunk[T]) decode(c codec.Codec[T]) {
 		// In this goroutine nobody can recover, and a panic of the codec would end the process. Therefore we keep the
 		// panic. When the loop reaches the record, the loop raises the panic again, in its own goroutine. The records
 		// behind are not decoded, because the loop never gets further.
-		if p := recover(); p != nil {
+		p := recover()
+		if p == nil && i < len(ch.recs) {
+			p = errGoexit
+		}
+		if p != nil {
 			// The text names the record now, because the slice of records may have gone back to the reader when the loop
 			// comes to the record: an earlier loop may have finished all records behind the one in hand.
 			ch.bad = append(ch.bad, undecoded{at: i, panicked: fmt.Sprintf("at record %q: %v\n\n%s", ch.recs[i].Offset, p, debug.Stack())})

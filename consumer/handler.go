@@ -56,6 +56,9 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
+// errGoexit says why a goroutine of the consumer has ended before its work was done.
+var errGoexit = errors.New("a function of the caller called runtime.Goexit, as FailNow of a test does, and did not return")
+
 // panicToError makes *err of a panic. Defer panicToError directly, because recover works only there.
 func panicToError(err *error) {
 	if p := recover(); p != nil {

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -37,8 +36,7 @@ type mergeStream[T any] struct {
 
 // read is the goroutine.
 func (s *mergeStream[T]) read(ctx context.Context, events chan<- *mergeStream[T]) {
-	// A function of the caller may end the goroutine by runtime.Goexit, as t.Fatal does. Then the error below stays.
-	s.err = errors.New("a function of the caller has ended the goroutine of the stream")
+	s.err = errGoexit // unless the loop below ends
 	defer func() {
 		// Nobody could recover a panic in this goroutine.
 		if p := recover(); p != nil {

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,20 +53,18 @@ func (p *pipeline[T]) start(ctx context.Context, f *fetcher) {
 
 // fetch is the goroutine of the reader.
 func (p *pipeline[T]) fetch(ctx context.Context) {
-	parked := false
+	err := fmt.Errorf("consumer: read: %w", errGoexit) // unless runGuarded returns
 	defer func() {
-		if !parked {
-			p.goroutines.Done()
+		if err == errParked {
+			return
 		}
+		defer p.goroutines.Done()
+		// The end of the stream goes through the queue like a chunk, so all records before the end are handed out
+		// first. handOver fails only when ctx is over, and then the loop does not receive any more.
+		_ = p.handOver(ctx, &chunk[T]{first: p.seq, last: true, err: err})
 	}()
 	reserveStack()
-	err := p.fetcher.runGuarded(ctx)
-	if parked = err == errParked; parked {
-		return
-	}
-	// The end of the stream goes through the queue like a chunk, so all records before the end are handed out
-	// first. handOver fails only when ctx is over, and then the loop does not receive any more.
-	_ = p.handOver(ctx, &chunk[T]{first: p.seq, last: true, err: err})
+	err = p.fetcher.runGuarded(ctx)
 }
 
 // wake lets a parked reader see that ctx is over.
@@ -159,19 +158,26 @@ func (p *pipeline[T]) decodeAll(ctx context.Context) {
 	for {
 		select {
 		case ch := <-p.work:
-			if ch == nil {
-				return
-			}
-			p.decode(ch)
-			if ch.ready != nil {
-				close(ch.ready)
-			} else if sendOn(ctx, p.queue, ch) != nil {
+			if ch == nil || p.decodeAndPass(ctx, ch) != nil {
 				return
 			}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// decodeAndPass decodes ch and lets the loop have ch, also when the codec ends the goroutine: the loop would wait for ch for ever.
+func (p *pipeline[T]) decodeAndPass(ctx context.Context, ch *chunk[T]) (err error) {
+	defer func() {
+		if ch.ready != nil {
+			close(ch.ready)
+		} else {
+			err = sendOn(ctx, p.queue, ch)
+		}
+	}()
+	p.decode(ch)
+	return nil
 }
 
 func (p *pipeline[T]) decode(ch *chunk[T]) {

@@ -17,7 +17,7 @@ import (
 // Every record of the loop has a receipt, producer.Skip where there is nothing to wait for. Therefore the number of a
 // record follows from its place among the receipts.
 //
-// One goroutine (waitAll) waits. The loop adds receipts with push, and ends the goroutine with drain or abandon.
+// One goroutine (waitToEnd) waits. The loop adds receipts with push, and ends the goroutine with drain or abandon.
 type receiptWaiter struct {
 	run     *run
 	letters letterbox // nil: a record that the destination refuses ends the Pipe
@@ -54,7 +54,7 @@ func startReceiptWaiter(ctx context.Context, r *run, cfg *config, failed context
 		cancel: cancel, failed: failed, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		newest: new(receiptBlock),
 	}
-	go s.waitAll(ctx, s.newest)
+	go s.waitToEnd(ctx, s.newest)
 	return s
 }
 
@@ -86,10 +86,29 @@ func (s *receiptWaiter) signal() {
 	}
 }
 
-// waitAll is the goroutine: it waits for receipts and moves the low-water mark, until all receipts are durable and no
-// further receipt comes, a receipt fails, or ctx is over.
-func (s *receiptWaiter) waitAll(ctx context.Context, b *receiptBlock) {
+// waitToEnd is the goroutine. When the dead letters call runtime.Goexit, the goroutine ends before all receipts are durable, and the loop
+// would wait for ever; so the loop ends.
+func (s *receiptWaiter) waitToEnd(ctx context.Context, b *receiptBlock) {
 	defer close(s.done)
+	ended := false
+	defer func() {
+		if !ended {
+			s.fail(errGoexit)
+		}
+	}()
+	s.waitAll(ctx, b)
+	ended = true
+}
+
+// fail ends the loop because of err.
+func (s *receiptWaiter) fail(err error) {
+	s.err = fmt.Errorf("consumer: pipe: %w", err)
+	s.failed()
+}
+
+// waitAll waits for receipts and moves the low-water mark, until all receipts are durable and no further receipt comes, a receipt
+// fails, or ctx is over.
+func (s *receiptWaiter) waitAll(ctx context.Context, b *receiptBlock) {
 	seq, at := uint64(0), 0 // of the next record: its number, and its place in b
 	for {
 		filled := int(b.filled.Load())
@@ -111,8 +130,7 @@ func (s *receiptWaiter) waitAll(ctx context.Context, b *receiptBlock) {
 		if err != nil {
 			// When ctx is over, drain or abandon stopped the wait; no receipt has failed.
 			if ctx.Err() == nil {
-				s.err = fmt.Errorf("consumer: pipe: %w", err)
-				s.failed()
+				s.fail(err)
 			}
 			return
 		}

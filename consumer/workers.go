@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,7 +93,7 @@ func (w *workers[T]) add(batch []task[T], keys []string) {
 func (w *workers[T]) startLocked() {
 	if w.busy == w.started && w.started < w.cfg.concurrency && !w.closed.Load() {
 		w.started++
-		w.running.Go(w.run)
+		w.running.Go(w.runToEnd)
 	}
 }
 
@@ -108,7 +109,19 @@ func (w *workers[T]) wakeLocked(n int) {
 	}
 }
 
-// run is the goroutine of one worker.
+// runToEnd is the goroutine of one worker. When the dead letters call runtime.Goexit, the goroutine ends before its records are done, and
+// the loop would wait for them for ever; so the loop ends.
+func (w *workers[T]) runToEnd() {
+	err := fmt.Errorf("consumer: process: %w", errGoexit) // unless run returns
+	defer func() {
+		if err != nil {
+			w.fail(err)
+		}
+	}()
+	w.run()
+	err = nil
+}
+
 func (w *workers[T]) run() {
 	var (
 		mine []task[T]
