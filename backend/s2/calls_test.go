@@ -88,7 +88,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"unknown encoding": {encoded("br", []byte("x")), `content-encoding "br"`},
 	} {
 		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { c.answer(w) }))
-		cl, err := s2.New(s2.Config{Token: "any", AccountEndpoint: web.URL, BasinEndpoint: web.URL})
+		cl, err := s2.New(s2.Config{Token: "any", AccountEndpoint: web.URL, BasinEndpoint: web.URL}, patient()...)
 		check(t, err)
 		_, err = admin.New(cl).BasinConfig(t.Context(), basinName)
 		var pe *s2.ProtocolError
@@ -130,7 +130,7 @@ func TestEndpoints(t *testing.T) {
 		t.Setenv("S2_BASIN_ENDPOINT", c.endpoint)
 		cfg, err := s2.Environment()
 		check(t, err)
-		cl, err := s2.New(cfg)
+		cl, err := s2.New(cfg, patient()...)
 		check(t, err)
 		tail, err := cl.Basin(basinName).Stream("a/b").CheckTail(t.Context())
 		if err != nil || tail.SeqNum != 1 || host.Load() != c.host || path.Load() != c.path || basin.Load() != c.basin || auth.Load() != "Bearer from-the-environment" {

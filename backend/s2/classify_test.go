@@ -256,7 +256,7 @@ func TestTheEnvironmentNamesTokenAndEndpoints(t *testing.T) {
 	other := cfg
 	other.BasinEndpoint = srv + "/"
 	for _, cfg := range []s2.Config{cfg, other} {
-		c, err := s2.New(cfg, s2.Zstd())
+		c, err := s2.New(cfg, patient(s2.Zstd())...)
 		check(t, err)
 		if _, err := c.Basin(basinName).Stream("a/b").CheckTail(t.Context()); err != nil {
 			t.Error(err)

@@ -25,14 +25,18 @@ func streamName() string { return fmt.Sprintf("orders/%d", streamNo.Add(1)) }
 // dial makes a client of srv that is closed with the test.
 func dial(t testing.TB, srv *s2test.Server, opts ...s2.Option) *s2.Client {
 	t.Helper()
-	// A machine may be too busy to connect to itself, and to answer itself, within the defaults of 3 s and 5 s.
-	opts = append([]s2.Option{s2.ConnectTimeout(time.Minute), s2.Timeout(time.Minute)}, opts...)
-	c, err := s2.New(srv.Config(), opts...)
+	c, err := s2.New(srv.Config(), patient(opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// patient returns opts with longer times than the defaults of 3 s and 5 s, unless opts say otherwise. A machine may be too busy to connect
+// to itself, and to answer itself, within these.
+func patient(opts ...s2.Option) []s2.Option {
+	return append([]s2.Option{s2.ConnectTimeout(time.Minute), s2.Timeout(time.Minute)}, opts...)
 }
 
 // serve starts a server that keeps its records in "memory" or in "bolt". With auto, streams need not be created.

@@ -144,7 +144,7 @@ func TestReadersFallBackToEventsWhereHTTP2DoesNotPass(t *testing.T) {
 			direct := dial(t, srv).Basin(basinName).Stream(streamName())
 			want := fillStream(t, direct, 5000)
 			at, opts := way(t, srv)
-			c, err := s2.New(s2.Config{Token: srv.Token(), AccountEndpoint: at, BasinEndpoint: at}, opts...)
+			c, err := s2.New(s2.Config{Token: srv.Token(), AccountEndpoint: at, BasinEndpoint: at}, patient(opts...)...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,7 +205,7 @@ func TestLostConnectionOfEventsMayPass(t *testing.T) {
 	p.Config.ErrorLog = quiet
 	p.StartTLS()
 	defer p.Close()
-	st := at(t, p.URL, append(trusting(p), s2.ConnectTimeout(time.Minute))...).Basin(basinName).Stream("s")
+	st := at(t, p.URL, trusting(p)...).Basin(basinName).Stream("s")
 	_, err := st.OpenReader(t.Context(), backend.Earliest)
 	want(t, err, backend.ErrTransient)
 	if !strings.Contains(err.Error(), "EOF") || !strings.Contains(err.Error(), "does not offer HTTP/2") {

@@ -83,7 +83,7 @@ func TestBatchesLeaveInFramesAsLargeAsTheServerTakes(t *testing.T) {
 	recs := []backend.Record{{Value: make([]byte, 500_000)}}
 	for range 10 {
 		p := newTap(t, srv.URL())
-		c, err := s2.New(s2.Config{Token: srv.Token(), AccountEndpoint: "http://" + p.Addr().String(), BasinEndpoint: "http://" + p.Addr().String()})
+		c, err := s2.New(s2.Config{Token: srv.Token(), AccountEndpoint: "http://" + p.Addr().String(), BasinEndpoint: "http://" + p.Addr().String()}, patient()...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -294,7 +294,7 @@ func TestSleeperSurvivesARestartOfTheServer(t *testing.T) {
 	}
 	srv := start("127.0.0.1:0")
 	addr := strings.TrimPrefix(srv.URL(), "http://")
-	st := at(t, srv.URL(), s2.ShortSleep(0), s2.ConnectTimeout(time.Minute)).Basin(basinName).Stream(streamName())
+	st := at(t, srv.URL(), s2.ShortSleep(0)).Basin(basinName).Stream(streamName())
 	put(t, st, "0")
 	place := backend.Earliest
 	for i := range 4 {
@@ -452,7 +452,7 @@ func TestReaderSleepsOverTLS(t *testing.T) {
 	t.Parallel()
 	srv := s2test.New(t, s2test.Basin(basinName, true), quick)
 	addr, roots := terminate(t, srv)
-	st := at(t, "https://"+addr, s2.TLS(&tls.Config{RootCAs: roots}), s2.ConnectTimeout(time.Minute)).Basin(basinName).Stream(streamName())
+	st := at(t, "https://"+addr, s2.TLS(&tls.Config{RootCAs: roots})).Basin(basinName).Stream(streamName())
 	put(t, st, "a")
 	s := sleep(t, st, backend.Earliest)
 	put(t, st, "b")

@@ -167,28 +167,6 @@ func TestCutStreamIsNotTakenForItsEnd(t *testing.T) {
 	}
 }
 
-func TestAckDeadlineStartsAnewWithEachAck(t *testing.T) {
-	t.Parallel()
-	srv, st := fresh(t, nil)
-	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Replying, Times: s2test.Always, Do: s2test.Delay(400 * time.Millisecond)})
-	p, err := producer.New(t.Context(), st, codec.String(), producer.BatchRecords(1), producer.AckTimeout(5*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 15 { // all at once, and 6 s until the last is acknowledged
-		if _, err := p.Enqueue(t.Context(), fmt.Sprint(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if s := p.Stats(); s.Resent != 0 || s.Sessions != 1 {
-		t.Errorf("%+v", s)
-	}
-	exactly(t, st, 15)
-}
-
 func TestReadThatWaitsOutlivesTheTimeout(t *testing.T) {
 	t.Parallel()
 	_, st := fresh(t, []s2.Option{s2.Timeout(4 * time.Second)})
@@ -233,7 +211,7 @@ func listen(t testing.TB, h http.HandlerFunc) string {
 func fake(t testing.TB, h http.HandlerFunc, opts ...s2.StreamOption) *s2.Stream {
 	t.Helper()
 	url := listen(t, h)
-	c, err := s2.New(s2.Config{Token: "secret-token", AccountEndpoint: url, BasinEndpoint: url})
+	c, err := s2.New(s2.Config{Token: "secret-token", AccountEndpoint: url, BasinEndpoint: url}, patient()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 
@@ -49,7 +48,7 @@ func strict(t *testing.T, srv *s2test.Server, always bool, opts ...s2.StreamOpti
 		serving.Wait()
 	})
 	// The client closes its connections before the cleanup above waits for them.
-	c := at(t, "http://"+l.Addr().String(), s2.ConnectTimeout(time.Minute), s2.Timeout(time.Minute))
+	c := at(t, "http://"+l.Addr().String())
 	return p, c.Basin(basinName).Stream(streamName(), opts...)
 }
 

@@ -17,7 +17,7 @@ import (
 func fakeClient(t testing.TB, token string, h http.HandlerFunc, opts ...s2.Option) *s2.Client {
 	t.Helper()
 	at := listen(t, h)
-	c, err := s2.New(s2.Config{Token: token, AccountEndpoint: at, BasinEndpoint: at}, opts...)
+	c, err := s2.New(s2.Config{Token: token, AccountEndpoint: at, BasinEndpoint: at}, patient(opts...)...)
 	check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c

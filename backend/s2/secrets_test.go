@@ -174,7 +174,7 @@ func TestATokenThatIsAWordLeavesCodesAndMessagesAlone(t *testing.T) {
 		_, _ = io.WriteString(w, `{"code":"stream_not_found","message":"no stream in not_found_basin"}`)
 	})
 	for _, token := range []string{"stream", "not_found", "stream_not_found"} {
-		c, err := s2.New(s2.Config{Token: token, AccountEndpoint: url, BasinEndpoint: url}, s2.Attempts(1))
+		c, err := s2.New(s2.Config{Token: token, AccountEndpoint: url, BasinEndpoint: url}, patient(s2.Attempts(1))...)
 		if err != nil {
 			t.Fatal(err)
 		}

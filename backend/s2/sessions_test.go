@@ -38,8 +38,8 @@ func TestEventsOverHTTP2DoNotEndTheFallBack(t *testing.T) {
 	defer web.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(web.Certificate())
-	c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: web.URL, BasinEndpoint: web.URL}, s2.TLS(&tls.Config{RootCAs: roots}),
-		s2.ConnectTimeout(time.Minute))
+	c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: web.URL, BasinEndpoint: web.URL},
+		patient(s2.TLS(&tls.Config{RootCAs: roots}))...)
 	check(t, err)
 	defer c.Close()
 	for i := range 2 {
@@ -223,7 +223,7 @@ func TestTheLastReaderOfAClosedClientClosesItsConnection(t *testing.T) {
 	web.Start()
 	defer web.Close()
 	for range 100 {
-		c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: web.URL, BasinEndpoint: web.URL})
+		c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: web.URL, BasinEndpoint: web.URL}, patient()...)
 		check(t, err)
 		r, err := c.Basin(basinName).Stream("s", s2.BareOffsets()).OpenReader(t.Context(), backend.Earliest)
 		check(t, err)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/s2"
@@ -64,7 +63,7 @@ func TestSessionsOverTLS(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true))
 	addr, roots := terminate(t, srv)
 	at := s2.Config{Token: srv.Token(), AccountEndpoint: "https://" + addr, BasinEndpoint: "https://" + addr}
-	trusting, err := s2.New(at, s2.TLS(&tls.Config{RootCAs: roots}), s2.Zstd(), s2.ConnectTimeout(time.Minute))
+	trusting, err := s2.New(at, patient(s2.TLS(&tls.Config{RootCAs: roots}), s2.Zstd())...)
 	check(t, err)
 	st := trusting.Basin(basinName).Stream(streamName(), s2.Exclusive())
 	p, err := producer.New(t.Context(), st, codec.String())
@@ -77,7 +76,7 @@ func TestSessionsOverTLS(t *testing.T) {
 	exactly(t, st, 5000)
 	check(t, trusting.Close())
 
-	wary, err := s2.New(at, s2.Attempts(1))
+	wary, err := s2.New(at, patient(s2.Attempts(1))...)
 	check(t, err)
 	defer wary.Close()
 	_, err = wary.Basin(basinName).Stream("s").CheckTail(t.Context())

@@ -17,7 +17,7 @@ import (
 // at makes a client for one address.
 func at(t *testing.T, endpoint string, opts ...s2.Option) *s2.Client {
 	t.Helper()
-	c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: endpoint, BasinEndpoint: endpoint}, opts...)
+	c, err := s2.New(s2.Config{Token: "any-token", AccountEndpoint: endpoint, BasinEndpoint: endpoint}, patient(opts...)...)
 	check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
