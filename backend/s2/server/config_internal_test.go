@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,6 +44,12 @@ func TestServerIsStartedOnceAndNotAfterClose(t *testing.T) {
 		t.Error(err)
 	}
 	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWrongBasinOfAConfigIsNamed(t *testing.T) {
+	if _, err := New(Config{Basins: []Basin{{Name: "x"}}}); err == nil || !strings.Contains(err.Error(), "s2 server: make the basins of Config") {
 		t.Error(err)
 	}
 }

@@ -167,7 +167,7 @@ func (s *Server) open() (err error) {
 		}
 	}
 	if err = s.seed(); err != nil {
-		return errors.Join(err, s.release())
+		return errors.Join(fmt.Errorf("s2 server: make the basins of Config: %w", err), s.release())
 	}
 	return nil
 }
