@@ -279,13 +279,16 @@ func hashOf(recs []backend.Record) []byte {
 		_, _ = h.Write(n[:])
 		_, _ = h.Write(b)
 	}
+	var at [8]byte
 	for i := range recs {
 		piece(recs[i].Value)
 		piece(encodeHeaders(recs[i].Headers))
-		if t := recs[i].Time; !t.IsZero() {
-			binary.BigEndian.PutUint64(n[:], uint64(t.UnixNano()))
-			_, _ = h.Write(n[:])
+		if recs[i].Time.IsZero() {
+			piece(nil)
+			continue
 		}
+		binary.BigEndian.PutUint64(at[:], uint64(recs[i].Time.UnixNano()))
+		piece(at[:])
 	}
 	return h.Sum(nil)
 }
