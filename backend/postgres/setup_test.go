@@ -203,6 +203,15 @@ func useStream(t *testing.T, db *postgres.DB, pool *pgxpool.Pool) {
 	if err := db.Delete(ctx, "orders"); err != nil {
 		t.Error(err)
 	}
+	// Only a look wakes the reader of a missing stream.
+	for _, name := range []string{"NULL", `o'd"d{},\ (`} {
+		s := db.Stream(name)
+		f := follow(t, s, backend.Earliest)
+		send(t, s, "first")
+		if got, err := f.next(t); err != nil || fmt.Sprint(got) != "[first]" {
+			t.Errorf("stream %q: read %q, %v", name, got, err)
+		}
+	}
 }
 
 // The first version of the tables had a row for each batch, with the number of the batch in the key.

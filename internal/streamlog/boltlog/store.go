@@ -111,7 +111,6 @@ func (s *store) Commit(w *streamlog.Write) {
 func (s *store) Read(seq uint64, limit streamlog.ReadLimit) (recs []backend.Record, free func(), err error) {
 	// seq was trimmed. Its block may still be in the file, because a sweep takes several rounds.
 	if s.board.State().Head > seq {
-		// seq was trimmed. Its block may still be in the file.
 		return nil, nil, nil
 	}
 	raw, err := s.copyBlocks(seq, limit)
