@@ -79,7 +79,8 @@ type Harness struct {
 	// Beside says that other tests run at the same time. Then goroutines are not counted outside of a bubble.
 	Beside bool
 
-	// Patience is how long a call that should return may take. 0 stands for 30 s.
+	// Patience is how long a call that should return may take. 0 stands for 2 minutes: with the race detector on a busy machine, the Read
+	// of a record of some megabytes takes longer than 30 s.
 	Patience time.Duration
 
 	// Seed repeats a random run. Run logs the seed. 0 stands for a random seed.
@@ -119,7 +120,7 @@ func (h Harness) complete() Harness {
 		h.Format.ContentType = "application/octet-stream"
 	}
 	if h.Patience == 0 {
-		h.Patience = 30 * time.Second
+		h.Patience = 2 * time.Minute
 	}
 	if h.Value == nil {
 		h.Value = func(i, n int) []byte {

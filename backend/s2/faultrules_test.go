@@ -68,7 +68,7 @@ func rulesUnderFaults(t *testing.T) {
 				}
 				h := harness(store, inject, nil, opts...)
 				h.Dedup, h.Exclusive, h.Beside = true, true, true
-				h.Patience = 2 * time.Minute // a call may open many times, and read back all its batches
+				h.Patience = 4 * time.Minute // a call may open many times, and read back all its batches
 				fresh := h.Open
 				h.Open = func(t testing.TB) backendtest.Target {
 					target := fresh(t)

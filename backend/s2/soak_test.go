@@ -32,7 +32,7 @@ func TestSoak(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Retain(512<<20))
 	b := dial(t, srv).Basin(basinName)
 	stream := b.Stream(streamName(), s2.Exclusive())
-	p, err := producer.New(t.Context(), stream, codec.Bytes())
+	p, err := producer.New(t.Context(), stream, codec.Bytes(), producer.DrainTimeout(2*time.Minute)) // up to 32 MiB wait, on a busy machine
 	if err != nil {
 		t.Fatal(err)
 	}
