@@ -20,9 +20,8 @@ const (
 )
 
 var (
-	errAnsweredAll = errors.New("the server has ended the response")
-	errUnused      = errors.New("the connection has no requests")
-	errLeaving     = errors.New("the server is about to close the connection")
+	errUnused  = errors.New("the connection has no requests")
+	errLeaving = errors.New("the server is about to close the connection")
 )
 
 // A shared is a connection with many requests. Lock order: the lock of the pool comes before that of the link.
@@ -39,7 +38,7 @@ type shared struct {
 	most     int                 // as many requests at a time are allowed
 
 	// Only the goroutine that reads uses these.
-	settled    bool // the SETTINGS of the server have come
+	met        bool // the SETTINGS of the server have come
 	unreturned int  // bytes of DATA frames for which the server has not got new room yet
 }
 
@@ -52,7 +51,7 @@ func (c *shared) greet() error {
 	first := []byte(preface)
 	first = appendFrame(first, frameSettings, 0, 0, 0, settingEnablePush, 0, 0, 0, 0, 0, settingInitialWindow, 0, 0, waitingWindow>>8, waitingWindow&0xff)
 	c.link.post(first)
-	for !c.settled {
+	for !c.met {
 		if err := c.frame(); err != nil {
 			return err
 		}
@@ -115,7 +114,7 @@ func (c *shared) frame() error {
 		return c.data(number, f, payload)
 	case frameHeaders:
 		if w := c.request(number); w != nil && f&flagEndStream != 0 {
-			w.end(errAnsweredAll, false)
+			w.end(errAnswered, false)
 		}
 	case frameResetStream:
 		err := reset(payload)
@@ -171,7 +170,7 @@ func (c *shared) data(number uint32, f flags, payload []byte) error {
 		return nil
 	}
 	if f&flagEndStream != 0 {
-		w.end(errAnsweredAll, false)
+		w.end(errAnswered, false)
 		return nil
 	}
 	if w.unreturned += len(payload); w.unreturned < waitingWindow/2 {
@@ -190,7 +189,7 @@ func (c *shared) settings(f flags, payload []byte) error {
 	if f&flagAck != 0 {
 		return nil
 	}
-	c.settled = true
+	c.met = true
 	for b := range slices.Chunk(payload, 6) {
 		if len(b) < 6 {
 			return fmt.Errorf("a SETTINGS frame of %d bytes", len(payload))
