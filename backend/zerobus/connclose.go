@@ -13,6 +13,7 @@ const lastAcks = 500 * time.Millisecond
 // lose ends everything because the stream has ended.
 func (c *conn) lose(err error) {
 	if refusesCredentials(err) {
+		// Close cancels life after lastAcks, so a provider that hangs does not hold up Close.
 		c.sink.invalidate(c.life, c.grant) // or the next opening would use the refused credentials again
 	}
 	c.mu.Lock()

@@ -22,6 +22,8 @@ const (
 // A HeadersProvider returns the headers for the streams of a table. The client calls Headers for each attempt, from any
 // goroutine. The service requires authorization ("Bearer …") and x-databricks-zerobus-table-name.
 //
+// A method must return when its context ends. If it does not, the client goes on without its answer.
+//
 // An error ends the opening. If the error wraps [backend.ErrTransient], the producer tries again. Any other error is final.
 type HeadersProvider interface {
 	Headers(ctx context.Context, table string) (map[string]string, error)
@@ -53,7 +55,11 @@ type grant struct {
 // grant asks the provider, or the cache, or the token endpoint.
 func (s *Sink) grant(ctx context.Context) (grant, error) {
 	if p := s.client.cfg.headers; p != nil {
-		given, err := p.Headers(ctx, s.table)
+		var given map[string]string
+		var err error
+		if ended := await(ctx, func() { given, err = p.Headers(ctx, s.table) }); ended != nil {
+			return grant{}, fmt.Errorf("headers provider: no answer: %w", ended)
+		}
 		if err != nil {
 			return grant{}, fmt.Errorf("headers provider: %w", err)
 		}
@@ -78,6 +84,31 @@ func (s *Sink) grant(ctx context.Context) (grant, error) {
 		// A server may quote its request in an error, and the error goes into logs.
 		hidden: append(redact.Basic(s.client.place.clientID, s.client.secret()), t.value),
 	}, nil
+}
+
+// invalidate makes the next opening use other credentials.
+func (s *Sink) invalidate(ctx context.Context, g grant) {
+	if p := s.client.cfg.headers; p != nil {
+		_ = await(ctx, func() { p.Invalidate(ctx, s.table) }) // the end of ctx ends the caller's work too
+	} else {
+		s.client.tokens.forget(s.table, g.token)
+	}
+}
+
+// await calls f, a method of a HeadersProvider, and returns when f has returned, or at the end of ctx. The method may not look at its
+// context, and then an opening or a Close would take as long as the method.
+func await(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // provided returns the secrets in the headers of a provider: every value except the name of the table.

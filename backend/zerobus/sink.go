@@ -1,8 +1,6 @@
 package zerobus
 
 import (
-	"context"
-
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/internal/httpwire"
 )
@@ -45,13 +43,4 @@ func (a appender) Limits() backend.Limits {
 	l := a.Appender.Limits()
 	l.Size = a.kind.size
 	return l
-}
-
-// invalidate makes the next opening use other credentials.
-func (s *Sink) invalidate(ctx context.Context, g grant) {
-	if p := s.client.cfg.headers; p != nil {
-		p.Invalidate(ctx, s.table)
-	} else {
-		s.client.tokens.forget(s.table, g.token)
-	}
 }
