@@ -92,3 +92,17 @@ func TestAMalformedTokenOfAnAuthIsFinal(t *testing.T) {
 		check(t, c.Close())
 	}
 }
+
+// The headers of such a token are longer than a server takes, and another attempt would fail in the same way.
+func TestATokenThatIsTooLongIsFinal(t *testing.T) {
+	srv := s2test.New(t, s2test.Basin(basinName, true))
+	client, err := s2.New(s2.Config{Token: strings.Repeat("secret~", 3000), AccountEndpoint: srv.URL(), BasinEndpoint: srv.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	_, err = client.Basin(basinName).Stream(streamName()).NewAppender(backend.Format{}).Open(t.Context())
+	if err == nil || errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "shorten the access token") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%v", err)
+	}
+}

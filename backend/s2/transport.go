@@ -111,6 +111,8 @@ var settings = misconfig.Hints{
 	misconfig.Untrusted: "check the host of the endpoint, or give the certificate authority of the server with the option TLS",
 	misconfig.NoTLS:     "the server does not speak TLS: write the endpoint as http://host:port",
 	misconfig.NeedsTLS:  "the server speaks TLS: write the endpoint with https",
+
+	misconfig.LongHeaders: "shorten the access token",
 }
 
 // eventsMayPass reports whether server-sent events may work after this failure over HTTP/2: the client reached a server, and the

@@ -17,6 +17,8 @@ var settings = misconfig.Hints{
 	misconfig.NoTLS:     "the server there does not speak TLS: check the port of Endpoint",
 	misconfig.NeedsTLS:  "the server there speaks TLS: write Endpoint with https",
 	misconfig.NoHTTP2:   notService,
+
+	misconfig.LongHeaders: "shorten the token or the other headers of the HeadersProvider",
 }
 
 const notService = "no gRPC service is there: is Endpoint that of Zerobus Ingest, and not the URL of the workspace or of another server?"

@@ -3,6 +3,7 @@ package zerobus_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,5 +88,18 @@ func TestAProviderThatHangsHoldsUpNobody(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Another attempt would fail in the same way.
+func TestHeadersThatAreTooLongAreFinal(t *testing.T) {
+	srv := serve(t, zerobustest.AnyToken())
+	token := strings.Repeat("secret", 5000)
+	err := openWith(t, zerobus.Config{Endpoint: srv.Endpoint}, zerobus.Headers(granting(token)))
+	if !errors.Is(err, backend.ErrRejected) || errors.Is(err, backend.ErrTransient) {
+		t.Errorf("%v", err)
+	}
+	if strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "at most 16384") || !strings.Contains(err.Error(), "shorten") {
+		t.Errorf("%v", err)
 	}
 }

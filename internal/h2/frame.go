@@ -35,6 +35,7 @@ const (
 	settingEnablePush    = 2
 	settingInitialWindow = 4
 	settingMaxFrame      = 5
+	settingMaxHeaders    = 6
 )
 
 const (

@@ -223,6 +223,12 @@ func (s *Stream) setLocked(setting uint16, v uint32) error {
 			return fmt.Errorf("a largest frame of %d bytes", v)
 		}
 		s.maxFrame = int(v)
+	case settingMaxHeaders:
+		// A server may refuse longer headers in many ways, with a status, a reset or the end of the connection, and most of them look
+		// like a failure that may pass. Behind its response, the server has taken the headers.
+		if s.asked > v && !s.responded {
+			return longHeaders(int(s.asked), int(v))
+		}
 	}
 	return nil
 }

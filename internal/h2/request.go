@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/headrace/headrace/internal/misconfig"
 )
 
 // Configure makes t send each request over a connection of its own, as a [Stream]. t makes the connections as its settings
@@ -99,7 +101,7 @@ func do(conn net.Conn, req *http.Request, pingAfter time.Duration, patient bool)
 
 // open sends the request, and waits for the headers of the response.
 func (s *Stream) open(req *http.Request, patient bool) (*http.Response, error) {
-	first, err := firstHeaders(req)
+	first, err := s.firstHeaders(req)
 	if err != nil {
 		return nil, err
 	}
@@ -130,12 +132,12 @@ func greeting() []byte {
 }
 
 // firstHeaders is the frame with the headers of the request.
-func firstHeaders(req *http.Request) ([]byte, error) {
-	block := encodeHeaders(req)
-	// We send the headers in one frame, and the SETTINGS of the server, which might allow a longer frame, may not have come yet.
-	if len(block) > leastMaxFrame {
-		return nil, fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", len(block), leastMaxFrame)
+func (s *Stream) firstHeaders(req *http.Request) ([]byte, error) {
+	block, size, err := encodeHeaders(req)
+	if err != nil {
+		return nil, err
 	}
+	s.asked = size
 	// The frame has no END_STREAM: the body follows with each Write.
 	return appendFrame(nil, frameHeaders, flagEndHeaders, requestStream, block...), nil
 }
@@ -163,13 +165,15 @@ func (s *Stream) awaitResponse(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// encodeHeaders encodes the headers of the request. Every field is marked as sensitive, so that no proxy keeps the access
-// token in a table, and so that we need no table either.
-func encodeHeaders(req *http.Request) []byte {
+// encodeHeaders encodes the headers of the request. size is what a server compares with its limit (SETTINGS_MAX_HEADER_LIST_SIZE).
+// Every field is marked as sensitive, so that no proxy keeps the access token in a table, and so that we need no table either.
+func encodeHeaders(req *http.Request) (encoded []byte, size uint32, err error) {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	put := func(name, value string) {
-		_ = enc.WriteField(hpack.HeaderField{Name: name, Value: value, Sensitive: true}) // cannot fail: block is memory
+		f := hpack.HeaderField{Name: name, Value: value, Sensitive: true}
+		_ = enc.WriteField(f) // cannot fail: block is memory
+		size += f.Size()
 	}
 	authority := req.Host
 	if authority == "" {
@@ -186,7 +190,18 @@ func encodeHeaders(req *http.Request) []byte {
 			put(strings.ToLower(name), v)
 		}
 	}
-	return block.Bytes()
+	// We send the headers in one frame, and the SETTINGS of the server, which might allow a longer frame, may not have come yet. Many
+	// servers take no more than 8 or 16 KiB of headers in any number of frames.
+	if block.Len() > leastMaxFrame {
+		return nil, 0, longHeaders(block.Len(), leastMaxFrame)
+	}
+	return block.Bytes(), size, nil
+}
+
+// longHeaders is the error for headers of size bytes. Another attempt would fail in the same way.
+func longHeaders(size, limit int) error {
+	err := fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", size, limit)
+	return &misconfig.Sign{Cause: misconfig.LongHeaders, Err: err}
 }
 
 // mostHeaders bounds the encoded and the decoded headers of a response.

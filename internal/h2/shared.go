@@ -61,9 +61,9 @@ func (c *shared) greet() error {
 
 // start sends a request. start returns false when the connection takes no more requests.
 func (c *shared) start(w *Waiting, req *http.Request) (sent bool, err error) {
-	block := encodeHeaders(req)
-	if len(block) > leastMaxFrame {
-		return false, fmt.Errorf("the headers of the request have %d bytes, at most %d are allowed", len(block), leastMaxFrame)
+	block, _, err := encodeHeaders(req)
+	if err != nil {
+		return false, err
 	}
 	c.pool.mu.Lock()
 	switch {

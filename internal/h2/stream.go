@@ -71,6 +71,7 @@ type Stream struct {
 
 	// Only the goroutine that reads uses these.
 	headers    *hpack.Decoder
+	asked      uint32      // the size of the headers of the request, as settingMaxHeaders counts
 	met        bool        // the SETTINGS of the server have come
 	responded  bool        // the headers of the response have come
 	trailer    http.Header // the fields behind the body: see http.Response

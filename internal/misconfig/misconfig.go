@@ -17,11 +17,12 @@ type Cause int
 
 // The causes that an error can reveal.
 const (
-	Untrusted Cause = iota + 1 // the server's certificate is not trusted, or is for another name
-	NoTLS                      // the server does not speak TLS, and the setting says TLS
-	NeedsTLS                   // the server speaks TLS, and the setting says plaintext
-	NoHTTP2                    // the server, or a proxy before it, does not offer HTTP/2
-	OnlyHTTP2                  // the server speaks HTTP/2, and what was to be asked speaks HTTP/1
+	Untrusted   Cause = iota + 1 // the server's certificate is not trusted, or is for another name
+	NoTLS                        // the server does not speak TLS, and the setting says TLS
+	NeedsTLS                     // the server speaks TLS, and the setting says plaintext
+	NoHTTP2                      // the server, or a proxy before it, does not offer HTTP/2
+	OnlyHTTP2                    // the server speaks HTTP/2, and what was to be asked speaks HTTP/1
+	LongHeaders                  // the headers of a request are longer than the server takes
 )
 
 // Hints say for each cause how to mend the setting, in the words of one backend. For a backend without a hint for a
