@@ -44,7 +44,7 @@ func advice(err error, args []string) string {
 	// The cases go from the certain to the vague. A later case looks at the text of an error, because servers pass
 	// on text alone.
 	case errors.Is(err, backend.ErrOutOfRange):
-		return "A place in a stream is " + placeForms + "."
+		return placeAdvice(args)
 	// The cases below explain an address. Without a URL of a server there is none to explain.
 	case len(where) == 0:
 		return ""
@@ -63,6 +63,17 @@ func advice(err error, args []string) string {
 		return "headrace create makes a stream, and with --basin the basin of S2 too."
 	}
 	return ""
+}
+
+// placeAdvice says what to do about a place that a stream lacks. Where the place came from depends on the command.
+func placeAdvice(args []string) string {
+	switch args[0] {
+	case "trim":
+		return "trim takes the offset of a record that the stream has, as tail prints it."
+	case "lag":
+		return "The place is that of the consumer. headrace checkpoint reset moves the place."
+	}
+	return "A place in a stream is " + placeForms + "."
 }
 
 // usageOf explains the command of a wrong command line: its form, the meaning of each missing flag, and where to read

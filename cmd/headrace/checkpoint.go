@@ -36,6 +36,9 @@ func (c *checkpointListCmd) Run(ctx context.Context, std streams) error {
 		if err != nil {
 			return err
 		}
+		if len(keys) == 0 { // the file or the bucket may be another one than the user had in mind
+			fmt.Fprintln(std.err, "headrace: the store has no checkpoints")
+		}
 		// A key that disappears between the two calls is printed with an empty place.
 		for _, key := range keys {
 			cp, err := s.Load(ctx, key)

@@ -25,6 +25,15 @@ type dlqListCmd struct {
 	URL string `arg:"" help:"The stream of dead letters."`
 }
 
+// letterCodec reads dead letters. Any object of JSON would decode, because unknown members are ignored, and a redrive of
+// a stream with other records would send empty values.
+var letterCodec = codec.Validate(codec.JSON[consumer.DeadLetter](), func(l consumer.DeadLetter) error {
+	if l.Offset == "" {
+		return errors.New("this record is no dead letter: it does not name the place of a record")
+	}
+	return nil
+})
+
 // letters reads the dead letters of a stream. The reading ends at the tail as of the opening: letters that come
 // meanwhile are for the next call, and list never waits for a letter. Dead letters are JSON in every store, so one
 // codec reads them all.
@@ -32,7 +41,7 @@ func letters(ctx context.Context, t *target, opts ...consumer.Option) (*consumer
 	if err := t.readable(ctx); err != nil {
 		return nil, err
 	}
-	return consumer.New(t.source, codec.JSON[consumer.DeadLetter](), append(opts, consumer.StopAtTail())...)
+	return consumer.New(t.source, letterCodec, append(opts, consumer.StopAtTail())...)
 }
 
 // Run prints a table. The first column is the offset of the letter in its own stream, for dlq show. The fourth is the

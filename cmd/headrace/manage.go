@@ -185,7 +185,7 @@ func (c *trimCmd) Run(ctx context.Context) error {
 		if err := t.can("trimmed", t.trim != nil); err != nil {
 			return err
 		}
-		before, err := printedOffset(c.Before)
+		before, err := printedOffset(c.Before, "an offset as tail prints it")
 		if err != nil {
 			return err
 		}

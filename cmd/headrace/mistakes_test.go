@@ -162,3 +162,58 @@ func TestACommandMayNameOneFileSeveralTimes(t *testing.T) {
 		t.Errorf("lag printed %q", out)
 	}
 }
+
+func TestATooLongLineNamesTheFlag(t *testing.T) {
+	s := newShell(t)
+	s.in = "short\n" + strings.Repeat("x", 100) + "\n"
+	_, errs := s.run(exitFailed, "produce", s.url("a.db", "n"), "--max-line", "50")
+	says(t, "produce", errs, "line 2", "longer than 50 bytes", "--max-line", "1 records durable")
+}
+
+func TestAPlaceThatDoesNotFitIsExplainedByTheCommand(t *testing.T) {
+	s := newShell(t)
+	u, place := s.url("a.db", "n"), "file:"+s.dir+"/places"
+	s.in = numbers(0, 3)
+	s.run(exitOK, "produce", u)
+	s.run(exitOK, "checkpoint", "reset", place, "k", "99")
+	for _, c := range []struct {
+		code       int
+		args       []string
+		want, lack string
+	}{
+		{exitUsage, []string{"trim", u, "start"}, "want an offset as tail prints it", "now"},
+		{exitFailed, []string{"trim", u, "99"}, "trim takes the offset of a record", "now"},
+		{exitFailed, []string{"lag", u, place, "k"}, "headrace checkpoint reset", "now"},
+		{exitFailed, []string{"tail", u, "--from", "99"}, "start, now, -N", "reset"},
+	} {
+		_, errs := s.run(c.code, c.args...)
+		if says(t, c.args, errs, c.want); strings.Contains(errs, c.lack) {
+			t.Errorf("%v said %q, with %q", c.args, errs, c.lack)
+		}
+	}
+}
+
+func TestOtherRecordsAreNotTakenForDeadLetters(t *testing.T) {
+	s := newShell(t)
+	from, to := s.url("a.db", "n"), s.url("a.db", "to")
+	s.in = "{\"a\":1}\n"
+	s.run(exitOK, "produce", from)
+	for _, args := range [][]string{{"dlq", "list", from}, {"dlq", "show", from, "0"}, {"dlq", "redrive", from, to, "--checkpoint", "file:" + s.dir + "/places"}} {
+		_, errs := s.run(exitFailed, args...)
+		says(t, args, errs, "no dead letter")
+	}
+	if out, _ := s.run(exitOK, "tail", to, "--until", "now"); out != "" {
+		t.Errorf("redrive has sent %q", out)
+	}
+}
+
+func TestAnEmptyStoreOfCheckpointsSaysThatItIsEmpty(t *testing.T) {
+	s := newShell(t)
+	places := "bolt:" + filepath.Join(s.dir, "places")
+	s.run(exitOK, "checkpoint", "reset", places, "k", "start")
+	_, errs := s.run(exitOK, "checkpoint", "list", places+"?bucket=other")
+	says(t, "list", errs, "no checkpoints")
+	if _, errs := s.run(exitOK, "checkpoint", "list", places); errs != "" {
+		t.Errorf("list said %q", errs)
+	}
+}

@@ -28,6 +28,9 @@ type produceCmd struct {
 // Run writes line after line and returns when all are durable. The last line on the standard error says how many
 // records are durable, also after a failure: the user can go on behind them.
 func (c *produceCmd) Run(ctx context.Context, std streams) error {
+	if c.MaxLine < 1 {
+		return fmt.Errorf("%w: --max-line must be at least 1", errUsage)
+	}
 	if c.JSON {
 		c.ContentType = "application/json"
 	}
@@ -66,8 +69,9 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 		}
 	}()
 	lines := bufio.NewScanner(newInput(ctx, in))
-	// The buffer grows to the longest line that comes, and no further than --max-line.
-	lines.Buffer(make([]byte, 0, 64<<10), c.MaxLine)
+	// The buffer grows to the longest line that comes, and no further than --max-line and the line break. A larger buffer at
+	// the beginning would let longer lines pass.
+	lines.Buffer(make([]byte, 0, min(64<<10, c.MaxLine+1)), c.MaxLine+1)
 	begun := time.Now()
 	n := 0
 	for ; lines.Scan(); n++ {
@@ -91,7 +95,10 @@ func (c *produceCmd) write(ctx context.Context, in io.Reader, p *producer.Produc
 	}
 	// A line longer than --max-line ends the command here. The lines before it are stored, and the error names its
 	// number.
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("line %d is longer than %d bytes: --max-line sets the limit", n+1, c.MaxLine)
+	case err != nil:
 		return fmt.Errorf("line %d: %w", n+1, err)
 	}
 	return nil

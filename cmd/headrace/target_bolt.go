@@ -48,10 +48,10 @@ func existsIn(db *bolt.DB, name string) error {
 	}
 	have := "no streams"
 	if len(names) > 0 {
-		have = "the streams " + strings.Join(names[:min(len(names), 10)], ", ")
+		have = strings.Join(names[:min(len(names), 10)], ", ")
 	}
 	if len(names) > 10 {
 		have += fmt.Sprintf(" and %d more", len(names)-10)
 	}
-	return fmt.Errorf("no stream %q in the file, which has %s: %w", name, have, backend.ErrNotFound)
+	return fmt.Errorf("%w: no stream %q in the file; the file has %s", backend.ErrNotFound, name, have)
 }

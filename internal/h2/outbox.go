@@ -73,8 +73,8 @@ func (s *Stream) answerLocked(frames []byte) error {
 // write the frames before anything else.
 func (s *Stream) takeOutboxLocked() *[]byte {
 	frames := s.out.frames
-	// Behind a failed write nothing leaves any more. If the claims counted, the caller would take data for stored perhaps that the
-	// server cannot have.
+	// Behind a failed write nothing leaves any more. If the claims counted, the caller would think that the server may have data
+	// which has never left.
 	if s.cutOff == nil {
 		s.begun += s.out.claims
 	}
