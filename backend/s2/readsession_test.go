@@ -98,12 +98,11 @@ func TestAReadSessionGivesItsRangeWhateverBreaks(t *testing.T) {
 		for form, opts := range map[string][]s2.StreamOption{"frames": nil, "events": {s2.SSE()}} {
 			all.run(t, name+"/"+form, func(t *testing.T) {
 				srv := s2test.New(t, s2test.Basin(basinName, true))
-				client := []s2.Option{s2.Backoff(time.Millisecond, 20*time.Millisecond)}
 				if name == "stalled" {
 					opts = append(opts, s2.Silence(300*time.Millisecond))
-					client = append(client, s2.Attempts(1000)) // a busy machine is silent for as long, now and then
 				}
-				st := dial(t, srv, client...).Basin(basinName).Stream(streamName(), opts...)
+				// Beside the fault, a busy machine may be silent for as long, or notice late that a connection was dropped.
+				st := dial(t, srv, s2.Backoff(time.Millisecond, 20*time.Millisecond), s2.Attempts(1000)).Basin(basinName).Stream(streamName(), opts...)
 				vs := timed(t, st, 3500)
 				struck := 0
 				for what, c := range ranges {
@@ -119,7 +118,7 @@ func TestAReadSessionGivesItsRangeWhateverBreaks(t *testing.T) {
 						t.Errorf("%s: it would go on at %q, want %d", what, next, c.to)
 					}
 					if more, err := drain(t.Context(), r); len(more) > 0 || err != nil {
-						t.Errorf("%s: behind the end: %q, %v", what, more, err)
+						t.Errorf("%s: behind the end: %d records, %v", what, len(more), err)
 					}
 				}
 				if struck == 0 && name != "nothing" {
