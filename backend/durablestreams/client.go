@@ -19,8 +19,9 @@ type Client struct {
 	base     *url.URL
 	config   config
 	agent    string
-	noAnswer error  // the cause when a request took longer than the timeout
-	links    *links // nil where appends go through net/http
+	noAnswer error        // the cause when a request took longer than the timeout
+	links    *links       // nil where appends go through net/http
+	waiting  *http.Client // for requests of readers that wait for records
 }
 
 // New makes a client of a server. The URLs of the server's streams begin with base, for example
@@ -34,7 +35,10 @@ func New(base string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("durablestreams: %w", err)
 	}
-	c := &Client{base: u, config: cfg, agent: strings.TrimSpace("headrace " + cfg.userAgent)}
+	c := &Client{base: u, config: cfg, agent: strings.TrimSpace("headrace " + cfg.userAgent), waiting: cfg.http}
+	if cfg.ownHTTP {
+		c.waiting = newHTTP(cfg.tls, waitingBuffer)
+	}
 	if cfg.ownHTTP && linksReach(u) {
 		c.links = new(links)
 	}
@@ -68,8 +72,16 @@ func newDialer() *net.Dialer {
 	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 }
 
-// newHTTP makes the client's own http.Client.
-func newHTTP(t *tls.Config) *http.Client {
+// The sizes of the two buffers of a connection. Each waiting reader has a connection over HTTP/1.1, and a process may have thousands
+// of them: with buffers for much data, an idle consumer would take 125 KiB more. Small buffers cost a reader at the tail nothing
+// that can be measured, because a request that waits is short, and a large answer is read past the buffer.
+const (
+	dataBuffer    = 64 << 10
+	waitingBuffer = 2 << 10
+)
+
+// newHTTP makes an http.Client of the client's own. buffer is the size of the two buffers of a connection.
+func newHTTP(t *tls.Config, buffer int) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -82,8 +94,8 @@ func newHTTP(t *tls.Config) *http.Client {
 			ResponseHeaderTimeout:  2 * time.Minute, // servers answer a long-poll after 30 s
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
-			WriteBufferSize:        64 << 10,
-			ReadBufferSize:         64 << 10,
+			WriteBufferSize:        buffer,
+			ReadBufferSize:         buffer,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -97,6 +109,7 @@ func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFu
 // Close closes the idle connections. Open sessions and readers go on until each is closed. Close always returns nil.
 func (c *Client) Close() error {
 	c.config.http.CloseIdleConnections()
+	c.waiting.CloseIdleConnections()
 	if c.links != nil {
 		c.links.close()
 	}

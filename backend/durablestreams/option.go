@@ -113,7 +113,7 @@ func complete(opts []Option) (config, error) {
 		c.timeout = 30 * time.Second
 	}
 	if c.http == nil {
-		c.http, c.ownHTTP = newHTTP(c.tls), true
+		c.http, c.ownHTTP = newHTTP(c.tls, dataBuffer), true
 	}
 	return c, nil
 }

@@ -114,7 +114,11 @@ func credentials(ctx context.Context, err error) error {
 // do sends req. Errors of the transport come back without the URL, where secrets may be, and without the caller's own headers,
 // which a broken server or proxy may have sent back.
 func (s *Stream) do(req *http.Request) (*http.Response, error) {
-	resp, err := s.client.config.http.Do(req)
+	client := s.client.config.http
+	if req.URL.Query().Has("live") {
+		client = s.client.waiting
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		var u *url.Error
 		// url.Error prints the whole URL, with the values of query parameters, which may be secret.

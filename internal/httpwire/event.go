@@ -28,17 +28,19 @@ var (
 // the data.
 type EventReader struct {
 	in      *bufio.Reader
+	large   int    // size of the buffer from the first full buffer on
 	started bool   // the first byte was seen
 	afterCR bool   // the last line ended with a CR: an LF directly behind belongs to the CR
 	long    []byte // the beginning of a line whose end was not buffered yet
 	data    []byte
 }
 
-// NewEventReader reads events from r, up to 32 KiB ahead.
-func NewEventReader(r io.Reader) *EventReader { return newEventReader(r, 32<<10) }
+// NewEventReader reads events from r, up to 36 KiB ahead. Most connections wait for an event now and then, and a process may
+// have thousands of them. So the buffer is small until it was full once.
+func NewEventReader(r io.Reader) *EventReader { return newEventReader(r, 1<<10, 32<<10) }
 
-func newEventReader(r io.Reader, buffer int) *EventReader {
-	return &EventReader{in: bufio.NewReaderSize(r, buffer)}
+func newEventReader(r io.Reader, small, large int) *EventReader {
+	return &EventReader{in: bufio.NewReaderSize(r, small), large: large}
 }
 
 // Next returns the next event with data. The data of the event, and any single line, may have most bytes. For more, Next fails
@@ -88,6 +90,10 @@ func (e *EventReader) line(most int) ([]byte, error) {
 				return nil, ErrCutEvent
 			}
 			return nil, err
+		}
+		if size := e.in.Size(); size < e.large && e.in.Buffered() == size {
+			e.in = bufio.NewReaderSize(e.in, e.large) // reads past the small buffer when that is empty
+			continue
 		}
 		if e.skip() {
 			continue

@@ -31,7 +31,7 @@ func (p *pieces) Read(dst []byte) (int, error) {
 
 // read returns all events of b as texts, and the error that ended the reading.
 func read(b, sizes []byte) (all []string, err error) {
-	e := newEventReader(&pieces{b: b, sizes: sizes}, 16)
+	e := newEventReader(&pieces{b: b, sizes: sizes}, 16, 64)
 	for {
 		event, err := e.Next(1 << 20)
 		if err != nil {

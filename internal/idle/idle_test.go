@@ -19,6 +19,8 @@ import (
 
 	"github.com/headrace/headrace/backend"
 	"github.com/headrace/headrace/backend/bolt"
+	"github.com/headrace/headrace/backend/durablestreams"
+	dsserver "github.com/headrace/headrace/backend/durablestreams/server"
 	"github.com/headrace/headrace/backend/memory"
 	"github.com/headrace/headrace/backend/postgres"
 	"github.com/headrace/headrace/backend/s2"
@@ -28,23 +30,28 @@ import (
 	"github.com/headrace/headrace/producer"
 )
 
-// The S2 server is a process of its own, so that its memory is not counted.
+// A server is a process of its own, so that its memory is not counted. The variable says which server the process is.
 const serverMark = "HEADRACE_IDLE_SERVER"
 
+const (
+	s2Server             = "s2"
+	durableStreamsServer = "durable streams"
+)
+
 func TestMain(m *testing.M) {
-	if os.Getenv(serverMark) == "" {
+	kind := os.Getenv(serverMark)
+	if kind == "" {
 		os.Exit(m.Run())
 	}
-	if err := serve(); err != nil {
+	if err := serve(kind); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// serve runs the server until its standard input ends, so that it never outlives the test.
-func serve() error {
-	// A reader gives its session up after some heartbeats. S2 sends them every 5 to 15 s.
-	s, err := server.New(server.Config{Basins: []server.Basin{{Name: "idle-basin", AutoCreate: true}}, HeartbeatLeast: time.Second, HeartbeatMost: 2 * time.Second})
+// serve runs a server until its standard input ends, so that it never outlives the test.
+func serve(kind string) error {
+	s, err := newServer(kind)
 	if err != nil {
 		return err
 	}
@@ -56,11 +63,25 @@ func serve() error {
 	return s.Close()
 }
 
-// s2Stream starts a server and returns its streams.
-func s2Stream(t *testing.T) func(name string) backend.Stream {
+type startable interface {
+	Start(address string) error
+	URL() string
+	Close() error
+}
+
+func newServer(kind string) (startable, error) {
+	if kind == durableStreamsServer {
+		return dsserver.New(dsserver.Config{})
+	}
+	// A reader gives its session up after some heartbeats. S2 sends them every 5 to 15 s.
+	return server.New(server.Config{Basins: []server.Basin{{Name: "idle-basin", AutoCreate: true}}, HeartbeatLeast: time.Second, HeartbeatMost: 2 * time.Second})
+}
+
+// startServer starts a server and returns its URL.
+func startServer(t *testing.T, kind string) (url string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env, cmd.Stderr = append(os.Environ(), serverMark+"=1"), os.Stderr
+	cmd.Env, cmd.Stderr = append(os.Environ(), serverMark+"="+kind), os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -73,16 +94,37 @@ func s2Stream(t *testing.T) func(name string) backend.Stream {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	var url string
 	if _, err := fmt.Fscan(out, &url); err != nil {
 		t.Fatal(err)
 	}
+	return url
+}
+
+func s2Stream(t *testing.T) func(name string) backend.Stream {
+	t.Helper()
+	url := startServer(t, s2Server)
 	client, err := s2.New(s2.Config{Token: "any", AccountEndpoint: url, BasinEndpoint: url})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
 	return func(name string) backend.Stream { return client.Basin("idle-basin").Stream(name) }
+}
+
+func durableStream(t *testing.T) func(name string) backend.Stream {
+	t.Helper()
+	client, err := durablestreams.New(startServer(t, durableStreamsServer) + "/v1/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return func(name string) backend.Stream {
+		s := client.Stream(name)
+		if _, err := s.Create(t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		return s
+	}
 }
 
 func memoryStream(*testing.T) func(name string) backend.Stream {
@@ -299,10 +341,13 @@ func TestCostOfIdleProducersAndConsumers(t *testing.T) {
 		// which are counted here too. A consumer has the goroutine of its loop on every store. On S2, all consumers share
 		// connections with a goroutine each.
 		{"s2", s2Stream, cost{29 << 10, 3.2}, cost{8 << 10, 0.1}, cost{12 << 10, 1}},
+		// A waiting reader has a request over HTTP/1.1, with a connection and three goroutines. The connections that have read
+		// the first record stay open for a while too, and their buffers are larger.
+		{"durable streams", durableStream, cost{29 << 10, 3.2}, cost{8 << 10, 0.1}, cost{80 << 10, 4.3}},
 	} {
 		t.Run(on.name, func(t *testing.T) {
 			stream := on.streams(t)
-			if on.name == "s2" {
+			if on.name == "s2" { // and behind it
 				n = max(n/10, 500) // more connections need more files than a process may open by default
 			}
 			begun := time.Now()
