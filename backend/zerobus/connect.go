@@ -31,9 +31,28 @@ func connectionFault(err error) error {
 	return fmt.Errorf("%w: %w", errConnection, settings.Explain(err))
 }
 
+// dial calls the function of the option Dial, and returns at the end of ctx at the latest. The function may not look at its context, and
+// then an opening, or the Close of a producer that opens a stream, would take as long as the function.
+func (c *Client) dial(ctx context.Context, hostport string) (net.Conn, error) {
+	var conn net.Conn
+	var err error
+	returned := start(func() { conn, err = c.cfg.dial(ctx, hostport) })
+	select {
+	case <-returned:
+		return conn, err
+	case <-ctx.Done():
+		go func() {
+			if <-returned; err == nil {
+				_ = conn.Close() // nobody else will
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
 // connect makes a connection for a call.
 func (c *Client) connect(ctx context.Context, to *url.URL) (net.Conn, error) {
-	conn, err := c.cfg.dial(ctx, to.Host)
+	conn, err := c.dial(ctx, to.Host)
 	if err != nil {
 		return nil, connectionFault(err)
 	}

@@ -1,14 +1,20 @@
 package zerobus_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/headrace/headrace/backend"
+	"github.com/headrace/headrace/backend/zerobus"
 	"github.com/headrace/headrace/backend/zerobus/zerobustest"
 )
 
@@ -68,5 +74,49 @@ func TestGoAway(t *testing.T) {
 		if got := values(srv); !slices.Equal(got, numbered(n)) || srv.Stats().Connections != 2 {
 			t.Errorf("%q over %d connections", got, srv.Stats().Connections)
 		}
+	})
+}
+
+// An endingConn tells of its end.
+type endingConn struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *endingConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// A function for Dial may not look at its context: many libraries of tunnels have no context.
+func TestADialThatHangsHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := quiet(t)
+		late := &endingConn{closed: make(chan struct{})}
+		released := make(chan struct{})
+		dial := func(_ context.Context, hostport string) (net.Conn, error) {
+			<-released
+			var err error
+			late.Conn, err = srv.Dial(context.WithoutCancel(t.Context()), hostport)
+			return late, err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		opened := make(chan error, 1)
+		go func() {
+			_, err := sinkOf(srv, zerobus.Dial(dial)).NewAppender(jsonFormat).Open(ctx)
+			opened <- err
+		}()
+		select {
+		case err := <-opened:
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, backend.ErrTransient) {
+				t.Errorf("%v", err)
+			}
+		case <-time.After(2 * time.Second):
+			t.Error("Open waits for Dial")
+		}
+		close(released)
+		<-late.closed // nobody else would close the connection
 	})
 }

@@ -98,17 +98,22 @@ func (s *Sink) invalidate(ctx context.Context, g grant) {
 // await calls f, a method of a HeadersProvider, and returns when f has returned, or at the end of ctx. The method may not look at its
 // context, and then an opening or a Close would take as long as the method.
 func await(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
 	select {
-	case <-done:
+	case <-start(f):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// start calls f in a goroutine. The channel is closed when f has returned.
+func start(f func()) <-chan struct{} {
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		f()
+	}()
+	return returned
 }
 
 // provided returns the secrets in the headers of a provider: every value except the name of the table.
