@@ -47,6 +47,19 @@ func (d *DB) Close() error {
 	return nil
 }
 
+// Streams returns the names of the streams that exist, sorted by their bytes. It may be the list of group.Discover.
+func (d *DB) Streams(ctx context.Context) ([]string, error) {
+	rows, err := d.pool.Query(ctx, d.tables.sql(namesSQL))
+	var names []string
+	if err == nil {
+		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("postgres: list streams: %w", classify(ctx, err))
+	}
+	return names, nil
+}
+
 // Delete removes a stream with all its records. The name may be used again at once. In the new stream, places of the
 // deleted stream are [backend.ErrOutOfRange]. If the stream does not exist, the error is [backend.ErrNotFound].
 func (d *DB) Delete(ctx context.Context, name string) error {

@@ -76,6 +76,8 @@ const (
 const (
 	findSQL   = `SELECT id, content_type, sealed FROM headrace_streams WHERE name = $1`
 	createSQL = `INSERT INTO headrace_streams (name) VALUES ($1) ON CONFLICT DO NOTHING`
+	// The collation makes the order that of the bytes, whatever the collation of the database is.
+	namesSQL  = `SELECT name FROM headrace_streams ORDER BY name COLLATE "C"`
 	formatSQL = `UPDATE headrace_streams SET content_type = $2 WHERE id = $1 AND content_type = ''`
 )
 

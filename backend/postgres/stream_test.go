@@ -206,3 +206,29 @@ func TestListeningGoesOnAfterItsConnectionIsLost(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestStreamsAreThoseThatExist(t *testing.T) {
+	ctx := patience(t)
+	db := newDB(t, newPool(t))
+	want := func(names ...string) {
+		t.Helper()
+		if got, err := db.Streams(ctx); err != nil || !slices.Equal(got, names) {
+			t.Errorf("streams %q, %v, want %q", got, err, names)
+		}
+	}
+	want()
+	send(t, db.Stream("b"), "1")
+	send(t, db.Stream("a"), "1")
+	send(t, db.Stream("Z"), "1")
+	_ = db.Stream("never used")
+	want("Z", "a", "b")
+	if err := db.Delete(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	want("Z", "b")
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := db.Streams(ended); !errors.Is(err, backend.ErrTransient) || !strings.HasPrefix(err.Error(), "postgres: list streams: ") {
+		t.Error(err)
+	}
+}

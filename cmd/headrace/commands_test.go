@@ -246,7 +246,7 @@ func TestStreamsAreManaged(t *testing.T) {
 		t.Errorf("rm said %q", errs)
 	}
 	s.run(exitOK, "rm", "--yes", u)
-	if _, errs := s.run(exitFailed, "tail", u, "--from", "start", "--until", "now"); !strings.Contains(errs, "has no streams") {
+	if _, errs := s.run(exitFailed, "tail", u, "--from", "start", "--until", "now"); !strings.Contains(errs, "there is none") {
 		t.Errorf("tail of a deleted stream said %q", errs)
 	}
 }

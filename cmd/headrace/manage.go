@@ -30,10 +30,8 @@ func withExisting(ctx context.Context, address string, f func(*target) error) er
 		return err
 	}
 	return with(ctx, address, func(t *target) error {
-		if t.exists != nil {
-			if err := t.exists(); err != nil {
-				return fmt.Errorf("%s: %w", t.name, err)
-			}
+		if err := t.exists(ctx, address); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
 		}
 		return f(t)
 	})

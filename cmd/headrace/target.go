@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/headrace/headrace/backend"
 )
@@ -20,7 +22,7 @@ type target struct {
 
 	contentType string // the default, for a store that refuses bytes of an unknown kind
 
-	exists      func() error // nil: the store itself reports a missing stream, or nothing can tell
+	streams     func(ctx context.Context) ([]string, error) // nil: the store itself reports a missing stream
 	create      func(ctx context.Context, contentType string) error
 	createBasin func(ctx context.Context) error
 
@@ -162,4 +164,27 @@ func existingStream(address string) error {
 		return nil
 	}
 	return existingFile(u)
+}
+
+// exists returns an error if the store has no stream of the name in the URL. Readers of such a stream see an empty stream
+// in bolt and PostgreSQL, because these stores make a stream with its first append. In the tool a name without a stream is
+// a typing mistake, so the error lists the names that there are.
+func (t *target) exists(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || t.streams == nil {
+		return nil
+	}
+	name := u.Query().Get("stream")
+	names, err := t.streams(ctx)
+	if err != nil || slices.Contains(names, name) {
+		return err
+	}
+	have := "none"
+	if len(names) > 0 {
+		have = strings.Join(names[:min(len(names), 10)], ", ")
+	}
+	if len(names) > 10 {
+		have += fmt.Sprintf(" and %d more", len(names)-10)
+	}
+	return fmt.Errorf("%w: no stream %q; there is %s", backend.ErrNotFound, name, have)
 }

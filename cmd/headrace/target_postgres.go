@@ -27,7 +27,7 @@ func openPostgres(ctx context.Context, u *url.URL, t *target) error {
 		return err
 	}
 	s := db.Stream(name)
-	t.sink, t.source = s, s
+	t.sink, t.source, t.streams = s, s, db.Streams
 	t.close = func() error {
 		// The pool closes last, because the streams of db use its connections.
 		err := db.Close()
