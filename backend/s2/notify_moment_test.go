@@ -44,12 +44,11 @@ func TestNoRecordIsLostAtTheMomentOfFallingAsleep(t *testing.T) {
 			read, slept, at := 0, 0, backend.Earliest
 			write()
 			for read < records {
-				r, err := st.OpenReader(t.Context(), at)
+				s, err := openSleeper(t.Context(), st, at)
 				if err != nil {
 					want(t, err, backend.ErrTransient)
 					continue
 				}
-				s := &sleeper{r.(backend.Notifier), nil}
 				for read < records {
 					b, err := s.Read(t.Context())
 					if err != nil {

@@ -19,81 +19,6 @@ import (
 	"github.com/headrace/headrace/backend/s2/server"
 )
 
-// quick makes heartbeats come so often that a reader at the tail soon waits without a session.
-var quick = s2test.Heartbeat(2*time.Millisecond, 5*time.Millisecond)
-
-// A sleeper is a reader that waits without a session.
-type sleeper struct {
-	backend.Notifier
-	woken chan struct{} // closed by the call of its function
-}
-
-// sleep opens a reader at a place, and reads the rest of the stream, and then the heartbeats until the reader needs no Read.
-func sleep(t testing.TB, st *s2.Stream, from backend.Offset) *sleeper {
-	t.Helper()
-	s, err := fallAsleep(t, st, from)
-	check(t, err)
-	return s
-}
-
-// fallAsleep is sleep for a reader that may fail.
-func fallAsleep(t testing.TB, st *s2.Stream, from backend.Offset) (*sleeper, error) {
-	r, err := st.OpenReader(t.Context(), from)
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { _ = r.Close() })
-	s := &sleeper{r.(backend.Notifier), nil}
-	return s, s.readUntilAsleep(t)
-}
-
-// again reads until the reader waits without a session again.
-func (s *sleeper) again(t testing.TB) {
-	t.Helper()
-	check(t, s.readUntilAsleep(t))
-}
-
-func (s *sleeper) readUntilAsleep(t testing.TB) error {
-	for {
-		b, err := s.Read(t.Context())
-		if err != nil {
-			return err
-		}
-		if b.CaughtUp && s.waits(t) {
-			return nil
-		}
-	}
-}
-
-// waits reports whether the reader waits without a session from here on.
-func (s *sleeper) waits(t testing.TB) bool {
-	woken := make(chan struct{})
-	var calls atomic.Int64
-	if s.Notify(func() {
-		if calls.Add(1) > 1 {
-			t.Error("the function of Notify was called twice")
-			return
-		}
-		close(woken)
-	}) {
-		return false
-	}
-	s.woken = woken
-	return true
-}
-
-// sleeping makes a server, and a stream with one record and a reader that waits behind the record without a session.
-func sleeping(t *testing.T, server []s2test.Option, opts ...s2.Option) (*s2test.Server, *s2.Client, *s2.Stream, *sleeper) {
-	t.Helper()
-	srv := s2test.New(t, append([]s2test.Option{s2test.Basin(basinName, true), quick}, server...)...)
-	c := dial(t, srv, append([]s2.Option{s2.ShortSleep(0)}, opts...)...)
-	st := c.Basin(basinName).Stream(streamName())
-	put(t, st, "a")
-	s := sleep(t, st, backend.Earliest)
-	await(func() bool { return srv.Stats().Open == 1 }) // the end of the session reaches the server later
-	return srv, c, st, s
-}
-
 func TestReaderAtTheTailHoldsNoSessionButOneThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	srv, _, st, s := sleeping(t, nil) // awaits that there is a single request
@@ -211,12 +136,11 @@ func TestSilenceWakesASleeper(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), quick)
 	st := dial(t, srv).Basin(basinName).Stream(streamName(), s2.Silence(time.Second))
 	put(t, st, "a")
-	s, err := persist(t.Context(), func() (*sleeper, error) { return fallAsleep(t, st, backend.Earliest) })
-	check(t, err)
+	s := sleep(t, st, backend.Earliest)
 	// Always: the session that has ended may still send a heartbeat.
 	srv.Inject(s2test.Fault{Op: s2test.ReadSession, On: st.Name(), Stage: s2test.Replying, Times: s2test.Always, Do: s2test.Stall()})
 	<-s.woken
-	_, err = s.Read(t.Context())
+	_, err := s.Read(t.Context())
 	want(t, err, backend.ErrTransient)
 }
 
@@ -298,9 +222,8 @@ func TestSleeperSurvivesARestartOfTheServer(t *testing.T) {
 	put(t, st, "0")
 	place := backend.Earliest
 	for i := range 4 {
-		r, err := persist(t.Context(), func() (backend.Reader, error) { return st.OpenReader(t.Context(), place) })
+		s, err := persist(t.Context(), func() (*sleeper, error) { return openSleeper(t.Context(), st, place) })
 		check(t, err)
-		s := &sleeper{r.(backend.Notifier), nil}
 		b := next(t, s)
 		if string(b.Records[0].Value) != strconv.Itoa(i) {
 			t.Errorf("read %q, want %d", b.Records[0].Value, i)
@@ -329,7 +252,7 @@ func TestReaderGoesOnWithItsSessionWhereAWatchIsRefused(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), quick)
 	st := dial(t, srv).Basin(basinName).Stream(streamName())
 	put(t, st, "a")
-	s := &sleeper{open(t, st, backend.Earliest).(backend.Notifier), nil}
+	s := awake(t, st)
 	next(t, s)
 	in := srv.Inject(s2test.Fault{Op: s2test.ReadSession, Times: s2test.Always, Do: s2test.Status(403, "permission_denied")})
 	for beats := 0; beats < 200 || in.Hits() == 0; beats++ {
@@ -383,7 +306,7 @@ func TestReaderOfABusyStreamKeepsItsSession(t *testing.T) {
 	srv := s2test.New(t, s2test.Basin(basinName, true), s2test.Heartbeat(time.Hour, time.Hour))
 	st := dial(t, srv).Basin(basinName).Stream(streamName())
 	put(t, st, "a")
-	s := &sleeper{open(t, st, backend.Earliest).(backend.Notifier), nil}
+	s := awake(t, st)
 	before := srv.Stats().Sessions
 	for read := 0; read < 100; {
 		b := readBatch(t, s)
@@ -434,18 +357,15 @@ func TestReaderThatCannotSleepIsNoNotifier(t *testing.T) {
 	put(t, plain, "a")
 	name := plain.Name()
 	pass := s2.RoundTripper(func(next http.RoundTripper) http.RoundTripper { return next })
-	for what, c := range map[string]struct {
-		st    *s2.Stream
-		sleep bool
-	}{
-		"HTTP/2":             {plain, true},
-		"server-sent events": {dial(t, srv).Basin(basinName).Stream(name, s2.SSE()), false},
-		"a RoundTripper":     {dial(t, srv, pass).Basin(basinName).Stream(name), false},
+	for what, st := range map[string]*s2.Stream{
+		"server-sent events": dial(t, srv).Basin(basinName).Stream(name, s2.SSE()),
+		"a RoundTripper":     dial(t, srv, pass).Basin(basinName).Stream(name),
 	} {
-		if _, sleeps := open(t, c.st, backend.Earliest).(backend.Notifier); sleeps != c.sleep {
-			t.Errorf("over %s, a reader is a Notifier: %v", what, sleeps)
+		if _, sleeps := open(t, st, backend.Earliest).(backend.Notifier); sleeps {
+			t.Errorf("over %s, a reader is a Notifier", what)
 		}
 	}
+	awake(t, plain) // is a Notifier, or opens readers for ever
 }
 
 func TestReaderSleepsOverTLS(t *testing.T) {
@@ -462,13 +382,6 @@ func TestReaderSleepsOverTLS(t *testing.T) {
 	}
 	s.again(t)
 	check(t, s.Close())
-}
-
-// await returns when a condition of the server holds. If it never holds, the test times out.
-func await(holds func() bool) {
-	for !holds() {
-		time.Sleep(time.Millisecond)
-	}
 }
 
 func ptr[T any](v T) *T { return &v }
