@@ -334,6 +334,8 @@ func appendUnder(t *testing.T, b blow, store string, exclusive bool, results *ta
 	st := dial(t, srv, b.client...).Basin(basinName).Stream(name, opts...)
 	var seen causes
 	p, err := producer.New(t.Context(), st, codec.String(), append(b.writer,
+		// A busy machine may need many openings where a blow lets an opening take a second only, and more time for Close.
+		producer.Attempts(1000), producer.DrainTimeout(2*time.Minute),
 		producer.BatchRecords(10), producer.Linger(time.Hour), producer.Backoff(time.Millisecond, 20*time.Millisecond), producer.Logger(slog.New(&seen)))...)
 	var receipts []producer.Receipt
 	var stats producer.Stats
