@@ -44,7 +44,7 @@ type conn struct {
 	kill     context.CancelFunc
 	readWake chan struct{}  // holds one token: Read may find something new
 	received chan struct{}  // closed when receive has returned
-	working  sync.WaitGroup // goroutines that write what nobody waits for
+	working  sync.WaitGroup // goroutines that write the rest of a batch
 	closing  sync.Once
 
 	writing sync.Mutex // held while Write runs
@@ -111,10 +111,9 @@ func (c *conn) Finish() {
 }
 
 // drainLocked ends the request behind the frame now leaving, and gives the server the time of a request to answer the batches in
-// flight. Without the time limit, a server without answers would keep the session open for ever. The end of the request is
-// written by another goroutine, because the network may make it wait, and the callers hold locks.
+// flight. Without the time limit, a server without answers would keep the session open for ever.
 func (c *conn) drainLocked() {
-	c.working.Go(c.out.Finish)
+	c.out.Finish()
 	// The time is not restarted. Advice and Finish may both drain the same connection, and the first of them sets the bound.
 	if c.drain == nil && c.ended == nil && c.answered < len(c.inflight) {
 		c.drain = time.AfterFunc(c.stream.client().cfg.timeout, c.kill)
@@ -165,7 +164,7 @@ func (c *conn) close() {
 // awaitAnswers ends the request and waits for the end of the response, but not longer than lastAnswersWait. The end of the
 // request tells the server that no batch follows, so the server stores what it has, answers, and ends the response.
 func (c *conn) awaitAnswers() {
-	c.working.Go(c.out.Finish)
+	c.out.Finish()
 	late := time.NewTimer(lastAnswersWait)
 	defer late.Stop()
 	select {

@@ -194,7 +194,6 @@ func TestTheRequestEndsBehindABatchThatIsLeaving(t *testing.T) {
 	c.advised = true
 	c.drainLocked()
 	c.appender.mu.Unlock()
-	c.working.Wait()
 	if got := server.data.Load(); got != 5 {
 		t.Errorf("%d bytes have left through a window of 5", got)
 	}
