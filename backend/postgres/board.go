@@ -45,7 +45,7 @@ type waiter struct {
 	stream string
 	id     int64 // 0: the stream did not exist
 	at     position
-	wake   func() // called once, with the lock of the board held
+	wake   func() // called once, by the board with its lock held or by the Close of the reader
 
 	waiting bool // the waiter is on the board
 	soon    bool // the waiter must not wait for the next look at all waiters
