@@ -27,9 +27,9 @@ const slowWrite = time.Second
 //     until the server has sent the acks in its hands and has ended the stream, but not for longer than lastAcks.
 //   - Close is called. Close does the same.
 //
-// The fields cause, finished, lost and closed change only once. cause says why we end the stream, and from then on Write
+// The fields cause, finished, reason and closed change only once. cause says why we end the stream, and from then on Write
 // refuses. finished says that the half-close is decided. During a pause there is a cause, but the stream is not finished:
-// nothing is sent, and the server goes on to acknowledge. lost says that the stream has ended, and why.
+// nothing is sent, and the server goes on to acknowledge. reason says that the stream has ended, and why.
 //
 // We cut the stream off only if the server does not end the stream in time, or if the server holds up a message. A stream that
 // is cut off loses the acks that the server has sent already, and a producer then sends durable rows again.
@@ -60,7 +60,7 @@ type conn struct {
 	watch    *time.Timer     // will run checkWrite; nil without one
 	cause    error           // why we end the stream; the first cause stays
 	finished bool            // no batch follows: the stream is half-closed, or will be when Write returns
-	lost     error           // why the stream has ended, for Read
+	reason   error           // why the stream has ended, for Read; nil before the end
 	closed   bool            // Close was called
 	timer    *time.Timer     // ends a pause, and then the wait for the end of the stream
 }
@@ -164,7 +164,7 @@ func (c *conn) refusalLocked(ctx context.Context) error {
 	return io.EOF
 }
 
-// Read returns acks until the stream ends. An error is the server's, or the cause of this side: see lose. The end of ctx ends the
+// Read returns acks until the stream ends. An error is the server's, or the cause of this side: see reasonLocked. The end of ctx ends the
 // stream politely, so the acks that the server still sends are not lost.
 func (c *conn) Read(ctx context.Context) (backend.Ack, error) {
 	done := ctx.Done()
@@ -196,7 +196,7 @@ func (c *conn) poll() (ack backend.Ack, ok bool, err error) {
 	case c.closed:
 		return ack, false, backend.ErrClosed
 	}
-	return ack, false, c.lost
+	return ack, false, c.reason
 }
 
 // receive reads what the server says, to the end of the stream.
@@ -208,7 +208,7 @@ func (c *conn) receive() {
 			err = c.obey(&r)
 		}
 		if err != nil {
-			c.lose(endOfStream(err))
+			c.streamEnded(endOfStream(err))
 			return
 		}
 	}

@@ -10,15 +10,15 @@ import (
 // lastAcks is how long we read a stream to its end after we have half-closed the stream. A healthy server needs a round trip.
 const lastAcks = 500 * time.Millisecond
 
-// lose ends everything because the stream has ended.
-func (c *conn) lose(err error) {
+// streamEnded notes why the stream has ended, and makes Read and Write return.
+func (c *conn) streamEnded(err error) {
 	if refusesCredentials(err) {
 		// Close cancels life after lastAcks, so a provider that hangs does not hold up Close.
 		c.sink.invalidate(c.life, c.grant) // or the next opening would use the refused credentials again
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lost = c.reasonLocked(err)
+	c.reason = c.reasonLocked(err)
 	c.finished = true // Write sends nothing more
 	c.stopTimerLocked()
 	c.cancel() // makes a Write return if the server holds Write up
