@@ -36,6 +36,7 @@ func numbers(t *testing.T, s backend.Sink, opts ...producer.Option) *producer.Pr
 }
 
 func TestFailureBurnsNoSequenceAndFlushReportsIt(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]http.HandlerFunc{
 		"503":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
 		"429":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },

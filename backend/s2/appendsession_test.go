@@ -102,6 +102,7 @@ func TestABrokenAppendSessionSaysWhatMayBeStored(t *testing.T) {
 
 // Close gives up the batches in flight. The server may have stored the batches, and the tickets say so.
 func TestTicketsOfAClosedAppendSessionAreInDoubt(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, nil)
 	a := session(t, st)
 	srv.Inject(s2test.Fault{Op: s2test.AppendSession, Stage: s2test.Received, Do: s2test.Stall()})

@@ -78,6 +78,7 @@ func TestARefusedConnectionStoredNothing(t *testing.T) {
 
 // A pause that the server asks for reaches those who try again, ends with the context, and is taken once per attempt.
 func TestAPauseThatIsAskedForEndsWithTheContext(t *testing.T) {
+	t.Parallel()
 	srv, st := fresh(t, nil)
 	hour := s2test.RetryAfter(503, "unavailable", time.Hour)
 	srv.Inject(s2test.Fault{Op: s2test.UnaryAppend, Do: hour})

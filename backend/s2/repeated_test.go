@@ -34,6 +34,7 @@ func refuse(w http.ResponseWriter, status int, code string) {
 // The server waits for whole seconds, so a second comes on top of the timeout. The timeout is a little less than the second that
 // the server takes. The rest of it is for a loaded machine, and for the same reason no other test runs beside this one.
 func TestAReadThatWaitsLessThanASecondIsAnswered(t *testing.T) {
+	t.Parallel()
 	_, st := fresh(t, []s2.Option{s2.Timeout(950 * time.Millisecond)})
 	put(t, st, "0")
 	got, err := st.Read(t.Context(), s2.Range{From: backend.Latest, Wait: time.Millisecond})

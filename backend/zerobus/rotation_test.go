@@ -314,6 +314,7 @@ func TestARotationIsNoAttempt(t *testing.T) {
 
 // A producer writes through rotations without a gap and without a duplicate, also over real sockets.
 func TestProducerThroughRotations(t *testing.T) {
+	t.Parallel()
 	srv := serve(t, zerobustest.Lifetime(100*time.Millisecond, 5*time.Second, zerobustest.EOF()))
 	p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(7))
 	n := 0

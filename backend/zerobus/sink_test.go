@@ -87,6 +87,7 @@ func TestCreateResponsesThatAreNone(t *testing.T) {
 
 // After every kind of end, over real sockets, all rows arrive in order.
 func TestProducerRecovers(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]zerobustest.Fault{
 		"UNAVAILABLE before storing": {Stage: zerobustest.Receiving, Skip: 3, Do: zerobustest.Status(codes.Unavailable, "gone")},
 		"INTERNAL after storing":     {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Status(codes.Internal, "oops")},
@@ -95,6 +96,7 @@ func TestProducerRecovers(t *testing.T) {
 		"no more acks":               {Stage: zerobustest.Stored, Skip: 3, Do: zerobustest.Stall()},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			srv := serve(t)
 			srv.Inject(fault)
 			p := produce(t, clientOf(config(srv)).Table(table), producer.BatchRecords(2), producer.AckTimeout(time.Second))

@@ -65,6 +65,7 @@ func (c *rowCheck) Write(b []byte) (int, error) {
 // During rotations and random faults, acknowledged rows are in the table, and first copies are in order. HEADRACE_SOAK is the
 // number of rows to write.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	t.Run("JSON", func(t *testing.T) {
 		soak(t, jsonCodec(), nil, func(n int) []byte { return fmt.Appendf(nil, `{"n":%d}`, n) })
 	})
