@@ -129,8 +129,8 @@ func (c *conn) matchAck(ack wire.Ack, reconnect bool) error {
 	a := c.appender
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// Read has returned why no further ack comes, and Fate says that the batches in flight may be stored. An ack that counted behind
-	// that would make Fate take these batches for unsent, and the producer would store them a second time.
+	// The context of Read has ended, and Read has returned this end: nobody would return a later ack. If the later ack counted, Fate
+	// would take its batch for unsent, and the producer would store the batch a second time.
 	if c.ended != nil {
 		return c.ended
 	}

@@ -2,14 +2,12 @@ package zerobus_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -101,21 +99,7 @@ func TestADialThatHangsHoldsUpNobody(t *testing.T) {
 			late.Conn, err = srv.Dial(context.WithoutCancel(t.Context()), hostport)
 			return late, err
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		opened := make(chan error, 1)
-		go func() {
-			_, err := sinkOf(srv, zerobus.Dial(dial)).NewAppender(jsonFormat).Open(ctx)
-			opened <- err
-		}()
-		select {
-		case err := <-opened:
-			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, backend.ErrTransient) {
-				t.Errorf("%v", err)
-			}
-		case <-time.After(2 * time.Second):
-			t.Error("Open waits for Dial")
-		}
+		openEndsWithItsContext(t, sinkOf(srv, zerobus.Dial(dial)))
 		close(released)
 		<-late.closed // nobody else would close the connection
 	})

@@ -71,23 +71,29 @@ func TestAProviderThatHangsHoldsUpNobody(t *testing.T) {
 				srv.Inject(zerobustest.Fault{Stage: zerobustest.Creating, Times: -1, Do: refusal})
 				p := &deafProvider{headers: granting("mine"), hangs: hangs, ended: make(chan struct{})}
 				defer close(p.ended)
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				opened := make(chan error, 1)
-				go func() {
-					_, err := sinkOf(srv, zerobus.Headers(p)).NewAppender(jsonFormat).Open(ctx)
-					opened <- err
-				}()
-				select {
-				case err := <-opened:
-					if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, backend.ErrTransient) {
-						t.Errorf("%v", err)
-					}
-				case <-time.After(2 * time.Second):
-					t.Error("Open waits for the provider")
-				}
+				openEndsWithItsContext(t, sinkOf(srv, zerobus.Headers(p)))
 			})
 		})
+	}
+}
+
+// openEndsWithItsContext opens a session for a second, in a synctest bubble, while a function of the caller hangs.
+func openEndsWithItsContext(t *testing.T, sink backend.Sink) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() {
+		_, err := sink.NewAppender(jsonFormat).Open(ctx)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, backend.ErrTransient) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(2 * time.Second):
+		t.Error("Open does not end with its context")
 	}
 }
 

@@ -51,8 +51,8 @@ func parseOffset(s string, now time.Time) (backend.Offset, error) {
 // placeForms are the forms of places for parseOffset.
 const placeForms = "start, now, -N (the last N records), an offset as tail prints it, a time (2026-11-29T10:00:00Z) or a duration (1h: an hour ago)"
 
-// printedOffset reads an offset as tail prints it. forms are what the caller takes, for the error. The offsets of every store begin with a digit, or with @ if they are
-// relative. Without the check, a word would reach the store, and checkpoint reset would even save the word.
+// printedOffset reads an offset as tail prints it. forms names what the caller takes, for the error. The offsets of every
+// store begin with a digit, or with @ if they are relative. Without the check, a word would reach the store, and checkpoint reset would even save the word.
 func printedOffset(s, forms string) (backend.Offset, error) {
 	if s == "" || s[0] != '@' && (s[0] < '0' || s[0] > '9') {
 		return "", fmt.Errorf("%w: %q is no place in a stream: want %s", errUsage, s, forms)

@@ -13,8 +13,8 @@ const (
 // goroutine then writes data, together with all other data that Collect has taken meanwhile. Otherwise Collect returns false, and
 // the caller must call Write.
 //
-// Collect is for data behind other data that the server has not answered. A lone message would reach the server later than with
-// Write: it would wait for the start of a goroutine.
+// Collect is for data behind other data that the server has not answered. A lone message would wait for the start of a goroutine, and
+// reach the server later than with Write.
 func (s *Stream) Collect(data []byte) bool {
 	n := int64(len(data) - HeadRoom)
 	s.mu.Lock()

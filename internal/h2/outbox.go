@@ -11,8 +11,9 @@ const mostAnswers = 64 << 10
 // An outbox holds whole frames that nobody has begun to write. The lock mu of the Stream guards the outbox.
 //
 // The goroutine that reads must never write: the server may wait with its reads until we have read, and then neither side would
-// go on. So its answers go into the outbox, and so does small data, which then leaves in one call of the operating system: see
-// Collect. Whoever writes next takes the whole outbox: flush, or a Write, which puts the outbox in front of its own data.
+// go on. So the answers of that goroutine go into the outbox. Small data goes there too, and then leaves in one call of the operating
+// system: see Collect. The next writer takes the whole outbox. The writer is flush, or a Write, which puts the outbox in front of its
+// own data.
 type outbox struct {
 	frames   *[]byte // nil: empty; an idle Stream holds no memory for frames
 	claims   int     // claims whose data is in frames
